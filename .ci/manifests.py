@@ -1,0 +1,107 @@
+"""Checks deploy/*.yaml: against the schemas of Kubernetes, against each other, and the configuration inside them.
+
+usage: manifests.py PROBELET FILE...
+
+It needs kubernetes-validate (which brings the schemas along) and asks no cluster.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import kubernetes_validate
+import yaml
+
+# Native sidecars are on by default from the first of these.
+VERSIONS = ["1.29", "1.33", kubernetes_validate.latest_version()]
+PORT = 10240
+
+
+def main(probelet, *files):
+    documents = [(file, document) for file in files for document in yaml.safe_load_all(pathlib.Path(file).read_text())]
+    problems = [f"{file}: {problem}" for file, document in documents for problem in check(document, probelet)]
+    problems += check_monitors([document for _, document in documents])
+    print("\n".join(problems) or f"{len(documents)} manifests are valid for Kubernetes {', '.join(VERSIONS)}")
+    return 1 if problems else 0
+
+
+def check(document, probelet):
+    kind = document["kind"]
+    if kind == "PodMonitor":  # a resource of an operator: there is no schema for it here, see check_monitors
+        return
+    yield from check_schema(document)
+    if kind == "Deployment":
+        yield from check_pod(document["spec"]["template"]["spec"])
+    if kind == "ConfigMap":
+        yield from check_configuration(document["data"]["config.yaml"], probelet)
+
+
+def check_schema(document):
+    name = f"{document['kind']} {document['metadata']['name']}"
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(document, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            path = ".".join(str(item) for item in error.path)
+            yield f"{name}, Kubernetes {version}: {path}: {error.message}"
+        except kubernetes_validate.SchemaNotFoundError as error:
+            yield error.message
+
+
+def check_pod(pod):
+    """What the schema cannot know: the words of a native sidecar, and that the probes ask the sidecar's port."""
+    sidecars = [container for container in pod["initContainers"] if container["name"] == "probelet"]
+    for sidecar in sidecars:
+        if sidecar.get("restartPolicy") != "Always":
+            yield "the sidecar needs `restartPolicy: Always`"
+        if PORT not in [port["containerPort"] for port in sidecar["ports"]]:
+            yield f"the sidecar does not name the port {PORT}"
+        if any("subPath" in mount for mount in sidecar["volumeMounts"]):
+            yield "a `subPath` never sees a change"
+    if not sidecars:
+        yield "there is no sidecar called probelet among the initContainers"
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    for container in pod["initContainers"] + pod["containers"]:
+        unknown = {mount["name"] for mount in container.get("volumeMounts", [])} - volumes
+        if unknown:
+            yield f"{container['name']} mounts unknown volumes: {unknown}"
+    for container in pod["containers"]:
+        for probe, path in [("startupProbe", "/startupz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]:
+            if container[probe]["httpGet"] != {"path": path, "port": PORT}:
+                yield f"the {probe} of {container['name']} does not ask {path} of port {PORT}"
+
+
+def check_configuration(text, probelet):
+    """The configuration must be valid without a warning; the secrets that it names are put beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        secrets = pathlib.Path(folder, "secrets")
+        secret = secrets / "orders-db" / "password"
+        secret.parent.mkdir(parents=True)
+        secret.write_text("example")
+        config = pathlib.Path(folder, "config.yaml")
+        config.write_text(text.replace("/run/secrets/", f"{secrets}/"))
+        command = [probelet, "validate", "--strict", "--config", str(config)]
+        validation = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if validation.returncode != 0:
+            yield f"the configuration is not valid:\n{validation.stdout}{validation.stderr}"
+
+
+def check_monitors(documents):
+    """A PodMonitor must select the pods of the Deployment, by a port that they name."""
+    templates = [document["spec"]["template"] for document in documents if document["kind"] == "Deployment"]
+    for monitor in [document for document in documents if document["kind"] == "PodMonitor"]:
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        ports = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+        selected = [template for template in templates if wanted <= template["metadata"]["labels"].items()]
+        if not selected:
+            yield f"the PodMonitor {monitor['metadata']['name']} selects no pod"
+        for template in selected:
+            containers = template["spec"]["initContainers"] + template["spec"]["containers"]
+            named = {port["name"] for container in containers for port in container.get("ports", [])}
+            if not ports <= named:
+                yield f"the PodMonitor {monitor['metadata']['name']} names ports that no container has: {ports - named}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,27 @@
+# probelet alone: a static binary and the public CAs, run by a user that owns nothing.
+
+FROM rust:1.95-slim-bookworm AS builder
+# musl-tools: ring compiles C for the static target.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates musl-tools \
+ && rm -rf /var/lib/apt/lists/* \
+ && rustup target add "$(uname -m)-unknown-linux-musl"
+WORKDIR /src
+COPY . .
+ARG PROBELET_REVISION=
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --target "$(uname -m)-unknown-linux-musl" \
+ && install -D "target/$(uname -m)-unknown-linux-musl/release/probelet" /out/probelet
+
+FROM scratch
+LABEL org.opencontainers.image.title="probelet" \
+      org.opencontainers.image.description="The health sidecar: probes on a schedule, one snapshot, five endpoints" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=builder /out/probelet /probelet
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+EXPOSE 10240
+ENTRYPOINT ["/probelet"]
+CMD ["run"]

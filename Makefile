@@ -1,0 +1,73 @@
+# `make help` lists what there is. Everything works in a fresh clone with Rust; `make test` brings the rest.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MUSL := $(shell uname -m)-unknown-linux-musl
+VENV := $(TARGET)/manifests-venv
+IMAGE ?= probelet:latest
+# What `probelet --version` says beside the version.
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+# The first of these that is installed builds the image.
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+
+.DEFAULT_GOAL := help
+# Cargo is parallel by itself, and has one lock.
+.NOTPARALLEL:
+.PHONY: help demo build test packages lint unit doc manifests schema bench image static image-check clean
+
+demo build static: export PROBELET_REVISION = $(REVISION)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## build and run probelet on its built-in example
+	@$(CARGO) build --release --locked
+	@exec $(TARGET)/release/probelet demo
+
+build: ## the release binary, target/release/probelet
+	$(CARGO) build --release --locked
+
+test: packages lint unit doc manifests schema ## everything that must pass before a merge
+
+packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
+	@.ci/packages
+
+lint: ## formatting and clippy
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+unit: packages ## the tests: unit, integration, documentation
+	$(CARGO) test --locked --no-fail-fast
+
+doc: ## the documentation, without a broken link
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
+	$(CARGO) build --locked --quiet
+	$(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet deploy/kubernetes.yaml deploy/podmonitor.yaml
+
+schema: $(VENV)/done ## config/schema.json, and every example against it
+	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json
+	$(VENV)/bin/check-jsonschema --schemafile config/schema.json config/demo.yaml config/examples/*.yaml
+
+$(VENV)/done: .ci/requirements.txt | packages
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
+	touch $@
+
+bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about five minutes)
+	@.ci/packages bench
+	$(CARGO) bench --locked --profile dev --bench compare
+
+image: ## the container image, with docker, podman or buildah
+	@test -n "$(BUILDER)" || { echo "make image: install docker, podman or buildah" >&2; exit 1; }
+	$(BUILDER) build --build-arg PROBELET_REVISION=$(REVISION) --tag $(IMAGE) .
+
+static: ## the static binary of the image, without a container engine
+	$(CARGO) build --release --locked --target $(MUSL)
+
+image-check: static ## prove that the static binary runs in an empty root as the user of the image
+	.ci/image-check $(TARGET)/$(MUSL)/release/probelet
+
+clean: ## remove everything that was built
+	$(CARGO) clean

@@ -1,0 +1,256 @@
+//! The only place that reads a clock.
+//!
+//! Intervals and ages are measured on the boot clock, which goes on while the machine sleeps. The wall clock is for
+//! people: it dates what is shown and never makes a result stale or fresh.
+
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A point on the boot clock (`CLOCK_BOOTTIME`), as the time since the machine started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The moment `since_boot` after the machine started; for tests and for playing in virtual time.
+    #[must_use]
+    pub const fn at(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// The time since the machine started.
+    #[must_use]
+    pub const fn since_boot(self) -> Duration {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+}
+
+/// A point on the wall clock, for people: microseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The timestamp that many seconds after 1970-01-01 UTC.
+    #[must_use]
+    pub const fn from_unix_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// The timestamp that many microseconds after 1970-01-01 UTC.
+    #[must_use]
+    pub const fn from_unix_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub const fn unix_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this timestamp; zero when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        if self.0 <= earlier.0 { Duration::ZERO } else { Duration::from_micros(self.0.abs_diff(earlier.0)) }
+    }
+
+    /// Seconds since 1970-01-01 UTC, with microseconds.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // 53 bits of microseconds last until the year 2255
+    pub fn unix_seconds(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// Whole seconds since 1970-01-01 UTC, rounded down.
+    #[must_use]
+    pub const fn whole_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// This timestamp moved back by `span`.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// This timestamp moved on by `span`.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// RFC 3339 in UTC with whole seconds: `2026-11-21T10:30:00Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let seconds = self.whole_seconds();
+        let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil_from_days(days);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            second_of_day / 3600,
+            second_of_day / 60 % 60,
+            second_of_day % 60
+        )
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)),
+            Err(before) => Self(i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)),
+        }
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar: an era is 400 years of
+/// 146,097 days, and a year starts in March so that the leap day is its last.
+const fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The boot clock.
+    pub moment: Moment,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+impl Reading {
+    /// What the wall clock showed (or will show) at `moment`, as the wall clock runs now.
+    #[must_use]
+    pub fn wall_at(&self, moment: Moment) -> Timestamp {
+        if moment <= self.moment {
+            self.wall.before(self.moment.since(moment))
+        } else {
+            self.wall.after(moment.since(self.moment))
+        }
+    }
+}
+
+/// Where the time comes from: the machine, or tokio's clock, which a test can pause.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// The machine's own clocks.
+    Machine,
+    /// Tokio's clock, with `origin` standing for boot and the wall clock at 2026-01-01 then.
+    Tokio {
+        /// The instant that counts as boot.
+        origin: tokio::time::Instant,
+    },
+}
+
+impl Clock {
+    /// A clock that follows tokio's, so that a test with paused time moves it.
+    #[must_use]
+    pub fn tokio() -> Self {
+        Self::Tokio { origin: tokio::time::Instant::now() }
+    }
+
+    /// Both clocks now.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let moment = self.now();
+        let wall = match self {
+            Self::Machine => SystemTime::now().into(),
+            Self::Tokio { .. } => Timestamp::from_unix_seconds(1_767_225_600).after(moment.since_boot()),
+        };
+        Reading { moment, wall }
+    }
+
+    /// The boot clock now.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match self {
+            Self::Machine => {
+                let boot = clock_gettime(ClockId::Boottime);
+                Moment(Duration::new(
+                    u64::try_from(boot.tv_sec).unwrap_or_default(),
+                    u32::try_from(boot.tv_nsec).unwrap_or_default(),
+                ))
+            }
+            Self::Tokio { origin } => Moment(origin.elapsed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_written_as_rfc_3339_in_utc() {
+        let cases = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_582_934_400, "2020-02-29T00:00:00Z"),
+            (1_795_257_000, "2026-11-21T10:30:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(Timestamp::from_unix_seconds(seconds).rfc3339(), expected);
+        }
+    }
+
+    #[test]
+    fn an_earlier_moment_is_never_a_negative_age() {
+        let (early, late) = (Moment::at(Duration::from_secs(1)), Moment::at(Duration::from_secs(3)));
+        assert_eq!(late.since(early), Duration::from_secs(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_time_between_timestamps_is_never_negative() {
+        let (early, late) = (Timestamp::from_unix_micros(-5), Timestamp::from_unix_seconds(1));
+        assert_eq!(late.since(early), Duration::from_micros(1_000_005));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(
+            Timestamp::from_unix_micros(i64::MAX).since(Timestamp::from_unix_micros(i64::MIN)).as_micros(),
+            u128::from(u64::MAX)
+        );
+        assert_eq!(early.unix_micros(), -5);
+    }
+
+    #[test]
+    fn a_reading_dates_moments_by_the_wall_clock_of_now() {
+        let reading =
+            Reading { moment: Moment::at(Duration::from_secs(100)), wall: Timestamp::from_unix_seconds(1000) };
+        assert_eq!(reading.wall_at(Moment::at(Duration::from_secs(40))), Timestamp::from_unix_seconds(940));
+        assert_eq!(reading.wall_at(Moment::at(Duration::from_secs(101))), Timestamp::from_unix_seconds(1001));
+    }
+}

@@ -1,0 +1,12 @@
+//! The ground floor: clocks, names, quantities, secrets and the description of configuration keys.
+//!
+//! Nothing here knows of probes, HTTP or YAML. To add a unit or a word that several floors share, add a file.
+
+pub mod clock;
+pub mod name;
+pub mod quantity;
+pub mod redact;
+pub mod secret;
+pub mod shape;
+pub mod trace;
+pub mod value;

@@ -1,0 +1,221 @@
+//! How far a run has come: a probe says which phase it enters, and whoever ends the run can say where it was.
+//! For somebody who debugs a check it also keeps notes of what was seen.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A part of a run, in the words of its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Name resolution.
+    Resolve,
+    /// The TCP connection.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Greeting and authentication of the protocol.
+    Login,
+    /// The request or query is on its way; nothing of the answer has been seen.
+    Answer,
+    /// The answer has begun and is not complete.
+    Body,
+    /// A system call on a file or a file system.
+    Disk,
+}
+
+impl Phase {
+    /// What was going on, as it stands in a timeout's message: `timed out after 2s (connecting)`.
+    #[must_use]
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolving the name",
+            Self::Connect => "connecting",
+            Self::Tls => "in the TLS handshake",
+            Self::Login => "logging in",
+            Self::Answer => "waiting for the answer",
+            Self::Body => "reading the answer",
+            Self::Disk => "waiting for the file system",
+        }
+    }
+
+    /// The short name of the phase in tables and JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Login => "login",
+            Self::Answer => "first_byte",
+            Self::Body => "body",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// The phases that a run has entered, in order, with the moment of each.
+#[derive(Debug)]
+pub struct Trace {
+    started: Instant,
+    ended: OnceLock<Duration>,
+    entered: Mutex<Vec<(Phase, Duration)>>,
+    /// Only where somebody wants to know: a daemon's run takes none.
+    notes: Option<Mutex<Notes>>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    seen: Vec<String>,
+    parts: Vec<(String, Arc<Trace>)>,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { started: Instant::now(), ended: OnceLock::new(), entered: Mutex::default(), notes: None }
+    }
+}
+
+impl Trace {
+    /// More phases, notes or parts than this are not recorded (a workflow with retries enters many).
+    const MAX: usize = 64;
+
+    /// A trace that keeps notes as well.
+    #[must_use]
+    pub fn noting() -> Self {
+        Self { notes: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Notes what was seen, if anybody wants to know: sizes, counts, codes; never a credential or a body.
+    pub fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(notes) = &self.notes {
+            let mut notes = locked(notes);
+            if notes.seen.len() < Self::MAX {
+                notes.seen.push(what());
+            }
+        }
+    }
+
+    /// What was seen, in order.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.as_ref().map(|notes| locked(notes).seen.clone()).unwrap_or_default()
+    }
+
+    /// A trace for a part of the run (an attempt at a step called `name`), which is kept where notes are.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Arc<Self> {
+        let Some(notes) = &self.notes else { return Arc::default() };
+        let part = Arc::new(Self::noting());
+        let mut notes = locked(notes);
+        if notes.parts.len() < Self::MAX {
+            notes.parts.push((name.to_owned(), Arc::clone(&part)));
+        }
+        part
+    }
+
+    /// The parts of the run, in order, by name.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(String, Arc<Self>)> {
+        self.notes.as_ref().map(|notes| locked(notes).parts.clone()).unwrap_or_default()
+    }
+
+    /// The run has ended; only the first call counts.
+    pub fn end(&self) {
+        let _ = self.ended.set(self.started.elapsed());
+    }
+
+    /// Each phase with the time that the run spent in it, the last one until the run ended (or until now).
+    #[must_use]
+    pub fn spans(&self) -> Vec<(Phase, Duration)> {
+        let phases = self.phases();
+        let end = self.ended.get().copied().unwrap_or_else(|| self.started.elapsed());
+        let ends = phases.iter().skip(1).map(|(_, entered)| *entered).chain([end]);
+        phases.iter().zip(ends).map(|((phase, entered), end)| (*phase, end.saturating_sub(*entered))).collect()
+    }
+
+    /// The run enters `phase`; entering the phase it is already in changes nothing.
+    pub fn enter(&self, phase: Phase) {
+        let mut entered = locked(&self.entered);
+        if entered.last().is_none_or(|(last, _)| *last != phase) && entered.len() < Self::MAX {
+            entered.push((phase, self.started.elapsed()));
+        }
+    }
+
+    /// The phase that the run is in, if it has entered any.
+    #[must_use]
+    pub fn current(&self) -> Option<Phase> {
+        locked(&self.entered).last().map(|(phase, _)| *phase)
+    }
+
+    /// Each phase with the time from the start of the run at which it was entered.
+    #[must_use]
+    pub fn phases(&self) -> Vec<(Phase, Duration)> {
+        locked(&self.entered).clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_knows_the_phase_that_was_entered_last() {
+        let trace = Trace::default();
+        assert_eq!(trace.current(), None);
+        trace.enter(Phase::Resolve);
+        trace.enter(Phase::Connect);
+        trace.enter(Phase::Connect);
+        assert_eq!(trace.current(), Some(Phase::Connect));
+        assert_eq!(trace.phases().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_lasts_until_the_next_one_or_the_end_of_the_run() {
+        let trace = Trace::default();
+        trace.enter(Phase::Connect);
+        tokio::time::advance(Duration::from_millis(3)).await;
+        trace.enter(Phase::Answer);
+        tokio::time::advance(Duration::from_millis(40)).await;
+        trace.end();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let spans = [(Phase::Connect, Duration::from_millis(3)), (Phase::Answer, Duration::from_millis(40))];
+        assert_eq!(trace.spans(), spans);
+    }
+
+    #[test]
+    fn notes_are_taken_only_where_somebody_wants_to_know() {
+        let trace = Trace::default();
+        trace.note(|| unreachable!("nobody wants to know"));
+        trace.part("login").note(|| unreachable!("nobody wants to know"));
+        assert!(trace.notes().is_empty() && trace.parts().is_empty());
+
+        let trace = Trace::noting();
+        trace.note(|| "status 200".into());
+        trace.part("login").note(|| "status 401".into());
+        assert_eq!(trace.notes(), ["status 200"]);
+        let parts = trace.parts();
+        assert_eq!((parts[0].0.as_str(), parts[0].1.notes()), ("login", vec!["status 401".to_owned()]));
+    }
+
+    #[test]
+    fn a_trace_is_bounded() {
+        let trace = Trace::default();
+        for _ in 0..1000 {
+            trace.enter(Phase::Connect);
+            trace.enter(Phase::Answer);
+        }
+        assert_eq!(trace.phases().len(), Trace::MAX);
+        let trace = Trace::noting();
+        for _ in 0..1000 {
+            trace.note(String::new);
+            let _ = trace.part("step");
+        }
+        assert_eq!((trace.notes().len(), trace.parts().len()), (Trace::MAX, Trace::MAX));
+    }
+}

@@ -1,0 +1,510 @@
+//! Configuration values as the reader hands them to a section: typed, with their place in the file, and with a way to
+//! report a problem that only the section can see.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// Where something stands in the file. Lines and columns are counted from 1, columns in characters.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The YAML path: `checks[2].http.url`.
+    pub path: String,
+    /// The line.
+    pub line: u32,
+    /// The column of the first character.
+    pub column: u32,
+    /// How many characters a caret should underline.
+    pub width: u32,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can be used and is probably not what was meant.
+    Warning,
+}
+
+/// Something wrong with the configuration, at a place.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Error or warning.
+    pub severity: Severity,
+    /// The stable code: `unknown-key`.
+    pub code: &'static str,
+    /// What was found and what was expected, in one line.
+    pub message: String,
+    /// What to write instead, in one line.
+    pub help: Option<String>,
+    /// Where.
+    pub place: Place,
+}
+
+/// Why a file cannot be read, in words for people.
+#[must_use]
+pub fn why_unreadable(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "no such file".into(),
+        io::ErrorKind::IsADirectory => "it is a directory".into(),
+        io::ErrorKind::FileTooLarge => "it is larger than 1 MiB".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Reads a file that the configuration names.
+pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
+/// What all sections of one document share while it is read: the problems found, and the files it names.
+pub struct Reading {
+    problems: RefCell<Vec<Problem>>,
+    files: RefCell<BTreeMap<PathBuf, Content>>,
+    read_file: Box<ReadFile>,
+}
+
+/// What a file held, or why it could not be read.
+type Content = Result<Arc<[u8]>, io::ErrorKind>;
+
+impl Reading {
+    /// The most problems that are kept: more help nobody, and a hostile file could make a million.
+    pub const MAX_PROBLEMS: usize = 1000;
+
+    /// A reading that opens files with `read_file`.
+    #[must_use]
+    pub fn new(read_file: Box<ReadFile>) -> Rc<Self> {
+        Rc::new(Self { problems: RefCell::default(), files: RefCell::default(), read_file })
+    }
+
+    /// Adds a problem, unless there are [`MAX_PROBLEMS`](Self::MAX_PROBLEMS) already.
+    pub fn report(&self, problem: Problem) {
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < Self::MAX_PROBLEMS {
+            problems.push(problem);
+        }
+    }
+
+    /// The problems so far, in the order in which they were found.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.problems.borrow().clone()
+    }
+
+    /// The content of `path`, read once and remembered as a file that the configuration names.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn file(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        if let Some(content) = self.files.borrow().get(path) {
+            return content.clone().map_err(io::Error::from);
+        }
+        let read = (self.read_file)(path).map(Arc::<[u8]>::from);
+        // A file that cannot be read is remembered too, so that its appearance is noticed.
+        let content = read.as_ref().map(Arc::clone).map_err(io::Error::kind);
+        self.files.borrow_mut().insert(path.to_owned(), content);
+        read
+    }
+
+    /// Every file that was asked for, with what it held: nothing where it could not be read.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<PathBuf, Arc<[u8]>> {
+        let files = self.files.borrow();
+        files.iter().map(|(path, content)| (path.clone(), content.clone().unwrap_or_default())).collect()
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+/// A piece of a [`Text`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands in the file.
+    Plain(String),
+    /// What an environment variable or a file brought in.
+    Expanded(Secret),
+    /// A value that a workflow step captures at run time.
+    Capture {
+        /// The step.
+        step: String,
+        /// The name it captured.
+        name: String,
+    },
+}
+
+/// A string value: its parts after expansion, and how it is written in the file.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Text {
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+    /// As in the file, expansions unexpanded. It may hold a password in plain text.
+    pub written: String,
+}
+
+impl Text {
+    /// A text without expansions.
+    #[must_use]
+    pub fn plain(text: impl Into<String>) -> Self {
+        let written = text.into();
+        Self { parts: vec![Part::Plain(written.clone())], written }
+    }
+
+    /// The text, or nothing when a part is only known at run time.
+    #[must_use]
+    pub fn fixed(&self) -> Option<String> {
+        self.render(|_, _| Err(())).ok()
+    }
+
+    /// Whether an expansion brought something in, so that the text is a secret in a section of a kind.
+    #[must_use]
+    pub fn is_expanded(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Expanded(_)))
+    }
+
+    /// The captured values that the text uses, as step and name.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Capture { step, name } => Some((step.as_str(), name.as_str())),
+            _ => None,
+        })
+    }
+
+    /// The text with each captured value replaced by what `captured` gives for its step and name.
+    ///
+    /// # Errors
+    /// The first error of `captured`.
+    pub fn render<E>(&self, mut captured: impl FnMut(&str, &str) -> Result<String, E>) -> Result<String, E> {
+        let mut rendered = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Plain(text) => rendered.push_str(text),
+                Part::Expanded(secret) => rendered.push_str(secret.expose()),
+                Part::Capture { step, name } => rendered.push_str(&captured(step, name)?),
+            }
+        }
+        Ok(rendered)
+    }
+}
+
+/// Shows nothing of the text: it may hold a password.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text(***)")
+    }
+}
+
+/// A value of the shape that its key asks for. Values that cannot be read are reported and left out.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // one variant per shape; the shapes are documented
+pub enum Value {
+    Text(Text),
+    Bool(bool),
+    Integer(i64),
+    Number(f64),
+    Duration(Duration),
+    DurationRange(Duration, Duration),
+    Size(u64),
+    Share(f64),
+    Word(&'static str),
+    /// Inclusive bounds of a span of status codes.
+    Status(u16, u16),
+    Json(serde_json::Value),
+    List(Vec<Located>),
+    Map(Vec<(String, Located)>),
+    Section(Fields),
+}
+
+/// A value with its place. Two are equal when their values are: a check that only moved in the file has not changed.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Where the value stands.
+    pub place: Place,
+    /// Where its key stands, in a mapping with free keys.
+    pub key: Option<Place>,
+    /// The value.
+    pub value: Value,
+}
+
+impl Located {
+    /// A value at a place, under no free key.
+    #[must_use]
+    pub const fn new(place: Place, value: Value) -> Self {
+        Self { place, key: None, value }
+    }
+
+    /// Where to report that the key is wrong: at the key itself.
+    #[must_use]
+    pub fn key_place(&self) -> &Place {
+        self.key.as_ref().unwrap_or(&self.place)
+    }
+}
+
+impl PartialEq for Located {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// The keys of one section, as far as they could be read, defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    place: Place,
+    entries: BTreeMap<&'static str, Located>,
+    reading: Rc<Reading>,
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Fields {
+    /// The section at `place` with these entries.
+    #[must_use]
+    pub fn new(place: Place, entries: BTreeMap<&'static str, Located>, reading: Rc<Reading>) -> Self {
+        Self { place, entries, reading }
+    }
+
+    /// Where the section stands.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The value of `key` with its place, when it was given (or has a default) and could be read.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Located> {
+        self.entries.get(key)
+    }
+
+    /// The keys that hold something.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.entries.keys().copied()
+    }
+
+    /// A string.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&Text> {
+        match self.value(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The strings of a list, or of one string where one or many may stand.
+    #[must_use]
+    pub fn texts(&self, key: &str) -> Vec<&Text> {
+        self.list(key)
+            .into_iter()
+            .filter_map(|item| match &item.value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The items of a list; one value where one or many may stand is a list of one.
+    #[must_use]
+    pub fn list(&self, key: &str) -> Vec<&Located> {
+        match self.entries.get(key) {
+            Some(Located { value: Value::List(items), .. }) => items.iter().collect(),
+            Some(single) => vec![single],
+            None => Vec::new(),
+        }
+    }
+
+    /// The entries of a mapping with free keys, in the order of the file.
+    #[must_use]
+    pub fn map(&self, key: &str) -> &[(String, Located)] {
+        match self.value(key) {
+            Some(Value::Map(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    /// A yes or no.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.value(key)? {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        match self.value(key)? {
+            Value::Integer(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // shapes of numbers have small bounds
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.value(key)? {
+            Value::Number(number) => Some(*number),
+            Value::Integer(integer) => Some(*integer as f64),
+            _ => None,
+        }
+    }
+
+    /// A duration.
+    #[must_use]
+    pub fn duration(&self, key: &str) -> Option<Duration> {
+        match self.value(key)? {
+            Value::Duration(duration) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    /// A span of durations; a single one is a span of its own.
+    #[must_use]
+    pub fn duration_range(&self, key: &str) -> Option<(Duration, Duration)> {
+        match self.value(key)? {
+            Value::DurationRange(from, to) => Some((*from, *to)),
+            Value::Duration(only) => Some((*only, *only)),
+            _ => None,
+        }
+    }
+
+    /// A size in bytes.
+    #[must_use]
+    pub fn size(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Size(size) => Some(*size),
+            _ => None,
+        }
+    }
+
+    /// One of the words of the shape.
+    #[must_use]
+    pub fn word(&self, key: &str) -> Option<&'static str> {
+        match self.value(key)? {
+            Value::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// A section below this one.
+    #[must_use]
+    pub fn section(&self, key: &str) -> Option<&Self> {
+        match self.value(key)? {
+            Value::Section(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    /// The content of the file that `key` names. When it cannot be read, that is reported at the key.
+    #[must_use]
+    pub fn file(&self, key: &str) -> Option<Arc<[u8]>> {
+        let path = self.text(key)?.fixed()?;
+        self.file_at(key, Path::new(&path))
+    }
+
+    /// The content of a file that the value of `key` names in its own way (a parameter of a URL).
+    #[must_use]
+    pub fn file_at(&self, key: &str, path: &Path) -> Option<Arc<[u8]>> {
+        match self.reading.file(path) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                // A path that an expansion brought in is not shown.
+                let named = match self.text(key) {
+                    Some(text) if text.is_expanded() => format!("that `{key}` names"),
+                    _ => path.display().to_string(),
+                };
+                let message = format!("cannot read the file {named}: {}", why_unreadable(error.kind()));
+                self.error(
+                    key,
+                    "unreadable-file",
+                    message,
+                    Some("check the path and that it is mounted into the sidecar".into()),
+                );
+                None
+            }
+        }
+    }
+
+    /// Reports an error at the value of `key`, or at the section when the key is missing.
+    pub fn error(&self, key: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        self.report(Severity::Error, key, code, message.into(), help);
+    }
+
+    /// Reports a warning at the value of `key`, or at the section when the key is missing.
+    pub fn warning(&self, key: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        self.report(Severity::Warning, key, code, message.into(), help);
+    }
+
+    fn report(&self, severity: Severity, key: &str, code: &'static str, message: String, help: Option<String>) {
+        let place = self.entries.get(key).map_or(&self.place, |located| &located.place).clone();
+        self.reading.report(Problem { severity, code, message, help, place });
+    }
+
+    /// Reports a problem at a place of one's own choice.
+    pub fn report_at(&self, place: &Place, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem = Problem { severity: Severity::Error, code, message: message.into(), help, place: place.clone() };
+        self.reading.report(problem);
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key).map(|located| &located.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(parts: Vec<Part>) -> Text {
+        Text { parts, written: String::new() }
+    }
+
+    #[test]
+    fn a_text_is_rendered_from_its_parts() {
+        let template = text(vec![
+            Part::Plain("/orders/".into()),
+            Part::Capture { step: "order".into(), name: "id".into() },
+            Part::Expanded(Secret::new("?k=v")),
+        ]);
+        assert_eq!(template.fixed(), None);
+        assert_eq!(
+            template.render(|step, name| Ok::<_, ()>(format!("{step}.{name}"))).unwrap(),
+            "/orders/order.id?k=v"
+        );
+        assert!(template.is_expanded());
+        assert_eq!(template.captures().collect::<Vec<_>>(), [("order", "id")]);
+    }
+
+    #[test]
+    fn a_text_shows_nothing_when_formatted() {
+        assert_eq!(format!("{:?}", Text::plain("postgres://u:hunter2@db")), "Text(***)");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_fails_every_time_and_is_remembered() {
+        let reading = Reading::new(Box::new(|_| Err(io::ErrorKind::PermissionDenied.into())));
+        for _ in 0..2 {
+            assert_eq!(reading.file(Path::new("/ca.pem")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        assert_eq!(reading.files().keys().collect::<Vec<_>>(), [Path::new("/ca.pem")]);
+    }
+
+    #[test]
+    fn values_are_compared_without_their_places() {
+        let at = |line| Located::new(Place { line, ..Place::default() }, Value::Integer(1));
+        assert_eq!(at(1), at(2));
+    }
+}

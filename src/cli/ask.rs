@@ -1,0 +1,235 @@
+//! `probelet ask`: what a running daemon says, in a line.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::chosen::no_check;
+use super::exchange::{Daemon, DaemonUrl, Deadline, NoAnswer, Reply};
+use super::wait::duration;
+use super::{Exit, complain, print};
+use crate::config::source::Environment;
+use crate::model::outcome::one_line;
+use crate::model::verdict::Endpoint;
+
+/// Ask a running daemon, for exec probes and HEALTHCHECK
+///
+/// Prints one line with the root cause, and ends with 0 when the endpoint is open or the check passes (degraded
+/// counts as healthy), with 1 when not, and with 3 when the daemon does not answer in time.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  probelet ask                                  should it get traffic?
+  probelet ask livez --timeout 500ms
+  probelet ask internal_api/user                a single check")]
+pub struct Ask {
+    /// livez, readyz, startupz, healthz, or the name of a check
+    #[arg(value_name = "ENDPOINT|CHECK", default_value = "readyz")]
+    about: String,
+    #[command(flatten)]
+    url: DaemonUrl,
+    /// How long all of it may take
+    #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// What is taken from the json of an endpoint.
+#[derive(Deserialize)]
+struct Report {
+    status: String,
+    data: Data,
+    checks: Vec<Check>,
+    #[serde(default)]
+    root_causes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    name: String,
+    status: String,
+    message: String,
+    state: String,
+    #[serde(default)]
+    root_causes: Vec<String>,
+}
+
+impl Ask {
+    pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let deadline = Deadline::after(self.timeout);
+        let daemon = match self.url.daemon(environment) {
+            Ok(daemon) => daemon,
+            Err(exit) => return exit,
+        };
+        let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.label() == self.about);
+        let told = match endpoint {
+            Some(endpoint) => about_endpoint(&daemon, endpoint, deadline),
+            None => about_check(&daemon, &self.about, deadline),
+        };
+        match told {
+            Ok(Told::Line(line, exit)) => {
+                print(&format!("{line}\n"));
+                exit
+            }
+            Ok(Told::UnknownCheck(complaint)) => {
+                complain(&complaint);
+                Exit::Usage
+            }
+            Err(NoAnswer(why)) => {
+                complain(&format!("error: {why}\n"));
+                Exit::Unreachable
+            }
+        }
+    }
+}
+
+/// What there is to tell.
+enum Told {
+    Line(String, Exit),
+    UnknownCheck(String),
+}
+
+fn about_endpoint(daemon: &Daemon, endpoint: Endpoint, deadline: Deadline) -> Result<Told, NoAnswer> {
+    let name = endpoint.label();
+    let (report, exit) = report(daemon, name, deadline)?;
+    let mut line = format!("{name} {}", report.status);
+    if report.status != "ok" && !why(&report).is_empty() {
+        line += &format!(": {}", why(&report).join("; "));
+    }
+    Ok(Told::Line(line, exit))
+}
+
+/// The state of one check, by the json of `/healthz`, which has all of them.
+fn about_check(daemon: &Daemon, name: &str, deadline: Deadline) -> Result<Told, NoAnswer> {
+    let (report, _) = report(daemon, "healthz", deadline)?;
+    let Some(check) = report.checks.iter().find(|check| check.name == name) else {
+        if report.checks.is_empty() {
+            return about_nameless(daemon, name, deadline);
+        }
+        let known: Vec<&str> = report.checks.iter().map(|check| check.name.as_str()).collect();
+        return Ok(Told::UnknownCheck(no_check(name, &known, "the daemon's configuration")));
+    };
+    let exit = if check.status == "error" { Exit::Unhealthy } else { Exit::Fine };
+    let state = one_line(&check.state);
+    let why = match (state.as_str(), check.root_causes.is_empty()) {
+        ("ok", _) => String::new(),
+        ("skipped", false) => format!(": root cause {}", causes(&report, &check.root_causes)),
+        _ => said(&check.message),
+    };
+    Ok(Told::Line(format!("{name} {state}{why}"), exit))
+}
+
+/// Where the daemon names no checks (`server.details: none`, or there are none), its code still tells about one.
+fn about_nameless(daemon: &Daemon, name: &str, deadline: Deadline) -> Result<Told, NoAnswer> {
+    let Reply { status, health, .. } = daemon.ask("GET", &format!("/readyz/{}", encoded(name)), deadline)?;
+    match (status, health.as_deref()) {
+        (200, Some(state @ ("ok" | "degraded"))) => Ok(Told::Line(format!("{name} {state}"), Exit::Fine)),
+        (500 | 503, Some("error")) => Ok(Told::Line(format!("{name} error"), Exit::Unhealthy)),
+        (404, _) => Ok(Told::UnknownCheck(format!(
+            "error: there is no check `{}` that gates readyz in the daemon's configuration\n",
+            one_line(name)
+        ))),
+        _ => Err(NoAnswer(format!("{daemon} does not answer as probelet does"))),
+    }
+}
+
+/// The name of a check as it stands in a path: everything but RFC 3986's unreserved characters is encoded.
+fn encoded(name: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(name, RESERVED).to_string()
+}
+
+/// The report on an endpoint, and what it means. An answer whose words and code do not agree is none.
+fn report(daemon: &Daemon, endpoint: &str, deadline: Deadline) -> Result<(Report, Exit), NoAnswer> {
+    let stranger = || NoAnswer(format!("{daemon} does not answer as probelet does"));
+    let reply = daemon.ask("GET", &format!("/{endpoint}?format=json"), deadline)?;
+    let report: Report = serde_json::from_str(&reply.body).map_err(|_| stranger())?;
+    let exit = match (reply.status, report.status.as_str()) {
+        (200, "ok" | "degraded") => Exit::Fine,
+        (500 | 503, "error") => Exit::Unhealthy,
+        _ => return Err(stranger()),
+    };
+    if reply.health.as_deref() != Some(&report.status) {
+        return Err(stranger());
+    }
+    Ok((report, exit))
+}
+
+/// Why an endpoint is not `ok`: what it says of itself (it drains, it has no configuration), and its root causes, or
+/// whatever is wrong with its checks.
+fn why(report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    match report.data.message.as_str() {
+        "Some checks are degraded" | "Some checks failed" | WITHHELD => {}
+        "Draining" => reasons.push("draining".to_owned()),
+        message => reasons.push(one_line(message)),
+    }
+    let worries = report.checks.iter().filter(|check| check.status != "ok").map(|check| check.name.clone());
+    let worries: Vec<String> = worries.collect();
+    if !report.root_causes.is_empty() {
+        reasons.push(format!("root cause {}", causes(report, &report.root_causes)));
+    } else if reasons.is_empty() && !worries.is_empty() {
+        reasons.push(causes(report, &worries));
+    }
+    reasons
+}
+
+/// What stands in place of a message that the daemon is not to tell.
+const WITHHELD: &str = "withheld";
+
+/// The first of these checks, each with its message.
+fn causes(report: &Report, names: &[String]) -> String {
+    const MOST: usize = 3;
+    let shown = names.iter().take(MOST).map(|name| {
+        let check = report.checks.iter().find(|check| check.name == *name);
+        one_line(name) + &check.map(|check| said(&check.message)).unwrap_or_default()
+    });
+    let mut shown = shown.collect::<Vec<_>>().join("; ");
+    if names.len() > MOST {
+        shown += &format!("; … and {} more", names.len() - MOST);
+    }
+    shown
+}
+
+/// A message, unless the daemon does not tell.
+fn said(message: &str) -> String {
+    if message == WITHHELD { String::new() } else { format!(": {}", one_line(message)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_of_a_path() {
+        assert_eq!(encoded("internal_api/user-1.x"), "internal_api%2Fuser-1.x");
+        assert_eq!(encoded("a b?c"), "a%20b%3Fc");
+    }
+
+    #[test]
+    fn many_causes_are_cut_short() {
+        let check = |name: &str, message: &str| Check {
+            name: name.into(),
+            status: "error".into(),
+            message: message.into(),
+            state: "error".into(),
+            root_causes: Vec::new(),
+        };
+        let report = Report {
+            status: "error".into(),
+            data: Data { message: "Some checks failed".into() },
+            checks: vec![check("a", "connection\nrefused"), check("b", "withheld")],
+            root_causes: Vec::new(),
+        };
+        let names: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+        assert_eq!(causes(&report, &names), "a: connection refused; b; c; … and 2 more");
+        assert_eq!(why(&report), ["a: connection refused; b"]);
+        let draining = Report { data: Data { message: "Draining".into() }, root_causes: vec!["a".into()], ..report };
+        assert_eq!(why(&draining), ["draining", "root cause a: connection refused"]);
+    }
+}

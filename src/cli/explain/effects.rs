@@ -1,0 +1,148 @@
+//! The decision matrix and the time budgets, as text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budget::{Budget, until_error};
+use super::matrix::{self, Phase, Row};
+use super::wrap::wrapped;
+use crate::base::quantity::show_duration;
+use crate::model::plan::Plan;
+use crate::model::pod::Purpose;
+use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::scheduler::kubelet::{Asking, Probed};
+
+/// What the failure of each check closes, at start-up and later.
+pub fn matrix(plan: &Arc<Plan>) -> String {
+    let (at_start, later) = (matrix::rows(plan, Phase::StartUp), matrix::rows(plan, Phase::Service));
+    let mut text = "What a failure does, when one check fails and all others pass\n".to_owned();
+    if at_start == later {
+        return text + &table(plan, "", &later);
+    }
+    text += &table(plan, "until /readyz has been open once, the check never having passed", &at_start);
+    text + &table(plan, "from then on", &later)
+}
+
+fn table(plan: &Plan, title: &str, rows: &[Row]) -> String {
+    let mut text = if title.is_empty() { String::new() } else { format!("\n  {title}:\n") };
+    let name = rows.iter().map(|row| plan.checks[row.check].name.as_str().len()).chain([5]).max().unwrap_or(5);
+    text += &format!("\n  {:name$}  {:8}  {:8}  {:9}  /healthz\n", "check", "/livez", "/readyz", "/startupz");
+    for row in rows {
+        let [live, ready, startup, health] = row.verdicts.map(word);
+        let check = plan.checks[row.check].name.as_str();
+        text += &format!("  {check:name$}  {live:8}  {ready:8}  {startup:9}  {health}\n");
+        if !row.skips.is_empty() {
+            text += &wrapped("      skips ", &names(plan, &row.skips), 12);
+        }
+    }
+    text
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "-",
+        Verdict::Degraded => "degraded",
+        Verdict::Error => "closed",
+    }
+}
+
+fn names(plan: &Plan, checks: &[usize]) -> String {
+    checks.iter().map(|check| plan.checks[*check].name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// How long an outage of each check takes at most to be seen, and to be acted upon by kubelet.
+pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
+    let mut text = "How long an outage takes at most to be seen, once the pod is in service\n".to_owned();
+    for row in matrix::rows(plan, Phase::Service) {
+        let budget = until_error(plan, row.check);
+        text += &format!("\n  {}\n", plan.checks[row.check].name);
+        text += &line(budget.total, &format!("error: {}", made_of(plan, row.check, &budget)));
+        text += &line(budget.total, &closes(&row));
+        for (container, asking, after) in acts(plan, row.check, containers) {
+            text += &line(after, &act(container, asking));
+        }
+    }
+    for container in containers {
+        let startup = container.probes.iter().find(|asking| asking.purpose == Purpose::Startup);
+        text += &startup.map(|asking| start(container, asking)).unwrap_or_default();
+    }
+    text
+}
+
+/// How long the app may take to start.
+fn start(container: &Probed, asking: &Asking) -> String {
+    let timing = asking.timing;
+    let text = format!("is restarted unless its startup probe has passed: {}", failures(asking));
+    let after = timing.initial_delay.saturating_add(timing.patience());
+    format!("\n  start of {}\n{}", container.name, line(after, &text))
+}
+
+fn line(after: Duration, text: &str) -> String {
+    wrapped(&format!("  {:>8}  ", show_duration(after)), text, 12)
+}
+
+fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
+    let mut parts = vec![format!("{} until its next run", show_duration(budget.until_run))];
+    let more = match budget.failures {
+        1 => None,
+        2 => Some("one more has failed".to_owned()),
+        failures => Some(format!("{} more have failed", failures - 1)),
+    };
+    parts.extend(more.map(|more| format!("{} until {more}", show_duration(budget.between))));
+    parts.push(format!("{} timeout", show_duration(budget.timeout)));
+    if let Some(confirmation) = budget.confirmation {
+        let parents = names(plan, &plan.checks[check].depends_on);
+        parts.push(format!("{} until {parents} passed again", show_duration(confirmation)));
+    }
+    parts.join(" + ")
+}
+
+fn closes(row: &Row) -> String {
+    let closed: Vec<_> = Endpoint::ALL
+        .iter()
+        .filter(|endpoint| row.closes(**endpoint))
+        .map(|endpoint| format!("/{}", endpoint.label()))
+        .collect();
+    match &closed[..] {
+        [] => "closes nothing".into(),
+        [one] => format!("{one} closes"),
+        [most @ .., last] => format!("{} and {last} close", most.join(", ")),
+    }
+}
+
+/// What kubelet does in the end when the check at `check` fails, and after which time from the start of the outage.
+pub fn acts<'a>(plan: &Arc<Plan>, check: usize, containers: &'a [Probed]) -> Vec<(&'a Probed, &'a Asking, Duration)> {
+    let snapshot = matrix::failing(plan, Phase::Service, check);
+    let judged = Judged::new(&snapshot, snapshot.at);
+    let well = matrix::all_well(plan);
+    let all_well = Judged::new(&well, well.at);
+    let seen = until_error(plan, check).total;
+    let mut acts = Vec::new();
+    for container in containers {
+        for asking in &container.probes {
+            // A probe that never passes says nothing about this check.
+            let asked = asking.purpose != Purpose::Startup && asking.question.passes(&all_well);
+            if asked && !asking.question.passes(&judged) {
+                acts.push((container, asking, seen.saturating_add(asking.timing.patience())));
+            }
+        }
+    }
+    acts
+}
+
+fn act(container: &Probed, asking: &Asking) -> String {
+    let does = match asking.purpose {
+        Purpose::Readiness => "gets no traffic",
+        Purpose::Startup | Purpose::Liveness => "is restarted",
+    };
+    let purpose = asking.purpose.label();
+    format!("{} {does}: + {} (its {purpose} probe)", container.name, failures(asking))
+}
+
+/// `3 failures, 10s apart`
+fn failures(asking: &Asking) -> String {
+    match asking.timing.failures {
+        1 => format!("1 failure within {}", show_duration(asking.timing.period)),
+        failures => format!("{failures} failures, {} apart", show_duration(asking.timing.period)),
+    }
+}

@@ -1,0 +1,117 @@
+//! `probelet explain`: what a code means; what a configuration does, and how soon.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{ConfigFile, Exit, coloured, complain, print};
+use crate::config::source::Environment;
+use crate::config::{self, Config, Listen, diagnostic};
+use crate::model::pod::Pod;
+use crate::model::verdict::Judged;
+use crate::scheduler::kubelet::Probed;
+use crate::scheduler::kubelet::aim::probed;
+use wrap::wrapped;
+
+mod advice;
+mod budget;
+mod code;
+mod effects;
+pub(super) mod matrix;
+mod wrap;
+
+/// Explain a code, or which failure closes what, and how soon
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  probelet explain unknown-key
+  probelet explain --config config.yaml
+  probelet explain --config config.yaml --pod deployment.yaml")]
+pub struct Explain {
+    /// A diagnostic code, such as `unknown-key`
+    #[arg(value_name = "CODE", conflicts_with_all = ["config", "pod"])]
+    code: Option<String>,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …
+    #[arg(long, value_name = "FILE")]
+    pod: Option<PathBuf>,
+}
+
+impl Explain {
+    pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let explained = match &self.code {
+            Some(name) => diagnostic::code(name).map(code::text).ok_or_else(|| code::unknown(name)),
+            None => self.configuration(environment),
+        };
+        match explained {
+            Ok(text) => {
+                print(&text);
+                Exit::Fine
+            }
+            Err(complaint) => {
+                complain(&complaint);
+                Exit::Usage
+            }
+        }
+    }
+
+    fn configuration(&self, environment: &Environment) -> Result<String, String> {
+        let colour = coloured(&std::io::stderr(), environment);
+        let loaded = config::load(&self.config.path(environment), environment);
+        let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
+        if config.plan.checks.is_empty() {
+            return Ok("There are no checks: every endpoint is always open.\n".into());
+        }
+        let pods = self.pod.as_deref().map(|file| pods(file, colour)).transpose()?.unwrap_or_default();
+        let mut text = effects::matrix(&config.plan);
+        let asking: Vec<_> = pods.iter().map(|pod| (pod, containers(pod, &config))).collect();
+        let mut asking: Vec<_> = asking.into_iter().filter(|(_, containers)| !containers.is_empty()).collect();
+        if let (Some(file), true) = (&self.pod, asking.is_empty()) {
+            text = text + "\n" + &nobody_asks(file, &config);
+        }
+        if asking.len() < 2 {
+            let containers = asking.pop().map(|(pod, containers)| (Some(pod), containers)).unwrap_or_default();
+            return Ok(text + "\n" + &section(&config, containers.0, &containers.1));
+        }
+        for (pod, containers) in asking {
+            text += &format!("\n{}\n\n{}", pod.name, section(&config, Some(pod), &containers));
+        }
+        Ok(text)
+    }
+}
+
+/// The budgets, and what is to be said about the pod.
+fn section(config: &Config, pod: Option<&Pod>, containers: &[Probed]) -> String {
+    let mut text = effects::budgets(&config.plan, containers);
+    for advice in pod.map(|pod| advice::advice(config, pod, containers)).unwrap_or_default() {
+        text += &format!("\n{}{}", wrapped("warning: ", &advice.message, 2), wrapped("  help: ", &advice.help, 4));
+    }
+    text
+}
+
+fn pods(file: &Path, colour: bool) -> Result<Vec<Pod>, String> {
+    let (pods, report) = config::pod::load(file);
+    match report.errors() {
+        0 if pods.is_empty() => Err(format!(
+            "error: {} holds no pod\n  help: give a manifest of a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob\n",
+            file.display()
+        )),
+        0 => Ok(pods),
+        _ => Err(report.text(colour)),
+    }
+}
+
+fn nobody_asks(file: &Path, config: &Config) -> String {
+    let port = config.server.listen.first().map_or(10240, Listen::port);
+    let message = format!("no probe in {} asks probelet", file.display());
+    let help =
+        format!("write `httpGet: {{ path: /readyz, port: {port} }}` in the readinessProbe of the app's container");
+    wrapped("warning: ", &message, 2) + &wrapped("  help: ", &help, 4)
+}
+
+/// The containers of `pod` that ask probelet.
+pub(super) fn containers(pod: &Pod, config: &Config) -> Vec<Probed> {
+    let ports: Vec<u16> = config.server.listen.iter().map(Listen::port).collect();
+    let snapshot = matrix::all_well(&config.plan);
+    probed(pod, &ports, &Judged::new(&snapshot, snapshot.at))
+}

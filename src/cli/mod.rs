@@ -1,0 +1,148 @@
+//! The command line: one file per command.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::source::Environment;
+
+mod ask;
+mod chosen;
+mod completions;
+mod demo;
+mod drain;
+mod exchange;
+mod explain;
+mod once;
+mod run;
+mod schema;
+mod screen;
+mod simulate;
+mod validate;
+mod wait;
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// Unhealthy, or not valid.
+    Unhealthy = 1,
+    /// Wrong usage, or a configuration that cannot be used.
+    Usage = 2,
+    /// Could not listen, or could not reach the daemon.
+    Unreachable = 3,
+    /// `wait` ran out of time.
+    TimedOut = 124,
+    /// Ended by SIGINT: 128 and its number.
+    Interrupted = 130,
+    /// Ended by SIGTERM: 128 and its number.
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The health sidecar: probes on a schedule, one snapshot, five endpoints.
+#[derive(Debug, Parser)]
+#[command(name = "probelet", version = version(), propagate_version = false, max_term_width = 80)]
+#[command(after_help = "Exit codes:
+    0  fine
+    1  unhealthy, or not valid
+    2  wrong usage, or a configuration that cannot be used
+    3  could not listen, or could not reach the daemon
+  124  wait ran out of time")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Demo(demo::Demo),
+    Validate(validate::Validate),
+    Once(once::Once),
+    Wait(wait::Wait),
+    Ask(ask::Ask),
+    Drain(drain::Drain),
+    Explain(explain::Explain),
+    Simulate(simulate::Simulate),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+}
+
+/// Which configuration file a command works on.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file [default: $PROBELET_CONFIG, else /etc/probelet/config.yaml]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    const DEFAULT: &str = "/etc/probelet/config.yaml";
+
+    fn path(&self, environment: &Environment) -> PathBuf {
+        let named = self.config.clone().or_else(|| environment.get("PROBELET_CONFIG").map(PathBuf::from));
+        named.unwrap_or_else(|| Self::DEFAULT.into())
+    }
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
+pub fn run<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        // Help and version are no errors: they go to standard output with 0; clap knows.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    let environment = Environment::of_process();
+    let exit = match arguments.command {
+        Command::Run(command) => command.execute(&environment),
+        Command::Demo(command) => command.execute(&environment),
+        Command::Validate(command) => command.execute(&environment),
+        Command::Once(command) => command.execute(&environment),
+        Command::Wait(command) => command.execute(&environment),
+        Command::Ask(command) => command.execute(&environment),
+        Command::Drain(command) => command.execute(&environment),
+        Command::Explain(command) => command.execute(&environment),
+        Command::Simulate(command) => command.execute(&environment),
+        Command::Schema(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+    };
+    exit.into()
+}
+
+/// `0.1.0 (revision abc)`, or without a revision where the build was not told one.
+fn version() -> String {
+    match option_env!("PROBELET_REVISION").filter(|revision| !revision.is_empty()) {
+        Some(revision) => format!("{} (revision {revision})", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// Writes `text` to standard output; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    let _ = io::stdout().lock().flush();
+}
+
+/// Writes `text` to standard error.
+fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether output to `stream` may be coloured.
+fn coloured(stream: &impl IsTerminal, environment: &Environment) -> bool {
+    stream.is_terminal() && environment.get("NO_COLOR").is_none_or(str::is_empty)
+}

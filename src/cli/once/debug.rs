@@ -1,0 +1,60 @@
+//! How a run went, for somebody who debugs the check: its phases, and what it saw.
+
+use std::time::Duration;
+
+use super::Seen;
+use crate::base::quantity::show_duration;
+use crate::base::trace::Trace;
+use crate::model::outcome::{Facts, Outcome, StepReport};
+
+/// The lines under the row of a check. A skip has none.
+pub(super) fn run(seen: &Seen) -> String {
+    let (facts, detail) = match &seen.observation.outcome {
+        Outcome::Pass(pass) => (&pass.facts, None),
+        Outcome::Fail(failure) => (&failure.facts, failure.detail.as_deref()),
+        Outcome::Skip => return String::new(),
+    };
+    let mut lines = of_trace(&seen.trace, "    ");
+    lines += &of_steps(facts, &seen.trace);
+    if let Some(end) = facts.tls_not_after {
+        lines += &format!("    certificate: valid until {}\n", end.rfc3339());
+    }
+    if let Some(detail) = detail {
+        lines += &format!("    error: {detail}\n");
+    }
+    lines
+}
+
+fn of_trace(trace: &Trace, indent: &str) -> String {
+    let spans: Vec<String> =
+        trace.spans().iter().map(|(phase, span)| format!("{} {}", phase.label(), finely(*span))).collect();
+    let mut lines = String::new();
+    for (word, parts) in [("phases", spans), ("saw", trace.notes())] {
+        if !parts.is_empty() {
+            lines += &format!("{indent}{word}: {}\n", parts.join(", "));
+        }
+    }
+    lines
+}
+
+/// The steps of a workflow, each followed by its attempts.
+fn of_steps(facts: &Facts, trace: &Trace) -> String {
+    let parts = trace.parts();
+    let mut lines = String::new();
+    for StepReport { name, state, message, took } in &facts.steps {
+        let took = took.map(|took| format!(" in {}", finely(took))).unwrap_or_default();
+        lines += &format!("    step {name}: {}{took}: {message}\n", state.label());
+        for (_, attempt) in parts.iter().filter(|(of, _)| of == name) {
+            lines += &of_trace(attempt, "        ");
+        }
+    }
+    lines
+}
+
+/// A phase is often shorter than a millisecond.
+fn finely(span: Duration) -> String {
+    if span < Duration::from_millis(10) {
+        return format!("{:.1}ms", span.as_secs_f64() * 1000.0);
+    }
+    show_duration(span)
+}

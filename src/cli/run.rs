@@ -1,0 +1,54 @@
+//! `probelet run`: the daemon.
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigFile, Exit, coloured, complain};
+use crate::config::Listen;
+use crate::config::source::Environment;
+use crate::daemon::{self, Options, Source, Stop};
+
+/// Run the daemon
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  probelet run --config /etc/probelet/config.yaml --config-error serve")]
+pub struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Listen here instead of where the configuration says: `:10240`, `127.0.0.1:0`, `[::1]:80`; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<Listen>,
+    /// What to do without a valid configuration: exit, or serve what can be said without one until there is one
+    #[arg(long, value_enum, default_value_t = OnError::Exit)]
+    config_error: OnError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    Exit,
+    Serve,
+}
+
+impl Run {
+    pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let options = Options {
+            source: Source::File(self.config.path(environment)),
+            listen: (!self.listen.is_empty()).then_some(self.listen),
+            serve_without: self.config_error == OnError::Serve,
+        };
+        ended(daemon::run(&options, environment, |_| {}), environment)
+    }
+}
+
+/// The exit of a daemon that ended, after saying why it did not start.
+pub(super) fn ended(result: Result<(), Stop>, environment: &Environment) -> Exit {
+    match result {
+        Ok(()) => Exit::Fine,
+        Err(Stop::Configuration(report)) => {
+            complain(&report.text(coloured(&std::io::stderr(), environment)));
+            Exit::Usage
+        }
+        Err(stop @ (Stop::Listen(_) | Stop::System(_))) => {
+            complain(&format!("error: {stop}\n"));
+            Exit::Unreachable
+        }
+    }
+}

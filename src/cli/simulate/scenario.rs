@@ -1,0 +1,310 @@
+//! The script of a simulation: how long it goes, what fails when, and what kubelet asks.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::story::work;
+use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::base::quantity::show_duration;
+use crate::base::shape::{Field, Shape};
+use crate::base::value::{Fields, Value};
+use crate::config::diagnostic::Report;
+use crate::config::document;
+use crate::config::source::Environment;
+use crate::model::plan::Plan;
+use crate::model::pod::{Container, Handler, Pod, Port, Probe, Purpose, Timing};
+use crate::model::verdict::Judged;
+use crate::scheduler::kubelet::question::{Question, Subject};
+use crate::scheduler::machine::Machine;
+
+/// The most that one simulation does, in runs times checks to be judged after each: some seconds of work.
+const MAX_WORK: u128 = 20_000_000;
+/// The longest simulation.
+const MAX_LENGTH: Duration = Duration::from_secs(24 * 3600);
+
+/// A script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// How long it goes.
+    pub length: Duration,
+    /// What fails when; where two overlap, the later one in the file holds.
+    pub faults: Vec<Fault>,
+    /// What kubelet asks.
+    pub pod: Option<Pod>,
+}
+
+/// A check that does not find its target well for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The position of the check.
+    pub check: usize,
+    /// Runs from here on are met by it.
+    pub from: Duration,
+    /// Runs from here on are not.
+    pub to: Duration,
+    /// What they find.
+    pub outcome: FaultKind,
+}
+
+/// What a run finds during a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It fails at once.
+    Fail,
+    /// It passes after this time, if its timeout allows.
+    Slow(Duration),
+    /// It gets no answer.
+    Hang,
+}
+
+impl FaultKind {
+    /// What happens to the target, for people.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Fail => "fails".into(),
+            Self::Slow(latency) => format!("takes {}", show_duration(latency)),
+            Self::Hang => "hangs".into(),
+        }
+    }
+}
+
+/// Reads the scenario in the file at `path`, for a daemon with `plan` that listens on `port`.
+pub fn load(path: &Path, environment: &Environment, plan: &Plan, port: u16) -> (Option<Scenario>, Report) {
+    document::load(path, environment, FIELDS, |fields| judge(fields, plan, port))
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const FIELDS: &[Field] = &[
+    Field::required("for", Shape::Duration { min: SECOND }, "How long the simulation goes."),
+    Field::optional("faults", Shape::List(&Shape::Section(FAULT)), "What fails when."),
+    Field::optional("pod", Shape::Section(POD), "What kubelet asks."),
+];
+
+const FAULT: &[Field] = &[
+    Field::required("check", Shape::Text, "The check whose target is not well."),
+    Field::with_default("from", Shape::Duration { min: Duration::ZERO }, "0s", "When it begins."),
+    Field::optional("to", Shape::Duration { min: Duration::ZERO }, "When it is over. Default: never."),
+    Field::required("outcome", Shape::Word(&["fail", "slow", "hang"]), "What its runs find."),
+    Field::optional("latency", Shape::Duration { min: Duration::ZERO }, "How long a slow run takes."),
+];
+
+const POD: &[Field] = &[
+    Field::optional("startup", Shape::Section(&probe("/startupz")), "The start-up probe."),
+    Field::optional("liveness", Shape::Section(&probe("/livez")), "The liveness probe."),
+    Field::optional("readiness", Shape::Section(&probe("/readyz")), "The readiness probe."),
+];
+
+const fn probe(endpoint: &'static str) -> [Field; 6] {
+    const COUNT: Shape = Shape::Integer { min: 1, max: 1_000_000 };
+    [
+        Field::with_default("endpoint", Shape::Text, endpoint, "What it asks."),
+        Field::with_default("period", Shape::Duration { min: SECOND }, "10s", "From question to question."),
+        Field::with_default("timeout", Shape::Duration { min: SECOND }, "1s", "How long it waits for an answer."),
+        Field::with_default("failure_threshold", COUNT, "3", "This many failures in a row make kubelet act."),
+        Field::with_default("success_threshold", COUNT, "1", "This many passes in a row make it believe."),
+        Field::with_default("initial_delay", Shape::Duration { min: Duration::ZERO }, "0s", "Before the first one."),
+    ]
+}
+
+fn judge(fields: &Fields, plan: &Plan, port: u16) -> Option<Scenario> {
+    let length = fields.duration("for")?;
+    if length > MAX_LENGTH {
+        let help = Some("play the part in which something fails".into());
+        fields.error("for", "out-of-range", "a scenario goes for a day at most", help);
+        return None;
+    }
+    if work(plan, length) > MAX_WORK {
+        let message = format!("{} of so many runs of so many checks are too much to play", show_duration(length));
+        fields.error("for", "out-of-range", message, Some("play the part in which something fails".into()));
+        return None;
+    }
+    let sections = fields.list("faults").into_iter().filter_map(|located| match &located.value {
+        Value::Section(section) => Some(section),
+        _ => None,
+    });
+    let faults = sections.filter_map(|section| fault(section, plan, length)).collect();
+    let pod = fields.section("pod").map(|section| pod(section, plan, port));
+    Some(Scenario { length, faults, pod })
+}
+
+fn fault(fields: &Fields, plan: &Plan, length: Duration) -> Option<Fault> {
+    let check = fields.text("check").and_then(|name| check(fields, &name.fixed()?, plan));
+    let (from, to) = (fields.duration("from")?, fields.duration("to").unwrap_or(length));
+    if from >= length {
+        let message = format!("the fault begins at {}, the end of the scenario or later", show_duration(from));
+        let help = format!("let it begin earlier, or play longer than `for: {}`", show_duration(length));
+        fields.error("from", "invalid-value", message, Some(help));
+    } else if to <= from {
+        let message =
+            format!("the fault is over at {}, before it begins at {}", show_duration(to), show_duration(from));
+        fields.error("to", "invalid-value", message, Some("`from` and `to` are counted from the start".into()));
+    }
+    let outcome = match (fields.word("outcome")?, fields.duration("latency")) {
+        ("slow", Some(latency)) => FaultKind::Slow(latency),
+        ("slow", None) => {
+            let help = Some("add `latency: …`, such as `latency: 3s`".into());
+            fields.error("outcome", "missing-key", "a slow fault needs its `latency`", help);
+            return None;
+        }
+        (_, Some(_)) => {
+            let help = Some("remove it, or write `outcome: slow`".into());
+            fields.error("latency", "invalid-value", "`latency` belongs to `outcome: slow`", help);
+            return None;
+        }
+        ("hang", None) => FaultKind::Hang,
+        _ => FaultKind::Fail,
+    };
+    Some(Fault { check: check?, from, to: to.min(length), outcome })
+}
+
+fn check(fields: &Fields, name: &str, plan: &Plan) -> Option<usize> {
+    let position = plan.position(name);
+    if position.is_none() {
+        let names = || plan.checks.iter().map(|check| check.name.as_str());
+        let help = match document::nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name a check of the configuration".into(),
+        };
+        let message = format!("there is no check `{}`", name.escape_debug());
+        fields.error("check", "unknown-check", message, Some(help));
+    }
+    position
+}
+
+/// The pod of the scenario: one container, `app`, with these probes.
+fn pod(fields: &Fields, plan: &Plan, port: u16) -> Pod {
+    let probe = |purpose: Purpose| fields.section(purpose.label()).and_then(|section| asks(section, plan, port));
+    let app = Container {
+        name: "app".into(),
+        startup: probe(Purpose::Startup),
+        readiness: probe(Purpose::Readiness),
+        liveness: probe(Purpose::Liveness),
+        ..Container::default()
+    };
+    Pod { name: "the scenario's pod".into(), containers: vec![app] }
+}
+
+fn asks(fields: &Fields, plan: &Plan, port: u16) -> Option<Probe> {
+    let count = |key| fields.integer(key).and_then(|count| u32::try_from(count).ok());
+    let path = fields.text("endpoint")?.fixed()?;
+    if !is_known(&path, plan) {
+        let near = document::nearest(&path, ["/livez", "/readyz", "/startupz", "/healthz", "/alive", "/ready"]);
+        let help = near.map_or_else(
+            || "write `/livez`, `/readyz`, `/startupz` or `/healthz`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("probelet has no path `{}`", path.escape_debug());
+        fields.error("endpoint", "invalid-value", message, Some(help));
+    }
+    let timing = Timing {
+        initial_delay: fields.duration("initial_delay")?,
+        period: fields.duration("period")?,
+        timeout: fields.duration("timeout")?,
+        failures: count("failure_threshold")?,
+        successes: count("success_threshold")?,
+    };
+    Some(Probe { asks: Handler::Http { path, port: Port::Number(port), tls: false, host: None }, timing })
+}
+
+fn is_known(path: &str, plan: &Plan) -> bool {
+    let now = Reading { moment: Moment::default(), wall: Timestamp::default() };
+    let snapshot = Machine::new(std::sync::Arc::new(plan.clone()), "", now).snapshot(now);
+    let subject = Question::of(path, &Judged::new(&snapshot, now.moment)).subject;
+    path.starts_with('/') && !matches!(subject, Subject::Nothing | Subject::Stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plan::Definition;
+    use crate::model::plan::testing::{check, plan};
+
+    fn read(text: &str) -> (Option<Scenario>, Report) {
+        let plan = plan(vec![check("db_connection"), check("cache")]);
+        let environment = Environment::of::<String, String>([]);
+        document::read("outage.yaml", text.as_bytes(), &environment, FIELDS, |fields| judge(fields, &plan, 10240))
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        let (_, report) = read(text);
+        let line = |found: &crate::base::value::Problem| {
+            let (line, column) = (found.place.line, found.place.column);
+            format!("{line}:{column} {}: {} ({})", found.code, found.message, found.help.as_deref().unwrap_or_default())
+        };
+        report.diagnostics().iter().map(|diagnostic| line(&diagnostic.problem)).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_reference_is_read() {
+        let (scenario, report) = read(
+            "\
+for: 5m
+faults:
+  - { check: db_connection, from: 30s, to: 90s, outcome: fail }
+  - { check: cache, from: 60s, to: 70s, outcome: slow, latency: 3s }
+pod:
+  liveness: { endpoint: /livez, period: 10s, timeout: 1s, failure_threshold: 3 }
+  readiness: { period: 5s, success_threshold: 2 }
+",
+        );
+        assert_eq!(report.text(false), "outage.yaml is valid\n");
+        let scenario = scenario.unwrap();
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            scenario.faults,
+            [
+                Fault { check: 0, from: seconds(30), to: seconds(90), outcome: FaultKind::Fail },
+                Fault { check: 1, from: seconds(60), to: seconds(70), outcome: FaultKind::Slow(seconds(3)) },
+            ]
+        );
+        let app = &scenario.pod.unwrap().containers[0];
+        assert_eq!(app.liveness.as_ref().unwrap().timing, Timing::default());
+        let readiness = Timing { period: seconds(5), successes: 2, ..Timing::default() };
+        assert_eq!((app.startup.as_ref(), app.readiness.as_ref().unwrap().timing), (None, readiness));
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_its_place_with_what_to_write() {
+        let text = "\
+for: 1m
+faults:
+  - { check: db_conection, outcome: fail }
+  - { check: cache, from: 2m, outcome: hang }
+  - { check: cache, from: 30s, to: 20s, outcome: hang }
+  - { check: cache, outcome: slow }
+  - { check: cache, outcome: fail, latency: 3s }
+  - { check: cache, outcome: explode }
+pod:
+  readiness: { endpoint: /readz }
+";
+        assert_eq!(
+            problems(text),
+            [
+                "3:14 unknown-check: there is no check `db_conection` (did you mean `db_connection`?)",
+                "4:27 invalid-value: the fault begins at 2m, the end of the scenario or later (let it begin earlier, or play \
+             longer than `for: 1m`)",
+                "5:36 invalid-value: the fault is over at 20s, before it begins at 30s (`from` and `to` are counted from the \
+             start)",
+                "6:30 missing-key: a slow fault needs its `latency` (add `latency: …`, such as `latency: 3s`)",
+                "7:45 invalid-value: `latency` belongs to `outcome: slow` (remove it, or write `outcome: slow`)",
+                "8:30 unknown-word: `explode` is not `fail`, `slow` or `hang` ()",
+                "10:26 invalid-value: probelet has no path `/readz` (did you mean `/readyz`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_simulation_that_would_take_hours_is_refused() {
+        let long = "1:6 out-of-range: a scenario goes for a day at most (play the part in which something fails)";
+        assert_eq!(problems("for: 52w"), [long]);
+        let quick = |index| Definition { interval: Duration::from_millis(100), ..check(&format!("quick-{index}")) };
+        let plan = plan((0..10).map(quick).collect());
+        let environment = Environment::of::<String, String>([]);
+        let judge = |fields: &Fields| judge(fields, &plan, 10240);
+        let (_, report) = document::read("outage.yaml", b"for: 1d", &environment, FIELDS, judge);
+        let message = "1d of so many runs of so many checks are too much to play";
+        assert_eq!(report.diagnostics()[0].problem.message, message);
+    }
+}

@@ -1,0 +1,143 @@
+//! What happens in a story, in the words that every form of it uses.
+
+use std::time::Duration;
+
+use super::story::{Event, Openness, Story, What};
+use crate::base::quantity::show_duration;
+use crate::model::state::State;
+use crate::model::verdict::{Endpoint, JudgedState, Verdict};
+use crate::scheduler::kubelet::{Act, Deed};
+
+/// A point in time for people: `38.4s`, `1m38.4s`, `2h05m`; no parts that are zero at its end.
+pub fn time(at: Duration) -> String {
+    let tenths = (at.as_millis() + 50) / 100;
+    let (seconds, tenth) = (tenths / 10, tenths % 10);
+    let fraction = if tenth == 0 { String::new() } else { format!(".{tenth}") };
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, second) => format!("{second}{fraction}s"),
+        (0, minute, 0) if tenth == 0 => format!("{minute}m"),
+        (0, minute, second) => format!("{minute}m{second:02}{fraction}s"),
+        (hour, 0, 0) if tenth == 0 => format!("{hour}h"),
+        (hour, minute, 0) if tenth == 0 => format!("{hour}h{minute:02}m"),
+        (hour, minute, second) => format!("{hour}h{minute:02}m{second:02}{fraction}s"),
+    }
+}
+
+/// Who or what an event is about.
+pub fn subject(story: &Story, event: &Event) -> String {
+    match &event.what {
+        What::FaultBegins(fault) | What::FaultEnds(fault) => story.name(fault.check).to_owned(),
+        What::Check { check, .. } => story.name(*check).to_owned(),
+        What::Endpoint { endpoint, .. } => format!("/{}", endpoint.label()),
+        What::Kubelet(_) => "kubelet".to_owned(),
+    }
+}
+
+/// What happens to it.
+pub fn sentence(story: &Story, event: &Event) -> String {
+    match &event.what {
+        What::FaultBegins(fault) if fault.to >= story.length => {
+            format!("(scenario) {} until the end", fault.outcome.words())
+        }
+        What::FaultBegins(fault) => format!("(scenario) {} until {}", fault.outcome.words(), time(fault.to)),
+        What::FaultEnds(_) => "(scenario) is well again".to_owned(),
+        What::Check { to, message, root_causes, .. } => match to {
+            JudgedState::Fresh(State::Ok | State::Pending) => to.label().to_owned(),
+            JudgedState::Fresh(State::Skipped) => format!("skipped: waits for {}", story.names(root_causes).join(", ")),
+            _ => format!("{}: {message}", to.label()),
+        },
+        What::Endpoint { from, to, root_causes, .. } => endpoint(*from, *to, &story.names(root_causes)),
+        What::Kubelet(act) => kubelet(story, act),
+    }
+}
+
+fn endpoint(from: Verdict, to: Verdict, root_causes: &[&str]) -> String {
+    match (from, to) {
+        (_, Verdict::Error) if root_causes.is_empty() => "closes".into(),
+        (_, Verdict::Error) => format!("closes: root cause {}", root_causes.join(", ")),
+        (Verdict::Error, Verdict::Degraded) => "opens, degraded".into(),
+        (_, Verdict::Degraded) => "degraded".into(),
+        (Verdict::Error, Verdict::Ok) => "opens".into(),
+        (_, Verdict::Ok) => "ok".into(),
+    }
+}
+
+fn kubelet(story: &Story, act: &Act) -> String {
+    let container = &story.containers[act.container];
+    let happens = match act.deed {
+        Deed::Started => format!("{container} has started"),
+        Deed::Ready => format!("{container} is ready"),
+        Deed::NotReady => format!("{container} is not ready"),
+        Deed::Restart { purpose, pause } if pause.is_zero() => {
+            format!("restarts {container} ({} probe)", purpose.label())
+        }
+        Deed::Restart { purpose, pause } => {
+            format!("restarts {container} ({} probe), after a pause of {}", purpose.label(), show_duration(pause))
+        }
+    };
+    match act.in_service {
+        Some(true) => format!("{happens}: the pod gets traffic"),
+        Some(false) => format!("{happens}: the pod gets no traffic"),
+        None => happens,
+    }
+}
+
+/// How things went, as pairs of a subject and a sentence.
+pub fn summary(story: &Story) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for (endpoint, track) in Endpoint::ALL.into_iter().zip(&story.endpoints) {
+        let openness = Openness::of(track, story.length, |verdict| verdict != Verdict::Error);
+        lines.push((format!("/{}", endpoint.label()), opened(openness, "open", "closed")));
+    }
+    if !story.containers.is_empty() {
+        let openness = Openness::of(&story.in_service, story.length, |in_service| in_service);
+        lines.push(("pod".into(), opened(openness, "gets traffic", "cut off")));
+        let restarts = match story.restarts() {
+            0 => "none".to_owned(),
+            times => times.to_string(),
+        };
+        lines.push(("restarts".into(), restarts));
+    }
+    lines
+}
+
+fn opened(openness: Openness, open: &str, closed: &str) -> String {
+    let Some(opens) = openness.opens else { return format!("never {open}") };
+    let closed_for = exact(openness.closed);
+    let but = match openness.closures {
+        0 if opens.is_zero() => return format!("{open} all the time"),
+        0 => String::new(),
+        1 => format!(", but {closed} once, for {closed_for}"),
+        times => format!(", but {closed} {times} times, for {closed_for} in all"),
+    };
+    let since = if opens.is_zero() { "from the start".to_owned() } else { format!("from {} on", exact(opens)) };
+    format!("{open} {since}{but}")
+}
+
+/// A time span as [`time`] has it, and in milliseconds where it is shorter than a tenth of a second.
+fn exact(span: Duration) -> String {
+    if span < Duration::from_millis(100) { show_duration(span) } else { time(span) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_in_time_have_tenths_where_there_are_some() {
+        let cases = [
+            (0, "0s"),
+            (10, "0s"),
+            (38_351, "38.4s"),
+            (59_960, "1m"),
+            (60_100, "1m00.1s"),
+            (98_400, "1m38.4s"),
+            (3_600_000, "1h"),
+            (3_605_000, "1h00m05s"),
+            (7_500_000, "2h05m"),
+        ];
+        for (millis, shown) in cases {
+            assert_eq!(time(Duration::from_millis(millis)), shown);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `probelet validate`: every problem of a configuration, also of one inside a ConfigMap's manifest.
+
+use clap::{Args, ValueEnum};
+
+use super::{ConfigFile, Exit, coloured, print};
+use crate::config::diagnostic::Report;
+use crate::config::manifest;
+use crate::config::source::Environment;
+
+/// Show every problem of a configuration
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  probelet validate --config config.yaml --strict\n\nThe file may also be a manifest with a \
+                 ConfigMap that holds the configuration:\n  probelet validate --config kubernetes.yaml"
+)]
+pub struct Validate {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How to show the problems
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Make warnings count as errors
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Validate {
+    pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let reports = manifest::validate(&self.config.path(environment), environment);
+        let text = |report: &Report| report.text(coloured(&std::io::stdout(), environment));
+        match self.format {
+            Format::Text => print(&reports.iter().map(text).collect::<String>()),
+            Format::Json => print(&format!("{}\n", Report::json_of(&reports))),
+        }
+        let is_fine = |report: &Report| report.is_valid() && !(self.strict && report.warnings() > 0);
+        let valid = reports.iter().all(is_fine);
+        if valid { Exit::Fine } else { Exit::Unhealthy }
+    }
+}

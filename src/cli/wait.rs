@@ -1,0 +1,223 @@
+//! `probelet wait`: checks are repeated until they pass.
+
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::chosen::{Chosen, rounds, until_interrupted};
+use super::screen::{Paint, Progress};
+use super::{Exit, complain, print};
+use crate::base::clock::{Clock, Moment};
+use crate::base::quantity::{parse_duration, show_duration};
+use crate::config::source::Environment;
+use crate::config::{Config, is_own_host};
+use crate::model::verdict::Judged;
+use crate::scheduler::rounds::{Rounds, with_parents};
+
+/// Wait until checks pass
+///
+/// Repeats the checks every second until they pass, at least degraded. Without --check it waits for the external
+/// ones, whose host is neither localhost nor this pod: in an init container the app itself cannot be there yet.
+/// Ends with 124 when the time is up.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  probelet wait --config config.yaml            in an init container
+  probelet wait --check database --timeout 30s")]
+pub struct Wait {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// From the start of one round to that of the next, as for the daemon's first runs.
+const PACE: Duration = Duration::from_secs(1);
+/// Where nothing can be rewritten, what is missing is said anew this often.
+const REMINDER: Duration = Duration::from_secs(10);
+
+impl Wait {
+    pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let (config, named) = match self.chosen.load(environment) {
+            Ok(loaded) => loaded,
+            Err(exit) => return exit,
+        };
+        // An external check is looked at without its parents: one of them may be the app.
+        let (wanted, chosen) = if self.chosen.names.is_empty() {
+            let external = external(&config, environment);
+            (external.clone(), external)
+        } else {
+            (named.clone(), with_parents(&config.plan, &named))
+        };
+        if wanted.is_empty() {
+            print("nothing to wait for: no check is of an external dependency\n");
+            return Exit::Fine;
+        }
+        let wanted = wanted.iter().filter_map(|check| chosen.binary_search(check).ok()).collect();
+        let vigil = Vigil::new(rounds(&config, &chosen, false), wanted, self.timeout, environment);
+        until_interrupted(vigil.hold()).unwrap_or_else(|exit| exit)
+    }
+}
+
+/// A duration as it is written in the configuration.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| match error.suggestion {
+        Some(suggestion) => format!("{}: did you mean `{suggestion}`?", error.message),
+        None => format!("{}: write it as `800ms`, `30s` or `2m`", error.message),
+    })
+}
+
+/// The checks of hosts other than this pod.
+fn external(config: &Config, environment: &Environment) -> Vec<usize> {
+    let hosts = config.targets.iter().map(|target| target.spec.host());
+    let is_external = |host: Option<String>| host.is_some_and(|host| !is_own_host(&host, environment));
+    hosts.enumerate().filter_map(|(check, host)| is_external(host).then_some(check)).collect()
+}
+
+/// The wait for some checks.
+struct Vigil {
+    rounds: Rounds,
+    /// The checks that must pass; the others are their parents.
+    wanted: Vec<usize>,
+    /// What was last told of each check: whether it passes.
+    told: Vec<Option<bool>>,
+    /// Since when each check has not been passing.
+    missing_since: Vec<Moment>,
+    begun: Moment,
+    timeout: Duration,
+    reminded: Moment,
+    progress: Progress,
+    paint: Paint,
+}
+
+impl Vigil {
+    fn new(rounds: Rounds, wanted: Vec<usize>, timeout: Duration, environment: &Environment) -> Self {
+        let (now, count) = (Clock::Machine.now(), rounds.plan().checks.len());
+        Self {
+            rounds,
+            wanted,
+            told: vec![None; count],
+            missing_since: vec![now; count],
+            begun: now,
+            timeout,
+            reminded: now,
+            progress: Progress::new(environment),
+            paint: Paint::on(&io::stderr(), environment),
+        }
+    }
+
+    async fn hold(mut self) -> Exit {
+        let timeout = self.timeout;
+        if !self.progress.is_live() {
+            let names = self.names(&self.wanted);
+            self.progress.line(&format!("waiting for {names} (at most {})", show_duration(timeout)));
+        }
+        if tokio::time::timeout(timeout, self.all_pass()).await.is_ok() {
+            let names = self.names(&self.wanted);
+            let took = show_duration(Clock::Machine.now().since(self.begun));
+            drop(self.progress);
+            print(&format!("{names} {} after {took}\n", if self.wanted.len() == 1 { "passes" } else { "pass" }));
+            return Exit::Fine;
+        }
+        let missing: String = self.missing().iter().map(|check| format!("  {}\n", self.lack(*check))).collect();
+        drop(self.progress);
+        complain(&format!("error: {} passed, and this is still missing:\n{missing}", show_duration(timeout)));
+        Exit::TimedOut
+    }
+
+    /// Repeats the rounds until one ends in which everything passed.
+    async fn all_pass(&mut self) {
+        loop {
+            let next = Clock::Machine.now() + PACE;
+            self.rounds.begin();
+            while let Some(check) = self.next().await {
+                self.tell(check);
+            }
+            if self.missing().is_empty() {
+                return;
+            }
+            loop {
+                let rest = next.since(Clock::Machine.now());
+                if rest.is_zero() {
+                    break;
+                }
+                self.show();
+                tokio::time::sleep(rest.min(Self::TICK)).await;
+            }
+        }
+    }
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    /// The next check whose run has ended in this round.
+    async fn next(&mut self) -> Option<usize> {
+        loop {
+            self.show();
+            if let Ok(seen) = tokio::time::timeout(Self::TICK, self.rounds.next()).await {
+                return seen.map(|seen| seen.check);
+            }
+        }
+    }
+
+    /// Says in a line that stays when a check begins to pass, or ceases to.
+    fn tell(&mut self, check: usize) {
+        let passes = self.passes(check);
+        if self.told[check] == Some(passes) {
+            return;
+        }
+        if self.told[check] == Some(true) {
+            self.missing_since[check] = Clock::Machine.now();
+        }
+        self.told[check] = Some(passes);
+        let (name, state) = (&self.rounds.plan().checks[check].name, self.rounds.checks()[check].state.label());
+        let line = format!("{name}: {}: {}", self.paint.state(state, state), self.detail(check));
+        self.progress.line(&line);
+    }
+
+    /// Shows what is missing: in the line that is rewritten, or now and then in one that stays.
+    fn show(&mut self) {
+        let now = Clock::Machine.now();
+        if !self.progress.is_live() && now.since(self.reminded) < REMINDER {
+            return;
+        }
+        let missing: Vec<String> = self.missing().into_iter().map(|check| self.lack(check)).collect();
+        let passed = Duration::from_secs(now.since(self.begun).as_secs());
+        let line =
+            format!("{} of {}; missing: {}", show_duration(passed), show_duration(self.timeout), missing.join("; "));
+        match self.progress.is_live() {
+            true => self.progress.status(&line),
+            false => self.progress.line(&line),
+        }
+        self.reminded = now;
+    }
+
+    /// What is known of a check that does not pass yet, in a line.
+    fn lack(&self, check: usize) -> String {
+        let name = &self.rounds.plan().checks[check].name;
+        let since = Clock::Machine.now().since(self.missing_since[check]);
+        let since = show_duration(if since > PACE { Duration::from_secs(since.as_secs()) } else { since });
+        format!("{name}: {} (for {since})", self.detail(check))
+    }
+
+    fn detail(&self, check: usize) -> String {
+        let snapshot = self.rounds.snapshot();
+        super::once::detail(&Judged::new(&snapshot, snapshot.at), check)
+    }
+
+    /// The checks that do not pass, those first that others wait for.
+    fn missing(&self) -> Vec<usize> {
+        let mut missing: Vec<usize> = (0..self.told.len()).filter(|check| !self.passes(*check)).collect();
+        missing.sort_by_key(|check| self.rounds.checks()[*check].state.label() == "skipped");
+        missing
+    }
+
+    fn passes(&self, check: usize) -> bool {
+        self.rounds.checks()[check].state.is_up()
+    }
+
+    fn names(&self, checks: &[usize]) -> String {
+        let checks = checks.iter().map(|check| self.rounds.plan().checks[*check].name.as_str());
+        checks.collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,155 @@
+//! What a reload changes: which checks are new, which have changed, which go on as they were.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Config, Target};
+use crate::model::plan::{Definition, Origin, Plan};
+
+/// The difference between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigDiff {
+    /// For each check of the new plan, in its order, where it comes from.
+    pub origins: Vec<Origin>,
+    /// The positions in the old plan of the checks that are gone.
+    pub removed: Vec<usize>,
+    /// `server.listen` has changed, which takes a restart.
+    pub listen_changed: bool,
+    /// `history.path` has changed, which takes a restart.
+    pub history_path_changed: bool,
+}
+
+impl ConfigDiff {
+    /// What `new` changes about `old`.
+    #[must_use]
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let positions: HashMap<&str, usize> =
+            old.plan.checks.iter().enumerate().map(|(position, check)| (check.name.as_str(), position)).collect();
+        let origin = |(position, check): (usize, &std::sync::Arc<Definition>)| {
+            let Some(before) = positions.get(check.name.as_str()).copied() else { return Origin::Added };
+            match is_same((old, before), (new, position)) {
+                true => Origin::Kept(before),
+                false => Origin::Changed(before),
+            }
+        };
+        let names: HashSet<&str> = new.plan.checks.iter().map(|check| check.name.as_str()).collect();
+        let is_gone = |position: &usize| !names.contains(old.plan.checks[*position].name.as_str());
+        Self {
+            origins: new.plan.checks.iter().enumerate().map(origin).collect(),
+            removed: (0..old.plan.checks.len()).filter(is_gone).collect(),
+            listen_changed: old.server.listen != new.server.listen,
+            history_path_changed: old.history.path != new.history.path,
+        }
+    }
+
+    /// Whether every check is kept and none is gone.
+    #[must_use]
+    pub fn keeps_every_check(&self) -> bool {
+        self.removed.is_empty() && self.origins.iter().all(|origin| matches!(origin, Origin::Kept(_)))
+    }
+}
+
+fn is_same((old, before): (&Config, usize), (new, position): (&Config, usize)) -> bool {
+    essence(&old.plan, &old.targets, before) == essence(&new.plan, &new.targets, position)
+}
+
+/// Everything about a check that matters to its state: not what is said to people about it, and its parents by name,
+/// wherever they stand in the file.
+fn essence<'a>(plan: &'a Plan, targets: &'a [Target], position: usize) -> Option<(Definition, Vec<&'a str>, u64)> {
+    let check = plan.checks.get(position)?;
+    let mut parents: Vec<&str> = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
+    parents.sort_unstable();
+    let definition = Definition {
+        description: None,
+        runbook: None,
+        target: None,
+        formerly: None,
+        depends_on: Vec::new(),
+        ..Definition::clone(check)
+    };
+    Some((definition, parents, targets.get(position)?.fingerprint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::Environment;
+
+    fn config(text: &str) -> Config {
+        config_with(text, b"secret")
+    }
+
+    fn config_with(text: &str, secret: &'static [u8]) -> Config {
+        let environment = Environment::of([("MESSAGE", "fine")]);
+        let loaded = crate::config::read("test", text.as_bytes(), &environment, Box::new(|_| Ok(secret.to_vec())));
+        loaded.config.unwrap_or_else(|| panic!("{}", loaded.report.text(false)))
+    }
+
+    fn changes(old: &str, new: &str) -> (Vec<Origin>, Vec<usize>) {
+        let diff = ConfigDiff::between(&config(old), &config(new));
+        (diff.origins, diff.removed)
+    }
+
+    const OLD: &str = "checks:
+  - { name: a, simulated: { ok_message: fine } }
+  - { name: b, depends_on: [a], simulated: {} }
+  - { name: c, simulated: {} }
+";
+
+    #[test]
+    fn checks_are_matched_by_name_wherever_they_stand() {
+        let new = "checks:
+  - { name: c, simulated: {} }
+  - { name: d, simulated: {} }
+  - { name: b, depends_on: [a], simulated: {} }
+  - { name: a, simulated: { ok_message: fine } }
+";
+        use Origin::{Added, Kept};
+        assert_eq!(changes(OLD, new), (vec![Kept(2), Added, Kept(1), Kept(0)], vec![]));
+        assert!(ConfigDiff::between(&config(OLD), &config(OLD)).keeps_every_check());
+    }
+
+    #[test]
+    fn a_check_has_changed_when_its_target_its_rules_or_its_parents_have() {
+        let new = "checks:
+  - { name: a, simulated: { ok_message: good } }
+  - { name: b, depends_on: [c], simulated: {} }
+  - { name: c, interval: 5s, simulated: {} }
+";
+        use Origin::Changed;
+        assert_eq!(changes(OLD, new), (vec![Changed(0), Changed(1), Changed(2)], vec![]));
+        let other_kind = "checks: [{ name: a, disk: { path: / } }]";
+        assert_eq!(changes(OLD, other_kind), (vec![Changed(0)], vec![1, 2]));
+    }
+
+    #[test]
+    fn words_for_people_and_the_way_of_writing_change_nothing() {
+        let new = "defaults: { interval: 10s }
+checks:
+  - { name: a, description: A, runbook: \"https://a/\", simulated: { ok_message: \"${MESSAGE}\" } }
+  - { name: b, depends_on: [a], gates: [ready], simulated: { latency: 0s } }
+  - { name: c, simulated: {}, formerly: x }
+";
+        use Origin::Kept;
+        assert_eq!(changes(OLD, new), (vec![Kept(0), Kept(1), Kept(2)], vec![]));
+    }
+
+    #[test]
+    fn the_content_of_a_named_file_is_part_of_the_target() {
+        let text = "checks:
+  - { name: a, simulated: { ok_message: \"${file:/run/message}\" } }
+  - { name: b, simulated: {} }
+";
+        let diff = ConfigDiff::between(&config_with(text, b"one"), &config_with(text, b"two"));
+        assert_eq!(diff.origins, [Origin::Changed(0), Origin::Kept(1)]);
+    }
+
+    #[test]
+    fn what_takes_a_restart_is_flagged() {
+        let diff = |new: &str| {
+            let diff = ConfigDiff::between(&config("checks: []"), &config(new));
+            (diff.listen_changed, diff.history_path_changed)
+        };
+        assert_eq!(diff("{ server: { listen: \":10240\", drain: 1s }, checks: [] }"), (false, false));
+        assert_eq!(diff("{ server: { listen: \":80\" }, history: { path: /a }, checks: [] }"), (true, true));
+    }
+}

@@ -1,0 +1,201 @@
+//! Configurations inside of a ConfigMap's manifest, judged where they stand: lines and columns are those of the
+//! manifest.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::diagnostic::Report;
+use super::pod::{child, documents, written};
+use super::read::Reader;
+use super::source::{self, Environment};
+use super::tree::{Content, Entry, Node};
+use super::{load, path, rules, text, tree};
+use crate::base::value::{Place, Problem, ReadFile, Reading, Severity};
+
+/// The reports on the file at `path`: one on a configuration, or one on each configuration in the ConfigMaps of a
+/// manifest.
+#[must_use]
+pub fn validate(path: &Path, environment: &Environment) -> Vec<Report> {
+    match source::read_configuration(path) {
+        Ok(bytes) => judge(&path.display().to_string(), &bytes, environment, || Box::new(source::read_file)),
+        Err(_) => vec![load(path, environment).report],
+    }
+}
+
+/// The reports on the configuration or manifest in `bytes`, which they call `file_name`. Files that configurations name
+/// are read by what `read_file` gives.
+#[must_use]
+pub fn judge(
+    file_name: &str,
+    bytes: &[u8],
+    environment: &Environment,
+    read_file: impl Fn() -> Box<ReadFile>,
+) -> Vec<Report> {
+    let found = text::decode(bytes).ok().and_then(|text| Some((text, entries(text)?)));
+    let Some((text, entries)) = found else {
+        return vec![super::read(file_name, bytes, environment, read_file()).report];
+    };
+    if entries.is_empty() {
+        return vec![Report::new(file_name, vec![nothing_found()], Some(text), None)];
+    }
+    let report = |entry: &Held| entry.report(file_name, text, environment, &Reading::new(read_file()));
+    entries.iter().map(report).collect()
+}
+
+/// A configuration under a key of a ConfigMap.
+struct Held {
+    key: String,
+    /// The key's own place.
+    place: Place,
+    /// The configuration with everything around it blank, so that each character stands where it does in the manifest;
+    /// nothing when it is not written as a block of lines.
+    lines: Option<String>,
+}
+
+/// The configurations in the ConfigMaps of `text`; nothing when it is no manifest.
+fn entries(text: &str) -> Option<Vec<Held>> {
+    let lines: Vec<&str> = text::lines(text).collect();
+    let mut is_manifest = false;
+    let mut likely = Vec::new();
+    let mut named = Vec::new();
+    for (before, document) in documents(text) {
+        let Some(root) = tree::parse(&document, &mut |_| {}) else { continue };
+        let Some(kind) = child(&root, "apiVersion").and(child(&root, "kind")).and_then(written) else { continue };
+        is_manifest = true;
+        let Some(Content::Map(entries)) =
+            child(&root, "data").filter(|_| kind == "ConfigMap").map(|node| &node.content)
+        else {
+            continue;
+        };
+        for entry in entries {
+            let held = || held(entry, before, &lines);
+            if has_checks(&entry.value) {
+                likely.push(held());
+            } else if matches!(entry.key.as_str(), "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml") {
+                named.push(held());
+            }
+        }
+    }
+    // One whose `checks` is missing or misspelt is known by its name alone, which other software uses too.
+    is_manifest.then_some(if likely.is_empty() { named } else { likely })
+}
+
+/// Whether a value is a text with a line `checks:` that is not indented.
+fn has_checks(node: &Node) -> bool {
+    written(node).is_some_and(|text| text::lines(text).any(|line| line.starts_with("checks:")))
+}
+
+fn held(entry: &Entry, before: u32, lines: &[&str]) -> Held {
+    let mut place = entry.key_mark.place(path::child("data", &entry.key));
+    place.line = place.line.saturating_add(before);
+    let lines = block(lines, place.line as usize, &place);
+    Held { key: entry.key.clone(), place, lines }
+}
+
+/// The lines of a literal block (`key: |`) whose key stands on `line`; all others are blank.
+fn block(lines: &[&str], line: usize, key: &Place) -> Option<String> {
+    let behind: String = lines.get(line - 1)?.chars().skip((key.column - 1 + key.width) as usize).collect();
+    behind.trim_start_matches(['"', '\'', ' ']).strip_prefix(':')?.trim_start().strip_prefix('|')?;
+    let indented = |line: &&&str| {
+        let content = line.trim_start_matches(' ');
+        content.is_empty() || line.len() - content.len() >= key.column as usize
+    };
+    let inside = lines[line..].iter().take_while(indented);
+    // A marker is one at the start of a line only, which it is not in here.
+    let shown = inside.map(|line| if matches!(line.trim(), "---" | "...") { "" } else { line });
+    Some("\n".repeat(line) + &shown.collect::<Vec<_>>().join("\n") + "\n")
+}
+
+impl Held {
+    fn report(&self, file: &str, text: &str, environment: &Environment, reading: &Rc<Reading>) -> Report {
+        let name = format!("data.{}", self.key);
+        let Some(lines) = &self.lines else {
+            let problem = Problem {
+                severity: Severity::Error,
+                code: "wrong-type",
+                message: "the configuration is not written as a block of lines".into(),
+                help: Some(format!("write `{}: |` and the configuration below it, indented", self.key)),
+                place: self.place.clone(),
+            };
+            return Report::new(file, vec![problem], Some(text), None).within(&name);
+        };
+        let root = tree::parse(lines, &mut |problem| reading.report(problem));
+        let reader = Reader::new(environment, Rc::clone(reading));
+        if let Some(root) = &root {
+            // Only what it reports is wanted.
+            drop(rules::apply(root, &reader));
+        }
+        let mut problems = reading.problems();
+        for problem in &mut problems {
+            if problem.code == "empty-document" && problem.place.path.is_empty() {
+                problem.place = self.place.clone();
+            } else if problem.place.path.is_empty() {
+                problem.place.path.clone_from(&self.place.path);
+            } else {
+                problem.place.path = format!("{}.{}", self.place.path, problem.place.path);
+            }
+        }
+        Report::new(file, problems, Some(text), root.as_deref()).within(&name)
+    }
+}
+
+fn nothing_found() -> Problem {
+    Problem {
+        severity: Severity::Error,
+        code: "empty-document",
+        message: "no ConfigMap in this manifest holds a configuration".into(),
+        help: Some("put it under a key of `data` as a block: `config.yaml: |`, with `checks:` in it".into()),
+        place: Place { path: String::new(), line: 1, column: 1, width: 1 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(manifest: &str) -> String {
+        let environment = Environment::of::<String, String>([]);
+        let read_file = || -> Box<ReadFile> { Box::new(|_| Err(std::io::ErrorKind::NotFound.into())) };
+        let reports = judge("m.yaml", manifest.as_bytes(), &environment, read_file);
+        reports.iter().map(|report| report.text(false)).collect()
+    }
+
+    const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\ndata:\n";
+
+    #[test]
+    fn a_mistake_is_shown_where_it_stands_in_the_manifest() {
+        let map = format!(
+            "kind: Service\napiVersion: v1\n---\n{HEAD}  config.yaml: |\n    ---\n    checks:\n      - nam: a\n"
+        );
+        assert_eq!(
+            text(&map).split("\n\n").next().unwrap(),
+            "error[missing-kind]: there is no section that says what to observe
+  --> m.yaml:10:9
+   |
+10 |       - nam: a
+   |         ^^^
+   |
+   = at: data[\"config.yaml\"].checks[0]
+   = help: add one of `http`, `tcp`, `postgres`, `redis`, `amqp`, `disk`, `heartbeat`, `workflow` or `simulated`"
+        );
+    }
+
+    #[test]
+    fn each_configuration_is_named_by_its_key() {
+        let map = format!("{HEAD}  a: |\n    checks: []\n  \"b.yaml\": |-\n    checks: []\n  c: checks\n");
+        assert_eq!(text(&map), "m.yaml (data.a) is valid\nm.yaml (data.b.yaml) is valid\n");
+        assert_eq!(text("checks: []"), "m.yaml is valid\n");
+    }
+
+    #[test]
+    fn a_manifest_without_a_configuration_is_told_what_to_write() {
+        let first = |manifest: &str| text(manifest).lines().next().unwrap_or_default().to_owned();
+        let none = "error[empty-document]: no ConfigMap in this manifest holds a configuration";
+        assert_eq!(first("apiVersion: v1\nkind: Service\n"), none);
+        assert_eq!(first(&format!("{HEAD}  a: b\n")), none);
+        let folded = "error[wrong-type]: the configuration is not written as a block of lines";
+        assert_eq!(first(&format!("{HEAD}  a: \"checks: []\"\n")), folded);
+        let empty = "error[empty-document]: the file holds no configuration";
+        assert_eq!(first(&format!("{HEAD}  config.yaml: |\n    # nothing\n")), empty);
+    }
+}

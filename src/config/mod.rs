@@ -1,0 +1,231 @@
+//! The configuration: a YAML file in, a validated [`Config`] or every problem of it out.
+//!
+//! Only this floor knows YAML, and only [`source`] reads the environment. A `Config` value has been validated; nothing
+//! else builds a scheduler.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::value::{Place, Problem, ReadFile, Reading, Severity, why_unreadable};
+use crate::model::plan::Plan;
+use crate::probe::Spec;
+pub use codes::CODES;
+pub use diagnostic::Report;
+use source::Environment;
+
+pub mod codes;
+pub mod diagnostic;
+pub mod diff;
+pub mod document;
+mod expansion;
+pub mod manifest;
+mod mask;
+mod path;
+pub mod pod;
+mod read;
+pub mod reference;
+mod render;
+mod rules;
+pub mod schema;
+pub mod source;
+mod syntax;
+mod text;
+mod tree;
+
+pub use rules::listen::InvalidAddress;
+pub use rules::warnings::is_own_host;
+
+/// What became of a configuration file.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The configuration, when there are no errors.
+    pub config: Option<Config>,
+    /// Every problem, warnings included.
+    pub report: Report,
+    /// Every file that the configuration consists of or names, with its content when it was read (nothing where it
+    /// could not be): when one of them changes, loading again may give something else.
+    pub files: BTreeMap<PathBuf, Arc<[u8]>>,
+}
+
+/// Loads the configuration file at `path`.
+#[must_use]
+pub fn load(path: &Path, environment: &Environment) -> Loaded {
+    let name = path.display().to_string();
+    match source::read_configuration(path) {
+        Ok(text) => {
+            let mut loaded = read(&name, &text, environment, Box::new(source::read_file));
+            let content: Arc<[u8]> = text.into();
+            if let Some(config) = &mut loaded.config {
+                config.files.insert(path.to_owned(), Arc::clone(&content));
+            }
+            loaded.files.insert(path.to_owned(), content);
+            loaded
+        }
+        Err(error) => Loaded {
+            config: None,
+            report: Report::new(
+                &name,
+                vec![unreadable(
+                    "configuration file",
+                    "check the path and that it is mounted into the sidecar",
+                    &name,
+                    &error,
+                )],
+                None,
+                None,
+            ),
+            files: BTreeMap::from([(path.to_owned(), Arc::default())]),
+        },
+    }
+}
+
+/// Reads the configuration in `bytes`, which reports call `file_name`. Files that it names are read by `read_file`.
+#[must_use]
+pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
+    let reading = Reading::new(read_file);
+    let text = text::decode(bytes).map_err(|problem| reading.report(*problem)).ok();
+    let root = text.and_then(|text| tree::parse(text, &mut |problem| reading.report(problem)));
+    let reader = read::Reader::new(environment, std::rc::Rc::clone(&reading));
+    let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
+    let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
+    let report = Report::new(file_name, reading.problems(), shown.as_deref(), root.as_deref());
+    Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files() }
+}
+
+/// Why a file that the command line names cannot be read; `absent` is what helps when there is no such file.
+fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error) -> Problem {
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => absent,
+        io::ErrorKind::PermissionDenied => "check that the sidecar's user may read it",
+        io::ErrorKind::IsADirectory => "name the file in it",
+        _ => "check the path",
+    };
+    Problem {
+        severity: Severity::Error,
+        code: "unreadable-file",
+        message: format!("cannot read the {what} {name}: {}", why_unreadable(error.kind())),
+        help: Some(help.into()),
+        place: Place { path: String::new(), line: 1, column: 1, width: 1 },
+    }
+}
+
+/// A configuration as used: validated, every default filled in.
+#[derive(Clone)]
+pub struct Config {
+    /// The checks and what answers say.
+    pub plan: Arc<Plan>,
+    /// What each check of the plan observes, in the same order.
+    pub targets: Vec<Target>,
+    /// Where the server listens.
+    pub server: Server,
+    /// Where and how long history is kept.
+    pub history: History,
+    /// Whether a change of the content of any of `files` reloads.
+    pub watch: bool,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Every file that the configuration consists of or names, with its content when it was read.
+    pub files: BTreeMap<PathBuf, Arc<[u8]>>,
+}
+
+/// Names the files and shows nothing of what they hold, which may be secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.keys().collect();
+        f.debug_struct("Loaded")
+            .field("config", &self.config)
+            .field("report", &self.report)
+            .field("files", &files)
+            .finish()
+    }
+}
+
+/// Names the files and shows nothing of what they hold, which may be secrets.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.keys().collect();
+        f.debug_struct("Config")
+            .field("plan", &self.plan)
+            .field("targets", &self.targets)
+            .field("server", &self.server)
+            .field("history", &self.history)
+            .field("watch", &self.watch)
+            .field("log", &self.log)
+            .field("files", &files)
+            .finish()
+    }
+}
+
+/// What a check observes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The declared target, from which probes are built.
+    pub spec: Arc<dyn Spec>,
+    /// Two checks with the same fingerprint and the same definition are the same check: nothing has changed between
+    /// two loads. It covers the expanded values of the section and the content of the files it names.
+    pub fingerprint: u64,
+}
+
+/// The section `server`, as far as it is not part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// All addresses, IPv6 and IPv4, on this port; IPv4 alone where the kernel has no IPv6.
+    All(u16),
+    /// One address.
+    One(SocketAddr),
+}
+
+/// The section `history`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The SQLite file; in memory without one.
+    pub path: Option<PathBuf>,
+    /// How long single runs are kept.
+    pub retention: Duration,
+    /// The bound on the file, in bytes.
+    pub max_size: u64,
+}
+
+/// The section `log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: &'static str,
+}
+
+impl Listen {
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::All(port) => *port,
+            Self::One(address) => address.port(),
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

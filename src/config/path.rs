@@ -1,0 +1,30 @@
+//! YAML paths as people write them: `checks[2].http.headers["X-Tenant: a"]`.
+
+use super::mask::shown;
+
+/// The path of the value of `key` below `parent`.
+pub fn child(parent: &str, key: &str) -> String {
+    let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    match (parent, simple) {
+        ("", true) => key.to_owned(),
+        (_, true) => format!("{parent}.{key}"),
+        (_, false) => format!("{parent}[\"{}\"]", shown(key)),
+    }
+}
+
+/// The path of the item at `index` of the list at `parent`.
+pub fn item(parent: &str, index: usize) -> String {
+    format!("{parent}[{index}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_like_the_file() {
+        assert_eq!(child("", "checks"), "checks");
+        assert_eq!(child(&item("checks", 2), "http"), "checks[2].http");
+        assert_eq!(child("json", "/data/status"), "json[\"/data/status\"]");
+    }
+}

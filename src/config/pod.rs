@@ -1,0 +1,374 @@
+//! Manifests of Kubernetes, as far as pods and their probes go: Pods, and whatever holds the template of one.
+//!
+//! Everything else in a manifest is left alone: other kinds, other keys, what is only valid in the eyes of the API.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::diagnostic::Report;
+use super::read::words;
+use super::tree::{Content, Node};
+use super::{path, source, text, tree, unreadable};
+use crate::base::value::{Problem, Severity};
+use crate::model::pod::{Container, Handler, Pod, Port, Probe, Timing};
+
+/// The kinds that hold a pod's specification, and where.
+const KINDS: [(&str, &[&str]); 7] = [
+    ("Pod", &["spec"]),
+    ("Deployment", &["spec", "template", "spec"]),
+    ("StatefulSet", &["spec", "template", "spec"]),
+    ("DaemonSet", &["spec", "template", "spec"]),
+    ("ReplicaSet", &["spec", "template", "spec"]),
+    ("Job", &["spec", "template", "spec"]),
+    ("CronJob", &["spec", "jobTemplate", "spec", "template", "spec"]),
+];
+
+/// The most pods of a file, and the most containers of a pod.
+const MAX: usize = 100;
+
+/// The pods in the manifests of the file at `path`, in order.
+#[must_use]
+pub fn load(path: &Path) -> (Vec<Pod>, Report) {
+    let name = path.display().to_string();
+    match source::read_configuration(path) {
+        Ok(bytes) => read(&name, &bytes),
+        Err(error) => {
+            (Vec::new(), Report::new(&name, vec![unreadable("manifest", "check the path", &name, &error)], None, None))
+        }
+    }
+}
+
+/// The pods in the manifests in `bytes`, which the report calls `file_name`.
+#[must_use]
+pub fn read(file_name: &str, bytes: &[u8]) -> (Vec<Pod>, Report) {
+    let mut manifests = Manifests::default();
+    let text = text::decode(bytes).map_err(|problem| manifests.problems.push(*problem)).ok();
+    for (first_line, document) in text.map(documents).unwrap_or_default() {
+        manifests.first_line = first_line;
+        manifests.document(&document);
+    }
+    let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
+    (manifests.pods, Report::new(file_name, manifests.problems, shown.as_deref(), None))
+}
+
+/// The documents of `text`, each with the number of lines before it. A line that starts with `---` always begins one.
+pub(super) fn documents(text: &str) -> Vec<(u32, String)> {
+    let mut documents = vec![(0, String::new())];
+    for (number, line) in (0u32..).zip(text::lines(text)) {
+        let begins = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        if begins && number > 0 {
+            documents.push((number, String::new()));
+        }
+        if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+            document.push('\n');
+        }
+    }
+    documents
+}
+
+#[derive(Default)]
+struct Manifests {
+    pods: Vec<Pod>,
+    problems: Vec<Problem>,
+    first_line: u32,
+}
+
+impl Manifests {
+    fn document(&mut self, text: &str) {
+        let mut found = Vec::new();
+        let root = tree::parse(text, &mut |problem| found.push(problem));
+        // A document without content (a comment, the rest behind a last `---`) is no manifest and no mistake.
+        for problem in found.into_iter().filter(|problem| problem.code != "empty-document") {
+            self.report(problem);
+        }
+        if let Some(root) = root {
+            self.manifest(&root, "");
+        }
+    }
+
+    fn manifest(&mut self, node: &Node, at: &str) {
+        let Some(kind) = child(node, "kind").and_then(written) else { return };
+        if kind == "List" {
+            for (index, item) in items(child(node, "items")).enumerate() {
+                // A list in a list is nothing that anybody writes: only the pods of this one are looked at.
+                if child(item, "kind").and_then(written) != Some("List") {
+                    self.manifest(item, &path::item(&path::child(at, "items"), index));
+                }
+            }
+        }
+        let Some((kind, steps)) = KINDS.iter().find(|(known, _)| *known == kind) else { return };
+        let mut spec = node;
+        let mut at = at.to_owned();
+        for step in *steps {
+            let Some(next) = child(spec, step) else { return };
+            (spec, at) = (next, path::child(&at, step));
+        }
+        let name = child(node, "metadata").and_then(|metadata| child(metadata, "name")).and_then(written);
+        let name = name.map_or_else(|| (*kind).to_owned(), |name| format!("{kind} {name}"));
+        let containers = self.containers(spec, &at);
+        if containers.len() > MAX {
+            self.too_many("containers in a pod", spec, &at);
+        } else if self.pods.len() < MAX {
+            self.pods.push(Pod { name, containers });
+        } else {
+            self.too_many("pods", node, "");
+        }
+    }
+
+    fn containers(&mut self, spec: &Node, at: &str) -> Vec<Container> {
+        let mut containers = Vec::new();
+        for (list, only_sidecars) in [("initContainers", true), ("containers", false)] {
+            for (index, node) in items(child(spec, list)).enumerate() {
+                let goes_on = child(node, "restartPolicy").and_then(written) == Some("Always");
+                if !only_sidecars || goes_on {
+                    let at = path::item(&path::child(at, list), index);
+                    containers.push(self.container(node, &at));
+                }
+            }
+        }
+        containers
+    }
+
+    fn container(&mut self, node: &Node, at: &str) -> Container {
+        let text = |key| child(node, key).and_then(written).unwrap_or_default().to_owned();
+        let port = |node: &Rc<Node>| {
+            let number = child(node, "containerPort").and_then(written)?.parse().ok()?;
+            Some((child(node, "name").and_then(written).map(str::to_owned), number))
+        };
+        let probe = |key| child(node, key).filter(|probe| !probe.is_null()).map(|probe| (key, probe));
+        let (startup, readiness, liveness) = (probe("startupProbe"), probe("readinessProbe"), probe("livenessProbe"));
+        let mut read =
+            |found: Option<(&str, &Node)>| found.map(|(key, probe)| self.probe(probe, &path::child(at, key)));
+        Container {
+            name: text("name"),
+            image: text("image"),
+            ports: items(child(node, "ports")).filter_map(port).collect(),
+            startup: read(startup),
+            readiness: read(readiness),
+            liveness: read(liveness),
+        }
+    }
+
+    fn probe(&mut self, node: &Node, at: &str) -> Probe {
+        let default = Timing::default();
+        let seconds = |count: u32| Duration::from_secs(count.into());
+        let mut count = |key| self.count(node, key, at);
+        // The API takes 0 for "not given", but for the delay, where it is the default.
+        let mut given = |key| count(key).filter(|count| *count > 0);
+        let timing = Timing {
+            initial_delay: given("initialDelaySeconds").map_or(default.initial_delay, seconds),
+            period: given("periodSeconds").map_or(default.period, seconds),
+            timeout: given("timeoutSeconds").map_or(default.timeout, seconds),
+            failures: given("failureThreshold").unwrap_or(default.failures),
+            successes: given("successThreshold").unwrap_or(default.successes),
+        };
+        Probe { asks: handler(node), timing }
+    }
+
+    /// The whole number that `key` holds.
+    fn count(&mut self, node: &Node, key: &str, at: &str) -> Option<u32> {
+        let value = child(node, key).filter(|value| !value.is_null())?;
+        let count =
+            written(value).and_then(|text| text.parse::<u32>().ok()).filter(|count| i32::try_from(*count).is_ok());
+        if count.is_none() {
+            let message = format!("expected a whole number, found {}", words::found(value));
+            let help = Some("Kubernetes wants a number of seconds or of answers, without a unit".to_owned());
+            let place = value.mark.place(path::child(at, key));
+            self.report(Problem { severity: Severity::Error, code: "wrong-type", message, help, place });
+        }
+        count
+    }
+
+    fn too_many(&mut self, what: &str, node: &Node, at: &str) {
+        let message = format!("more than {MAX} {what}");
+        let help = Some("give the manifest of one workload".to_owned());
+        let place = node.mark.place(at);
+        self.report(Problem { severity: Severity::Error, code: "too-large", message, help, place });
+    }
+
+    fn report(&mut self, mut problem: Problem) {
+        problem.place.line = problem.place.line.saturating_add(self.first_line);
+        if self.problems.len() < crate::base::value::Reading::MAX_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn handler(node: &Node) -> Handler {
+    let text = |section: &Node, key| child(section, key).and_then(written).map(str::to_owned);
+    if let Some(http) = child(node, "httpGet") {
+        let path = text(http, "path").filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into());
+        let path = if path.starts_with('/') { path } else { format!("/{path}") };
+        let tls = text(http, "scheme").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        return Handler::Http { path, port: port(http), tls, host: text(http, "host").filter(|host| !host.is_empty()) };
+    }
+    if let Some(tcp) = child(node, "tcpSocket") {
+        return Handler::Tcp(port(tcp));
+    }
+    if let Some(grpc) = child(node, "grpc") {
+        return Handler::Grpc(text(grpc, "port").and_then(|port| port.parse().ok()).unwrap_or_default());
+    }
+    if let Some(exec) = child(node, "exec") {
+        return Handler::Exec(
+            items(child(exec, "command")).filter_map(|word| written(word)).map(str::to_owned).collect(),
+        );
+    }
+    Handler::Unknown
+}
+
+fn port(node: &Node) -> Port {
+    let text = child(node, "port").and_then(written).unwrap_or_default();
+    text.parse().map_or_else(|_| Port::Name(text.to_owned()), Port::Number)
+}
+
+/// The value of `key`, where `node` is a mapping that has it.
+pub(super) fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Content::Map(entries) = &node.content else { return None };
+    entries.iter().find(|entry| entry.key == key).map(|entry| &*entry.value)
+}
+
+/// The items of a list; none where there is no list.
+fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
+    let items: &[Rc<Node>] = match node.map(|node| &node.content) {
+        Some(Content::List(items)) => items,
+        _ => &[],
+    };
+    items.iter()
+}
+
+/// The text of a scalar that holds something.
+pub(super) fn written(node: &Node) -> Option<&str> {
+    match &node.content {
+        Content::Scalar(scalar) if !node.is_null() => Some(&scalar.text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pods(text: &str) -> Vec<Pod> {
+        let (pods, report) = read("pod.yaml", text.as_bytes());
+        assert_eq!(report.text(false), "pod.yaml is valid\n");
+        pods
+    }
+
+    const POD: &str = "\
+kind: Pod
+metadata: { name: shop }
+spec:
+  initContainers:
+    - { name: migrate }
+    - name: probelet
+      image: example.org/probelet:1
+      restartPolicy: Always
+      ports: [{ name: health, containerPort: 10240 }]
+      readinessProbe: { tcpSocket: { port: health } }
+  containers:
+    - name: app
+      startupProbe:
+        httpGet: { path: startupz, port: 10240 }
+        failureThreshold: 30
+        periodSeconds: 2
+      livenessProbe: { httpGet: { port: health, scheme: HTTPS, host: 127.0.0.1 }, timeoutSeconds: 0 }
+      readinessProbe: { exec: { command: [probelet, ask, readyz] } }
+";
+
+    #[test]
+    fn a_pod_is_read_with_the_defaults_of_kubernetes() {
+        let pod = &pods(POD)[0];
+        let names: Vec<_> = pod.containers.iter().map(|container| container.name.as_str()).collect();
+        assert_eq!((pod.name.as_str(), names), ("Pod shop", vec!["probelet", "app"]));
+        let [sidecar, app] = &pod.containers[..] else { panic!("two containers") };
+        assert_eq!(sidecar.port_named("health"), Some(10240));
+        let tcp = Probe { asks: Handler::Tcp(Port::Name("health".into())), timing: Timing::default() };
+        assert_eq!(sidecar.readiness, Some(tcp));
+        let path = "/startupz".into();
+        let http = Handler::Http { path, port: Port::Number(10240), tls: false, host: None };
+        let timing = Timing { period: Duration::from_secs(2), failures: 30, ..Timing::default() };
+        assert_eq!(app.startup, Some(Probe { asks: http, timing }));
+        let host = Some("127.0.0.1".into());
+        let http = Handler::Http { path: "/".into(), port: Port::Name("health".into()), tls: true, host };
+        assert_eq!(app.liveness, Some(Probe { asks: http, timing: Timing::default() }));
+        let exec = Handler::Exec(["probelet", "ask", "readyz"].map(str::to_owned).into());
+        assert_eq!(app.readiness, Some(Probe { asks: exec, timing: Timing::default() }));
+    }
+
+    #[test]
+    fn templates_of_pods_are_found_in_every_document_and_list() {
+        let text = "\
+# rendered
+---
+kind: Service
+metadata: { name: shop }
+---
+kind: Deployment
+metadata: { name: shop }
+spec: { template: { spec: { containers: [{ name: app }] } } }
+--- # jobs
+kind: List
+items:
+  - { kind: CronJob, metadata: { name: night }, spec: { jobTemplate: { spec: { template: { spec: {} } } } } }
+  - { kind: DaemonSet, spec: { template: { spec: { containers: [] } } } }
+---
+";
+        let names: Vec<_> = pods(text).into_iter().map(|pod| pod.name).collect();
+        assert_eq!(names, ["Deployment shop", "CronJob night", "DaemonSet"]);
+    }
+
+    #[test]
+    fn a_problem_has_its_place_in_the_whole_file() {
+        let text = "\
+kind: ConfigMap
+---
+kind: Pod
+spec:
+  containers:
+    - livenessProbe: { periodSeconds: 10s }
+---
+a: [
+";
+        let (_, report) = read("pod.yaml", text.as_bytes());
+        let found: Vec<_> = report
+            .diagnostics()
+            .iter()
+            .map(|found| &found.problem)
+            .map(|found| (found.place.line, found.place.column, found.place.path.as_str(), found.message.as_str()))
+            .collect();
+        let path = "spec.containers[0].livenessProbe.periodSeconds";
+        assert_eq!(found, [(6, 39, path, "expected a whole number, found `10s`"), (8, 4, "", "`[` is never closed"),]);
+    }
+
+    #[test]
+    fn whatever_is_no_manifest_holds_no_pods() {
+        for text in [
+            "",
+            "---\n---\n",
+            "[]",
+            "kind: [Pod]",
+            "kind: Pod",
+            "kind: Pod\nspec: 1",
+            "kind: Pod\nspec: {containers: x}",
+        ] {
+            let (pods, report) = read("pod.yaml", text.as_bytes());
+            assert!(report.is_valid() && pods.iter().all(|pod| pod.containers.is_empty()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn more_pods_or_containers_than_anybody_has_are_refused() {
+        let first = |text: &str| {
+            let (_, report) = read("pod.yaml", text.as_bytes());
+            report.diagnostics().first().map(|found| found.problem.message.clone())
+        };
+        assert_eq!(first(&"kind: Pod\nspec: {}\n---\n".repeat(100)), None);
+        assert_eq!(first(&"kind: Pod\nspec: {}\n---\n".repeat(101)).as_deref(), Some("more than 100 pods"));
+        let text = format!("kind: Pod\nspec: {{ containers: [{}] }}\n", "{ name: x },".repeat(101));
+        assert_eq!(first(&text).as_deref(), Some("more than 100 containers in a pod"));
+        assert_eq!(first(&"---\n".repeat(250_000)), None);
+    }
+}

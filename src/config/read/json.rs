@@ -1,0 +1,74 @@
+//! A value of the file as JSON, for what is compared with an answer.
+
+use serde_json::{Map, Number, Value};
+
+use super::{Captures, Reader};
+use crate::config::path;
+use crate::config::tree::{Content, Node};
+
+impl Reader<'_> {
+    /// The JSON that a node stands for, by the core schema of YAML 1.2; texts are expanded.
+    pub(super) fn json(&self, node: &Node, path: &str) -> Option<Value> {
+        match &node.content {
+            Content::List(items) => {
+                let item = |(index, item)| self.json(item, &path::item(path, index));
+                items.iter().map(|item| &**item).enumerate().map(item).collect::<Option<Vec<_>>>().map(Value::Array)
+            }
+            Content::Map(entries) => {
+                let mut object = Map::new();
+                for entry in entries {
+                    let value = self.json(&entry.value, &path::child(path, &entry.key))?;
+                    object.insert(entry.key.clone(), value);
+                }
+                Some(Value::Object(object))
+            }
+            Content::Scalar(_) if node.is_null() => Some(Value::Null),
+            Content::Scalar(scalar) => {
+                if let Some(value) = plain(&scalar.text).filter(|_| !scalar.quoted) {
+                    return Some(value);
+                }
+                let text = self.text(node, scalar, path, Captures::NotHere)?;
+                text.fixed().map(Value::String)
+            }
+        }
+    }
+}
+
+/// The boolean or number that a plain scalar stands for.
+fn plain(text: &str) -> Option<Value> {
+    match text {
+        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
+        _ => {}
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
+        return None;
+    }
+    let number = text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text);
+    let whole = number.parse::<i64>().map(Number::from).or_else(|_| number.parse::<u64>().map(Number::from));
+    whole.ok().or_else(|| Number::from_f64(number.parse().ok()?)).map(Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_are_booleans_and_numbers_where_they_look_like_it() {
+        let cases = [
+            ("true", "true"),
+            ("0", "0"),
+            ("-5", "-5"),
+            ("+7", "7"),
+            ("1.50", "1.5"),
+            ("1e3", "1000.0"),
+            ("18446744073709551615", "18446744073709551615"),
+        ];
+        for (text, json) in cases {
+            assert_eq!(plain(text).unwrap().to_string(), json);
+        }
+        for text in ["yes", "nan", "inf", "-inf", "1.2.3", "-", "+-5", "0x10", "1_000"] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+    }
+}

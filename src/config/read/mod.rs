@@ -1,0 +1,504 @@
+//! Walks a tree by the tables of keys and turns it into typed values, reporting everything that does not fit.
+//!
+//! A value that cannot be read is reported and left out, so that the rest is still looked at. What a new shape accepts
+//! is said in [`scalar`] (or [`url`]), how it is called in [`words`].
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::expansion::is_written_out;
+use super::mask::{is_credential, passwords, shown};
+use super::path;
+use super::source::{Environment, expand};
+use super::tree::{Content, Entry, Mark, Node, Scalar};
+use crate::base::shape::{Field, Presence, Shape};
+use crate::base::value::{Fields, Located, Part, Place, Problem, Reading, Severity, Text, Value};
+
+mod json;
+mod scalar;
+pub mod suggest;
+mod url;
+pub mod words;
+
+/// The keys of a mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Table {
+    /// Those that are read.
+    pub fields: &'static [Field],
+    /// Sections of which exactly one must be there.
+    pub one_of: &'static [Field],
+    /// Those that are known and read elsewhere.
+    pub apart: &'static [Field],
+}
+
+impl Table {
+    /// The field for `key`, if it is one of those that are read here.
+    fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields.iter().chain(self.one_of).find(|field| field.name == key)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().chain(self.one_of).chain(self.apart)
+    }
+}
+
+/// What surrounds a value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope<'s> {
+    /// Within a step of a workflow captured values may be used.
+    pub in_step: bool,
+    /// The mapping around it, and what is around that.
+    pub around: Option<(&'s Table, &'s Scope<'s>)>,
+}
+
+/// Reads values of one document.
+#[derive(Clone, Debug)]
+pub struct Reader<'e> {
+    environment: &'e Environment,
+    reading: Rc<Reading>,
+}
+
+impl<'e> Reader<'e> {
+    /// A reader that expands from `environment` and reports to `reading`.
+    pub fn new(environment: &'e Environment, reading: Rc<Reading>) -> Self {
+        Self { environment, reading }
+    }
+
+    /// Where the environment comes from.
+    pub fn environment(&self) -> &'e Environment {
+        self.environment
+    }
+
+    /// What this document has found so far.
+    pub fn reading(&self) -> &Rc<Reading> {
+        &self.reading
+    }
+
+    /// Reads a mapping by its table; nothing when it is no mapping. A mapping without content may be left empty.
+    pub fn section(&self, node: &Node, table: &Table, path: &str, scope: Scope<'_>) -> Option<Fields> {
+        let entries: &[Entry] = match &node.content {
+            Content::Map(entries) => entries,
+            _ if node.is_null() => &[],
+            _ => {
+                self.wrong_type(node, "a mapping", path, suggest::mapping_instead_of(node, table));
+                return None;
+            }
+        };
+        let inner = Scope { in_step: scope.in_step, around: Some((table, &scope)) };
+        let mut values = BTreeMap::new();
+        let mut meant = Vec::new();
+        for entry in entries {
+            let path = path::child(path, &entry.key);
+            match table.field(&entry.key) {
+                Some(field) => {
+                    // A kind without a key of its own is named nevertheless.
+                    let named = table.one_of.iter().any(|kind| kind.name == field.name);
+                    let value = match named {
+                        true => self.value(&entry.value, &field.shape, &path, inner),
+                        false => self.field(field, entry, &path, inner),
+                    };
+                    values.extend(value.map(|value| (field.name, value)));
+                }
+                None if table.apart.iter().any(|field| field.name == entry.key) => {}
+                None => meant.extend(self.unknown_key(entry, table, entries, &path, scope)),
+            }
+        }
+        let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
+        for field in table.fields {
+            if values.contains_key(field.name) {
+                continue;
+            }
+            match field.presence {
+                // A key that is there and was not readable has been reported, and so has one that was misspelt.
+                Presence::Required if !is_given(field.name) && !meant.contains(&field.name) => {
+                    let message = format!("`{}` is missing", field.name);
+                    let help = format!("add `{}: …`, {}", field.name, words::expected(&field.shape));
+                    self.error(node.mark, path, "missing-key", message, Some(help));
+                }
+                Presence::Default(text) => {
+                    let value = self.default(field, text, node.mark, path, inner);
+                    values.extend(value.map(|value| (field.name, value)));
+                }
+                _ => {}
+            }
+        }
+        if !table.one_of.is_empty() {
+            self.exactly_one(node, entries, table, path, &meant);
+        }
+        Some(Fields::new(node.mark.place(path), values, Rc::clone(&self.reading)))
+    }
+
+    /// Reads a value by its shape.
+    pub fn value(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Located> {
+        let value = match shape {
+            Shape::List(item) => Value::List(self.list(node, item, path, scope)?),
+            Shape::OneOrMany(item) => match node.content {
+                Content::List(_) => Value::List(self.list(node, item, path, scope)?),
+                _ => return self.value(node, item, path, scope),
+            },
+            Shape::Map(of) => Value::Map(self.map(node, of, path, scope)?),
+            Shape::Section(fields) => {
+                let table = Table { fields, ..Table::default() };
+                Value::Section(self.section(node, &table, path, scope)?)
+            }
+            Shape::Choice { fields, one_of } => {
+                let table = Table { fields, one_of, apart: &[] };
+                Value::Section(self.section(node, &table, path, Scope { in_step: true, ..scope })?)
+            }
+            Shape::Json => Value::Json(self.json(node, path)?),
+            scalar => self.scalar(node, scalar, path, scope)?,
+        };
+        Some(Located::new(node.mark.place(path), value))
+    }
+
+    /// The value of a key. Nothing written counts as left out where that is allowed.
+    fn field(&self, field: &'static Field, entry: &Entry, path: &str, scope: Scope<'_>) -> Option<Located> {
+        let node = &entry.value;
+        let required = field.presence == Presence::Required;
+        let may_be_empty = matches!(field.shape, Shape::Section(_) | Shape::Json);
+        if node.is_null() && !(required && may_be_empty) {
+            if required {
+                let message = format!("`{}` has no value", field.name);
+                let help = format!("write {}", words::expected(&field.shape));
+                self.error(entry.key_mark, path, "missing-key", message, Some(help));
+            }
+            return None;
+        }
+        self.value(node, &field.shape, path, scope)
+    }
+
+    /// The default of a key, read by the same rules as if it stood at the section.
+    fn default(
+        &self,
+        field: &'static Field,
+        text: &'static str,
+        mark: Mark,
+        path: &str,
+        scope: Scope<'_>,
+    ) -> Option<Located> {
+        let path = path::child(path, field.name);
+        if matches!(text.as_bytes().first(), Some(b'[' | b'{')) {
+            let node = super::tree::parse_default(text, mark);
+            return self.value(&node, &field.shape, &path, scope);
+        }
+        self.value(&Node::default_of(text, mark), &field.shape, &path, scope)
+    }
+
+    fn list(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Vec<Located>> {
+        let Content::List(items) = &node.content else {
+            let help = match &node.content {
+                Content::Scalar(scalar) if !node.is_null() => Some(format!("write `[{}]`", shown(&scalar.text))),
+                _ => Some("put a `- ` before each item".into()),
+            };
+            self.wrong_type(node, "a list", path, help);
+            return None;
+        };
+        let item = |(index, item): (usize, &Rc<Node>)| self.value(item, shape, &path::item(path, index), scope);
+        Some(items.iter().enumerate().filter_map(item).collect())
+    }
+
+    fn map(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Vec<(String, Located)>> {
+        let Content::Map(entries) = &node.content else {
+            self.wrong_type(node, "a mapping", path, Some("write `{ key: value }`".into()));
+            return None;
+        };
+        let mut values = Vec::new();
+        for entry in entries {
+            let path = path::child(path, &entry.key);
+            let value = self.value(&entry.value, shape, &path, scope);
+            if let Some(Located { value: Value::Text(text), place, .. }) = &value
+                && is_credential(&entry.key)
+                && is_literal(text)
+            {
+                self.plain_secret(&format!("`{}`", shown(&entry.key)), place);
+            }
+            let key = Some(entry.key_mark.place(&path));
+            values.extend(value.map(|value| (entry.key.clone(), Located { key, ..value })));
+        }
+        Some(values)
+    }
+
+    /// The text of a scalar with its expansions filled in. Captured values are refused unless `captures`.
+    fn text(&self, node: &Node, scalar: &Scalar, path: &str, captures: Captures) -> Option<Text> {
+        let parts = match expand(&scalar.text, self.environment, &self.reading) {
+            Ok(parts) => parts,
+            Err(errors) => {
+                for error in errors {
+                    self.error(node.mark, path, error.code, error.message, Some(error.help));
+                }
+                return None;
+            }
+        };
+        let text = Text { parts, written: scalar.text.clone() };
+        let refused = match captures {
+            Captures::Allowed => None,
+            Captures::NotHere => {
+                Some(("a captured value cannot stand here", "use it in a URL's path, a header or a body"))
+            }
+            Captures::NoWorkflow => {
+                Some(("captured values exist only in the steps of a workflow", "write `$${` for a literal `${`"))
+            }
+        };
+        if let (Some((message, help)), Some(_)) = (refused, text.captures().next()) {
+            self.error(node.mark, path, "misplaced-capture", message.into(), Some(help.into()));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Reports a password that stands in the file, if `text` as it is written holds one.
+    fn refuse_plain_password(&self, text: &Text, place: &Place) {
+        let written = &text.written;
+        if passwords(written).into_iter().any(|password| is_written_out(&written[password])) {
+            self.plain_secret("the password in the URL", place);
+        }
+    }
+
+    fn plain_secret(&self, what: &str, place: &Place) {
+        self.reading.report(Problem {
+            severity: Severity::Warning,
+            code: "plain-secret",
+            message: format!("{what} stands in the file in plain text"),
+            help: Some(
+                "take it from the environment, `${NAME}`, or from a mounted secret, `${file:/run/secrets/name}`".into(),
+            ),
+            place: place.clone(),
+        });
+    }
+
+    /// Reports a key that is not in the table; says which key was probably meant.
+    fn unknown_key(
+        &self,
+        entry: &Entry,
+        table: &Table,
+        siblings: &[Entry],
+        path: &str,
+        scope: Scope<'_>,
+    ) -> Option<&'static str> {
+        let message = format!("unknown key `{}`", shown(&entry.key));
+        let (help, meant) = suggest::for_key(&entry.key, table, siblings, scope);
+        self.error(entry.key_mark, path, "unknown-key", message, Some(help));
+        meant
+    }
+
+    fn exactly_one(&self, node: &Node, entries: &[Entry], table: &Table, path: &str, meant: &[&str]) {
+        let is_kind = |name: &str| table.one_of.iter().any(|field| field.name == name);
+        let mut given = entries.iter().filter(|entry| is_kind(&entry.key));
+        let Some(first) = given.next() else {
+            if !meant.iter().any(|name| is_kind(name)) {
+                let message = "there is no section that says what to observe";
+                let help = format!("add one of {}", words::alternatives(table.one_of.iter().map(|field| field.name)));
+                self.error(node.mark, path, "missing-kind", message.into(), Some(help));
+            }
+            return;
+        };
+        for second in given {
+            let message = format!(
+                "`{}` cannot stand beside `{}` (line {}): only one thing is observed",
+                second.key, first.key, first.key_mark.line
+            );
+            let help = Some("keep one of them, and put the other into a check or step of its own".into());
+            self.error(second.key_mark, &path::child(path, &second.key), "two-kinds", message, help);
+        }
+    }
+
+    fn wrong_type(&self, node: &Node, expected: &str, path: &str, help: Option<String>) {
+        let message = format!("expected {expected}, found {}", words::found(node));
+        self.error(node.mark, path, "wrong-type", message, help);
+    }
+
+    fn error(&self, mark: Mark, path: &str, code: &'static str, message: String, help: Option<String>) {
+        self.reading.report(Problem { severity: Severity::Error, code, message, help, place: mark.place(path) });
+    }
+}
+
+/// Whether captured values may stand in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Captures {
+    Allowed,
+    NotHere,
+    NoWorkflow,
+}
+
+/// Whether a text holds something, and all of it is written in the file.
+fn is_literal(text: &Text) -> bool {
+    text.parts.iter().all(|part| matches!(part, Part::Plain(_))) && !text.written.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::tree;
+
+    const FIELDS: &[Field] = &[
+        Field::optional("text", Shape::Text, ""),
+        Field::optional("url", Shape::Url { schemes: &["postgres", "http"] }, ""),
+        Field::optional("flag", Shape::Bool, ""),
+        Field::optional("whole", Shape::Integer { min: 0, max: 10 }, ""),
+        Field::optional("number", Shape::Number { min: 0.0, max: 10.0 }, ""),
+        Field::optional("duration", Shape::Duration { min: Duration::ZERO }, ""),
+        Field::optional("span", Shape::DurationRange, ""),
+        Field::optional("size", Shape::SizeOrShare, ""),
+        Field::optional("word", Shape::BoolOrWord(&["auto"]), ""),
+        Field::optional("status", Shape::OneOrMany(&Shape::Status), ""),
+        Field::optional("json", Shape::Map(&Shape::Json), ""),
+        Field::optional("steps", Shape::List(&STEP), ""),
+        Field::optional("inner", Shape::Section(&[Field::with_default("word", Shape::Text, "", "")]), ""),
+    ];
+
+    static STEP: Shape = Shape::Choice {
+        fields: &[Field::optional("name", Shape::Text, "")],
+        one_of: &[Field::optional(
+            "ask",
+            Shape::Section(&[Field::optional("url", Shape::Url { schemes: &["http"] }, "")]),
+            "",
+        )],
+    };
+
+    /// The section that `text` holds, and its problems as `code path: message`.
+    fn section(text: &str) -> (Fields, Vec<String>) {
+        let environment = Environment::of([
+            ("USER", "a b"),
+            ("PASSWORD", "p@s/s:w?r#d%"),
+            ("HOST", "db:5432"),
+            ("BASE", "http://user.svc:8080/api"),
+            ("URL", "postgres://u:p%40ss@db/x"),
+            ("YES", "true"),
+            ("SEVEN", "7"),
+            ("SOON", "5s"),
+            ("WORD", "auto"),
+            ("EVIL", "], [evil: true"),
+        ]);
+        let reading = Reading::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        let root = tree::parse(text, &mut |problem| panic!("{}", problem.message)).unwrap();
+        let reader = Reader::new(&environment, Rc::clone(&reading));
+        let table = Table { fields: FIELDS, ..Table::default() };
+        let fields = reader.section(&root, &table, "", Scope::default()).unwrap();
+        let line = |problem: Problem| format!("{} {}: {}", problem.code, problem.place.path, problem.message);
+        (fields, reading.problems().into_iter().map(line).collect())
+    }
+
+    fn good(text: &str) -> Fields {
+        let (fields, problems) = section(text);
+        assert_eq!(problems, [""; 0], "{text}");
+        fields
+    }
+
+    fn url(text: &str) -> String {
+        good(&format!("url: {text}")).text("url").unwrap().fixed().unwrap()
+    }
+
+    #[test]
+    fn an_expansion_is_percent_encoded_in_the_user_info_of_a_url_and_nowhere_else() {
+        let cases = [
+            ("postgres://${USER}:${PASSWORD}@${HOST}/x", "postgres://a%20b:p%40s%2Fs%3Aw%3Fr%23d%25@db:5432/x"),
+            ("postgres://u:x${PASSWORD}y@db/x?a=${SEVEN}", "postgres://u:xp%40s%2Fs%3Aw%3Fr%23d%25y@db/x?a=7"),
+            ("${URL}", "postgres://u:p%40ss@db/x"),
+            ("${BASE}/health?at=u@h", "http://user.svc:8080/api/health?at=u@h"),
+            ("http://${HOST}/u@h", "http://db:5432/u@h"),
+            ("http://user.svc/${SEVEN}@x", "http://user.svc/7@x"),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(url(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_captured_value_may_stand_in_the_path_and_the_query_of_a_url_only() {
+        let problems = |written: &str| section(&format!("steps: [{{ ask: {{ url: \"{written}\" }} }}]")).1;
+        for good in ["http://h/${steps.a.b}", "http://h?x=${steps.a.b}", "${BASE}/${steps.a.b}"] {
+            assert_eq!(problems(good), [""; 0], "{good}");
+        }
+        for bad in [
+            "${steps.a.b}",
+            "${steps.a.b}://h/",
+            "http://${steps.a.b}/",
+            "http://h:${steps.a.b}/",
+            "http://u:${steps.a.b}@h/",
+            "http://h${steps.a.b}/",
+        ] {
+            assert_eq!(
+                problems(bad),
+                [
+                    "misplaced-capture steps[0].ask.url: a captured value can stand only in the path and the query of a URL"
+                ],
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            section("url: http://h/${steps.a.b}").1,
+            ["misplaced-capture url: captured values exist only in the steps of a workflow"]
+        );
+    }
+
+    #[test]
+    fn one_single_expansion_is_read_as_the_type_that_is_wanted() {
+        let text = "flag: ${YES}\nwhole: \"${SEVEN}\"\nnumber: ${SEVEN}\nduration: ${SOON}\nspan: 1s..${SOON}\n\
+                    size: ${SEVEN}MiB\nword: ${WORD}\nstatus: [\"${SEVEN:-200}\"]\ntext: ${EVIL}\n";
+        let (fields, problems) = section(text);
+        assert_eq!(
+            problems,
+            [
+                "invalid-status status[0]: what `${SEVEN:-200}` stands for is not a status code such as `200`, `2xx` or `200-299`"
+            ]
+        );
+        assert_eq!(fields.flag("flag"), Some(true));
+        assert_eq!(fields.integer("whole"), Some(7));
+        assert_eq!(fields.number("number"), Some(7.0));
+        assert_eq!(fields.duration("duration"), Some(Duration::from_secs(5)));
+        assert_eq!(fields.duration_range("span"), Some((Duration::from_secs(1), Duration::from_secs(5))));
+        assert_eq!(fields.size("size"), Some(7 << 20));
+        assert_eq!(fields.word("word"), Some("auto"));
+        // A value cannot inject YAML.
+        assert_eq!(fields.text("text").unwrap().fixed().unwrap(), "], [evil: true");
+    }
+
+    #[test]
+    fn status_codes_are_numbers_classes_and_spans() {
+        let cases = [("204", (204, 204)), ("2xx", (200, 299)), ("4XX", (400, 499)), ("200-299", (200, 299))];
+        for (written, (from, to)) in cases {
+            let fields = good(&format!("status: {written}"));
+            assert_eq!(fields.list("status")[0].value, Value::Status(from, to), "{written}");
+        }
+        for written in ["99", "600", "6xx", "xx", "299-200", "ok", "\"\""] {
+            assert_eq!(section(&format!("status: {written}")).1.len(), 1, "{written}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_its_types() {
+        let fields = good("json: { /a: 1, /b: \"1\", /c: [true, null, 1.5], /d: { e: \"${USER}\" }, /f: }");
+        let json: Vec<String> = fields
+            .map("json")
+            .iter()
+            .map(|(pointer, located)| match &located.value {
+                Value::Json(json) => format!("{pointer} {json}"),
+                _ => panic!("not JSON"),
+            })
+            .collect();
+        assert_eq!(json, ["/a 1", "/b \"1\"", "/c [true,null,1.5]", "/d {\"e\":\"a b\"}", "/f null"]);
+    }
+
+    #[test]
+    fn nothing_counts_as_left_out_and_an_empty_default_is_a_text() {
+        let fields = good("{ text: null, whole: ~, inner: {} }");
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["inner"]);
+        let inner = fields.section("inner").unwrap();
+        assert_eq!(inner.text("word").unwrap().fixed().unwrap(), "");
+        assert!(good("{ inner: , text: x }").section("inner").is_none());
+    }
+
+    #[test]
+    fn places_are_those_of_the_values() {
+        let fields = good("text: a\njson:\n  /x: 12\nstatus:\n  - 2xx\n  - 404\n");
+        let place = |located: &Located| {
+            let Place { path, line, column, width } = &located.place;
+            format!("{path} {line}:{column}+{width}")
+        };
+        assert_eq!(place(fields.get("text").unwrap()), "text 1:7+1");
+        assert_eq!(place(&fields.map("json")[0].1), "json[\"/x\"] 3:7+2");
+        assert_eq!(place(fields.list("status")[1]), "status[1] 6:5+3");
+    }
+}

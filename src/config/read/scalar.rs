@@ -1,0 +1,280 @@
+//! Values that are one scalar: texts, numbers, quantities, words.
+
+use std::time::Duration;
+
+use super::words::{alternatives, expected};
+use super::{Captures, Reader, Scope, suggest};
+use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
+use crate::base::shape::Shape;
+use crate::base::value::{Text, Value};
+use crate::config::mask::shown;
+use crate::config::tree::{Content, Node};
+
+/// Why a scalar is not what is wanted.
+struct Unfit {
+    code: &'static str,
+    message: String,
+    help: Option<String>,
+}
+
+/// A scalar of which a number, a quantity or a word is wanted.
+struct Written<'a> {
+    /// With expansions filled in; it may be a secret then.
+    text: &'a str,
+    /// As in the file.
+    source: &'a str,
+    /// It can only be a text: quoted, and no expansion.
+    quoted: bool,
+    expanded: bool,
+}
+
+impl Reader<'_> {
+    /// Reads a scalar by its shape.
+    pub(super) fn scalar(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Value> {
+        let Content::Scalar(scalar) = &node.content else {
+            let help = match node.content {
+                Content::List(_) => Some("write one value, not a list".into()),
+                _ => None,
+            };
+            self.wrong_type(node, &expected(shape), path, help);
+            return None;
+        };
+        if node.is_null() {
+            self.wrong_type(node, &expected(shape), path, None);
+            return None;
+        }
+        let captures = match shape {
+            Shape::Template | Shape::Url { .. } if scope.in_step => Captures::Allowed,
+            _ if scope.in_step => Captures::NotHere,
+            _ => Captures::NoWorkflow,
+        };
+        let text = self.text(node, scalar, path, captures)?;
+        let value = match shape {
+            Shape::Text | Shape::Template => Ok(Value::Text(text)),
+            Shape::Url { schemes } => return self.url(node, text, schemes, path).map(Value::Text),
+            Shape::Pattern => pattern(text),
+            other => {
+                let fixed = text.fixed().unwrap_or_default();
+                let expanded = text.is_expanded();
+                let quoted = scalar.quoted && !expanded;
+                typed(other, &Written { text: fixed.trim(), source: &scalar.text, quoted, expanded })
+            }
+        };
+        match value {
+            Ok(value) => Some(value),
+            Err(Unfit { code, message, help }) => {
+                self.error(node.mark, path, code, message, help);
+                None
+            }
+        }
+    }
+}
+
+fn typed(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
+    match shape {
+        Shape::Bool => boolean(shape, written),
+        Shape::Integer { min, max } => integer(shape, written, *min, *max),
+        Shape::Number { min, max } => number(shape, written, *min, *max),
+        Shape::Duration { min } => duration(written, *min),
+        Shape::DurationRange => duration_range(written),
+        Shape::Size => quantity("invalid-size", "a size", written, parse_size).map(Value::Size),
+        Shape::Share => quantity("invalid-share", "a share", written, parse_share).map(Value::Share),
+        Shape::SizeOrShare if written.text.ends_with('%') => {
+            quantity("invalid-share", "a share", written, parse_share).map(Value::Share)
+        }
+        Shape::SizeOrShare => size_or_share(written),
+        Shape::Word(words) => word(words, &[], written),
+        Shape::BoolOrWord(words) => match boolean(shape, written) {
+            Ok(value) => Ok(value),
+            Err(_) => word(words, &["true", "false"], written),
+        },
+        Shape::Status => status(shape, written),
+        _ => Err(wrong_type(shape, written)),
+    }
+}
+
+fn boolean(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
+    match written.text {
+        _ if written.quoted => {}
+        "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
+        _ => {}
+    }
+    let mut unfit = wrong_type(shape, written);
+    if !written.expanded {
+        unfit.help = match written.text.to_ascii_lowercase().as_str() {
+            "yes" | "y" | "on" | "1" => Some("write `true`".into()),
+            "no" | "n" | "off" | "0" => Some("write `false`".into()),
+            "true" | "false" => Some("remove the quotes".into()),
+            _ => None,
+        };
+    }
+    Err(unfit)
+}
+
+fn integer(shape: &'static Shape, written: &Written<'_>, min: i64, max: i64) -> Result<Value, Unfit> {
+    match written.text.parse::<i64>() {
+        Ok(number) if !written.quoted => match (min..=max).contains(&number) {
+            true => Ok(Value::Integer(number)),
+            false => Err(out_of_range(shape, written)),
+        },
+        Ok(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(shape, written) }),
+        Err(_) => Err(wrong_type(shape, written)),
+    }
+}
+
+fn number(shape: &'static Shape, written: &Written<'_>, min: f64, max: f64) -> Result<Value, Unfit> {
+    match written.text.parse::<f64>() {
+        Ok(number) if number.is_finite() && !written.quoted => match (min..=max).contains(&number) {
+            true => Ok(Value::Number(number)),
+            false => Err(out_of_range(shape, written)),
+        },
+        Ok(number) if number.is_finite() => {
+            Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(shape, written) })
+        }
+        _ => Err(wrong_type(shape, written)),
+    }
+}
+
+fn duration(written: &Written<'_>, min: Duration) -> Result<Value, Unfit> {
+    let duration = quantity("invalid-duration", "a duration", written, parse_duration)?;
+    if duration < min {
+        let message = format!("{} is too short: at least {}", subject(written), show_duration(min));
+        return Err(Unfit {
+            code: "out-of-range",
+            message,
+            help: Some(format!("write `{}` or more", show_duration(min))),
+        });
+    }
+    Ok(Value::Duration(duration))
+}
+
+fn duration_range(written: &Written<'_>) -> Result<Value, Unfit> {
+    let Some((from, to)) = written.text.split_once("..") else {
+        return quantity("invalid-duration", "a duration", written, parse_duration).map(Value::Duration);
+    };
+    let (from, to) = (from.trim(), to.trim());
+    let one =
+        |text| quantity("invalid-duration", "a duration", &Written { text, source: text, ..*written }, parse_duration);
+    let begin = one(from).map_err(|unfit| {
+        // In `50..500ms` the unit of the end is meant for both.
+        let unit = to.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let span = format!("{from}{unit}..{to}");
+        match !written.expanded && parse_duration(&format!("{from}{unit}")).is_ok() && parse_duration(to).is_ok() {
+            true => Unfit { help: Some(format!("did you mean `{span}`?")), ..unfit },
+            false => unfit,
+        }
+    })?;
+    let end = one(to)?;
+    if begin > end {
+        let message = format!("{} begins after its end", subject(written));
+        let help = (!written.expanded).then(|| format!("write `{}..{}`", show_duration(end), show_duration(begin)));
+        return Err(Unfit { code: "out-of-range", message, help });
+    }
+    Ok(Value::DurationRange(begin, end))
+}
+
+fn size_or_share(written: &Written<'_>) -> Result<Value, Unfit> {
+    quantity("invalid-size", "a size or a share", written, parse_size).map(Value::Size).map_err(|mut unfit| {
+        // A bare number may be meant as either.
+        if !written.expanded && written.text.parse::<f64>().is_ok() {
+            unfit.message = format!("`{}` is neither a size nor a share: it has no unit", shown(written.source));
+            unfit.help = Some(format!("did you mean `{0}%` or `{0}GiB`?", written.text));
+        }
+        unfit
+    })
+}
+
+/// A quantity by its own grammar. Of what an expansion brought in, nothing is quoted.
+fn quantity<T>(
+    code: &'static str,
+    what: &str,
+    written: &Written<'_>,
+    parse: fn(&str) -> Result<T, QuantityError>,
+) -> Result<T, Unfit> {
+    parse(written.text).map_err(|QuantityError { message, suggestion }| {
+        let not = format!("{} is not {what}", subject(written));
+        if written.expanded {
+            return Unfit { code, message: not, help: Some(example(code).into()) };
+        }
+        // "a duration needs a unit" says why; "not a duration" would say it twice.
+        let message = if message.starts_with("not a") { not } else { format!("{not}: {}", shown(&message)) };
+        let help =
+            suggestion.map_or_else(|| example(code).to_owned(), |suggestion| format!("did you mean `{suggestion}`?"));
+        Unfit { code, message, help: Some(help) }
+    })
+}
+
+fn example(code: &str) -> &'static str {
+    match code {
+        "invalid-duration" => "write it as `250ms`, `10s`, `1m30s` or `14d`",
+        "invalid-size" => "write it as `64KiB`, `5GiB` or `500MB`",
+        _ => "write it as `10%`",
+    }
+}
+
+fn word(words: &'static [&'static str], others: &[&str], written: &Written<'_>) -> Result<Value, Unfit> {
+    if let Some(word) = words.iter().find(|word| **word == written.text) {
+        return Ok(Value::Word(word));
+    }
+    let known = || others.iter().chain(words).copied();
+    let near = suggest::nearest(written.text, known()).filter(|_| !written.expanded);
+    Err(Unfit {
+        code: "unknown-word",
+        message: format!("{} is not {}", subject(written), alternatives(known())),
+        help: near.map(|near| format!("did you mean `{near}`?")),
+    })
+}
+
+fn status(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
+    let invalid = || Unfit {
+        code: "invalid-status",
+        message: format!("{} is not {}", subject(written), expected(shape)),
+        help: Some("status codes go from 100 to 599".into()),
+    };
+    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
+    if let Some(class) = written.text.to_ascii_lowercase().strip_suffix("xx") {
+        let class = class.parse::<u16>().ok().filter(|class| (1..=5).contains(class)).ok_or_else(invalid)?;
+        return Ok(Value::Status(class * 100, class * 100 + 99));
+    }
+    let (from, to) = written.text.split_once('-').unwrap_or((written.text, written.text));
+    match (code(from), code(to)) {
+        (Some(from), Some(to)) if from <= to => Ok(Value::Status(from, to)),
+        _ => Err(invalid()),
+    }
+}
+
+fn pattern(text: Text) -> Result<Value, Unfit> {
+    match regex_lite::Regex::new(&text.fixed().unwrap_or_default()) {
+        Ok(_) => Ok(Value::Text(text)),
+        Err(error) => Err(Unfit {
+            code: "invalid-pattern",
+            message: format!("not a regular expression: {error}"),
+            help: Some("put the pattern in single quotes, in which YAML changes nothing".into()),
+        }),
+    }
+}
+
+fn out_of_range(shape: &'static Shape, written: &Written<'_>) -> Unfit {
+    let message = format!("{} is out of range: expected {}", subject(written), expected(shape));
+    Unfit { code: "out-of-range", message, help: None }
+}
+
+fn wrong_type(shape: &'static Shape, written: &Written<'_>) -> Unfit {
+    let message = if written.expanded {
+        format!("{} is not {}", subject(written), expected(shape))
+    } else if written.quoted {
+        format!("expected {}, found the text {}", expected(shape), subject(written))
+    } else {
+        format!("expected {}, found {}", expected(shape), subject(written))
+    };
+    Unfit { code: "wrong-type", message, help: None }
+}
+
+/// The value as a message may name it: never what an expansion brought in.
+fn subject(written: &Written<'_>) -> String {
+    match written.expanded {
+        true => format!("what `{}` stands for", shown(written.source)),
+        false => format!("`{}`", shown(written.source)),
+    }
+}

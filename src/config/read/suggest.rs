@@ -1,0 +1,122 @@
+//! What was probably meant by a word that is not known.
+
+use super::words::alternatives;
+use super::{Scope, Table};
+use crate::base::shape::Shape;
+use crate::config::tree::{Content, Entry, Node};
+
+/// The one of `known` that `word` is a misspelling of: the same but for case, `-` and `_`, or a few letters away.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 100;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let (plain, allowed) = (simplified(word), (word.chars().count() / 3).max(1));
+    let distance = |name: &'a str| (strsim::damerau_levenshtein(&plain, &simplified(name)), name);
+    let (distance, name) = known.into_iter().map(distance).min_by_key(|(distance, _)| *distance)?;
+    (distance <= allowed && distance < plain.chars().count()).then_some(name)
+}
+
+/// The help for a key that is not in `table`, and the key that was meant if it is a misspelling.
+pub fn for_key(key: &str, table: &Table, siblings: &[Entry], scope: Scope<'_>) -> (String, Option<&'static str>) {
+    let names = || table.all().map(|field| field.name);
+    if let Some(sections) = sections_with(key, table, siblings) {
+        return (format!("`{key}` belongs into {sections}"), None);
+    }
+    if let Some(levels) = levels_up(key, scope) {
+        let up = if levels == 1 { "one level".to_owned() } else { format!("{levels} levels") };
+        return (format!("`{key}` belongs {up} further up: indent it less"), None);
+    }
+    let other_name = OTHER_NAMES.iter().find(|(other, name)| *other == key && names().any(|known| known == *name));
+    if let Some(near) = other_name.map(|(_, name)| *name).or_else(|| nearest(key, names())) {
+        return (format!("did you mean `{near}`?"), Some(near));
+    }
+    let help = if table.all().next().is_none() { "no keys are known here".into() } else { known_keys(table) };
+    (help, None)
+}
+
+/// What to write where a mapping is wanted and something else stands.
+pub fn mapping_instead_of(node: &Node, table: &Table) -> Option<String> {
+    let first = table.one_of.iter().chain(table.fields).next()?;
+    match &node.content {
+        Content::List(_) => Some(format!("remove the `- ` and write its keys, such as `{}: …`", first.name)),
+        _ => Some(format!("write its keys, such as `{}: …`", first.name)),
+    }
+}
+
+/// What other tools call things.
+const OTHER_NAMES: [(&str, &str); 16] = [
+    ("rabbitmq", "amqp"),
+    ("valkey", "redis"),
+    ("https", "http"),
+    ("pg", "postgres"),
+    ("period", "interval"),
+    ("every", "interval"),
+    ("period_seconds", "interval"),
+    ("periodSeconds", "interval"),
+    ("timeout_seconds", "timeout"),
+    ("timeoutSeconds", "timeout"),
+    ("initial_delay_seconds", "initial_delay"),
+    ("initialDelaySeconds", "initial_delay"),
+    ("start_period", "initial_delay"),
+    ("retries", "failure_threshold"),
+    ("port", "listen"),
+    ("id", "name"),
+];
+
+fn known_keys(table: &Table) -> String {
+    format!("known here: {}", alternatives(table.all().map(|field| field.name)))
+}
+
+/// The sections beside the unknown key (or else those that could stand there) which have a key of this name.
+fn sections_with(key: &str, table: &Table, siblings: &[Entry]) -> Option<String> {
+    let has_key =
+        |shape: &Shape| matches!(shape, Shape::Section(fields) if fields.iter().any(|field| field.name == key));
+    let candidates: Vec<_> = table.all().filter(|field| has_key(&field.shape)).map(|field| field.name).collect();
+    let beside: Vec<_> =
+        candidates.iter().copied().filter(|name| siblings.iter().any(|entry| entry.key == *name)).collect();
+    let kind_is_given = table.one_of.iter().any(|kind| siblings.iter().any(|entry| entry.key == kind.name));
+    let named = if beside.is_empty() && !kind_is_given { candidates } else { beside };
+    (!named.is_empty()).then(|| alternatives(named))
+}
+
+/// How many mappings further out a key of this name is known.
+fn levels_up(key: &str, scope: Scope<'_>) -> Option<usize> {
+    let mut around = scope.around;
+    for levels in 1..=4 {
+        let (table, outer) = around?;
+        if table.all().any(|field| field.name == key) {
+            return Some(levels);
+        }
+        around = outer.around;
+    }
+    None
+}
+
+fn simplified(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelling_finds_its_word_and_nonsense_does_not() {
+        let known = ["interval", "timeout", "failure_threshold", "name", "url"];
+        let cases = [
+            ("timeot", Some("timeout")),
+            ("Timeout", Some("timeout")),
+            ("failureThreshold", Some("failure_threshold")),
+            ("nmae", Some("name")),
+            ("ulr", Some("url")),
+            ("x", None),
+            ("gates", None),
+            ("banana", None),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(nearest(word, known), expected, "{word}");
+        }
+        assert_eq!(nearest(&"x".repeat(10_000), known), None);
+    }
+}

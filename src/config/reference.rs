@@ -1,0 +1,129 @@
+//! The reference of the configuration as Markdown, from the tables that the reader goes by.
+
+use super::codes::{CODES, Code};
+use super::read::words::expected;
+use super::rules::keys::{CHECK, CHECKS, SECTIONS};
+use crate::base::shape::{Field, Presence, Shape};
+use crate::base::value::Severity;
+use crate::probe::{KINDS, KindOfProbe};
+
+/// The reference: the top level, a check, every kind with every key, every diagnostic code.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::from(HEAD);
+    for section in SECTIONS {
+        text += &format!("### `{}`\n\n{}\n\n", section.name, section.doc);
+        if let Shape::Section(fields) = section.shape {
+            text += &table(fields);
+        }
+    }
+    for field in CHECKS.iter() {
+        text += &format!("### `{}`\n\n{}\n\n", field.name, field.doc);
+    }
+    text += "## A check\n\nBeside these keys a check has exactly one section, named after its kind.\n\n";
+    text += &table(CHECK.fields);
+    text += "## Kinds\n\n";
+    for kind in KINDS {
+        text += &kind_of_probe(kind);
+    }
+    text += CODES_HEAD;
+    for code in CODES {
+        text += &diagnostic(code);
+    }
+    text
+}
+
+const HEAD: &str = "# Reference of the configuration
+
+<!-- Generated from the tables of the source; `UPDATE=1 cargo test --test config` writes it anew. -->
+
+One YAML document. Unknown keys are errors. A key that may be left out may also be `null`.
+
+In values, never in keys, `${NAME}` stands for an environment variable, `${NAME:-default}` for one with a default (which also
+stands for an empty one), `${file:/path}` for the content of a file without its last line break, and `$${` for a literal `${`.
+Where a number, a duration or a yes or no is wanted, a value that is one single expansion is read as that type. Inside `{ }` and
+`[ ]` such a value needs quotes.
+
+## Top level
+
+";
+
+const CODES_HEAD: &str = "## Diagnostics
+
+`probelet explain CODE` shows an example of each, wrong and right.
+
+| code | severity | meaning |
+| --- | --- | --- |
+";
+
+fn kind_of_probe(kind: &KindOfProbe) -> String {
+    let mut text = format!("### `{}`\n\n{}\n", kind.name, kind.doc);
+    if let Some((interval, timeout)) = kind.cadence {
+        text += &format!("\nA check of this kind has the defaults `interval: {interval}` and `timeout: {timeout}`.\n");
+    }
+    text += &format!("\nAn example: [examples/{0}.yaml](examples/{0}.yaml).\n\n", kind.name);
+    text += &table(kind.fields);
+    for field in kind.fields {
+        if let Shape::List(Shape::Choice { fields, .. }) = &field.shape {
+            text += &format!("Each item of `{}` has one section, named after a kind, and these keys:\n\n", field.name);
+            text += &table(fields);
+        }
+    }
+    text
+}
+
+fn table(fields: &[Field]) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+    rows("", fields, &mut text);
+    text + "\n"
+}
+
+fn rows(parent: &str, fields: &[Field], text: &mut String) {
+    for field in fields {
+        let name = format!("{parent}{}", field.name);
+        let (meaning, default) = meaning_and_default(field);
+        let cells = [format!("`{name}`"), expected(&field.shape), default, meaning];
+        text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
+        if let Shape::Section(inner) = field.shape {
+            rows(&format!("{name}."), inner, text);
+        }
+    }
+}
+
+/// What a key is for, and what holds without it: by the table, or by a sentence of its meaning.
+fn meaning_and_default(field: &Field) -> (String, String) {
+    match field.presence {
+        Presence::Required => (field.doc.to_owned(), "must be there".into()),
+        Presence::Default("") => (field.doc.to_owned(), "empty".into()),
+        Presence::Default(text) => (field.doc.to_owned(), format!("`{text}`")),
+        Presence::Optional => match field.doc.split_once(" Default: ") {
+            None => (field.doc.to_owned(), "none".into()),
+            Some((before, after)) => {
+                let (default, rest) = after.split_once(". ").unwrap_or((after.trim_end_matches('.'), ""));
+                (format!("{before} {rest}").trim_end().to_owned(), default.to_owned())
+            }
+        },
+    }
+}
+
+fn diagnostic(code: &Code) -> String {
+    let severity = if code.severity == Severity::Error { "error" } else { "warning" };
+    format!("| `{}` | {severity} | {} |\n", code.name, code.meaning.replace('|', "\\|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_may_stand_in_the_meaning_of_a_key() {
+        let row = |doc| meaning_and_default(&Field::optional("key", Shape::Text, doc));
+        let pair = |meaning: &str, default: &str| (meaning.to_owned(), default.to_owned());
+        assert_eq!(row("What it is. Default: `10s`."), pair("What it is.", "`10s`"));
+        assert_eq!(row("What it is. Default: `1`. More of it."), pair("What it is. More of it.", "`1`"));
+        assert_eq!(row("What it is."), pair("What it is.", "none"));
+    }
+}

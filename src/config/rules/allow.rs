@@ -1,0 +1,136 @@
+//! The key `allow`: warnings that are meant to be so, silenced by their codes, each with a reason.
+
+use std::rc::Rc;
+
+use crate::base::value::{Fields, Located, Place, Problem, Reading, Severity, Value};
+use crate::config::diagnostic::{code, nearest_code};
+use crate::config::mask::shown;
+
+/// The code under which an `allow` without effect is reported; it can be allowed itself.
+const UNUSED: &str = "unused-allow";
+
+/// A reading for one section of `document`: what it finds reaches the document by [`hand_over`].
+pub fn apart_from(document: &Rc<Reading>) -> Rc<Reading> {
+    let document = Rc::clone(document);
+    Reading::new(Box::new(move |file| document.file(file).map(|content| content.to_vec())))
+}
+
+/// Reports to `document` what `section` has found, but for the warnings that its key `allow` silences.
+pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading) {
+    let allowed = fields.map_or(&[][..], |fields| fields.map("allow"));
+    let found = section.problems();
+    let names = |code: &str| allowed.iter().any(|(name, _)| name == code);
+    let mut wrong: Vec<Problem> = allowed.iter().filter_map(|(name, reason)| mistake(name, reason)).collect();
+    // While something is an error, warnings may be missing that come once it is mended.
+    if found.iter().chain(&wrong).all(|problem| problem.severity == Severity::Warning) {
+        wrong.extend(unused(allowed, &found).into_iter().filter(|problem| {
+            // What allows them can be without effect itself, and is then reported.
+            !names(UNUSED) || problem.place.path.ends_with(UNUSED)
+        }));
+    }
+    let silenced = |problem: &Problem| problem.severity == Severity::Warning && names(problem.code);
+    found.into_iter().filter(|problem| !silenced(problem)).chain(wrong).for_each(|problem| document.report(problem));
+}
+
+/// What is wrong with one entry, whatever there is to silence.
+fn mistake(name: &str, reason: &Located) -> Option<Problem> {
+    let Some(known) = code(name) else {
+        let help = nearest_code(name).map_or_else(
+            || "write the code of a warning, as it stands in brackets in the report".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("there is no warning `{}`", shown(name));
+        return Some(error("unknown-code", message, help, reason.key_place()));
+    };
+    if known.severity == Severity::Error {
+        let message = format!("`{name}` is an error and cannot be silenced");
+        return Some(error(
+            "not-a-warning",
+            message,
+            "remove it, and mend what is reported".into(),
+            reason.key_place(),
+        ));
+    }
+    let Value::Text(text) = &reason.value else { return None };
+    text.fixed().is_none_or(|text| text.trim().is_empty()).then(|| {
+        let message = format!("there is no reason for `{name}`");
+        error("empty-reason", message, "say why it is meant to be so".into(), &reason.place)
+    })
+}
+
+/// The entries that silence nothing.
+fn unused(allowed: &[(String, Located)], found: &[Problem]) -> Vec<Problem> {
+    let is_found = |code: &str| found.iter().any(|problem| problem.code == code);
+    let report = |(name, reason): &(String, Located)| Problem {
+        severity: Severity::Warning,
+        code: UNUSED,
+        message: format!("`{name}` is allowed and there is no such warning here"),
+        help: Some("remove it, or put it on the check that has the warning".into()),
+        place: reason.key_place().clone(),
+    };
+    let without_effect: Vec<_> =
+        allowed.iter().filter(|(name, _)| name != UNUSED && !is_found(name)).map(report).collect();
+    match without_effect.is_empty() {
+        true => allowed.iter().filter(|(name, _)| name == UNUSED).map(report).collect(),
+        false => without_effect,
+    }
+}
+
+fn error(code: &'static str, message: String, help: String, place: &Place) -> Problem {
+    Problem { severity: Severity::Error, code, message, help: Some(help), place: place.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::read;
+    use crate::config::source::Environment;
+
+    const EXTERNAL: &str = "{ name: a, gates: [live], http: { url: \"http://user.svc/\" }";
+
+    fn problems(text: &str) -> Vec<String> {
+        let environment = Environment::of::<String, String>([]);
+        let loaded =
+            read("test", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        let line = |found: &crate::config::diagnostic::Diagnostic| {
+            let place = &found.problem.place;
+            format!("{}:{} {}", place.line, place.column, found.problem.code)
+        };
+        loaded.report.diagnostics().iter().map(line).collect()
+    }
+
+    fn of_check(rest: &str) -> Vec<String> {
+        problems(&format!("checks:\n- {EXTERNAL}\n  {rest} }}"))
+    }
+
+    #[test]
+    fn a_warning_is_silenced_on_its_own_check_alone() {
+        assert_eq!(of_check(""), ["2:21 external-gate"]);
+        assert_eq!(of_check(", allow: { external-gate: it is meant }"), [""; 0]);
+        let other = problems(&format!(
+            "checks:\n- {EXTERNAL} }}\n- {{ name: b, simulated: {{}}, allow: {{ external-gate: x }} }}"
+        ));
+        assert_eq!(other, ["2:21 external-gate", "3:38 unused-allow"]);
+        let top = problems(&format!("allow: {{ external-gate: x }}\nchecks:\n- {EXTERNAL} }}"));
+        assert_eq!(top, ["1:10 unused-allow", "3:21 external-gate"]);
+    }
+
+    #[test]
+    fn an_entry_without_effect_can_be_allowed_and_that_in_turn_needs_one() {
+        assert_eq!(of_check(", allow: { external-gate: x, bare-tcp: y }"), ["3:32 unused-allow"]);
+        assert_eq!(of_check(", allow: { external-gate: x, bare-tcp: y, unused-allow: z }"), [""; 0]);
+        assert_eq!(of_check(", allow: { external-gate: x, unused-allow: z }"), ["3:32 unused-allow"]);
+        assert_eq!(problems("allow: { bare-tcp: x, unused-allow: y }\nchecks: []"), [""; 0]);
+    }
+
+    #[test]
+    fn a_reason_is_a_text_that_is_not_blank() {
+        for reason in ["''", "'  '", "[]"] {
+            assert_eq!(
+                of_check(&format!(", allow: {{ external-gate: {reason} }}")).len(),
+                if reason == "[]" { 2 } else { 1 }
+            );
+        }
+        assert_eq!(of_check(", allow: { external-gate: ' ' }"), ["3:29 empty-reason"]);
+        assert_eq!(problems("allow:\nchecks: []"), [""; 0]);
+    }
+}

@@ -1,0 +1,265 @@
+//! One check: its keys, what holds where they are left out, and the rules that need no other check.
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::top::{Defaults, line, threshold};
+use super::{allow, fingerprint, keys, warnings};
+use crate::base::name::CheckName;
+use crate::base::quantity::{parse_duration, show_duration};
+use crate::base::value::{Fields, Place, Reading, Severity, Value};
+use crate::config::Target;
+use crate::config::mask::shown;
+use crate::config::read::{Reader, Scope};
+use crate::config::tree::Node;
+use crate::model::plan::{Critical, Gates, Thresholds};
+use crate::probe::{KindOfProbe, Spec, kind};
+
+/// A check as it was read, before it is looked at beside the others.
+#[derive(Debug)]
+pub struct Draft {
+    /// Its keys.
+    pub fields: Fields,
+    /// Its name, if that follows the rule.
+    pub name: Option<CheckName>,
+    /// What it observes, if that could be read.
+    pub observed: Option<Observed>,
+    /// Its times and thresholds, defaults filled in.
+    pub timing: Timing,
+    /// What a failure does.
+    pub critical: Critical,
+    /// Which gates it takes part in.
+    pub gates: Gates,
+    /// What it depends on.
+    pub depends_on: Vec<Parent>,
+    /// An earlier name.
+    pub formerly: Option<CheckName>,
+}
+
+/// An item of `depends_on`.
+#[derive(Debug)]
+pub struct Parent {
+    /// The name of the check.
+    pub name: String,
+    /// As it is written in the file.
+    pub written: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What a check observes.
+#[derive(Debug)]
+pub struct Observed {
+    /// The kind.
+    pub kind: &'static KindOfProbe,
+    /// The target.
+    pub target: Target,
+}
+
+/// When a check runs and what its results mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From start to start.
+    pub interval: Duration,
+    /// The hard limit of one run.
+    pub timeout: Duration,
+    /// When a streak changes the state.
+    pub thresholds: Thresholds,
+    /// A pass slower than this is degraded.
+    pub degraded_above: Option<Duration>,
+    /// A result older than this is stale.
+    pub stale_after: Duration,
+}
+
+/// What holds for every kind that does not say otherwise.
+const BUILT_IN: (&str, &str) = ("10s", "2s");
+
+/// A check that can have an app restarted is not to do so for one lost packet.
+const LIVE_FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+
+/// Reads the check at `node`; nothing when it is no mapping.
+pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -> Option<Draft> {
+    // A reading of its own tells which files this check names, and which warnings it may silence.
+    let reading = allow::apart_from(reader.reading());
+    let own = Reader::new(reader.environment(), Rc::clone(&reading));
+    let scope = Scope { around: None, in_step: false };
+    let draft = own.section(node, &keys::CHECK, path, scope).map(|fields| draft(fields, &reading, defaults));
+    if let Some(draft) = &draft {
+        warnings::look_at(draft, reader.environment());
+    }
+    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &reading, reader.reading());
+    draft.map(|draft| Draft { fields: moved(&draft.fields, reader.reading()), ..draft })
+}
+
+fn draft(fields: Fields, reading: &Reading, defaults: &Defaults) -> Draft {
+    let gates = gates(&fields);
+    let observed = observed(&fields, reading);
+    let timing = timing(&fields, defaults, observed.as_ref().and_then(|observed| observed.kind.cadence), gates);
+    let critical = critical(&fields, gates);
+    Draft {
+        name: name(&fields, "name"),
+        formerly: name(&fields, "formerly"),
+        depends_on: depends_on(&fields),
+        fields,
+        observed,
+        timing,
+        critical,
+        gates,
+    }
+}
+
+/// The keys of a check with the problems of the whole document, for the rules that look at more than one check.
+fn moved(fields: &Fields, document: &Rc<Reading>) -> Fields {
+    let entries = fields.keys().filter_map(|key| Some((key, fields.get(key)?.clone()))).collect();
+    Fields::new(fields.place().clone(), entries, Rc::clone(document))
+}
+
+fn name(fields: &Fields, key: &str) -> Option<CheckName> {
+    let text = fields.text(key)?;
+    let name = text.fixed()?;
+    match CheckName::new(&name) {
+        Ok(name) => Some(name),
+        Err(problem) => {
+            let rule = "a name is a letter or digit, then letters, digits and `_./-`, at most 100 characters";
+            let similar = similar_name(&name).filter(|_| !text.is_expanded());
+            let help = similar.map_or_else(|| rule.to_owned(), |name| format!("did you mean `{name}`?"));
+            let message = match (text.is_expanded(), name.as_str()) {
+                (true, _) => format!("what `{}` stands for is not a name", shown(&text.written)),
+                (false, "") => format!("the name {problem}"),
+                (false, name) => format!("the name `{}` {problem}", shown(name)),
+            };
+            fields.error(key, "invalid-name", message, Some(help));
+            None
+        }
+    }
+}
+
+/// `text` with `_` for what cannot stand in a name, if that makes one.
+fn similar_name(text: &str) -> Option<CheckName> {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "_./-".contains(c) { c } else { '_' };
+    let similar: String = text.trim().chars().map(allowed).collect();
+    CheckName::new(similar.trim_start_matches(['_', '.', '/', '-']))
+        .ok()
+        .filter(|_| text.is_ascii() && !text.contains("://"))
+}
+
+fn observed(fields: &Fields, reading: &Reading) -> Option<Observed> {
+    let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
+    let Some(spec) = (kind.read)(section) else {
+        // Whatever a kind refuses must be seen as an error.
+        if reading.problems().iter().all(|problem| problem.severity != Severity::Error) {
+            let message = format!("this section `{}` cannot be used", kind.name);
+            fields.error(kind.name, "invalid-value", message, None);
+        }
+        return None;
+    };
+    let spec: Arc<dyn Spec> = spec.into();
+    let fingerprint = fingerprint::of(kind.name, section, reading);
+    Some(Observed { kind, target: Target { spec, fingerprint } })
+}
+
+fn gates(fields: &Fields) -> Gates {
+    let mut gates = Gates::default();
+    for located in fields.list("gates") {
+        let Value::Word(word) = located.value else { continue };
+        let gate = match word {
+            "live" => &mut gates.live,
+            "ready" => &mut gates.ready,
+            _ => &mut gates.startup,
+        };
+        if std::mem::replace(gate, true) {
+            let message = format!("`{word}` is there twice");
+            fields.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+        }
+    }
+    gates
+}
+
+fn critical(fields: &Fields, gates: Gates) -> Critical {
+    match fields.get("critical").map(|located| &located.value) {
+        Some(Value::Bool(false)) => Critical::No,
+        Some(Value::Word(_)) => {
+            if gates.live {
+                let message = "`critical: at_startup` cannot gate `live`";
+                let help = "take `live` out of `gates`: what holds back a new pod must not restart a running one";
+                fields.error("critical", "at-startup-gates-live", message, Some(help.into()));
+            }
+            Critical::AtStartup
+        }
+        _ => Critical::Yes,
+    }
+}
+
+fn depends_on(fields: &Fields) -> Vec<Parent> {
+    let mut parents = Vec::new();
+    let mut seen = HashSet::new();
+    for located in fields.list("depends_on") {
+        let Value::Text(text) = &located.value else { continue };
+        let name = text.fixed().unwrap_or_default();
+        if seen.insert(name.clone()) {
+            parents.push(Parent { name, written: text.written.clone(), place: located.place.clone() });
+        } else {
+            let message = format!("`{}` is there twice", shown(&text.written));
+            fields.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+        }
+    }
+    parents
+}
+
+/// The check goes before `defaults`, these before the default of its kind or gate, that before what is built in.
+fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, gates: Gates) -> Timing {
+    let (interval, timeout) = cadence.unwrap_or(BUILT_IN);
+    let built_in = |text| parse_duration(text).expect("the table of kinds holds durations");
+    let interval = fields.duration("interval").or(defaults.interval).unwrap_or_else(|| built_in(interval));
+    let timeout = fields.duration("timeout").or(defaults.timeout).unwrap_or_else(|| built_in(timeout));
+    let of_gate = if gates.live { LIVE_FAILURE_THRESHOLD } else { NonZeroU32::MIN };
+    let degraded_above = fields.duration("degraded_above");
+    if let Some(limit) = degraded_above.filter(|limit| *limit >= timeout) {
+        let (limit, timeout) = (show_duration(limit), show_duration(timeout));
+        let message = format!("`degraded_above` ({limit}) is not below `timeout` ({timeout})");
+        let help = "no pass can be slower than the timeout: lower `degraded_above` or raise `timeout`";
+        fields.error("degraded_above", "degraded-above-timeout", message, Some(help.into()));
+    }
+    Timing {
+        interval,
+        timeout,
+        thresholds: Thresholds {
+            failure: threshold(fields, "failure_threshold").or(defaults.failure_threshold).unwrap_or(of_gate),
+            success: threshold(fields, "success_threshold").or(defaults.success_threshold).unwrap_or(NonZeroU32::MIN),
+        },
+        degraded_above,
+        stale_after: fields
+            .duration("stale_after")
+            .unwrap_or_else(|| interval.saturating_mul(3).saturating_add(timeout)),
+    }
+}
+
+impl Draft {
+    /// The declared check, when all of it could be read. `parents` are the positions of what it depends on.
+    pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, Target)> {
+        let Observed { kind, target } = self.observed.as_ref()?;
+        parents.sort_unstable();
+        parents.dedup();
+        let definition = crate::model::plan::Definition {
+            name: self.name.clone()?,
+            kind: kind.name,
+            description: line(&self.fields, "description"),
+            runbook: self.fields.text("runbook").and_then(crate::base::value::Text::fixed),
+            target: target.spec.target(),
+            interval: self.timing.interval,
+            timeout: self.timing.timeout,
+            initial_delay: self.fields.duration("initial_delay").unwrap_or_default(),
+            thresholds: self.timing.thresholds,
+            critical: self.critical,
+            gates: self.gates,
+            depends_on: parents,
+            degraded_above: self.timing.degraded_above,
+            stale_after: self.timing.stale_after,
+            formerly: self.formerly.clone(),
+        };
+        Some((definition, target.clone()))
+    }
+}

@@ -1,0 +1,57 @@
+//! What tells whether the target of a check has changed between two loads: a hash over the values of its section and
+//! the files that it names. It is good within one process only.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::base::value::{Fields, Located, Reading, Text, Value};
+
+/// The fingerprint of a check of this kind, with its section and every file that was asked for while it was read.
+pub fn of(kind: &str, section: &Fields, reading: &Reading) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    kind.hash(&mut hasher);
+    fields(section, &mut hasher);
+    reading.files().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn fields(section: &Fields, hasher: &mut DefaultHasher) {
+    for key in section.keys() {
+        key.hash(hasher);
+        if let Some(located) = section.get(key) {
+            value(located, hasher);
+        }
+    }
+}
+
+fn value(located: &Located, hasher: &mut DefaultHasher) {
+    std::mem::discriminant(&located.value).hash(hasher);
+    match &located.value {
+        Value::Text(text) => rendered(text).hash(hasher),
+        Value::Bool(flag) => flag.hash(hasher),
+        Value::Integer(integer) => integer.hash(hasher),
+        Value::Number(number) | Value::Share(number) => number.to_bits().hash(hasher),
+        Value::Duration(duration) => duration.hash(hasher),
+        Value::DurationRange(from, to) => (from, to).hash(hasher),
+        Value::Size(size) => size.hash(hasher),
+        Value::Word(word) => word.hash(hasher),
+        Value::Status(from, to) => (from, to).hash(hasher),
+        Value::Json(json) => json.to_string().hash(hasher),
+        Value::List(items) => {
+            items.len().hash(hasher);
+            items.iter().for_each(|item| value(item, hasher));
+        }
+        Value::Map(entries) => {
+            entries.len().hash(hasher);
+            for (key, entry) in entries {
+                key.hash(hasher);
+                value(entry, hasher);
+            }
+        }
+        Value::Section(inner) => fields(inner, hasher),
+    }
+}
+
+/// What is written as a variable and what is written out is the same text, and so the same target.
+fn rendered(text: &Text) -> String {
+    text.render(|step, name| Ok::<_, std::convert::Infallible>(format!("\0{step}\0{name}\0"))).unwrap_or_default()
+}

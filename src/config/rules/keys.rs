@@ -1,0 +1,202 @@
+//! The keys of the file: the top level and a check. Those of the kinds stand with their probes.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::base::shape::{Field, Presence, Shape};
+use crate::config::read::Table;
+use crate::probe::KINDS;
+
+/// The top level but for `checks`.
+pub static SECTIONS: &[Field] = &[
+    section("service", SERVICE, "Who this sidecar speaks for."),
+    section("server", SERVER, "Its own port and how it answers there."),
+    section(
+        "defaults",
+        DEFAULTS,
+        "Taken by every check that does not say otherwise. A check goes before this section, this section before a \
+         kind's or gate's own default, and that before what is built in.",
+    ),
+    section("history", HISTORY, "Where and how long the past of the checks is kept."),
+    section("reload", RELOAD, "When the configuration is read again. `SIGHUP` always works."),
+    section("log", LOG, "What is logged, and how."),
+    Field::optional(
+        "allow",
+        REASONS,
+        "Warnings that are meant to be so and are at no check, each by its code with the reason. Those of a check are \
+         silenced on the check itself.",
+    ),
+];
+
+/// The key `checks`, whose items are read one by one.
+pub static CHECKS: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    let doc = "What is observed, in the order of all answers. With an empty list every endpoint is open.";
+    vec![Field::with_default("checks", Shape::List(&CHECK_SHAPE), "[]", doc)]
+});
+
+/// The keys of the top level.
+pub static TOP: LazyLock<Table> = LazyLock::new(|| Table { fields: SECTIONS, one_of: &[], apart: CHECKS.as_slice() });
+
+/// The keys of a check.
+pub static CHECK: LazyLock<Table> =
+    LazyLock::new(|| Table { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice(), apart: &[] });
+
+static CHECK_SHAPE: LazyLock<Shape> =
+    LazyLock::new(|| Shape::Choice { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice() });
+
+/// A section per kind.
+static KIND_SECTIONS: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    let section =
+        |kind: &&'static crate::probe::KindOfProbe| Field::required(kind.name, Shape::Section(kind.fields), kind.doc);
+    KINDS.iter().map(section).collect()
+});
+
+const fn section(name: &'static str, fields: &'static [Field], doc: &'static str) -> Field {
+    Field { name, shape: Shape::Section(fields), presence: Presence::Default("{}"), doc }
+}
+
+const ANY_DURATION: Shape = Shape::Duration { min: Duration::ZERO };
+const INTERVAL: Shape = Shape::Duration { min: Duration::from_millis(100) };
+const TIMEOUT: Shape = Shape::Duration { min: Duration::from_millis(10) };
+const REASONS: Shape = Shape::Map(&Shape::Text);
+const THRESHOLD: Shape = Shape::Integer { min: 1, max: 1_000_000 };
+
+const SERVICE: &[Field] = &[
+    Field::optional("name", Shape::Text, "Its name in answers. Default: `$POD_NAME`, else the host name."),
+    Field::optional("version", Shape::Text, "Its version, shown in answers."),
+];
+
+const SERVER: &[Field] = &[
+    Field::with_default(
+        "listen",
+        Shape::OneOrMany(&Shape::Text),
+        ":10240",
+        "Where it listens: `:10240` is that port on all addresses, IPv6 and IPv4; or one address as `127.0.0.1:10240` \
+         or `[::1]:10240`; or a list of these. A change needs a restart.",
+    ),
+    Field::with_default(
+        "drain",
+        ANY_DURATION,
+        "5s",
+        "After `SIGTERM` the process ends once this long has passed since the first sign of termination (`SIGTERM` or \
+         a drain).",
+    ),
+    Field::with_default(
+        "details",
+        Shape::Word(&["full", "names", "none"]),
+        "full",
+        "What an answer's body may say: everything, names and states without messages, or the verdict alone. Status \
+         codes never change.",
+    ),
+    Field::with_default("down_status", Shape::Word(&["503", "500"]), "503", "What a closed endpoint answers."),
+    Field::with_default(
+        "control",
+        Shape::Bool,
+        "true",
+        "`false` turns off the routes that change something (drain, heartbeats).",
+    ),
+];
+
+const DEFAULTS: &[Field] = &[
+    Field::optional("interval", INTERVAL, "From start to start of a check's runs. Default: `10s`."),
+    Field::optional("timeout", TIMEOUT, "The hard limit of one run. Default: `2s`."),
+    Field::optional(
+        "failure_threshold",
+        THRESHOLD,
+        "This many failures in a row make a check `error`. Default: `1`; `3` for a check that gates `live`.",
+    ),
+    Field::optional("success_threshold", THRESHOLD, "This many passes in a row make a check `ok`. Default: `1`."),
+];
+
+const HISTORY: &[Field] = &[
+    Field::optional(
+        "path",
+        Shape::Text,
+        "The SQLite file. Without one, history is kept in memory only. A change needs a restart.",
+    ),
+    Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
+    Field::with_default("max_size", Shape::Size, "64MiB", "The file grows no larger than this."),
+];
+
+const RELOAD: &[Field] = &[Field::with_default(
+    "watch",
+    Shape::Bool,
+    "true",
+    "Reload when the content of this file, or of any file that it names, changes.",
+)];
+
+const LOG: &[Field] = &[
+    Field::with_default(
+        "format",
+        Shape::Word(&["auto", "text", "json"]),
+        "auto",
+        "`auto` is text on a terminal and JSON otherwise.",
+    ),
+    Field::with_default(
+        "level",
+        Shape::Word(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "The least level that is logged. `RUST_LOG` wins when it is set.",
+    ),
+];
+
+const CHECK_FIELDS: &[Field] = &[
+    Field::required(
+        "name",
+        Shape::Text,
+        "A unique name: a letter or digit, then letters, digits and `_./-`, at most 100 characters.",
+    ),
+    Field::optional("description", Shape::Text, "What is observed, for people."),
+    Field::optional("runbook", Shape::Url { schemes: &["https", "http"] }, "A link for people."),
+    Field::optional(
+        "interval",
+        INTERVAL,
+        "From start to start of its runs, at least 100ms. A run that overruns skips to the next beat. Default: `10s`; \
+         `60s` for a workflow.",
+    ),
+    Field::optional(
+        "timeout",
+        TIMEOUT,
+        "The hard limit of one run, name resolution and TLS included, at least 10ms. Default: `2s`; `30s` for a \
+         workflow.",
+    ),
+    Field::with_default("initial_delay", ANY_DURATION, "0s", "How long to wait before the first run."),
+    Field::optional(
+        "failure_threshold",
+        THRESHOLD,
+        "This many failures in a row make it `error`. Default: `1`; `3` for a check that gates `live`.",
+    ),
+    Field::optional("success_threshold", THRESHOLD, "This many passes in a row make it `ok`. Default: `1`."),
+    Field::with_default(
+        "critical",
+        Shape::BoolOrWord(&["at_startup"]),
+        "true",
+        "What a failure does: `true` closes the endpoints it gates; `false` only degrades; `at_startup` closes them \
+         until `/readyz` has been open once, then only degrades.",
+    ),
+    Field::with_default(
+        "gates",
+        Shape::List(&Shape::Word(&["live", "ready", "startup"])),
+        "[ready]",
+        "The endpoints it can close: any of `live`, `ready`, `startup`. With `[]` it is only reported.",
+    ),
+    Field::with_default(
+        "depends_on",
+        Shape::List(&Shape::Text),
+        "[]",
+        "Names of checks. While one of them fails this check is skipped, and they are named as the cause.",
+    ),
+    Field::optional("degraded_above", ANY_DURATION, "A pass slower than this is degraded. Must be below `timeout`."),
+    Field::optional(
+        "stale_after",
+        ANY_DURATION,
+        "A result older than this is stale. Default: 3 × `interval` + `timeout`.",
+    ),
+    Field::optional("formerly", Shape::Text, "An earlier name, whose history this check continues."),
+    Field::optional(
+        "allow",
+        REASONS,
+        "Warnings about this check that are meant to be so, each by its code with the reason, as in \
+         `external-gate: the agent on this node restarts it`. They are not reported.",
+    ),
+];

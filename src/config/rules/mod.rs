@@ -1,0 +1,278 @@
+//! The rules: what the tables cannot say because it takes more than one value to see it.
+//!
+//! To add a key: its line in [`keys`] (or in the `FIELDS` of a kind), then the place that reads it.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::mask::shown;
+use super::path;
+use super::read::{Reader, Scope, suggest};
+use super::tree::{Content, Node};
+use super::{Config, Target};
+use crate::base::name::CheckName;
+use crate::base::value::{Place, Problem, Severity, Value};
+use crate::model::plan::{Definition, Plan};
+use check::{Draft, Parent};
+
+mod allow;
+pub mod check;
+mod fingerprint;
+pub mod keys;
+pub mod listen;
+mod rings;
+mod top;
+pub mod warnings;
+
+/// The configuration in the document `root`, as far as it could be read. It is usable when nothing was reported as an
+/// error.
+pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
+    let top = top(root, reader)?;
+    let drafts = drafts(root, reader, &top.defaults);
+    let parents = parents(&drafts, &positions(&drafts));
+    refuse_rings(&drafts, &parents);
+    if !top.answers.control {
+        drafts.iter().for_each(refuse_pushed_beats);
+    }
+    let checks: Option<Vec<(Definition, Target)>> =
+        drafts.iter().zip(parents).map(|(draft, parents)| draft.definition(parents)).collect();
+    let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
+    let checks = checks.into_iter().map(Arc::new).collect();
+    Some(Config {
+        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks }),
+        targets,
+        server: top.server,
+        history: top.history,
+        watch: top.watch,
+        log: top.log,
+        files: reader.reading().files(),
+    })
+}
+
+/// The top level but for `checks`.
+fn top(root: &Node, reader: &Reader<'_>) -> Option<top::Top> {
+    let reading = allow::apart_from(reader.reading());
+    let own = Reader::new(reader.environment(), Rc::clone(&reading));
+    let fields = own.section(root, &keys::TOP, "", Scope::default());
+    let top = fields.as_ref().map(|fields| top::read(fields, reader.environment()));
+    allow::hand_over(fields.as_ref(), &reading, reader.reading());
+    top
+}
+
+/// The items of `checks` that are mappings.
+fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Draft> {
+    let Content::Map(entries) = &root.content else { return Vec::new() };
+    let Some(entry) = entries.iter().find(|entry| entry.key == "checks") else { return Vec::new() };
+    let report = |code, message: String, help: &str, place: Place| {
+        let help = Some(help.to_owned());
+        reader.reading().report(Problem { severity: Severity::Error, code, message, help, place });
+    };
+    match &entry.value.content {
+        Content::List(items) => {
+            let draft =
+                |(index, item): (usize, &Rc<Node>)| check::read(item, &path::item("checks", index), reader, defaults);
+            items.iter().enumerate().filter_map(draft).collect()
+        }
+        // A file that was cut off here would open every endpoint.
+        _ if entry.value.is_null() => {
+            let help = "write `checks: []` if there is nothing to check";
+            report("empty-document", "`checks` is empty".into(), help, entry.key_mark.place("checks"));
+            Vec::new()
+        }
+        _ => {
+            let message = format!("expected a list of checks, found {}", super::read::words::found(&entry.value));
+            report("wrong-type", message, "put a `- ` before each check", entry.value.mark.place("checks"));
+            Vec::new()
+        }
+    }
+}
+
+/// Where each name stands first. A name that is taken is reported.
+fn positions(drafts: &[Draft]) -> HashMap<&str, usize> {
+    let mut positions = HashMap::new();
+    for (position, draft) in drafts.iter().enumerate() {
+        let Some(name) = draft.name.as_ref().map(CheckName::as_str) else { continue };
+        if let Some(first) = positions.get(name) {
+            let first: &Draft = &drafts[*first];
+            let line = first.fields.get("name").map_or(first.fields.place().line, |name| name.place.line);
+            let message = format!("the name `{name}` is taken by the check on line {line}");
+            draft.fields.error("name", "duplicate-name", message, Some("give each check a name of its own".into()));
+        } else {
+            positions.insert(name, position);
+        }
+    }
+    positions
+}
+
+/// The positions of the parents of each check. A name that no check has is reported.
+fn parents(drafts: &[Draft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>> {
+    /// Looking for similar names is quadratic: a file full of unknown ones must not take minutes.
+    const MAX_SUGGESTIONS: usize = 20;
+    // A name against the rule has been reported; what refers to it is not wrong as well.
+    let refused: HashSet<String> = drafts
+        .iter()
+        .filter(|draft| draft.name.is_none())
+        .filter_map(|draft| draft.fields.text("name")?.fixed())
+        .collect();
+    let mut suggestions = 0;
+    let mut unknown = |draft: &Draft, parent: &Parent| {
+        suggestions += 1;
+        let known = || drafts.iter().filter_map(|draft| Some(draft.name.as_ref()?.as_str()));
+        let may_suggest = suggestions <= MAX_SUGGESTIONS && parent.name == parent.written;
+        let near = if may_suggest { suggest::nearest(&parent.name, known()) } else { None };
+        let help =
+            near.map_or_else(|| "name a check of this file".to_owned(), |near| format!("did you mean `{near}`?"));
+        let message = format!("there is no check `{}`", shown(&parent.written));
+        draft.fields.report_at(&parent.place, "unknown-check", message, Some(help));
+    };
+    let mut all = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let mut found = Vec::new();
+        for parent in &draft.depends_on {
+            match positions.get(parent.name.as_str()) {
+                Some(position) => found.push(*position),
+                None if refused.contains(&parent.name) => {}
+                None => unknown(draft, parent),
+            }
+        }
+        all.push(found);
+    }
+    all
+}
+
+fn refuse_rings(drafts: &[Draft], parents: &[Vec<usize>]) {
+    const LONGEST: usize = 10;
+    let name = |position: &usize| drafts[*position].name.as_ref().map_or("?", CheckName::as_str);
+    for ring in rings::find(parents) {
+        let (Some(first), Some(last)) = (ring.members.first(), ring.members.last()) else { continue };
+        let mut names: Vec<&str> = ring.members.iter().take(LONGEST).map(name).collect();
+        if ring.members.len() > LONGEST {
+            names.push("…");
+        }
+        names.push(name(first));
+        let message = if ring.members.len() == 1 {
+            format!("the check `{}` depends on itself", name(first))
+        } else {
+            format!("the checks depend on each other in a ring: {}", names.join(" → "))
+        };
+        let closing = drafts[*last].depends_on.iter().find(|parent| parent.name == name(first));
+        let place = closing.map_or(drafts[*last].fields.place(), |parent| &parent.place);
+        let help = "none of them could ever run: take one of these names out";
+        drafts[*last].fields.report_at(place, "dependency-ring", message, Some(help.into()));
+    }
+}
+
+/// With `server.control: false` there is no route to push a beat to: the check could only fail.
+fn refuse_pushed_beats(draft: &Draft) {
+    let Some(section) = draft.fields.section("heartbeat") else { return };
+    if let Some(push) = section.get("push").filter(|push| push.value == Value::Bool(true)) {
+        let message = "no beat can arrive: `server.control: false` turns off the route for it";
+        let help = "use `file`, or leave `server.control` on: its routes take requests from this pod alone";
+        draft.fields.report_at(&push.place, "push-without-control", message, Some(help.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::source::Environment;
+    use crate::config::{Config, Listen, LogFormat, read};
+    use crate::model::plan::{Critical, Definition, Details, Gates};
+
+    fn config(text: &str) -> Config {
+        let environment = Environment::of([("POD_NAME", "shop-0")]);
+        let loaded =
+            read("test", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        assert!(loaded.report.is_valid(), "{}", loaded.report.text(false));
+        loaded.config.unwrap()
+    }
+
+    fn checks(text: &str) -> Vec<Definition> {
+        config(text).plan.checks.iter().map(|check| Definition::clone(check)).collect()
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_empty_list_of_checks_takes_every_default() {
+        let config = config("checks: []");
+        assert_eq!((config.plan.service.name.as_str(), &config.plan.service.version), ("shop-0", &None));
+        assert_eq!(config.plan.answers, crate::model::plan::Answers::default());
+        assert_eq!((config.server.listen, config.plan.answers.drain), (vec![Listen::All(10240)], seconds(5)));
+        assert_eq!((config.history.path, config.history.retention), (None, seconds(7 * 86_400)));
+        assert_eq!((config.history.max_size, config.watch), (64 << 20, true));
+        assert_eq!((config.log.format, config.log.level), (LogFormat::Auto, "info"));
+    }
+
+    #[test]
+    fn the_top_level_is_taken_as_it_is_written() {
+        let config = config(
+            "service: { name: shop, version: 1.10 }
+server: { listen: [\":80\", \"127.0.0.1:81\"], drain: 0s, details: none, down_status: 500, control: false }
+history: { path: /h.db, retention: 1h, max_size: 1MiB }
+reload: { watch: false }
+log: { format: json, level: debug }",
+        );
+        assert_eq!(config.plan.service.name, "shop");
+        assert_eq!(config.plan.service.version.as_deref(), Some("1.10"));
+        assert_eq!(config.plan.answers.details, Details::None);
+        assert_eq!((config.plan.answers.down_status, config.plan.answers.control), (500, false));
+        assert_eq!(config.server.listen, [Listen::All(80), Listen::One(([127, 0, 0, 1], 81).into())]);
+        assert_eq!(config.history.path.unwrap().to_str(), Some("/h.db"));
+        assert!(!config.watch);
+    }
+
+    #[test]
+    fn a_check_takes_the_built_in_defaults() {
+        let check = &checks("checks: [{ name: a, simulated: {} }]")[0];
+        assert_eq!((check.interval, check.timeout, check.initial_delay), (seconds(10), seconds(2), seconds(0)));
+        assert_eq!((check.thresholds.failure.get(), check.thresholds.success.get()), (1, 1));
+        assert_eq!((check.critical, check.gates), (Critical::Yes, Gates { ready: true, ..Gates::default() }));
+        assert_eq!((check.degraded_above, check.stale_after), (None, seconds(32)));
+        assert_eq!(check.kind, "simulated");
+    }
+
+    #[test]
+    fn the_check_goes_before_defaults_and_these_before_those_of_kind_and_gate() {
+        let checks = |top: &str| {
+            let text = format!(
+                "{top}
+checks:
+  - {{ name: plain, simulated: {{}} }}
+  - {{ name: own, interval: 7s, timeout: 1s, failure_threshold: 4, gates: [live], simulated: {{}} }}
+  - {{ name: live, gates: [live], simulated: {{}} }}
+  - {{ name: path, workflow: {{ steps: [{{ name: a, simulated: {{}} }}] }} }}
+"
+            );
+            let of =
+                |check: Definition| (check.interval.as_secs(), check.timeout.as_secs(), check.thresholds.failure.get());
+            checks(&text).into_iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(checks(""), [(10, 2, 1), (7, 1, 4), (10, 2, 3), (60, 30, 1)]);
+        assert_eq!(
+            checks("defaults: { interval: 20s, timeout: 3s, failure_threshold: 2 }"),
+            [(20, 3, 2), (7, 1, 4), (20, 3, 2), (20, 3, 2)]
+        );
+    }
+
+    #[test]
+    fn parents_are_positions_in_ascending_order() {
+        let text = "checks:
+  - { name: c, depends_on: [a, b], simulated: {} }
+  - { name: b, simulated: {} }
+  - { name: a, depends_on: [b], simulated: {} }
+";
+        let parents: Vec<Vec<usize>> = checks(text).into_iter().map(|check| check.depends_on).collect();
+        assert_eq!(parents, [vec![1, 2], vec![], vec![1]]);
+    }
+
+    #[test]
+    fn a_config_can_be_sent_to_other_threads() {
+        fn is_shareable<T: Send + Sync>(_: &T) {}
+        is_shareable(&config("checks: []"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The sections of the top level but for the checks.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::value::{Fields, Value};
+use crate::config::mask::shown;
+use crate::config::source::{Environment, host_name};
+use crate::config::{History, Listen, Log, LogFormat, Server};
+use crate::model::outcome::one_line;
+use crate::model::plan::{Answers, Details, Service};
+
+/// What the top level says, checks apart. Where something could not be read, the report says so and a default stands.
+#[derive(Clone, Debug)]
+pub struct Top {
+    /// The section `service`.
+    pub service: Service,
+    /// What answers say.
+    pub answers: Answers,
+    /// The section `server`.
+    pub server: Server,
+    /// The section `defaults`.
+    pub defaults: Defaults,
+    /// The section `history`.
+    pub history: History,
+    /// `reload.watch`.
+    pub watch: bool,
+    /// The section `log`.
+    pub log: Log,
+}
+
+/// What every check takes that does not say otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults {
+    /// From start to start.
+    pub interval: Option<Duration>,
+    /// The hard limit of one run.
+    pub timeout: Option<Duration>,
+    /// Failures that make it `error`.
+    pub failure_threshold: Option<NonZeroU32>,
+    /// Passes that make it `ok`.
+    pub success_threshold: Option<NonZeroU32>,
+}
+
+/// Reads the top level.
+pub fn read(top: &Fields, environment: &Environment) -> Top {
+    let server = top.section("server");
+    Top {
+        service: service(top.section("service"), environment),
+        answers: server.map(answers).unwrap_or_default(),
+        server: Server { listen: server.map(listen).unwrap_or_default() },
+        defaults: top.section("defaults").map(defaults).unwrap_or_default(),
+        history: history(top.section("history")),
+        watch: top.section("reload").and_then(|reload| reload.flag("watch")).unwrap_or(true),
+        log: log(top.section("log")),
+    }
+}
+
+/// A positive number of runs.
+pub fn threshold(fields: &Fields, key: &str) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(fields.integer(key)?).ok()?)
+}
+
+/// A text for people: one line.
+pub fn line(fields: &Fields, key: &str) -> Option<String> {
+    fields.text(key)?.fixed().map(|text| one_line(&text)).filter(|text| !text.is_empty())
+}
+
+fn service(service: Option<&Fields>, environment: &Environment) -> Service {
+    let pod_name = || environment.get("POD_NAME").map(one_line).filter(|name| !name.is_empty());
+    let name = service.and_then(|service| line(service, "name")).or_else(pod_name).or_else(host_name);
+    Service {
+        name: name.unwrap_or_else(|| "app".into()),
+        version: service.and_then(|service| line(service, "version")),
+    }
+}
+
+fn answers(server: &Fields) -> Answers {
+    Answers {
+        details: match server.word("details") {
+            Some("names") => Details::Names,
+            Some("none") => Details::None,
+            _ => Details::Full,
+        },
+        down_status: if server.word("down_status") == Some("500") { 500 } else { 503 },
+        control: server.flag("control").unwrap_or(true),
+        drain: server.duration("drain").unwrap_or_default(),
+    }
+}
+
+const EXAMPLES: &str = "write `\":10240\"`, an address such as `127.0.0.1:10240`, or a list of these";
+
+fn listen(server: &Fields) -> Vec<Listen> {
+    let mut addresses: Vec<Listen> = Vec::new();
+    let given = server.list("listen");
+    if given.is_empty() {
+        server.error("listen", "invalid-address", "there is no address to listen on", Some(EXAMPLES.into()));
+    }
+    for located in given {
+        let Value::Text(text) = &located.value else { continue };
+        match text.fixed().unwrap_or_default().parse::<Listen>() {
+            Ok(address) if addresses.contains(&address) && address.port() != 0 => {
+                let message = format!("`{address}` is there twice");
+                server.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+            }
+            Ok(address) => addresses.push(address),
+            Err(_) if text.is_expanded() => {
+                let message = format!("what `{}` stands for is not an address to listen on", shown(&text.written));
+                server.report_at(&located.place, "invalid-address", message, Some(EXAMPLES.into()));
+            }
+            Err(error) => server.report_at(&located.place, "invalid-address", error.message, Some(error.help)),
+        }
+    }
+    addresses
+}
+
+fn defaults(defaults: &Fields) -> Defaults {
+    Defaults {
+        interval: defaults.duration("interval"),
+        timeout: defaults.duration("timeout"),
+        failure_threshold: threshold(defaults, "failure_threshold"),
+        success_threshold: threshold(defaults, "success_threshold"),
+    }
+}
+
+fn history(history: Option<&Fields>) -> History {
+    let path = history.and_then(|history| history.text("path")?.fixed()).filter(|path| !path.is_empty());
+    History {
+        path: path.map(PathBuf::from),
+        retention: history.and_then(|history| history.duration("retention")).unwrap_or_default(),
+        max_size: history.and_then(|history| history.size("max_size")).unwrap_or_default(),
+    }
+}
+
+fn log(log: Option<&Fields>) -> Log {
+    Log {
+        format: match log.and_then(|log| log.word("format")) {
+            Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            _ => LogFormat::Auto,
+        },
+        level: log.and_then(|log| log.word("level")).unwrap_or("info"),
+    }
+}

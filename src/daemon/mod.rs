@@ -1,0 +1,401 @@
+//! The daemon: the only floor that knows all parts. It puts them together, replaces the configuration, and ends.
+
+pub mod shutdown;
+pub mod telemetry;
+pub mod watch;
+
+use std::fmt;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::base::clock::Clock;
+use crate::base::name::CheckName;
+use crate::base::value::Severity;
+use crate::config::diff::ConfigDiff;
+use crate::config::source::Environment;
+use crate::config::{self, Config, Listen, Loaded, Log, LogFormat};
+use crate::history::answer::{Keep, Latches};
+use crate::history::{History, Settings};
+use crate::metrics::{Pulse, Vitals};
+use crate::model::plan::{Answers, Origin, Plan, Service};
+use crate::probe::Setting;
+use crate::probe::heartbeat::Beats;
+use crate::scheduler::chronicle::Chronicle;
+use crate::scheduler::conductor::{Command, Conductor, Program};
+use crate::scheduler::machine::Machine;
+use crate::server::{self, App};
+use crate::store::board;
+
+use shutdown::Termination;
+use telemetry::Telemetry;
+use watch::{News, Watch};
+
+/// The built-in configuration of `probelet demo`.
+pub const DEMO: &str = include_str!("../../config/demo.yaml");
+
+/// Where to listen without a configuration that says so.
+const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
+
+/// The start waits this long for what was saved before a restart; after that it is taken over as soon as it is known.
+const PATIENCE_AT_START: Duration = Duration::from_secs(1);
+/// More than history itself gives the disk to open the file: by then it is known, or history does without.
+const LONGEST_OPENING: Duration = Duration::from_secs(60);
+/// The end waits this long for the history file.
+const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+
+/// How the daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration.
+    pub source: Source,
+    /// Where to listen, instead of where the configuration says.
+    pub listen: Option<Vec<Listen>>,
+    /// Without a valid configuration: serve what can be said without one, instead of ending.
+    pub serve_without: bool,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The built-in one.
+    Demo,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug)]
+pub enum Stop {
+    /// The configuration cannot be used: every problem of it.
+    Configuration(Box<config::Report>),
+    /// An address could not be listened on.
+    Listen(server::ListenError),
+    /// The system refused something that cannot be done without.
+    System(std::io::Error),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(report) => f.write_str(&report.first_error().unwrap_or_else(|| report.summary())),
+            Self::Listen(error) => write!(f, "{error}"),
+            Self::System(error) => write!(f, "the system refuses what cannot be done without: {error}"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Runs the daemon until it is told to end. `started` is called once, with the addresses it listens on, before the
+/// first probe.
+///
+/// # Errors
+/// When it cannot start; see [`Stop`].
+pub fn run(
+    options: &Options,
+    environment: &Environment,
+    started: impl FnOnce(&[std::net::SocketAddr]),
+) -> Result<(), Stop> {
+    // The demo looks at its own port, so it has to have one before its configuration is read.
+    let (listeners, environment) = match options.source {
+        Source::File(_) => (None, environment.clone()),
+        Source::Demo => {
+            let listeners = listen(options.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+            let port = listeners.first().map_or(Ok(0), |first| first.local_addr().map(|address| address.port()))?;
+            (Some(listeners), environment.with("PROBELET_DEMO_PORT", &port.to_string()))
+        }
+    };
+    let loaded = load(&options.source, &environment);
+    if loaded.config.is_none() && !options.serve_without {
+        return Err(Stop::Configuration(Box::new(loaded.report)));
+    }
+    crate::probe::net::tls::install_provider();
+    // One thread: less memory, more answers per second and a better p99 than two.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(options, &environment, loaded, listeners, started));
+    // A name resolution that hangs must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn load(source: &Source, environment: &Environment) -> Loaded {
+    match source {
+        Source::File(path) => config::load(path, environment),
+        Source::Demo => {
+            config::read("demo.yaml (built in)", DEMO.as_bytes(), environment, Box::new(config::source::read_file))
+        }
+    }
+}
+
+fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, Stop> {
+    server::bind(addresses).map_err(Stop::Listen)
+}
+
+async fn serve(
+    options: &Options,
+    environment: &Environment,
+    loaded: Loaded,
+    listeners: Option<Vec<TcpListener>>,
+    started: impl FnOnce(&[std::net::SocketAddr]),
+) -> Result<(), Stop> {
+    let clock = Clock::Machine;
+    let Loaded { config, report, files } = loaded;
+    let log = config.as_ref().map_or(Log { format: LogFormat::Auto, level: "info" }, |config| config.log);
+    let telemetry = telemetry::start(log, environment.get("RUST_LOG").map(str::to_owned));
+    let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
+    let listeners = match listeners {
+        Some(listeners) => listeners,
+        None => listen(options.listen.as_deref().unwrap_or(declared))?,
+    };
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+
+    let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
+    let (mut machine, specs) = match &config {
+        Some(config) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
+        None => {
+            let reason = report.first_error().unwrap_or_else(|| report.summary());
+            tracing::error!(reason, "no valid configuration: serving without one until there is");
+            (Machine::without_configuration(no_plan(&pod), &pod, reason, clock.read()), Vec::new())
+        }
+    };
+    let (commands, orders) = mpsc::channel(64);
+    let pulse = Arc::new(Pulse::default());
+    let termination = Termination::default();
+    let beats = Arc::new(Beats::default());
+    let history = History::start(past(config.as_ref(), environment), clock.read().wall);
+    let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats));
+    if let Some(latches) = saved_latches(&history, &commands).await {
+        let now = clock.read();
+        if let Some(since) = latches.draining_since {
+            termination.begin(now.moment - now.wall.since(since));
+        }
+        chronicle.restore(latches, &mut machine, now);
+    }
+    let (recorder, board) = board(machine.snapshot(clock.read()));
+    let controls =
+        Controls { commands: commands.clone(), termination: termination.clone(), clock, beats: Arc::clone(&beats) };
+    let vitals = Arc::new(Vitals::default());
+    let app = App {
+        board,
+        clock,
+        vitals: Arc::clone(&vitals),
+        history: history.clone(),
+        control: Box::new(controls),
+        pulse: Arc::clone(&pulse),
+    };
+    let (closed, close) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(close.await) }));
+    for address in &addresses {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
+    }
+    started(&addresses);
+    let check = CheckName::new("probelet").expect("a valid name");
+    let setting = Setting { check, network: Arc::default(), clock, beats };
+    let told = history.clone();
+    let progress = Box::new(move |now| {
+        pulse.beat(now);
+        vitals.history_dropped(told.dropped().saturating_sub(vitals.history_dropped_total()));
+    });
+    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress };
+    let conductor = tokio::spawn(conductor.conduct(specs, orders));
+
+    let (news, mut arrivals) = mpsc::channel(1);
+    let watch = match &options.source {
+        Source::Demo => None,
+        Source::File(path) => {
+            let follow = config.as_ref().is_none_or(|config| config.watch);
+            Some(Watch::start(path.clone(), environment.clone(), files, follow, news)?)
+        }
+    };
+    let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history };
+    daemon.attend(&mut arrivals).await?;
+    drop(closed);
+    let _ = server.await;
+    conductor.abort();
+    let _ = conductor.await;
+    daemon.history.close(PATIENCE_AT_END).await;
+    Ok(())
+}
+
+/// Where history is kept, and how much of it.
+fn past(config: Option<&Config>, environment: &Environment) -> Settings {
+    let pod = environment.get("POD_UID").map(str::to_owned);
+    match config {
+        Some(config) => Settings { path: config.history.path.clone(), keep: keep(config), pod },
+        // Until there is a configuration there are no checks to have a history.
+        None => Settings { path: None, keep: Keep { retention: Duration::ZERO, max_size: 0 }, pod },
+    }
+}
+
+fn keep(config: &Config) -> Keep {
+    Keep { retention: config.history.retention, max_size: config.history.max_size }
+}
+
+/// What was saved before a restart. Where the disk takes too long, nothing: it is sent to the conductor as soon as it
+/// is known.
+async fn saved_latches(history: &History, commands: &mpsc::Sender<Command>) -> Option<Latches> {
+    let history = history.clone();
+    let mut coming = Box::pin(async move { history.latches(LONGEST_OPENING).await });
+    if let Ok(latches) = tokio::time::timeout(PATIENCE_AT_START, &mut coming).await {
+        return Some(latches);
+    }
+    tracing::warn!("the history file is not open yet: starting without what was saved before");
+    let commands = commands.clone();
+    tokio::spawn(async move {
+        let latches = Box::new(coming.await);
+        let _ = commands.send(Command::Restore(latches)).await;
+    });
+    None
+}
+
+/// What the daemon holds on to while it works.
+struct Daemon {
+    config: Option<Config>,
+    commands: mpsc::Sender<Command>,
+    termination: Termination,
+    clock: Clock,
+    watch: Option<Watch>,
+    telemetry: Telemetry,
+    history: History,
+}
+
+impl Daemon {
+    /// Attends to signals and to news of the configuration, until the drain is over.
+    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>) -> Result<(), Stop> {
+        let mut terminate = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                () = any(&mut terminate) => break,
+                _ = hang_up.recv() => match &self.watch {
+                    Some(watch) => watch.reload(),
+                    None => tracing::info!("SIGHUP: the built-in configuration does not change"),
+                },
+                Some(news) = arrivals.recv() => self.adopt(news.loaded).await,
+            }
+        }
+        self.termination.begin(self.clock.now());
+        let drain = self.config.as_ref().map_or(std::time::Duration::ZERO, |config| config.plan.answers.drain);
+        let remaining = self.termination.remaining(self.clock.now(), drain);
+        tracing::info!(
+            seconds = remaining.as_secs_f64(),
+            "draining: /readyz is closed, a second signal ends it at once"
+        );
+        let _ = self.commands.send(Command::End).await;
+        tokio::select! {
+            () = tokio::time::sleep(remaining) => {}
+            () = any(&mut terminate) => {}
+        }
+        tracing::info!("the end");
+        Ok(())
+    }
+
+    /// Uses a configuration that has been read, if it is valid; otherwise the one in use stays.
+    async fn adopt(&mut self, loaded: Loaded) {
+        let Some(next) = loaded.config else {
+            let problems = problems(&loaded.report);
+            tracing::error!(problems, "the new configuration cannot be used: the old one stays");
+            let _ = self.commands.send(Command::ReloadFailed).await;
+            return;
+        };
+        let origins = match &self.config {
+            None => {
+                if next.history.path.is_some() {
+                    tracing::warn!("history is kept in memory: history.path needs a restart, the rest applies now");
+                }
+                vec![Origin::Added; next.plan.checks.len()]
+            }
+            Some(current) => {
+                let diff = ConfigDiff::between(current, &next);
+                if diff.listen_changed {
+                    tracing::warn!("server.listen has changed: that needs a restart, the rest applies now");
+                }
+                if diff.history_path_changed {
+                    tracing::warn!("history.path has changed: that needs a restart, the rest applies now");
+                }
+                diff.origins
+            }
+        };
+        let count = |wanted: fn(&Origin) -> bool| origins.iter().filter(|origin| wanted(origin)).count();
+        let added = count(|origin| *origin == Origin::Added);
+        let changed = count(|origin| matches!(origin, Origin::Changed(_)));
+        let kept = count(|origin| matches!(origin, Origin::Kept(_)));
+        tracing::info!(added, changed, kept, "the configuration was loaded");
+        self.telemetry.change(next.log);
+        self.history.keep(keep(&next));
+        if let Some(watch) = &self.watch {
+            watch.follow(next.watch);
+        }
+        let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
+        let _ = self.commands.send(Command::Reload(Box::new(program))).await;
+        self.config = Some(next);
+    }
+}
+
+/// Every error of a report, for one log line.
+fn problems(report: &config::Report) -> String {
+    let line = |problem: &crate::base::value::Problem| {
+        format!("{}:{}: {} [{}]", problem.place.line, problem.place.column, problem.message, problem.code)
+    };
+    report
+        .diagnostics()
+        .iter()
+        .map(|diagnostic| &diagnostic.problem)
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+async fn any(signals: &mut [Signal; 2]) {
+    let [first, second] = signals;
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+    }
+}
+
+fn specs(config: &Config) -> Vec<Arc<dyn crate::probe::Spec>> {
+    config.targets.iter().map(|target| Arc::clone(&target.spec)).collect()
+}
+
+/// The plan without a configuration: no checks.
+fn no_plan(pod: &str) -> Arc<Plan> {
+    let service = Service { name: pod.to_owned(), version: None };
+    // Without a configuration there is no time to drain.
+    let answers = Answers { drain: std::time::Duration::ZERO, ..Answers::default() };
+    Arc::new(Plan { service, answers, checks: Vec::new() })
+}
+
+/// What the control routes do.
+struct Controls {
+    commands: mpsc::Sender<Command>,
+    termination: Termination,
+    clock: Clock,
+    beats: Arc<Beats>,
+}
+
+impl server::Control for Controls {
+    fn drain(&self) {
+        self.termination.begin(self.clock.now());
+        let _ = self.commands.try_send(Command::Drain(true));
+    }
+
+    fn undrain(&self) {
+        self.termination.undo();
+        let _ = self.commands.try_send(Command::Drain(false));
+    }
+
+    fn beat(&self, check: &str) -> bool {
+        self.beats.beat(check, self.clock.now())
+    }
+}

@@ -1,0 +1,61 @@
+//! The end of the process: when termination began, and how long it may still answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::base::clock::Moment;
+
+/// When the first sign of termination was seen: a signal, or a drain that has not been undone.
+#[derive(Clone, Debug, Default)]
+pub struct Termination {
+    /// Nanoseconds since boot; 0 while there is no sign.
+    since: Arc<AtomicU64>,
+}
+
+impl Termination {
+    /// Notes a sign of termination at `now`; only the first counts.
+    pub fn begin(&self, now: Moment) {
+        let nanos = u64::try_from(now.since_boot().as_nanos()).unwrap_or(u64::MAX).max(1);
+        let _ = self.since.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The drain was undone.
+    pub fn undo(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the process that was asked to end at `now` goes on: until `drain` has passed since the first sign.
+    #[must_use]
+    pub fn remaining(&self, now: Moment, drain: Duration) -> Duration {
+        let since = Moment::at(Duration::from_nanos(self.since.load(Ordering::Relaxed)));
+        (since + drain).since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::at(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_drain_is_counted_from_the_first_sign() {
+        let (termination, drain) = (Termination::default(), Duration::from_secs(5));
+        termination.begin(at(100));
+        termination.begin(at(103));
+        assert_eq!(termination.remaining(at(103), drain), Duration::from_secs(2));
+        assert_eq!(termination.remaining(at(110), drain), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_undone_drain_is_no_sign() {
+        let (termination, drain) = (Termination::default(), Duration::from_secs(5));
+        termination.begin(at(100));
+        termination.undo();
+        termination.begin(at(200));
+        assert_eq!(termination.remaining(at(201), drain), Duration::from_secs(4));
+    }
+}

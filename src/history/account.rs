@@ -1,0 +1,131 @@
+//! One check in the books: who it is, where its ledger stands, and its figures. Pure.
+
+use std::time::Duration;
+
+use super::answer::{Metric, Service, Tick};
+use super::books::Shelf;
+use super::figures::Times;
+use super::ledger::{Event, Ledger, Numbers, Standing};
+use crate::base::clock::Timestamp;
+use crate::base::name::CheckName;
+use crate::model::state::OutcomeKind;
+
+/// A check as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: CheckName,
+    /// When its history began.
+    pub created_at: Timestamp,
+}
+
+/// Counts of runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// By outcome, in the order of [`OutcomeKind::ALL`].
+    pub counts: [u64; 3],
+    /// How long those that passed took together.
+    pub passing: Duration,
+}
+
+/// A check with its figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Who it is.
+    pub entry: Entry,
+    /// Its open interval.
+    pub ledger: Ledger,
+    /// The times of the intervals that have ended and are kept.
+    pub past: Times,
+    /// The runs that are kept, one by one or in hourly figures.
+    pub runs: Runs,
+}
+
+impl Account {
+    /// The check stands like this from `at` on.
+    pub fn enter(&mut self, standing: Standing, at: Timestamp, numbers: &mut Numbers, shelf: &mut dyn Shelf) {
+        if let Some(closed) = self.ledger.enter(standing, at, numbers) {
+            self.past.add(closed.standing, closed.length(at));
+            shelf.interval(self.entry.id, closed);
+            shelf.interval(self.entry.id, self.ledger.open());
+        }
+    }
+
+    /// The check as it is shown at `now`.
+    #[must_use]
+    pub fn service(&self, now: Timestamp) -> Service {
+        let current = self.current();
+        Service {
+            id: self.entry.id,
+            name: self.entry.name.clone(),
+            created_at: self.entry.created_at,
+            updated_at: current.from,
+            current_status: current,
+            metric: self.metric(now),
+        }
+    }
+
+    /// The event that lasts.
+    #[must_use]
+    pub const fn current(&self) -> Event {
+        self.ledger.current()
+    }
+
+    fn metric(&self, now: Timestamp) -> Metric {
+        let mut times = self.past;
+        let open = self.ledger.open();
+        times.add(open.standing, open.length(now));
+        let [up_count, down_count, _] = self.runs.counts;
+        Metric {
+            average_response_time_ms: self.runs.average_ms(),
+            down_count,
+            tick_count: self.runs.counts.iter().sum(),
+            up_count,
+            uptime_percent: times.uptime_percent(),
+            coverage_percent: times.coverage_percent(times.total()),
+        }
+    }
+}
+
+impl Runs {
+    /// One more run.
+    pub fn count(&mut self, tick: &Tick) {
+        self.counts[place(tick.outcome)] += 1;
+        if let (OutcomeKind::Pass, Some(took)) = (tick.outcome, tick.response_time) {
+            self.passing = self.passing.saturating_add(took);
+        }
+    }
+
+    /// One run less.
+    pub fn discount(&mut self, tick: &Tick) {
+        let mut one = Self::default();
+        one.count(tick);
+        self.take_back(&one);
+    }
+
+    /// These runs are no longer kept.
+    pub fn take_back(&mut self, less: &Self) {
+        for (count, less) in self.counts.iter_mut().zip(less.counts) {
+            *count = count.saturating_sub(less);
+        }
+        self.passing = self.passing.saturating_sub(less.passing);
+    }
+
+    #[allow(clippy::cast_precision_loss)] // 53 bits of runs or microseconds are more than there will be
+    fn average_ms(&self) -> Option<f64> {
+        let passes = self.counts[0];
+        (passes > 0).then(|| self.passing.as_micros() as f64 / 1e3 / passes as f64)
+    }
+}
+
+/// The place of an outcome in [`OutcomeKind::ALL`], which is its number in a file.
+#[must_use]
+pub const fn place(outcome: OutcomeKind) -> usize {
+    match outcome {
+        OutcomeKind::Pass => 0,
+        OutcomeKind::Fail => 1,
+        OutcomeKind::Skip => 2,
+    }
+}

@@ -1,0 +1,347 @@
+//! The one who writes: a thread that opens the file, writes what waits, answers from the file, and keeps it in bounds.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::answer::{Away, Condition};
+use super::books::Books;
+use super::desk::{Desk, Stage};
+use super::file::load::Contents;
+use super::file::{Fault, File, Place};
+use super::pending::Pending;
+use super::question::Question;
+use crate::base::clock::Timestamp;
+
+/// A file that is not open after this time is done without.
+const LONGEST_OPENING: Duration = Duration::from_secs(10);
+/// Ticks are written together, this long after the last ones.
+const BATCH: Duration = Duration::from_millis(500);
+/// A disk that could not be written to is tried again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+/// So often a broken file is set aside; one more is not the file's fault.
+const MOST_BREAKS: u32 = 3;
+/// A disk that has not answered for this time is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Starts the clerk's thread.
+///
+/// # Errors
+/// When the system gives us none.
+pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let work = move || {
+        runtime.block_on(work(desk, place, now, questions));
+        // A thread that hangs with the disk must not hold up the end.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name("history".into()).stack_size(512 * 1024).spawn(work)?;
+    Ok(())
+}
+
+async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) {
+    let opened = timeout(LONGEST_OPENING, File::open(&place, now)).await;
+    match opened.unwrap_or_else(|_| Err("the disk does not answer".into())) {
+        Ok((file, contents)) => {
+            begin(&desk, contents);
+            let next = Instant::now();
+            let clerk = Clerk { desk, place, file: Some(file), next, breaks: 0, more: false, has_grown: true };
+            clerk.serve(questions).await;
+        }
+        Err(why) => refuse(&desk, &place, &why),
+    }
+}
+
+fn refuse(desk: &Desk, place: &Place, why: &str) {
+    let path = place.path.display();
+    tracing::error!(%path, reason = why, "the history file cannot be used: history is kept in memory until the next start");
+    desk.go_on_in_memory();
+}
+
+/// Opens the books as they were left, and writes into them what was told meanwhile.
+fn begin(desk: &Desk, contents: Contents) {
+    let Contents { accounts, marks, latches } = contents;
+    let mut state = desk.state();
+    let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
+    let mut books = Books::open(accounts, marks, &mut pending);
+    if let Stage::Opening(waiting, saved) = &mut state.stage {
+        pending.latches = saved.take();
+        std::mem::take(waiting).tell(&mut books, &mut pending);
+    }
+    state.stage = Stage::InFile(books, pending, marks);
+    state.latches.get_or_insert_with(|| latches.clone());
+    drop(state);
+    desk.latches.send_replace(Some(latches));
+}
+
+struct Clerk {
+    desk: Arc<Desk>,
+    place: Place,
+    file: Option<File>,
+    /// When what waits is written next.
+    next: Instant,
+    /// So often a broken file was set aside.
+    breaks: u32,
+    /// There is more to tend.
+    more: bool,
+    /// The file may have become too large.
+    has_grown: bool,
+}
+
+impl Clerk {
+    async fn serve(mut self, mut questions: mpsc::Receiver<Question>) {
+        self.sum_up(true).await;
+        while self.file.is_some() {
+            let question = tokio::select! {
+                question = questions.recv() => match question {
+                    Some(question) => Some(question),
+                    None => break,
+                },
+                () = self.desk.urgent.notified(), if self.is_well() => None,
+                () = sleep_until(self.next) => None,
+            };
+            if question.is_none() {
+                self.next = Instant::now() + BATCH;
+            }
+            let is_flushed = (self.is_well() || question.is_none()) && self.flush(false).await;
+            match question {
+                Some(Question::Close(closed)) => {
+                    self.close().await;
+                    let _ = closed.send(());
+                    return;
+                }
+                // Whoever asks may have gone by now.
+                Some(Question::Settle(reply)) => drop(reply.send(if is_flushed { Ok(()) } else { Err(Away) })),
+                Some(question) => self.answer(question).await,
+                None => {}
+            }
+            self.tend().await;
+        }
+        self.close().await;
+    }
+
+    fn is_well(&self) -> bool {
+        self.desk.state().condition == Condition::Stored
+    }
+
+    /// Writes what waits; whether it is in the file now.
+    async fn flush(&mut self, is_last: bool) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        let Some((batch, marks)) = self.desk.take(is_last) else { return self.is_well() };
+        match patiently(&self.desk, file.write(&batch, marks)).await {
+            Ok(()) => {
+                self.has_grown = true;
+                self.desk.was_written(&batch, marks);
+                report_back(&self.desk);
+                let is_summed_up = self.desk.state().is_summed_up;
+                if batch.rewind.is_some() || !is_summed_up {
+                    self.sum_up(!is_summed_up).await;
+                }
+                true
+            }
+            Err(fault) => {
+                self.desk.put_back(batch);
+                self.suffer(fault).await;
+                false
+            }
+        }
+    }
+
+    /// Does what can be done about a fault.
+    async fn suffer(&mut self, fault: Fault) {
+        match fault {
+            Fault::Away(why) | Fault::Foreign(why) => {
+                self.next = Instant::now() + RETRY;
+                report_away(&self.desk, &why);
+            }
+            Fault::Lost(_) => self.open_again(None).await,
+            Fault::Broken(why) => self.open_again(Some(why)).await,
+        }
+    }
+
+    /// Closes the file and opens it anew, set aside before when it is `broken`.
+    async fn open_again(&mut self, broken: Option<String>) {
+        let Some(file) = self.file.take() else { return };
+        let now = self.now();
+        file.close().await;
+        let opened = match broken {
+            Some(why) if self.breaks == MOST_BREAKS => Err(format!("it breaks again and again: {why}")),
+            Some(why) => {
+                self.breaks += 1;
+                File::replace(&self.place, now, &why).await
+            }
+            None => File::open(&self.place, now).await,
+        };
+        match opened {
+            Ok((file, contents)) if self.resume(&contents) => {
+                self.file = Some(file);
+                self.next = Instant::now() + RETRY;
+            }
+            Ok((file, _)) => {
+                file.close().await;
+                refuse(&self.desk, &self.place, "another file has taken its place");
+            }
+            Err(why) => refuse(&self.desk, &self.place, &why),
+        }
+    }
+
+    /// Goes on with a file that is new, or as it was left; whether it is either.
+    fn resume(&self, contents: &Contents) -> bool {
+        let mut state = self.desk.state();
+        let latches = state.latches.clone();
+        let Stage::InFile(books, pending, stored) = &mut state.stage else { return false };
+        if !contents.accounts.is_empty() && contents.marks != *stored {
+            return false;
+        }
+        *stored = contents.marks;
+        books.restate(pending);
+        pending.latches = pending.latches.take().or(latches);
+        // What was in a file that is gone counts no more.
+        state.is_summed_up = false;
+        state.condition = Condition::Stored;
+        true
+    }
+
+    fn now(&self) -> Timestamp {
+        match &self.desk.state().stage {
+            Stage::InFile(books, _, _) | Stage::InMemory(books, _) => books.marks().seen,
+            Stage::Opening(..) => Timestamp::default(),
+        }
+    }
+
+    /// One step towards a file within its bounds, when it is time.
+    async fn tend(&mut self) {
+        let now = self.now();
+        if !self.is_well() {
+            return;
+        }
+        let is_time = self.desk.state().is_time_to_tend(now);
+        if !(is_time || self.more || self.has_grown) {
+            return;
+        }
+        if is_time && !self.is_in_place().await {
+            tracing::error!("the history file was removed or replaced while it was in use");
+            self.open_again(None).await;
+        }
+        let Some(file) = &mut self.file else { return };
+        let (keep, checks) = {
+            let mut state = self.desk.state();
+            let keep = state.keep;
+            let Stage::InFile(books, pending, _) = &mut state.stage else { return };
+            if is_time {
+                books.forget_before(keep.figures_since(now), pending);
+            }
+            (keep, books.all().map(|account| account.entry.id).collect::<Vec<_>>())
+        };
+        let has_grown = std::mem::take(&mut self.has_grown);
+        if !(is_time || self.more || has_grown && matches!(file.is_too_large(keep).await, Ok(true))) {
+            return;
+        }
+        match patiently(&self.desk, file.tend(keep, now, &checks)).await {
+            Ok(tended) => {
+                self.more = tended.more;
+                if tended.more {
+                    self.next = Instant::now();
+                }
+                if let Stage::InFile(books, _, _) = &mut self.desk.state().stage {
+                    for (check, runs) in tended.runs_gone {
+                        if let Some(account) = books.account_mut(check) {
+                            account.runs.take_back(&runs);
+                        }
+                    }
+                }
+                if tended.intervals_gone {
+                    self.sum_up(false).await;
+                }
+            }
+            Err(fault) => {
+                self.more = false;
+                self.suffer(fault).await;
+            }
+        }
+    }
+
+    async fn is_in_place(&self) -> bool {
+        match &self.file {
+            Some(file) => file.is_in_place().await,
+            None => true,
+        }
+    }
+
+    /// Sums up the intervals that have ended, and with `runs` the runs too: those in the file, and those that wait.
+    async fn sum_up(&mut self, runs: bool) {
+        let Some(file) = &mut self.file else { return };
+        // This may take long because there is much, and then the disk is not to blame.
+        let sums = async {
+            let times = file.times().await?;
+            Ok((times, if runs { Some(file.runs().await?) } else { None }))
+        };
+        let (times, runs) = match sums.await {
+            Ok(sums) => sums,
+            Err(fault) => return self.suffer(fault).await,
+        };
+        let mut state = self.desk.state();
+        let Stage::InFile(books, pending, _) = &mut state.stage else { return };
+        for account in books.all_mut() {
+            account.past = times.get(&account.entry.id).copied().unwrap_or_default();
+            if let Some(runs) = &runs {
+                account.runs = runs.get(&account.entry.id).copied().unwrap_or_default();
+            }
+        }
+        for (check, interval) in pending.intervals.values().filter(|(_, interval)| interval.to.is_some()) {
+            if let Some(account) = books.account_mut(*check) {
+                account.past.add(interval.standing, interval.length(interval.from));
+            }
+        }
+        for tick in pending.ticks.iter().filter(|_| runs.is_some()) {
+            if let Some(account) = books.account_mut(tick.check) {
+                account.runs.count(tick);
+            }
+        }
+        state.is_summed_up = true;
+        drop(state);
+        report_back(&self.desk);
+    }
+
+    async fn answer(&mut self, question: Question) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(fault) = patiently(&self.desk, question.answer(file, &self.desk)).await {
+            self.suffer(fault).await;
+        }
+    }
+
+    async fn close(&mut self) {
+        self.flush(true).await;
+        if let Some(file) = self.file.take() {
+            file.close().await;
+        }
+    }
+}
+
+/// Waits for the disk; when that takes long, says so and goes on waiting.
+async fn patiently<T>(desk: &Desk, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let mut work = std::pin::pin!(work);
+    match timeout(PATIENCE, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            report_away(desk, "the disk does not answer");
+            work.await
+        }
+    }
+}
+
+fn report_away(desk: &Desk, why: &str) {
+    if desk.set_condition(Condition::Waiting) != Condition::Waiting {
+        tracing::error!(reason = why, "the history file cannot be written to: events wait in memory until it can");
+    }
+}
+
+fn report_back(desk: &Desk) {
+    if desk.set_condition(Condition::Stored) == Condition::Waiting {
+        tracing::info!("the history file can be written to again");
+    }
+}

@@ -1,0 +1,244 @@
+//! Where those who tell and ask meet the one who writes. A lock is held for as long as it takes to note a thing in
+//! memory, and never while the disk is at work.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::answer::{Condition, Keep, Latches, Run};
+use super::books::{Books, Marks, Shelf};
+use super::ledger::{Interval, Standing};
+use super::memory::Memory;
+use super::pending::Pending;
+use super::waiting::Waiting;
+use crate::base::clock::Timestamp;
+use crate::base::name::CheckName;
+use crate::model::plan::Plan;
+
+/// Without anything else to write, signs of life are written this often.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// How often what is too old is looked for.
+const TENDING: Duration = Duration::from_secs(60);
+
+/// What those who tell, those who ask and the one who writes share.
+#[derive(Debug)]
+pub struct Desk {
+    state: Mutex<State>,
+    /// Something waits that should be written now.
+    pub urgent: Notify,
+    /// The latches of the time before the restart, as soon as they are known.
+    pub latches: watch::Sender<Option<Latches>>,
+    dropped: AtomicU64,
+}
+
+/// What lies on the desk.
+#[derive(Debug)]
+pub struct State {
+    /// The books, or what waits for them.
+    pub stage: Stage,
+    /// How much is kept.
+    pub keep: Keep,
+    /// How it goes.
+    pub condition: Condition,
+    /// The figures are those of everything that is kept.
+    pub is_summed_up: bool,
+    /// The latches that were saved last, for a file that is made anew.
+    pub latches: Option<Latches>,
+    tended: Timestamp,
+}
+
+/// How far history has come.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one of it
+pub enum Stage {
+    /// The file is being opened.
+    Opening(Waiting, Option<Latches>),
+    /// Everything is kept in memory.
+    InMemory(Books, Memory),
+    /// What is not in the file yet waits; with the marks that are in it.
+    InFile(Books, Pending, Marks),
+}
+
+impl Desk {
+    /// A desk with nothing on it.
+    #[must_use]
+    pub fn new(stage: Stage, keep: Keep, condition: Condition) -> Self {
+        let (latches, _) = watch::channel(None);
+        let is_summed_up = matches!(stage, Stage::InMemory(..));
+        let state = State { stage, keep, condition, is_summed_up, latches: None, tended: Marks::EMPTY.seen };
+        Self { state: Mutex::new(state), urgent: Notify::new(), latches, dropped: AtomicU64::new(0) }
+    }
+
+    /// What lies on the desk, for as long as the guard is held.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of ticks that could not be kept.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The checks of `plan` are watched from `at` on.
+    pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
+        self.tell(|waiting| waiting.declare(plan, at), |books, shelf| books.declare(plan, at, shelf));
+    }
+
+    /// The check stands like this from `at` on.
+    pub fn enter(&self, check: &CheckName, standing: Standing, at: Timestamp) {
+        self.tell(|waiting| waiting.enter(check, standing, at), |books, shelf| books.enter(check, standing, at, shelf));
+    }
+
+    /// One more run.
+    pub fn record(&self, run: &Run<'_>) {
+        let drop_one = |kept: bool| {
+            if !kept {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        // A run of a check that has just been removed is not one that could not be kept.
+        self.tell(|waiting| drop_one(waiting.record(run)), |books, shelf| books.record(run, shelf));
+    }
+
+    /// A sign of life.
+    pub fn see(&self, at: Timestamp) {
+        self.tell(|waiting| waiting.see(at), |books, shelf| books.see(at, shelf));
+        self.state().tend_memory(at);
+    }
+
+    /// These are the latches now.
+    pub fn save_latches(&self, latches: Latches) {
+        let mut state = self.state();
+        if state.latches.as_ref() == Some(&latches) {
+            return;
+        }
+        state.latches = Some(latches.clone());
+        match &mut state.stage {
+            Stage::Opening(_, waiting) => *waiting = Some(latches),
+            Stage::InMemory(..) => {}
+            Stage::InFile(_, pending, _) => pending.latches = Some(latches),
+        }
+        drop(state);
+        self.urgent.notify_one();
+    }
+
+    fn tell(&self, early: impl FnOnce(&mut Waiting), now: impl FnOnce(&mut Books, &mut dyn Shelf)) {
+        let mut state = self.state();
+        let urgent = match &mut state.stage {
+            Stage::Opening(waiting, _) => {
+                early(waiting);
+                false
+            }
+            Stage::InMemory(books, memory) => {
+                now(books, memory);
+                false
+            }
+            Stage::InFile(books, pending, _) => {
+                now(books, pending);
+                self.count_dropped(books, pending);
+                pending.is_urgent()
+            }
+        };
+        drop(state);
+        if urgent {
+            self.urgent.notify_one();
+        }
+    }
+
+    /// Takes what waits for the file, with the marks to write with it; nothing when that can wait longer, unless this is
+    /// the last time.
+    pub fn take(&self, is_last: bool) -> Option<(Pending, Marks)> {
+        let mut state = self.state();
+        let Stage::InFile(books, pending, stored) = &mut state.stage else { return None };
+        let marks = books.marks();
+        let is_recent = marks.seen >= stored.seen && marks.seen.since(stored.seen) < SIGN_OF_LIFE;
+        (is_last || !pending.is_empty() || !is_recent).then(|| (pending.take(), marks))
+    }
+
+    /// What was taken is in the file.
+    pub fn was_written(&self, batch: &Pending, marks: Marks) {
+        if let Stage::InFile(_, pending, stored) = &mut self.state().stage {
+            pending.was_written(batch);
+            *stored = marks;
+        }
+    }
+
+    /// What was taken could not be written.
+    pub fn put_back(&self, batch: Pending) {
+        if let Stage::InFile(books, pending, _) = &mut self.state().stage {
+            pending.put_back(batch);
+            self.count_dropped(books, pending);
+        }
+    }
+
+    /// The intervals of a check that wait for the file, oldest first.
+    pub fn waiting(&self, check: u32) -> Vec<Interval> {
+        match &self.state().stage {
+            Stage::InFile(_, pending, _) => pending.intervals_of(check).collect(),
+            Stage::Opening(..) | Stage::InMemory(..) => Vec::new(),
+        }
+    }
+
+    fn count_dropped(&self, books: &mut Books, pending: &mut Pending) {
+        for tick in pending.take_dropped() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            if let Some(account) = books.account_mut(tick.check) {
+                account.runs.discount(&tick);
+            }
+        }
+    }
+
+    /// Notes how it goes, and returns how it went before.
+    pub fn set_condition(&self, condition: Condition) -> Condition {
+        std::mem::replace(&mut self.state().condition, condition)
+    }
+
+    /// Goes on in memory, with everything that is known.
+    pub fn go_on_in_memory(&self) {
+        let mut state = self.state();
+        let fresh = || Stage::InMemory(Books::open([], Marks::EMPTY, &mut Memory::default()), Memory::default());
+        let stage = match std::mem::replace(&mut state.stage, fresh()) {
+            Stage::Opening(waiting, _) => {
+                let mut memory = Memory::default();
+                let mut books = Books::open([], Marks::EMPTY, &mut memory);
+                waiting.tell(&mut books, &mut memory);
+                Stage::InMemory(books, memory)
+            }
+            Stage::InFile(books, pending, _) => Stage::InMemory(books, pending.into_memory()),
+            stage @ Stage::InMemory(..) => stage,
+        };
+        state.stage = stage;
+        state.condition = Condition::Refused;
+        state.is_summed_up = true;
+        drop(state);
+        self.latches.send_if_modified(|latches| {
+            let is_news = latches.is_none();
+            latches.get_or_insert_default();
+            is_news
+        });
+    }
+}
+
+impl State {
+    /// Whether it is time to look for what is too old.
+    pub fn is_time_to_tend(&mut self, now: Timestamp) -> bool {
+        let is_time = now < self.tended || now.since(self.tended) >= TENDING;
+        if is_time {
+            self.tended = now;
+        }
+        is_time
+    }
+
+    fn tend_memory(&mut self, now: Timestamp) {
+        let is_time = matches!(self.stage, Stage::InMemory(..)) && self.is_time_to_tend(now);
+        let keep = self.keep;
+        if let Stage::InMemory(books, memory) = &mut self.stage {
+            memory.forget_ticks_before(keep.ticks_since(now));
+            if is_time {
+                books.forget_before(keep.figures_since(now), memory);
+            }
+        }
+    }
+}

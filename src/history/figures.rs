@@ -1,0 +1,161 @@
+//! What can be counted from intervals and runs: time up, response times. Pure.
+
+use std::time::Duration;
+
+use super::ledger::{Interval, Standing};
+use crate::base::clock::Timestamp;
+
+/// How long a check was up, down, and so on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// One sum for each of [`Standing::ALL`].
+    sums: [Duration; 4],
+}
+
+impl Times {
+    /// The times of `intervals` within `from..now`.
+    #[must_use]
+    pub fn within(intervals: impl IntoIterator<Item = Interval>, from: Timestamp, now: Timestamp) -> Self {
+        let mut times = Self::default();
+        for Interval { standing, from: began, to, .. } in intervals {
+            times.add(standing, to.unwrap_or(now).min(now).since(began.max(from)));
+        }
+        times
+    }
+
+    /// Adds a time.
+    pub fn add(&mut self, standing: Standing, time: Duration) {
+        let sum = &mut self.sums[standing as usize];
+        *sum = sum.saturating_add(time);
+    }
+
+    /// Takes back a time that was added.
+    pub fn take_back(&mut self, standing: Standing, time: Duration) {
+        let sum = &mut self.sums[standing as usize];
+        *sum = sum.saturating_sub(time);
+    }
+
+    /// The time in which the check stood as `standing` says.
+    #[must_use]
+    pub const fn of(&self, standing: Standing) -> Duration {
+        self.sums[standing as usize]
+    }
+
+    /// The time in which it was up, with or without a worry.
+    #[must_use]
+    pub fn up(&self) -> Duration {
+        self.of(Standing::Up).saturating_add(self.of(Standing::Degraded))
+    }
+
+    /// The time of which something is known.
+    #[must_use]
+    pub fn known(&self) -> Duration {
+        self.up().saturating_add(self.of(Standing::Down))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.known().saturating_add(self.of(Standing::Unknown))
+    }
+
+    /// The time up over the time known, in percent; nothing when nothing is known.
+    #[must_use]
+    pub fn uptime_percent(&self) -> Option<f64> {
+        percent(self.up(), self.known())
+    }
+
+    /// The time known over `whole`, in percent; nothing when that is no time at all.
+    #[must_use]
+    pub fn coverage_percent(&self, whole: Duration) -> Option<f64> {
+        percent(self.known().min(whole), whole)
+    }
+}
+
+fn percent(part: Duration, whole: Duration) -> Option<f64> {
+    (!whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64() * 100.0)
+}
+
+/// How fast a check answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ResponseTimes {
+    /// How many runs this is about.
+    pub count: usize,
+    /// Their mean.
+    pub average: Option<Duration>,
+    /// Half of them took no longer.
+    pub p50: Option<Duration>,
+    /// 95 of 100 took no longer.
+    pub p95: Option<Duration>,
+    /// 99 of 100 took no longer.
+    pub p99: Option<Duration>,
+}
+
+impl ResponseTimes {
+    /// The figures of these times, in whatever order.
+    #[must_use]
+    pub fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let sum = times.iter().fold(Duration::ZERO, |sum, time| sum.saturating_add(*time));
+        let average = u32::try_from(times.len()).ok().and_then(|count| sum.checked_div(count));
+        let [p50, p95, p99] = [50, 95, 99].map(|share| percentile(&times, share));
+        Self { count: times.len(), average, p50, p95, p99 }
+    }
+}
+
+/// The least of `sorted` that at least `share` of 100 of them do not exceed (nearest rank).
+fn percentile(sorted: &[Duration], share: usize) -> Option<Duration> {
+    let rank = (sorted.len() * share).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ledger::{Ledger, Numbers};
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds)
+    }
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// The intervals of a check that moves like this, the open one included.
+    fn played(moves: &[(Standing, i64)]) -> Vec<Interval> {
+        let mut numbers = Numbers::from(1);
+        let mut ledger = Ledger::begin(at(0), &mut numbers);
+        let mut intervals: Vec<Interval> =
+            moves.iter().filter_map(|(to, seconds)| ledger.enter(*to, at(*seconds), &mut numbers)).collect();
+        intervals.push(ledger.open());
+        intervals
+    }
+
+    #[test]
+    fn uptime_is_the_time_up_over_the_time_known() {
+        let intervals = played(&[(Standing::Up, 20), (Standing::Degraded, 50), (Standing::Down, 80)]);
+        let times = Times::within(intervals.clone(), at(0), at(100));
+        assert_eq!(times.uptime_percent(), Some(75.0));
+        assert_eq!(times.coverage_percent(seconds(100)), Some(80.0));
+        let last_half = Times::within(intervals, at(50), at(100));
+        assert_eq!((last_half.uptime_percent(), last_half.coverage_percent(seconds(50))), (Some(60.0), Some(100.0)));
+    }
+
+    #[test]
+    fn uptime_is_nothing_when_nothing_is_known() {
+        let times = Times::within(played(&[]), at(0), at(100));
+        assert_eq!((times.uptime_percent(), times.coverage_percent(seconds(100))), (None, Some(0.0)));
+        assert_eq!(Times::default().coverage_percent(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let times = ResponseTimes::of((1..=100).rev().map(Duration::from_millis).collect());
+        let millis = |time: Option<Duration>| time.unwrap().as_micros();
+        assert_eq!([times.average, times.p50, times.p95, times.p99].map(millis), [50_500, 50_000, 95_000, 99_000]);
+        let one = ResponseTimes::of(vec![seconds(3)]);
+        assert_eq!([one.average, one.p50, one.p99], [Some(seconds(3)); 3]);
+        assert_eq!(ResponseTimes::of(Vec::new()), ResponseTimes::default());
+    }
+}

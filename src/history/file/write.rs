@@ -1,0 +1,185 @@
+//! Adds a batch to the file, all of it or nothing.
+
+use std::time::Duration;
+
+use sqlx::sqlite::Sqlite;
+use sqlx::{QueryBuilder, SqliteConnection};
+
+use super::schema::run;
+use super::{Fault, File};
+use crate::base::clock::Timestamp;
+use crate::base::name::CheckName;
+use crate::history::account::place;
+use crate::history::answer::{Latches, Tick};
+use crate::history::books::Marks;
+use crate::history::pending::Pending;
+use crate::model::outcome::FailureKind;
+
+/// So many ticks go in with one statement.
+const TICKS_AT_ONCE: usize = 64;
+
+impl File {
+    /// Writes `batch`, and where the books stand with it, in one transaction.
+    ///
+    /// # Errors
+    /// What went wrong; nothing of the batch is in the file then.
+    pub async fn write(&mut self, batch: &Pending, marks: Marks) -> Result<(), Fault> {
+        run(&mut self.connection, "BEGIN IMMEDIATE").await?;
+        let written = self.write_all(batch, marks).await;
+        self.end_transaction(written).await
+    }
+
+    /// Commits what was done, or takes it back.
+    pub(super) async fn end_transaction<T>(&mut self, done: Result<T, Fault>) -> Result<T, Fault> {
+        let committed = match &done {
+            Ok(_) => run(&mut self.connection, "COMMIT").await,
+            Err(_) => Ok(()),
+        };
+        if done.is_err() || committed.is_err() {
+            // After some errors SQLite has rolled back by itself, and says so.
+            let _ = run(&mut self.connection, "ROLLBACK").await;
+        }
+        committed.and(done)
+    }
+
+    async fn write_all(&mut self, batch: &Pending, marks: Marks) -> Result<(), Fault> {
+        for check in &batch.forgotten {
+            self.forget(*check).await?;
+        }
+        if let Some(at) = batch.rewind {
+            self.rewind(at).await?;
+        }
+        for check in batch.checks.values() {
+            let query = "INSERT INTO checks (id, name, created_at) VALUES (?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+            let created_at = check.created_at.unix_micros();
+            self.execute(sqlx::query(query).bind(check.id).bind(check.name.as_str()).bind(created_at)).await?;
+        }
+        for (check, interval) in batch.intervals.values() {
+            let query = "INSERT INTO intervals (check_id, event, id, standing, started, ended) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET standing = excluded.standing, started = excluded.started, ended = excluded.ended";
+            let query = sqlx::query(query).bind(check).bind(signed(interval.event)).bind(signed(interval.id));
+            let query = query.bind(interval.standing as i64).bind(interval.from.unix_micros());
+            self.execute(query.bind(interval.to.map(Timestamp::unix_micros))).await?;
+        }
+        self.write_ticks(batch).await?;
+        if let Some(latches) = &batch.latches {
+            self.write_latches(latches).await?;
+        }
+        let query = "UPDATE marks SET seen = ?, next_check = ?, next_interval = ?, next_tick = ?";
+        let query = sqlx::query(query).bind(marks.seen.unix_micros()).bind(signed(marks.next_check));
+        self.execute(query.bind(signed(marks.next_interval)).bind(signed(marks.next_tick))).await
+    }
+
+    async fn execute(
+        &mut self,
+        query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<(), Fault> {
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    async fn forget(&mut self, check: u32) -> Result<(), Fault> {
+        for query in [
+            "DELETE FROM checks WHERE id = ?",
+            "DELETE FROM intervals WHERE check_id = ?",
+            "DELETE FROM ticks WHERE check_id = ?",
+            "DELETE FROM hours WHERE check_id = ?",
+        ] {
+            self.execute(sqlx::query(query).bind(check)).await?;
+        }
+        Ok(())
+    }
+
+    async fn rewind(&mut self, at: Timestamp) -> Result<(), Fault> {
+        for query in [
+            "UPDATE checks SET created_at = ?1 WHERE created_at > ?1",
+            "UPDATE intervals SET started = min(started, ?1), ended = min(ended, ?1) WHERE started > ?1 OR ended > ?1",
+            "UPDATE ticks SET at = ?1 WHERE at > ?1",
+        ] {
+            self.execute(sqlx::query(query).bind(at.unix_micros())).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_ticks(&mut self, batch: &Pending) -> Result<(), Fault> {
+        let ticks: Vec<&Tick> = batch.ticks.iter().collect();
+        for some in ticks.chunks(TICKS_AT_ONCE) {
+            let mut query =
+                QueryBuilder::<Sqlite>::new("INSERT INTO ticks (check_id, id, at, outcome, reason, took, message) ");
+            query.push_values(some, |mut row, tick| {
+                row.push_bind(tick.check).push_bind(signed(tick.id)).push_bind(tick.at.unix_micros());
+                row.push_bind(signed(place(tick.outcome) as u64)).push_bind(tick.reason.map(reason));
+                row.push_bind(tick.response_time.map(micros)).push_bind(tick.message.to_string());
+            });
+            let is_full = some.len() == TICKS_AT_ONCE;
+            self.execute(query.build().persistent(is_full)).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_latches(&mut self, latches: &Latches) -> Result<(), Fault> {
+        run(&mut self.connection, "DELETE FROM latches").await?;
+        let pod = self.pod.clone();
+        self.latch("pod", &pod, None).await?;
+        if latches.ready_once {
+            self.latch("ready_once", "", None).await?;
+        }
+        if let Some(since) = latches.draining_since {
+            self.latch("draining", "", Some(since)).await?;
+        }
+        for check in &latches.passed_once {
+            self.latch("passed_once", check.as_str(), None).await?;
+        }
+        for (check, at) in &latches.beats {
+            self.latch("beat", check.as_str(), Some(*at)).await?;
+        }
+        if let Some(at) = latches.looked_at {
+            self.latch("looked", "", Some(at)).await?;
+        }
+        Ok(())
+    }
+
+    async fn latch(&mut self, kind: &str, name: &str, at: Option<Timestamp>) -> Result<(), Fault> {
+        let at = at.map_or(0, Timestamp::unix_micros);
+        let query = sqlx::query("INSERT INTO latches (kind, name, at) VALUES (?, ?, ?)");
+        self.execute(query.bind(kind.to_owned()).bind(name.to_owned()).bind(at)).await
+    }
+}
+
+/// The latches in the file; none when they are of another pod.
+pub(super) async fn latches(connection: &mut SqliteConnection, pod: &str) -> Result<Latches, Fault> {
+    let rows: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT kind, name, at FROM latches").fetch_all(connection).await?;
+    let mut latches = Latches::default();
+    if !rows.iter().any(|(kind, name, _)| kind == "pod" && name == pod) {
+        return Ok(latches);
+    }
+    for (kind, name, at) in rows {
+        let at = Timestamp::from_unix_micros(at);
+        match (kind.as_str(), CheckName::new(&name)) {
+            ("ready_once", _) => latches.ready_once = true,
+            ("draining", _) => latches.draining_since = Some(at),
+            ("passed_once", Ok(check)) => drop(latches.passed_once.insert(check)),
+            ("beat", Ok(check)) => drop(latches.beats.insert(check, at)),
+            ("looked", _) => latches.looked_at = Some(at),
+            _ => {}
+        }
+    }
+    Ok(latches)
+}
+
+/// A number as SQLite has them; none of ours comes near the limit.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A duration in microseconds.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The place of a kind in [`FailureKind::ALL`], which is its number in a file.
+fn reason(kind: FailureKind) -> i64 {
+    FailureKind::ALL.iter().zip(0..).find(|(other, _)| **other == kind).map_or(0, |(_, place)| place)
+}

@@ -1,0 +1,105 @@
+//! The shelf of a history without a file: the newest ticks and intervals of all checks together, bounded in bytes.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::time::Duration;
+
+use super::account::Entry;
+use super::answer::{Page, Part, Tick};
+use super::books::Shelf;
+use super::ledger::{Interval, Standing};
+use crate::base::clock::Timestamp;
+use crate::model::state::OutcomeKind;
+
+/// Ticks take at most so many bytes, their messages included.
+const TICK_BYTES: usize = 1024 * 1024;
+/// At most so many intervals that have ended.
+const INTERVALS: usize = 4096;
+
+/// Ticks and intervals, oldest first.
+#[derive(Debug, Default)]
+pub struct Memory {
+    ticks: VecDeque<Tick>,
+    bytes: usize,
+    intervals: VecDeque<(u32, Interval)>,
+}
+
+impl Shelf for Memory {
+    fn check(&mut self, _check: &Entry) {}
+
+    fn forget(&mut self, check: u32) {
+        self.ticks.retain(|tick| tick.check != check);
+        self.bytes = self.ticks.iter().map(bytes).sum();
+        self.intervals.retain(|(of, _)| *of != check);
+    }
+
+    fn interval(&mut self, check: u32, interval: Interval) {
+        // The one that lasts is in the books.
+        if interval.to.is_none() {
+            return;
+        }
+        if self.intervals.len() == INTERVALS {
+            self.intervals.pop_front();
+        }
+        self.intervals.push_back((check, interval));
+    }
+
+    fn tick(&mut self, tick: Tick) {
+        self.bytes += bytes(&tick);
+        self.ticks.push_back(tick);
+        while self.bytes > TICK_BYTES {
+            self.drop_oldest_tick();
+        }
+    }
+
+    fn rewind(&mut self, at: Timestamp) -> Vec<(u32, Standing, Duration)> {
+        for tick in &mut self.ticks {
+            tick.at = tick.at.min(at);
+        }
+        let shorten = |(check, interval): &mut (u32, Interval)| {
+            let before = interval.length(at);
+            interval.rewind(at);
+            (*check, interval.standing, before.saturating_sub(interval.length(at)))
+        };
+        self.intervals.iter_mut().map(shorten).filter(|(_, _, lost)| !lost.is_zero()).collect()
+    }
+}
+
+impl Memory {
+    /// Drops the ticks before `horizon`.
+    pub fn forget_ticks_before(&mut self, horizon: Timestamp) {
+        while self.ticks.front().is_some_and(|tick| tick.at < horizon) {
+            self.drop_oldest_tick();
+        }
+    }
+
+    fn drop_oldest_tick(&mut self) {
+        self.bytes -= self.ticks.pop_front().as_ref().map_or(0, bytes);
+    }
+
+    /// The ticks of a check, newest first.
+    #[must_use]
+    pub fn ticks(&self, check: u32, page: Page) -> Part<Tick> {
+        let wanted = |tick: &&Tick| tick.check == check && page.before.is_none_or(|before| tick.id < before);
+        let items = self.ticks.iter().rev().filter(wanted).take(page.limit.saturating_add(1)).cloned().collect();
+        Part::of(items, page.limit, |tick| tick.id)
+    }
+
+    /// How long those of the newest `most` runs of a check took that passed since `from`.
+    #[must_use]
+    pub fn response_times(&self, check: u32, from: Timestamp, most: usize) -> Vec<Duration> {
+        let newest = self.ticks.iter().rev().filter(|tick| tick.check == check).take(most);
+        let passed = newest.filter(|tick| tick.at >= from && tick.outcome == OutcomeKind::Pass);
+        passed.filter_map(|tick| tick.response_time).collect()
+    }
+
+    /// The intervals of a check that have ended and are kept, oldest first.
+    pub fn intervals(&self, check: u32) -> impl DoubleEndedIterator<Item = Interval> {
+        self.intervals.iter().filter(move |(of, _)| *of == check).map(|(_, interval)| *interval)
+    }
+}
+
+fn bytes(tick: &Tick) -> usize {
+    // What the allocator adds to a message is about as much as a pointer or two.
+    size_of::<Tick>() + tick.message.len() + 2 * size_of::<usize>()
+}

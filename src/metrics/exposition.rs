@@ -1,0 +1,273 @@
+//! The values of every metric, taken from one judged snapshot and the daemon's own counts.
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use super::catalog::{self, Metric, Type};
+use super::openmetrics;
+use super::vitals::{REQUEST_BUCKETS, Vitals};
+use crate::base::clock::Timestamp;
+use crate::model::outcome::FailureKind;
+use crate::model::state::{DURATION_BUCKETS, OutcomeKind, State};
+use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
+
+/// A format of the exposition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The Prometheus text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The content type to answer with.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Every metric, in `format`.
+#[must_use]
+pub fn scrape(judged: &Judged<'_>, vitals: &Vitals, format: Format) -> Vec<u8> {
+    let families = families(judged, vitals);
+    match format {
+        Format::OpenMetrics => openmetrics::encode(&families).into_bytes(),
+        Format::Text => {
+            let mut text = Vec::with_capacity(8 * 1024);
+            TextEncoder::new()
+                .encode(&families, &mut text)
+                .expect("a family has a name and samples of its own type, and a Vec takes every byte");
+            text
+        }
+    }
+}
+
+/// Every metric that has a value, in the order of the catalogue.
+pub(super) fn families(judged: &Judged<'_>, vitals: &Vitals) -> Vec<MetricFamily> {
+    let mut all = Vec::with_capacity(catalog::CATALOG.len());
+    checks(judged, &mut all);
+    endpoints(judged, &mut all);
+    daemon(judged, vitals, &mut all);
+    all.retain(|family| !family.get_metric().is_empty());
+    all.extend(vitals.process());
+    all
+}
+
+fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
+    let root_causes = judged.root_causes();
+    all.push(per_check(judged, catalog::STATUS, |check, out| {
+        out.gauge(&[], flag(judged.status(check) != Verdict::Error));
+    }));
+    all.push(per_check(judged, catalog::STATE, |check, out| {
+        for state in JudgedState::ALL {
+            out.gauge(&[state.label()], flag(judged.state(check) == state));
+        }
+    }));
+    all.push(per_check(judged, catalog::INFO, |check, out| {
+        let definition = judged.definition(check);
+        out.gauge(&[definition.kind, definition.critical.label()], 1.0);
+    }));
+    all.push(per_check(judged, catalog::DURATION, |check, out| {
+        let counters = &judged.check(check).counters;
+        out.histogram(&[], &DURATION_BUCKETS, &counters.durations, counters.duration_sum);
+    }));
+    all.push(per_check(judged, catalog::RUNS, |check, out| {
+        for (outcome, count) in OutcomeKind::ALL.into_iter().zip(judged.check(check).counters.runs) {
+            out.counter(&[outcome.label()], count);
+        }
+    }));
+    all.push(per_check(judged, catalog::FAILURES, |check, out| {
+        for (reason, count) in FailureKind::ALL.into_iter().zip(judged.check(check).counters.reasons) {
+            out.counter(&[reason.label()], count);
+        }
+    }));
+    all.push(per_check(judged, catalog::CONSECUTIVE_FAILURES, |check, out| {
+        out.gauge(&[], f64::from(judged.check(check).failures));
+    }));
+    all.push(per_check(judged, catalog::TRANSITIONS, |check, out| {
+        for (state, count) in State::ALL.into_iter().zip(judged.check(check).counters.transitions) {
+            out.counter(&[state.label()], count);
+        }
+    }));
+    all.push(per_check(judged, catalog::LAST_RUN, |check, out| out.time(judged.check(check).counters.last_run)));
+    all.push(per_check(judged, catalog::LAST_SUCCESS, |check, out| {
+        out.time(judged.check(check).counters.last_success);
+    }));
+    all.push(per_check(judged, catalog::ROOT_CAUSE, |check, out| {
+        out.gauge(&[], flag(root_causes.binary_search(&check).is_ok()));
+    }));
+    facts(judged, all);
+}
+
+/// What the last runs learned beside their outcomes.
+#[allow(clippy::cast_precision_loss)] // sizes below 8 PiB are exact
+fn facts(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
+    let last = |check| judged.check(check).last.as_ref();
+    all.push(per_check(judged, catalog::STEP_STATUS, |check, out| {
+        for step in last(check).iter().flat_map(|last| &last.facts.steps).filter(|step| step.state != State::Skipped) {
+            out.gauge(&[&step.name], flag(step.state.is_up()));
+        }
+    }));
+    all.push(per_check(judged, catalog::TLS_NOT_AFTER, |check, out| {
+        out.time(judged.check(check).counters.tls_not_after);
+    }));
+    let disk = |check| last(check).and_then(|last| last.facts.disk);
+    all.push(per_check(judged, catalog::DISK_FREE, |check, out| {
+        if let Some(disk) = disk(check) {
+            out.gauge(&[], disk.free as f64);
+        }
+    }));
+    all.push(per_check(judged, catalog::DISK_SIZE, |check, out| {
+        if let Some(disk) = disk(check) {
+            out.gauge(&[], disk.size as f64);
+        }
+    }));
+}
+
+fn endpoints(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
+    all.push(family(catalog::ENDPOINT_OPEN, |out| {
+        for endpoint in Endpoint::ALL {
+            out.gauge(&[endpoint.label()], flag(judged.endpoint(endpoint).open));
+        }
+    }));
+    all.push(family(catalog::APPLICATION, |out| {
+        out.gauge(
+            &[],
+            match judged.endpoint(Endpoint::Healthz).verdict {
+                Verdict::Error => 0.0,
+                Verdict::Degraded => 1.0,
+                Verdict::Ok => 2.0,
+            },
+        );
+    }));
+}
+
+fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
+    all.push(family(catalog::REQUESTS, |out| {
+        for requests in vitals.requests() {
+            out.histogram(
+                &[requests.route.pattern(), requests.code],
+                &REQUEST_BUCKETS,
+                &requests.buckets,
+                requests.sum,
+            );
+        }
+    }));
+    all.push(family(catalog::LAG, |out| {
+        let overdue = judged.snapshot.checks.iter().filter_map(|check| check.due).map(|due| judged.now.since(due));
+        out.gauge(&[], overdue.max().unwrap_or_default().as_secs_f64());
+    }));
+    all.push(family(catalog::HISTORY_DROPPED, |out| out.counter(&[], vitals.history_dropped_total())));
+    let configuration = &judged.snapshot.configuration;
+    all.push(family(catalog::RELOAD_OK, |out| out.gauge(&[], flag(configuration.last_load_ok))));
+    all.push(family(catalog::RELOAD_AT, |out| out.time(configuration.last_success)));
+    all.push(family(catalog::BUILD, |out| {
+        out.gauge(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], 1.0);
+    }));
+}
+
+fn flag(set: bool) -> f64 {
+    if set { 1.0 } else { 0.0 }
+}
+
+fn family(metric: Metric, fill: impl FnOnce(&mut Samples)) -> MetricFamily {
+    let mut samples = Samples { labels: metric.labels, check: None, samples: Vec::new() };
+    fill(&mut samples);
+    finish(metric, samples.samples)
+}
+
+/// A family whose first label is the check: `fill` is called once for each.
+fn per_check(judged: &Judged<'_>, metric: Metric, mut fill: impl FnMut(usize, &mut Samples)) -> MetricFamily {
+    let mut samples = Samples { labels: metric.labels, check: None, samples: Vec::with_capacity(judged.len()) };
+    for check in 0..judged.len() {
+        samples.check = Some(judged.definition(check).name.as_str().to_owned());
+        fill(check, &mut samples);
+    }
+    finish(metric, samples.samples)
+}
+
+fn finish(metric: Metric, samples: Vec<Sample>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(metric.name.into());
+    family.set_help(metric.help.into());
+    family.set_field_type(match metric.kind {
+        Type::Gauge => MetricType::GAUGE,
+        Type::Counter => MetricType::COUNTER,
+        Type::Histogram => MetricType::HISTOGRAM,
+    });
+    family.set_metric(samples);
+    family
+}
+
+/// The samples of a family while they are collected.
+struct Samples {
+    labels: &'static [&'static str],
+    check: Option<String>,
+    samples: Vec<Sample>,
+}
+
+impl Samples {
+    /// Adds a gauge with the values of the labels after `check`.
+    fn gauge(&mut self, values: &[&str], value: f64) {
+        let mut sample = self.sample(values);
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        sample.set_gauge(gauge);
+        self.samples.push(sample);
+    }
+
+    /// Adds a timestamp, if there is one.
+    fn time(&mut self, time: Option<Timestamp>) {
+        if let Some(time) = time {
+            self.gauge(&[], time.unix_seconds());
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // a run each microsecond overflows 53 bits after 285 years
+    fn counter(&mut self, values: &[&str], count: u64) {
+        let mut sample = self.sample(values);
+        let mut counter = Counter::default();
+        counter.set_value(count as f64);
+        sample.set_counter(counter);
+        self.samples.push(sample);
+    }
+
+    /// Adds a histogram from the counts of its buckets, the last of which has no bound.
+    fn histogram(&mut self, values: &[&str], bounds: &[f64], counts: &[u64], sum: f64) {
+        let mut sample = self.sample(values);
+        let mut cumulative = 0;
+        let buckets = bounds
+            .iter()
+            .zip(counts)
+            .map(|(bound, count)| {
+                cumulative += count;
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(*bound);
+                bucket.set_cumulative_count(cumulative);
+                bucket
+            })
+            .collect();
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum);
+        sample.set_histogram(histogram);
+        self.samples.push(sample);
+    }
+
+    fn sample(&self, values: &[&str]) -> Sample {
+        let values = self.check.as_deref().into_iter().chain(values.iter().copied());
+        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value.to_owned());
+            pair
+        });
+        Sample::from_label(pairs.collect())
+    }
+}

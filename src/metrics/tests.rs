@@ -1,0 +1,313 @@
+//! The exposition as a whole, against the catalogue, the contract and promtool.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use prometheus::proto::MetricType;
+
+use super::catalog::{CATALOG, Metric, Type};
+use super::testing::{degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
+use super::*;
+use crate::base::clock::Timestamp;
+use crate::model::outcome::{DiskSpace, Facts, StepReport};
+use crate::model::plan::Critical;
+use crate::model::plan::testing::check;
+use crate::model::snapshot::Snapshot;
+use crate::model::state::{Counters, State};
+use crate::model::verdict::Judged;
+
+/// One check in each state, with every fact.
+fn everything() -> Snapshot {
+    let mut database = ok("Database is connected");
+    let counters =
+        Counters { tls_not_after: Some(Timestamp::from_unix_seconds(1_800_000_000)), ..(*database.counters).clone() };
+    database.counters = std::sync::Arc::new(counters);
+    let step = |name: &str, state| StepReport { name: name.into(), state, message: String::new(), took: None };
+    let steps = vec![step("login", State::Ok), step("order", State::Error), step("done", State::Skipped)];
+    let mut behind = check("behind");
+    behind.depends_on = vec![3];
+    let mut overdue = pending();
+    overdue.due = Some(now().moment - Duration::from_millis(1500));
+    let mut side = check("side");
+    side.critical = Critical::No;
+    snapshot(vec![
+        (check("db"), database),
+        (check("cache"), degraded("cache OK (812ms), above 500ms")),
+        (
+            check("volume"),
+            knowing(ok("ok"), Facts { disk: Some(DiskSpace { free: 10, size: 100 }), ..Facts::default() }),
+        ),
+        (check("internal_api/user"), error("connection refused")),
+        (behind, skipped()),
+        (check("queue"), overdue),
+        (check("files"), stale()),
+        (side, knowing(error("login: failed"), Facts { steps, ..Facts::default() })),
+    ])
+}
+
+fn vitals() -> Vitals {
+    let vitals = Vitals::default();
+    vitals.answered(Route::LivezCheck, 200, Duration::from_micros(80));
+    vitals.history_dropped(2);
+    vitals
+}
+
+fn text(snapshot: &Snapshot, vitals: &Vitals, format: Format) -> String {
+    String::from_utf8(scrape(&Judged::new(snapshot, now().moment), vitals, format)).unwrap()
+}
+
+/// The lines of `metric` and its samples, without those of other metrics.
+fn lines<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
+    text.lines()
+        .filter(|line| line.starts_with(&format!("{metric}{{")) || line.starts_with(&format!("{metric} ")))
+        .collect()
+}
+
+#[test]
+fn the_exposition_and_the_catalogue_agree() {
+    let snapshot = everything();
+    let families = exposition::families(&Judged::new(&snapshot, now().moment), &vitals());
+    let exposed: Vec<Metric> = families
+        .iter()
+        .map(|family| {
+            let entry = CATALOG.iter().find(|metric| metric.name == family.name()).unwrap();
+            let kind = match family.get_field_type() {
+                MetricType::COUNTER => Type::Counter,
+                MetricType::GAUGE => Type::Gauge,
+                _ => Type::Histogram,
+            };
+            for sample in family.get_metric() {
+                let labels: Vec<&str> = sample.get_label().iter().map(prometheus::proto::LabelPair::name).collect();
+                assert_eq!(labels, entry.labels, "{}", entry.name);
+            }
+            assert_eq!(family.help(), entry.help);
+            Metric { kind, ..*entry }
+        })
+        .collect();
+    assert_eq!(exposed, CATALOG);
+}
+
+#[test]
+fn the_catalogue_has_the_names_of_the_contract() {
+    let promised = [
+        ("healthcheck_status", Type::Gauge, "check"),
+        ("healthcheck_state", Type::Gauge, "check, state"),
+        ("healthcheck_info", Type::Gauge, "check, kind, critical"),
+        ("healthcheck_duration_seconds", Type::Histogram, "check"),
+        ("healthcheck_runs_total", Type::Counter, "check, outcome"),
+        ("healthcheck_failures_total", Type::Counter, "check, reason"),
+        ("healthcheck_consecutive_failures", Type::Gauge, "check"),
+        ("healthcheck_transitions_total", Type::Counter, "check, to"),
+        ("healthcheck_last_run_timestamp_seconds", Type::Gauge, "check"),
+        ("healthcheck_last_success_timestamp_seconds", Type::Gauge, "check"),
+        ("healthcheck_root_cause", Type::Gauge, "check"),
+        ("healthcheck_step_status", Type::Gauge, "check, step"),
+        ("healthcheck_tls_not_after_timestamp_seconds", Type::Gauge, "check"),
+        ("healthcheck_disk_free_bytes", Type::Gauge, "check"),
+        ("healthcheck_disk_size_bytes", Type::Gauge, "check"),
+        ("healthcheck_endpoint_open", Type::Gauge, "endpoint"),
+        ("application_health_status", Type::Gauge, ""),
+        ("probelet_http_request_duration_seconds", Type::Histogram, "route, code"),
+        ("probelet_scheduler_lag_seconds", Type::Gauge, ""),
+        ("probelet_history_dropped_total", Type::Counter, ""),
+        ("probelet_config_last_reload_successful", Type::Gauge, ""),
+        ("probelet_config_last_reload_success_timestamp_seconds", Type::Gauge, ""),
+        ("probelet_build_info", Type::Gauge, "version, revision"),
+    ];
+    let own: Vec<_> = CATALOG
+        .iter()
+        .filter(|metric| !metric.name.starts_with("process_"))
+        .map(|metric| (metric.name, metric.kind, metric.labels.join(", ")))
+        .collect();
+    assert_eq!(own, promised.map(|(name, kind, labels)| (name, kind, labels.to_owned())));
+    assert_eq!(CATALOG[0].help, "Health check status (1=ok,0=error)");
+}
+
+#[test]
+fn every_state_is_told_by_the_numbers_of_the_contract() {
+    let text = text(&everything(), &vitals(), Format::Text);
+    assert_eq!(
+        lines(&text, "healthcheck_status"),
+        [
+            r#"healthcheck_status{check="db"} 1"#,
+            r#"healthcheck_status{check="cache"} 1"#,
+            r#"healthcheck_status{check="volume"} 1"#,
+            r#"healthcheck_status{check="internal_api/user"} 0"#,
+            r#"healthcheck_status{check="behind"} 0"#,
+            r#"healthcheck_status{check="queue"} 0"#,
+            r#"healthcheck_status{check="files"} 0"#,
+            r#"healthcheck_status{check="side"} 0"#,
+        ]
+    );
+    let states: Vec<&str> = lines(&text, "healthcheck_state").into_iter().filter(|line| line.ends_with(" 1")).collect();
+    assert_eq!(
+        states,
+        [
+            r#"healthcheck_state{check="db",state="ok"} 1"#,
+            r#"healthcheck_state{check="cache",state="degraded"} 1"#,
+            r#"healthcheck_state{check="volume",state="ok"} 1"#,
+            r#"healthcheck_state{check="internal_api/user",state="error"} 1"#,
+            r#"healthcheck_state{check="behind",state="skipped"} 1"#,
+            r#"healthcheck_state{check="queue",state="pending"} 1"#,
+            r#"healthcheck_state{check="files",state="stale"} 1"#,
+            r#"healthcheck_state{check="side",state="error"} 1"#,
+        ]
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_info")[7],
+        r#"healthcheck_info{check="side",kind="simulated",critical="false"} 1"#
+    );
+    let causes: Vec<&str> =
+        lines(&text, "healthcheck_root_cause").into_iter().filter(|line| line.ends_with(" 1")).collect();
+    assert_eq!(
+        causes,
+        [
+            r#"healthcheck_root_cause{check="internal_api/user"} 1"#,
+            r#"healthcheck_root_cause{check="files"} 1"#,
+            r#"healthcheck_root_cause{check="side"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
+    let text = text(&snapshot(vec![(check("new"), pending())]), &Vitals::default(), Format::Text);
+    assert_eq!(
+        lines(&text, "healthcheck_failures_total"),
+        ["timeout", "resolve", "connect", "tls", "auth", "protocol", "mismatch", "bug"]
+            .map(|reason| format!(r#"healthcheck_failures_total{{check="new",reason="{reason}"}} 0"#))
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_runs_total"),
+        ["pass", "fail", "skip"]
+            .map(|outcome| format!(r#"healthcheck_runs_total{{check="new",outcome="{outcome}"}} 0"#))
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_transitions_total"),
+        ["ok", "degraded", "error", "skipped", "pending"]
+            .map(|to| format!(r#"healthcheck_transitions_total{{check="new",to="{to}"}} 0"#))
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_duration_seconds_count"),
+        [r#"healthcheck_duration_seconds_count{check="new"} 0"#]
+    );
+    for absent in ["healthcheck_last_run_timestamp_seconds", "healthcheck_last_success_timestamp_seconds"] {
+        assert_eq!(lines(&text, absent), [""; 0]);
+    }
+}
+
+#[test]
+fn histograms_are_cumulative_and_end_with_infinity() {
+    let text = text(&snapshot(vec![(check("db"), ok("ok"))]), &Vitals::default(), Format::Text);
+    let buckets = [
+        ("0.001", 0),
+        ("0.0025", 0),
+        ("0.005", 0),
+        ("0.01", 0),
+        ("0.025", 1),
+        ("0.05", 1),
+        ("0.1", 1),
+        ("0.25", 1),
+        ("0.5", 1),
+        ("1", 1),
+        ("2.5", 1),
+        ("5", 1),
+        ("10", 1),
+        ("+Inf", 1),
+    ];
+    assert_eq!(
+        lines(&text, "healthcheck_duration_seconds_bucket"),
+        buckets
+            .map(|(bound, count)| format!(r#"healthcheck_duration_seconds_bucket{{check="db",le="{bound}"}} {count}"#))
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_duration_seconds_sum"),
+        [r#"healthcheck_duration_seconds_sum{check="db"} 0.012"#]
+    );
+}
+
+#[test]
+fn facts_of_the_last_run_are_exposed() {
+    let text = text(&everything(), &vitals(), Format::Text);
+    assert_eq!(
+        lines(&text, "healthcheck_step_status"),
+        [
+            r#"healthcheck_step_status{check="side",step="login"} 1"#,
+            r#"healthcheck_step_status{check="side",step="order"} 0"#
+        ]
+    );
+    assert_eq!(lines(&text, "healthcheck_disk_free_bytes"), [r#"healthcheck_disk_free_bytes{check="volume"} 10"#]);
+    assert_eq!(lines(&text, "healthcheck_disk_size_bytes"), [r#"healthcheck_disk_size_bytes{check="volume"} 100"#]);
+    assert_eq!(
+        lines(&text, "healthcheck_tls_not_after_timestamp_seconds"),
+        [r#"healthcheck_tls_not_after_timestamp_seconds{check="db"} 1800000000"#]
+    );
+}
+
+#[test]
+fn endpoints_and_the_daemon_are_told() {
+    let text = text(&everything(), &vitals(), Format::Text);
+    assert_eq!(
+        lines(&text, "healthcheck_endpoint_open"),
+        [
+            r#"healthcheck_endpoint_open{endpoint="livez"} 1"#,
+            r#"healthcheck_endpoint_open{endpoint="readyz"} 0"#,
+            r#"healthcheck_endpoint_open{endpoint="startupz"} 0"#,
+            r#"healthcheck_endpoint_open{endpoint="healthz"} 0"#,
+        ]
+    );
+    for (metric, value) in [
+        ("application_health_status", "0"),
+        ("probelet_scheduler_lag_seconds", "1.5"),
+        ("probelet_history_dropped_total", "2"),
+        ("probelet_config_last_reload_successful", "1"),
+        ("probelet_config_last_reload_success_timestamp_seconds", "1795257000"),
+    ] {
+        assert_eq!(lines(&text, metric), [format!("{metric} {value}")]);
+    }
+    assert_eq!(
+        lines(&text, "probelet_http_request_duration_seconds_count"),
+        [r#"probelet_http_request_duration_seconds_count{route="/livez/{check}",code="200"} 1"#]
+    );
+    assert_eq!(lines(&text, "probelet_build_info").len(), 1);
+}
+
+#[test]
+fn without_checks_there_is_nothing_to_say_about_checks() {
+    let text = text(&snapshot(Vec::new()), &Vitals::default(), Format::Text);
+    let families: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(families.iter().all(|name| !name.starts_with("healthcheck_") || *name == "healthcheck_endpoint_open"));
+    assert_eq!(lines(&text, "application_health_status"), ["application_health_status 2"]);
+}
+
+#[test]
+fn open_metrics_tells_the_same() {
+    let (snapshot, vitals) = (everything(), vitals());
+    let plain = text(&snapshot, &vitals, Format::Text);
+    let open = text(&snapshot, &vitals, Format::OpenMetrics);
+    assert!(open.ends_with("# EOF\n"));
+    for line in plain.lines().filter(|line| line.starts_with("healthcheck_") && !line.contains("le=")) {
+        assert!(open.lines().any(|other| other == line), "{line}");
+    }
+    assert!(open.contains("# TYPE healthcheck_runs counter\n"));
+    assert!(open.contains("# TYPE process_cpu_seconds counter\n"));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let mut promtool = Command::new("/usr/bin/promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("/usr/bin/promtool is missing: install the Debian package `prometheus`");
+    let metrics = text(&everything(), &vitals(), Format::Text);
+    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&said).as_ref()), (Some(0), ""));
+}

@@ -1,0 +1,165 @@
+//! What the daemon counts about itself, without locks.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+
+use super::route::Route;
+
+/// The status codes that the server answers with; anything else is counted under the last.
+pub const CODES: [&str; 10] = ["200", "204", "400", "403", "404", "405", "429", "500", "503", "other"];
+
+/// The upper bounds of the buckets of request durations, in microseconds; one more bucket has no bound.
+const BUCKETS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
+
+/// The upper bounds of the buckets of request durations, in seconds.
+pub const REQUEST_BUCKETS: [f64; BUCKETS.len()] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+/// Counts about the daemon. Shared by whoever counts; read by the exposition.
+#[derive(Debug)]
+pub struct Vitals {
+    requests: Box<[[Durations; CODES.len()]; Route::ALL.len()]>,
+    history_dropped: AtomicU64,
+    process: ProcessCollector,
+}
+
+/// A histogram: a counter per bucket, and the sum.
+#[derive(Debug)]
+struct Durations {
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// A histogram as read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requests {
+    /// The route.
+    pub route: Route,
+    /// The status code.
+    pub code: &'static str,
+    /// Answers by duration, not cumulative; the last bucket has no bound.
+    pub buckets: [u64; BUCKETS.len() + 1],
+    /// The sum of all durations, in seconds.
+    pub sum: f64,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            requests: Box::new(array::from_fn(|_| array::from_fn(|_| Durations::new()))),
+            history_dropped: AtomicU64::new(0),
+            process: ProcessCollector::for_self(),
+        }
+    }
+}
+
+impl Durations {
+    fn new() -> Self {
+        Self { buckets: array::from_fn(|_| AtomicU64::new(0)), nanos: AtomicU64::new(0) }
+    }
+}
+
+impl Vitals {
+    /// Counts an answer on `route` with the status `code` that took `took`.
+    pub fn answered(&self, route: Route, code: u16, took: Duration) {
+        let durations = &self.requests[route as usize][place_of(code)];
+        let micros = u64::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
+        durations.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        durations.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Counts `ticks` that the history could not take.
+    pub fn history_dropped(&self, ticks: u64) {
+        self.history_dropped.fetch_add(ticks, Ordering::Relaxed);
+    }
+
+    /// How many ticks the history could not take.
+    #[must_use]
+    pub fn history_dropped_total(&self) -> u64 {
+        self.history_dropped.load(Ordering::Relaxed)
+    }
+
+    /// The answers so far, by route and code; only those that have been given.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // 53 bits of nanoseconds are 104 days of answering
+    pub fn requests(&self) -> Vec<Requests> {
+        let mut all = Vec::new();
+        for (route, codes) in Route::ALL.into_iter().zip(self.requests.iter()) {
+            for (code, durations) in CODES.into_iter().zip(codes) {
+                let buckets: [u64; BUCKETS.len() + 1] =
+                    array::from_fn(|bucket| durations.buckets[bucket].load(Ordering::Relaxed));
+                if buckets.iter().any(|count| *count > 0) {
+                    let sum = durations.nanos.load(Ordering::Relaxed) as f64 / 1e9;
+                    all.push(Requests { route, code, buckets, sum });
+                }
+            }
+        }
+        all
+    }
+
+    /// The usual metrics of the process.
+    pub(super) fn process(&self) -> Vec<MetricFamily> {
+        self.process.collect()
+    }
+}
+
+const fn place_of(code: u16) -> usize {
+    match code {
+        200 => 0,
+        204 => 1,
+        400 => 2,
+        403 => 3,
+        404 => 4,
+        405 => 5,
+        429 => 6,
+        500 => 7,
+        503 => 8,
+        _ => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_place() {
+        for (place, code) in CODES.into_iter().enumerate() {
+            assert_eq!(place_of(code.parse().unwrap_or(418)), place);
+        }
+        for (micros, seconds) in BUCKETS.into_iter().zip(REQUEST_BUCKETS) {
+            assert!((Duration::from_micros(micros).as_secs_f64() - seconds).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn answers_are_counted_by_route_code_and_duration() {
+        let vitals = Vitals::default();
+        vitals.answered(Route::Livez, 200, Duration::from_micros(100));
+        vitals.answered(Route::Livez, 200, Duration::from_nanos(100_001));
+        vitals.answered(Route::Livez, 503, Duration::from_secs(3));
+        let requests = vitals.requests();
+        assert_eq!(
+            requests.iter().map(|r| (r.route, r.code, r.buckets)).collect::<Vec<_>>(),
+            [
+                (Route::Livez, "200", [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+                (Route::Livez, "503", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ]
+        );
+        assert!((requests[1].sum - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn dropped_ticks_are_counted() {
+        let vitals = Vitals::default();
+        vitals.history_dropped(2);
+        vitals.history_dropped(3);
+        assert_eq!(vitals.history_dropped_total(), 5);
+    }
+}

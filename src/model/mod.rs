@@ -1,0 +1,11 @@
+//! Health as values and pure functions: no I/O, no lock, no clock.
+//!
+//! Three words for three levels: one run has an [`Outcome`](outcome::Outcome), one check over time has a
+//! [`State`](state::State), an endpoint or the whole has a [`Verdict`](verdict::Verdict).
+
+pub mod outcome;
+pub mod plan;
+pub mod pod;
+pub mod snapshot;
+pub mod state;
+pub mod verdict;

@@ -1,0 +1,207 @@
+//! What is declared: the checks as the state machine and the verdicts see them, without their targets' details.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::name::CheckName;
+
+/// Everything that a snapshot is judged by, and that answers say about the service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Who the sidecar speaks for.
+    pub service: Service,
+    /// How the server answers.
+    pub answers: Answers,
+    /// The checks, in the order of the file.
+    pub checks: Vec<Arc<Definition>>,
+}
+
+impl Plan {
+    /// The position of the check `name`.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.checks.iter().position(|check| check.name.as_str() == name)
+    }
+}
+
+/// The application beside which the sidecar runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its version, where it is told.
+    pub version: Option<String>,
+}
+
+/// What answers say, and with which code a closed endpoint answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// How much a body may say.
+    pub details: Details,
+    /// The status code of a closed endpoint, 503 or 500.
+    pub down_status: u16,
+    /// Whether the routes that change something exist.
+    pub control: bool,
+    /// How long the process goes on after the first sign of termination: whoever begins a drain is told.
+    pub drain: Duration,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { details: Details::Full, down_status: 503, control: true, drain: Duration::from_secs(5) }
+    }
+}
+
+/// How much the body of an answer may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Details {
+    /// Everything.
+    #[default]
+    Full,
+    /// Names and states, no messages.
+    Names,
+    /// The verdict alone.
+    None,
+}
+
+/// One check as it is declared, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// Its unique name.
+    pub name: CheckName,
+    /// The kind of probe: `http`, `postgres`, …
+    pub kind: &'static str,
+    /// For people.
+    pub description: Option<String>,
+    /// A link for people.
+    pub runbook: Option<String>,
+    /// The target as written in the file, expansions unexpanded, without user, password and query.
+    pub target: Option<String>,
+    /// From start to start.
+    pub interval: Duration,
+    /// The hard limit of one run.
+    pub timeout: Duration,
+    /// Before the first run.
+    pub initial_delay: Duration,
+    /// When a streak changes the state.
+    pub thresholds: Thresholds,
+    /// What a failure does.
+    pub critical: Critical,
+    /// Which gates it closes.
+    pub gates: Gates,
+    /// The positions of its parents in [`Plan::checks`], in ascending order.
+    pub depends_on: Vec<usize>,
+    /// A pass slower than this is degraded.
+    pub degraded_above: Option<Duration>,
+    /// A result older than this is stale.
+    pub stale_after: Duration,
+    /// An earlier name, whose history it continues.
+    pub formerly: Option<CheckName>,
+}
+
+/// How many outcomes in a row change a check's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Failures that make it `error`.
+    pub failure: NonZeroU32,
+    /// Passes that make it `ok`.
+    pub success: NonZeroU32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { failure: NonZeroU32::MIN, success: NonZeroU32::MIN }
+    }
+}
+
+/// What a failing check does to the endpoints it gates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Critical {
+    /// It closes them.
+    #[default]
+    Yes,
+    /// It only degrades.
+    No,
+    /// It closes them until `/readyz` has been open once, then it only degrades.
+    AtStartup,
+}
+
+impl Critical {
+    /// The word of the file and of answers.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Yes => "true",
+            Self::No => "false",
+            Self::AtStartup => "at_startup",
+        }
+    }
+}
+
+/// The gates that a check takes part in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// `/livez`
+    pub live: bool,
+    /// `/readyz`
+    pub ready: bool,
+    /// `/startupz`
+    pub startup: bool,
+}
+
+impl Gates {
+    /// Whether it takes part in any.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.live || self.ready || self.startup
+    }
+}
+
+/// Where a check of a new plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is new.
+    Added,
+    /// It has the name of the check at this position of the old plan, and another definition.
+    Changed(usize),
+    /// It is the check at this position of the old plan.
+    Kept(usize),
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Plans for the tests of the floors above.
+
+    use super::*;
+
+    /// A critical check that gates `ready`, every 10 s with a timeout of 2 s.
+    pub(crate) fn check(name: &str) -> Definition {
+        Definition {
+            name: CheckName::new(name).unwrap(),
+            kind: "simulated",
+            description: None,
+            runbook: None,
+            target: None,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            initial_delay: Duration::ZERO,
+            thresholds: Thresholds::default(),
+            critical: Critical::Yes,
+            gates: Gates { ready: true, ..Gates::default() },
+            depends_on: Vec::new(),
+            degraded_above: None,
+            stale_after: Duration::from_secs(32),
+            formerly: None,
+        }
+    }
+
+    /// A plan of these checks for the service `shop`, version `1.2.3`.
+    pub(crate) fn plan(checks: Vec<Definition>) -> Arc<Plan> {
+        Arc::new(Plan {
+            service: Service { name: "shop".into(), version: Some("1.2.3".into()) },
+            answers: Answers::default(),
+            checks: checks.into_iter().map(Arc::new).collect(),
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! All checks at one moment, immutable: what every answer is a view of.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::state::CheckState;
+use crate::base::clock::{Moment, Timestamp};
+
+/// The one published state of the daemon.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Counts publications.
+    pub generation: u64,
+    /// When it was published, on the boot clock.
+    pub at: Moment,
+    /// When it was published, for people.
+    pub wall: Timestamp,
+    /// What is declared.
+    pub plan: Arc<Plan>,
+    /// One state per check of the plan, in the same order.
+    pub checks: Vec<Arc<CheckState>>,
+    /// A drain has begun.
+    pub draining: bool,
+    /// `/readyz` has been open once: from then on `at_startup` checks are not critical.
+    pub ready_once: bool,
+    /// How the configuration stands.
+    pub configuration: Configuration,
+}
+
+impl Snapshot {
+    /// Whether this differs from `other` in nothing but the time and the count of publications.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let same = |(mine, theirs): (&Arc<CheckState>, &Arc<CheckState>)| Arc::ptr_eq(mine, theirs);
+        Arc::ptr_eq(&self.plan, &other.plan)
+            && self.checks.iter().zip(&other.checks).all(same)
+            && (self.draining, self.ready_once) == (other.draining, other.ready_once)
+            && self.configuration == other.configuration
+    }
+}
+
+/// How the configuration stands, for `/-/ready` and the metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// There is no valid configuration (yet): why, in one line. Gates but `/livez` and `/startupz` are closed then.
+    pub missing: Option<String>,
+    /// Whether the last attempt to load it worked.
+    pub last_load_ok: bool,
+    /// When it last worked.
+    pub last_success: Option<Timestamp>,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { missing: None, last_load_ok: true, last_success: None }
+    }
+}

@@ -1,0 +1,478 @@
+//! One check over time: its state, its streaks, its counters, and the pure function that moves them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outcome::{Facts, FailureKind, Observation, Outcome, Pass, one_line};
+use super::plan::Definition;
+use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::base::quantity::show_duration;
+
+/// The state of a check. Whether a result is too old is decided when asked, see
+/// [`verdict`](super::verdict).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It passes.
+    Ok,
+    /// It passes, with something to worry about.
+    Degraded,
+    /// It fails.
+    Error,
+    /// It is not run, because a parent fails.
+    Skipped,
+    /// No verdict yet.
+    #[default]
+    Pending,
+}
+
+impl State {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Degraded, Self::Error, Self::Skipped, Self::Pending];
+
+    /// The word for it in answers and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Error => "error",
+            Self::Skipped => "skipped",
+            Self::Pending => "pending",
+        }
+    }
+
+    /// Whether it passes, with or without a worry.
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Ok | Self::Degraded)
+    }
+
+    /// Whether children are skipped: it fails, or is skipped itself.
+    #[must_use]
+    pub const fn blocks_children(self) -> bool {
+        matches!(self, Self::Error | Self::Skipped)
+    }
+}
+
+/// Everything known of one check. Immutable once published; a new one is made for each change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckState {
+    /// Its state.
+    pub state: State,
+    /// When the state last changed, on the boot clock.
+    pub since: Moment,
+    /// When the state last changed, for people.
+    pub since_wall: Timestamp,
+    /// Passes in a row.
+    pub passes: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last run or skip.
+    pub last: Option<LastRun>,
+    /// When there was last something to go by: the end of a run, a skip, or a run whose failure awaits confirmation.
+    pub fresh_at: Option<Moment>,
+    /// It waits for parents that are failing, pending, or asked to confirm its failure; its result does not age.
+    pub held: bool,
+    /// It has passed once (under this definition).
+    pub passed_once: bool,
+    /// It has had its first run or skip.
+    pub seen_once: bool,
+    /// Set while a definition that a reload brought has not passed yet: it keeps closed what the old one kept closed,
+    /// and closes nothing else.
+    pub probation: Option<Closed>,
+    /// When it is next due, on the boot clock; nothing while it runs or waits.
+    pub due: Option<Moment>,
+    /// What has been counted since the check was declared.
+    pub counters: Arc<Counters>,
+}
+
+/// The endpoints that a check kept closed when its definition was changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // named after the endpoints
+pub struct Closed {
+    pub livez: bool,
+    pub readyz: bool,
+    pub startupz: bool,
+    pub healthz: bool,
+}
+
+/// The last run or skip of a check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastRun {
+    /// pass, fail or skip.
+    pub outcome: OutcomeKind,
+    /// Why it failed.
+    pub reason: Option<FailureKind>,
+    /// One line for people.
+    pub message: String,
+    /// When it ended, on the boot clock.
+    pub at: Moment,
+    /// When it ended, for people.
+    pub wall: Timestamp,
+    /// When it began, on the boot clock.
+    pub began: Moment,
+    /// How long it took; nothing for a skip.
+    pub took: Option<Duration>,
+    /// What else it learned.
+    pub facts: Facts,
+}
+
+/// An outcome without its content: the label `outcome` in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the words of the contract
+pub enum OutcomeKind {
+    Pass,
+    Fail,
+    Skip,
+}
+
+impl OutcomeKind {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Skip];
+
+    /// The word for it in metrics and JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// The upper bounds of the buckets of run durations, in seconds; one more bucket has no bound.
+pub const DURATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Counts and timestamps of one check, for metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Runs by outcome, in the order of [`OutcomeKind::ALL`].
+    pub runs: [u64; 3],
+    /// Failures by kind, in the order of [`FailureKind::ALL`].
+    pub reasons: [u64; 8],
+    /// Changes of state by target, in the order of [`State::ALL`].
+    pub transitions: [u64; 5],
+    /// Runs by duration, not cumulative; the last bucket has no bound.
+    pub durations: [u64; DURATION_BUCKETS.len() + 1],
+    /// The sum of all durations, in seconds.
+    pub duration_sum: f64,
+    /// The end of the last run.
+    pub last_run: Option<Timestamp>,
+    /// The end of the last run that passed.
+    pub last_success: Option<Timestamp>,
+    /// The end of the certificate last presented.
+    pub tls_not_after: Option<Timestamp>,
+}
+
+impl CheckState {
+    /// A check of which nothing is known yet.
+    #[must_use]
+    pub fn new(now: Reading) -> Self {
+        Self {
+            state: State::Pending,
+            since: now.moment,
+            since_wall: now.wall,
+            passes: 0,
+            failures: 0,
+            last: None,
+            fresh_at: None,
+            held: false,
+            passed_once: false,
+            seen_once: false,
+            probation: None,
+            due: None,
+            counters: Arc::default(),
+        }
+    }
+
+    /// Whether its last run failed without making it `error`: children wait then.
+    #[must_use]
+    pub fn is_faltering(&self) -> bool {
+        self.failures > 0 && self.state != State::Error
+    }
+
+    /// Moves to `state` and counts the transition; nothing happens when it is there already.
+    pub fn enter(&mut self, state: State, at: Moment, wall: Timestamp) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        self.since = at;
+        self.since_wall = wall;
+        let place = State::ALL.iter().position(|other| *other == state).expect("ALL holds every state");
+        Arc::make_mut(&mut self.counters).transitions[place] += 1;
+    }
+}
+
+/// The state of a check after one more observation. A pass or failure moves the streaks, and the state where a streak
+/// reaches its threshold; a skip makes it `skipped` and starts the streaks anew.
+#[must_use]
+pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
+    let mut next = check.clone();
+    tally(Arc::make_mut(&mut next.counters), observation);
+    next.last = Some(LastRun::of(observation, definition));
+    next.fresh_at = Some(observation.ended);
+    next.seen_once = true;
+    let target = match &observation.outcome {
+        Outcome::Pass(pass) => {
+            next.failures = 0;
+            next.passes = next.passes.saturating_add(1);
+            next.passed_once = true;
+            next.probation = None;
+            let reached = check.state.is_up() || next.passes >= definition.thresholds.success.get();
+            reached.then(|| if is_worrying(pass, observation.took(), definition) { State::Degraded } else { State::Ok })
+        }
+        Outcome::Fail(_) => {
+            next.passes = 0;
+            next.failures = next.failures.saturating_add(1);
+            (next.failures >= definition.thresholds.failure.get()).then_some(State::Error)
+        }
+        Outcome::Skip => {
+            (next.passes, next.failures) = (0, 0);
+            Some(State::Skipped)
+        }
+    };
+    if let Some(target) = target {
+        next.enter(target, observation.ended, observation.wall);
+    }
+    next
+}
+
+/// Counts a run that does not move the state: one that was brought forward and failed, or that a parent's failure
+/// overtook. A pending check shows what it said.
+#[must_use]
+pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
+    let mut next = check.clone();
+    tally(Arc::make_mut(&mut next.counters), observation);
+    if next.state == State::Pending {
+        next.last = Some(LastRun::of(observation, definition));
+    }
+    next
+}
+
+fn is_worrying(pass: &Pass, took: Duration, definition: &Definition) -> bool {
+    pass.degraded || definition.degraded_above.is_some_and(|limit| took > limit)
+}
+
+fn tally(counters: &mut Counters, observation: &Observation) {
+    let place = match &observation.outcome {
+        Outcome::Pass(_) => 0,
+        Outcome::Fail(_) => 1,
+        Outcome::Skip => 2,
+    };
+    counters.runs[place] += 1;
+    let facts = match &observation.outcome {
+        Outcome::Pass(pass) => {
+            counters.last_success = Some(observation.wall);
+            &pass.facts
+        }
+        Outcome::Fail(failure) => {
+            let reason = FailureKind::ALL.iter().position(|kind| *kind == failure.kind).expect("ALL holds every kind");
+            counters.reasons[reason] += 1;
+            &failure.facts
+        }
+        Outcome::Skip => return,
+    };
+    if facts.tls_not_after.is_some() {
+        counters.tls_not_after = facts.tls_not_after;
+    }
+    counters.last_run = Some(observation.wall);
+    let seconds = observation.took().as_secs_f64();
+    let bucket = DURATION_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(DURATION_BUCKETS.len());
+    counters.durations[bucket] += 1;
+    counters.duration_sum += seconds;
+}
+
+impl LastRun {
+    /// What `observation` of the check says.
+    #[must_use]
+    pub fn of(observation: &Observation, definition: &Definition) -> Self {
+        let took = observation.took();
+        let (outcome, reason, message, facts) = match &observation.outcome {
+            Outcome::Pass(pass) => (OutcomeKind::Pass, None, pass_message(pass, took, definition), pass.facts.clone()),
+            Outcome::Fail(failure) => {
+                (OutcomeKind::Fail, Some(failure.kind), failure.message.clone(), failure.facts.clone())
+            }
+            Outcome::Skip => (OutcomeKind::Skip, None, "Skipped due to upstream failure".into(), Facts::default()),
+        };
+        Self {
+            outcome,
+            reason,
+            message,
+            at: observation.ended,
+            wall: observation.wall,
+            began: observation.began,
+            took: (outcome != OutcomeKind::Skip).then_some(took),
+            facts,
+        }
+    }
+}
+
+/// What a pass says: its own words or `<name> OK (12ms)`; a slow one adds its time and the limit.
+fn pass_message(pass: &Pass, took: Duration, definition: &Definition) -> String {
+    let said = match &pass.message {
+        None => format!("{} OK ({})", definition.name, show_duration(took)),
+        Some(message) => message.clone(),
+    };
+    match definition.degraded_above.filter(|limit| took > *limit) {
+        None => one_line(&said),
+        Some(limit) if pass.message.is_none() => one_line(&format!("{said}, above {}", show_duration(limit))),
+        Some(limit) => one_line(&format!("{said} ({}), above {}", show_duration(took), show_duration(limit))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::model::outcome::Failure;
+    use crate::model::plan::Thresholds;
+    use crate::model::plan::testing::check;
+
+    fn reading(second: u64) -> Reading {
+        Reading {
+            moment: Moment::at(Duration::from_secs(second)),
+            wall: Timestamp::from_unix_seconds(second.cast_signed()),
+        }
+    }
+
+    fn observation(letter: char, second: u64) -> Observation {
+        let outcome = match letter {
+            'p' => Outcome::Pass(Pass::default()),
+            'd' => Outcome::Pass(Pass { degraded: true, ..Pass::saying("ends soon") }),
+            's' => Outcome::Pass(Pass::saying("slow")),
+            'f' => Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused")),
+            '-' => Outcome::Skip,
+            other => panic!("no outcome {other}"),
+        };
+        let ended = Moment::at(Duration::from_secs(second));
+        let took = Duration::from_millis(if letter == 's' { 812 } else { 12 });
+        Observation { outcome, began: ended - took, ended, wall: Timestamp::from_unix_seconds(second.cast_signed()) }
+    }
+
+    fn definition(failure: u32, success: u32) -> Definition {
+        let threshold = |count| NonZeroU32::new(count).unwrap();
+        Definition {
+            thresholds: Thresholds { failure: threshold(failure), success: threshold(success) },
+            degraded_above: Some(Duration::from_millis(500)),
+            ..check("cache")
+        }
+    }
+
+    /// The states after each outcome, a letter each: o(k) d(egraded) e(rror) s(kipped) p(ending).
+    fn states(failure: u32, success: u32, outcomes: &str) -> String {
+        let definition = definition(failure, success);
+        let mut check = CheckState::new(reading(0));
+        let mut second = 0;
+        outcomes
+            .chars()
+            .map(|letter| {
+                second += 10;
+                check = advance(&check, &definition, &observation(letter, second));
+                &check.state.label()[..1]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn streaks_move_the_state_at_their_thresholds() {
+        let cases = [
+            // failure and success threshold, outcomes, states
+            (1, 1, "pfpf", "oeoe"),
+            (1, 1, "fp", "eo"),
+            (2, 1, "pfpffp", "ooooeo"),
+            (3, 1, "ffpff", "ppooo"),
+            (3, 1, "fffff", "ppeee"),
+            (1, 2, "ppfpfpp", "poeeeeo"),
+            (1, 3, "pppfppp", "ppoeeeo"),
+            (2, 2, "fpfpfppff", "ppppppooe"),
+            (1, 1, "p-p-f", "osose"),
+            (2, 2, "pp-pfff", "posssee"),
+            (1, 1, "dpsd", "dodd"),
+            (1, 2, "dd", "pd"),
+        ];
+        for (failure, success, outcomes, expected) in cases {
+            let reached = states(failure, success, outcomes);
+            assert_eq!(reached, expected, "{failure}/{success}: {outcomes}");
+        }
+    }
+
+    #[test]
+    fn every_sequence_of_five_keeps_the_rules_of_the_thresholds() {
+        for failure in 1..=3 {
+            for success in 1..=3 {
+                for code in 0..243u32 {
+                    let outcomes: String =
+                        (0..5).map(|place| ['p', 'f', '-'][(code / 3u32.pow(place) % 3) as usize]).collect();
+                    let states = states(failure, success, &outcomes);
+                    let tail = |letter| outcomes.len() - outcomes.trim_end_matches(letter).len();
+                    let last = states.chars().last().unwrap();
+                    if tail('f') >= failure as usize {
+                        assert_eq!(last, 'e', "{failure}/{success}: {outcomes}");
+                    }
+                    if tail('p') >= success as usize {
+                        assert_eq!(last, 'o', "{failure}/{success}: {outcomes}");
+                    }
+                    if tail('-') > 0 {
+                        assert_eq!(last, 's', "{failure}/{success}: {outcomes}");
+                    }
+                    if !outcomes.contains('p') {
+                        assert_ne!(last, 'o', "{failure}/{success}: {outcomes}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_pass_is_degraded_and_says_by_how_much() {
+        let cases = [
+            ('p', "cache OK (12ms)"),
+            ('s', "slow (812ms), above 500ms"),
+            ('d', "ends soon"),
+            ('f', "connection refused"),
+            ('-', "Skipped due to upstream failure"),
+        ];
+        for (letter, message) in cases {
+            let check = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation(letter, 5));
+            assert_eq!(check.last.unwrap().message, message);
+        }
+        let unnamed = Observation { outcome: Outcome::Pass(Pass::default()), ..observation('s', 5) };
+        let check = advance(&CheckState::new(reading(0)), &definition(1, 1), &unnamed);
+        assert_eq!(check.last.unwrap().message, "cache OK (812ms), above 500ms");
+    }
+
+    #[test]
+    fn a_skip_is_no_run_for_durations_and_timestamps() {
+        let check = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation('-', 5));
+        let counters = &check.counters;
+        assert_eq!((counters.runs, counters.durations.iter().sum::<u64>(), counters.last_run), ([0, 0, 1], 0, None));
+        let check = advance(&check, &definition(1, 1), &observation('f', 9));
+        let counters = &check.counters;
+        assert_eq!((counters.runs, counters.durations.iter().sum::<u64>(), counters.reasons[2]), ([0, 1, 1], 1, 1));
+        assert_eq!((counters.last_run, counters.last_success), (Some(Timestamp::from_unix_seconds(9)), None));
+        assert_eq!(counters.transitions, [0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn the_state_remembers_since_when() {
+        let first = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation('p', 5));
+        let second = advance(&first, &definition(1, 1), &observation('p', 15));
+        assert_eq!(
+            (second.since, second.fresh_at),
+            (Moment::at(Duration::from_secs(5)), Some(Moment::at(Duration::from_secs(15))))
+        );
+    }
+
+    #[test]
+    fn a_run_that_only_counts_moves_nothing_and_refreshes_nothing() {
+        let up = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation('p', 5));
+        let counted = count_only(&up, &definition(1, 1), &observation('f', 15));
+        assert_eq!((counted.state, counted.failures, counted.fresh_at), (State::Ok, 0, up.fresh_at));
+        assert_eq!((&counted.last, counted.counters.runs), (&up.last, [1, 1, 0]));
+        let pending = count_only(&CheckState::new(reading(0)), &definition(1, 1), &observation('f', 15));
+        assert_eq!(pending.last.unwrap().message, "connection refused");
+    }
+}

@@ -1,0 +1,152 @@
+//! The line between the client library and the broker: our own connection and TLS session on one side, a local socket
+//! for the library on the other.
+//!
+//! The library takes TCP sockets alone and lets a thread of its own work on them for as long as they live. Handing it
+//! one end of a pair makes the end of its thread ours to decide: it comes with the end of the line.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use async_compat::Compat;
+use lapin::AsyncTcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+
+use super::frames::Frames;
+use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::endpoint::Stream;
+use crate::probe::kept::Life;
+use crate::probe::net::failure::of_io;
+
+/// The lines of one probe.
+#[derive(Default)]
+pub struct Lines {
+    /// Held by every thread of the library for as long as it lives.
+    threads: Arc<()>,
+}
+
+/// A line. It ends when it is dropped.
+pub struct Line {
+    carrier: JoinHandle<()>,
+    end: Arc<OnceLock<Failure>>,
+    /// Shows that something comes.
+    pub life: Life,
+}
+
+/// The library's end of a line.
+pub struct End {
+    stream: Mutex<Option<TcpStream>>,
+    _thread: Arc<()>,
+}
+
+impl Lines {
+    /// Threads end with their lines; should the library fail in that, there are no more of them than this.
+    const MOST: usize = 8;
+
+    /// A line to `server`, and the library's end of it.
+    ///
+    /// # Errors
+    /// When the system has no sockets left, or the threads of earlier lines live on.
+    pub fn lay(&self, server: Box<dyn Stream>) -> Result<(Line, End), Failure> {
+        if Arc::strong_count(&self.threads) > Self::MOST {
+            return Err(Failure::new(FailureKind::Bug, "the connections of earlier runs do not end"));
+        }
+        let (ours, theirs) =
+            pair().map_err(|error| Failure::new(FailureKind::Bug, "no local socket").with_detail(error.to_string()))?;
+        let (end, life) = (Arc::new(OnceLock::new()), Life::default());
+        // On a task of its own: heartbeats go to and fro between runs too.
+        let carrier = tokio::spawn(carry(server, ours, Arc::clone(&end), life.clone()));
+        let stream = Mutex::new(Some(theirs));
+        Ok((Line { carrier, end, life }, End { stream, _thread: Arc::clone(&self.threads) }))
+    }
+}
+
+/// Two sockets that are connected with each other. Reading, writing and closing are the same for every family, so the
+/// second may pass for one of TCP.
+fn pair() -> io::Result<(UnixStream, TcpStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    let theirs = TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(theirs)))?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}
+
+impl End {
+    /// The stream, in the type that the library wants. It is there once: the library is told not to try again.
+    pub fn take(&self) -> lapin::Result<AsyncTcpStream<Compat<TcpStream>>> {
+        match self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(stream) => Ok(AsyncTcpStream::Plain(Compat::new(stream))),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+        }
+    }
+}
+
+impl Line {
+    /// Why the broker's side has ended, if it has.
+    pub fn end(&self) -> Option<&Failure> {
+        self.end.get()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.carrier.abort();
+    }
+}
+
+/// Carries both ways until either side ends. The reason is set before the library can see the end.
+async fn carry(server: Box<dyn Stream>, mut local: UnixStream, end: Arc<OnceLock<Failure>>, life: Life) {
+    let (mut from_server, mut to_server) = tokio::io::split(server);
+    {
+        let (mut from_library, mut to_library) = local.split();
+        tokio::select! {
+            failure = downwards(&mut from_server, &mut to_library, &life) => {
+                let _ = end.set(failure);
+            }
+            () = upwards(&mut from_library, &mut to_server) => {}
+        }
+    }
+    let _ = local.shutdown().await;
+    let _ = to_server.shutdown().await;
+}
+
+async fn downwards(
+    server: &mut (impl AsyncRead + Unpin),
+    library: &mut (impl AsyncWrite + Unpin),
+    life: &Life,
+) -> Failure {
+    let (mut buffer, mut frames) = ([0; 4096], Frames::default());
+    loop {
+        let read = match server.read(&mut buffer).await {
+            Ok(0) => return Failure::new(FailureKind::Connect, "connection closed by the server"),
+            Ok(read) => read,
+            Err(error) => return of_io(&error),
+        };
+        life.show();
+        if frames.follow(&buffer[..read]).is_err() {
+            return not_amqp();
+        }
+        if let Err(error) = library.write_all(&buffer[..read]).await {
+            return of_io(&error);
+        }
+    }
+}
+
+/// Ends with the library. A server that takes nothing more may have said why, and that is still to be read.
+async fn upwards(library: &mut (impl AsyncRead + Unpin), server: &mut (impl AsyncWrite + Unpin)) {
+    let mut buffer = [0; 4096];
+    let mut broken = false;
+    while let Ok(read @ 1..) = library.read(&mut buffer).await {
+        if !broken {
+            broken = server.write_all(&buffer[..read]).await.is_err() || server.flush().await.is_err();
+        }
+    }
+}
+
+/// What came is not AMQP.
+pub fn not_amqp() -> Failure {
+    Failure::new(FailureKind::Protocol, "the server does not speak AMQP 0-9-1")
+}

@@ -1,0 +1,331 @@
+//! The kind `amqp`: logs in to a RabbitMQ broker, opens a channel, and looks at a queue if one is named.
+
+mod frames;
+mod line;
+
+use std::time::Duration;
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
+use tokio::time::timeout;
+
+use self::line::{Line, Lines, not_amqp};
+use super::endpoint::{self, Door, Endpoint};
+use super::kept::{After, Kept, Life, Session};
+use super::net::MAX_CONNECTION_AGE;
+use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use crate::base::clock::Timestamp;
+use crate::base::redact;
+use crate::base::secret::Secret;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::{Phase, Trace};
+use crate::base::value::{Fields, Text};
+use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+
+/// The kind.
+pub static KIND: KindOfProbe = KindOfProbe {
+    name: "amqp",
+    doc: "Logs in to an AMQP 0-9-1 broker such as RabbitMQ, opens a channel, and looks at a queue.",
+    fields: FIELDS,
+    read,
+    cadence: None,
+};
+
+const FIELDS: &[Field] = &[
+    Field::required(
+        "url",
+        Shape::Url { schemes: &["amqp", "amqps"] },
+        "The broker: `amqp://user:password@host:5672/vhost`, `amqps://` for TLS. Without a path, or with `/` alone, the \
+         virtual host is `/`; a `/` in its name is written `%2f`.",
+    ),
+    Field::optional("queue", Shape::Text, "A queue that must exist. It is only looked at (declared passively)."),
+    Field::optional(
+        "max_messages",
+        Shape::Integer { min: 0, max: i64::MAX },
+        "More messages than this waiting in the queue, ready to be delivered, are a failure.",
+    ),
+    Field::optional(
+        "min_consumers",
+        Shape::Integer { min: 0, max: i64::MAX },
+        "Fewer consumers of the queue than this are a failure.",
+    ),
+    endpoint::TLS,
+    MAX_CONNECTION_AGE,
+];
+
+const EXAMPLE: &str = "amqp://user:password@host:5672/vhost";
+
+/// Names are short strings in AMQP.
+const LONGEST_NAME: usize = 255;
+
+#[derive(Clone, Debug)]
+struct Amqp {
+    endpoint: Endpoint,
+    user: Secret,
+    password: Secret,
+    vhost: Secret,
+    question: Question,
+    max_age: Duration,
+    /// The target as it may be shown.
+    shown: String,
+    /// An expansion brought something in, so the broker's own words may hold a secret.
+    secretive: bool,
+}
+
+/// What a run asks.
+#[derive(Clone, Debug)]
+struct Question {
+    queue: Option<Secret>,
+    max_messages: Option<i64>,
+    min_consumers: Option<i64>,
+}
+
+fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+    let url = endpoint::url_of(fields, EXAMPLE)?;
+    let endpoint = Endpoint::read(fields, &url, "amqps", (5672, 5671))?;
+    let path = match url.path() {
+        "" | "/" => "%2f",
+        path => path.trim_start_matches('/'),
+    };
+    let parts = [url.username(), url.password().unwrap_or_default(), path].map(endpoint::decode);
+    let [Some(user), Some(password), Some(vhost)] = parts else {
+        let help = format!("write it as {EXAMPLE}");
+        fields.error("url", "invalid-url", "user, password or virtual host are not text in UTF-8", Some(help));
+        return None;
+    };
+    let queue = fields.text("queue").filter(|queue| !queue.written.is_empty());
+    let queue_name = queue.and_then(Text::fixed);
+    for (key, what, name) in [("url", "virtual host", Some(&vhost)), ("queue", "queue", queue_name.as_ref())] {
+        if name.is_some_and(|name| name.len() > LONGEST_NAME) {
+            let message = format!("the name of the {what} is longer than {LONGEST_NAME} bytes");
+            fields.error(key, "invalid-value", message, None);
+            return None;
+        }
+    }
+    // The broker's own default, which it accepts from loopback alone.
+    let or_guest = |text: String| Secret::new(if text.is_empty() { "guest".to_owned() } else { text });
+    for key in ["max_messages", "min_consumers"] {
+        if queue.is_none() && fields.get(key).is_some() {
+            let message = format!("`{key}` needs a `queue`");
+            fields.error(key, "missing-key", message, Some("name the queue that is meant".into()));
+        }
+    }
+    let text = fields.text("url")?;
+    Some(Box::new(Amqp {
+        endpoint,
+        user: or_guest(user),
+        password: or_guest(password),
+        vhost: Secret::new(vhost),
+        question: Question {
+            queue: queue_name.map(Secret::new),
+            max_messages: fields.integer("max_messages"),
+            min_consumers: fields.integer("min_consumers"),
+        },
+        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        shown: redact::target(&text.written),
+        secretive: text.is_expanded() || queue.is_some_and(Text::is_expanded),
+    }))
+}
+
+impl Spec for Amqp {
+    fn target(&self) -> Option<String> {
+        Some(self.shown.clone())
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.endpoint.host.clone())
+    }
+
+    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+        let door = self.endpoint.door(&setting.network);
+        let name = format!("probelet {}", setting.check);
+        let server = Server { spec: self.clone(), door, name, lines: Lines::default() };
+        Box::new(AmqpProbe { server, kept: Kept::new(self.max_age) })
+    }
+}
+
+struct AmqpProbe {
+    server: Server,
+    kept: Kept<LoggedIn>,
+}
+
+impl Probe for AmqpProbe {
+    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(async move {
+            let mut pass = self.kept.run(&self.server, &self.server.spec.question, &run.trace).await?;
+            let facts = std::mem::take(&mut pass.facts);
+            Ok(Pass { facts, ..self.server.door.pass("Broker is connected") })
+        })
+    }
+}
+
+/// Where to connect to, and how.
+struct Server {
+    spec: Amqp,
+    door: Door,
+    /// What the broker lists the connection as.
+    name: String,
+    lines: Lines,
+}
+
+impl Server {
+    fn uri(&self) -> AMQPUri {
+        let Amqp { endpoint, user, password, vhost, max_age, .. } = &self.spec;
+        AMQPUri {
+            // The library gets a line of ours and has no say in how it is encrypted.
+            scheme: AMQPScheme::AMQP,
+            authority: AMQPAuthority {
+                userinfo: AMQPUserInfo { username: user.expose().into(), password: password.expose().into() },
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+            },
+            vhost: vhost.expose().into(),
+            query: AMQPQueryString {
+                // The library's buffers are 32 frames each way.
+                frame_max: Some(8192),
+                channel_max: Some(8),
+                // In seconds. The library's task for it outlives a connection by up to half of that.
+                heartbeat: Some(if max_age.is_zero() { 10 } else { 60 }),
+                ..AMQPQueryString::default()
+            },
+        }
+    }
+}
+
+/// A connection that serves successive runs.
+struct LoggedIn {
+    connection: Connection,
+    line: Line,
+    not_after: Option<Timestamp>,
+    secretive: bool,
+}
+
+impl Session for LoggedIn {
+    type Target = Server;
+    type Question = Question;
+
+    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
+        let (stream, not_after) = server.door.open(trace).await?;
+        trace.enter(Phase::Login);
+        let secretive = server.spec.secretive;
+        let (line, end) = server.lines.lay(stream)?;
+        let take = async move |_, _| end.take();
+        let properties = ConnectionProperties::default().with_connection_name(server.name.as_str().into());
+        let failure = match lapin::runtime::default_runtime() {
+            Ok(runtime) => match Connection::connector(server.uri(), runtime, take, properties).await {
+                Ok(connection) => return Ok(Self { connection, line, not_after, secretive }),
+                Err(error) => explain(&error, &line, Asked::Login, secretive),
+            },
+            Err(error) => explain(&error, &line, Asked::Login, secretive),
+        };
+        Err(with_end(failure, not_after))
+    }
+
+    async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {
+        trace.enter(Phase::Answer);
+        match self.look(question, trace).await {
+            Ok(result) => {
+                let mut pass = Pass::default();
+                pass.facts.tls_not_after = self.not_after;
+                (result.map(|()| pass).map_err(|failure| with_end(failure, self.not_after)), After::Idle)
+            }
+            Err(error) => {
+                let failure = explain(&error, &self.line, Asked::Queue, self.secretive);
+                // The broker closes a channel on which something was asked in vain, not the connection.
+                let after = if error.is_amqp_soft_error() { After::Idle } else { After::Broken };
+                (Err(with_end(failure, self.not_after)), after)
+            }
+        }
+    }
+
+    fn life(&self) -> &Life {
+        &self.line.life
+    }
+
+    async fn close(self) {
+        const PATIENCE: Duration = Duration::from_millis(250);
+        let _ = timeout(PATIENCE, self.connection.close(200, "OK".into())).await;
+    }
+}
+
+impl LoggedIn {
+    /// Opens a channel, looks at the queue and judges it. What the broker refuses is an error.
+    async fn look(&self, question: &Question, trace: &Trace) -> lapin::Result<Result<(), Failure>> {
+        let channel = self.connection.create_channel().await?;
+        let mut verdict = Ok(());
+        if let Some(queue) = &question.queue {
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let queue = channel.queue_declare(queue.expose().into(), passive, FieldTable::default()).await?;
+            trace.note(|| format!("{} messages, {} consumers", queue.message_count(), queue.consumer_count()));
+            verdict = judge(queue.message_count(), queue.consumer_count(), question);
+        }
+        channel.close(200, "OK".into()).await?;
+        Ok(verdict)
+    }
+}
+
+fn judge(messages: u32, consumers: u32, question: &Question) -> Result<(), Failure> {
+    let mismatch = |message: String| Err(Failure::new(FailureKind::Mismatch, message));
+    match question {
+        Question { max_messages: Some(most), .. } if i64::from(messages) > *most => {
+            mismatch(format!("{messages} messages wait in the queue, above {most}"))
+        }
+        Question { min_consumers: Some(least), .. } if i64::from(consumers) < *least => {
+            mismatch(format!("the queue has {consumers} consumers, fewer than {least}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was asked when an error came.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    Login,
+    Queue,
+}
+
+/// Why the library failed. What the broker said counts most, then why the line has ended.
+fn explain(error: &lapin::Error, line: &Line, asked: Asked, secretive: bool) -> Failure {
+    match (error.kind(), line.end()) {
+        (ErrorKind::ProtocolError(error), _) => {
+            let (code, words) = (error.get_id(), error.get_message());
+            let (kind, message) = meaning(code, words.as_str(), asked);
+            let detail = if secretive { code.to_string() } else { format!("{code}: {words}") };
+            Failure::new(kind, message).with_detail(detail)
+        }
+        (ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_), _) => not_amqp(),
+        (_, Some(end)) => end.clone(),
+        (ErrorKind::MissingHeartbeatError, _) => {
+            Failure::new(FailureKind::Connect, "the broker does not answer any more")
+        }
+        (ErrorKind::IOError(_) | ErrorKind::InvalidConnectionState(_), _) => {
+            Failure::new(FailureKind::Connect, "connection closed by the server")
+        }
+        _ => not_amqp(),
+    }
+}
+
+fn meaning(code: u16, words: &str, asked: Asked) -> (FailureKind, String) {
+    let (kind, message) = match (code, asked) {
+        (403, Asked::Login) => (FailureKind::Auth, "user or password are wrong"),
+        (403, Asked::Queue) => (FailureKind::Auth, "the user may not look at the queue"),
+        (404, _) if words.contains("down or inaccessible") => {
+            (FailureKind::Protocol, "the node that holds the queue is down")
+        }
+        (404, _) => (FailureKind::Mismatch, "queue does not exist"),
+        (405, _) => (FailureKind::Protocol, "the queue belongs to another connection alone"),
+        (530, _) if words.contains("limit") => (FailureKind::Protocol, "the broker has no connection left"),
+        (530, _) if words.contains("not found") => (FailureKind::Protocol, "the virtual host does not exist"),
+        (530, _) if words.contains("refused") => (FailureKind::Auth, "the user may not use the virtual host"),
+        (320, _) => (FailureKind::Protocol, "the broker ended the connection"),
+        _ => (FailureKind::Protocol, "the broker reports an error"),
+    };
+    (kind, format!("{message} ({code})"))
+}
+
+fn with_end(mut failure: Failure, not_after: Option<Timestamp>) -> Failure {
+    failure.facts.tls_not_after = not_after;
+    failure
+}

@@ -1,0 +1,312 @@
+//! The kind `heartbeat`: the app proves that its main loop turns, by touching a file or by a request to the sidecar.
+//!
+//! The age of a beat is counted on the boot clock from when it was seen, so that neither a stepped wall clock nor a
+//! file with a time of its own makes an app look alive.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use super::blocking::Blocking;
+use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use crate::base::clock::{Clock, Moment};
+use crate::base::quantity::show_duration;
+use crate::base::redact;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::Phase;
+use crate::base::value::Fields;
+use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+
+/// The kind.
+pub static KIND: KindOfProbe = KindOfProbe {
+    name: "heartbeat",
+    doc: "The app proves that its main loop turns: it touches a file, or sends `PUT /v1/heartbeats/<check>`.",
+    fields: FIELDS,
+    read,
+    cadence: None,
+};
+
+const FIELDS: &[Field] = &[
+    Field::optional("file", Shape::Text, "A change of this file's modification time is a beat."),
+    Field::with_default("push", Shape::Bool, "false", "The beat is `PUT /v1/heartbeats/<check>` from the same pod."),
+    Field::required(
+        "max_age",
+        Shape::Duration { min: Duration::from_millis(100) },
+        "No beat for this long is a failure; before the first one it is counted from the daemon's start.",
+    ),
+];
+
+#[derive(Debug)]
+struct Heartbeat {
+    /// Nothing where beats are pushed.
+    file: Option<PathBuf>,
+    target: Option<String>,
+    max_age: Duration,
+}
+
+fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+    let file = fields.text("file");
+    let push = fields.flag("push").unwrap_or(false);
+    if file.is_some() == push {
+        let (key, message) = match push {
+            true => ("push", "both `file` and `push` are given"),
+            false => ("file", "neither `file` nor `push` is given"),
+        };
+        fields.error(key, "invalid-value", message, Some("write one: `file: /run/app/alive` or `push: true`".into()));
+        return None;
+    }
+    Some(Box::new(Heartbeat {
+        file: file.and_then(super::super::base::value::Text::fixed).map(PathBuf::from),
+        target: file.map(|file| redact::target(&file.written)),
+        max_age: fields.duration("max_age")?,
+    }))
+}
+
+impl Spec for Heartbeat {
+    fn target(&self) -> Option<String> {
+        self.target.clone()
+    }
+
+    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+        let source = match &self.file {
+            Some(path) => Source::File(Watched { path: path.clone(), looked: Blocking::default(), seen: None }),
+            None => Source::Push(setting.beats.register(setting.check.as_str())),
+        };
+        let started = setting.clock.now();
+        Box::new(HeartbeatProbe { source, max_age: self.max_age, clock: setting.clock, started, beat: None })
+    }
+}
+
+/// The beats that the app pushes, by check. One for the whole daemon: the server hands them in, the probes look.
+#[derive(Default)]
+pub struct Beats(Mutex<Register>);
+
+#[derive(Default)]
+struct Register {
+    slots: BTreeMap<String, Weak<Slot>>,
+    /// Beats from before a restart, of checks that do not look yet.
+    remembered: BTreeMap<String, Moment>,
+}
+
+/// The last beat of one check, in nanoseconds since boot; 0 before the first.
+#[derive(Debug, Default)]
+struct Slot(AtomicU64);
+
+impl Beats {
+    /// Takes a beat for `check` at `now`. Whether there is a check of that name that takes beats.
+    pub fn beat(&self, check: &str, now: Moment) -> bool {
+        let register = self.lock();
+        let Some(slot) = register.slots.get(check).and_then(Weak::upgrade) else { return false };
+        slot.0.store(nanos(now), Ordering::Relaxed);
+        true
+    }
+
+    /// The last beat of `check` from before a restart, which counts unless there is a newer one.
+    pub fn restore(&self, check: &str, at: Moment) {
+        let mut register = self.lock();
+        match register.slots.get(check).and_then(Weak::upgrade) {
+            Some(slot) => drop(slot.0.fetch_max(nanos(at), Ordering::Relaxed)),
+            None => drop(register.remembered.insert(check.to_owned(), at)),
+        }
+    }
+
+    /// The last beat of every check that has had one.
+    #[must_use]
+    pub fn last(&self) -> Vec<(String, Moment)> {
+        let register = self.lock();
+        let beat = |(check, slot): (&String, &Weak<Slot>)| Some((check.clone(), slot.upgrade()?.beat()?));
+        let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
+        register.slots.iter().filter_map(beat).chain(waiting).collect()
+    }
+
+    /// The slot of `check`, for as long as its probe holds on to it. A new probe of the same name begins without a beat.
+    fn register(&self, check: &str) -> Arc<Slot> {
+        let mut register = self.lock();
+        register.slots.retain(|_, slot| slot.strong_count() > 0);
+        let slot = Arc::new(Slot(AtomicU64::new(register.remembered.remove(check).map_or(0, nanos))));
+        register.slots.insert(check.to_owned(), Arc::downgrade(&slot));
+        slot
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Register> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn beat(&self) -> Option<Moment> {
+        let nanos = self.0.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Moment::at(Duration::from_nanos(nanos)))
+    }
+}
+
+/// The number of a slot that has had a beat at `at`.
+fn nanos(at: Moment) -> u64 {
+    u64::try_from(at.since_boot().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+impl fmt::Debug for Beats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beats")
+    }
+}
+
+struct HeartbeatProbe {
+    source: Source,
+    max_age: Duration,
+    clock: Clock,
+    started: Moment,
+    /// When the last beat was seen.
+    beat: Option<Moment>,
+}
+
+enum Source {
+    File(Watched),
+    Push(Arc<Slot>),
+}
+
+struct Watched {
+    path: PathBuf,
+    looked: Blocking<io::Result<SystemTime>>,
+    /// The modification time at the last look, and whether there was a file. Nothing before the first look: the time
+    /// that a file has then may be from another life of the app, and is no beat.
+    seen: Option<Option<SystemTime>>,
+}
+
+impl Probe for HeartbeatProbe {
+    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(async move {
+            match &mut self.source {
+                Source::Push(slot) => {
+                    self.beat = slot.beat();
+                }
+                Source::File(watched) => {
+                    run.trace.enter(Phase::Disk);
+                    if watched.has_changed().await? {
+                        self.beat = Some(self.clock.now());
+                    }
+                }
+            }
+            judge(self.beat, self.started, self.clock.now(), self.max_age)
+        })
+    }
+}
+
+impl Watched {
+    async fn has_changed(&mut self) -> Result<bool, Failure> {
+        let path = self.path.clone();
+        let modified = move || std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        let now = match self.looked.call("heartbeat", modified).await? {
+            Ok(time) => Some(time),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let message = format!("the time of the file cannot be read: {}", error.kind());
+                return Err(Failure::new(FailureKind::Mismatch, message));
+            }
+        };
+        let before = self.seen.replace(now);
+        Ok(now.is_some() && before.is_some_and(|before| before != now))
+    }
+}
+
+fn judge(beat: Option<Moment>, started: Moment, now: Moment, max_age: Duration) -> ProbeResult {
+    let age = now.since(beat.unwrap_or(started));
+    let shown = show_duration(age);
+    match (beat, age > max_age) {
+        (Some(_), false) => Ok(Pass::saying(format!("last beat {shown} ago"))),
+        (None, false) => Ok(Pass::saying(format!("no beat yet, {shown} after the start"))),
+        (Some(_), true) => {
+            let message = format!("no beat for {shown}, more than {}", show_duration(max_age));
+            Err(Failure::new(FailureKind::Mismatch, message))
+        }
+        (None, true) => Err(Failure::new(FailureKind::Mismatch, format!("no beat since the start {shown} ago"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::name::CheckName;
+
+    fn setting(clock: Clock) -> Setting {
+        let check = CheckName::new("main_loop").unwrap();
+        Setting { check, network: Arc::default(), clock, beats: Arc::default() }
+    }
+
+    fn spec(file: Option<PathBuf>) -> Heartbeat {
+        Heartbeat { file, target: None, max_age: Duration::from_secs(30) }
+    }
+
+    async fn says(probe: &mut dyn Probe) -> String {
+        match probe.observe(&Run::default()).await {
+            Ok(pass) => pass.message.unwrap(),
+            Err(failure) => format!("{}: {}", failure.kind.label(), failure.message),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pushed_beats_age_from_when_they_came() {
+        let clock = Clock::tokio();
+        let setting = setting(clock);
+        let mut probe = spec(None).build(&setting);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(says(probe.as_mut()).await, "no beat yet, 10s after the start");
+        tokio::time::advance(Duration::from_secs(21)).await;
+        assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago");
+        assert!(setting.beats.beat("main_loop", clock.now()));
+        tokio::time::advance(Duration::from_secs(12)).await;
+        assert_eq!(says(probe.as_mut()).await, "last beat 12s ago");
+        tokio::time::advance(Duration::from_secs(35)).await;
+        assert_eq!(says(probe.as_mut()).await, "mismatch: no beat for 47s, more than 30s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_from_before_a_restart_counts_until_there_is_a_newer_one() {
+        let clock = Clock::tokio();
+        let setting = setting(clock);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        setting.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
+        assert_eq!(setting.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(93)))]);
+        let mut probe = spec(None).build(&setting);
+        assert_eq!(says(probe.as_mut()).await, "last beat 7s ago");
+        assert!(setting.beats.beat("main_loop", clock.now()));
+        setting.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
+        assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago");
+        assert_eq!(setting.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
+    }
+
+    #[test]
+    fn a_beat_for_nobody_is_told() {
+        let clock = Clock::Machine;
+        let setting = setting(clock);
+        assert!(!setting.beats.beat("main_loop", clock.now()));
+        let probe = spec(None).build(&setting);
+        assert!(setting.beats.beat("main_loop", clock.now()));
+        assert!(!setting.beats.beat("other", clock.now()));
+        drop(probe);
+        assert!(!setting.beats.beat("main_loop", clock.now()));
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_file_s_time_is_a_beat_and_its_first_sight_is_none() {
+        let path = std::env::temp_dir().join(format!("probelet-heartbeat-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        let mut probe = spec(Some(path.clone())).build(&setting(Clock::Machine));
+        assert!(says(probe.as_mut()).await.starts_with("no beat yet"));
+        let touch = |seconds| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        touch(1_000);
+        assert!(says(probe.as_mut()).await.starts_with("last beat"), "also when the time goes back");
+        std::fs::remove_file(&path).unwrap();
+        assert!(says(probe.as_mut()).await.starts_with("last beat"), "the file is gone, the beat was");
+        std::fs::write(&path, "").unwrap();
+        assert!(says(probe.as_mut()).await.starts_with("last beat"));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

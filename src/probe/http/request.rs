@@ -1,0 +1,277 @@
+//! The request as declared, and as it is sent once captured values are filled in.
+
+use std::convert::Infallible;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use serde_json::Value as Json;
+use url::Url;
+
+use crate::base::secret::Secret;
+use crate::base::value::{Fields, Text, Value};
+use crate::model::outcome::{Failure, FailureKind};
+use crate::workflow::captures::{Captures, FillError};
+
+/// The request as the file declares it.
+pub(super) struct RequestSpec {
+    method: Method,
+    url: Text,
+    /// Where the URL leads, if that is known before a run.
+    fixed: Option<Address>,
+    headers: Vec<(HeaderName, Text)>,
+    body: Option<Body>,
+}
+
+/// A URL without its user and password, and these.
+type Address = (Url, Option<(Secret, Secret)>);
+
+struct Body {
+    text: Text,
+    format: Format,
+}
+
+/// What a captured value must not break out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Form,
+    Plain,
+}
+
+/// The request of one run, ready to be sent.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    pub(super) method: Method,
+    /// Without user and password.
+    pub(super) url: Url,
+    pub(super) basic_auth: Option<(Secret, Secret)>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl RequestSpec {
+    /// Reads the keys of the request. Problems are reported at their keys.
+    pub(super) fn read(fields: &Fields, method: &str) -> Option<Self> {
+        let url = fields.text("url")?.clone();
+        let headers = read_headers(fields);
+        if Url::parse(&stand_in(&url)).is_err() {
+            let help = "write it as `http://host:port/path`";
+            fields.error("url", "invalid-value", "not a URL with a host", Some(help.into()));
+            return None;
+        }
+        let headers = headers?;
+        let body = fields.text("body").filter(|body| !body.written.is_empty()).map(|text| Body {
+            text: text.clone(),
+            format: format_of(text, headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| value)),
+        });
+        let method = Method::from_bytes(method.as_bytes()).ok()?;
+        let fixed = url.fixed().and_then(|url| address_of(&url).ok());
+        Some(Self { method, url, fixed, headers, body })
+    }
+
+    /// The host that is dialled, without brackets.
+    pub(super) fn host(&self) -> Option<String> {
+        let url = Url::parse(&stand_in(&self.url)).ok()?;
+        Some(bare(url.host_str()?).to_owned())
+    }
+
+    /// Whether the URL is without TLS.
+    pub(super) fn is_plain(&self) -> bool {
+        Url::parse(&stand_in(&self.url)).is_ok_and(|url| url.scheme() == "http")
+    }
+
+    /// The request with its captured values.
+    ///
+    /// # Errors
+    /// When a value was not captured or would change the shape of the request.
+    pub(super) fn fill(&self, captured: &Captures) -> Result<Prepared, Failure> {
+        let (url, basic_auth) = match &self.fixed {
+            Some(address) => address.clone(),
+            None => address_of(&captured.fill_url(&self.url).map_err(unfilled)?)
+                .map_err(|_| mismatch("a captured value makes the URL invalid"))?,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, text) in &self.headers {
+            let value = captured.fill_header(text).map_err(unfilled)?;
+            let value = HeaderValue::from_bytes(value.as_bytes())
+                .map_err(|_| mismatch(format!("the header {name} holds a line break or control character")))?;
+            headers.insert(name.clone(), value);
+        }
+        let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?;
+        if self.body.as_ref().is_some_and(|body| body.format == Format::Json) {
+            headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        }
+        Ok(Prepared { method: self.method.clone(), url, basic_auth, headers, body })
+    }
+}
+
+impl Body {
+    fn fill(&self, captured: &Captures) -> Result<Vec<u8>, Failure> {
+        let filled = match self.format {
+            Format::Json => captured.fill_json(&self.text),
+            Format::Form => fill_form(&self.text, captured),
+            Format::Plain => captured.fill(&self.text),
+        };
+        let filled = filled.map_err(unfilled)?;
+        if self.format == Format::Json && self.text.captures().next().is_some() && !self.has_kept_its_shape(&filled) {
+            return Err(mismatch("a captured value changes the shape of the JSON body"));
+        }
+        Ok(filled.into_bytes())
+    }
+
+    /// A value that stands outside of a string is escaped like one inside, and may still add an element to a list: a
+    /// rendering with a harmless stand-in shows the shape that was meant.
+    fn has_kept_its_shape(&self, filled: &str) -> bool {
+        match serde_json::from_str::<Json>(&stand_in(&self.text)) {
+            Err(_) => true, // JSON by its content type alone
+            Ok(meant) => serde_json::from_str::<Json>(filled).is_ok_and(|filled| has_same_shape(&meant, &filled)),
+        }
+    }
+}
+
+fn has_same_shape(one: &Json, other: &Json) -> bool {
+    match (one, other) {
+        (Json::Array(one), Json::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| has_same_shape(one, other))
+        }
+        (Json::Object(one), Json::Object(other)) => {
+            one.len() == other.len() && one.values().zip(other.values()).all(|(one, other)| has_same_shape(one, other))
+        }
+        (one, other) => !(one.is_array() || one.is_object() || other.is_array() || other.is_object()),
+    }
+}
+
+/// RFC 3986, section 2.3: everything but the unreserved characters is encoded.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn fill_form(text: &Text, captured: &Captures) -> Result<String, FillError> {
+    text.render(|step, name| match captured.get(step, name) {
+        Some(value) => Ok(utf8_percent_encode(value, RESERVED).to_string()),
+        None => Err(FillError(format!("{name} of step {step} was not captured"))),
+    })
+}
+
+fn unfilled(error: FillError) -> Failure {
+    mismatch(error.0)
+}
+
+fn mismatch(message: impl AsRef<str>) -> Failure {
+    Failure::new(FailureKind::Mismatch, message)
+}
+
+fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
+    let mut headers = Vec::new();
+    let mut sound = true;
+    let mut wrong = |place, message: String, help: Option<&str>| {
+        fields.report_at(place, "invalid-value", message, help.map(str::to_owned));
+        sound = false;
+    };
+    for (name, located) in fields.map("headers") {
+        let Value::Text(text) = &located.value else { continue };
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Err(_) => wrong(located.key_place(), "not the name of a header".into(), None),
+            Ok(framing) if framing == CONTENT_LENGTH || framing == TRANSFER_ENCODING => {
+                wrong(located.key_place(), format!("`{framing}` follows from the body"), Some("remove it"));
+            }
+            Ok(header) if HeaderValue::from_bytes(stand_in(text).as_bytes()).is_ok() => {
+                headers.push((header, text.clone()));
+            }
+            Ok(_) => wrong(
+                &located.place,
+                "a header's value cannot hold a line break or control character".into(),
+                Some("a file's trailing line break is dropped, others are not"),
+            ),
+        }
+    }
+    sound.then_some(headers)
+}
+
+fn format_of(body: &Text, content_type: Option<&Text>) -> Format {
+    let content_type = content_type.map(|text| stand_in(text).to_ascii_lowercase()).unwrap_or_default();
+    let is_json = || matches!(serde_json::from_str(&stand_in(body)), Ok(Json::Object(_) | Json::Array(_)));
+    if content_type.contains("json") || is_json() {
+        Format::Json
+    } else if content_type.contains("x-www-form-urlencoded") {
+        Format::Form
+    } else {
+        Format::Plain
+    }
+}
+
+/// The text with a harmless value in each place of a captured one.
+fn stand_in(text: &Text) -> String {
+    match text.render(|_, _| Ok::<_, Infallible>("0".to_owned())) {
+        Ok(text) => text,
+        Err(never) => match never {},
+    }
+}
+
+fn address_of(url: &str) -> Result<Address, url::ParseError> {
+    let mut url = Url::parse(url)?;
+    let basic_auth = take_basic_auth(&mut url);
+    Ok((url, basic_auth))
+}
+
+fn take_basic_auth(url: &mut Url) -> Option<(Secret, Secret)> {
+    let decoded = |text: &str| Secret::new(percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let credentials = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
+    let is_given = !url.username().is_empty() || url.password().is_some();
+    // Neither fails for a URL with a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    is_given.then_some(credentials)
+}
+
+/// A host without the brackets of an IPv6 address.
+pub(super) fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::value::Part;
+
+    /// A text in which `<>` stands for `${steps.order.id}`.
+    fn template(text: &str) -> Text {
+        let mut parts = Vec::new();
+        for (index, plain) in text.split("<>").enumerate() {
+            if index > 0 {
+                parts.push(Part::Capture { step: "order".into(), name: "id".into() });
+            }
+            parts.push(Part::Plain(plain.into()));
+        }
+        Text { parts, written: text.into() }
+    }
+
+    fn fill(body: &str, content_type: Option<&str>, value: &str) -> Result<String, String> {
+        let text = template(body);
+        let format = format_of(&text, content_type.map(template).as_ref());
+        let mut captured = Captures::default();
+        captured.insert("order", "id", value.into());
+        let filled = Body { text, format }.fill(&captured);
+        filled.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn a_captured_value_does_not_change_the_shape_of_a_body() {
+        let reshaped = || Err("a captured value changes the shape of the JSON body".to_owned());
+        assert_eq!(fill(r#"{"id":"<>"}"#, None, r#"a","x":"b"#), Ok(r#"{"id":"a\",\"x\":\"b"}"#.into()));
+        assert_eq!(fill(r#"{"id":<>}"#, None, "17"), Ok(r#"{"id":17}"#.into()));
+        assert_eq!(fill(r#"{"id":<>}"#, None, r#"1,"x":2"#), reshaped());
+        assert_eq!(fill("[<>]", None, "1,2"), reshaped());
+        assert_eq!(fill("[<>]", None, "[1]"), reshaped());
+        assert_eq!(fill("a=<>&b=1", Some("application/x-www-form-urlencoded"), "x&c=2"), Ok("a=x%26c%3D2&b=1".into()));
+        assert_eq!(fill("id <>", None, "a\"b"), Ok("id a\"b".into()));
+        assert_eq!(fill("id <>", Some("application/json"), "a\"b"), Ok("id a\\\"b".into()));
+    }
+
+    #[test]
+    fn credentials_leave_the_url_decoded() {
+        let mut url = Url::parse("http://us%40er:p%2Fw@h/x").unwrap();
+        let (user, password) = take_basic_auth(&mut url).unwrap();
+        assert_eq!((user.expose(), password.expose(), url.as_str()), ("us@er", "p/w", "http://h/x"));
+        assert!(take_basic_auth(&mut url).is_none());
+    }
+}

@@ -1,0 +1,134 @@
+//! One observation of one target: the trait, the table of kinds, and one file per kind.
+//!
+//! A probe never logs, never times itself, never retries (but for one broken kept connection), and knows nothing of
+//! thresholds or of who asks. It does not know YAML either: its keys are a table of [`Field`]s, and it reads its
+//! section as [`Fields`].
+//!
+//! To add a kind: a file with its `FIELDS`, its spec (`read`) and its probe; then a line in [`KINDS`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::Clock;
+use crate::base::name::CheckName;
+use crate::base::shape::Field;
+use crate::base::trace::Trace;
+use crate::base::value::Fields;
+use crate::model::outcome::ProbeResult;
+use crate::workflow::captures::Captures;
+
+pub mod amqp;
+mod blocking;
+pub mod disk;
+mod endpoint;
+pub mod heartbeat;
+pub mod http;
+mod kept;
+pub mod net;
+pub mod postgres;
+pub mod redis;
+pub mod simulated;
+pub mod tcp;
+pub mod workflow;
+
+/// A kind of probe: its word in the file, its keys, and how its section is read.
+#[derive(Debug)]
+pub struct KindOfProbe {
+    /// The key of its section, and its name in answers and metrics.
+    pub name: &'static str,
+    /// What it observes, in a sentence for the reference.
+    pub doc: &'static str,
+    /// The keys of its section.
+    pub fields: &'static [Field],
+    /// Reads the section. Problems are reported through it; nothing is returned when it cannot be used.
+    pub read: fn(&Fields) -> Option<Box<dyn Spec>>,
+    /// The built-in interval and timeout of a check of this kind where they differ from the general ones.
+    pub cadence: Option<(&'static str, &'static str)>,
+}
+
+/// All kinds, in the order of the reference.
+pub static KINDS: &[&KindOfProbe] = &[
+    &http::KIND,
+    &tcp::KIND,
+    &postgres::KIND,
+    &redis::KIND,
+    &amqp::KIND,
+    &disk::KIND,
+    &heartbeat::KIND,
+    &workflow::KIND,
+    &simulated::KIND,
+];
+
+/// The kind called `name`.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static KindOfProbe> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// A target as declared and validated, from which probes are built. It holds secrets: its `Debug` shows none.
+pub trait Spec: fmt::Debug + Send + Sync {
+    /// The target as written in the file, without user, password and query; nothing where there is none to show.
+    fn target(&self) -> Option<String> {
+        None
+    }
+
+    /// The host that the target is on, for a kind that crosses a network.
+    fn host(&self) -> Option<String> {
+        None
+    }
+
+    /// All hosts that the target is on; more than one where it is a path through several.
+    fn hosts(&self) -> Vec<String> {
+        self.host().into_iter().collect()
+    }
+
+    /// A probe of this target. Nothing is dialled before its first run.
+    fn build(&self, setting: &Setting) -> Box<dyn Probe>;
+}
+
+/// What a probe is built with.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The name of the check, for messages.
+    pub check: CheckName,
+    /// What all network probes share: name resolution and trust.
+    pub network: Arc<net::Network>,
+    /// Where the time comes from, for a probe that ages what it saw.
+    pub clock: Clock,
+    /// Where pushed heartbeats arrive.
+    pub beats: Arc<heartbeat::Beats>,
+}
+
+/// Something that can be observed, again and again. It may keep a connection between runs.
+pub trait Probe: Send {
+    /// Observes the target once. The caller drops the future when the run's time is up; the probe must then be ready
+    /// for the next run (a connection in the middle of something is not to be used again).
+    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult>;
+}
+
+/// A future that a probe returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What one run is given.
+#[derive(Debug)]
+pub struct Run {
+    /// The time that the run has in all, from the first poll of its future. The caller ends the run when it is up; a
+    /// probe that has something to say by then (which of its steps hangs) must come before.
+    pub budget: Duration,
+    /// What the steps before this one captured; empty outside a workflow.
+    pub captured: Captures,
+    /// Whether the answer is to be kept in the pass, for captures.
+    pub keep_answer: bool,
+    /// Where the probe says which phase it is in.
+    pub trace: Arc<Trace>,
+}
+
+/// A run with all the time there is, for a check outside a workflow.
+impl Default for Run {
+    fn default() -> Self {
+        Self { budget: Duration::MAX, captured: Captures::default(), keep_answer: false, trace: Arc::default() }
+    }
+}

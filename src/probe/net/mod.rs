@@ -1,0 +1,211 @@
+//! What the network kinds share: name resolution, dialling, TLS, and words for what goes wrong on the way.
+//!
+//! Nothing here knows a protocol above TLS. A kind dials with [`Network::dial`], shakes hands with
+//! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
+
+pub mod failure;
+mod resolve;
+mod verify;
+pub mod tls;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use self::resolve::{Lookups, Resolver};
+use self::verify::MachineRoots;
+use super::BoxFuture;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::{Phase, Trace};
+use crate::model::outcome::Failure;
+
+/// The key `max_connection_age` of the kinds that keep a connection between runs.
+pub const MAX_CONNECTION_AGE: Field = Field::with_default(
+    "max_connection_age",
+    Shape::Duration { min: Duration::ZERO },
+    "5m",
+    "How long one connection serves successive runs; `0s` is a fresh one for every run. The age makes sure that name \
+     resolution, accept and login are exercised again.",
+);
+
+/// Name resolution and trust, shared by all probes of the process.
+#[derive(Debug, Default)]
+pub struct Network {
+    lookups: Lookups,
+    roots: Arc<MachineRoots>,
+}
+
+impl Network {
+    /// A network that resolves names with `resolver` instead of the system's; for tests.
+    #[must_use]
+    pub fn resolving_with(
+        resolver: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { lookups: Lookups::new(Resolver::new(resolver)), roots: Arc::default() }
+    }
+
+    /// A network that trusts these certificate authorities instead of the machine's; for tests.
+    #[must_use]
+    pub fn trusting(roots: Vec<CertificateDer<'static>>) -> Self {
+        Self { lookups: Lookups::default(), roots: Arc::new(MachineRoots::fixed(roots)) }
+    }
+
+    /// The addresses of `host`, in the resolver's order; an address stands for itself, with or without brackets.
+    /// However many ask, one lookup of a name is under way at a time.
+    ///
+    /// # Errors
+    /// A failure of the kind `resolve`.
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+        match literal(host) {
+            Some(address) => Ok(vec![address]),
+            None => self.lookups.resolve(host).await,
+        }
+    }
+
+    /// A connection to `host` without Nagle's delay. All its addresses are tried, the next one whenever the last has
+    /// failed or has not answered for a moment, so that a dead address does not eat the run's time.
+    ///
+    /// # Errors
+    /// A failure of the kind `resolve` or `connect`.
+    pub async fn dial(&self, host: &str, port: u16, trace: &Trace) -> Result<TcpStream, Failure> {
+        if literal(host).is_none() {
+            trace.enter(Phase::Resolve);
+        }
+        let addresses = self.resolve(host).await?;
+        trace.enter(Phase::Connect);
+        let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
+        stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
+        Ok(stream)
+    }
+}
+
+/// The address that `host` is, if it is one: `127.0.0.1`, `::1` or `[::1]`.
+#[must_use]
+pub fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok()
+}
+
+/// How long an attempt may take before the next address is tried beside it (RFC 8305, section 8: at least 100 ms).
+const STAGGER: Duration = Duration::from_millis(100);
+
+/// More addresses than this are not tried.
+const MOST_ADDRESSES: usize = 16;
+
+/// The first connection that comes about. When none does: the error that says most.
+pub(super) async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+    if let [only] = addresses {
+        return TcpStream::connect((*only, port)).await;
+    }
+    let mut waiting = alternating(addresses).into_iter().take(MOST_ADDRESSES);
+    let mut attempts = JoinSet::new();
+    let mut error = io::Error::from(io::ErrorKind::HostUnreachable);
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.spawn(TcpStream::connect(SocketAddr::new(address, port)));
+        }
+        tokio::select! {
+            ended = attempts.join_next() => match ended {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(failed))) => error = more_telling(error, failed),
+                Some(Err(_)) => {}
+                None => return Err(error),
+            },
+            () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// The two families in turn, the one that the resolver prefers first (RFC 8305, section 4).
+fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (preferred, other): (Vec<IpAddr>, Vec<IpAddr>) =
+        addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let longest = preferred.len().max(other.len());
+    (0..longest).flat_map(|index| [preferred.get(index), other.get(index)]).flatten().copied().collect()
+}
+
+/// A refusal says more than a reset, and either says more than a missing route (of a family the machine lacks).
+fn more_telling(one: io::Error, other: io::Error) -> io::Error {
+    let rank = |error: &io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => 3,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut => 2,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => 0,
+        _ => 1,
+    };
+    if rank(&other) >= rank(&one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_are_tried_in_turn_the_preferred_one_first() {
+        let mixed = addresses(&["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::3"]);
+        let expected = addresses(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
+        assert_eq!(alternating(&mixed), expected);
+        assert_eq!(alternating(&[]), addresses(&[]));
+    }
+
+    #[test]
+    fn an_address_stands_for_itself() {
+        for (host, expected) in [("127.0.0.1", Some("127.0.0.1")), ("[::1]", Some("::1")), ("::1", Some("::1"))] {
+            assert_eq!(literal(host), expected.map(|text| text.parse().unwrap()), "{host}");
+        }
+        assert_eq!(literal("localhost"), None);
+        assert_eq!(literal("[localhost]"), None);
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_eat_the_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // 127.0.0.2 has a listener whose queue is full, so that connecting to it hangs.
+        let full = FullListener::at("127.0.0.2", port).await;
+        let stream = connect(&addresses(&["127.0.0.2", "127.0.0.1"]), port).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().ip(), "127.0.0.1".parse::<IpAddr>().unwrap());
+        drop(full);
+    }
+
+    #[tokio::test]
+    async fn when_nobody_answers_the_most_telling_error_is_reported() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let error = connect(&addresses(&["127.0.0.1", "127.0.0.1"]), port).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect(&[], port).await.unwrap_err().kind(), io::ErrorKind::HostUnreachable);
+    }
+
+    /// A listener that accepts nothing, with as many connections waiting as it takes.
+    struct FullListener {
+        _listener: tokio::net::TcpListener,
+        _waiting: Vec<TcpStream>,
+    }
+
+    impl FullListener {
+        async fn at(address: &str, port: u16) -> Self {
+            let address = SocketAddr::new(address.parse().unwrap(), port);
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(address).unwrap();
+            let listener = socket.listen(1).unwrap();
+            let mut waiting = Vec::new();
+            while let Ok(Ok(stream)) =
+                tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+            {
+                waiting.push(stream);
+            }
+            Self { _listener: listener, _waiting: waiting }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Name resolution with one lookup per name under way: a resolver that hangs holds one thread, not one per run.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::BoxFuture;
+
+/// What a lookup found, or the resolver's own error line.
+type Found = Result<Arc<[IpAddr]>, Arc<str>>;
+
+/// The lookups under way, by name.
+type UnderWay = Arc<Mutex<HashMap<String, watch::Receiver<Option<Found>>>>>;
+
+/// More lookups at once would need more threads than a sidecar should have (redirects may name any host).
+const MOST_AT_ONCE: usize = 64;
+
+/// Resolves names, each once at a time.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    resolver: Resolver,
+    under_way: UnderWay,
+}
+
+impl Lookups {
+    pub(super) fn new(resolver: Resolver) -> Self {
+        Self { resolver, under_way: Arc::default() }
+    }
+
+    /// The addresses of `host`. Who asks for a name that is being looked up waits for that lookup.
+    pub(super) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+        let mut lookup = self.join(host)?;
+        let found = match lookup.wait_for(Option::is_some).await {
+            Ok(found) => found.clone(),
+            Err(_) => None,
+        };
+        match found {
+            Some(Ok(addresses)) if !addresses.is_empty() => Ok(addresses.to_vec()),
+            Some(Ok(_)) | None => Err(unresolved()),
+            Some(Err(line)) => Err(unresolved().with_detail(line)),
+        }
+    }
+
+    fn join(&self, host: &str) -> Result<watch::Receiver<Option<Found>>, Failure> {
+        let mut under_way = lock(&self.under_way);
+        if let Some(lookup) = under_way.get(host)
+            && lookup.has_changed().is_ok()
+        {
+            return Ok(lookup.clone());
+        }
+        if under_way.len() >= MOST_AT_ONCE {
+            return Err(Failure::new(FailureKind::Resolve, "too many names wait for the resolver"));
+        }
+        let (sender, receiver) = watch::channel(None);
+        under_way.insert(host.to_owned(), receiver.clone());
+        let lookup = (self.resolver.0)(host.to_owned());
+        let (host, entries) = (host.to_owned(), Arc::clone(&self.under_way));
+        // On a task of its own: it goes on when the run that asked first is over, and the next run joins it.
+        tokio::spawn(async move {
+            let found = lookup.await.map(Arc::from).map_err(|error| Arc::from(error.to_string()));
+            lock(&entries).remove(&host);
+            sender.send_replace(Some(found));
+        });
+        Ok(receiver)
+    }
+}
+
+fn unresolved() -> Failure {
+    Failure::new(FailureKind::Resolve, "name does not resolve")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a name becomes addresses: getaddrinfo, unless a test says otherwise.
+pub(super) struct Resolver(Box<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>);
+
+impl Resolver {
+    pub(super) fn new(
+        resolver: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(resolver))
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::new(|host| {
+            Box::pin(async move {
+                let mut addresses = Vec::new();
+                for address in tokio::net::lookup_host((host.as_str(), 0)).await? {
+                    if !addresses.contains(&address.ip()) {
+                        addresses.push(address.ip());
+                    }
+                }
+                Ok(addresses)
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Semaphore;
+
+    /// A resolver that hangs until it is let go, and counts.
+    fn hanging() -> (Lookups, Arc<AtomicUsize>, Arc<Semaphore>) {
+        let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counted, gated) = (Arc::clone(&count), Arc::clone(&gate));
+        let lookups = Lookups::new(Resolver::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let gate = Arc::clone(&gated);
+            Box::pin(async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(vec!["192.0.2.1".parse().unwrap()])
+            })
+        }));
+        (lookups, count, gate)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_hangs_is_asked_once_and_answers_whoever_waits_then() {
+        let (lookups, count, gate) = hanging();
+        for _ in 0..5 {
+            let limit = std::time::Duration::from_secs(1);
+            assert!(tokio::time::timeout(limit, lookups.resolve("db")).await.is_err());
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        gate.add_permits(1);
+        assert_eq!(lookups.resolve("db").await.unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        gate.add_permits(1);
+        lookups.resolve("db").await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 2, "an answer is not kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookups_at_once_are_bounded() {
+        let (lookups, count, _gate) = hanging();
+        for number in 0..MOST_AT_ONCE {
+            lookups.join(&format!("host-{number}")).unwrap();
+        }
+        let failure = lookups.resolve("one-more").await.unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (FailureKind::Resolve, "too many names wait for the resolver")
+        );
+        assert_eq!(count.load(Ordering::Relaxed), MOST_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_dies_is_asked_anew() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let lookups = Lookups::new(Resolver::new(move |_| {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move {
+                assert!(number > 0, "the first lookup dies");
+                Ok(vec!["192.0.2.1".parse().unwrap()])
+            })
+        }));
+        assert_eq!(lookups.resolve("db").await.unwrap_err().message, "name does not resolve");
+        assert!(lookups.resolve("db").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_does_not_resolve() {
+        let lookups = Lookups::new(Resolver::new(|_| Box::pin(async { Ok(Vec::new()) })));
+        assert_eq!(lookups.resolve("db").await.unwrap_err().message, "name does not resolve");
+        let lookups = Lookups::new(Resolver::new(|_| Box::pin(async { Err(io::Error::other("no such name")) })));
+        let failure = lookups.resolve("db").await.unwrap_err();
+        assert_eq!((failure.kind, failure.detail.as_deref()), (FailureKind::Resolve, Some("no such name")));
+    }
+}

@@ -1,0 +1,451 @@
+//! The section `tls` of a check, and the TLS client that comes of it: one rustls with ring for every kind.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustls::NamedGroup;
+use rustls::client::{
+    ClientConfig, ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::verify::{Authorities, Presented, Trust, Verifier};
+use super::{Network, failure};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::quantity::show_duration;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::{Phase, Trace};
+use crate::base::value::Fields;
+use crate::model::outcome::{Failure, FailureKind};
+
+/// The keys of a section `tls`.
+pub const FIELDS: &[Field] = &[
+    Field::optional(
+        "ca_file",
+        Shape::Text,
+        "Certificates (PEM) that may vouch for the server, instead of the machine's. The server's own certificate may \
+         be among them.",
+    ),
+    Field::optional("cert_file", Shape::Text, "The certificate (PEM) to present to the server; needs `key_file`."),
+    Field::optional("key_file", Shape::Text, "The private key (PEM, not encrypted) of `cert_file`."),
+    Field::optional(
+        "server_name",
+        Shape::Text,
+        "The name that the server's certificate must be for. Default: the host that is dialled.",
+    ),
+    Field::with_default(
+        "insecure_skip_verify",
+        Shape::Bool,
+        "false",
+        "Accepts any certificate. The end of its validity is still reported.",
+    ),
+    Field::optional(
+        "min_validity",
+        Shape::Duration { min: Duration::ZERO },
+        "A certificate that expires sooner than this makes a pass degraded.",
+    ),
+];
+
+/// How a check speaks TLS. The default trusts the machine's certificate authorities and presents nothing.
+#[derive(Clone, Default)]
+pub struct TlsSpec {
+    trust: Trust,
+    any_host: bool,
+    identity: Option<Arc<CertifiedKey>>,
+    server_name: Option<ServerName<'static>>,
+    min_validity: Option<Duration>,
+}
+
+impl fmt::Debug for TlsSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsSpec")
+    }
+}
+
+impl TlsSpec {
+    /// Reads a section `tls`, its files included. Problems are reported at their keys.
+    #[must_use]
+    pub fn read(fields: &Fields) -> Option<Self> {
+        let mut spec = Self { min_validity: fields.duration("min_validity"), ..Self::default() };
+        let mut sound = true;
+        if fields.text("ca_file").is_some() {
+            match read_file(fields, "ca_file", |pem| spec.clone().trusting(pem)) {
+                Some(trusting) => spec = trusting,
+                None => sound = false,
+            }
+        }
+        match (fields.text("cert_file").is_some(), fields.text("key_file").is_some()) {
+            (true, true) => match read_identity(fields) {
+                Some(identity) => spec.identity = Some(identity),
+                None => sound = false,
+            },
+            (true, false) => {
+                fields.error("cert_file", "missing-key", "`cert_file` needs `key_file`", None);
+                sound = false;
+            }
+            (false, true) => {
+                fields.error("key_file", "missing-key", "`key_file` needs `cert_file`", None);
+                sound = false;
+            }
+            (false, false) => {}
+        }
+        if let Some(name) = fields.text("server_name").and_then(crate::base::value::Text::fixed) {
+            if let Ok(name) = ServerName::try_from(name) {
+                spec.server_name = Some(name);
+            } else {
+                let help = "write it as it stands in the certificate: `db.internal`, without scheme and port";
+                fields.error("server_name", "invalid-value", "not a host name", Some(help.into()));
+                sound = false;
+            }
+        }
+        if fields.flag("insecure_skip_verify") == Some(true) {
+            spec = spec.trusting_anyone();
+        }
+        sound.then_some(spec)
+    }
+
+    /// The same, trusting the certificates of this PEM file.
+    ///
+    /// # Errors
+    /// What is wrong with the file, as a sentence.
+    pub fn trusting(mut self, pem: &[u8]) -> Result<Self, String> {
+        self.trust = Trust::These(Arc::new(Authorities::new(certificates_of(pem)?)?));
+        Ok(self)
+    }
+
+    /// The same, accepting any certificate.
+    #[must_use]
+    pub fn trusting_anyone(mut self) -> Self {
+        self.trust = Trust::Anyone;
+        self
+    }
+
+    /// The same, accepting a certificate for any host, if it is to be trusted otherwise.
+    #[must_use]
+    pub const fn for_any_host(mut self) -> Self {
+        self.any_host = true;
+        self
+    }
+
+    /// The same, presenting this certificate.
+    #[must_use]
+    pub fn presenting(mut self, identity: Arc<CertifiedKey>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The same, expecting a certificate for this name whatever host is dialled.
+    #[must_use]
+    pub fn expecting(mut self, name: ServerName<'static>) -> Self {
+        self.server_name = Some(name);
+        self
+    }
+
+    /// The name that the certificate must be for, where it is not the host.
+    #[must_use]
+    pub const fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.server_name.as_ref()
+    }
+
+    /// A client of its own, for one probe. The machine's certificate authorities are read when a server is first to be
+    /// verified by them.
+    ///
+    /// # Panics
+    /// Never: ring supports the protocol versions that are asked for.
+    #[must_use]
+    pub fn client(&self, network: &Network) -> TlsClient {
+        let (presented, sessions) = (Arc::new(Presented::default()), Arc::new(NoSessions::default()));
+        let verifier = Verifier {
+            trust: self.trust.clone(),
+            any_host: self.any_host,
+            machine: Arc::clone(&network.roots),
+            name: self.server_name.clone(),
+            presented: Arc::clone(&presented),
+            provider: provider(),
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(Arc::clone(identity)));
+                builder.with_client_cert_resolver(resolver)
+            }
+        };
+        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
+        // The host in the greeting would contradict a configured address.
+        config.enable_sni = !matches!(self.server_name, Some(ServerName::IpAddress(_)));
+        TlsClient {
+            config: Arc::new(config),
+            presented,
+            sessions,
+            server_name: self.server_name.clone(),
+            min_validity: self.min_validity,
+        }
+    }
+}
+
+fn read_file<T>(fields: &Fields, key: &str, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Option<T> {
+    let content = fields.file(key)?;
+    match read(&content) {
+        Ok(value) => Some(value),
+        Err(message) => {
+            fields.error(key, "bad-certificate", message, Some("the file must be PEM".into()));
+            None
+        }
+    }
+}
+
+fn read_identity(fields: &Fields) -> Option<Arc<CertifiedKey>> {
+    let certificates = read_file(fields, "cert_file", certificates_of);
+    let key = read_file(fields, "key_file", key_of);
+    match identity_of(certificates?, key?) {
+        Ok(identity) => Some(identity),
+        Err(message) => {
+            fields.error("key_file", "bad-certificate", message, None);
+            None
+        }
+    }
+}
+
+/// The certificates of a PEM file.
+///
+/// # Errors
+/// What is wrong with the file, as a sentence.
+pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("the file holds no certificate".into()),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err("the file is not PEM all through".into()),
+    }
+}
+
+/// The private key of a PEM file.
+///
+/// # Errors
+/// What is wrong with the file, as a sentence.
+pub fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    if let Ok(key) = PrivateKeyDer::from_pem_slice(pem) {
+        return Ok(key);
+    }
+    let is_encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
+    Err(if is_encrypted { "the private key is encrypted" } else { "the file holds no private key" }.into())
+}
+
+/// A certificate with its chain and its private key, ready to be presented.
+///
+/// # Errors
+/// When the key cannot be used or is another certificate's, as a sentence.
+pub fn identity_of(
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, String> {
+    match CertifiedKey::from_der(certificates, key, &provider()) {
+        Ok(identity) => Ok(Arc::new(identity)),
+        Err(rustls::Error::InconsistentKeys(_)) => Err("the private key does not belong to the certificate".into()),
+        Err(_) => Err("the private key is of a kind that cannot be used".into()),
+    }
+}
+
+/// The one provider of cryptography.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+}
+
+/// Makes ring the provider of client libraries that ask for the process's own. It may be called any number of times.
+pub fn install_provider() {
+    // An error says that one is installed already.
+    let _ = CryptoProvider::install_default((*provider()).clone());
+}
+
+/// Speaks TLS for one probe, and remembers the certificate it was shown last.
+#[derive(Clone, Debug)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    presented: Arc<Presented>,
+    sessions: Arc<NoSessions>,
+    server_name: Option<ServerName<'static>>,
+    min_validity: Option<Duration>,
+}
+
+impl TlsClient {
+    /// The configuration, for a client library that shakes hands itself.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// The end of validity of the certificate that was shown last, in failed handshakes too.
+    #[must_use]
+    pub fn not_after(&self) -> Option<Timestamp> {
+        self.presented.not_after()
+    }
+
+    /// What to say of a pass that the end of the certificate makes degraded, if it does.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        expiry_warning(self.not_after()?, self.min_validity?, Clock::Machine.read().wall)
+    }
+
+    /// Enters the phase `tls` on this trace when the next handshake begins, for a client library that shakes hands
+    /// itself.
+    pub fn trace(&self, trace: &Arc<Trace>) {
+        *self.sessions.trace.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(trace));
+    }
+
+    /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the end of
+    /// validity of the server's certificate.
+    ///
+    /// # Errors
+    /// A failure of the kind `tls`, with the end of validity where a certificate was seen.
+    pub async fn handshake(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        trace: &Trace,
+    ) -> Result<(TlsStream<TcpStream>, Option<Timestamp>), Failure> {
+        trace.enter(Phase::Tls);
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => server_name_of(host)?,
+        };
+        match TlsConnector::from(self.config()).connect(name, stream).await {
+            Ok(stream) => Ok((stream, self.not_after())),
+            Err(error) => {
+                let mut failure = of_handshake(failure::of_io(&error));
+                failure.facts.tls_not_after = self.not_after();
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// The name by which the server at `host` is verified.
+///
+/// # Errors
+/// When no certificate can be for it.
+pub fn server_name_of(host: &str) -> Result<ServerName<'static>, Failure> {
+    if let Some(address) = super::literal(host) {
+        return Ok(ServerName::from(address));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| Failure::new(FailureKind::Tls, "no certificate can be for a host of this name"))
+}
+
+/// A connection that breaks in the handshake is the handshake's failure: servers that refuse TLS, or a client
+/// certificate, often just hang up.
+#[must_use]
+pub fn of_handshake(failure: Failure) -> Failure {
+    let message = match (failure.kind, failure.message.as_str()) {
+        (FailureKind::Connect, "connection reset") => "connection reset in the TLS handshake",
+        (FailureKind::Connect, _) => "connection closed in the TLS handshake",
+        _ => return failure,
+    };
+    Failure { kind: FailureKind::Tls, message: message.into(), ..failure }
+}
+
+fn expiry_warning(not_after: Timestamp, min_validity: Duration, now: Timestamp) -> Option<String> {
+    let left = not_after.whole_seconds().saturating_sub(now.whole_seconds());
+    let Ok(left) = u64::try_from(left) else { return Some("certificate has expired".into()) };
+    let left = Duration::from_secs(left);
+    let days = left.as_secs() / 86_400;
+    (left < min_validity).then(|| match days {
+        0 | 1 => format!("certificate expires in {}", show_duration(left)),
+        days => format!("certificate expires in {days}d"),
+    })
+}
+
+/// Remembers no session, so that every handshake shows the certificate anew; and tells a trace that one begins.
+#[derive(Debug, Default)]
+struct NoSessions {
+    trace: Mutex<Option<Arc<Trace>>>,
+}
+
+impl ClientSessionStore for NoSessions {
+    /// The first thing a handshake asks for.
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        if let Some(trace) = &*self.trace.lock().unwrap_or_else(PoisonError::into_inner) {
+            trace.enter(Phase::Tls);
+        }
+        None
+    }
+
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_too_soon_is_told_in_days() {
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let fortnight = Duration::from_secs(14 * 86_400);
+        let cases = [
+            (14 * 86_400, None),
+            (14 * 86_400 - 1, Some("certificate expires in 13d")),
+            (6 * 86_400 + 7_200, Some("certificate expires in 6d")),
+            (90_000, Some("certificate expires in 1d1h")),
+            (59, Some("certificate expires in 59s")),
+            (-1, Some("certificate has expired")),
+        ];
+        for (left, expected) in cases {
+            let not_after = Timestamp::from_unix_seconds(1_000_000 + left);
+            assert_eq!(expiry_warning(not_after, fortnight, now).as_deref(), expected, "{left}");
+        }
+    }
+
+    #[test]
+    fn the_provider_may_be_installed_again_and_again() {
+        install_provider();
+        install_provider();
+        assert!(CryptoProvider::get_default().is_some());
+    }
+
+    #[test]
+    fn a_server_is_verified_as_what_was_dialled() {
+        assert_eq!(server_name_of("[::1]").unwrap(), ServerName::try_from("::1").unwrap());
+        assert_eq!(server_name_of("db.internal.").unwrap(), ServerName::try_from("db.internal").unwrap());
+        assert_eq!(server_name_of("not a name").unwrap_err().kind, FailureKind::Tls);
+    }
+
+    #[test]
+    fn pem_files_are_told_what_is_wrong_with_them() {
+        assert_eq!(certificates_of(b"").unwrap_err(), "the file holds no certificate");
+        assert_eq!(
+            certificates_of(b"-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap_err(),
+            "the file is not PEM all through"
+        );
+        assert_eq!(key_of(b"nothing").unwrap_err(), "the file holds no private key");
+        let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert_eq!(key_of(encrypted).unwrap_err(), "the private key is encrypted");
+    }
+}

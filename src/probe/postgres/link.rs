@@ -1,0 +1,222 @@
+//! The way from the driver to the server: our own connection and TLS session on one side, a local socket to the
+//! driver on the other, and everything that passes checked in between.
+//!
+//! The driver would resolve, dial and trust by rules of its own and knows no way to be handed a stream. It does accept
+//! the path of a Unix socket, so it gets one in the abstract namespace, which needs no file system; only this process
+//! may connect to it.
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::wire::{Fault, FromDriver, FromServer, Seen};
+use crate::probe::endpoint::Stream;
+use crate::probe::kept::Life;
+
+/// Why a link is of no more use.
+#[derive(Debug)]
+pub enum Break {
+    /// The server closed it.
+    Closed,
+    /// The connection failed.
+    Io(io::Error),
+    /// What came is not to be passed on.
+    Fault(Fault),
+}
+
+/// A logged-in connection: the driver's end and what connects it to the server.
+pub struct Link {
+    /// The driver's connection. Nothing moves on it but under [`Wires::carry`].
+    pub driver: PgConnection,
+    /// Everything between it and the server.
+    pub wires: Wires,
+}
+
+/// Both ends of the way and what is under way on it.
+pub struct Wires {
+    server: Box<dyn Stream>,
+    local: UnixStream,
+    up: FromDriver,
+    down: FromServer,
+    /// Translated and not yet written, to the server and to the driver.
+    pending: (Vec<u8>, Vec<u8>),
+    broken: Option<Break>,
+    /// Where the server is, for a request to cancel.
+    address: Option<SocketAddr>,
+}
+
+impl Link {
+    /// Logs in over `server`. `parameters` are those of the startup message, user and database included.
+    ///
+    /// # Errors
+    /// What the driver says, with the wires, which know more about it.
+    pub async fn open(
+        server: Box<dyn Stream>,
+        address: Option<SocketAddr>,
+        parameters: &[(&str, &str)],
+        options: PgConnectOptions,
+    ) -> io::Result<Result<Self, (sqlx::Error, Wires)>> {
+        let name = format!("\0probelet-{}-{:016x}", std::process::id(), RandomState::new().hash_one(address));
+        let options = options.socket(&name);
+        let listener = UnixListener::bind(format!("{name}/.s.PGSQL.{}", options.get_port()))?;
+        let mut connecting = Box::pin(options.connect());
+        let local = tokio::select! {
+            biased;
+            accepted = accept_own(&listener) => accepted?,
+            early = &mut connecting => match early {
+                Err(sqlx::Error::Io(error)) => return Err(error),
+                _ => return Err(io::ErrorKind::ConnectionAborted.into()),
+            },
+        };
+        drop(listener);
+        let (up, down) = (FromDriver::new(parameters), FromServer::new());
+        let pending = (Vec::new(), Vec::new());
+        let mut wires = Wires { server, local, up, down, pending, broken: None, address };
+        let connected = wires.carry(connecting.as_mut()).await;
+        drop(connecting);
+        Ok(match connected {
+            Ok(driver) => Ok(Self { driver, wires }),
+            Err(error) => Err((error, wires)),
+        })
+    }
+
+    /// Takes leave of the server. Five bytes find room in the socket's buffer whatever has become of the server.
+    pub async fn close(mut self) {
+        const TERMINATE: &[u8] = b"X\0\0\0\x04";
+        let _ = self.wires.server.write_all(TERMINATE).await;
+        let _ = self.wires.server.shutdown().await;
+    }
+}
+
+/// The next connection that comes from this very process.
+async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let own = i32::try_from(std::process::id()).ok();
+        if stream.peer_cred().is_ok_and(|peer| peer.pid().is_some() && peer.pid() == own) {
+            return Ok(stream);
+        }
+    }
+}
+
+impl Wires {
+    /// A run begins.
+    pub fn begin(&mut self) {
+        self.down.begin();
+    }
+
+    /// Where it shows that the server is there.
+    pub fn life(&self) -> &Life {
+        &self.down.life
+    }
+
+    /// What the server has shown.
+    pub fn seen(&self) -> &Seen {
+        &self.down.seen
+    }
+
+    /// Why nothing more comes, if that is so.
+    pub fn broken(&self) -> Option<&Break> {
+        self.broken.as_ref()
+    }
+
+    /// Asks the server to give up what it is doing for this connection, and waits a moment for it to be passed on. A
+    /// server that waits for a lock does not notice that nobody waits for it any more: without this every run whose
+    /// time is up would leave one more busy connection behind.
+    pub async fn cancel(self) {
+        const CODE: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if let (Some(address), Some(key)) = (self.address, self.down.seen.key) {
+            let request = async {
+                let mut stream = TcpStream::connect(address).await?;
+                stream.write_all(&[CODE, key].concat()).await?;
+                // The server hangs up once it has passed the request on; a pooler needs the old connection for that.
+                stream.read_u8().await
+            };
+            let _ = timeout(PATIENCE, request).await;
+        }
+    }
+
+    /// Lets the driver do something while what it writes and reads is carried over.
+    pub async fn carry<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.pump() => match never {},
+        }
+    }
+
+    /// Carries both ways. When the server's side ends, the driver is told by the end of its stream, once it has read
+    /// what came before; it is the driver who ends the work.
+    async fn pump(&mut self) -> Infallible {
+        if self.broken.is_none() {
+            let (mut from_server, mut to_server) = tokio::io::split(&mut self.server);
+            let (mut from_driver, mut to_driver) = self.local.split();
+            let reason = tokio::select! {
+                reason = downwards(&mut from_server, &mut to_driver, &mut self.down, &mut self.pending.1) => reason,
+                never = upwards(&mut from_driver, &mut to_server, &mut self.up, &mut self.pending.0) => match never {},
+            };
+            self.broken = Some(reason);
+            let _ = self.local.shutdown().await;
+        }
+        std::future::pending().await
+    }
+}
+
+async fn downwards(
+    server: &mut (impl AsyncRead + Unpin),
+    driver: &mut (impl AsyncWrite + Unpin),
+    wire: &mut FromServer,
+    pending: &mut Vec<u8>,
+) -> Break {
+    let mut buffer = [0; 4096];
+    loop {
+        if let Err(error) = write(driver, pending).await {
+            return Break::Io(error);
+        }
+        let read = match server.read(&mut buffer).await {
+            Ok(0) => return Break::Closed,
+            Ok(read) => read,
+            Err(error) => return Break::Io(error),
+        };
+        if let Err(fault) = wire.translate(&buffer[..read], pending) {
+            let _ = write(driver, pending).await;
+            return Break::Fault(fault);
+        }
+    }
+}
+
+/// Never says that the server takes nothing more: the server may have said why, and that is still to be read.
+async fn upwards(
+    driver: &mut (impl AsyncRead + Unpin),
+    server: &mut (impl AsyncWrite + Unpin),
+    wire: &mut FromDriver,
+    pending: &mut Vec<u8>,
+) -> Infallible {
+    let mut buffer = [0; 4096];
+    while write(server, pending).await.is_ok() {
+        let Ok(read @ 1..) = driver.read(&mut buffer).await else { break };
+        wire.translate(&buffer[..read], pending);
+    }
+    std::future::pending().await
+}
+
+/// Writes what is pending. Dropped in the middle, it leaves exactly the rest.
+async fn write(to: &mut (impl AsyncWrite + Unpin), pending: &mut Vec<u8>) -> io::Result<()> {
+    while !pending.is_empty() {
+        let written = to.write(pending).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        pending.drain(..written);
+    }
+    to.flush().await
+}

@@ -1,0 +1,371 @@
+//! The kind `postgres`: logs in and asks a query, in a transaction that can change nothing.
+//!
+//! A run is `BEGIN READ ONLY`, the query as one unnamed statement, `ROLLBACK`: no session setting, no named statement,
+//! so that a transaction pooler may stand in between. The driver does the login and the order of messages; the way to
+//! the server is our own, see `link.rs`.
+
+mod link;
+mod sql;
+mod sqlstate;
+mod target;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use self::link::{Break, Link, Wires};
+use self::target::{Encryption, Target};
+use self::wire::{Fault, ServerError};
+use super::endpoint::Stream;
+use super::kept::{After, Kept, Life, Session};
+use super::net::tls::TlsClient;
+use super::net::{MAX_CONNECTION_AGE, Network, failure};
+use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use crate::base::clock::Timestamp;
+use crate::base::quantity::show_size;
+use crate::base::redact;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::{Phase, Trace};
+use crate::base::value::{Fields, Text};
+use crate::model::outcome::{Answer, Failure, FailureKind, Pass, ProbeResult};
+use crate::workflow::captures::FillError;
+
+/// The kind.
+pub static KIND: KindOfProbe = KindOfProbe {
+    name: "postgres",
+    doc: "Logs in to a PostgreSQL database, directly or through a pooler, and asks it a query that can change nothing.",
+    fields: FIELDS,
+    read,
+    cadence: None,
+};
+
+const FIELDS: &[Field] = &[
+    Field::required(
+        "url",
+        Shape::Url { schemes: &["postgres", "postgresql"] },
+        "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `prefer` (the \
+         default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files.",
+    ),
+    Field::with_default(
+        "query",
+        Shape::Template,
+        "SELECT 1",
+        "One statement. It runs as `BEGIN READ ONLY`, the query, `ROLLBACK`, and one row is asked for. Captured values \
+         are bound as text: cast them where a column wants another type, `${steps.order.id}::bigint`.",
+    ),
+    Field::optional(
+        "expect",
+        Shape::Template,
+        "The text of the first column of the first row, as `psql` shows it (a boolean is `true` or `false`, `t` or \
+         `f`). Default: any answer, also none.",
+    ),
+    MAX_CONNECTION_AGE,
+];
+
+#[derive(Clone, Debug)]
+struct Postgres {
+    target: Target,
+    /// The target as it may be shown.
+    shown: String,
+    query: Text,
+    expect: Option<Text>,
+    max_age: Duration,
+    /// An expansion brought something in, so the server's own words may hold a secret.
+    secretive: bool,
+}
+
+fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+    let query = fields.text("query")?.clone();
+    if let Some(problem) = sql::misplaced_capture(&query) {
+        let help =
+            "give it a place of its own: `WHERE id = ${steps.order.id}::bigint`, `'order-' || ${steps.order.id}`";
+        fields.error("query", "capture-in-literal", problem, Some(help.into()));
+    } else if query.fixed().is_some_and(|text| text.trim().is_empty()) {
+        fields.error("query", "invalid-value", "the query is empty", Some("leave it out to ask `SELECT 1`".into()));
+    }
+    let expect = fields.text("expect").cloned();
+    let url = fields.text("url")?;
+    let texts = [Some(url), Some(&query), expect.as_ref()];
+    let secretive = texts.into_iter().flatten().any(|text| text.is_expanded() || text.captures().next().is_some());
+    Some(Box::new(Postgres {
+        target: target::read(fields)?,
+        shown: redact::target(&url.written),
+        query,
+        expect,
+        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        secretive,
+    }))
+}
+
+impl Spec for Postgres {
+    fn target(&self) -> Option<String> {
+        Some(self.shown.clone())
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.target.host.clone())
+    }
+
+    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+        let tls = match &self.target.encryption {
+            Encryption::Off => None,
+            Encryption::Offered(tls) => Some((tls.client(&setting.network), false)),
+            Encryption::Required(tls) => Some((tls.client(&setting.network), true)),
+        };
+        let options = PgConnectOptions::new_without_pgpass()
+            .username(self.target.user.expose())
+            .password(self.target.password.expose())
+            .ssl_mode(sqlx::postgres::PgSslMode::Disable)
+            .statement_cache_capacity(0)
+            .disable_statement_logging();
+        let kept = Kept::new(self.max_age);
+        let server = Server { spec: self.clone(), network: Arc::clone(&setting.network), tls, options };
+        Box::new(PostgresProbe { server, kept })
+    }
+}
+
+struct PostgresProbe {
+    server: Server,
+    kept: Kept<LoggedIn>,
+}
+
+/// Where to connect to, and how.
+struct Server {
+    spec: Postgres,
+    network: Arc<Network>,
+    /// How to encrypt, and whether to insist on it.
+    tls: Option<(TlsClient, bool)>,
+    options: PgConnectOptions,
+}
+
+/// A connection that serves successive runs.
+struct LoggedIn {
+    link: Link,
+    not_after: Option<Timestamp>,
+    secretive: bool,
+}
+
+/// What a run asks.
+struct Question {
+    sql: String,
+    values: Vec<String>,
+    expect: Option<String>,
+    keep_answer: bool,
+}
+
+/// The first column of the first row.
+enum Cell {
+    NoRow,
+    Null,
+    Text(Vec<u8>),
+}
+
+impl Cell {
+    /// For somebody who debugs: what was found, and nothing of it.
+    fn for_notes(&self) -> String {
+        match self {
+            Self::NoRow => "no row".into(),
+            Self::Null => "a row whose first column is NULL".into(),
+            Self::Text(text) => format!("a row whose first column has {}", show_size(text.len() as u64)),
+        }
+    }
+}
+
+impl Probe for PostgresProbe {
+    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(async move {
+            let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
+            let spec = &self.server.spec;
+            let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
+            let expect = spec.expect.as_ref().map(|text| run.captured.fill(text)).transpose().map_err(unfilled)?;
+            let question = Question { sql, values, expect, keep_answer: run.keep_answer };
+            self.kept.run(&self.server, &question, &run.trace).await
+        })
+    }
+}
+
+impl Server {
+    /// Asks for TLS, if the URL wants it.
+    async fn encrypt(
+        &self,
+        mut stream: TcpStream,
+        trace: &Trace,
+    ) -> Result<(Box<dyn Stream>, Option<Timestamp>), Failure> {
+        const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+        let Some((tls, insist)) = &self.tls else { return Ok((Box::new(stream), None)) };
+        trace.enter(Phase::Tls);
+        stream.write_all(&SSL_REQUEST).await.map_err(|error| failure::of_io(&error))?;
+        match stream.read_u8().await.map_err(|error| failure::of_io(&error))? {
+            b'S' => {
+                let (stream, not_after) = tls.handshake(&self.spec.target.host, stream, trace).await?;
+                Ok((Box::new(stream), not_after))
+            }
+            b'N' if !insist => Ok((Box::new(stream), None)),
+            b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")),
+            _ => Err(not_postgres()),
+        }
+    }
+}
+
+impl Session for LoggedIn {
+    type Target = Server;
+    type Question = Question;
+
+    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
+        let Target { host, port, .. } = &server.spec.target;
+        let stream = server.network.dial(host, *port, trace).await?;
+        let address = stream.peer_addr().ok();
+        let (stream, not_after) = server.encrypt(stream, trace).await?;
+        trace.enter(Phase::Login);
+        let parameters = server.spec.target.startup_parameters();
+        let secretive = server.spec.secretive;
+        let mut failure = match Link::open(stream, address, &parameters, server.options.clone()).await {
+            Ok(Ok(link)) => return Ok(Self { link, not_after, secretive }),
+            Ok(Err((error, wires))) => explain(&error, &wires, false, secretive),
+            Err(error) => {
+                Failure::new(FailureKind::Bug, "no local socket for the driver").with_detail(error.to_string())
+            }
+        };
+        failure.facts.tls_not_after = not_after;
+        Err(failure)
+    }
+
+    async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {
+        trace.enter(Phase::Answer);
+        self.link.wires.begin();
+        let cell = self.transaction(question).await;
+        let idle = self.roll_back().await;
+        let wires = &self.link.wires;
+        let is_boolean = wires.seen().first_type == Some(BOOLEAN);
+        trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), Cell::for_notes));
+        let mut result = cell.and_then(|cell| judge(cell, is_boolean, question));
+        match &mut result {
+            Ok(pass) => pass.facts.tls_not_after = self.not_after,
+            Err(failure) => failure.facts.tls_not_after = self.not_after,
+        }
+        let after = match wires.broken() {
+            Some(Break::Closed | Break::Io(_) | Break::Fault(Fault::Garbage)) => After::Broken,
+            None if wires.seen().error.as_ref().is_some_and(sqlstate::ends_the_session) => After::Broken,
+            None if idle => After::Idle,
+            _ => After::Unfinished,
+        };
+        (result, after)
+    }
+
+    fn life(&self) -> &Life {
+        self.link.wires.life()
+    }
+
+    async fn close(self) {
+        self.link.close().await;
+    }
+
+    async fn abandon(self) {
+        self.link.wires.cancel().await;
+    }
+}
+
+impl LoggedIn {
+    async fn transaction(&mut self, question: &Question) -> Result<Cell, Failure> {
+        let Link { driver, wires } = &mut self.link;
+        let begun = wires.carry(sqlx::raw_sql("BEGIN READ ONLY").execute(&mut *driver)).await;
+        let found = match begun {
+            Ok(_) => wires.carry(first_cell(driver, question)).await,
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| explain(&error, wires, true, self.secretive))
+    }
+
+    /// Ends the transaction, if there is somebody to do so; says whether the connection is as it was before.
+    async fn roll_back(&mut self) -> bool {
+        let Link { driver, wires } = &mut self.link;
+        if wires.broken().is_some() || wires.seen().error.as_ref().is_some_and(ServerError::is_fatal) {
+            return false;
+        }
+        let ended = wires.carry(sqlx::raw_sql("ROLLBACK").execute(&mut *driver)).await;
+        driver.shrink_buffers();
+        ended.is_ok() && wires.seen().idle
+    }
+}
+
+async fn first_cell(driver: &mut sqlx::PgConnection, question: &Question) -> Result<Cell, sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(question.sql.clone())).persistent(false);
+    for value in &question.values {
+        query = query.bind(value);
+    }
+    let Some(row) = query.fetch_optional(driver).await? else { return Ok(Cell::NoRow) };
+    cell_of(&row)
+}
+
+fn cell_of(row: &PgRow) -> Result<Cell, sqlx::Error> {
+    if row.is_empty() {
+        return Ok(Cell::Null);
+    }
+    let value = row.try_get_raw(0)?;
+    match value.is_null() {
+        true => Ok(Cell::Null),
+        false => Ok(Cell::Text(value.as_bytes().map_err(sqlx::Error::Decode)?.to_vec())),
+    }
+}
+
+/// The type `bool` in PostgreSQL's catalogue.
+const BOOLEAN: u32 = 16;
+
+fn judge(cell: Cell, is_boolean: bool, question: &Question) -> ProbeResult {
+    let mismatch = |message: &str| Err(Failure::new(FailureKind::Mismatch, message));
+    let text = match cell {
+        Cell::Text(text) if is_boolean => match text.as_slice() {
+            b"t" => b"true".to_vec(),
+            _ => b"false".to_vec(),
+        },
+        Cell::Text(text) => text,
+        Cell::Null if question.expect.is_some() => return mismatch("the query gives NULL, not the expected value"),
+        Cell::NoRow if question.expect.is_some() => return mismatch("the query gives no row"),
+        Cell::Null | Cell::NoRow => Vec::new(),
+    };
+    if let Some(expect) = &question.expect {
+        let expect = match expect.as_str() {
+            "t" if is_boolean => "true",
+            "f" if is_boolean => "false",
+            other => other,
+        };
+        if expect.as_bytes() != text {
+            return mismatch("the query gives another value than the expected one");
+        }
+    }
+    let mut pass = Pass::saying("Database is connected");
+    pass.answer = question.keep_answer.then(|| Box::new(Answer { body: text, ..Answer::default() }));
+    Ok(pass)
+}
+
+/// Why the driver failed. The wires know best: the driver only sees its stream end.
+fn explain(error: &sqlx::Error, wires: &Wires, logged_in: bool, secretive: bool) -> Failure {
+    if let Some(error) = &wires.seen().error {
+        return sqlstate::failure(error, logged_in, secretive);
+    }
+    match wires.broken() {
+        Some(Break::Closed) => Failure::new(FailureKind::Connect, "connection closed by the server"),
+        Some(Break::Io(error)) => failure::of_io(error),
+        Some(Break::Fault(Fault::Garbage)) => not_postgres(),
+        Some(Break::Fault(Fault::TooLong)) => Failure::new(FailureKind::Protocol, "the answer is longer than 1 MiB"),
+        Some(Break::Fault(Fault::UnknownMethod)) => {
+            Failure::new(FailureKind::Auth, "the server asks for a way of authentication that is not supported")
+        }
+        Some(Break::Fault(Fault::Copy)) => Failure::new(FailureKind::Protocol, "the query is a COPY, not a SELECT"),
+        None => match error {
+            sqlx::Error::Configuration(_) => {
+                Failure::new(FailureKind::Auth, "user or password hold characters that SCRAM does not allow")
+            }
+            _ => Failure::new(FailureKind::Protocol, "the answer breaks the protocol"),
+        },
+    }
+}
+
+fn not_postgres() -> Failure {
+    Failure::new(FailureKind::Protocol, "the server does not speak PostgreSQL's protocol")
+}

@@ -1,0 +1,183 @@
+//! What an error of the server is called, and whose fault it is.
+
+use super::wire::ServerError;
+use crate::model::outcome::{Failure, FailureKind};
+
+/// The failure that an error of the server is. `secretive` keeps the server's own words out of the log: what an
+/// expansion brought into the section may be in them.
+pub fn failure(error: &ServerError, logged_in: bool, secretive: bool) -> Failure {
+    let (kind, message) = meaning(error, logged_in);
+    let detail = match secretive {
+        true => format!("{}: SQLSTATE {}", error.severity, error.code),
+        false => format!("{}: {} (SQLSTATE {})", error.severity, error.message, error.code),
+    };
+    Failure::new(kind, message).with_detail(detail)
+}
+
+/// Whether a kept connection failed because its time was over, not because of what was asked of it.
+pub fn ends_the_session(error: &ServerError) -> bool {
+    error.is_fatal() || error.code.starts_with("08") || error.code.starts_with("57P")
+}
+
+fn meaning(error: &ServerError, logged_in: bool) -> (FailureKind, String) {
+    let code = error.code.as_str();
+    let named = match CONDITIONS.iter().find(|(known, _)| *known == code) {
+        Some((_, name)) => format!("SQLSTATE {code} {name}"),
+        None => format!("SQLSTATE {code}"),
+    };
+    let (kind, what) = match code {
+        "28P01" => return (FailureKind::Auth, "password authentication failed".into()),
+        // Poolers have but this one code for whatever they refuse.
+        "08P01" if refuses_the_user(&error.message) => return (FailureKind::Auth, "authentication failed".into()),
+        "08P01" if error.message.contains("cannot connect") => {
+            return (FailureKind::Protocol, "the pooler cannot reach the server".into());
+        }
+        _ if code.starts_with("28") => (FailureKind::Auth, "the server rejected the login"),
+        "42501" => (FailureKind::Auth, "permission denied"),
+        "3D000" => (FailureKind::Protocol, "the database does not exist"),
+        "53300" => (FailureKind::Protocol, "the server has no connection left"),
+        "57P03" => (FailureKind::Protocol, "the server is starting up or shutting down"),
+        "57P01" | "57P02" => (FailureKind::Protocol, "the server is shutting down"),
+        "57014" => (FailureKind::Protocol, "the server cancelled the query"),
+        "25006" => (FailureKind::Protocol, "the query tries to change something"),
+        _ if logged_in => (FailureKind::Protocol, "query failed"),
+        _ => (FailureKind::Protocol, "login failed"),
+    };
+    (kind, format!("{what} ({named})"))
+}
+
+fn refuses_the_user(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["authentication failed", "no such user", "not allowed"].iter().any(|words| message.contains(words))
+}
+
+/// The conditions that a probe may well meet, by the names in PostgreSQL's manual.
+const CONDITIONS: &[(&str, &str)] = &[
+    ("08000", "connection_exception"),
+    ("08003", "connection_does_not_exist"),
+    ("08004", "sqlserver_rejected_establishment_of_sqlconnection"),
+    ("08006", "connection_failure"),
+    ("08P01", "protocol_violation"),
+    ("0A000", "feature_not_supported"),
+    ("21000", "cardinality_violation"),
+    ("22003", "numeric_value_out_of_range"),
+    ("22007", "invalid_datetime_format"),
+    ("22012", "division_by_zero"),
+    ("22021", "character_not_in_repertoire"),
+    ("22023", "invalid_parameter_value"),
+    ("22P02", "invalid_text_representation"),
+    ("25001", "active_sql_transaction"),
+    ("25006", "read_only_sql_transaction"),
+    ("25P01", "no_active_sql_transaction"),
+    ("25P02", "in_failed_sql_transaction"),
+    ("25P03", "idle_in_transaction_session_timeout"),
+    ("26000", "invalid_sql_statement_name"),
+    ("28000", "invalid_authorization_specification"),
+    ("28P01", "invalid_password"),
+    ("2F003", "prohibited_sql_statement_attempted"),
+    ("34000", "invalid_cursor_name"),
+    ("3D000", "invalid_catalog_name"),
+    ("3F000", "invalid_schema_name"),
+    ("40001", "serialization_failure"),
+    ("40P01", "deadlock_detected"),
+    ("42501", "insufficient_privilege"),
+    ("42601", "syntax_error"),
+    ("42602", "invalid_name"),
+    ("42702", "ambiguous_column"),
+    ("42703", "undefined_column"),
+    ("42704", "undefined_object"),
+    ("42725", "ambiguous_function"),
+    ("42803", "grouping_error"),
+    ("42804", "datatype_mismatch"),
+    ("42809", "wrong_object_type"),
+    ("42846", "cannot_coerce"),
+    ("42883", "undefined_function"),
+    ("42939", "reserved_name"),
+    ("42P01", "undefined_table"),
+    ("42P02", "undefined_parameter"),
+    ("42P05", "duplicate_prepared_statement"),
+    ("42P08", "ambiguous_parameter"),
+    ("42P10", "invalid_column_reference"),
+    ("42P18", "indeterminate_datatype"),
+    ("53000", "insufficient_resources"),
+    ("53100", "disk_full"),
+    ("53200", "out_of_memory"),
+    ("53300", "too_many_connections"),
+    ("53400", "configuration_limit_exceeded"),
+    ("54000", "program_limit_exceeded"),
+    ("54001", "statement_too_complex"),
+    ("55000", "object_not_in_prerequisite_state"),
+    ("55006", "object_in_use"),
+    ("55P03", "lock_not_available"),
+    ("57000", "operator_intervention"),
+    ("57014", "query_canceled"),
+    ("57P01", "admin_shutdown"),
+    ("57P02", "crash_shutdown"),
+    ("57P03", "cannot_connect_now"),
+    ("57P04", "database_dropped"),
+    ("57P05", "idle_session_timeout"),
+    ("58000", "system_error"),
+    ("58030", "io_error"),
+    ("P0001", "raise_exception"),
+    ("XX000", "internal_error"),
+    ("XX001", "data_corrupted"),
+    ("XX002", "index_corrupted"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: &str, message: &str) -> ServerError {
+        ServerError { severity: "ERROR".into(), code: code.into(), message: message.into() }
+    }
+
+    #[test]
+    fn an_error_is_named_without_what_was_asked() {
+        let cases = [
+            ("28P01", false, FailureKind::Auth, "password authentication failed"),
+            (
+                "28000",
+                false,
+                FailureKind::Auth,
+                "the server rejected the login (SQLSTATE 28000 invalid_authorization_specification)",
+            ),
+            (
+                "3D000",
+                false,
+                FailureKind::Protocol,
+                "the database does not exist (SQLSTATE 3D000 invalid_catalog_name)",
+            ),
+            ("42P01", true, FailureKind::Protocol, "query failed (SQLSTATE 42P01 undefined_table)"),
+            ("42501", true, FailureKind::Auth, "permission denied (SQLSTATE 42501 insufficient_privilege)"),
+            ("ZZ999", true, FailureKind::Protocol, "query failed (SQLSTATE ZZ999)"),
+            ("ZZ999", false, FailureKind::Protocol, "login failed (SQLSTATE ZZ999)"),
+        ];
+        for (code, logged_in, kind, message) in cases {
+            let failure = failure(&error(code, "no such thing as \"secret\""), logged_in, true);
+            assert_eq!((failure.kind, failure.message.as_str()), (kind, message));
+            assert_eq!(failure.detail, Some(format!("ERROR: SQLSTATE {code}")));
+        }
+    }
+
+    #[test]
+    fn the_log_has_the_servers_words_where_they_hold_no_secret() {
+        let failure = failure(&error("42P01", "relation \"orders\" does not exist"), true, false);
+        assert_eq!(failure.detail.as_deref(), Some("ERROR: relation \"orders\" does not exist (SQLSTATE 42P01)"));
+    }
+
+    #[test]
+    fn a_pooler_that_refuses_the_password_is_understood() {
+        let meaning = |message| meaning(&error("08P01", message), false).0;
+        assert_eq!(meaning("SASL authentication failed"), FailureKind::Auth);
+        assert_eq!(meaning("no such user: bob"), FailureKind::Auth);
+        assert_eq!(meaning("pgbouncer cannot connect to server"), FailureKind::Protocol);
+        assert_eq!(meaning("query_wait_timeout"), FailureKind::Protocol);
+    }
+
+    #[test]
+    fn the_conditions_are_sorted_and_well_formed() {
+        assert!(CONDITIONS.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert!(CONDITIONS.iter().all(|(code, _)| code.len() == 5));
+    }
+}

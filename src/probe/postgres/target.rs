@@ -1,0 +1,169 @@
+//! The URL of a database, read as libpq reads it: `postgres://user:password@host:port/database?sslmode=…`.
+
+use url::Url;
+
+use crate::base::secret::Secret;
+use crate::base::value::Fields;
+use crate::probe::endpoint::{self, decode};
+use crate::probe::net::tls::{TlsSpec, certificates_of, identity_of, key_of};
+
+/// Where the database is and how to get in.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whom to log in as.
+    pub user: Secret,
+    /// With which password; empty without one.
+    pub password: Secret,
+    /// The database.
+    pub database: Secret,
+    /// `application_name` and `options`, where the URL has them.
+    pub settings: Vec<(&'static str, Secret)>,
+    /// Whether and how to encrypt.
+    pub encryption: Encryption,
+}
+
+/// Whether and how to encrypt.
+#[derive(Clone, Debug)]
+pub enum Encryption {
+    /// Never.
+    Off,
+    /// When the server offers it.
+    Offered(TlsSpec),
+    /// Always.
+    Required(TlsSpec),
+}
+
+impl Target {
+    /// The parameters of the startup message. The encoding makes texts comparable; all else is left as the server and
+    /// the user's role have it, because a pooler would pass it on to others.
+    pub fn startup_parameters(&self) -> Vec<(&str, &str)> {
+        let mut parameters =
+            vec![("user", self.user.expose()), ("database", self.database.expose()), ("client_encoding", "UTF8")];
+        parameters.extend(self.settings.iter().map(|(name, value)| (*name, value.expose())));
+        parameters
+    }
+}
+
+const EXAMPLE: &str = "postgres://user:password@host:5432/database";
+
+const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// Reads the key `url` and the files that it names.
+pub fn read(fields: &Fields) -> Option<Target> {
+    let url = endpoint::url_of(fields, EXAMPLE)?;
+    let wrong = |message: &str| {
+        fields.error("url", "invalid-url", message, Some(format!("write it as {EXAMPLE}")));
+        None
+    };
+    let Some(parameters) = Parameters::of(&url) else { return wrong("the URL holds what is neither text nor UTF-8") };
+    let part = |text: &str| decode(text).filter(|text| !text.is_empty());
+    let user = parameters.last(&["user"]).or_else(|| part(url.username()));
+    let password = parameters.last(&["password"]).or_else(|| part(url.password().unwrap_or_default()));
+    let database = parameters.last(&["dbname"]).or_else(|| part(url.path().trim_start_matches('/')));
+    let host = parameters.last(&["hostaddr", "host"]).or_else(|| part(url.host_str().unwrap_or_default()));
+    let port = match parameters.last(&["port"]) {
+        Some(port) => port.parse().ok(),
+        None => Some(url.port().unwrap_or(5432)),
+    };
+    let Some(user) = user else { return wrong("the URL names no user") };
+    let Some(host) = host else { return wrong("the URL names no host") };
+    let Some(port) = port.filter(|port| *port > 0) else { return wrong("the port is not a number from 1 to 65535") };
+    if host.starts_with('/') {
+        return wrong("a database is reached by TCP, not by a Unix socket");
+    }
+    if host.contains(',') {
+        return wrong("the URL names several hosts: write a check for each");
+    }
+    let settings = ["application_name", "options"]
+        .into_iter()
+        .filter_map(|name| Some((name, parameters.last(&[name])?.into())))
+        .collect();
+    Some(Target {
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port,
+        database: Secret::new(database.unwrap_or_else(|| user.clone())),
+        user: user.into(),
+        password: password.unwrap_or_default().into(),
+        settings,
+        encryption: encryption(fields, &parameters)?,
+    })
+}
+
+fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {
+    let mode = parameters.last(&["ssl-mode", "sslmode"]).unwrap_or_else(|| "prefer".into());
+    if !MODES.contains(&mode.as_str()) {
+        let near = MODES.into_iter().max_by(|a, b| strsim::jaro(&mode, a).total_cmp(&strsim::jaro(&mode, b)));
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        fields.error("url", "invalid-url", format!("`sslmode` is one of {}", MODES.join(", ")), help);
+        return None;
+    }
+    if mode == "disable" {
+        return Some(Encryption::Off);
+    }
+    let file = |names: &[&str]| match parameters.last(names) {
+        Some(path) => fields.file_at("url", path.as_ref()).map(Some),
+        None => Some(None),
+    };
+    // libpq takes the word `system` for the machine's own authorities.
+    let roots = match parameters.last(ROOTS).as_deref() {
+        Some("system") => None,
+        _ => file(ROOTS)?,
+    };
+    let certificate = file(&["ssl-cert", "sslcert"])?;
+    let key = file(&["ssl-key", "sslkey"])?;
+    match tls(&mode, roots.as_deref(), certificate.as_deref(), key.as_deref()) {
+        Ok(tls) if matches!(mode.as_str(), "allow" | "prefer") => Some(Encryption::Offered(tls)),
+        Ok(tls) => Some(Encryption::Required(tls)),
+        Err(message) => {
+            fields.error("url", "bad-certificate", message, None);
+            None
+        }
+    }
+}
+
+fn tls(mode: &str, roots: Option<&[u8]>, certificate: Option<&[u8]>, key: Option<&[u8]>) -> Result<TlsSpec, String> {
+    let about = |parameter: &str, message: String| format!("`{parameter}`: {message}");
+    let mut tls = TlsSpec::default();
+    if let Some(pem) = roots {
+        tls = tls.trusting(pem).map_err(|message| about("sslrootcert", message))?;
+    }
+    tls = match mode {
+        "verify-full" => tls,
+        "verify-ca" => tls.for_any_host(),
+        // As in libpq: who names an authority wants it to be asked.
+        "require" if roots.is_some() => tls.for_any_host(),
+        _ => tls.trusting_anyone(),
+    };
+    match (certificate, key) {
+        (None, None) => Ok(tls),
+        (Some(certificate), Some(key)) => {
+            let certificates = certificates_of(certificate).map_err(|message| about("sslcert", message))?;
+            let key = key_of(key).map_err(|message| about("sslkey", message))?;
+            Ok(tls.presenting(identity_of(certificates, key).map_err(|message| about("sslkey", message))?))
+        }
+        _ => Err("a client certificate needs both `sslcert` and `sslkey`".into()),
+    }
+}
+
+const ROOTS: &[&str] = &["ssl-ca", "ssl-root-cert", "sslrootcert"];
+
+/// The parameters behind the question mark. Those that are not libpq's (an application may share the URL) are ignored.
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    fn of(url: &Url) -> Option<Self> {
+        let parts = [url.username(), url.password().unwrap_or_default(), url.path()];
+        parts.into_iter().all(|part| decode(part).is_some()).then_some(())?;
+        endpoint::parameters(url).map(Self)
+    }
+
+    /// The value of the last parameter that has one of these names, unless it is empty.
+    fn last(&self, names: &[&str]) -> Option<String> {
+        let found = self.0.iter().rev().find(|(name, _)| names.contains(&name.as_str()));
+        found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    }
+}

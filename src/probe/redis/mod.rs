@@ -1,0 +1,276 @@
+//! The kind `redis`: logs in, sends `PING`, and looks at the server's role if one is wanted.
+
+mod metered;
+mod reply;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+
+use self::metered::{Meter, Metered};
+use self::reply::{Asked, ROLES};
+use super::endpoint::{self, Door, Endpoint};
+use super::kept::{After, Kept, Life, Session};
+use super::net::MAX_CONNECTION_AGE;
+use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use crate::base::clock::Timestamp;
+use crate::base::redact;
+use crate::base::secret::Secret;
+use crate::base::shape::{Field, Shape};
+use crate::base::trace::{Phase, Trace};
+use crate::base::value::Fields;
+use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+
+/// The kind.
+pub static KIND: KindOfProbe = KindOfProbe {
+    name: "redis",
+    doc: "Logs in to a Redis server and sends `PING`.",
+    fields: FIELDS,
+    read,
+    cadence: None,
+};
+
+const FIELDS: &[Field] = &[
+    Field::required(
+        "url",
+        Shape::Url { schemes: &["redis", "rediss"] },
+        "The server: `redis://user:password@host:6379/0`, `rediss://` for TLS; without a user, \
+         `redis://:password@host`.",
+    ),
+    Field::optional("role", Shape::Word(ROLES), "The role that the server must have. Default: either."),
+    endpoint::TLS,
+    MAX_CONNECTION_AGE,
+];
+
+const EXAMPLE: &str = "redis://user:password@host:6379/0";
+
+#[derive(Clone, Debug)]
+struct Redis {
+    endpoint: Endpoint,
+    user: Option<Secret>,
+    password: Option<Secret>,
+    database: u32,
+    role: Option<&'static str>,
+    max_age: Duration,
+    /// The target as it may be shown.
+    shown: String,
+    /// An expansion brought something in, so the server's own words may hold a secret.
+    secretive: bool,
+}
+
+fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+    let url = endpoint::url_of(fields, EXAMPLE)?;
+    let endpoint = Endpoint::read(fields, &url, "rediss", (6379, 6379))?;
+    let wrong = |message: &str| {
+        fields.error("url", "invalid-url", message, Some(format!("write it as {EXAMPLE}")));
+        None
+    };
+    let (Some(user), Some(password)) =
+        (endpoint::decode(url.username()), endpoint::decode(url.password().unwrap_or("")))
+    else {
+        return wrong("user or password are not text in UTF-8");
+    };
+    if !user.is_empty() && password.is_empty() {
+        return wrong("the URL holds a user and no password; a password alone stands behind a colon, `:password@`");
+    }
+    let database = match url.path().trim_start_matches('/') {
+        "" => Some(0),
+        number => number.parse().ok(),
+    };
+    let Some(database) = database else { return wrong("the path of the URL is not the number of a database") };
+    let text = fields.text("url")?;
+    let given = |text: String| (!text.is_empty()).then(|| Secret::new(text));
+    Some(Box::new(Redis {
+        endpoint,
+        user: given(user),
+        password: given(password),
+        database,
+        role: fields.word("role"),
+        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        shown: redact::target(&text.written),
+        secretive: text.is_expanded(),
+    }))
+}
+
+impl Spec for Redis {
+    fn target(&self) -> Option<String> {
+        Some(self.shown.clone())
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.endpoint.host.clone())
+    }
+
+    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+        let server = Server { spec: self.clone(), door: self.endpoint.door(&setting.network) };
+        Box::new(RedisProbe { server, kept: Kept::new(self.max_age) })
+    }
+}
+
+struct RedisProbe {
+    server: Server,
+    kept: Kept<LoggedIn>,
+}
+
+impl Probe for RedisProbe {
+    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(async move {
+            let mut pass = self.kept.run(&self.server, &self.server.spec.role, &run.trace).await?;
+            let facts = std::mem::take(&mut pass.facts);
+            Ok(Pass { facts, ..self.server.door.pass("Redis is connected") })
+        })
+    }
+}
+
+/// Where to connect to, and how.
+struct Server {
+    spec: Redis,
+    door: Door,
+}
+
+/// A connection that serves successive runs.
+struct LoggedIn {
+    connection: MultiplexedConnection,
+    /// Carries what the connection says; only polled while a question is open.
+    driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    meter: Arc<Meter>,
+    not_after: Option<Timestamp>,
+    secretive: bool,
+}
+
+impl Session for LoggedIn {
+    type Target = Server;
+    type Question = Option<&'static str>;
+
+    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
+        let (stream, not_after) = server.door.open(trace).await?;
+        trace.enter(Phase::Login);
+        let meter = Arc::new(Meter::default());
+        let stream = Metered::new(stream, Arc::clone(&meter));
+        // Login and choice of database are ours, because the client library calls every refusal a wrong password.
+        let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let opened = MultiplexedConnection::new_with_config(&nothing, stream, patient).await;
+        let (connection, driver) =
+            opened.map_err(|error| reply::failure(&error, Asked::Login, server.spec.secretive))?;
+        let secretive = server.spec.secretive;
+        let mut session = Self { connection, driver: Some(Box::pin(driver)), meter, not_after, secretive };
+        match session.log_in(&server.spec).await {
+            Ok(()) => Ok(session),
+            Err(failure) => Err(session.with_facts(failure)),
+        }
+    }
+
+    async fn ask(&mut self, role: &Option<&'static str>, trace: &Trace) -> (ProbeResult, After) {
+        trace.enter(Phase::Answer);
+        self.meter.reset();
+        let mut result = self.ping().await;
+        if let (Ok(()), Some(role)) = (&result, role) {
+            let found = self.role().await;
+            trace.note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {role}")));
+            result = found.and_then(|found| judge(role, found));
+        }
+        let after = match &result {
+            Err(_) if self.driver.is_none() || self.meter.end().is_some() => After::Broken,
+            // Whatever made no sense may have a rest that makes none either.
+            Err(failure) if *failure == reply::not_redis() => After::Broken,
+            _ => After::Idle,
+        };
+        let result = match result {
+            Ok(()) => {
+                let mut pass = Pass::default();
+                pass.facts.tls_not_after = self.not_after;
+                Ok(pass)
+            }
+            Err(failure) => Err(self.with_facts(failure)),
+        };
+        (result, after)
+    }
+
+    fn life(&self) -> &Life {
+        &self.meter.life
+    }
+
+    async fn close(self) {}
+}
+
+impl LoggedIn {
+    async fn log_in(&mut self, spec: &Redis) -> Result<(), Failure> {
+        if let Some(password) = &spec.password {
+            let mut command = redis::cmd("AUTH");
+            if let Some(user) = &spec.user {
+                command.arg(user.expose());
+            }
+            command.arg(password.expose());
+            self.expect_okay(&command, Asked::Login).await?;
+        }
+        if spec.database > 0 {
+            self.expect_okay(redis::cmd("SELECT").arg(spec.database), Asked::Select).await?;
+        }
+        Ok(())
+    }
+
+    async fn expect_okay(&mut self, command: &Cmd, asked: Asked) -> Result<(), Failure> {
+        match self.send(command, asked).await? {
+            Value::Okay => Ok(()),
+            _ => Err(reply::not_redis()),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), Failure> {
+        match self.send(&redis::cmd("PING"), Asked::Ping).await? {
+            Value::SimpleString(word) if word == "PONG" => Ok(()),
+            _ => Err(reply::not_redis()),
+        }
+    }
+
+    /// The server's role; from the longer answer where the user may not run `ROLE`.
+    async fn role(&mut self) -> Result<&'static str, Failure> {
+        let found = match self.send(&redis::cmd("ROLE"), Asked::Role).await {
+            Ok(answer) => reply::role_of(&answer),
+            Err(failure) if failure.kind == FailureKind::Auth => {
+                let answer = self.send(redis::cmd("INFO").arg("replication"), Asked::Role).await?;
+                reply::role_in_information(&answer)
+            }
+            Err(failure) => return Err(failure),
+        };
+        found.ok_or_else(reply::not_redis)
+    }
+
+    /// Sends a command and waits for its reply, while the driver carries both.
+    async fn send(&mut self, command: &Cmd, asked: Asked) -> Result<Value, Failure> {
+        let mut reply = std::pin::pin!(self.connection.send_packed_command(command));
+        let replied = loop {
+            let Some(driver) = &mut self.driver else { break reply.await };
+            tokio::select! {
+                biased;
+                replied = &mut reply => break replied,
+                () = driver => self.driver = None,
+            }
+        };
+        let error = match replied.and_then(Value::extract_error) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // Where the stream has ended, it knows better why than the library does.
+        match self.meter.end() {
+            Some(failure) if error.code().is_none() => Err(failure.clone()),
+            _ => Err(reply::failure(&error, asked, self.secretive)),
+        }
+    }
+
+    fn with_facts(&self, mut failure: Failure) -> Failure {
+        failure.facts.tls_not_after = self.not_after;
+        failure
+    }
+}
+
+fn judge(wanted: &str, found: &str) -> Result<(), Failure> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(Failure::new(FailureKind::Mismatch, format!("the role of the server is {found}, not {wanted}")))
+}

@@ -1,0 +1,112 @@
+//! The kind `workflow`: an end-to-end path through the service, each step a probe of another kind.
+//!
+//! Which step comes next is decided in [`crate::workflow`]; here the section is read (`section`) and the steps are
+//! run (`journey`). A new kind of probe is a kind of step without a line here.
+
+use std::time::Duration;
+
+use super::{KINDS, KindOfProbe};
+use crate::base::shape::{Field, Shape};
+
+mod diary;
+mod journey;
+mod section;
+
+/// The kind.
+pub static KIND: KindOfProbe = KindOfProbe {
+    name: "workflow",
+    doc: "An end-to-end path through the service: steps of other kinds, run one after another, with values captured \
+          from the answers of earlier steps.",
+    fields: &FIELDS,
+    read: section::read,
+    cadence: Some(("60s", "30s")),
+};
+
+static FIELDS: [Field; 1] = [Field::required(
+    "steps",
+    Shape::List(&STEP),
+    "The steps. They run one after another, in the order of the file where their needs allow it; the workflow's \
+     `timeout` covers them all.",
+)];
+
+static STEP: Shape = Shape::Choice { fields: STEP_FIELDS, one_of: &STEP_KINDS };
+
+const STEP_FIELDS: &[Field] = &[
+    Field::required("name", Shape::Text, "The name of the step, unique in the workflow: letters, digits, `_` and `-`."),
+    Field::optional(
+        "needs",
+        Shape::OneOrMany(&Shape::Text),
+        "The steps that must have passed before. Default: the step before; `[]` for none. Otherwise the step is \
+         skipped.",
+    ),
+    Field::with_default(
+        "always",
+        Shape::Bool,
+        "false",
+        "Run it whatever happened before, if what it uses was captured. The last fifth of the workflow's time is kept \
+         for such steps.",
+    ),
+    Field::optional(
+        "retry",
+        Shape::Section(RETRY_FIELDS),
+        "Try it again until it passes, the attempts are used up, or the workflow's time is.",
+    ),
+    Field::optional(
+        "capture",
+        Shape::Map(&Shape::Text),
+        "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `regex:<one group>` or `status`. \
+         Later steps use them as `${steps.<step>.<name>}`.",
+    ),
+];
+
+const RETRY_FIELDS: &[Field] = &[
+    Field::required(
+        "attempts",
+        Shape::Integer { min: 1, max: 1000 },
+        "How many attempts are made at most, the first one included.",
+    ),
+    Field::with_default(
+        "delay",
+        Shape::Duration { min: Duration::from_millis(10) },
+        "1s",
+        "From the end of one attempt to the start of the next.",
+    ),
+];
+
+/// One section for each kind but this one.
+static STEP_KINDS: [Field; KINDS.len() - 1] = step_kinds();
+
+const fn step_kinds() -> [Field; KINDS.len() - 1] {
+    let mut fields = [const { Field::optional("", Shape::Bool, "") }; KINDS.len() - 1];
+    let (mut kind, mut field) = (0, 0);
+    while kind < KINDS.len() {
+        if !matches!(KINDS[kind].name.as_bytes(), b"workflow") {
+            fields[field] = Field::required(KINDS[kind].name, Shape::Section(KINDS[kind].fields), KINDS[kind].doc);
+            field += 1;
+        }
+        kind += 1;
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_takes_every_kind_but_workflow() {
+        let mut kinds: Vec<&str> = STEP_KINDS.iter().map(|field| field.name).collect();
+        kinds.push("workflow");
+        kinds.sort_unstable();
+        let mut all: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        all.sort_unstable();
+        assert_eq!(kinds, all);
+    }
+
+    #[test]
+    fn no_kind_is_named_like_a_key_that_every_step_has() {
+        for field in STEP_FIELDS {
+            assert!(STEP_KINDS.iter().all(|kind| kind.name != field.name), "{}", field.name);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! When a check is due: a grid of beats with a phase of its own, and quick first runs. Pure.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use crate::base::clock::Moment;
+
+/// The gap between the first runs of a check, where its interval is longer.
+const FIRST_GAP: Duration = Duration::from_secs(1);
+/// Within this time from the first run the gap has grown to the interval.
+const QUICK_PHASE: Duration = Duration::from_secs(60);
+
+/// The beats of one check: every `interval`, at a phase that differs between checks and between pods, so that a fleet
+/// does not probe in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    interval: Duration,
+    phase: Duration,
+}
+
+impl Cadence {
+    /// The cadence of the check `name` in the pod (or on the host) `pod`.
+    #[must_use]
+    pub fn new(interval: Duration, pod: &str, name: &str) -> Self {
+        Self { interval, phase: interval.mul_f64(share(pod, name)) }
+    }
+
+    /// From start to start.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The first beat after `moment`.
+    #[must_use]
+    pub fn after(&self, moment: Moment) -> Moment {
+        let interval = self.interval.as_nanos().max(1);
+        let phase = self.phase.as_nanos();
+        let now = moment.since_boot().as_nanos();
+        let beats = if now < phase { 0 } else { (now - phase) / interval + 1 };
+        Moment::at(from_nanos(phase + beats * interval))
+    }
+
+    /// The first beat that leaves at least half an interval after `moment`: a run that was brought forward has taken
+    /// the place of one that would follow at its heels.
+    #[must_use]
+    pub fn well_after(&self, moment: Moment) -> Moment {
+        self.after(moment + self.interval / 2)
+    }
+
+    /// The gap to the second run.
+    #[must_use]
+    pub fn first_gap(&self) -> Duration {
+        FIRST_GAP.min(self.interval)
+    }
+
+    /// The gap that follows `gap` while the check has never passed and its first run was `since` ago: half as long
+    /// again, and the interval when the quick phase is over.
+    #[must_use]
+    pub fn next_gap(&self, gap: Duration, since: Duration) -> Duration {
+        let longer = gap.mul_f64(1.5).min(self.interval);
+        if since + longer >= QUICK_PHASE { self.interval } else { longer }
+    }
+}
+
+/// How long after `now` the check `name` runs when it is brought forward as one of `count`: at once when it is alone,
+/// spread over up to a second when they are many.
+#[must_use]
+pub fn spread(count: usize, interval: Duration, pod: &str, name: &str) -> Duration {
+    let window = Duration::from_millis(10 * count.saturating_sub(1).min(100) as u64).min(interval);
+    window.mul_f64(share(name, pod))
+}
+
+/// A number from 0 to below 1 that only depends on the two texts.
+#[allow(clippy::cast_precision_loss)] // 53 bits are kept
+fn share(first: &str, second: &str) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (first, second).hash(&mut hasher);
+    (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn from_nanos(nanos: u128) -> Duration {
+    let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
+    Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).expect("a remainder fits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::at(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn beats_keep_their_phase_and_their_interval() {
+        let cadence = Cadence { interval: Duration::from_secs(10), phase: Duration::from_secs(3) };
+        let cases = [(0, 3_000), (2_999, 3_000), (3_000, 13_000), (12_999, 13_000), (13_000, 23_000), (47_000, 53_000)];
+        for (now, next) in cases {
+            assert_eq!(cadence.after(at(now)), at(next));
+        }
+        assert_eq!(cadence.well_after(at(9_000)), at(23_000));
+        assert_eq!(cadence.well_after(at(7_000)), at(13_000));
+    }
+
+    #[test]
+    fn a_fleet_is_spread_over_the_interval() {
+        let interval = Duration::from_secs(10);
+        let mut phases: Vec<_> =
+            (0..1000).map(|pod| Cadence::new(interval, &format!("shop-{pod}"), "db").phase).collect();
+        phases.sort_unstable();
+        let largest_gap = phases.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(phases[999] < interval && largest_gap < Duration::from_millis(150), "{largest_gap:?}");
+        assert_eq!(Cadence::new(interval, "shop-1", "db"), Cadence::new(interval, "shop-1", "db"));
+    }
+
+    #[test]
+    fn the_first_gaps_grow_to_the_interval_within_a_minute() {
+        for (interval, expected) in
+            [(500, vec![500, 500]), (10_000, vec![1_000, 1_500, 2_250, 3_375, 5_062, 7_593, 10_000])]
+        {
+            let cadence = Cadence { interval: Duration::from_millis(interval), phase: Duration::ZERO };
+            let (mut gap, mut since) = (cadence.first_gap(), Duration::ZERO);
+            for millis in expected {
+                assert_eq!(gap.as_millis(), millis);
+                since += gap;
+                gap = cadence.next_gap(gap, since);
+            }
+        }
+        let hourly = Cadence { interval: Duration::from_secs(3600), phase: Duration::ZERO };
+        let (mut gap, mut since) = (hourly.first_gap(), Duration::ZERO);
+        while gap < hourly.interval {
+            since += gap;
+            gap = hourly.next_gap(gap, since);
+        }
+        assert!(since < QUICK_PHASE && since > QUICK_PHASE / 2, "{since:?}");
+    }
+
+    #[test]
+    fn a_single_check_is_brought_forward_at_once_and_many_are_spread() {
+        let second = Duration::from_secs(1);
+        assert_eq!(spread(1, second, "pod", "child"), Duration::ZERO);
+        let delays: Vec<_> = (0..100).map(|child| spread(100, second, "pod", &format!("child-{child}"))).collect();
+        assert!(delays.iter().all(|delay| *delay < second) && delays.iter().max() > Some(&(second / 2)));
+    }
+}

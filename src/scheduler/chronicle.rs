@@ -1,0 +1,288 @@
+//! What the conductor tells history: every run, every change, signs of life, and what has to be known after a restart.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::machine::{Machine, Transition};
+use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::base::name::CheckName;
+use crate::history::History;
+use crate::history::answer::{Latches, Run};
+use crate::history::ledger::Standing;
+use crate::model::snapshot::Snapshot;
+use crate::model::verdict::{Judged, JudgedState};
+use crate::probe::heartbeat::Beats;
+
+/// Between two signs of life.
+const PULSE: Duration = Duration::from_secs(1);
+/// Beats are saved so often: a restart makes one look younger by at most this much, and never older.
+const BEATS: Duration = Duration::from_secs(10);
+
+/// The one who tells history.
+pub struct Chronicle {
+    history: History,
+    beats: Arc<Beats>,
+    /// When a drain was asked for, which has not been undone.
+    draining_since: Option<Timestamp>,
+    /// Somebody has asked for a drain, or undone one, since the start.
+    drain_was_told: bool,
+    /// What was saved before the restart is known. Saving before that would overwrite it.
+    is_restored: bool,
+    pulse: Option<Moment>,
+    beats_saved: Option<Moment>,
+    saved: Latches,
+    /// The checks whose result has become stale.
+    stale: BTreeSet<CheckName>,
+}
+
+impl fmt::Debug for Chronicle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chronicle").field("saved", &self.saved).finish_non_exhaustive()
+    }
+}
+
+impl Chronicle {
+    /// Tells `history`; `beats` are those that the app pushes.
+    #[must_use]
+    pub fn new(history: History, beats: Arc<Beats>) -> Self {
+        Self {
+            history,
+            beats,
+            draining_since: None,
+            drain_was_told: false,
+            is_restored: false,
+            pulse: None,
+            beats_saved: None,
+            saved: Latches::default(),
+            stale: BTreeSet::new(),
+        }
+    }
+
+    /// The checks of the machine's plan are watched from now on, and stand as they do.
+    pub fn declare(&mut self, machine: &Machine, now: Reading) {
+        self.history.declare(machine.plan(), now.wall);
+        for (check, state) in machine.states() {
+            self.history.transition(check, state, now.wall);
+        }
+        self.stale.clear();
+    }
+
+    /// Takes over what was saved before the sidecar was restarted in this pod. A drain is taken over unless somebody
+    /// has decided about that since the start. A beat is as old as it was when it was last looked at: while the sidecar
+    /// was away nobody could take another.
+    pub fn restore(&mut self, latches: Latches, machine: &mut Machine, now: Reading) {
+        machine.restore(&latches);
+        if let Some(since) = latches.draining_since.filter(|_| !self.drain_was_told) {
+            self.draining_since = Some(since);
+            machine.set_draining(true);
+        }
+        for (check, at) in &latches.beats {
+            if machine.plan().position(check.as_str()).is_some() {
+                let age = latches.looked_at.map_or(Duration::ZERO, |looked| looked.since(*at));
+                self.beats.restore(check.as_str(), now.moment - age);
+            }
+        }
+        self.saved = latches;
+        self.is_restored = true;
+    }
+
+    /// A drain was asked for at `at`, or undone.
+    pub fn drain(&mut self, draining: bool, at: Timestamp) {
+        self.drain_was_told = true;
+        self.draining_since = draining.then(|| self.draining_since.unwrap_or(at));
+    }
+
+    /// The check has changed its state.
+    pub fn changed(&self, transition: &Transition) {
+        self.history.transition(&transition.check, transition.to, transition.at);
+    }
+
+    /// Records what has been observed since this was last called, gives a sign of life every second, and saves what
+    /// has to be known after a restart when it has changed.
+    pub fn write(&mut self, machine: &mut Machine, snapshot: &Snapshot) {
+        for observed in machine.take_observations() {
+            let run = &observed.run;
+            self.history.record(&Run {
+                check: &observed.check,
+                at: run.wall,
+                outcome: run.outcome,
+                reason: run.reason,
+                took: run.took,
+                message: &run.message,
+            });
+        }
+        let now = Reading { moment: snapshot.at, wall: snapshot.wall };
+        if self.pulse.is_none_or(|last| now.moment.since(last) >= PULSE) {
+            self.pulse = Some(now.moment);
+            self.history.alive(now.wall);
+            self.tell_stale(snapshot);
+        }
+        if self.is_restored {
+            self.save(machine, now);
+        }
+    }
+
+    /// A result that is too old says nothing about the time since.
+    fn tell_stale(&mut self, snapshot: &Snapshot) {
+        let judged = Judged::new(snapshot, snapshot.at);
+        for index in 0..judged.len() {
+            let check = &judged.definition(index).name;
+            if judged.state(index) == JudgedState::Stale {
+                if self.stale.insert(check.clone()) {
+                    self.history.transition(check, Standing::Unknown, snapshot.wall);
+                }
+            } else if self.stale.remove(check) {
+                self.history.transition(check, judged.check(index).state, snapshot.wall);
+            }
+        }
+    }
+
+    fn save(&mut self, machine: &Machine, now: Reading) {
+        let mut latches = Latches { draining_since: self.draining_since, ..machine.latches() };
+        if self.beats_saved.is_none_or(|last| now.moment.since(last) >= BEATS) {
+            self.beats_saved = Some(now.moment);
+            latches.beats = self.beats_by_the_wall_clock(now);
+            latches.looked_at = (!latches.beats.is_empty()).then_some(now.wall);
+        } else {
+            latches.beats.clone_from(&self.saved.beats);
+            latches.looked_at = self.saved.looked_at;
+        }
+        if latches != self.saved {
+            self.saved = latches.clone();
+            self.history.save_latches(latches);
+        }
+    }
+
+    fn beats_by_the_wall_clock(&self, now: Reading) -> std::collections::BTreeMap<CheckName, Timestamp> {
+        let beats = self.beats.last().into_iter();
+        beats.filter_map(|(check, at)| Some((CheckName::new(&check).ok()?, now.wall_at(at)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Settings;
+    use crate::history::answer::{Keep, Page};
+    use crate::history::ledger::EventKind;
+    use crate::model::outcome::{Observation, Outcome, Pass};
+    use crate::model::plan::Origin;
+    use crate::model::plan::testing::{check, plan};
+    use crate::scheduler::playback::reading;
+
+    fn at(seconds: u64) -> Reading {
+        reading(Moment::at(Duration::from_secs(seconds)))
+    }
+
+    fn history() -> History {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        History::start(Settings { path: None, keep, pod: None }, at(0).wall)
+    }
+
+    fn passed(second: u64) -> Observation {
+        let now = at(second);
+        Observation { outcome: Outcome::Pass(Pass::default()), began: now.moment, ended: now.moment, wall: now.wall }
+    }
+
+    /// A machine whose only check has passed at second 10, with its chronicle.
+    fn watching() -> (Machine, Chronicle) {
+        let mut machine = Machine::new(plan(vec![check("db")]), "pod", at(10));
+        let mut chronicle = Chronicle::new(history(), Arc::default());
+        chronicle.declare(&machine, at(10));
+        for start in machine.due(at(10)) {
+            machine.finished(start.key, passed(10), at(10));
+        }
+        look(&mut machine, &mut chronicle, 10);
+        (machine, chronicle)
+    }
+
+    fn look(machine: &mut Machine, chronicle: &mut Chronicle, second: u64) {
+        for transition in machine.take_transitions() {
+            chronicle.changed(&transition);
+        }
+        let snapshot = machine.snapshot(at(second));
+        chronicle.write(machine, &snapshot);
+    }
+
+    /// The events, oldest first: what, and from which second.
+    async fn story(chronicle: &Chronicle) -> Vec<(EventKind, u64)> {
+        let events = chronicle.history.events(1, Page { limit: 100, before: None }).await.unwrap();
+        let second = |wall: Timestamp| wall.since(at(0).wall).as_secs();
+        events.items.into_iter().rev().map(|event| (event.kind, second(event.from))).collect()
+    }
+
+    #[tokio::test]
+    async fn runs_and_changes_are_told() {
+        let (_, chronicle) = watching();
+        assert_eq!(story(&chronicle).await, [(EventKind::Unknown, 10), (EventKind::Uptime, 10)]);
+        let ticks = chronicle.history.ticks(1, Page { limit: 100, before: None }).await.unwrap();
+        let told: Vec<_> = ticks.items.iter().map(|tick| (tick.outcome.label(), &*tick.message)).collect();
+        assert_eq!(told, [("pass", "db OK (0ms)")]);
+    }
+
+    #[tokio::test]
+    async fn a_result_that_has_become_stale_says_nothing() {
+        let (mut machine, mut chronicle) = watching();
+        for second in 11..60 {
+            look(&mut machine, &mut chronicle, second);
+        }
+        let stale_from = 11 + machine.plan().checks[0].stale_after.as_secs();
+        let known = [(EventKind::Unknown, 10), (EventKind::Uptime, 10), (EventKind::Unknown, stale_from)];
+        assert_eq!(story(&chronicle).await, known);
+        let start = machine.due(at(60))[0];
+        machine.finished(start.key, passed(60), at(60));
+        look(&mut machine, &mut chronicle, 60);
+        assert_eq!(story(&chronicle).await[3..], [(EventKind::Uptime, 60)]);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_a_reload_changes_is_unknown_until_it_has_run() {
+        let (mut machine, mut chronicle) = watching();
+        machine.reload(plan(vec![check("db")]), &[Origin::Changed(0)], at(15));
+        chronicle.declare(&machine, at(15));
+        assert_eq!(story(&chronicle).await[2..], [(EventKind::Unknown, 15)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_saved_before_what_was_saved_is_known() {
+        let (mut machine, mut chronicle) = watching();
+        assert_eq!(chronicle.saved, Latches::default());
+        let before = Latches { draining_since: Some(at(3).wall), ..Latches::default() };
+        chronicle.restore(before, &mut machine, at(11));
+        look(&mut machine, &mut chronicle, 11);
+        assert!(machine.is_draining());
+        assert_eq!(chronicle.saved.draining_since, Some(at(3).wall));
+        assert!(chronicle.saved.ready_once);
+    }
+
+    #[tokio::test]
+    async fn a_drain_that_was_undone_since_the_start_stays_undone() {
+        let (mut machine, mut chronicle) = watching();
+        chronicle.drain(false, at(11).wall);
+        let before = Latches { draining_since: Some(at(3).wall), ..Latches::default() };
+        chronicle.restore(before, &mut machine, at(12));
+        assert!(!machine.is_draining());
+        look(&mut machine, &mut chronicle, 12);
+        assert_eq!(chronicle.saved.draining_since, None);
+    }
+
+    #[tokio::test]
+    async fn beats_do_not_age_while_nobody_can_take_them() {
+        let (mut machine, mut chronicle) = watching();
+        let db = CheckName::new("db").unwrap();
+        let before = Latches {
+            beats: [(db.clone(), at(2).wall), (CheckName::new("gone").unwrap(), at(2).wall)].into(),
+            looked_at: Some(at(5).wall),
+            ..Latches::default()
+        };
+        chronicle.restore(before, &mut machine, at(100));
+        assert_eq!(chronicle.beats.last(), [("db".to_owned(), at(97).moment)]);
+        look(&mut machine, &mut chronicle, 100);
+        assert_eq!(
+            (&chronicle.saved.beats, chronicle.saved.looked_at),
+            (&[(db, at(97).wall)].into(), Some(at(100).wall))
+        );
+    }
+}

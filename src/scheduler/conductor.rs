@@ -1,0 +1,438 @@
+//! The one task around the state machine: it tells the checks' tasks when to run, takes in what they observe, and is
+//! the one writer of the published snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::check::{Ended, Order, SIDE_BY_SIDE, Task};
+use super::chronicle::Chronicle;
+use super::machine::{Key, Machine, Transition};
+use crate::base::clock::{Clock, Moment, Reading};
+use crate::history::answer::Latches;
+use crate::model::outcome::Outcome;
+use crate::model::plan::{Origin, Plan};
+use crate::model::state::State;
+use crate::probe::{Setting, Spec};
+use crate::store::Recorder;
+
+/// It looks around at least this often, and shows that it makes progress.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// A delay below this is a busy machine, not a jump of the clock.
+const LEAST_JUMP: Duration = Duration::from_secs(2);
+
+/// What the conductor is told while it works.
+#[derive(Debug)]
+pub enum Command {
+    /// Begin a drain, or undo it.
+    Drain(bool),
+    /// The process was asked to end: drain, and do not remember this drain or the one that a `preStop` hook began. If
+    /// it is the sidecar's own container alone that ends, the next one has to take part again.
+    End,
+    /// What was saved before a restart, where it was not known at the start.
+    Restore(Box<Latches>),
+    /// Use another plan.
+    Reload(Box<Program>),
+    /// A new configuration could not be used.
+    ReloadFailed,
+}
+
+/// A plan with what it takes to run it.
+#[derive(Debug)]
+pub struct Program {
+    /// What is declared.
+    pub plan: Arc<Plan>,
+    /// What each check observes, in the order of the plan.
+    pub specs: Vec<Arc<dyn Spec>>,
+    /// Where each check comes from, in the order of the plan.
+    pub origins: Vec<Origin>,
+}
+
+/// What the conductor works with.
+pub struct Conductor {
+    /// The state of all checks.
+    pub machine: Machine,
+    /// The writer of the snapshot.
+    pub recorder: Recorder,
+    /// Tells history.
+    pub chronicle: Chronicle,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// What probes are built with; the name is filled in for each.
+    pub setting: Setting,
+    /// Told the time whenever progress is made, at least every second.
+    pub progress: Box<dyn Fn(Moment) + Send>,
+}
+
+impl fmt::Debug for Conductor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conductor").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+/// The tasks of the checks, and the ways to and from them.
+struct Ensemble {
+    orders: BTreeMap<Key, Player>,
+    tasks: JoinSet<()>,
+    ended: mpsc::Sender<Ended>,
+    places: Arc<Semaphore>,
+    clock: Clock,
+    setting: Setting,
+}
+
+struct Player {
+    orders: mpsc::Sender<Order>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Conductor {
+    /// Works until every sender of `commands` is gone. `specs` are what the checks of the machine's plan observe.
+    pub async fn conduct(mut self, specs: Vec<Arc<dyn Spec>>, mut commands: mpsc::Receiver<Command>) {
+        let (ended, mut reports) = mpsc::channel(64);
+        let mut ensemble = Ensemble {
+            orders: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            ended,
+            places: Arc::new(Semaphore::new(SIDE_BY_SIDE)),
+            clock: self.clock,
+            setting: self.setting.clone(),
+        };
+        ensemble.cast(&self.machine, &specs);
+        self.chronicle.declare(&self.machine, self.clock.read());
+        let mut watch = JumpWatch::new(self.clock.read());
+        loop {
+            let now = self.clock.read();
+            if watch.jumped(now, shortest_interval(&self.machine)) {
+                tracing::warn!("the clock jumped: all checks run now");
+                self.machine.jumped(now);
+            }
+            for start in self.machine.due(now) {
+                ensemble.order(start.key, Order { crowded: start.crowded });
+            }
+            self.publish(now);
+            (self.progress)(now.moment);
+            let rest = self.machine.next_wake().map_or(LONGEST_REST, |wake| wake.since(now.moment).min(LONGEST_REST));
+            watch.expect_after(now, rest);
+            tokio::select! {
+                Some(report) = reports.recv() => self.take_in(report, &mut reports),
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command, &mut ensemble),
+                    None => return,
+                },
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+    }
+
+    fn take_in(&mut self, first: Ended, reports: &mut mpsc::Receiver<Ended>) {
+        let mut next = Some(first);
+        while let Some(Ended { key, observation }) = next {
+            self.machine.finished(key, observation, self.clock.read());
+            next = reports.try_recv().ok();
+        }
+    }
+
+    fn obey(&mut self, command: Command, ensemble: &mut Ensemble) {
+        match command {
+            Command::Drain(draining) => {
+                self.machine.set_draining(draining);
+                self.chronicle.drain(draining, self.clock.read().wall);
+            }
+            Command::End => {
+                self.machine.set_draining(true);
+                self.chronicle.drain(false, self.clock.read().wall);
+            }
+            Command::Restore(latches) => self.chronicle.restore(*latches, &mut self.machine, self.clock.read()),
+            Command::ReloadFailed => self.machine.reload_failed(),
+            Command::Reload(program) => {
+                let Program { plan, specs, origins } = *program;
+                let now = self.clock.read();
+                self.machine.reload(plan, &origins, now);
+                self.chronicle.declare(&self.machine, now);
+                ensemble.cast(&self.machine, &specs);
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Reading) {
+        for transition in self.machine.take_transitions() {
+            log(&transition);
+            self.chronicle.changed(&transition);
+        }
+        let snapshot = self.machine.snapshot(now);
+        self.chronicle.write(&mut self.machine, &snapshot);
+        let latest = self.recorder.latest();
+        // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
+        if !snapshot.says_the_same_as(&latest) {
+            self.recorder.publish(snapshot);
+        }
+    }
+}
+
+impl Ensemble {
+    /// Starts a task for each check that has none, and ends those of checks that are gone, with what they are doing.
+    fn cast(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
+        let keys: Vec<Key> = machine.keys().collect();
+        self.orders.retain(|key, player| {
+            let stays = keys.contains(key);
+            if !stays {
+                player.task.abort();
+            }
+            stays
+        });
+        for ((key, spec), definition) in keys.iter().zip(specs).zip(&machine.plan().checks) {
+            if self.orders.contains_key(key) {
+                continue;
+            }
+            let (sender, receiver) = mpsc::channel(1);
+            let task = Task {
+                key: *key,
+                spec: Arc::clone(spec),
+                setting: Setting { check: definition.name.clone(), ..self.setting.clone() },
+                timeout: definition.timeout,
+                clock: self.clock,
+                places: Arc::clone(&self.places),
+            };
+            let task = self.tasks.spawn(task.serve(receiver, self.ended.clone()));
+            self.orders.insert(*key, Player { orders: sender, task });
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn order(&self, key: Key, order: Order) {
+        if let Some(player) = self.orders.get(&key) {
+            // A check has at most one run: the channel has room.
+            let _ = player.orders.try_send(order);
+        }
+    }
+}
+
+/// Notices that more time has passed than was slept: the machine was suspended, the process paused, or the wall clock
+/// set.
+#[derive(Debug)]
+struct JumpWatch {
+    last: Reading,
+    expected: Moment,
+}
+
+impl JumpWatch {
+    const fn new(now: Reading) -> Self {
+        Self { last: now, expected: now.moment }
+    }
+
+    fn expect_after(&mut self, now: Reading, rest: Duration) {
+        *self = Self { last: now, expected: now.moment + rest };
+    }
+
+    fn jumped(&self, now: Reading, shortest_interval: Duration) -> bool {
+        let tolerated = shortest_interval.max(LEAST_JUMP);
+        let late = now.moment.since(self.expected);
+        let wall_should_be = self.last.wall.after(now.moment.since(self.last.moment));
+        let stepped = (now.wall.unix_seconds() - wall_should_be.unix_seconds()).abs();
+        late > tolerated || stepped > tolerated.as_secs_f64()
+    }
+}
+
+fn shortest_interval(machine: &Machine) -> Duration {
+    machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
+}
+
+/// A transition is one event, logged once.
+fn log(transition: &Transition) {
+    let Transition { check, from, to, observation, root_causes, .. } = transition;
+    let (from, to) = (from.label(), to.label());
+    let failure = match observation.as_ref().map(|observation| &observation.outcome) {
+        Some(Outcome::Fail(failure)) => Some(failure),
+        _ => None,
+    };
+    let reason = failure.map(|failure| failure.kind.label());
+    let error = failure.map(|failure| failure.message.as_str());
+    let detail = failure.and_then(|failure| failure.detail.as_deref());
+    let causes = root_causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let root_causes = (!causes.is_empty()).then_some(causes);
+    match transition.to {
+        State::Error => tracing::error!(%check, from, to, reason, error, detail, "check failed"),
+        State::Skipped => tracing::warn!(%check, from, to, root_causes, "check skipped"),
+        State::Ok | State::Degraded | State::Pending => tracing::info!(%check, from, to, "check changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::history::answer::Keep;
+    use crate::history::{History, Settings};
+    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::plan::Definition;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::snapshot::Snapshot;
+    use crate::probe::{BoxFuture, Probe, Run};
+    use crate::store::{Board, board};
+
+    /// A target whose runs are whatever a function returns.
+    #[derive(Clone, Copy, Debug)]
+    struct Target(fn() -> BoxFuture<'static, ProbeResult>);
+
+    impl Spec for Target {
+        fn build(&self, _setting: &Setting) -> Box<dyn Probe> {
+            Box::new(*self)
+        }
+    }
+
+    impl Probe for Target {
+        fn observe<'a>(&'a mut self, _run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+            (self.0)()
+        }
+    }
+
+    fn passes() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(async { Ok(Pass::default()) })
+    }
+
+    fn fails() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(async { Err(Failure::new(FailureKind::Connect, "connection refused")) })
+    }
+
+    fn hangs() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(std::future::pending())
+    }
+
+    fn panics() -> BoxFuture<'static, ProbeResult> {
+        panic!("a defect")
+    }
+
+    type Runs = fn() -> BoxFuture<'static, ProbeResult>;
+
+    fn specs(targets: &[Runs]) -> Vec<Arc<dyn Spec>> {
+        targets.iter().map(|target| Arc::new(Target(*target)) as Arc<dyn Spec>).collect()
+    }
+
+    /// A conductor at work, its commands and a reader of what it publishes.
+    fn conducting(checks: Vec<Definition>, targets: &[Runs]) -> (mpsc::Sender<Command>, Board) {
+        let clock = Clock::tokio();
+        let mut machine = Machine::new(plan(checks), "pod", clock.read());
+        let (recorder, board) = board(machine.snapshot(clock.read()));
+        let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20 };
+        let history = History::start(Settings { path: None, keep, pod: None }, clock.read().wall);
+        let setting = setting(clock);
+        let chronicle = Chronicle::new(history, Arc::clone(&setting.beats));
+        let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
+        let (sender, receiver) = mpsc::channel(8);
+        tokio::spawn(conductor.conduct(specs(targets), receiver));
+        (sender, board)
+    }
+
+    fn setting(clock: Clock) -> Setting {
+        let check = crate::base::name::CheckName::new("any").unwrap();
+        Setting { check, network: Arc::default(), clock, beats: Arc::default() }
+    }
+
+    async fn wait_for(board: &mut Board, wanted: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        loop {
+            let snapshot = board.latest();
+            if wanted(&snapshot) {
+                return snapshot;
+            }
+            board.next().await.expect("the conductor works");
+        }
+    }
+
+    fn states(snapshot: &Snapshot) -> Vec<&'static str> {
+        snapshot.checks.iter().map(|check| check.state.label()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hung_check_and_a_broken_one_delay_no_other() {
+        let checks = vec![check("hung"), check("broken"), check("well"), check("down")];
+        let (_commands, mut board) = conducting(checks, &[hangs, panics, passes, fails]);
+        let snapshot = wait_for(&mut board, |snapshot| states(snapshot)[1..] == ["error", "ok", "error"]).await;
+        assert_eq!(snapshot.checks[0].state, State::Pending);
+        assert!(snapshot.at.since_boot() < Duration::from_millis(50));
+        let reasons = |check: &crate::model::state::CheckState| check.last.as_ref().and_then(|last| last.reason);
+        let snapshot = wait_for(&mut board, |snapshot| states(snapshot)[0] == "error").await;
+        assert_eq!(reasons(&snapshot.checks[0]), Some(FailureKind::Timeout));
+        assert_eq!(reasons(&snapshot.checks[1]), Some(FailureKind::Bug));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_hundred_hung_targets_keep_nobody_from_beginning_for_long() {
+        let mut checks: Vec<_> = (0..200).map(|index| check(&format!("hung-{index}"))).collect();
+        checks.push(check("well"));
+        let mut targets: Vec<Runs> = vec![hangs; 200];
+        targets.push(passes);
+        let (_commands, mut board) = conducting(checks, &targets);
+        let snapshot = wait_for(&mut board, |snapshot| snapshot.checks[200].state == State::Ok).await;
+        assert!(snapshot.at.since_boot() < Duration::from_millis(1500), "{:?}", snapshot.at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_never_overlaps_the_next_and_skips_beats_that_it_overruns() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        fn slow() -> BoxFuture<'static, ProbeResult> {
+            Box::pin(async {
+                assert_eq!(RUNNING.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+                RUNS.fetch_add(1, Ordering::SeqCst);
+                Ok(Pass::default())
+            })
+        }
+        let definition = Definition { interval: Duration::from_millis(100), ..check("slow") };
+        let (_commands, mut board) = conducting(vec![definition], &[slow]);
+        wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(3)).await;
+        let runs = RUNS.load(Ordering::SeqCst);
+        assert!((9..=11).contains(&runs), "{runs} runs of 250 ms on beats of 100 ms in 3 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_is_published_and_can_be_undone() {
+        let (commands, mut board) = conducting(vec![check("well")], &[passes]);
+        commands.send(Command::Drain(true)).await.unwrap();
+        wait_for(&mut board, |snapshot| snapshot.draining).await;
+        commands.send(Command::Drain(false)).await.unwrap();
+        wait_for(&mut board, |snapshot| !snapshot.draining).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_runs_new_checks_and_forgets_those_that_are_gone() {
+        let (commands, mut board) = conducting(vec![check("hung"), check("stays")], &[hangs, passes]);
+        let before = wait_for(&mut board, |snapshot| states(snapshot)[1] == "ok").await;
+        let program = Program {
+            plan: plan(vec![check("stays"), check("new")]),
+            specs: specs(&[passes, passes]),
+            origins: vec![Origin::Kept(1), Origin::Added],
+        };
+        commands.send(Command::Reload(Box::new(program))).await.unwrap();
+        let after =
+            wait_for(&mut board, |snapshot| states(snapshot) == ["ok", "ok"] && snapshot.checks.len() == 2).await;
+        assert_eq!(after.checks[0].since, before.checks[1].since);
+    }
+
+    #[test]
+    fn a_jump_is_more_time_than_was_slept_or_a_stepped_wall_clock() {
+        let reading = |moment: u64, wall: i64| Reading {
+            moment: Moment::at(Duration::from_secs(moment)),
+            wall: Timestamp::from_unix_seconds(wall),
+        };
+        let mut watch = JumpWatch::new(reading(100, 1000));
+        watch.expect_after(reading(100, 1000), Duration::from_secs(1));
+        let interval = Duration::from_secs(5);
+        let cases = [
+            (reading(101, 1001), false, "on time"),
+            (reading(105, 1005), false, "late by less than the interval"),
+            (reading(120, 1020), true, "suspended"),
+            (reading(101, 1020), true, "the wall clock was set forward"),
+            (reading(101, 900), true, "the wall clock was set back"),
+        ];
+        for (now, jumped, case) in cases {
+            assert_eq!(watch.jumped(now, interval), jumped, "{case}");
+        }
+    }
+}

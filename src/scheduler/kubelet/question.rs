@@ -1,0 +1,151 @@
+//! What a probe's path asks of probelet, and what probelet answers at a moment.
+
+use percent_encoding::percent_decode_str;
+
+use crate::model::verdict::{Endpoint, Judged};
+
+/// What a request asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked for.
+    pub subject: Subject,
+    /// Positions of checks to leave out.
+    excluded: Vec<usize>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One of the four endpoints, by whatever path.
+    Endpoint(Endpoint),
+    /// One check's part in an endpoint.
+    Part(Endpoint, usize),
+    /// `/alive`
+    Alive,
+    /// The daemon itself: it answers 200 whatever the checks say.
+    Daemon,
+    /// A stream, which never ends: kubelet reads to the end and gives up at its timeout.
+    Stream,
+    /// A path, or a name in a path, that gets 404 or 405.
+    Nothing,
+}
+
+impl Question {
+    /// The question that `target` (path and query) is, to a daemon with the plan of `judged`.
+    #[must_use]
+    pub fn of(target: &str, judged: &Judged<'_>) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let excluded = query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix("exclude="))
+            .filter_map(|name| judged.snapshot.plan.position(&decoded(name)))
+            .collect();
+        Self { subject: subject(path, judged), excluded }
+    }
+
+    /// A question whose subject is known.
+    #[must_use]
+    pub const fn about(subject: Subject) -> Self {
+        Self { subject, excluded: Vec::new() }
+    }
+
+    /// Whether the answer has a code that kubelet takes for a pass.
+    #[must_use]
+    pub fn passes(&self, judged: &Judged<'_>) -> bool {
+        let excluding = Judged::excluding(judged.snapshot, judged.now, self.excluded.clone());
+        match self.subject {
+            Subject::Endpoint(endpoint) => excluding.endpoint(endpoint).open,
+            Subject::Part(endpoint, check) => !excluding.endpoint_for(endpoint, check).closes,
+            Subject::Alive => judged.is_alive(),
+            Subject::Daemon => true,
+            Subject::Stream | Subject::Nothing => false,
+        }
+    }
+}
+
+fn subject(path: &str, judged: &Judged<'_>) -> Subject {
+    match path {
+        "/livez" => Subject::Endpoint(Endpoint::Livez),
+        "/readyz" | "/ready" | "/" | "" => Subject::Endpoint(Endpoint::Readyz),
+        "/startupz" => Subject::Endpoint(Endpoint::Startupz),
+        "/healthz" | "/health" => Subject::Endpoint(Endpoint::Healthz),
+        "/alive" => Subject::Alive,
+        "/-/healthy" | "/-/ready" | "/metrics" | "/v1/services" | "/v1/_internal/health" => Subject::Daemon,
+        "/health/$stream" | "/health/%24stream" | "/v1/stream" => Subject::Stream,
+        _ if path.starts_with("/v1/services/") => Subject::Daemon,
+        _ => part(path, judged),
+    }
+}
+
+/// `/livez/<check>` and its like. Below `/livez` and `/startupz` an unknown check is answered by the gate itself.
+fn part(path: &str, judged: &Judged<'_>) -> Subject {
+    let gates = [("/livez/", Endpoint::Livez), ("/startupz/", Endpoint::Startupz), ("/readyz/", Endpoint::Readyz)];
+    let Some((name, endpoint)) = gates.iter().find_map(|(gate, endpoint)| Some((path.strip_prefix(gate)?, *endpoint)))
+    else {
+        return Subject::Nothing;
+    };
+    let known = judged.snapshot.plan.position(&decoded(name));
+    match known.filter(|check| judged.gates(*check, endpoint)) {
+        Some(check) => Subject::Part(endpoint, check),
+        None if endpoint == Endpoint::Readyz => Subject::Nothing,
+        None => Subject::Endpoint(endpoint),
+    }
+}
+
+fn decoded(name: &str) -> String {
+    percent_decode_str(name).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Moment;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::{Definition, Gates};
+    use crate::scheduler::machine::Machine;
+    use crate::scheduler::playback::reading;
+
+    #[test]
+    fn paths_ask_what_the_server_takes_them_for() {
+        let live = Gates { live: true, ..Gates::default() };
+        let now = reading(Moment::default());
+        let checks = vec![check("api/user"), Definition { gates: live, ..check("app") }];
+        let snapshot = Machine::new(plan(checks), "", now).snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        let cases = [
+            ("/livez", Subject::Endpoint(Endpoint::Livez), vec![]),
+            ("/livez?verbose", Subject::Endpoint(Endpoint::Livez), vec![]),
+            ("/readyz?exclude=app&exclude=api%2Fuser&exclude=x", Subject::Endpoint(Endpoint::Readyz), vec![1, 0]),
+            ("/", Subject::Endpoint(Endpoint::Readyz), vec![]),
+            ("/health", Subject::Endpoint(Endpoint::Healthz), vec![]),
+            ("/readyz/api/user", Subject::Part(Endpoint::Readyz, 0), vec![]),
+            ("/readyz/api%2Fuser", Subject::Part(Endpoint::Readyz, 0), vec![]),
+            ("/readyz/app", Subject::Nothing, vec![]),
+            ("/livez/app", Subject::Part(Endpoint::Livez, 1), vec![]),
+            ("/livez/nobody", Subject::Endpoint(Endpoint::Livez), vec![]),
+            ("/startupz/", Subject::Endpoint(Endpoint::Startupz), vec![]),
+            ("/alive", Subject::Alive, vec![]),
+            ("/-/healthy", Subject::Daemon, vec![]),
+            ("/v1/stream", Subject::Stream, vec![]),
+            ("/live", Subject::Nothing, vec![]),
+            ("/healthz/", Subject::Nothing, vec![]),
+        ];
+        for (target, subject, excluded) in cases {
+            assert_eq!(Question::of(target, &judged), Question { subject, excluded }, "{target}");
+        }
+    }
+
+    #[test]
+    fn every_route_of_the_server_is_known_but_for_those_that_kubelet_cannot_ask() {
+        use crate::metrics::Route;
+        let now = reading(Moment::default());
+        let snapshot = Machine::new(plan(vec![check("x")]), "", now).snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        for route in Route::ALL {
+            let path = route.pattern().replace("{check}", "x").replace("{id}", "1");
+            let known = Question::of(&path, &judged).subject != Subject::Nothing;
+            let only_told = matches!(route, Route::DaemonDrain | Route::Heartbeat | Route::Unknown);
+            assert_eq!(known, !only_told, "{path}");
+        }
+    }
+}

@@ -1,0 +1,1004 @@
+//! The state machine of all checks together: what runs when, and what each outcome means for the check and for those
+//! that depend on it. Pure: it is told the time and what was observed, and says what to start.
+//!
+//! The rules are those of "How a check's state moves" in the reference. What is easily overlooked: a failure of a check
+//! with parents counts only once every parent has passed in a run that began after the failing run ended, and a run
+//! that was brought forward (by a recovery or a jump of the clock) can only mend.
+
+use std::sync::Arc;
+
+use super::cadence::{Cadence, spread};
+use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::base::name::CheckName;
+use crate::history::answer::Latches;
+use crate::model::outcome::{Observation, Outcome};
+use crate::model::plan::{Definition, Origin, Plan};
+use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::state::{CheckState, Closed, LastRun, State, advance, count_only};
+use crate::model::verdict::{Endpoint, Judged};
+
+/// What identifies a check through reloads, as long as its definition does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(u64);
+
+/// A run to be started now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The check.
+    pub key: Key,
+    /// Its position in the plan.
+    pub check: usize,
+    /// It is one of possibly many that start at the same time (first runs, runs brought forward): only a bounded
+    /// number of them should start side by side.
+    pub crowded: bool,
+}
+
+/// A change of a check's state, for the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// The check.
+    pub check: CheckName,
+    /// The state it leaves.
+    pub from: State,
+    /// The state it enters.
+    pub to: State,
+    /// When it entered it, for people.
+    pub at: Timestamp,
+    /// What led to it.
+    pub observation: Option<Observation>,
+    /// The failing checks from which a skip follows.
+    pub root_causes: Vec<CheckName>,
+}
+
+/// A run or skip as it was counted in the end: a failure behind a failing parent is a skip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The check.
+    pub check: CheckName,
+    /// What came of it.
+    pub run: LastRun,
+}
+
+/// So many observations are held for whoever takes them, and some for each check.
+const OBSERVATIONS: usize = 256;
+const OBSERVATIONS_OF_A_CHECK: usize = 4;
+
+/// All checks, their states and their places in time.
+#[derive(Debug)]
+pub struct Machine {
+    plan: Arc<Plan>,
+    pod: Arc<str>,
+    /// Positions, parents before children.
+    order: Vec<usize>,
+    checks: Vec<Arc<CheckState>>,
+    courses: Vec<Course>,
+    keys: u64,
+    transitions: Vec<Transition>,
+    observations: Vec<Observed>,
+    draining: bool,
+    ready_once: bool,
+    configuration: Configuration,
+}
+
+/// The place of one check in time.
+#[derive(Clone, Debug)]
+struct Course {
+    key: Key,
+    cadence: Cadence,
+    /// The next regular run, or skip.
+    beat: Moment,
+    /// Set until the first pass: when the first run was, and the gap to the next.
+    first_runs: Option<FirstRuns>,
+    running: Option<Running>,
+    /// When a run that was brought forward is to start.
+    forward: Option<Moment>,
+    /// A child waits for one more run of this check, to confirm its own failure.
+    asked: bool,
+    /// When such a run beyond the schedule last began.
+    last_extra: Option<Moment>,
+    last_run: Option<Ran>,
+    /// A failed run that waits for the parents to be confirmed.
+    unconfirmed: Option<Observation>,
+    /// It was skipped and has not been run since the parents came back.
+    recovering: bool,
+    /// A parent that fails or is pending keeps it from running.
+    waiting: bool,
+    /// The last beat was put off by a run that was brought forward: the next one comes in its time, or failures would
+    /// never count while the clock keeps jumping.
+    postponed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FirstRuns {
+    begun: Option<Moment>,
+    gap: std::time::Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    began: Moment,
+    forward: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ran {
+    began: Moment,
+    passed: bool,
+}
+
+/// What keeps a check from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// A parent is `error` or `skipped`.
+    Blocked,
+    /// A parent is `pending`, or its last run failed without making it `error`.
+    Waiting,
+}
+
+impl Machine {
+    /// A machine at the start of the daemon: every check is due at once, or after its initial delay. `pod` tells
+    /// this daemon's beats from those of its fleet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
+        let mut machine = Self {
+            order: parents_first(&plan),
+            checks: Vec::new(),
+            courses: Vec::new(),
+            plan,
+            pod: pod.into(),
+            keys: 0,
+            transitions: Vec::new(),
+            observations: Vec::new(),
+            draining: false,
+            ready_once: false,
+            configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
+        };
+        for definition in Arc::clone(&machine.plan).checks.iter() {
+            machine.checks.push(Arc::new(CheckState::new(now)));
+            let course = machine.fresh_course(definition, now.moment);
+            machine.courses.push(course);
+        }
+        machine
+    }
+
+    /// Replaces the plan. `origins` tells for each check of the new plan where it comes from: a kept check goes on with
+    /// state, streaks, counters and place in time; an added or changed one starts anew and, until its first pass,
+    /// closes only what its old definition kept closed.
+    ///
+    /// The first plan of a machine without a configuration is a start, not a reload.
+    pub fn reload(&mut self, plan: Arc<Plan>, origins: &[Origin], now: Reading) {
+        if self.configuration.missing.is_some() {
+            let draining = self.draining;
+            *self = Self { draining, ..Self::new(plan, &self.pod.clone(), now) };
+            return;
+        }
+        let snapshot = self.snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        let mut checks = Vec::with_capacity(plan.checks.len());
+        let mut courses = Vec::with_capacity(plan.checks.len());
+        for (definition, origin) in plan.checks.iter().zip(origins) {
+            if let Origin::Kept(old) = origin {
+                checks.push(Arc::clone(&self.checks[*old]));
+                courses.push(self.courses[*old].clone());
+                continue;
+            }
+            let mut check = CheckState::new(now);
+            check.probation = Some(Closed::default());
+            if let Origin::Changed(old) = origin {
+                check.probation = Some(judged.closed_by(*old));
+                check.counters = Arc::clone(&self.checks[*old].counters);
+            }
+            checks.push(Arc::new(check));
+            courses.push(self.fresh_course(definition, now.moment));
+        }
+        self.order = parents_first(&plan);
+        (self.plan, self.checks, self.courses) = (plan, checks, courses);
+        self.configuration = Configuration { missing: None, last_load_ok: true, last_success: Some(now.wall) };
+        self.settle(now);
+    }
+
+    /// A machine without a configuration, for the `reason` given, until [`reload`](Self::reload) brings one.
+    #[must_use]
+    pub fn without_configuration(plan: Arc<Plan>, pod: &str, reason: String, now: Reading) -> Self {
+        let mut machine = Self::new(plan, pod, now);
+        machine.configuration = Configuration { missing: Some(reason), last_load_ok: false, last_success: None };
+        machine
+    }
+
+    /// Notes that a new configuration could not be used.
+    pub fn reload_failed(&mut self) {
+        self.configuration.last_load_ok = false;
+    }
+
+    /// Begins a drain, or undoes it.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The plan in use.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The keys of all checks, in the order of the plan.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.courses.iter().map(|course| course.key)
+    }
+
+    /// How every check stands, in the order of the plan.
+    pub fn states(&self) -> impl Iterator<Item = (&CheckName, State)> {
+        self.plan.checks.iter().zip(&self.checks).map(|(definition, check)| (&definition.name, check.state))
+    }
+
+    /// The changes of state since this was last asked.
+    pub fn take_transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// The runs and skips since this was last asked, in the order in which they were counted. Where nobody asks, the
+    /// first ones are held and the others are not.
+    pub fn take_observations(&mut self) -> Vec<Observed> {
+        std::mem::take(&mut self.observations)
+    }
+
+    /// Opens what was open before the sidecar was restarted within its pod; it closes nothing.
+    pub fn restore(&mut self, latches: &Latches) {
+        self.ready_once |= latches.ready_once;
+        for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
+            if !check.passed_once && definition.gates.startup && latches.passed_once.contains(&definition.name) {
+                Arc::make_mut(check).passed_once = true;
+            }
+        }
+    }
+
+    /// What has to be known after a restart: whether `/readyz` has been open once, and which of the checks that gate
+    /// `startup` have passed once.
+    #[must_use]
+    pub fn latches(&self) -> Latches {
+        let checks = self.plan.checks.iter().zip(&self.checks);
+        let passed = checks.filter(|(definition, check)| definition.gates.startup && check.passed_once);
+        let passed_once = passed.map(|(definition, _)| definition.name.clone()).collect();
+        Latches { ready_once: self.ready_once, passed_once, ..Latches::default() }
+    }
+
+    /// Everything as it stands, for publication. Judges the latch: whether `/readyz` has been open once.
+    #[must_use]
+    pub fn snapshot(&mut self, now: Reading) -> Snapshot {
+        for (check, course) in self.checks.iter_mut().zip(&self.courses) {
+            let idle = course.running.is_none() && course.unconfirmed.is_none();
+            let due = idle.then(|| course.forward.map_or(course.beat, |forward| forward.min(course.beat)));
+            if check.due != due {
+                Arc::make_mut(check).due = due;
+            }
+        }
+        let mut snapshot = Snapshot {
+            generation: 0,
+            at: now.moment,
+            wall: now.wall,
+            plan: Arc::clone(&self.plan),
+            checks: self.checks.clone(),
+            draining: self.draining,
+            ready_once: self.ready_once,
+            configuration: self.configuration.clone(),
+        };
+        if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
+            self.ready_once = true;
+            snapshot.ready_once = true;
+        }
+        snapshot
+    }
+
+    /// When [`due`](Self::due) has something to do next, if nothing is observed before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Moment> {
+        let wakes = self.courses.iter().filter(|course| course.running.is_none() && course.unconfirmed.is_none());
+        wakes
+            .flat_map(|course| {
+                // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
+                let free = !course.waiting;
+                let extra = (course.asked && free).then(|| course.extra_allowed());
+                [Some(course.beat), course.forward.filter(|_| free), extra]
+            })
+            .flatten()
+            .min()
+    }
+
+    /// Starts what is due at `now`: the runs that are to begin at this moment.
+    pub fn due(&mut self, now: Reading) -> Vec<Start> {
+        self.settle(now);
+        let mut starts = Vec::new();
+        for place in 0..self.order.len() {
+            let index = self.order[place];
+            let course = &self.courses[index];
+            if course.running.is_some() || course.unconfirmed.is_some() {
+                continue;
+            }
+            let beaten = course.beat <= now.moment;
+            match self.obstacle(index) {
+                Some(Obstacle::Blocked) if beaten => {
+                    self.record(index, &skip(now));
+                    self.courses[index].skip_to_next_beat(now.moment);
+                }
+                Some(Obstacle::Waiting) if beaten => self.courses[index].skip_to_next_beat(now.moment),
+                Some(_) => {}
+                None => starts.extend(self.courses[index].start(index, now.moment)),
+            }
+        }
+        starts
+    }
+
+    /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
+    /// away: it changes nothing.
+    pub fn finished(&mut self, key: Key, observation: Observation, now: Reading) {
+        let Some(index) = self.courses.iter().position(|course| course.key == key) else { return };
+        let course = &mut self.courses[index];
+        let forward = course.running.take().is_some_and(|running| running.forward);
+        let passed = matches!(observation.outcome, Outcome::Pass(_));
+        course.last_run = Some(Ran { began: observation.began, passed });
+        if passed {
+            course.first_runs = None;
+        }
+        if course.beat <= now.moment {
+            course.skip_to_next_beat(now.moment);
+        }
+        let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
+        let has_parents = !self.definition(index).depends_on.is_empty();
+        match (&observation.outcome, blocked) {
+            (Outcome::Pass(_), true) => self.count(index, &observation),
+            (Outcome::Fail(_), true) => self.count(index, &Observation { outcome: Outcome::Skip, ..observation }),
+            (Outcome::Fail(_), false) if forward => self.count(index, &observation),
+            (Outcome::Fail(_), false) if has_parents => {
+                let check = Arc::make_mut(&mut self.checks[index]);
+                check.fresh_at = Some(observation.ended);
+                check.seen_once = true;
+                self.courses[index].unconfirmed = Some(observation);
+            }
+            (_, _) => self.record(index, &observation),
+        }
+        self.settle(now);
+    }
+
+    /// The clock has jumped (the machine slept, the process was paused, the wall clock was set): all checks run at
+    /// once, and what they find can only mend.
+    pub fn jumped(&mut self, now: Reading) {
+        let count = self.courses.len();
+        for (course, definition) in self.courses.iter_mut().zip(&self.plan.checks) {
+            match &mut course.running {
+                Some(running) => running.forward = true,
+                None => {
+                    let delay = spread(count, course.cadence.interval(), &self.pod, definition.name.as_str());
+                    course.bring_forward(now.moment, delay);
+                }
+            }
+        }
+    }
+
+    fn definition(&self, index: usize) -> &Definition {
+        &self.plan.checks[index]
+    }
+
+    fn fresh_course(&mut self, definition: &Definition, now: Moment) -> Course {
+        self.keys += 1;
+        let cadence = Cadence::new(definition.interval, &self.pod, definition.name.as_str());
+        Course {
+            key: Key(self.keys),
+            cadence,
+            beat: now + definition.initial_delay,
+            first_runs: Some(FirstRuns { begun: None, gap: cadence.first_gap() }),
+            running: None,
+            forward: None,
+            asked: false,
+            last_extra: None,
+            last_run: None,
+            unconfirmed: None,
+            recovering: false,
+            waiting: false,
+            postponed: false,
+        }
+    }
+
+    fn obstacle(&self, index: usize) -> Option<Obstacle> {
+        let mut obstacle = None;
+        for parent in &self.definition(index).depends_on {
+            let check = &self.checks[*parent];
+            if check.state.blocks_children() {
+                return Some(Obstacle::Blocked);
+            }
+            let unsure = self.courses[*parent].unconfirmed.is_some();
+            if check.state == State::Pending || check.is_faltering() || unsure {
+                obstacle = Some(Obstacle::Waiting);
+            }
+        }
+        obstacle
+    }
+
+    /// Brings every check in line with its parents, parents first: failures are confirmed or turn out to be skips,
+    /// children of failing parents are skipped, and those of recovered parents wait for their run.
+    fn settle(&mut self, now: Reading) {
+        let mut released = Vec::new();
+        for place in 0..self.order.len() {
+            let index = self.order[place];
+            if self.definition(index).depends_on.is_empty() {
+                continue;
+            }
+            self.resolve(index);
+            let obstacle = self.obstacle(index);
+            let state = self.checks[index].state;
+            if obstacle == Some(Obstacle::Blocked) {
+                if state != State::Skipped {
+                    self.record(index, &skip(now));
+                }
+            } else if state == State::Skipped {
+                self.recover(index, now);
+            }
+            if self.wait_or_go(index, obstacle) {
+                released.push(index);
+            }
+        }
+        for index in &released {
+            let name = self.plan.checks[*index].name.as_str();
+            let course = &mut self.courses[*index];
+            let delay = spread(released.len(), course.cadence.interval(), &self.pod, name);
+            if std::mem::take(&mut course.recovering) {
+                course.bring_forward(now.moment, delay);
+            } else {
+                course.beat = course.beat.min(now.moment + delay);
+            }
+        }
+    }
+
+    /// Notes whether the check waits, and tells whether it is free at last to have the run that it waited for.
+    fn wait_or_go(&mut self, index: usize, obstacle: Option<Obstacle>) -> bool {
+        let course = &mut self.courses[index];
+        let waiting = obstacle.is_some();
+        let freed = course.waiting && !waiting;
+        course.waiting = waiting;
+        let held = obstacle == Some(Obstacle::Waiting) || course.unconfirmed.is_some();
+        let state = self.checks[index].state;
+        if self.checks[index].held != held {
+            Arc::make_mut(&mut self.checks[index]).held = held;
+        }
+        freed && state == State::Pending && course.running.is_none() && course.unconfirmed.is_none()
+    }
+
+    /// Decides about a failure that waits for the parents, as far as they have answered.
+    fn resolve(&mut self, index: usize) {
+        let Some(failed) = self.courses[index].unconfirmed.clone() else { return };
+        let parents = self.definition(index).depends_on.clone();
+        let was_a_skip = Observation { outcome: Outcome::Skip, ..failed.clone() };
+        if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
+            self.courses[index].unconfirmed = None;
+            self.record(index, &was_a_skip);
+            return;
+        }
+        let mut confirmed = true;
+        for parent in parents {
+            let course = &mut self.courses[parent];
+            match course.last_run.filter(|ran| ran.began >= failed.ended) {
+                Some(Ran { passed: true, .. }) => {}
+                Some(Ran { passed: false, .. }) if course.unconfirmed.is_none() => {
+                    // The parent's failure counts as any other, and this run was a skip: the state stays.
+                    self.courses[index].unconfirmed = None;
+                    self.count(index, &was_a_skip);
+                    return;
+                }
+                Some(_) => confirmed = false,
+                None => {
+                    confirmed = false;
+                    // A run that will do is under way: to ask once more would use up the next one beyond the schedule.
+                    course.asked |= course.running.is_none_or(|running| running.began < failed.ended);
+                }
+            }
+        }
+        if confirmed {
+            self.courses[index].unconfirmed = None;
+            self.record(index, &failed);
+        }
+    }
+
+    /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
+    fn recover(&mut self, index: usize, now: Reading) {
+        let check = Arc::make_mut(&mut self.checks[index]);
+        (check.passes, check.failures) = (0, 0);
+        check.enter(State::Pending, now.moment, now.wall);
+        self.courses[index].recovering = true;
+        self.note(index, State::Skipped, None);
+    }
+
+    fn record(&mut self, index: usize, observation: &Observation) {
+        let from = self.checks[index].state;
+        self.observe(index, observation);
+        let next = advance(&self.checks[index], self.definition(index), observation);
+        self.checks[index] = Arc::new(next);
+        if self.checks[index].state != from {
+            self.note(index, from, Some(observation.clone()));
+        }
+    }
+
+    fn count(&mut self, index: usize, observation: &Observation) {
+        self.observe(index, observation);
+        self.checks[index] = Arc::new(count_only(&self.checks[index], self.definition(index), observation));
+    }
+
+    fn observe(&mut self, index: usize, observation: &Observation) {
+        if self.observations.len() < OBSERVATIONS + OBSERVATIONS_OF_A_CHECK * self.checks.len() {
+            let definition = self.definition(index);
+            let observed = Observed { check: definition.name.clone(), run: LastRun::of(observation, definition) };
+            self.observations.push(observed);
+        }
+    }
+
+    fn note(&mut self, index: usize, from: State, observation: Option<Observation>) {
+        let CheckState { state: to, since_wall: at, .. } = *self.checks[index];
+        let mut causes = Vec::new();
+        if to == State::Skipped {
+            self.collect_causes(index, &mut vec![false; self.checks.len()], &mut causes);
+            causes.sort_unstable();
+        }
+        let root_causes = causes.into_iter().map(|cause| self.definition(cause).name.clone()).collect();
+        let check = self.definition(index).name.clone();
+        self.transitions.push(Transition { check, from, to, at, observation, root_causes });
+    }
+
+    fn collect_causes(&self, index: usize, seen: &mut Vec<bool>, causes: &mut Vec<usize>) {
+        if std::mem::replace(&mut seen[index], true) {
+            return;
+        }
+        match self.checks[index].state {
+            State::Error => causes.push(index),
+            State::Skipped => {
+                for parent in &self.definition(index).depends_on {
+                    self.collect_causes(*parent, seen, causes);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Course {
+    /// Starts a run at `now` if one is due, wanted or asked for.
+    fn start(&mut self, check: usize, now: Moment) -> Option<Start> {
+        let regular = self.beat <= now;
+        let forward = self.forward.is_some_and(|at| at <= now);
+        let extra = self.asked && self.extra_allowed() <= now;
+        if !(regular || forward || extra) {
+            return None;
+        }
+        if regular {
+            self.postponed = false;
+            self.beat = self.next_beat(now);
+        } else if extra {
+            self.last_extra = Some(now);
+        }
+        if forward {
+            self.forward = None;
+        }
+        self.asked = false;
+        self.running = Some(Running { began: now, forward: forward && !regular && !extra });
+        Some(Start { key: self.key, check, crowded: forward || self.first_runs.is_some() })
+    }
+
+    /// The beat that follows a run that begins at `now`; the gaps between first runs grow.
+    fn next_beat(&mut self, now: Moment) -> Moment {
+        let cadence = self.cadence;
+        match &mut self.first_runs {
+            None => cadence.after(now),
+            Some(first) => {
+                let begun = *first.begun.get_or_insert(now);
+                let gap = first.gap;
+                first.gap = cadence.next_gap(gap, now.since(begun) + gap);
+                if gap >= cadence.interval() { cadence.after(now) } else { now + gap }
+            }
+        }
+    }
+
+    /// The beat has come and nothing can be started: the next one is the check's, a run that overruns skips to it.
+    fn skip_to_next_beat(&mut self, now: Moment) {
+        self.beat = match self.first_runs {
+            Some(first) if first.gap < self.cadence.interval() && !self.waiting => now + first.gap,
+            _ => self.cadence.after(now),
+        };
+    }
+
+    fn bring_forward(&mut self, now: Moment, delay: std::time::Duration) {
+        self.forward = Some(now + delay);
+        if !std::mem::replace(&mut self.postponed, true) {
+            self.beat = self.cadence.well_after(now + delay);
+        }
+    }
+
+    /// Beyond its schedule a parent is probed at most once per its interval.
+    fn extra_allowed(&self) -> Moment {
+        self.last_extra.map_or_else(Moment::default, |last| last + self.cadence.interval())
+    }
+}
+
+fn skip(now: Reading) -> Observation {
+    Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall }
+}
+
+/// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,
+/// its members come in the order of the file.
+fn parents_first(plan: &Plan) -> Vec<usize> {
+    fn visit(plan: &Plan, index: usize, seen: &mut [bool], order: &mut Vec<usize>) {
+        if std::mem::replace(&mut seen[index], true) {
+            return;
+        }
+        for parent in &plan.checks[index].depends_on {
+            visit(plan, *parent, seen, order);
+        }
+        order.push(index);
+    }
+    let mut order = Vec::with_capacity(plan.checks.len());
+    let mut seen = vec![false; plan.checks.len()];
+    for index in 0..plan.checks.len() {
+        visit(plan, index, &mut seen, &mut order);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::{Critical, Gates, Thresholds};
+    use crate::scheduler::playback::{Playback, reading};
+
+    const START: Moment = Moment::at(Duration::from_secs(1000));
+
+    fn at(seconds: f64) -> Moment {
+        START + Duration::from_secs_f64(seconds)
+    }
+
+    fn child(name: &str, parents: &[usize]) -> Definition {
+        Definition { depends_on: parents.to_vec(), ..check(name) }
+    }
+
+    fn thresholds(failure: u32, success: u32) -> Thresholds {
+        Thresholds { failure: NonZeroU32::new(failure).unwrap(), success: NonZeroU32::new(success).unwrap() }
+    }
+
+    /// `outages[check]` are spans of seconds in which the check fails; a run takes 20 ms.
+    fn outages(outages: Vec<Vec<(f64, f64)>>) -> impl FnMut(usize, Moment) -> (ProbeResult, Duration) {
+        move |check, now| {
+            let down = outages[check].iter().any(|(from, to)| (at(*from)..at(*to)).contains(&now));
+            let failure = Failure::new(FailureKind::Connect, "connection refused");
+            (if down { Err(failure) } else { Ok(Pass::default()) }, Duration::from_millis(20))
+        }
+    }
+
+    fn machine(checks: Vec<Definition>) -> Machine {
+        Machine::new(plan(checks), "pod", reading(START))
+    }
+
+    /// The transitions of all checks until `end`, as `second check state`.
+    fn played(checks: Vec<Definition>, world: Vec<Vec<(f64, f64)>>, end: f64) -> Vec<String> {
+        let mut playback = Playback::new(machine(checks), outages(world), START);
+        let mut lines = Vec::new();
+        while playback.now() < at(end) {
+            playback.play_until(playback.now() + Duration::from_millis(50), |_| {});
+            for transition in playback.machine.take_transitions() {
+                let second = playback.now().since(START).as_secs();
+                let causes: Vec<_> = transition.root_causes.iter().map(|cause| format!(" for {cause}")).collect();
+                lines.push(format!("{second} {} {}{}", transition.check, transition.to.label(), causes.concat()));
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn first_runs_are_at_once_and_children_follow_their_parents() {
+        let lines = played(vec![check("db"), child("app", &[0])], vec![vec![], vec![]], 5.0);
+        assert_eq!(lines, ["0 db ok", "0 app ok"]);
+    }
+
+    #[test]
+    fn an_outage_of_the_parent_skips_the_child_and_its_end_mends_it() {
+        let lines = played(vec![check("db"), child("app", &[0])], vec![vec![(3.0, 30.0)], vec![(3.0, 30.0)]], 60.0);
+        let words: Vec<&str> = lines[2..].iter().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(words, ["db error", "app skipped for db", "db ok", "app pending", "app ok"]);
+    }
+
+    #[test]
+    fn an_app_that_stays_broken_after_the_outage_becomes_an_error() {
+        let lines = played(vec![check("db"), child("app", &[0])], vec![vec![(3.0, 30.0)], vec![(3.0, 99.0)]], 70.0);
+        let words: Vec<&str> = lines[2..].iter().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(words, ["db error", "app skipped for db", "db ok", "app pending", "app error"]);
+    }
+
+    /// What was observed of the check until `end`, a letter each: p(ass), f(ail), s(kip).
+    fn observed(of: &str, checks: Vec<Definition>, world: Vec<Vec<(f64, f64)>>, end: f64) -> String {
+        let mut playback = Playback::new(machine(checks), outages(world), START);
+        let mut letters = String::new();
+        while playback.now() < at(end) {
+            playback.play_until(playback.now() + Duration::from_millis(50), |_| {});
+            let observations = playback.machine.take_observations().into_iter();
+            letters.extend(
+                observations.filter(|seen| seen.check.as_str() == of).map(|seen| &seen.run.outcome.label()[..1]),
+            );
+        }
+        letters
+    }
+
+    #[test]
+    fn a_run_is_observed_once_as_what_it_was_in_the_end() {
+        let checks = || vec![check("db"), child("app", &[0])];
+        let outage = vec![(15.0, 28.0)];
+        let alone = observed("app", checks(), vec![vec![], outage.clone()], 60.0);
+        assert_eq!(alone.trim_matches('p'), "f", "the parent passes: {alone}");
+        let together = observed("app", checks(), vec![outage.clone(), outage], 60.0);
+        assert!(together.contains('s') && !together.contains('f'), "{together}");
+    }
+
+    #[test]
+    fn observations_that_nobody_takes_are_bounded() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![]]), START);
+        playback.play_until(at(3600.0), |_| {});
+        assert!(playback.runs() > 300);
+        assert_eq!(playback.machine.take_observations().len(), 260);
+    }
+
+    #[test]
+    fn after_a_restart_what_was_open_once_is_open() {
+        let gates = Gates { startup: true, ready: true, ..Gates::default() };
+        let checks = || {
+            vec![Definition { critical: Critical::AtStartup, ..check("shared") }, Definition { gates, ..check("slow") }]
+        };
+        let mut before = Playback::new(machine(checks()), outages(vec![vec![]; 2]), START);
+        before.play_until(at(5.0), |_| {});
+        let latches = before.machine.latches();
+        assert!(latches.ready_once);
+        assert_eq!(latches.passed_once.iter().map(CheckName::as_str).collect::<Vec<_>>(), ["slow"]);
+
+        let mut machine = machine(checks());
+        machine.restore(&latches);
+        assert_eq!(machine.latches(), latches, "it is known after the next restart too");
+        let snapshot = machine.snapshot(reading(START));
+        let judged = Judged::new(&snapshot, snapshot.at);
+        assert!(judged.endpoint(Endpoint::Startupz).open);
+        assert!(!judged.is_critical(0, Endpoint::Readyz), "an at_startup check holds nothing back");
+        assert!(!judged.endpoint(Endpoint::Readyz).open, "the other check has to pass");
+
+        machine.restore(&Latches::default());
+        assert_eq!(machine.latches(), latches, "it closes nothing");
+    }
+
+    #[test]
+    fn a_grandchild_is_skipped_for_the_root_cause_and_not_for_its_parent() {
+        let checks = vec![child("shop", &[1]), child("api", &[2]), check("db")];
+        let lines = played(checks, vec![vec![], vec![], vec![(3.0, 30.0)]], 25.0);
+        let words: Vec<&str> = lines[3..].iter().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(words, ["db error", "api skipped for db", "shop skipped for db"]);
+    }
+
+    #[test]
+    fn a_blip_of_the_parent_below_its_threshold_leaves_the_child_as_it_is() {
+        let parent = Definition { thresholds: thresholds(3, 1), ..check("db") };
+        let app = Definition { interval: Duration::from_secs(1), ..child("app", &[0]) };
+        let mut playback =
+            Playback::new(machine(vec![parent, app]), outages(vec![vec![(5.0, 14.0)], vec![(5.0, 14.0)]]), START);
+        let mut held = false;
+        playback.play_until(at(60.0), |snapshot| {
+            assert_eq!(snapshot.checks[1].failures, 0);
+            held |= snapshot.checks[1].held;
+            if snapshot.at > at(1.0) {
+                assert!(Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Readyz).open, "{snapshot:?}");
+            }
+        });
+        assert!(held);
+    }
+
+    #[test]
+    fn first_runs_repeat_quickly_until_the_first_pass() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(0.0, 9.0)]]), START);
+        playback.play_until(at(8.9), |_| {});
+        assert_eq!(playback.runs(), 5, "at 0, 1, 2.5, 4.75 and 8.125 seconds");
+    }
+
+    #[test]
+    fn a_hundred_children_of_one_parent_are_no_storm() {
+        let mut checks = vec![check("db")];
+        checks.extend((0..100).map(|index| child(&format!("child-{index}"), &[0])));
+        let down = vec![vec![(30.0, 60.0)]; 101];
+        let mut playback = Playback::new(machine(checks), outages(down), START);
+        playback.play_until(at(29.0), |_| {});
+        let before = playback.runs();
+        playback.play_until(at(60.0), |_| {});
+        let during = playback.runs() - before;
+        assert!(during < 130, "{during} runs in 31 seconds of outage: the children once, the parent on its beat");
+        let mut starts = Vec::new();
+        let mut last = playback.runs();
+        while playback.now() < at(75.0) {
+            playback.play_until(playback.now() + Duration::from_millis(50), |_| {});
+            starts.push(playback.runs() - last);
+            last = playback.runs();
+        }
+        assert!(starts.iter().all(|burst| *burst <= 20), "{starts:?}");
+        let snapshot = playback.machine.snapshot(reading(playback.now()));
+        assert!(snapshot.checks.iter().all(|check| check.state == State::Ok));
+    }
+
+    #[test]
+    fn a_parent_is_probed_beyond_its_schedule_once_for_each_failure() {
+        let slow = Definition { interval: Duration::from_secs(15), timeout: Duration::from_secs(4), ..check("slow") };
+        let quick = Definition { interval: Duration::from_millis(500), ..check("quick") };
+        let app = Definition { interval: Duration::from_secs(1), ..child("app", &[0, 1]) };
+        let checks = vec![slow, quick, app];
+        // Wherever in the parent's interval the failure comes: also just before its beat, which it then skips.
+        for tenth in 900..1050 {
+            let fails_from = f64::from(tenth) / 10.0;
+            let mut starts = Vec::new();
+            let world = |check: usize, now: Moment| -> (ProbeResult, Duration) {
+                if check == 0 && now > at(60.0) {
+                    starts.push(now.since_boot().as_millis() % 15_000);
+                }
+                let failure = Failure::new(FailureKind::Connect, "connection refused");
+                let fails = check == 2 && (at(fails_from)..at(fails_from + 1.0)).contains(&now);
+                let takes = Duration::from_millis(if check == 0 { 3_000 } else { 20 });
+                (if fails { Err(failure) } else { Ok(Pass::default()) }, takes)
+            };
+            Playback::new(machine(checks.clone()), world, START).play_until(at(180.0), |_| {});
+            let beyond = starts.iter().filter(|phase| **phase != starts[0]).count();
+            assert_eq!(beyond, 1, "{fails_from}: {starts:?}");
+        }
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_runs_everything_and_its_failures_do_not_count() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(20.0, 20.5)]]), START);
+        playback.play_until(at(19.9), |_| {});
+        let before = playback.runs();
+        playback.play_until(at(20.0), |_| {});
+        playback.machine.jumped(reading(at(20.0)));
+        playback.play_until(at(20.4), |snapshot| assert_eq!(snapshot.checks[0].state, State::Ok));
+        assert_eq!(playback.runs() - before, 1);
+        let snapshot = playback.machine.snapshot(reading(playback.now()));
+        assert_eq!((snapshot.checks[0].counters.runs[1], snapshot.checks[0].failures), (1, 0));
+    }
+
+    #[test]
+    fn failures_count_even_while_the_clock_keeps_jumping() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(20.0, 99.0)]]), START);
+        let mut second = 0.0;
+        while second < 40.0 {
+            second += 2.5;
+            playback.play_until(at(second), |_| {});
+            playback.machine.jumped(reading(at(second)));
+        }
+        assert_eq!(playback.machine.snapshot(reading(at(second))).checks[0].state, State::Error);
+    }
+
+    #[test]
+    fn a_reload_keeps_what_has_not_changed_and_puts_the_rest_on_probation() {
+        let mut playback = Playback::new(
+            machine(vec![check("db"), check("old")]),
+            outages(vec![vec![(0.0, 99.0)], vec![], vec![]]),
+            START,
+        );
+        playback.play_until(at(15.0), |_| {});
+        let before = playback.machine.snapshot(reading(playback.now()));
+        let changed = Definition { interval: Duration::from_secs(7), ..check("db") };
+        let next = plan(vec![check("old"), changed, check("new")]);
+        playback.machine.reload(next, &[Origin::Kept(1), Origin::Changed(0), Origin::Added], reading(playback.now()));
+        let after = playback.machine.snapshot(reading(playback.now()));
+        assert_eq!(after.checks[0], before.checks[1]);
+        let closed = Closed { readyz: true, healthz: true, ..Closed::default() };
+        assert_eq!((after.checks[1].state, after.checks[1].probation), (State::Pending, Some(closed)));
+        assert_eq!((after.checks[2].state, after.checks[2].probation), (State::Pending, Some(Closed::default())));
+        let judged = Judged::new(&after, after.at);
+        let names: Vec<_> =
+            judged.endpoint(Endpoint::Readyz).parts.iter().filter(|part| part.closes).map(|part| part.check).collect();
+        assert_eq!(names, [1], "the changed check keeps closed what it kept closed; the new one closes nothing");
+    }
+
+    #[test]
+    fn an_at_startup_check_holds_a_new_pod_back_and_never_empties_the_service() {
+        let shared = Definition { critical: Critical::AtStartup, ..check("shared") };
+        let mut playback = Playback::new(machine(vec![shared]), outages(vec![vec![(0.0, 10.0), (40.0, 99.0)]]), START);
+        let mut open = Vec::new();
+        playback.play_until(at(90.0), |snapshot| {
+            let now = Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Readyz).verdict.label();
+            if open.last() != Some(&now) {
+                open.push(now);
+            }
+        });
+        assert_eq!(open, ["error", "ok", "degraded"]);
+    }
+
+    /// The app's own endpoint, which a restart mends, behind a database: the documented way to gate `live`.
+    fn behind_a_database(app: u32, database: u32) -> Vec<Definition> {
+        let database =
+            Definition { thresholds: thresholds(database, 1), interval: Duration::from_secs(5), ..check("database") };
+        let live = Gates { live: true, ..Gates::default() };
+        let app = Definition {
+            gates: live,
+            thresholds: thresholds(app, 1),
+            interval: Duration::from_secs(7),
+            ..child("app", &[0])
+        };
+        vec![database, app]
+    }
+
+    /// Up to four outages, in order and apart, within the first five minutes.
+    fn spans() -> impl proptest::strategy::Strategy<Value = Vec<(f64, f64)>> {
+        use proptest::strategy::Strategy;
+        proptest::collection::vec((0.0f64..60.0, 0.1f64..40.0), 0..=4).prop_map(|spans| {
+            let mut second = 0.0;
+            let place = |(gap, length): (f64, f64)| {
+                let from = second + gap;
+                second = from + length;
+                (from, second)
+            };
+            spans.into_iter().map(place).collect()
+        })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 600, ..Default::default() })]
+
+        #[test]
+        fn no_order_of_outages_closes_livez_while_the_database_is_away(
+            app_threshold in 1u32..=3, database_threshold in 1u32..=3,
+            away in 20.0f64..60.0, length in 0.5f64..90.0,
+            app_lags in 0.0f64..20.0, app_mends in 0.0f64..20.0, pod in 0u32..1000,
+        ) {
+            let machine = Machine::new(plan(behind_a_database(app_threshold, database_threshold)), &format!("pod-{pod}"), reading(START));
+            // The app fails because the database is away: not before it, and until some time after its return.
+            let back = away + length;
+            let world = vec![vec![(away, back)], vec![(away + app_lags.min(length), back + app_mends)]];
+            let mut playback = Playback::new(machine, outages(world), START);
+            playback.play_until(at(away + length), |snapshot| {
+                assert!(Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez).open);
+            });
+            playback.play_until(at(back + app_mends + 60.0), |_| {});
+            let snapshot = playback.machine.snapshot(reading(playback.now()));
+            assert!(Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez).open, "all is well at the end");
+            assert_eq!(snapshot.checks[1].state, State::Ok);
+        }
+
+        #[test]
+        fn in_every_order_of_failures_livez_closes_only_while_the_database_answers(
+            app_threshold in 1u32..=3, database_threshold in 1u32..=3, pod in 0u32..1000,
+            database in spans(), app in spans(),
+        ) {
+            let machine = Machine::new(plan(behind_a_database(app_threshold, database_threshold)), &format!("pod-{pod}"), reading(START));
+            let away = database.clone();
+            let mut playback = Playback::new(machine, outages(vec![database, app]), START);
+            let mut open = true;
+            playback.play_until(at(400.0), |snapshot| {
+                let now_open = Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez).open;
+                let second = snapshot.at.since(START).as_secs_f64();
+                // The run that confirms takes 20 ms: the database answered when it began.
+                let answered = |at: f64| !away.iter().any(|(from, to)| (*from..*to).contains(&at));
+                assert!(now_open || !open || answered(second - 0.0201), "closed at {second}");
+                open = now_open;
+            });
+        }
+
+        #[test]
+        fn an_app_that_stays_broken_alone_closes_livez_in_the_end(
+            app_threshold in 1u32..=3, database_threshold in 1u32..=3,
+            away in 20.0f64..60.0, length in 0.5f64..90.0, app_fails in 15.0f64..90.0, pod in 0u32..1000,
+        ) {
+            let machine = Machine::new(plan(behind_a_database(app_threshold, database_threshold)), &format!("pod-{pod}"), reading(START));
+            let world = vec![vec![(away, away + length)], vec![(app_fails, 1e6)]];
+            let mut playback = Playback::new(machine, outages(world), START);
+            playback.play_until(at((away + length).max(app_fails) + 60.0), |_| {});
+            let snapshot = playback.machine.snapshot(reading(playback.now()));
+            assert!(!Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez).open);
+            assert_eq!(snapshot.checks[1].state, State::Error);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! An answer before it is HTTP: code, verdict, content type and body; and the headers that every answer carries.
+
+use bytes::Bytes;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Response, StatusCode};
+
+use super::body::Body;
+use crate::model::verdict::Verdict;
+
+/// Plain text.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+/// JSON.
+pub(super) const JSON: &str = "application/json";
+/// The methods of everything that is only looked at.
+pub(super) const READ: &str = "GET, HEAD, OPTIONS";
+
+static HEALTH_STATUS: HeaderName = HeaderName::from_static("x-health-status");
+static ENVOY_DEGRADED: HeaderName = HeaderName::from_static("x-envoy-degraded");
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) code: StatusCode,
+    /// What it says about health, if it is about health.
+    pub(super) verdict: Option<Verdict>,
+    /// The methods to name in `Allow`.
+    pub(super) allow: Option<&'static str>,
+    /// The content type of the body.
+    pub(super) content_type: &'static str,
+    /// The body.
+    pub(super) body: Body,
+}
+
+impl Answer {
+    /// An answer with a body of that type, that is not about health.
+    pub(super) fn new(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { code, verdict: None, allow: None, content_type, body: Body::full(body.into()) }
+    }
+
+    /// Plain text that is not about health.
+    pub(super) fn text(code: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::new(code, TEXT, body)
+    }
+
+    /// An answer about health; `down` is the code of a closed endpoint.
+    pub(super) fn health(
+        verdict: Verdict,
+        down: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let code = if verdict == Verdict::Error { down } else { StatusCode::OK };
+        Self { verdict: Some(verdict), ..Self::new(code, content_type, body) }
+    }
+
+    /// No such path.
+    pub(super) fn not_found() -> Self {
+        let body = "not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics, \
+                    /v1/services, /v1/stream\n";
+        Self::text(StatusCode::NOT_FOUND, body)
+    }
+
+    /// A method that the path does not take.
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        let body = format!("method not allowed; this path takes {allow}\n");
+        Self { allow: Some(allow), ..Self::text(StatusCode::METHOD_NOT_ALLOWED, body) }
+    }
+
+    /// The same for somebody who asked with `method`; on `HEAD` and `OPTIONS` a stream ends after the head.
+    pub(super) fn fit_for(self, method: &Method) -> Self {
+        match *method {
+            Method::OPTIONS => self.for_options(),
+            Method::HEAD => self.without_stream(),
+            _ => self,
+        }
+    }
+
+    fn for_options(mut self) -> Self {
+        if self.allow.is_none() {
+            self.allow = Some(READ);
+        }
+        self.without_stream()
+    }
+
+    fn without_stream(mut self) -> Self {
+        if !self.body.is_full() {
+            self.body = Body::full(Bytes::new());
+        }
+        self
+    }
+
+    /// As HTTP.
+    pub(super) fn into_response(self) -> Response<Body> {
+        let closes = self.body.is_stream_with_an_end();
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.code;
+        let headers = response.headers_mut();
+        headers.reserve(7);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(verdict) = self.verdict {
+            tell_verdict(headers, verdict);
+        }
+        response
+    }
+}
+
+fn tell_verdict(headers: &mut HeaderMap, verdict: Verdict) {
+    headers.insert(HEALTH_STATUS.clone(), HeaderValue::from_static(verdict.label()));
+    if verdict == Verdict::Degraded {
+        headers.insert(ENVOY_DEGRADED.clone(), HeaderValue::from_static("true"));
+    }
+}

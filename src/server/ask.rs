@@ -1,0 +1,36 @@
+//! A request, as far as an answer depends on it.
+
+use std::net::IpAddr;
+
+use hyper::header::HeaderMap;
+use hyper::{Method, Uri};
+
+use super::query::Query;
+use crate::base::clock::Reading;
+
+/// What is asked, by whom, and when.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) query: Query<'a>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) ends: Ends,
+    pub(super) reading: Reading,
+}
+
+impl Ask<'_> {
+    /// Whether it only looks.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
+/// The addresses of the two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// Whoever asks.
+    pub(super) peer: IpAddr,
+    /// Where it was asked.
+    pub(super) local: IpAddr,
+}

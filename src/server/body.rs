@@ -1,0 +1,83 @@
+//! The bodies of answers: a piece of memory, or a stream of server-sent events.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::stream::Events;
+
+/// The body of an answer.
+pub(super) struct Body(Content);
+
+enum Content {
+    Full(Bytes),
+    Stream(Box<Events>),
+}
+
+impl Body {
+    /// All of it at once.
+    pub(super) fn full(bytes: Bytes) -> Self {
+        Self(Content::Full(bytes))
+    }
+
+    /// Events, until the client goes.
+    pub(super) fn stream(events: Events) -> Self {
+        Self(Content::Stream(Box::new(events)))
+    }
+
+    /// Whether it is there all at once.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.0, Content::Full(_))
+    }
+
+    /// Whether it is a stream that may end before the client goes; the connection ends with it.
+    pub(super) fn is_stream_with_an_end(&self) -> bool {
+        matches!(&self.0, Content::Stream(events) if events.may_end())
+    }
+
+    /// Its bytes, if it is there all at once.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Content::Full(bytes) => Some(bytes),
+            Content::Stream(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Content::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Content::Stream(_) => f.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Stream(events) => events.poll_next(cx).map(|event| event.map(|event| Ok(Frame::data(event)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.0, Content::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One connection, from its first byte to its end.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1::{Builder, Connection};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::App;
+use super::ask::Ends;
+use super::body::Body;
+use super::respond::{Responding, respond};
+use super::seat::{Seat, Seated};
+use super::stream::Streams;
+
+/// The bound on a request's head: its line and headers.
+const HEAD_SIZE: usize = 16 * 1024;
+/// What is read of a request's body, so that a client can finish sending before it reads the answer.
+const BODY_SIZE: usize = 64 * 1024;
+/// And for how long.
+const BODY_TIME: Duration = Duration::from_secs(2);
+/// What is read and thrown away after the last answer, so that the client gets to read it.
+const LINGER_SIZE: usize = 256 * 1024;
+/// And for how long.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// What all connections of a server share.
+#[derive(Clone, Debug)]
+pub(super) struct House {
+    pub(super) app: Arc<App>,
+    pub(super) streams: Arc<Streams>,
+    /// True once the server is to end.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// It came to its own end, or to an error.
+    Over,
+    /// Its client took too long, or it is a stream and the server ends.
+    Cut,
+    /// It has to make room.
+    Asked,
+}
+
+/// Serves a connection until one of the two sides has had enough.
+pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat: Arc<Seat>) {
+    let io = TokioIo::new(Seated::new(socket, Arc::clone(&seat)));
+    let clerk =
+        Clerk { app: Arc::clone(&house.app), streams: Arc::clone(&house.streams), ends, seat: Arc::clone(&seat) };
+    let mut connection = rules().serve_connection(io, clerk);
+    match run(&mut connection, &mut house.closing, &seat).await {
+        End::Cut => {}
+        End::Over => {
+            let socket = connection.into_parts().io.into_inner().socket;
+            tokio::select! {
+                () = linger(socket) => {}
+                () = seat.asked_to_leave() => {}
+            }
+        }
+        End::Asked => {
+            // A request that has just arrived is still answered.
+            tokio::task::yield_now().await;
+            poll_fn(|cx| {
+                let _ = poll(&mut connection, cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+struct Clerk {
+    app: Arc<App>,
+    streams: Arc<Streams>,
+    ends: Ends,
+    seat: Arc<Seat>,
+}
+
+impl Service<Request<Incoming>> for Clerk {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let (head, body) = request.into_parts();
+        if body.is_end_stream() {
+            let seat = Arc::clone(&self.seat);
+            return match respond(&self.app, &self.streams, self.ends, &head) {
+                Responding::Now(response) => Answering::Now(Some(seat_answered(&seat, response))),
+                Responding::Later(response) => {
+                    Answering::Later(Box::pin(async move { seat_answered(&seat, response.await) }))
+                }
+            };
+        }
+        let (app, streams, ends, seat) =
+            (Arc::clone(&self.app), Arc::clone(&self.streams), self.ends, Arc::clone(&self.seat));
+        Answering::Later(Box::pin(async move {
+            // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
+            let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
+            let response = match respond(&app, &streams, ends, &head) {
+                Responding::Now(response) => response,
+                Responding::Later(response) => response.await,
+            };
+            seat_answered(&seat, response)
+        }))
+    }
+}
+
+fn seat_answered(seat: &Seat, response: Response<Body>) -> Response<Body> {
+    seat.answered(!response.body().is_full());
+    response
+}
+
+/// An answer: there at once, but for requests that have a body or ask for lists of the past.
+enum Answering {
+    Now(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(response) => Poll::Ready(Ok(response.take().expect("a future is not polled after its end"))),
+            Self::Later(response) => response.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Reads `body`, which nothing needs, to its end or to the limit.
+async fn discard(mut body: Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > BODY_SIZE {
+            return;
+        }
+    }
+}
+
+/// The limits on time are kept by the seat, which costs no timer per request.
+fn rules() -> Builder {
+    let mut rules = Builder::new();
+    rules
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_SIZE)
+        .max_header_size(HEAD_SIZE)
+        .half_close(true);
+    rules
+}
+
+type Serving = Connection<TokioIo<Seated>, Clerk>;
+
+/// Runs the connection until it ends for one reason or another.
+async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, seat: &Seat) -> End {
+    let mut watchdog = pin!(tokio::time::sleep(seat.time_left()));
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = poll_fn(|cx| poll(connection, cx)) => return End::Over,
+            () = seat.asked_to_leave() => return End::Asked,
+            () = watchdog.as_mut() => match seat.time_left() {
+                Duration::ZERO => return End::Cut,
+                left => watchdog.set(tokio::time::sleep(left)),
+            },
+            _ = closing.wait_for(|closing| *closing), if !is_closing => {
+                if seat.is_streaming() {
+                    return End::Cut;
+                }
+                is_closing = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn poll(connection: &mut Serving, cx: &mut Context<'_>) -> Poll<()> {
+    // What went wrong is the client's business: it has been told with a 400, or is gone.
+    connection.poll_without_shutdown(cx).map(|_| ())
+}
+
+/// Says that nothing more will come and waits a while for the client to do the same: closing a socket with unread
+/// bytes resets it, and the last answer is lost.
+async fn linger(mut socket: TcpStream) {
+    let wait = async {
+        socket.shutdown().await?;
+        let mut rest = [0; 4096];
+        let mut read = 0;
+        while read < LINGER_SIZE {
+            match socket.read(&mut rest).await? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Either way the socket is closed now.
+    let _ = tokio::time::timeout(LINGER_TIME, wait).await;
+}

@@ -1,0 +1,132 @@
+//! The answers about health: the gates, `/healthz`, and the same verdict for other habits.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::answer::{Answer, JSON, TEXT};
+use super::ask::Ask;
+use super::negotiate::Format;
+use super::query::decode;
+use super::reply::{self, gate_text};
+use super::view::{View, down};
+use super::warnings::{Warnings, quoted};
+use crate::base::clock::Reading;
+use crate::model::snapshot::Snapshot;
+use crate::model::verdict::{Endpoint, Judged, Verdict};
+
+/// A gate, or one check's part in it where a name is asked for.
+pub(super) fn gate(ask: &Ask<'_>, snapshot: &Snapshot, endpoint: Endpoint, name: Option<&str>) -> Answer {
+    // There a 4xx would make kubelet kill the app.
+    let lenient = endpoint != Endpoint::Readyz;
+    let mut warnings = Warnings::default();
+    let format = match (named_format(ask), lenient) {
+        (Ok(format), _) => format.unwrap_or(Format::Text),
+        (Err(unknown), true) => {
+            warnings.add(&format!("{unknown}, so this is text"));
+            Format::Text
+        }
+        (Err(unknown), false) => return bad_request(&unknown),
+    };
+    let judged = Judged::excluding(snapshot, ask.reading.moment, excluded(ask, snapshot, &mut warnings));
+    let verbose = ask.query.has("verbose");
+    let Some(name) = name.map(decode) else {
+        return reply::reply(&View::of(&judged, endpoint, ask.reading), format, verbose, &warnings);
+    };
+    let problem = match snapshot.plan.position(&name) {
+        Some(check) if judged.gates(check, endpoint) => {
+            let view = View::of_check(&judged, endpoint, check, ask.reading);
+            return match format {
+                Format::Text => {
+                    let body = gate_text::single(&view, verbose, &warnings);
+                    Answer::health(view.judgement.verdict, view.down(), TEXT, body)
+                }
+                _ => reply::reply(&view, format, verbose, &warnings),
+            };
+        }
+        Some(_) => format!("check {} does not gate {}", quoted(&name), endpoint.label()),
+        None => format!("no check named {}", quoted(&name)),
+    };
+    // Without a configuration nothing is known of any name; the gate is closed, and says why.
+    if lenient || snapshot.configuration.missing.is_some() {
+        warnings.add(&problem);
+        return reply::reply(&View::of(&judged, endpoint, ask.reading), format, verbose, &warnings);
+    }
+    Answer::text(StatusCode::NOT_FOUND, format!("{problem}\n"))
+}
+
+/// `/healthz`.
+pub(super) fn healthz(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
+    let format = match named_format(ask) {
+        Ok(named) => named.unwrap_or_else(|| Format::accepted(ask.headers)),
+        Err(unknown) => return bad_request(&unknown),
+    };
+    let judged = Judged::new(snapshot, ask.reading.moment);
+    reply::reply(&View::of(&judged, Endpoint::Healthz, ask.reading), format, false, &Warnings::default())
+}
+
+/// The json of `/healthz` for whoever has a snapshot and no server.
+#[must_use]
+pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {
+    let judged = Judged::new(snapshot, reading.moment);
+    reply::json::body(&View::of(&judged, Endpoint::Healthz, reading), &Warnings::default())
+}
+
+/// `/health`.
+pub(super) fn health(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
+    let judged = Judged::new(snapshot, ask.reading.moment);
+    let view = View::of(&judged, Endpoint::Healthz, ask.reading);
+    Answer::health(view.judgement.verdict, view.down(), JSON, reply::health::body(&view))
+}
+
+/// `/alive`.
+pub(super) fn alive(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
+    let judged = Judged::new(snapshot, ask.reading.moment);
+    if judged.is_alive() {
+        let verdict = judged.endpoint(Endpoint::Livez).verdict;
+        return Answer::health(verdict, down(snapshot), JSON, r#"{"alive": true}"#);
+    }
+    Answer::health(Verdict::Error, down(snapshot), JSON, r#"{"alive": false}"#)
+}
+
+/// `/ready`.
+pub(super) fn ready(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
+    let excluded = excluded(ask, snapshot, &mut Warnings::default());
+    let judged = Judged::excluding(snapshot, ask.reading.moment, excluded);
+    let view = View::of(&judged, Endpoint::Readyz, ask.reading);
+    reply::ready(&view)
+}
+
+/// The format that `?format=` names; what is wrong with it, if it names none that there is.
+fn named_format(ask: &Ask<'_>) -> Result<Option<Format>, String> {
+    let Some(name) = ask.query.first("format") else { return Ok(None) };
+    match Format::named(&name) {
+        Some(format) => Ok(Some(format)),
+        None => Err(format!("unknown format {}; there are {}", quoted(&name), Format::NAMES)),
+    }
+}
+
+fn bad_request(problem: &str) -> Answer {
+    Answer::text(StatusCode::BAD_REQUEST, format!("{problem}\n"))
+}
+
+/// The positions of the checks that are to be left out, each once.
+fn excluded(ask: &Ask<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<usize> {
+    let mut positions = Vec::new();
+    for name in ask.query.all("exclude") {
+        match snapshot.plan.position(&name) {
+            Some(position) => positions.push(position),
+            None => warnings.add(&format!("no check named {} to exclude", quoted(&name))),
+        }
+    }
+    positions.sort_unstable();
+    positions.dedup();
+    positions
+}
+
+/// The body of `/health` now, for its stream.
+pub(super) fn health_now(app: &Arc<super::App>) -> Vec<u8> {
+    let (snapshot, reading) = (app.board.latest(), app.clock.read());
+    let judged = Judged::new(&snapshot, reading.moment);
+    reply::health::body(&View::of(&judged, Endpoint::Healthz, reading))
+}

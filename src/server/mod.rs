@@ -1,0 +1,72 @@
+//! How requests are answered: each answer is a view of the one published snapshot, judged when asked.
+//!
+//! No request runs a probe or waits for one; those about health take no lock and wait for nothing. A new route is a pattern in
+//! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
+
+mod answer;
+mod ask;
+mod body;
+mod connection;
+mod control;
+mod daemon;
+mod health;
+mod listen;
+mod negotiate;
+mod query;
+mod reply;
+mod respond;
+mod routes;
+mod seat;
+mod serve;
+mod stream;
+mod target;
+mod v1;
+mod view;
+mod warnings;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use health::healthz_json;
+pub use listen::{ListenError, bind};
+pub use serve::{MOST_CONNECTIONS, serve};
+
+use crate::base::clock::Clock;
+use crate::history::History;
+use crate::metrics::{Pulse, Vitals};
+use crate::store::Board;
+
+/// What answers are made from.
+pub struct App {
+    /// Where the snapshot is published.
+    pub board: Board,
+    /// The time.
+    pub clock: Clock,
+    /// What the daemon counts about itself.
+    pub vitals: Arc<Vitals>,
+    /// The scheduler's sign of life.
+    pub pulse: Arc<Pulse>,
+    /// What was.
+    pub history: History,
+    /// What the control routes do.
+    pub control: Box<dyn Control>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// What the control routes do. It is called while a request is answered: none of it may block.
+pub trait Control: Send + Sync {
+    /// A drain begins.
+    fn drain(&self);
+    /// The drain is undone.
+    fn undrain(&self);
+    /// The app beats for `check`. Whether that check exists and takes beats over HTTP.
+    fn beat(&self, check: &str) -> bool;
+}
+
+#[cfg(test)]
+mod tests;

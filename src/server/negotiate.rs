@@ -1,0 +1,183 @@
+//! Which format an answer has: by `?format=`, by `Accept`, or text.
+
+use hyper::header::{ACCEPT, HeaderMap};
+
+/// A format of an answer about an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Lines for people, and for kubelet.
+    Text,
+    /// The full JSON.
+    Json,
+    /// `application/health+json`.
+    HealthJson,
+    /// JSON for consumers of UP and DOWN.
+    Updown,
+}
+
+impl Format {
+    /// Their names, for whoever asks for another.
+    pub(super) const NAMES: &'static str = "text, json, health+json, updown";
+
+    /// The format called `name`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            "health+json" => Some(Self::HealthJson),
+            "updown" => Some(Self::Updown),
+            _ => None,
+        }
+    }
+
+    /// The format that `Accept` likes best; text when it likes none.
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        let offers = [
+            (Self::Text, "text", "plain"),
+            (Self::Json, "application", "json"),
+            (Self::HealthJson, "application", "health+json"),
+        ];
+        let ranges = ranges(headers);
+        let mut best = (Self::Text, None);
+        for (format, kind, subtype) in offers {
+            let liking = liking(&ranges, kind, subtype);
+            if liking.is_some() && liking > best.1 {
+                best = (format, liking);
+            }
+        }
+        best.0
+    }
+}
+
+/// Whether `Accept` asks for `OpenMetrics` 1.0 by name, and not for plain text rather.
+pub(super) fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers);
+    let open = ranges
+        .iter()
+        .filter(|range| range.is("application", "openmetrics-text"))
+        .filter(|range| range.version.is_none_or(|version| version == "1.0.0" || version == "1.0"))
+        .map(|range| range.quality)
+        .max();
+    let plain = ranges.iter().filter(|range| range.is("text", "plain")).map(|range| range.quality).max();
+    open.is_some_and(|open| open > 0 && plain.is_none_or(|plain| open >= plain))
+}
+
+/// How much a type is liked: by its quality, then by how precisely it is named, then by coming first.
+fn liking(ranges: &[Range<'_>], kind: &str, subtype: &str) -> Option<(u16, u8, std::cmp::Reverse<usize>)> {
+    let matching = ranges.iter().enumerate().filter_map(|(place, range)| {
+        let precision = match (range.kind, range.subtype) {
+            ("*", "*") => 0,
+            (k, "*") if k.eq_ignore_ascii_case(kind) => 1,
+            _ if range.is(kind, subtype) => 2,
+            _ => return None,
+        };
+        Some((precision, range.quality, std::cmp::Reverse(place)))
+    });
+    // The most precise range decides, also when it says no.
+    let (precision, quality, place) = matching.max_by_key(|(precision, _, place)| (*precision, *place))?;
+    (quality > 0).then_some((quality, precision, place))
+}
+
+/// A media range of an `Accept` header.
+struct Range<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    /// In thousandths.
+    quality: u16,
+    version: Option<&'a str>,
+}
+
+impl Range<'_> {
+    fn is(&self, kind: &str, subtype: &str) -> bool {
+        self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+    }
+}
+
+fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
+    let values = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(range).collect()
+}
+
+fn range(text: &str) -> Option<Range<'_>> {
+    let mut parts = text.split(';').map(str::trim);
+    let (kind, subtype) = parts.next()?.split_once('/')?;
+    let mut range = Range { kind, subtype, quality: 1000, version: None };
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("q") => range.quality = quality(value.trim()),
+            name if name.eq_ignore_ascii_case("version") => range.version = Some(value.trim().trim_matches('"')),
+            _ => {}
+        }
+    }
+    Some(range)
+}
+
+/// A quality in thousandths; what is none counts as none given.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 0 to 1000
+fn quality(text: &str) -> u16 {
+    match text.parse::<f32>() {
+        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0).round() as u16,
+        _ => 1000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(accept: &str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_str(accept).unwrap())])
+    }
+
+    #[test]
+    fn accept_is_followed_with_its_qualities_and_never_refused() {
+        let cases = [
+            ("", Format::Text),
+            ("*/*", Format::Text),
+            ("text/plain", Format::Text),
+            ("application/json", Format::Json),
+            ("Application/JSON; charset=utf-8", Format::Json),
+            ("application/health+json", Format::HealthJson),
+            ("application/*", Format::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Text),
+            ("application/json, text/plain, */*", Format::Json),
+            ("text/plain, application/json", Format::Text),
+            ("text/plain;q=0.5, application/json;q=0.9", Format::Json),
+            ("text/plain;q=0.9, application/health+json;q=0.95, application/json;q=0.1", Format::HealthJson),
+            ("*/*;q=0.1, application/json", Format::Json),
+            ("application/json;q=0, */*", Format::Text),
+            ("text/plain;q=0, */*", Format::Json),
+            ("text/*;q=0.2, application/health+json;q=0.1", Format::Text),
+            ("image/png", Format::Text),
+            ("application/json;q=0", Format::Text),
+            ("nonsense;;q=,,/", Format::Text),
+            ("application/json;q=nonsense", Format::Json),
+        ];
+        for (accept, format) in cases {
+            assert_eq!(Format::accepted(&headers(accept)), format, "{accept}");
+        }
+        assert_eq!(Format::accepted(&HeaderMap::new()), Format::Text);
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_ask_for_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
+                          q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let old = "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        for (accept, wants) in [
+            (prometheus, true),
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=\"1.0.0\"", true),
+            (old, false),
+            ("*/*", false),
+            ("application/*", false),
+            ("text/plain, application/openmetrics-text;q=0.5", false),
+            ("application/openmetrics-text;q=0", false),
+        ] {
+            assert_eq!(wants_openmetrics(&headers(accept)), wants, "{accept}");
+        }
+        assert!(!wants_openmetrics(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,121 @@
+//! A gate as text, in the way of the Kubernetes API server.
+
+use bytes::Bytes;
+
+use crate::model::outcome::one_line;
+use crate::model::plan::Details;
+use crate::model::state::State;
+use crate::model::verdict::{JudgedState, Part};
+use crate::server::view::{View, WITHHELD};
+use crate::server::warnings::Warnings;
+
+/// Kubelet cuts at 10 KiB. Bodies that nobody asked to be verbose stay below.
+const LIMIT: usize = 10_000;
+/// What the names of root causes may take of it.
+const CAUSES_LIMIT: usize = 2_000;
+
+/// The body of a gate: `ok`, or one line for each check and a verdict.
+pub(in crate::server) fn body(view: &View<'_>, verbose: bool, warnings: &Warnings) -> Bytes {
+    if view.judgement.open && !verbose {
+        if warnings.is_empty() {
+            return Bytes::from_static(b"ok");
+        }
+        return format!("ok\n{}", warnings.lines()).into();
+    }
+    let tail = format!("{}{}", warnings.lines(), verdict(view, verbose));
+    let mut body = if verbose { all(view) } else { as_fits(view, LIMIT - tail.len()) };
+    body += &tail;
+    body.into()
+}
+
+/// The body for one check: `ok` or its line.
+pub(in crate::server) fn single(view: &View<'_>, verbose: bool, warnings: &Warnings) -> Bytes {
+    match view.parts() {
+        [part] if verbose || !view.judgement.open => format!("{}{}", line(view, *part), warnings.lines()).into(),
+        _ => body(view, verbose, warnings),
+    }
+}
+
+fn all(view: &View<'_>) -> String {
+    let mut lines = preamble(view);
+    lines.extend(view.parts().iter().map(|part| line(view, *part)));
+    lines.concat()
+}
+
+/// The lines in the order of the file if they fit; else the root causes, then what else keeps the gate closed, then
+/// the rest, as far as there is room.
+fn as_fits(view: &View<'_>, room: usize) -> String {
+    let whole = all(view);
+    if whole.len() <= room {
+        return whole;
+    }
+    let mut parts = view.parts().to_vec();
+    parts.sort_by_key(|part| (!view.judgement.root_causes.contains(&part.check), !part.closes));
+    let mut text = preamble(view).concat();
+    let mut left = parts.len();
+    for part in parts {
+        let line = line(view, part);
+        if text.len() + line.len() + "… and 18446744073709551615 more\n".len() > room {
+            break;
+        }
+        text += &line;
+        left -= 1;
+    }
+    format!("{text}… and {left} more\n")
+}
+
+/// What keeps a gate closed beside its checks.
+fn preamble(view: &View<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match view.details() {
+        Details::None => {}
+        details => {
+            if view.judgement.draining {
+                lines.push("[-]draining\n".to_owned());
+            }
+            if let Some(reason) = view.missing() {
+                let reason = if details == Details::Full { one_line(reason) } else { WITHHELD.into() };
+                lines.push(format!("[-]configuration failed: {reason}\n"));
+            }
+        }
+    }
+    lines
+}
+
+/// The line of a check.
+fn line(view: &View<'_>, part: Part) -> String {
+    let name = view.name(part.check);
+    if part.excluded {
+        return format!("[+]{name} excluded: ok\n");
+    }
+    let mark = if part.closes { '-' } else { '+' };
+    let word = match view.judged.state(part.check) {
+        JudgedState::Fresh(State::Ok) if part.closes => return format!("[-]{name} pending: not passed yet\n"),
+        JudgedState::Fresh(State::Ok) => return format!("[+]{name} ok\n"),
+        JudgedState::Fresh(State::Error) => "failed",
+        other => other.label(),
+    };
+    format!("[{mark}]{name} {word}: {}\n", view.reason(part.check))
+}
+
+/// The last line.
+fn verdict(view: &View<'_>, verbose: bool) -> String {
+    let endpoint = view.judgement.endpoint.label();
+    if view.judgement.open {
+        return format!("{endpoint} check passed\n");
+    }
+    let causes = view.names(&view.judgement.root_causes);
+    if causes.is_empty() || view.details() == Details::None {
+        return format!("{endpoint} check failed\n");
+    }
+    let mut shown = causes[0].to_owned();
+    for (place, cause) in causes.iter().enumerate().skip(1) {
+        if !verbose && shown.len() + cause.len() > CAUSES_LIMIT {
+            shown += &format!(", … and {} more", causes.len() - place);
+            break;
+        }
+        shown += ", ";
+        shown += cause;
+    }
+    format!("{endpoint} check failed: root cause {shown}\n")
+}

@@ -1,0 +1,132 @@
+//! The full JSON of an endpoint.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use super::{millis, to_json};
+use crate::model::outcome::StepReport;
+use crate::model::plan::{Critical, Details};
+use crate::model::verdict::Part;
+use crate::server::view::{View, WITHHELD};
+use crate::server::warnings::Warnings;
+
+/// Members in the order of the contract.
+#[derive(Serialize)]
+struct Report<'a> {
+    status: &'static str,
+    data: Data<'a>,
+    checks: Vec<Check<'a>>,
+    #[serde(flatten)]
+    about: Option<About<'a>>,
+    timestamp: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    message: Cow<'a, str>,
+}
+
+/// What is left out where only the verdict may be told.
+#[derive(Serialize)]
+struct About<'a> {
+    root_causes: Vec<&'a str>,
+    service: &'a str,
+    version: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Check<'a> {
+    name: &'a str,
+    status: &'static str,
+    message: Cow<'a, str>,
+    state: &'static str,
+    kind: &'static str,
+    critical: Criticality,
+    latency_ms: Option<u64>,
+    age_ms: Option<u64>,
+    consecutive_failures: u32,
+    since: String,
+    depends_on: Vec<&'a str>,
+    root_causes: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    excluded: bool,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    name: &'a str,
+    state: &'static str,
+    message: Cow<'a, str>,
+    latency_ms: Option<u64>,
+}
+
+/// As in the file: true, false or `at_startup`.
+struct Criticality(Critical);
+
+impl Serialize for Criticality {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Critical::Yes => serializer.serialize_bool(true),
+            Critical::No => serializer.serialize_bool(false),
+            Critical::AtStartup => serializer.serialize_str(self.0.label()),
+        }
+    }
+}
+
+/// The report on an endpoint.
+pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
+    let service = &view.judged.snapshot.plan.service;
+    to_json(&Report {
+        status: view.judgement.verdict.label(),
+        data: Data { message: view.summary() },
+        checks: view.parts().iter().map(|part| check(view, *part)).collect(),
+        about: (view.details() != Details::None).then(|| About {
+            root_causes: view.names(&view.root_causes()),
+            service: &service.name,
+            version: service.version.as_deref(),
+        }),
+        timestamp: view.reading.wall.rfc3339(),
+        warnings: warnings.shown(),
+    })
+}
+
+fn check<'a>(view: &View<'a>, part: Part) -> Check<'a> {
+    let index = part.check;
+    let (definition, state) = (view.judged.definition(index), view.judged.check(index));
+    let last = state.last.as_ref();
+    Check {
+        name: view.name(index),
+        status: view.judged.status(index).label(),
+        message: view.message(index),
+        state: view.judged.state(index).label(),
+        kind: definition.kind,
+        critical: Criticality(definition.critical),
+        latency_ms: last.and_then(|last| last.took).map(millis),
+        age_ms: view.judged.age(index).map(millis),
+        consecutive_failures: state.failures,
+        since: state.since_wall.rfc3339(),
+        depends_on: view.names(&definition.depends_on),
+        root_causes: view.names(&view.judged.causes_of(index)),
+        steps: last.map(|last| steps(view, &last.facts.steps)).unwrap_or_default(),
+        excluded: part.excluded,
+    }
+}
+
+fn steps<'a>(view: &View<'_>, steps: &'a [StepReport]) -> Vec<Step<'a>> {
+    let full = view.details() == Details::Full;
+    let message = |text: &'a str| if full { text } else { WITHHELD };
+    steps
+        .iter()
+        .map(|step| Step {
+            name: &step.name,
+            state: step.state.label(),
+            message: message(&step.message).into(),
+            latency_ms: step.took.map(millis),
+        })
+        .collect()
+}

@@ -1,0 +1,35 @@
+//! `/ready`: yes, or no with the reasons.
+
+use crate::model::plan::Details;
+use crate::server::answer::{Answer, JSON};
+use crate::server::view::View;
+
+/// The answer, root causes first.
+pub(in crate::server) fn ready(view: &View<'_>) -> Answer {
+    let body = if view.judgement.open {
+        r#"{"ready": true}"#.to_owned()
+    } else {
+        let reasons: Vec<String> =
+            reasons(view).into_iter().map(|reason| serde_json::Value::from(reason).to_string()).collect();
+        format!(r#"{{"ready": false, "reasons": [{}]}}"#, reasons.join(", "))
+    };
+    Answer::health(view.judgement.verdict, view.down(), JSON, body)
+}
+
+fn reasons(view: &View<'_>) -> Vec<String> {
+    if view.details() == Details::None {
+        return Vec::new();
+    }
+    let reason = |check: usize| format!("{}: {}", view.name(check), view.reason(check));
+    let causes = &view.judgement.root_causes;
+    let mut reasons: Vec<String> = causes.iter().map(|check| reason(*check)).collect();
+    if view.judgement.draining {
+        reasons.push("draining".into());
+    }
+    if view.missing().is_some() {
+        reasons.push(format!("configuration: {}", view.summary()));
+    }
+    let others = view.parts().iter().filter(|part| part.closes && !causes.contains(&part.check));
+    reasons.extend(others.map(|part| reason(part.check)));
+    reasons
+}

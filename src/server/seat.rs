@@ -1,0 +1,277 @@
+//! What is known of a connection while it lasts: whether it is idle, since when, and what it may still take its time
+//! for. Written by the connection, read by whoever has to choose one to close.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::target::Mender;
+use crate::base::clock::{Clock, Moment};
+
+/// How long the head of a request may take, from its first byte; also how long a fresh connection may be silent.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const STUCK_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may be kept without a request. Longer than the intervals of load balancers, which report a
+/// failure when a kept connection is closed under a request.
+const IDLE_LIMIT: Duration = Duration::from_secs(330);
+
+/// A connection's place among the others.
+#[derive(Debug)]
+pub(super) struct Seat {
+    clock: Clock,
+    /// When the connection was made or the last request was answered.
+    idle_since: Time,
+    /// When the head of the request that is being read began.
+    head_since: Time,
+    /// Since when the client takes nothing of an answer.
+    stuck_since: Time,
+    streaming: AtomicBool,
+    leaving: AtomicBool,
+    leave: Notify,
+}
+
+/// A moment that may be none: nanoseconds since boot and one, or 0.
+#[derive(Debug, Default)]
+struct Time(AtomicU64);
+
+impl Time {
+    fn set(&self, moment: Moment) {
+        let nanos = u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(nanos.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Moment> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Moment::at(Duration::from_nanos(nanos - 1))),
+        }
+    }
+}
+
+/// In which order connections are closed to make room: the first variant first, within it the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It has been asked to go already.
+    Leaving,
+    /// It waits for a request, or for the rest of one.
+    Idle(Moment),
+    /// Its client takes nothing of an answer.
+    Stuck(Moment),
+    /// It is a stream.
+    Stream(Moment),
+}
+
+impl Seat {
+    /// A place for a connection made now.
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let seat = Self {
+            clock,
+            idle_since: Time::default(),
+            head_since: Time::default(),
+            stuck_since: Time::default(),
+            streaming: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            leave: Notify::new(),
+        };
+        let now = clock.now();
+        seat.idle_since.set(now);
+        seat.head_since.set(now);
+        Arc::new(seat)
+    }
+
+    /// A request has been answered; `streaming` if the answer goes on.
+    pub(super) fn answered(&self, streaming: bool) {
+        self.head_since.clear();
+        self.idle_since.set(self.clock.now());
+        self.streaming.store(streaming, Ordering::Relaxed);
+    }
+
+    /// Whether an answer goes on.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// Asks the connection to go.
+    pub(super) fn ask_to_leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// Waits until the connection is asked to go.
+    pub(super) async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// Its place in the order of closing.
+    pub(super) fn rank(&self) -> Rank {
+        let idle = self.idle_since.get().unwrap_or_default();
+        if self.leaving.load(Ordering::Relaxed) {
+            Rank::Leaving
+        } else if self.is_streaming() {
+            Rank::Stream(idle)
+        } else if let Some(stuck) = self.stuck_since.get() {
+            Rank::Stuck(stuck)
+        } else {
+            Rank::Idle(idle)
+        }
+    }
+
+    /// How much time the client has left for what it is doing; nothing left means that the connection is to be closed.
+    pub(super) fn time_left(&self) -> Duration {
+        let deadline = if let Some(since) = self.stuck_since.get() {
+            since + STUCK_LIMIT
+        } else if self.is_streaming() {
+            return STUCK_LIMIT;
+        } else if let Some(since) = self.head_since.get() {
+            since + HEAD_LIMIT
+        } else {
+            self.idle_since.get().unwrap_or_default() + IDLE_LIMIT
+        };
+        deadline.since(self.clock.now())
+    }
+
+    /// Something was read; whether it begins a request.
+    fn has_read(&self) -> bool {
+        let begins = self.head_since.get().is_none();
+        if begins {
+            self.head_since.set(self.clock.now());
+        }
+        begins
+    }
+
+    fn has_written<T>(&self, written: &Poll<T>) {
+        match (written, self.stuck_since.get()) {
+            (Poll::Ready(_), Some(_)) => self.stuck_since.clear(),
+            (Poll::Pending, None) => self.stuck_since.set(self.clock.now()),
+            _ => {}
+        }
+    }
+}
+
+/// A socket that tells its seat what goes on, and mends what is asked for.
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) socket: TcpStream,
+    seat: Arc<Seat>,
+    mender: Mender,
+}
+
+impl Seated {
+    /// A socket on its seat.
+    pub(super) fn new(socket: TcpStream, seat: Arc<Seat>) -> Self {
+        Self { socket, seat, mender: Mender::default() }
+    }
+}
+
+impl AsyncRead for Seated {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            if self.seat.has_read() {
+                self.mender = Mender::default();
+            }
+            self.mender.mend(&mut buffer.filled_mut()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Seated {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.seat.has_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.seat.has_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_has_ten_seconds_and_a_served_one_five_and_a_half_minutes() {
+        let seat = Seat::new(Clock::tokio());
+        assert_eq!(seat.time_left(), HEAD_LIMIT);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        seat.has_read();
+        assert_eq!(seat.time_left(), Duration::from_secs(6));
+        seat.answered(false);
+        assert_eq!(seat.time_left(), IDLE_LIMIT);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        seat.has_read();
+        assert_eq!(seat.time_left(), HEAD_LIMIT);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        seat.has_read();
+        assert_eq!(seat.time_left(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_an_answer_has_ten_seconds() {
+        let seat = Seat::new(Clock::tokio());
+        seat.answered(true);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(seat.time_left(), STUCK_LIMIT);
+        seat.has_written(&Poll::<()>::Pending);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        seat.has_written(&Poll::<()>::Pending);
+        assert_eq!(seat.time_left(), Duration::ZERO);
+        seat.has_written(&Poll::Ready(()));
+        assert_eq!(seat.time_left(), STUCK_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_idle_connection_goes_first_and_streams_go_last() {
+        let clock = Clock::tokio();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let stream = Seat::new(clock);
+        stream.answered(true);
+        let stuck = Seat::new(clock);
+        stuck.has_written(&Poll::<()>::Pending);
+        let kept = Seat::new(clock);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let silent = Seat::new(clock);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        kept.answered(false);
+        let order = |first: &Seat, second: &Seat| assert!(first.rank() < second.rank());
+        order(&silent, &kept);
+        order(&kept, &stuck);
+        order(&stuck, &stream);
+        stream.ask_to_leave();
+        order(&stream, &silent);
+    }
+}

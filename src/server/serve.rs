@@ -1,0 +1,162 @@
+//! Accepts connections, never more than there is room for, until the daemon ends.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::App;
+use super::ask::Ends;
+use super::connection::{House, attend};
+use super::seat::Seat;
+use super::stream::Streams;
+use crate::base::clock::Moment;
+
+/// The most connections at a time.
+pub const MOST_CONNECTIONS: usize = 256;
+
+/// How long to wait after an error of `accept` that closing a connection does not mend.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often such an error is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// How long answers may take to be written when the server ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Answers requests on `listeners` from what `app` knows, until `shutdown` is ready and the answers being written are
+/// out. Needs a tokio runtime.
+///
+/// # Errors
+/// When a listener cannot be handed to the runtime.
+pub async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut door = Door::new(listeners)?;
+    let (close, closing) = watch::channel(false);
+    let streams = Arc::new(Streams::default());
+    // It ends with the set.
+    let mut feeding = JoinSet::new();
+    let (feed, board, clock) = (Arc::clone(&streams), app.board.clone(), app.clock);
+    feeding.spawn(async move { feed.feed.follow(board, clock).await });
+    let mut guests = Guests {
+        house: House { app: Arc::clone(&app), streams, closing },
+        tasks: JoinSet::new(),
+        seats: HashMap::new(),
+    };
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut logged: Option<Moment> = None;
+    loop {
+        tokio::select! {
+            () = shutdown.as_mut() => break,
+            Some(ended) = guests.tasks.join_next_with_id() => guests.gone(ended),
+            accepted = poll_fn(|cx| door.poll_accept(cx)) => match accepted {
+                Ok((socket, peer)) => guests.welcome(socket, peer).await,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    let now = app.clock.now();
+                    if logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
+                        logged = Some(now);
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    if !(is_out_of_files(&error) && guests.make_room().await) {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+    drop(door);
+    close.send_replace(true);
+    // What is not out by then is cut off as the set is dropped.
+    let _ = tokio::time::timeout(LAST_WORDS, async { while guests.tasks.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+/// The listeners, asked in turn.
+struct Door {
+    listeners: Vec<TcpListener>,
+    turn: usize,
+}
+
+impl Door {
+    fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        Ok(Self { listeners: listeners.collect::<io::Result<_>>()?, turn: 0 })
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let count = self.listeners.len();
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            if let Poll::Ready(accepted) = self.listeners[place].poll_accept(cx) {
+                self.turn = place + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// The connections that are open.
+struct Guests {
+    house: House,
+    tasks: JoinSet<()>,
+    seats: HashMap<Id, Arc<Seat>>,
+}
+
+impl Guests {
+    /// Gives a connection a seat, another's if all are taken.
+    async fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) {
+        while self.seats.len() >= MOST_CONNECTIONS && self.make_room().await {}
+        // An answer is one small packet: waiting for more to send would only delay it.
+        let (Ok(local), Ok(())) = (socket.local_addr(), socket.set_nodelay(true)) else { return };
+        let seat = Seat::new(self.house.app.clock);
+        let ends = Ends { peer: peer.ip(), local: local.ip() };
+        let task = self.tasks.spawn(attend(self.house.clone(), socket, ends, Arc::clone(&seat)));
+        self.seats.insert(task.id(), seat);
+    }
+
+    /// Closes the connection that can best be done without; false if there is none.
+    async fn make_room(&mut self) -> bool {
+        if let Some(seat) = self.seats.values().min_by_key(|seat| seat.rank()) {
+            seat.ask_to_leave();
+        }
+        let Some(ended) = self.tasks.join_next_with_id().await else { return false };
+        self.gone(ended);
+        true
+    }
+
+    fn gone(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a connection ended by a defect of probelet");
+                error.id()
+            }
+        };
+        self.seats.remove(&id);
+    }
+}
+
+/// Neither this process nor the machine may open another file: closing a connection helps.
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// The error belongs to a connection that is gone already; the next one is fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,209 @@
+//! The last things that happened, written once for all who follow.
+//!
+//! It begins with the first stream: before that nobody can have missed anything.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use super::happening::{Happening, Seen, between};
+use crate::base::clock::{Clock, Moment, Reading};
+use crate::model::plan::Details;
+use crate::model::snapshot::Snapshot;
+use crate::server::health::healthz_json;
+use crate::store::Board;
+
+/// So many events are kept for those who are slow, or come back.
+pub(super) const MOST_EVENTS: usize = 1000;
+/// And no more bytes of them.
+const MOST_BYTES: usize = 512 * 1024;
+/// How often to look whether a result has become too old, which nobody publishes.
+const LOOK: Duration = Duration::from_secs(1);
+/// For so long one rendering of the snapshot does for all who ask.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What happens.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Feed {
+    record: Mutex<Option<Record>>,
+    wanted: Notify,
+    news: Arc<Notify>,
+}
+
+/// What there is for one who follows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This, as it is to be sent.
+    Piece(Bytes),
+    /// Nothing yet.
+    Nothing,
+    /// What it wanted next is no longer kept.
+    Lost,
+    /// Nothing may be told any more.
+    Withheld,
+}
+
+impl Feed {
+    /// Begins with what is published now, if it has not begun.
+    pub(super) fn begin(&self, board: &Board, reading: Reading) {
+        self.record().get_or_insert_with(|| Record::new(board.latest(), reading));
+        self.wanted.notify_one();
+    }
+
+    /// Writes down what happens, from the first stream on until the writer of the snapshot is gone.
+    pub(in crate::server) async fn follow(&self, mut board: Board, clock: Clock) {
+        self.wanted.notified().await;
+        loop {
+            let snapshot = match tokio::time::timeout(LOOK, board.next()).await {
+                Ok(None) => return,
+                Ok(Some(snapshot)) => snapshot,
+                Err(_) => board.latest(),
+            };
+            self.observe(snapshot, clock.read());
+        }
+    }
+
+    /// Writes down what has happened up to `snapshot`.
+    pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) {
+        let is_news = self.record().as_mut().is_some_and(|record| record.observe(snapshot, reading));
+        if is_news {
+            self.news.notify_waiters();
+        }
+    }
+
+    /// Becomes ready when there is something new after this call.
+    pub(super) fn news(&self) -> OwnedNotified {
+        Arc::clone(&self.news).notified_owned()
+    }
+
+    /// The place of the event that a client names as its last; nothing when what follows it is not known.
+    pub(super) fn place_after(&self, last: &str) -> Option<u64> {
+        self.record().as_ref()?.place_after(last)
+    }
+
+    /// What comes after `place`, which moves on; without a place everything there is, at once.
+    pub(super) fn next(&self, place: &mut Option<u64>, reading: Reading) -> Next {
+        self.record().as_mut().map_or(Next::Nothing, |record| record.next(place, reading))
+    }
+
+    fn record(&self) -> MutexGuard<'_, Option<Record>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Record {
+    /// Sets the events of this process apart from those of one before.
+    epoch: i64,
+    seen: Seen,
+    /// The events that are kept; a renewal has no bytes of its own.
+    events: VecDeque<Option<Bytes>>,
+    bytes: usize,
+    /// The number of the last event that is no longer kept; the first one kept follows it.
+    gone: u64,
+    /// Whoever has not got this far has to see the whole anew.
+    renewed: u64,
+    /// The whole as it was rendered last: its event's number, when, and its bytes.
+    whole: Option<(u64, Moment, Bytes)>,
+}
+
+impl Record {
+    fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
+        Self {
+            epoch: reading.wall.unix_micros(),
+            seen: Seen::new(snapshot, reading),
+            events: VecDeque::new(),
+            bytes: 0,
+            gone: 0,
+            renewed: 0,
+            whole: None,
+        }
+    }
+
+    fn newest(&self) -> u64 {
+        self.gone + self.events.len() as u64
+    }
+
+    fn observe(&mut self, snapshot: Arc<Snapshot>, reading: Reading) -> bool {
+        let seen = Seen::new(snapshot, reading);
+        let happenings = between(&self.seen, &seen, reading);
+        let is_other_about_details = seen.details() != self.seen.details();
+        self.seen = seen;
+        self.whole = None;
+        let is_news = !happenings.is_empty();
+        for happening in happenings {
+            let id = self.newest() + 1;
+            let event = match happening {
+                Happening::Tick(json) => Some(self.piece(id, "tick", &json)),
+                Happening::Transition(json) => Some(self.piece(id, "transition", &json)),
+                Happening::Renewal => None,
+            };
+            self.bytes += event.as_ref().map_or(0, Bytes::len);
+            self.events.push_back(event);
+        }
+        // What was written before may say more than is to be told now.
+        if is_other_about_details {
+            self.forget(self.events.len());
+            self.renewed = self.gone;
+        }
+        while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
+            self.forget(1);
+        }
+        is_news
+    }
+
+    fn forget(&mut self, count: usize) {
+        for event in self.events.drain(..count) {
+            self.gone += 1;
+            self.bytes -= event.as_ref().map_or(0, Bytes::len);
+        }
+    }
+
+    fn piece(&self, id: u64, event: &str, json: &[u8]) -> Bytes {
+        let head = format!("id: {}-{id}\nevent: {event}\ndata: ", self.epoch);
+        [head.as_bytes(), json, b"\n\n"].concat().into()
+    }
+
+    fn place_after(&self, last: &str) -> Option<u64> {
+        let (epoch, place) = last.split_once('-')?;
+        let place: u64 = place.parse().ok().filter(|_| epoch.parse() == Ok(self.epoch))?;
+        (self.gone..=self.newest()).contains(&place).then_some(place).filter(|place| *place >= self.renewed)
+    }
+
+    fn next(&mut self, place: &mut Option<u64>, reading: Reading) -> Next {
+        if self.seen.details() == Details::None {
+            return Next::Withheld;
+        }
+        let newest = self.newest();
+        let at = match *place {
+            Some(at) if at >= self.renewed => at,
+            _ => {
+                *place = Some(newest);
+                return Next::Piece(self.whole(newest, reading));
+            }
+        };
+        if at < self.gone {
+            return Next::Lost;
+        }
+        let offset = usize::try_from(at - self.gone).unwrap_or(usize::MAX);
+        let Some(event) = self.events.get(offset).cloned() else { return Next::Nothing };
+        *place = Some(at + 1);
+        Next::Piece(event.unwrap_or_else(|| self.whole(at + 1, reading)))
+    }
+
+    fn whole(&mut self, id: u64, reading: Reading) -> Bytes {
+        if let Some((of, at, bytes)) = &self.whole
+            && *of == id
+            && reading.moment.since(*at) < FRESH
+        {
+            return bytes.clone();
+        }
+        let bytes = self.piece(id, "snapshot", &healthz_json(&self.seen.snapshot, reading));
+        self.whole = Some((id, reading.moment, bytes.clone()));
+        bytes
+    }
+}

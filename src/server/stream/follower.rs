@@ -1,0 +1,74 @@
+//! A stream of what happens, for one client.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::{Instant, Sleep};
+
+use super::feed::{MOST_EVENTS, Next};
+use super::{COMMENT, Place, SILENCE};
+use crate::base::clock::Clock;
+
+/// Follows the feed.
+pub(in crate::server) struct Follower {
+    place: Place,
+    clock: Clock,
+    /// The number of the last event it had; nothing before the first.
+    at: Option<u64>,
+    news: Pin<Box<OwnedNotified>>,
+    silence: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// Goes on after the event `last`, or begins with the whole.
+    pub(super) fn new(place: Place, clock: Clock, last: Option<&str>) -> Self {
+        let feed = &place.0.feed;
+        let (at, news) = (last.and_then(|last| feed.place_after(last)), Box::pin(feed.news()));
+        Self { place, clock, at, news, silence: Box::pin(tokio::time::sleep(SILENCE)), is_over: false }
+    }
+
+    /// The next event or comment; nothing after it was cut.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        loop {
+            match self.place.0.feed.next(&mut self.at, self.clock.read()) {
+                Next::Piece(piece) => return self.write(piece),
+                Next::Lost => {
+                    return self
+                        .cut(&format!("too slow: more than {MOST_EVENTS} events or 512 KiB behind; connect again"));
+                }
+                Next::Withheld => return self.cut("the configuration has `details: none` now"),
+                Next::Nothing => {}
+            }
+            if self.news.as_mut().poll(cx).is_pending() {
+                ready!(self.silence.as_mut().poll(cx));
+                return self.write(Bytes::from_static(COMMENT));
+            }
+            // It is there before the feed is looked at again, so nothing falls between.
+            self.news = Box::pin(self.place.0.feed.news());
+        }
+    }
+
+    fn write(&mut self, piece: Bytes) -> Poll<Option<Bytes>> {
+        self.silence.as_mut().reset(Instant::now() + SILENCE);
+        Poll::Ready(Some(piece))
+    }
+
+    fn cut(&mut self, reason: &str) -> Poll<Option<Bytes>> {
+        self.is_over = true;
+        Poll::Ready(Some(format!("event: cut\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()))
+    }
+}

@@ -1,0 +1,145 @@
+//! What happened between two published snapshots. Pure.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::clock::Reading;
+use crate::model::outcome::FailureKind;
+use crate::model::plan::Details;
+use crate::model::snapshot::Snapshot;
+use crate::model::state::{CheckState, LastRun, OutcomeKind};
+use crate::model::verdict::{Judged, JudgedState};
+use crate::server::reply::{Number, millis_of, to_json};
+use crate::server::view::WITHHELD;
+
+/// A snapshot, and how its checks stood when it was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) snapshot: Arc<Snapshot>,
+    states: Vec<JudgedState>,
+}
+
+impl Seen {
+    /// `snapshot` as it stands now.
+    pub(super) fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
+        let judged = Judged::new(&snapshot, reading.moment);
+        let states = (0..judged.len()).map(|check| judged.state(check)).collect();
+        Self { snapshot, states }
+    }
+
+    /// How much may be told.
+    pub(super) fn details(&self) -> Details {
+        self.snapshot.plan.answers.details
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A check was run, or skipped.
+    Tick(Vec<u8>),
+    /// A check is in another state.
+    Transition(Vec<u8>),
+    /// More has changed than single checks: whoever follows has to see the whole anew.
+    Renewal,
+}
+
+#[derive(Serialize)]
+struct Tick<'a> {
+    name: &'a str,
+    created_at: i64,
+    outcome: &'static str,
+    response_time_ms: Option<Number>,
+    reason: Option<&'static str>,
+    message: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct Transition<'a> {
+    name: &'a str,
+    created_at: i64,
+    from: &'static str,
+    to: &'static str,
+    status: &'static str,
+    message: Cow<'a, str>,
+}
+
+/// What happened from `before` to `after`, in the order of the file, a tick before the transition it led to.
+pub(super) fn between(before: &Seen, after: &Seen, reading: Reading) -> Vec<Happening> {
+    let judged = Judged::new(&after.snapshot, reading.moment);
+    let old = Old::of(before, after);
+    let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
+    let mut happenings = Vec::new();
+    for (index, check) in after.snapshot.checks.iter().enumerate() {
+        let Some((old, from)) = old.of_check(before, after, index) else { continue };
+        let name = after.snapshot.plan.checks[index].name.as_str();
+        if let Some(last) = news(old, check) {
+            happenings.push(Happening::Tick(to_json(&Tick {
+                name,
+                created_at: last.wall.whole_seconds(),
+                outcome: last.outcome.label(),
+                response_time_ms: last.took.map(millis_of),
+                reason: last.reason.map(FailureKind::label),
+                message: shown(match last.outcome {
+                    OutcomeKind::Skip => "Skipped due to upstream failure".into(),
+                    OutcomeKind::Pass | OutcomeKind::Fail => last.message.as_str().into(),
+                }),
+            })));
+        }
+        let to = after.states[index];
+        if from != to {
+            // Nobody has written down when a result became too old.
+            let at = if old.since == check.since { reading.wall } else { check.since_wall };
+            happenings.push(Happening::Transition(to_json(&Transition {
+                name,
+                created_at: at.whole_seconds(),
+                from: from.label(),
+                to: to.label(),
+                status: to.status().label(),
+                message: shown(judged.message(index)),
+            })));
+        }
+    }
+    if needs_renewal(&before.snapshot, &after.snapshot) {
+        happenings.push(Happening::Renewal);
+    }
+    happenings
+}
+
+/// The last run, if it is another one.
+fn news<'a>(old: &CheckState, new: &'a CheckState) -> Option<&'a LastRun> {
+    new.last.as_ref().filter(|last| old.last.as_ref().is_none_or(|old| old.at != last.at))
+}
+
+/// Where the checks stood in the snapshot before.
+enum Old<'a> {
+    InTheSamePlace,
+    Named(HashMap<&'a str, usize>),
+}
+
+impl<'a> Old<'a> {
+    fn of(before: &'a Seen, after: &Seen) -> Self {
+        if Arc::ptr_eq(&before.snapshot.plan, &after.snapshot.plan) {
+            return Self::InTheSamePlace;
+        }
+        let checks = before.snapshot.plan.checks.iter().enumerate();
+        Self::Named(checks.map(|(index, check)| (check.name.as_str(), index)).collect())
+    }
+
+    fn of_check(&self, before: &'a Seen, after: &Seen, index: usize) -> Option<(&'a CheckState, JudgedState)> {
+        let index = match self {
+            Self::InTheSamePlace => index,
+            Self::Named(places) => *places.get(after.snapshot.plan.checks[index].name.as_str())?,
+        };
+        Some((&before.snapshot.checks[index], before.states[index]))
+    }
+}
+
+fn needs_renewal(before: &Snapshot, after: &Snapshot) -> bool {
+    !(Arc::ptr_eq(&before.plan, &after.plan) || before.plan == after.plan)
+        || (before.draining, before.ready_once) != (after.draining, after.ready_once)
+        || before.configuration.missing != after.configuration.missing
+}

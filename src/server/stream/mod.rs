@@ -1,0 +1,125 @@
+//! Server-sent events: bodies that go on until the client goes.
+//!
+//! `/health/$stream` tells the state of things now and again; `/v1/stream` tells what happens. What happens is found
+//! out and written in one place, the [`Feed`]; each stream of it is no more than a place in the feed.
+
+mod feed;
+mod follower;
+mod happening;
+mod health;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use super::App;
+use super::answer::Answer;
+use super::ask::Ask;
+use super::body::Body;
+use super::warnings::quoted;
+use crate::model::plan::Details;
+use crate::model::snapshot::Snapshot;
+pub(super) use feed::Feed;
+use follower::Follower;
+use health::Now;
+
+/// No more streams than these at a time, so that connections are left for whoever asks once.
+pub(super) const MOST: usize = 200;
+
+/// A comment goes out when nothing else did for this long: writing is how a client that has gone is noticed.
+const SILENCE: Duration = Duration::from_secs(15);
+const COMMENT: &[u8] = b":\n\n";
+
+/// What all streams of a server share.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// How many are open.
+    open: AtomicUsize,
+    /// What happens.
+    pub(super) feed: Feed,
+}
+
+/// `/health/$stream`.
+pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, streams: &Arc<Streams>) -> Answer {
+    if snapshot.plan.answers.details == Details::None {
+        return Answer::not_found();
+    }
+    let interval = match ask.query.first("poll_interval") {
+        None => Duration::from_secs(1),
+        Some(text) => match text.parse::<f64>() {
+            Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Duration::from_secs_f64(seconds),
+            _ => {
+                let problem = format!("poll_interval is {}; write seconds from 0.1 to 3600\n", quoted(&text));
+                return Answer::text(StatusCode::BAD_REQUEST, problem);
+            }
+        },
+    };
+    stream(streams, |place| Events::Health(Now::new(Arc::clone(app), interval, place)))
+}
+
+/// `/v1/stream`.
+pub(super) fn event_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, streams: &Arc<Streams>) -> Answer {
+    if snapshot.plan.answers.details == Details::None {
+        return Answer::not_found();
+    }
+    let last = ask.headers.get("last-event-id").and_then(|last| last.to_str().ok());
+    stream(streams, |place| {
+        streams.feed.begin(&app.board, app.clock.read());
+        Events::Happenings(Follower::new(place, app.clock, last))
+    })
+}
+
+fn stream(streams: &Arc<Streams>, events: impl FnOnce(Place) -> Events) -> Answer {
+    let Some(place) = Place::take(streams) else {
+        return Answer::text(StatusCode::TOO_MANY_REQUESTS, format!("{MOST} streams are open; end one of them\n"));
+    };
+    let mut answer = Answer::new(StatusCode::OK, "text/event-stream", Bytes::new());
+    answer.body = Body::stream(events(place));
+    answer
+}
+
+/// One of the places for streams, given back when dropped.
+#[derive(Debug)]
+struct Place(Arc<Streams>);
+
+impl Place {
+    fn take(streams: &Arc<Streams>) -> Option<Self> {
+        let more = |open| (open < MOST).then_some(open + 1);
+        let taken = streams.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| Self(Arc::clone(streams)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a stream.
+#[derive(Debug)]
+pub(super) enum Events {
+    /// The body of `/health`, now and again.
+    Health(Now),
+    /// What happens.
+    Happenings(Follower),
+}
+
+impl Events {
+    /// The next event or comment; nothing at the end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self {
+            Self::Health(now) => now.poll_next(cx).map(Some),
+            Self::Happenings(follower) => follower.poll_next(cx),
+        }
+    }
+
+    /// Whether it may come to an end before the client goes.
+    pub(super) const fn may_end(&self) -> bool {
+        matches!(self, Self::Happenings(_))
+    }
+}

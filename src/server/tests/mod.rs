@@ -1,0 +1,118 @@
+//! Requests and their exact answers, from snapshots made by hand.
+
+mod control;
+mod daemon;
+mod gates;
+mod habits;
+mod healthz;
+mod stream;
+mod v1;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+
+use super::answer::Answer;
+use super::ask::{Ask, Ends};
+use super::query::Query;
+use super::stream::Streams;
+use super::v1::Reply;
+use super::{App, Control, respond, routes};
+use crate::base::clock::Clock;
+use crate::history::answer::Keep;
+use crate::history::{History, Settings};
+use crate::metrics::testing::now;
+use crate::metrics::{Pulse, Vitals};
+use crate::model::snapshot::Snapshot;
+use crate::store::board;
+
+const KEEP: Keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+
+/// Remembers what it was told.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct Teller(Arc<Told>);
+
+impl Control for Teller {
+    fn drain(&self) {
+        self.0.0.lock().unwrap().push("drain".into());
+    }
+
+    fn undrain(&self) {
+        self.0.0.lock().unwrap().push("undrain".into());
+    }
+
+    fn beat(&self, check: &str) -> bool {
+        self.0.0.lock().unwrap().push(format!("beat {check}"));
+        check.starts_with("loop")
+    }
+}
+
+pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
+    let told = Arc::new(Told::default());
+    let app = App {
+        board: board(snapshot.clone()).1,
+        clock: Clock::Machine,
+        vitals: Arc::new(Vitals::default()),
+        history: History::start(Settings { path: None, keep: KEEP, pod: None }, now().wall),
+        pulse: Arc::new(Pulse::default()),
+        control: Box::new(Teller(Arc::clone(&told))),
+    };
+    (Arc::new(app), told)
+}
+
+/// Asks from 127.0.0.1.
+pub(super) fn ask(app: &Arc<App>, method: &Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
+    let home = "127.0.0.1".parse().unwrap();
+    ask_from(app, Ends { peer: home, local: home }, method, uri, headers)
+}
+
+pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
+    let uri: Uri = uri.parse().unwrap();
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    let (route, name) = routes::find(uri.path());
+    let ask = Ask { method, uri: &uri, query: Query::new(uri.query()), headers: &headers, ends, reading: now() };
+    finished(respond::answer(&ask, app, &Arc::new(Streams::default()), route, name)).fit_for(method)
+}
+
+/// History in memory answers at once.
+fn finished(reply: Reply) -> Answer {
+    match reply {
+        Reply::Now(answer) => answer,
+        Reply::Later(lookup) => {
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(lookup.answer())
+        }
+    }
+}
+
+pub(super) fn get(snapshot: &Snapshot, uri: &str) -> Answer {
+    ask(&app(snapshot).0, &Method::GET, uri, &[])
+}
+
+pub(super) fn body(answer: &Answer) -> String {
+    String::from_utf8(answer.body.bytes().expect("no stream").to_vec()).unwrap()
+}
+
+/// The code, the verdict and the body: `200 ok: …`.
+pub(super) fn show(answer: &Answer) -> String {
+    let verdict = answer.verdict.map_or("-", |verdict| verdict.label());
+    format!("{} {verdict}: {}", answer.code.as_u16(), body(answer))
+}
+
+/// Asserts that `uri` answers exactly `expected`, as [`show`] writes it.
+#[track_caller]
+pub(super) fn check_answer(snapshot: &Snapshot, uri: &str, expected: &str) {
+    assert_eq!(show(&get(snapshot, uri)), expected, "GET {uri}");
+}

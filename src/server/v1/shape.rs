@@ -1,0 +1,156 @@
+//! The JSON of history, member by member.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::base::clock::Timestamp;
+use crate::history::{answer, ledger};
+use crate::model::outcome::FailureKind;
+use crate::server::reply::{Number, millis_of};
+use crate::server::view::WITHHELD;
+
+/// What every answer of this API is wrapped in.
+#[derive(Serialize)]
+pub(super) struct Envelope<'a> {
+    status: u16,
+    status_desc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Content<'a>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// An answer with that code.
+    pub(super) fn new(code: StatusCode, data: Option<Content<'a>>) -> Self {
+        Self { status: code.as_u16(), status_desc: code.canonical_reason().unwrap_or_default(), data }
+    }
+}
+
+/// What is in it, under its own name.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Content<'a> {
+    Services(Rows<Service<'a>>),
+    Service(Box<One<Service<'a>>>),
+    Events(Rows<Event>),
+    Ticks(Rows<Tick>),
+    /// Why there is nothing else.
+    Message(String),
+}
+
+/// One thing.
+#[derive(Serialize)]
+pub(super) struct One<T> {
+    pub(super) data: T,
+}
+
+/// A part of a list.
+#[derive(Serialize)]
+pub(super) struct Rows<T> {
+    data: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> Rows<T> {
+    /// Rows of the list at `path`; `next` is the number of the last one, where there are more.
+    pub(super) fn new(data: Vec<T>, path: &str, limit: usize, next: Option<u64>) -> Self {
+        Self { data, next: next.map(|before| format!("{path}?limit={limit}&before={before}")) }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Service<'a> {
+    id: u32,
+    name: String,
+    url: Option<&'a str>,
+    created_at: i64,
+    updated_at: i64,
+    current_status: Event,
+    latest_event: One<Event>,
+    metric: One<Metric>,
+}
+
+impl<'a> Service<'a> {
+    pub(super) fn of(service: &answer::Service, url: Option<&'a str>) -> Self {
+        Self {
+            id: service.id,
+            name: service.name.as_str().to_owned(),
+            url,
+            created_at: service.created_at.whole_seconds(),
+            updated_at: service.updated_at.whole_seconds(),
+            current_status: Event::of(&service.current_status),
+            latest_event: One { data: Event::of(&service.current_status) },
+            metric: One { data: Metric::of(&service.metric) },
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Event {
+    id: u64,
+    event: &'static str,
+    date_started: i64,
+    date_ended: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Event {
+    pub(super) fn of(event: &ledger::Event) -> Self {
+        let (from, to) = (event.from.whole_seconds(), event.to.map(Timestamp::whole_seconds));
+        let kind = event.kind.label();
+        Self {
+            id: event.id,
+            event: kind,
+            date_started: from,
+            date_ended: to,
+            created_at: from,
+            updated_at: to.unwrap_or(from),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Metric {
+    average_response_time_ms: Option<Number>,
+    down_count: u64,
+    tick_count: u64,
+    up_count: u64,
+    uptime_percent: Option<Number>,
+    coverage_percent: Option<Number>,
+}
+
+impl Metric {
+    fn of(metric: &answer::Metric) -> Self {
+        Self {
+            average_response_time_ms: metric.average_response_time_ms.map(Number::to_the_thousandth),
+            down_count: metric.down_count,
+            tick_count: metric.tick_count,
+            up_count: metric.up_count,
+            uptime_percent: metric.uptime_percent.map(Number::percent),
+            coverage_percent: metric.coverage_percent.map(Number::percent),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Tick {
+    id: u64,
+    created_at: i64,
+    outcome: &'static str,
+    response_time_ms: Option<Number>,
+    reason: Option<&'static str>,
+    message: Box<str>,
+}
+
+impl Tick {
+    pub(super) fn of(tick: answer::Tick, withheld: bool) -> Self {
+        Self {
+            id: tick.id,
+            created_at: tick.at.whole_seconds(),
+            outcome: tick.outcome.label(),
+            response_time_ms: tick.response_time.map(millis_of),
+            reason: tick.reason.map(FailureKind::label),
+            message: if withheld { WITHHELD.into() } else { tick.message },
+        }
+    }
+}

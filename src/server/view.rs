@@ -1,0 +1,139 @@
+//! One endpoint as judged for one request, in the words that all formats share.
+
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+
+use crate::base::clock::Reading;
+use crate::model::plan::Details;
+use crate::model::snapshot::Snapshot;
+use crate::model::state::State;
+use crate::model::verdict::{Endpoint, Judged, JudgedState, Judgement, Part, Verdict};
+
+/// What stands in place of a message that is not to be told.
+pub(super) const WITHHELD: &str = "withheld";
+
+/// An endpoint, or one check's part in it, as judged now.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) judged: &'a Judged<'a>,
+    pub(super) judgement: Judgement,
+    pub(super) reading: Reading,
+}
+
+impl<'a> View<'a> {
+    /// All of `endpoint`.
+    pub(super) fn of(judged: &'a Judged<'a>, endpoint: Endpoint, reading: Reading) -> Self {
+        Self { judged, judgement: judged.endpoint(endpoint), reading }
+    }
+
+    /// The check at `index` alone, by the rules of `endpoint`.
+    pub(super) fn of_check(judged: &'a Judged<'a>, endpoint: Endpoint, index: usize, reading: Reading) -> Self {
+        let part = judged.endpoint_for(endpoint, index);
+        let verdict = match (part.closes, judged.status(index)) {
+            (true, _) => Verdict::Error,
+            (false, Verdict::Ok) => Verdict::Ok,
+            (false, _) => Verdict::Degraded,
+        };
+        let root_causes = if part.closes { judged.causes_of(index) } else { Vec::new() };
+        let judgement =
+            Judgement { endpoint, open: !part.closes, verdict, parts: vec![part], root_causes, draining: false };
+        Self { judged, judgement, reading }
+    }
+
+    /// The code of a closed endpoint.
+    pub(super) fn down(&self) -> StatusCode {
+        down(self.judged.snapshot)
+    }
+
+    /// How much may be said.
+    pub(super) fn details(&self) -> Details {
+        self.judged.snapshot.plan.answers.details
+    }
+
+    /// The checks that may be named, in the order of the file.
+    pub(super) fn parts(&self) -> &[Part] {
+        if self.details() == Details::None { &[] } else { &self.judgement.parts }
+    }
+
+    /// The name of a check.
+    pub(super) fn name(&self, check: usize) -> &'a str {
+        self.judged.definition(check).name.as_str()
+    }
+
+    /// What to say of a check.
+    pub(super) fn message(&self, check: usize) -> Cow<'a, str> {
+        if self.details() == Details::Full { self.judged.message(check) } else { WITHHELD.into() }
+    }
+
+    /// What to say of the whole.
+    pub(super) fn summary(&self) -> Cow<'a, str> {
+        if self.details() != Details::Full {
+            return WITHHELD.into();
+        }
+        match (self.missing(), self.judgement.draining, self.judgement.verdict) {
+            (Some(reason), _, _) => format!("No valid configuration: {reason}").into(),
+            (None, true, _) => "Draining".into(),
+            (None, false, Verdict::Ok) => "All checks passed".into(),
+            (None, false, Verdict::Degraded) => "Some checks are degraded".into(),
+            (None, false, Verdict::Error) => "Some checks failed".into(),
+        }
+    }
+
+    /// Why there is no configuration, where that keeps the endpoint closed.
+    pub(super) fn missing(&self) -> Option<&'a str> {
+        let closes = matches!(self.judgement.endpoint, Endpoint::Readyz | Endpoint::Healthz);
+        self.judged.snapshot.configuration.missing.as_deref().filter(|_| closes)
+    }
+
+    /// The status of a check for formats in which only a critical failure is one.
+    pub(super) fn level(&self, check: usize) -> Verdict {
+        match self.judged.status(check) {
+            Verdict::Error if !self.is_critical(check) => Verdict::Degraded,
+            status => status,
+        }
+    }
+
+    fn is_critical(&self, check: usize) -> bool {
+        self.judged.definition(check).gates.any() && self.judged.is_critical(check, self.judgement.endpoint)
+    }
+
+    /// The failing checks from which the trouble of these checks follows, in the order of the file.
+    pub(super) fn root_causes(&self) -> Vec<usize> {
+        if self.judgement.endpoint == Endpoint::Healthz {
+            return self.judged.root_causes();
+        }
+        if !self.judgement.root_causes.is_empty() {
+            return self.judgement.root_causes.clone();
+        }
+        let mut causes: Vec<usize> =
+            self.judgement.parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
+        causes.sort_unstable();
+        causes.dedup();
+        causes
+    }
+
+    /// Names of checks, in the order given.
+    pub(super) fn names(&self, checks: &[usize]) -> Vec<&'a str> {
+        checks.iter().map(|check| self.name(*check)).collect()
+    }
+
+    /// Why a check is not ok, in one line: its message, or what a skipped one waits for.
+    pub(super) fn reason(&self, check: usize) -> Cow<'a, str> {
+        if self.details() == Details::Full && self.judged.state(check) == JudgedState::Fresh(State::Skipped) {
+            return format!("waits for {}", self.names(&self.awaited(check)).join(", ")).into();
+        }
+        self.message(check)
+    }
+
+    /// What a skipped check waits for: its root causes, or its parents where none is left.
+    fn awaited(&self, check: usize) -> Vec<usize> {
+        let causes = self.judged.causes_of(check);
+        if causes.is_empty() { self.judged.definition(check).depends_on.clone() } else { causes }
+    }
+}
+
+/// The code of a closed endpoint.
+pub(super) fn down(snapshot: &Snapshot) -> StatusCode {
+    StatusCode::from_u16(snapshot.plan.answers.down_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}

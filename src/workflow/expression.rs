@@ -1,0 +1,237 @@
+//! The expressions of a step's `capture`: where in an answer a value is found.
+
+use std::fmt;
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+/// Where a value is found.
+#[derive(Clone)]
+pub enum Expression {
+    /// `json:<pointer>`: at an RFC 6901 pointer into the body.
+    Json(String),
+    /// `header:<name>`: in the first header of that name, in lower case.
+    Header(String),
+    /// `regex:<pattern>`: what the only group of a pattern matches in the body.
+    Pattern(Regex),
+    /// `status`: the status code.
+    Status,
+}
+
+/// The parts of an answer in which a value can be found.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The status code, where there is one.
+    pub status: Option<u16>,
+    /// Header names in lower case, with their values.
+    pub headers: &'a [(String, String)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Why a text is no expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpressionError {
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+const FORMS: &str = "write `json:/pointer`, `header:Name`, `regex:pattern with one (group)` or `status`";
+
+impl Expression {
+    /// The longest captured value, in bytes.
+    pub const MAX: usize = 8 * 1024;
+
+    /// Reads an expression as it is written.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, ExpressionError> {
+        let error = |message: &str, help: &str| Err(ExpressionError { message: message.into(), help: help.into() });
+        match text.split_once(':') {
+            None if text == "status" => Ok(Self::Status),
+            Some(("json", pointer)) => match pointer_problem(pointer) {
+                None => Ok(Self::Json(pointer.to_owned())),
+                Some(problem) => error(problem, "write a JSON Pointer (RFC 6901) such as `json:/items/0/id`"),
+            },
+            Some(("header", name)) if is_header_name(name) => Ok(Self::Header(name.to_ascii_lowercase())),
+            Some(("header", _)) => error("this is no name of a header", "write one such as `header:Location`"),
+            Some(("regex", pattern)) => parse_pattern(pattern),
+            _ => error("this is none of the forms of a capture", FORMS),
+        }
+    }
+
+    /// The value in `source`.
+    ///
+    /// # Errors
+    /// Why there is none, as a phrase that shows nothing of the answer.
+    pub fn find(&self, source: Source<'_>) -> Result<String, &'static str> {
+        let value = match self {
+            Self::Json(pointer) => json_at(source.body, pointer)?,
+            Self::Header(name) => {
+                let header = source.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                header.map(|(_, value)| value.clone()).ok_or("the answer has no such header")?
+            }
+            Self::Pattern(pattern) => first_group(source.body, pattern)?,
+            Self::Status => source.status.ok_or("the answer has no status code")?.to_string(),
+        };
+        if value.len() > Self::MAX { Err("the value is longer than 8 KiB") } else { Ok(value) }
+    }
+}
+
+/// Shows the form alone: an expansion may have brought in the rest.
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json(_) => "json:***",
+            Self::Header(_) => "header:***",
+            Self::Pattern(_) => "regex:***",
+            Self::Status => "status",
+        })
+    }
+}
+
+/// RFC 6901, section 3: empty, or reference tokens that each follow a `/`, with `~` only in `~0` and `~1`.
+fn pointer_problem(pointer: &str) -> Option<&'static str> {
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return Some("a JSON Pointer starts with `/`");
+    }
+    let stray = pointer.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
+    stray.then_some("in a JSON Pointer a `~` is written `~0`")
+}
+
+/// RFC 9110, section 5.6.2: a token.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn parse_pattern(pattern: &str) -> Result<Expression, ExpressionError> {
+    let pattern = Regex::new(pattern).map_err(|error| ExpressionError {
+        message: format!("this is no regular expression: {error}"),
+        help: "write a pattern with one (group)".into(),
+    })?;
+    match pattern.captures_len() - 1 {
+        1 => Ok(Expression::Pattern(pattern)),
+        0 => Err(ExpressionError {
+            message: "the pattern has no group".into(),
+            help: "put the part to capture in parentheses".into(),
+        }),
+        groups => Err(ExpressionError {
+            message: format!("the pattern has {groups} groups, exactly one is captured"),
+            help: "write `(?:…)` for the groups that are not to be captured".into(),
+        }),
+    }
+}
+
+/// The content of a string, the JSON text of anything else but `null`.
+fn json_at(body: &[u8], pointer: &str) -> Result<String, &'static str> {
+    let mut json: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON")?;
+    match json.pointer_mut(pointer).map(Value::take) {
+        None => Err("the answer has nothing there"),
+        Some(Value::Null) => Err("the answer has null there"),
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Ok(other.to_string()),
+    }
+}
+
+fn first_group(body: &[u8], pattern: &Regex) -> Result<String, &'static str> {
+    let text = String::from_utf8_lossy(body);
+    let group = pattern.captures(&text).and_then(|groups| groups.get(1).map(|group| group.as_str().to_owned()));
+    group.ok_or("the pattern matches nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(expression: &str, body: &str) -> Result<String, &'static str> {
+        let headers = [("location".to_owned(), "/a".to_owned()), ("location".to_owned(), "/b".to_owned())];
+        let source = Source { status: Some(201), headers: &headers, body: body.as_bytes() };
+        Expression::parse(expression).unwrap().find(source)
+    }
+
+    fn problem(expression: &str) -> String {
+        let error = Expression::parse(expression).unwrap_err();
+        format!("{} | {}", error.message, error.help)
+    }
+
+    #[test]
+    fn a_json_string_is_captured_as_its_content_and_the_rest_as_json() {
+        let body = r#"{"s":"a\n\"b\"","n":1.50,"big":12345678901234567890,"t":true,"o":{"b": [1, 2],"a":null},"x/y~z":"deep"}"#;
+        let cases = [
+            ("json:/s", "a\n\"b\""),
+            ("json:/n", "1.5"),
+            ("json:/big", "12345678901234567890"),
+            ("json:/t", "true"),
+            ("json:/o", r#"{"b":[1,2],"a":null}"#),
+            ("json:/o/b/1", "2"),
+            ("json:/x~1y~0z", "deep"),
+        ];
+        for (expression, expected) in cases {
+            assert_eq!(find(expression, body).as_deref(), Ok(expected), "{expression}");
+        }
+        assert_eq!(find("json:", "[1]").as_deref(), Ok("[1]"));
+        assert_eq!(find("json:/s", r#"{"s":""}"#).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn headers_patterns_and_the_status_are_captured() {
+        assert_eq!(find("header:Location", "").as_deref(), Ok("/a"));
+        assert_eq!(find("regex:id=([0-9]+)", "x id=42 id=43").as_deref(), Ok("42"));
+        assert_eq!(find("regex:(?:a|b):(.)", "b:c").as_deref(), Ok("c"));
+        assert_eq!(find("status", "").as_deref(), Ok("201"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_without_showing_the_answer() {
+        let cases = [
+            ("json:/s", "<html>", "the answer is not JSON"),
+            ("json:/s", "", "the answer is not JSON"),
+            ("json:/s", "{}", "the answer has nothing there"),
+            ("json:/s", r#"{"s":null}"#, "the answer has null there"),
+            ("header:etag", "", "the answer has no such header"),
+            ("regex:id=(.)", "none", "the pattern matches nothing"),
+            ("regex:id(=.)?", "id", "the pattern matches nothing"),
+        ];
+        for (expression, body, expected) in cases {
+            assert_eq!(find(expression, body), Err(expected), "{expression} {body}");
+        }
+        let bare = Source { status: None, headers: &[], body: b"" };
+        assert_eq!(Expression::Status.find(bare), Err("the answer has no status code"));
+    }
+
+    #[test]
+    fn a_value_of_8_kib_is_the_longest() {
+        let text = |length: usize| format!("\"{}\"", "x".repeat(length));
+        assert_eq!(find("json:", &text(8192)).map(|value| value.len()), Ok(8192));
+        assert_eq!(find("json:", &text(8193)), Err("the value is longer than 8 KiB"));
+    }
+
+    #[test]
+    fn deeply_nested_json_is_refused_and_not_followed() {
+        assert_eq!(find("json:", &"[".repeat(100_000)), Err("the answer is not JSON"));
+    }
+
+    #[test]
+    fn a_wrong_expression_says_what_to_write() {
+        let pointer = "write a JSON Pointer (RFC 6901) such as `json:/items/0/id`";
+        let header = "this is no name of a header | write one such as `header:Location`";
+        assert_eq!(problem("token"), format!("this is none of the forms of a capture | {FORMS}"));
+        assert_eq!(problem("$.token"), format!("this is none of the forms of a capture | {FORMS}"));
+        assert_eq!(problem("status:200"), format!("this is none of the forms of a capture | {FORMS}"));
+        assert_eq!(problem("json:token"), format!("a JSON Pointer starts with `/` | {pointer}"));
+        assert_eq!(problem("json:/a~b"), format!("in a JSON Pointer a `~` is written `~0` | {pointer}"));
+        assert_eq!(problem("json:/a~"), format!("in a JSON Pointer a `~` is written `~0` | {pointer}"));
+        assert_eq!(problem("header:"), header);
+        assert_eq!(problem("header:a b"), header);
+        assert_eq!(problem("regex:id"), "the pattern has no group | put the part to capture in parentheses");
+        assert_eq!(
+            problem("regex:(a)(b)"),
+            "the pattern has 2 groups, exactly one is captured | \
+             write `(?:…)` for the groups that are not to be captured"
+        );
+        assert!(problem("regex:(").starts_with("this is no regular expression: "));
+    }
+}

@@ -1,0 +1,8 @@
+//! Steps of an end-to-end path as values: which comes next, which is skipped, what was captured. It knows no probes
+//! and does no I/O.
+
+pub mod captures;
+pub mod expression;
+pub mod flaw;
+pub mod plan;
+pub mod progress;

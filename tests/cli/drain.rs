@@ -1,0 +1,76 @@
+//! `probelet drain`: readiness closes, and the wait is as long as the daemon says.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use crate::command::{Run, probelet, runs, start};
+use crate::fakes::{Fake, free_port};
+use crate::support::daemon::Daemon;
+
+const WELL: &str = "checks:\n  - { name: well, simulated: {}, interval: 100ms }\n";
+
+#[tokio::test]
+async fn it_closes_readiness_waits_for_the_drain_and_can_be_undone() {
+    let daemon = Daemon::start(&format!("server: {{ drain: 1300ms }}\n{WELL}")).await;
+    daemon.until_status("/readyz", 200).await;
+    let url = format!("http://{}", daemon.address);
+    let begun = Instant::now();
+    let mut command = probelet(&["drain"]);
+    command.env("PROBELET_URL", &url);
+    let mut drain = start(command);
+    assert_eq!(drain.says("\n"), "draining for 1.3s\n");
+    daemon.until_status("/readyz", 503).await;
+    assert_eq!(drain.ends(), Run { code: 0, stdout: String::new(), stderr: String::new() });
+    assert!((1300..6000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+
+    let undone = runs(&["drain", "--undo", "--url", &url]);
+    assert_eq!(undone, Run { code: 0, stdout: "not draining\n".into(), stderr: String::new() });
+    daemon.until_status("/readyz", 200).await;
+}
+
+#[tokio::test]
+async fn where_it_is_not_allowed_it_says_why() {
+    let daemon = Daemon::start(&format!("server: {{ control: false }}\n{WELL}")).await;
+    let url = format!("http://{}", daemon.address);
+    let expected = format!(
+        "error: {} knows no drain\n  help: write `server: {{ control: true }}` in its configuration\n",
+        daemon.address
+    );
+    for arguments in [&["drain", "--url", &url][..], &["drain", "--undo", "--url", &url]] {
+        assert_eq!(runs(arguments), Run { code: 2, stdout: String::new(), stderr: expected.clone() });
+    }
+
+    let fake = Fake::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let expected = format!(
+        "error: {} refuses: a drain is taken from the same host alone\n  help: run this in the pod, with \
+         http://127.0.0.1 or http://localhost\n",
+        fake.address()
+    );
+    let refused = runs(&["drain", "--url", &fake.url()]);
+    assert_eq!(refused, Run { code: 2, stdout: String::new(), stderr: expected });
+}
+
+#[test]
+fn whoever_is_no_daemon_is_3() {
+    let port = free_port();
+    let run = runs(&["drain", "--url", &format!("http://127.0.0.1:{port}")]);
+    let expected = format!("error: cannot reach 127.0.0.1:{port}: connection refused; is the daemon running?\n");
+    assert_eq!(run, Run { code: 3, stdout: String::new(), stderr: expected });
+    for body in ["ok", "draining\n", "draining for 100y\n", "draining for 999999h\n", "not draining\n"] {
+        let length = body.len();
+        let fake = Fake::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let expected = format!("error: {} does not answer as probelet does\n", fake.address());
+        let run = runs(&["drain", "--url", &fake.url()]);
+        assert_eq!(run, Run { code: 3, stdout: String::new(), stderr: expected }, "{body}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_is_no_success() {
+    let fake = Fake::answering("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\ndraining for 60s\n");
+    let mut drain = start(probelet(&["drain", "--url", &fake.url()]));
+    assert_eq!(drain.says("\n"), "draining for 1m\n");
+    drain.signal(Signal::TERM);
+    assert_eq!(drain.ends(), Run { code: 143, stdout: String::new(), stderr: String::new() });
+}

@@ -1,0 +1,16 @@
+//! The command line: the real binary, its exact words, its streams and its exit codes.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
+
+mod ask;
+mod command;
+mod drain;
+mod fakes;
+mod help;
+mod once;
+#[path = "../support"]
+mod support {
+    pub mod certs;
+    pub mod daemon;
+}
+mod terminal;
+mod wait;

@@ -1,0 +1,63 @@
+//! `probelet explain`: codes, the decision matrix, the time budgets, and what is said about a pod's probes.
+
+#[path = "golden/cli/golden.rs"]
+mod golden;
+
+use golden::Golden;
+
+const EXPLAIN: Golden = Golden { folder: "explain" };
+
+#[test]
+fn a_code_is_explained_with_a_wrong_and_a_right_example() {
+    EXPLAIN.expect("code.txt", 0, "explain unknown-key");
+}
+
+#[test]
+fn a_misspelt_code_finds_the_one_that_was_meant() {
+    EXPLAIN.expect("code.err", 2, "explain unknwn-key");
+}
+
+#[test]
+fn a_configuration_is_explained_by_what_each_failure_closes_and_how_soon() {
+    EXPLAIN.expect("shop.txt", 0, "explain --config shop.yaml");
+}
+
+#[test]
+fn a_pod_adds_what_kubelet_does_and_when() {
+    EXPLAIN.expect("deployment.txt", 0, "explain --config shop.yaml --pod deployment.yaml");
+}
+
+#[test]
+fn probes_that_cannot_work_are_named_with_what_to_write() {
+    EXPLAIN.expect("amiss.txt", 0, "explain --config shop.yaml --pod amiss.yaml");
+}
+
+#[test]
+fn starts_and_outages_that_take_too_long_are_named() {
+    EXPLAIN.expect("hasty.txt", 0, "explain --config patient.yaml --pod hasty.yaml");
+}
+
+#[test]
+fn a_pod_that_asks_nothing_of_probelet_is_told_what_to_write() {
+    EXPLAIN.expect("elsewhere.txt", 0, "explain --config shop.yaml --pod elsewhere.yaml");
+}
+
+#[test]
+fn a_manifest_without_a_pod_is_refused() {
+    EXPLAIN.expect("no-pod.err", 2, "explain --config shop.yaml --pod shop.yaml");
+}
+
+#[test]
+fn a_code_and_a_configuration_are_not_explained_together() {
+    EXPLAIN.expect("both.err", 2, "explain unknown-key --config shop.yaml");
+}
+
+#[test]
+fn a_configuration_with_mistakes_is_refused() {
+    EXPLAIN.expect("configuration.err", 2, "explain --config deployment.yaml");
+}
+
+#[test]
+fn probes_that_ask_for_something_else_are_told_what_follows() {
+    EXPLAIN.expect("confused.txt", 0, "explain --config shop.yaml --pod confused.yaml");
+}

@@ -1,0 +1,221 @@
+//! What holds for every request, whatever its bytes.
+
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use probelet::base::clock::Clock;
+use probelet::config::Listen;
+use probelet::model::snapshot::Snapshot;
+use probelet::model::state::State;
+use probelet::server::{bind, serve};
+use probelet::store::Recorder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use super::server_support::{app, definition, ill, snapshot, state, worried};
+
+/// Servers of snapshots made by hand, in the thread of their client: nothing happens while nobody asks.
+pub struct World {
+    runtime: Runtime,
+    addresses: Vec<SocketAddr>,
+    told: Arc<Mutex<Vec<String>>>,
+    _recorders: Vec<Recorder>,
+}
+
+/// Calls `ask` with the world of this thread.
+pub fn with_world<T>(ask: impl FnOnce(&World) -> T) -> T {
+    thread_local!(static WORLD: OnceCell<World> = const { OnceCell::new() });
+    WORLD.with(|world| ask(world.get_or_init(World::new)))
+}
+
+impl World {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (mut addresses, mut recorders) = (Vec::new(), Vec::new());
+        for snapshot in [worried(), ill(), odd()] {
+            let listeners = bind(&[Listen::One(([127, 0, 0, 1], 0).into())]).expect("a free port");
+            addresses.push(listeners[0].local_addr().expect("it listens"));
+            let (app, recorder) = app(snapshot, Clock::Machine, Arc::clone(&told));
+            recorders.push(recorder);
+            runtime.spawn(serve(listeners, app, std::future::pending()));
+        }
+        Self { runtime, addresses, told, _recorders: recorders }
+    }
+
+    /// Sends `request`, says that nothing more will come if `ends`, and reads until the server closes; of a stream of
+    /// events only the beginning.
+    fn talk(&self, server: usize, request: &[u8], ends: bool) -> Vec<u8> {
+        self.told.lock().expect("nobody panicked").clear();
+        self.runtime.block_on(async {
+            let mut stream = TcpStream::connect(self.addresses[server]).await.expect("it accepts");
+            let (mut from, mut to) = stream.split();
+            let ask = async {
+                // A server that has seen enough closes before it has read everything.
+                let _ = to.write_all(request).await;
+                if ends {
+                    let _ = to.shutdown().await;
+                }
+            };
+            let listen = async {
+                let mut answer = Vec::new();
+                while let Ok(1..) = from.read_buf(&mut answer).await {
+                    let head = &answer[..answer.len().min(512)];
+                    if contains(head, b"text/event-stream") && contains(&answer, b"\n\n") {
+                        break;
+                    }
+                }
+                answer
+            };
+            let ((), answer) = tokio::join!(ask, listen);
+            // A stream has to notice at once that its client is gone.
+            let _ = stream.set_zero_linger();
+            answer
+        })
+    }
+}
+
+/// Names and messages that need care in a path, in JSON and in the exposition.
+fn odd() -> Snapshot {
+    let message = "\"\\</script>\u{2028}\u{7f}é{}%0a".to_owned();
+    snapshot(vec![
+        (definition("a/b/c"), state(State::Ok, &message)),
+        (definition("livez"), state(State::Pending, &message)),
+        (definition("x-._/"), state(State::Skipped, &message)),
+    ])
+}
+
+/// The codes that the server has an answer for.
+const CODES: [u16; 12] = [200, 204, 400, 403, 404, 405, 406, 413, 414, 429, 431, 503];
+
+/// The server answers in HTTP or closes, and goes on.
+pub fn any_bytes(world: &World, bytes: &[u8]) {
+    let answer = world.talk(0, bytes, true);
+    if !answer.is_empty() {
+        let code = Answer::of(&answer).code;
+        assert!(CODES.contains(&code) || code == 100, "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// Where a request goes, before what the input adds.
+const PATHS: [&str; 24] = [
+    "/livez?",
+    "/livez/",
+    "/startupz?",
+    "/startupz/",
+    "/readyz?",
+    "/readyz/",
+    "/healthz?",
+    "/health?",
+    "/metrics?",
+    "/alive?",
+    "/ready?",
+    "/",
+    "/?",
+    "/v1/services?",
+    "/v1/services/",
+    "/v1/services/1/events?",
+    "/v1/",
+    "/-/",
+    "/v1/heartbeats/",
+    "/-/drain?",
+    "/-/healthy?",
+    "/livez?format=",
+    "/startupz?exclude=",
+    "/health/$stream?",
+];
+
+const METHODS: [&str; 6] = ["GET", "GET", "HEAD", "OPTIONS", "POST", "DELETE"];
+
+/// The first two bytes choose the server, the method and the path; the rest of the line follows the path, and the next
+/// two lines are the values of `Accept` and `Host`.
+pub fn any_request(world: &World, bytes: &[u8]) {
+    let [first, second, rest @ ..] = bytes else { return };
+    let (server, method) = (usize::from(*first) % 3, METHODS[usize::from(*first) / 3 % METHODS.len()]);
+    let path = PATHS[usize::from(*second) % PATHS.len()];
+    let mut lines = rest.split(|byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default().iter().copied();
+    let target: Vec<u8> = line().filter(|byte| *byte != b'\r').take(4000).collect();
+    let mut value = || -> Vec<u8> { line().filter(|byte| *byte >= b' ' && *byte != 0x7f).take(4000).collect() };
+    let (accept, host) = (value(), value());
+    let request = [
+        method.as_bytes(),
+        b" ",
+        path.as_bytes(),
+        &target,
+        b" HTTP/1.1\r\nConnection: close\r\nAccept: ",
+        &accept,
+        b"\r\nHost: ",
+        &host,
+        b"\r\n\r\n",
+    ]
+    .concat();
+    let answer = world.talk(server, &request, false);
+    let answer = Answer::of(&answer);
+    answer.holds_together(method);
+    let reads = method != "POST" && method != "DELETE";
+    if reads && (path.starts_with("/livez") || path.starts_with("/startupz")) {
+        assert!(matches!(answer.code, 200 | 503), "{} to {}", answer.code, String::from_utf8_lossy(&request));
+    }
+    let told = world.told.lock().expect("nobody panicked");
+    assert!(told.is_empty() || !reads, "{told:?} by {method}");
+    assert!(told.is_empty() || !host.is_empty(), "{told:?} without a host");
+}
+
+/// An answer taken apart.
+struct Answer<'a> {
+    code: u16,
+    head: &'a str,
+    body: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let shown = || String::from_utf8_lossy(bytes);
+        let end =
+            bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {}", shown()));
+        let head = std::str::from_utf8(&bytes[..end]).expect("a head is text");
+        let code = head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+        Self { code: code.unwrap_or_else(|| panic!("no code: {}", shown())), head, body: &bytes[end + 4..] }
+    }
+
+    fn header(&self, name: &str) -> Option<&'a str> {
+        self.head.split("\r\n").skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// Code, verdict, length and body agree.
+    fn holds_together(&self, method: &str) {
+        assert!(CODES.contains(&self.code), "{}", self.head);
+        let verdict = self.header("x-health-status");
+        if let Some(verdict) = verdict {
+            assert_eq!(verdict == "error", self.code == 503, "{}", self.head);
+            assert_eq!(verdict == "degraded", self.header("x-envoy-degraded").is_some(), "{}", self.head);
+        }
+        let content_type = self.header("content-type").unwrap_or_default();
+        if content_type == "text/event-stream" || self.code == 204 {
+            return;
+        }
+        if method == "HEAD" {
+            assert!(self.body.is_empty(), "{}", self.head);
+            return;
+        }
+        let length = self.header("content-length").map(|length| length.parse().expect("a length"));
+        assert_eq!(length, Some(self.body.len()), "{}", self.head);
+        std::str::from_utf8(self.body).expect("a body is text");
+        if content_type.contains("json") && !self.body.is_empty() {
+            let body: serde_json::Value = serde_json::from_slice(self.body).expect("JSON is JSON");
+            let Some(word) = body["status"].as_str() else { return };
+            let down = ["error", "fail", "DOWN", "unhealthy"].contains(&word);
+            assert!(verdict.is_none() || down == (self.code == 503), "{}: {body}", self.code);
+        }
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,10 @@
+//! Any bytes on a connection to the server.
+#![no_main]
+
+#[path = "../properties/http.rs"]
+mod property;
+#[path = "../../server/support.rs"]
+#[expect(dead_code, reason = "it is made for more than this")]
+mod server_support;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| property::with_world(|world| property::any_bytes(world, bytes)));

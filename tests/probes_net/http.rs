@@ -1,0 +1,330 @@
+//! The kind `http`: what is sent, what is expected, what goes wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probelet::base::secret::Secret;
+use probelet::base::value::{Part, Text, Value};
+use probelet::probe::Run;
+use probelet::probe::http::KIND;
+use probelet::probe::net::Network;
+use serde_json::json;
+
+use crate::fake::{self, Act, Fake};
+use crate::section::{Section, observe, status};
+use crate::{LONG, said, said_of, said_where};
+
+fn url(fake: &Fake, rest: &str) -> Section {
+    Section::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
+}
+
+fn ok() -> Vec<u8> {
+    fake::http(200, &[], "ok")
+}
+
+#[tokio::test]
+async fn a_2xx_is_a_pass() {
+    let fake = Fake::answers(ok()).await;
+    assert_eq!(said(&mut *url(&fake, "/health?x=1").probe(&KIND), LONG).await, "pass");
+    let version = env!("CARGO_PKG_VERSION");
+    let port = fake.port();
+    assert_eq!(
+        fake.seen().requests,
+        [format!(
+            "GET /health?x=1 HTTP/1.1\r\naccept: */*\r\nuser-agent: probelet/{version}\r\nhost: 127.0.0.1:{port}\r\n\r\n"
+        )]
+    );
+}
+
+#[tokio::test]
+async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n";
+    let cases = [
+        (Act::Refuse, "connect: connection refused"),
+        (Act::Silent, "timeout: waiting for the answer"),
+        (Act::ResetOnAccept, "connect: connection reset"),
+        (Act::ResetAfter(vec![]), "connect: connection reset"),
+        (Act::ResetAfter(format!("{head}half").into()), "connect: connection reset"),
+        (Act::CloseAfter(vec![]), "connect: connection closed before the answer was complete"),
+        (
+            Act::CloseAfter(b"HTTP/1.1 200 OK\r\nX".to_vec()),
+            "connect: connection closed before the answer was complete",
+        ),
+        (Act::CloseAfter(format!("{head}half").into()), "connect: connection closed before the answer was complete"),
+        (Act::garbage(), "protocol: the answer is not HTTP"),
+        (Act::Answer(b"220 mail ready\r\n".to_vec()), "protocol: the answer is not HTTP"),
+        (Act::Answer(b"HTTP/1.1 OK\r\n\r\n".to_vec()), "protocol: the answer is not HTTP"),
+        (
+            Act::Answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk".to_vec()),
+            "protocol: the answer breaks the protocol",
+        ),
+        (Act::Answer(fake::http(503, &[], "down")), "mismatch: returned status 503"),
+        (Act::Answer(fake::http(401, &[], "who?")), "mismatch: returned status 401"),
+        (Act::Answer(fake::http(302, &[("Location", "/login")], "")), "mismatch: returned status 302"),
+        (Act::Drip(vec![], b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_secs(1)), "timeout: waiting for the answer"),
+        (Act::Drip(head.into(), vec![b'x'; 100], Duration::from_secs(1)), "timeout: reading the answer"),
+        (Act::Answer(head.into()), "timeout: reading the answer"),
+        (
+            Act::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Again: and again\r\n".to_vec()),
+            "protocol: the answer's head is too large",
+        ),
+        (
+            Act::Endless(b"HTTP/1.1 200 OK\r\nX-Long: ".to_vec(), vec![b'x'; 4096]),
+            "protocol: the answer's head is too large",
+        ),
+    ];
+    let fake = Fake::refuses().await;
+    let mut probe = url(&fake, "/").probe(&KIND);
+    for (act, expected) in cases {
+        fake.act(act).await;
+        assert_eq!(said_where(&mut *probe, expected).await, expected);
+        fake.mend(ok()).await;
+        assert_eq!(said(&mut *probe, LONG).await, "pass", "after {expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_told() {
+    let mut probe = Section::new().text("url", "http://no-such-host.invalid/").probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "resolve: name does not resolve");
+}
+
+#[tokio::test]
+async fn the_phases_of_a_run_are_told() {
+    let fake = Fake::answers(ok()).await;
+    let labels = |run: &Run| run.trace.phases().iter().map(|(phase, _)| phase.label()).collect::<Vec<_>>();
+    let mut probe = Section::new().text("url", format!("http://localhost:{}/", fake.port())).probe(&KIND);
+    let run = Run::default();
+    assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
+    assert_eq!(labels(&run), ["resolve", "connect", "first_byte", "body"]);
+    let run = Run::default();
+    assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
+    assert_eq!(labels(&run), ["first_byte", "body"], "the connection is kept");
+}
+
+#[tokio::test]
+async fn an_ipv6_address_is_dialled() {
+    let fake = Fake::start_on("[::1]:0".parse().unwrap(), Act::Answer(ok())).await;
+    let spec = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).read(&KIND).unwrap();
+    assert_eq!(spec.host().as_deref(), Some("::1"));
+    let mut probe = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+}
+
+#[tokio::test]
+async fn the_request_is_as_declared() {
+    let fake = Fake::answers(ok()).await;
+    let section = url(&fake, "/orders").with("method", Value::Word("POST")).text("body", r#"{"user":"probe"}"#);
+    let headers = [("X-Tenant", "a"), ("Host", "shop.test"), ("User-Agent", "mine"), ("Accept", "text/plain")];
+    assert_eq!(said(&mut *section.texts("headers", &headers).probe(&KIND), LONG).await, "pass");
+    assert_eq!(
+        fake.seen().requests,
+        ["POST /orders HTTP/1.1\r\nx-tenant: a\r\nhost: shop.test\r\nuser-agent: mine\r\naccept: text/plain\r\n\
+          content-type: application/json\r\ncontent-length: 16\r\n\r\n{\"user\":\"probe\"}"]
+    );
+}
+
+#[tokio::test]
+async fn every_method_is_sent_and_an_answer_to_head_has_no_body() {
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+        let fake = Fake::answers(if method == "HEAD" { head.into() } else { ok() }).await;
+        assert_eq!(said(&mut *url(&fake, "/").with("method", Value::Word(method)).probe(&KIND), LONG).await, "pass");
+        assert!(fake.seen().requests[0].starts_with(&format!("{method} / HTTP/1.1\r\n")));
+    }
+}
+
+#[tokio::test]
+async fn user_and_password_are_sent_and_never_shown() {
+    let fake = Fake::answers(fake::http(401, &[], "who is probe:hunter2?")).await;
+    let written = format!("http://probe:hunter2@127.0.0.1:{}/x?token=hunter2", fake.port());
+    let section = || Section::new().text("url", &written);
+    let spec = section().read(&KIND).unwrap();
+    let target = format!("http://127.0.0.1:{}/x", fake.port());
+    assert_eq!(format!("{spec:?}"), format!("HttpSpec({target:?})"));
+    assert_eq!(spec.target(), Some(target));
+    let mut probe = section().probe(&KIND);
+    let failure = observe(&mut *probe, LONG).await.unwrap().unwrap_err();
+    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+    let request = fake.seen().requests.pop().unwrap();
+    assert!(request.contains("authorization: Basic cHJvYmU6aHVudGVyMg==\r\n"), "{request}");
+    assert!(request.starts_with("GET /x?token=hunter2 HTTP/1.1\r\n"), "{request}");
+    for act in [Act::Refuse, Act::garbage(), Act::CloseAfter(vec![])] {
+        fake.act(act).await;
+        let failure = observe(&mut *probe, LONG).await.unwrap().unwrap_err();
+        let shown = format!("{failure:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("127.0.0.1"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_s_own_authorization_replaces_the_url_s() {
+    let fake = Fake::answers(ok()).await;
+    let section = Section::new().text("url", format!("http://u:p@127.0.0.1:{}/", fake.port()));
+    let mut probe = section.texts("headers", &[("Authorization", "Bearer x")]).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    assert!(fake.seen().requests[0].contains("authorization: Bearer x\r\n"));
+    assert!(!fake.seen().requests[0].contains("Basic"));
+}
+
+#[tokio::test]
+async fn captured_values_are_filled_in_without_changing_the_request() {
+    let fake = Fake::answers(ok()).await;
+    let capture = || Part::Capture { step: "login".into(), name: "token".into() };
+    let text = |before: &str, after: &str| {
+        let parts = vec![Part::Plain(before.into()), capture(), Part::Plain(after.into())];
+        Value::Text(Text { parts, written: format!("{before}${{steps.login.token}}{after}") })
+    };
+    let base = format!("http://127.0.0.1:{}/orders/", fake.port());
+    let section = Section::new().with("url", text(&base, "/state")).with("method", Value::Word("POST"));
+    let mut probe = section.with("body", text("{\"id\":\"", "\"}")).probe(&KIND);
+    let run = |value: &str| {
+        let mut run = Run::default();
+        run.captured.insert("login", "token", value.into());
+        run
+    };
+    assert_eq!(said_of(&mut *probe, &run("a/b\"}"), LONG).await, "pass");
+    let request = fake.seen().requests.pop().unwrap();
+    assert!(request.starts_with("POST /orders/a%2Fb%22%7D/state HTTP/1.1\r\n"), "{request}");
+    assert!(request.ends_with("\r\n\r\n{\"id\":\"a/b\\\"}\"}"), "{request}");
+    let said = said_of(&mut *probe, &run(".."), LONG).await;
+    assert!(said.starts_with("mismatch: token of step login would make a segment of the path empty"), "{said}");
+    assert_eq!(said_of(&mut *probe, &Run::default(), LONG).await, "mismatch: token of step login was not captured");
+}
+
+#[tokio::test]
+async fn an_expanded_header_is_sent_and_not_shown() {
+    let fake = Fake::answers(ok()).await;
+    let token = Text { parts: vec![Part::Expanded(Secret::new("hunter2"))], written: "${TOKEN}".into() };
+    let headers = Value::Map(vec![(
+        "X-Token".into(),
+        probelet::base::value::Located::new(probelet::base::value::Place::default(), Value::Text(token)),
+    )]);
+    let mut probe = url(&fake, "/").with("headers", headers).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    assert!(fake.seen().requests[0].contains("x-token: hunter2\r\n"));
+}
+
+async fn expecting(answer: &[u8], expect: Section) -> String {
+    let fake = Fake::answers(answer).await;
+    said(&mut *url(&fake, "/").section("expect", expect).probe(&KIND), LONG).await
+}
+
+#[tokio::test]
+async fn the_status_is_judged() {
+    let spans = |texts: &[&str]| {
+        let items = texts
+            .iter()
+            .map(|text| probelet::base::value::Located::new(probelet::base::value::Place::default(), status(text)));
+        Section::new().with("status", Value::List(items.collect()))
+    };
+    assert_eq!(expecting(&fake::http(404, &[], ""), spans(&["2xx", "404"])).await, "pass");
+    assert_eq!(expecting(&fake::http(302, &[], ""), spans(&["300-399"])).await, "pass");
+    assert_eq!(expecting(&fake::http(200, &[], ""), spans(&["204"])).await, "mismatch: returned status 200");
+    assert_eq!(
+        expecting(&fake::http(299, &[], ""), Section::new().with("status", status("201"))).await,
+        "mismatch: returned status 299"
+    );
+}
+
+#[tokio::test]
+async fn headers_and_body_are_judged() {
+    let answer =
+        fake::http(200, &[("Content-Type", "application/json; charset=utf-8")], r#"{"data":{"n":3,"s":"ok"}}"#);
+    let json = |entries: &[(&str, serde_json::Value)]| Section::new().jsons("json", entries);
+    let headers = |name: &str, text: &str| Section::new().texts("headers", &[(name, text)]);
+    let cases = [
+        (Section::new().text("body_contains", "\"ok\""), "pass"),
+        (Section::new().text("body_contains", "down"), "mismatch: the expected text is not in the body"),
+        (Section::new().text("body_matches", r#""n":\d+"#), "pass"),
+        (
+            Section::new().text("body_matches", "^v[0-9]+"),
+            "mismatch: a match of the expected pattern is not in the body",
+        ),
+        (json(&[("/data/s", json!("ok")), ("/data/n", json!(3.0))]), "pass"),
+        (json(&[("", json!({"data": {"s": "ok", "n": 3}}))]), "pass"),
+        (json(&[("/data/s", json!("down"))]), "mismatch: `/data/s` has another value than expected"),
+        (json(&[("/data/0", json!(1))]), "mismatch: `/data/0` is missing"),
+        (headers("CONTENT-type", "application/json"), "pass"),
+        (headers("content-type", "text/html"), "mismatch: header content-type does not contain the expected text"),
+        (headers("x-version", "1"), "mismatch: header x-version is missing"),
+    ];
+    for (expect, expected) in cases {
+        assert_eq!(expecting(&answer, expect).await, expected);
+    }
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for body in ["", "plain", &deep] {
+        assert_eq!(
+            expecting(&fake::http(200, &[], body), json(&[("/a", json!(1))])).await,
+            "mismatch: the body is not JSON"
+        );
+    }
+}
+
+#[test]
+fn wrong_keys_say_what_is_wrong_with_them() {
+    let section = || Section::new().text("url", "http://h/");
+    let expect = |expect| section().section("expect", expect);
+    let cases = [
+        (Section::new().text("url", "http://"), "invalid-value: not a URL with a host"),
+        (section().texts("headers", &[("X Y", "1")]), "invalid-value: not the name of a header"),
+        (
+            section().texts("headers", &[("X", "1\r\nY: 2")]),
+            "invalid-value: a header's value cannot hold a line break or control character",
+        ),
+        (
+            section().texts("headers", &[("Content-Length", "1")]),
+            "invalid-value: `content-length` follows from the body",
+        ),
+        (
+            expect(Section::new().jsons("json", &[("data", json!(1))])),
+            "invalid-pointer: a JSON Pointer begins with `/`",
+        ),
+        (expect(Section::new().text("body_matches", "(")), "invalid-value: not a regular expression"),
+        (
+            expect(Section::new().text("body_contains", "x")).with("method", Value::Word("HEAD")),
+            "invalid-value: an answer to HEAD has no body",
+        ),
+        (section().section("tls", Section::new()), "ineffective-key: `tls` has no effect on a `http://` URL"),
+    ];
+    for (section, expected) in cases {
+        match section.read(&KIND) {
+            Err(problems) => assert_eq!(problems, [expected]),
+            Ok(spec) => panic!("{spec:?} without `{expected}`"),
+        }
+    }
+}
+
+#[test]
+fn the_environment_s_proxy_is_not_asked() {
+    // A process of its own, because the environment is the process's: the first test of this file, with a proxy that
+    // would refuse.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, "http://127.0.0.1:1");
+    }
+    let output = child.args(["--exact", "http::a_2xx_is_a_pass"]).env_remove("NO_PROXY").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_dead_address_among_several_does_not_eat_the_time() {
+    let fake = Fake::answers(ok()).await;
+    // A listener whose queue is full, so that connecting to it hangs. IPv4-mapped addresses are not taken for loopback.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let dead = std::net::SocketAddr::from(([127, 0, 0, 2], fake.port()));
+    socket.bind(dead).unwrap();
+    let _listener = socket.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    while let Some(Ok(stream)) = fake::within(Duration::from_millis(200), tokio::net::TcpStream::connect(dead)).await {
+        waiting.push(stream);
+    }
+    let network = Network::resolving_with(|_| {
+        let addresses = ["::ffff:127.0.0.2", "::ffff:127.0.0.1"].map(|address| address.parse().unwrap());
+        Box::pin(std::future::ready(Ok(addresses.to_vec())))
+    });
+    let section = Section::new().text("url", format!("http://db:{}/", fake.port()));
+    let mut probe = section.probe_on(&KIND, &Arc::new(network));
+    assert_eq!(said(&mut *probe, Duration::from_secs(5)).await, "pass");
+}

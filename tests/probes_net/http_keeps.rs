@@ -1,0 +1,143 @@
+//! The kind `http`: how long a connection is kept, and what happens when a kept one breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use probelet::base::value::Value;
+use probelet::probe::http::KIND;
+
+use crate::certs::{Authority, Folder};
+use crate::fake::{self, Act, Fake};
+use crate::section::Section;
+use crate::{LONG, said, said_where};
+
+fn ok() -> Vec<u8> {
+    fake::http(200, &[], "ok")
+}
+
+fn section(fake: &Fake) -> Section {
+    Section::new().text("url", format!("http://127.0.0.1:{}/", fake.port()))
+}
+
+fn aged(fake: &Fake, age: Duration) -> Section {
+    section(fake).with("max_connection_age", Value::Duration(age))
+}
+
+#[tokio::test]
+async fn successive_runs_share_a_connection() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for _ in 0..5 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+    }
+    assert_eq!(fake.seen().accepted, 1);
+    drop(probe);
+    fake.until(|seen| seen.open == 0).await;
+}
+
+#[tokio::test]
+async fn a_wrong_answer_does_not_cost_the_connection() {
+    let fake = Fake::answers(fake::http(503, &[], "down")).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *probe, LONG).await, "mismatch: returned status 503");
+    }
+    assert_eq!(fake.seen().accepted, 1);
+}
+
+#[tokio::test]
+async fn an_age_of_zero_is_a_fresh_connection_for_every_run() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = aged(&fake, Duration::ZERO).probe(&KIND);
+    for runs in 1..=3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        fake.until(|seen| seen.accepted == runs && seen.open == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_replaced_when_it_has_reached_its_age() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = aged(&fake, Duration::from_secs(300)).probe(&KIND);
+    for (pause, accepted) in [(0, 1), (299, 1), (2, 2), (1, 2)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        tokio::time::resume();
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!(fake.seen().accepted, accepted);
+    }
+    fake.until(|seen| seen.open == 1).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_broken_is_replaced_within_the_run() {
+    // Each connection answers one request and hangs up on the next.
+    let hang_up = Act::serve(|number, _| (number == 0).then(ok));
+    let fake = Fake::start(hang_up).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for runs in 1..=4 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!(fake.seen().accepted, runs);
+    }
+    // The first run needed one request, each later one two.
+    assert_eq!(fake.seen().requests.len(), 7);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_replaced_once_and_then_it_is_a_failure() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = section(&fake).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    fake.act_without_cutting(Act::CloseAfter(vec![]));
+    assert_eq!(said(&mut *probe, LONG).await, "connect: connection closed before the answer was complete");
+    assert_eq!(fake.seen().accepted, 2);
+    assert_eq!(said(&mut *probe, LONG).await, "connect: connection closed before the answer was complete");
+    assert_eq!(fake.seen().accepted, 3, "a fresh connection that breaks is not replaced");
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_between_runs_is_not_noticed() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        fake.mend(ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_noticed_on_a_kept_connection() {
+    let fake = Fake::answers(ok()).await;
+    let mut probe = section(&fake).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    fake.act(Act::Refuse).await;
+    assert_eq!(said(&mut *probe, LONG).await, "connect: connection refused");
+    fake.mend(ok()).await;
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_short_leaves_no_connection_behind() {
+    let fake = Fake::silent().await;
+    let mut probe = section(&fake).probe(&KIND);
+    let silence = "timeout: waiting for the answer";
+    assert_eq!(said_where(&mut *probe, silence).await, silence);
+    fake.until(|seen| seen.open == 0).await;
+    fake.act_without_cutting(Act::Answer(ok()));
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    assert_eq!(fake.seen().accepted, 2);
+}
+
+#[tokio::test]
+async fn a_kept_tls_connection_still_reports_the_certificate() {
+    let (authority, folder) = (Authority::new("known"), Folder::new());
+    let ca_file = folder.write("ca.pem", authority.pem());
+    let fake = Fake::answers(ok()).await.with_tls(Arc::clone(&authority.server(&["localhost"]).server()));
+    let section = Section::new().text("url", format!("https://localhost:{}/", fake.port()));
+    let mut probe = section.section("tls", Section::new().text("ca_file", ca_file)).probe(&KIND);
+    for _ in 0..3 {
+        let pass = probe.observe(&probelet::probe::Run::default()).await.unwrap();
+        assert!(pass.facts.tls_not_after.is_some());
+    }
+    assert_eq!(fake.seen().accepted, 1);
+}

@@ -1,0 +1,166 @@
+//! The kind `http`: bodies up to their limit, and redirects.
+
+use probelet::base::value::Value;
+use probelet::probe::Run;
+use probelet::probe::http::KIND;
+use serde_json::json;
+
+use crate::fake::{self, Act, Fake};
+use crate::section::Section;
+use crate::{LONG, said, said_of};
+
+fn url(fake: &Fake, rest: &str) -> Section {
+    Section::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
+}
+
+fn chunked(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n").into()
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_read_up_to_the_limit() {
+    let head = "HTTP/1.1 200 OK\r\n\r\n";
+    let fake = Fake::endless(format!("{head}needle "), vec![b'x'; 4096]).await;
+    let expect = |expect| url(&fake, "/").section("expect", expect).probe(&KIND);
+    let mut plain = url(&fake, "/").probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *plain, LONG).await, "pass");
+    }
+    assert_eq!(said(&mut *expect(Section::new().text("body_contains", "needle")), LONG).await, "pass");
+    let cases = [
+        (Section::new().text("body_contains", "nail"), "mismatch: the expected text is not in the first 64 KiB"),
+        (
+            Section::new().text("body_matches", "nail"),
+            "mismatch: a match of the expected pattern is not in the first 64 KiB",
+        ),
+        (
+            Section::new().jsons("json", &[("/a", json!(1))]),
+            "mismatch: the JSON is not whole in the first 64 KiB: raise `max_body`",
+        ),
+    ];
+    for (section, expected) in cases {
+        assert_eq!(said(&mut *expect(section), LONG).await, expected);
+    }
+    drop((plain, expect));
+    fake.until(|seen| seen.open == 0).await;
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_is_kept() {
+    let body = r#"{"a":1}"#;
+    for answer in [fake::http(200, &[], body), chunked(body), format!("HTTP/1.0 200 OK\r\n\r\n{body}").into()] {
+        let fake = Fake::start(Act::CloseAfter(answer)).await;
+        for (limit, expected) in [
+            (6, "mismatch: the JSON is not whole in the first 6 B: raise `max_body`"),
+            (7, "pass"),
+            (8, "pass"),
+            (0, "mismatch: the JSON is not whole in the first 0 B: raise `max_body`"),
+        ] {
+            let section = url(&fake, "/").with("max_body", Value::Size(limit));
+            let expect = Section::new().jsons("json", &[("/a", json!(1))]);
+            assert_eq!(said(&mut *section.section("expect", expect).probe(&KIND), LONG).await, expected, "{limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_is_kept_for_captures_when_asked() {
+    let fake = Fake::answers(fake::http(201, &[("X-Id", "7"), ("X-Id", "8")], "body")).await;
+    let mut probe = url(&fake, "/").with("max_body", Value::Size(3)).probe(&KIND);
+    let pass = probe.observe(&Run { keep_answer: true, ..Run::default() }).await.unwrap();
+    let answer = pass.answer.unwrap();
+    assert_eq!(answer.status, Some(201));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(answer.headers, [header("content-length", "4"), header("x-id", "7"), header("x-id", "8")]);
+    assert_eq!(answer.body, b"bod");
+    assert_eq!(probe.observe(&Run::default()).await.unwrap().answer, None);
+}
+
+/// A server that redirects `/n` to `/n-1` and answers `/0`.
+async fn countdown(status: u16) -> Fake {
+    Fake::start(Act::serve(move |_, request| {
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let number: u32 = path.trim_start_matches('/').parse().unwrap_or(0);
+        Some(match number {
+            0 => fake::http(200, &[], "there"),
+            number => fake::http(status, &[("Location", &format!("/{}", number - 1))], "not here"),
+        })
+    }))
+    .await
+}
+
+#[tokio::test]
+async fn as_many_redirects_are_followed_as_declared() {
+    let fake = countdown(302).await;
+    for (path, most, expected) in [
+        ("/0", 0, "pass"),
+        ("/1", 0, "mismatch: returned status 302"),
+        ("/1", 1, "pass"),
+        ("/2", 1, "protocol: more than 1 redirect"),
+        ("/3", 3, "pass"),
+        ("/100", 3, "protocol: more than 3 redirects"),
+    ] {
+        let section = url(&fake, path).with("max_redirects", Value::Integer(most));
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, expected, "{path} {most}");
+    }
+}
+
+#[tokio::test]
+async fn a_ring_of_redirects_comes_to_an_end() {
+    let fake = Fake::answers(fake::http(307, &[("Location", "/")], "")).await;
+    let section = url(&fake, "/").with("max_redirects", Value::Integer(20));
+    assert_eq!(said(&mut *section.probe(&KIND), LONG).await, "protocol: more than 20 redirects");
+    assert_eq!(fake.seen().requests.len(), 21);
+}
+
+#[tokio::test]
+async fn a_redirect_to_nowhere_is_told() {
+    for location in ["ftp://h/", "http://", "file:///etc/passwd"] {
+        let fake = Fake::answers(fake::http(302, &[("Location", location)], "")).await;
+        let section = url(&fake, "/").with("max_redirects", Value::Integer(1));
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, "protocol: a redirect leads to no HTTP address");
+    }
+    let fake = Fake::answers(fake::http(302, &[], "")).await;
+    let section = url(&fake, "/").with("max_redirects", Value::Integer(1));
+    assert_eq!(said(&mut *section.probe(&KIND), LONG).await, "mismatch: returned status 302");
+}
+
+#[tokio::test]
+async fn a_redirected_post_becomes_a_get_where_browsers_do_so() {
+    for (status, second) in [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")] {
+        let fake = countdown(status).await;
+        let section = url(&fake, "/1").with("method", Value::Word("POST")).text("body", "{}");
+        let mut probe = section.with("max_redirects", Value::Integer(1)).probe(&KIND);
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        let request = fake.seen().requests[1].clone();
+        assert!(request.starts_with(&format!("{second} /0 ")), "{status} {request}");
+        assert_eq!(request.ends_with("{}"), second == "POST", "{status} {request}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_stay_with_the_origin_they_are_for() {
+    let other = Fake::answers(fake::http(200, &[], "there")).await;
+    let location = format!("http://127.0.0.1:{}/there", other.port());
+    let first = Fake::answers(fake::http(302, &[("Location", &location)], "")).await;
+    let section = Section::new().text("url", format!("http://u:p@127.0.0.1:{}/", first.port()));
+    let headers = [("Cookie", "a=b"), ("Host", "shop.test"), ("X-Kept", "1")];
+    let section = section.texts("headers", &headers).with("max_redirects", Value::Integer(1));
+    assert_eq!(said(&mut *section.probe(&KIND), LONG).await, "pass");
+    assert!(first.seen().requests[0].contains("authorization: Basic"));
+    let request = other.seen().requests[0].to_lowercase();
+    for absent in ["authorization", "cookie", "shop.test", "referer"] {
+        assert!(!request.contains(absent), "{request}");
+    }
+    assert!(request.contains("x-kept: 1\r\n"));
+}
+
+#[tokio::test]
+async fn a_run_is_told_where_it_is_across_redirects() {
+    let fake = countdown(302).await;
+    let run = Run::default();
+    let section = url(&fake, "/1").with("max_redirects", Value::Integer(1));
+    assert_eq!(said_of(&mut *section.probe(&KIND), &run, LONG).await, "pass");
+    assert_eq!(run.trace.current().map(probelet::base::trace::Phase::label), Some("body"));
+}

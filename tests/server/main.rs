@@ -1,0 +1,6 @@
+//! The server from outside: real sockets, real clients, and clients that mean no good.
+#![allow(clippy::unwrap_used)]
+
+mod limits;
+mod support;
+mod wire;

@@ -1,0 +1,245 @@
+//! A server on a free loopback port, in a thread of its own, with a snapshot made by hand.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use probelet::base::clock::{Clock, Moment, Timestamp};
+use probelet::base::name::CheckName;
+use probelet::config::Listen;
+use probelet::history::answer::Keep;
+use probelet::history::{History, Settings};
+use probelet::metrics::{Pulse, Vitals};
+use probelet::model::outcome::Facts;
+use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
+use probelet::model::snapshot::{Configuration, Snapshot};
+use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
+use probelet::server::{App, Control, bind, serve};
+use probelet::store::{Recorder, board};
+use tokio::sync::oneshot;
+
+/// A running server; it ends when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub recorder: Recorder,
+    pub told: Arc<Mutex<Vec<String>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Teller(Arc<Mutex<Vec<String>>>);
+
+impl Control for Teller {
+    fn drain(&self) {
+        self.0.lock().unwrap().push("drain".into());
+    }
+
+    fn undrain(&self) {
+        self.0.lock().unwrap().push("undrain".into());
+    }
+
+    fn beat(&self, check: &str) -> bool {
+        self.0.lock().unwrap().push(format!("beat {check}"));
+        true
+    }
+}
+
+impl Server {
+    /// A server of `snapshot` on 127.0.0.1.
+    pub fn of(snapshot: Snapshot) -> Self {
+        Self::listening(Listen::One("127.0.0.1:0".parse().unwrap()), snapshot)
+    }
+
+    pub fn listening(listen: Listen, snapshot: Snapshot) -> Self {
+        let listeners = bind(&[listen]).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (app, recorder) = app(snapshot, Clock::Machine, Arc::clone(&told));
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(listeners, app, async { drop(stopped.await) })).unwrap();
+        });
+        Self { address, recorder, told, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Connects to it. Nothing waits longer than 20 s for it.
+    pub fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// Sends `request` and reads until the server closes.
+    pub fn talk(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_ref()).unwrap();
+        rest(&mut stream)
+    }
+
+    /// `GET path` on a connection of its own: the status line's code and the body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        parts(&self.talk(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")))
+    }
+
+    /// Asks the server to end and waits until it has.
+    pub fn end(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (Arc<App>, Recorder) {
+    let (recorder, board) = board(snapshot);
+    let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+    let app = App {
+        board,
+        clock,
+        vitals: Arc::new(Vitals::default()),
+        history: History::start(Settings { path: None, keep, pod: None }, clock.read().wall),
+        pulse: Arc::new(Pulse::default()),
+        control: Box::new(Teller(told)),
+    };
+    (Arc::new(app), recorder)
+}
+
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Reads until the server closes.
+pub fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).expect("the server closes in time");
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads one answer with a `Content-Length`.
+pub fn one(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
+        text.push(byte[0]);
+    }
+    let length = header(std::str::from_utf8(&text).unwrap(), "content-length").unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    String::from_utf8([text, body].concat()).unwrap()
+}
+
+/// The code and the body of an answer.
+pub fn parts(answer: &str) -> (u16, String) {
+    let code = answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().unwrap();
+    (code, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+/// The value of a header.
+pub fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let head = answer.split("\r\n\r\n").next()?;
+    head.lines().skip(1).find_map(|line| {
+        let (key, value) = line.split_once(": ")?;
+        key.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// An answer without its date.
+pub fn undated(answer: &str) -> String {
+    let date = header(answer, "date").map(|date| format!("date: {date}\r\n")).unwrap_or_default();
+    answer.replace(&date, "")
+}
+
+pub fn definition(name: &str) -> Definition {
+    Definition {
+        name: CheckName::new(name).unwrap(),
+        kind: "simulated",
+        description: None,
+        runbook: None,
+        target: None,
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(2),
+        initial_delay: Duration::ZERO,
+        thresholds: Thresholds::default(),
+        critical: Critical::Yes,
+        gates: Gates { ready: true, ..Gates::default() },
+        depends_on: Vec::new(),
+        degraded_above: None,
+        stale_after: Duration::from_secs(3600),
+        formerly: None,
+    }
+}
+
+/// A check that has just passed or failed.
+pub fn state(state: State, message: &str) -> CheckState {
+    let now = Clock::Machine.read();
+    let outcome = if state == State::Error { OutcomeKind::Fail } else { OutcomeKind::Pass };
+    CheckState {
+        state,
+        since: now.moment,
+        since_wall: now.wall,
+        passes: 0,
+        failures: 0,
+        last: Some(LastRun {
+            outcome,
+            reason: None,
+            message: message.into(),
+            at: now.moment,
+            wall: now.wall,
+            began: now.moment,
+            took: Some(Duration::from_millis(1)),
+            facts: Facts::default(),
+        }),
+        fresh_at: Some(now.moment),
+        held: false,
+        passed_once: true,
+        seen_once: true,
+        probation: None,
+        due: None,
+        counters: Arc::default(),
+    }
+}
+
+pub fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
+    let (definitions, states): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
+    Snapshot {
+        generation: 1,
+        at: Moment::default(),
+        wall: Timestamp::default(),
+        plan: Arc::new(Plan {
+            service: Service { name: "shop".into(), version: None },
+            answers: Answers::default(),
+            checks: definitions.into_iter().map(Arc::new).collect(),
+        }),
+        checks: states.into_iter().map(Arc::new).collect(),
+        draining: false,
+        ready_once: false,
+        configuration: Configuration::default(),
+    }
+}
+
+/// One check that passes, one that worries.
+pub fn worried() -> Snapshot {
+    snapshot(vec![
+        (definition("internal_api/user"), state(State::Ok, "fine")),
+        (definition("cache"), state(State::Degraded, "slow")),
+    ])
+}
+
+/// One check that fails.
+pub fn ill() -> Snapshot {
+    snapshot(vec![(definition("db"), state(State::Error, "connection refused"))])
+}

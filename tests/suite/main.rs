@@ -1,0 +1,23 @@
+//! The integration tests, in one binary: one link, and one pool of threads for all of them.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
+
+mod consumers;
+mod daemon;
+mod history;
+mod hostile;
+mod matrix;
+mod servers;
+mod simulated;
+mod soak;
+#[path = "../support"]
+mod support {
+    pub mod certs;
+    pub mod daemon;
+    pub mod fake;
+    pub mod postgres;
+    pub mod proxies;
+    pub mod rabbitmq;
+    pub mod redis;
+    pub mod servers;
+}
+mod tidy;

@@ -1,0 +1,323 @@
+//! The daemon for long, under load and under clients that mean no good: nothing is dropped, nothing grows.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use probelet::base::clock::Clock;
+use probelet::base::name::CheckName;
+use probelet::config::diff::ConfigDiff;
+use probelet::config::source::Environment;
+use probelet::config::{self, Config};
+use probelet::history::answer::Keep;
+use probelet::history::{History, Settings};
+use probelet::probe::{Setting, Spec};
+use probelet::scheduler::chronicle::Chronicle;
+use probelet::scheduler::conductor::{Command, Conductor, Program};
+use probelet::scheduler::machine::Machine;
+use probelet::store::board;
+
+use crate::support::daemon::{Daemon, PATIENCE, Reply};
+use crate::support::fake::{Fake, http};
+
+/// The configuration number `turn`: a check that stays, one that comes and goes, one over HTTP that is always another, and
+/// one that takes beats and always has another name.
+fn configuration(turn: usize, target: u16) -> String {
+    let comes_and_goes = match turn % 2 {
+        0 => "  - { name: now_and_then, simulated: {}, interval: 100ms }\n",
+        _ => "",
+    };
+    format!(
+        "reload: {{ watch: false }}\nserver: {{ drain: 0s }}\nchecks:\n\
+         \x20 - {{ name: stays, simulated: {{}}, interval: 100ms }}\n{comes_and_goes}\
+         \x20 - {{ name: changes, http: {{ url: \"http://127.0.0.1:{target}/{turn}\" }}, interval: 200ms }}\n\
+         \x20 - {{ name: named-{turn}, heartbeat: {{ push: true, max_age: 1h }}, interval: 100ms }}\n"
+    )
+}
+
+/// Makes the daemon use the configuration number `turn`, and waits until it does; `line` is the first that may say so,
+/// and the one behind it is returned.
+async fn reload(daemon: &mut Daemon, line: usize, turn: usize, target: u16) -> usize {
+    daemon.rewrite(&configuration(turn, target));
+    daemon.signal(Signal::HUP);
+    daemon.logs_from(line, "the configuration was loaded").await
+}
+
+/// One answer read whole from a kept connection.
+async fn answer(stream: &mut TcpStream) -> Result<Reply, String> {
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let (status, head) = head.split_once("\r\n").ok_or_else(|| format!("no head in {text}"))?;
+            let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
+            let head = head.replace("\r\n", "\n");
+            let reply = Reply { status: code.ok_or_else(|| status.to_owned())?, head, body: body.to_owned() };
+            let length: usize = reply.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            if body.len() >= length {
+                return if body.len() == length { Ok(reply) } else { Err(format!("too much: {text}")) };
+            }
+        }
+        match stream.read_buf(&mut read).await {
+            Ok(0) => return Err(format!("cut off after {:?}", String::from_utf8_lossy(&read))),
+            Ok(_) => {}
+            Err(error) => return Err(format!("{error} after {:?}", String::from_utf8_lossy(&read))),
+        }
+    }
+}
+
+const ASKED: [&str; 6] = ["/livez", "/readyz", "/healthz?format=json", "/health", "/startupz", "/metrics"];
+
+/// Whether an answer of a daemon whose checks all pass is as it should be.
+fn is_whole(path: &str, reply: &Reply) -> bool {
+    let json = || serde_json::from_str::<serde_json::Value>(&reply.body);
+    reply.status == 200
+        && match path {
+            "/livez" | "/readyz" | "/startupz" => reply.body == "ok",
+            "/metrics" => reply.body.starts_with("# HELP ") && reply.body.ends_with('\n'),
+            "/health" => json().is_ok_and(|body| body["status"] == "healthy" || body["status"] == "degraded"),
+            _ => {
+                json().is_ok_and(|body| body["checks"].as_array().is_some_and(|checks| (3..=4).contains(&checks.len())))
+            }
+        }
+}
+
+/// Asks without a pause until `over`, on one connection or on a fresh one each time; counts the answers.
+async fn keep_asking(address: SocketAddr, keep: bool, over: Arc<AtomicBool>, count: Arc<AtomicUsize>) {
+    let connection = if keep { "keep-alive" } else { "close" };
+    let mut kept = None;
+    for path in ASKED.iter().cycle() {
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut stream = match kept.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(address).await.expect("it listens all the time"),
+        };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it takes every request");
+        let reply = tokio::time::timeout(PATIENCE, answer(&mut stream)).await.expect("it answers in time");
+        let reply = reply.unwrap_or_else(|error| panic!("{path}, {connection}: {error}"));
+        assert!(is_whole(path, &reply), "{path}, {connection}: {reply:?}");
+        count.fetch_add(1, Ordering::Relaxed);
+        if keep {
+            kept = Some(stream);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_drop_no_request() {
+    let target = Fake::answers(http(200, &[], "")).await;
+    let mut daemon = Daemon::start(&configuration(0, target.port())).await;
+    daemon.until("/readyz", |reply| reply.body == "ok").await;
+    let (over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        clients.spawn(keep_asking(daemon.address, client % 2 == 0, Arc::clone(&over), Arc::clone(&count)));
+    }
+    let mut line = 0;
+    for turn in 1..=300 {
+        line = reload(&mut daemon, line, turn, target.port()).await;
+        if let Some(ended) = clients.try_join_next() {
+            ended.expect("every request is answered");
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("every request is answered");
+    }
+    assert!(count.load(Ordering::Relaxed) > 1000, "{count:?} requests are no load");
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Holdings {
+    rss_kib: u64,
+    threads: u64,
+}
+
+impl Holdings {
+    /// Of a process, or of `self`.
+    fn of(process: &str) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+        let figure = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells it");
+            line.split_whitespace().next().and_then(|figure| figure.parse().ok()).expect("it is a number")
+        };
+        Self { rss_kib: figure("VmRSS:"), threads: figure("Threads:") }
+    }
+
+    /// Fails where more is held than was `before`.
+    fn has_not_grown_since(self, before: Self) {
+        assert!(self.rss_kib <= before.rss_kib + GROWTH_KIB, "{self:?} after {before:?}");
+        assert!(self.threads <= before.threads, "{self:?} after {before:?}");
+    }
+}
+
+/// What a process may grow by, in KiB, once it is warm. A leak of 120 bytes in each of nine thousand reloads is more.
+const GROWTH_KIB: u64 = 1024;
+
+#[tokio::test]
+async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
+    let target = Fake::answers(http(200, &[], "")).await;
+    let mut daemon = Daemon::start(&configuration(0, target.port())).await;
+    daemon.until("/readyz", |reply| reply.body == "ok").await;
+    let process = daemon.pid().to_string();
+    let (mut line, mut warm) = (0, None);
+    for turn in 1..=1200 {
+        line = reload(&mut daemon, line, turn, target.port()).await;
+        if turn == 200 {
+            warm = Some((Holdings::of(&process), daemon.descriptors()));
+        }
+    }
+    let (before, descriptors) = warm.expect("it was warm once");
+    Holdings::of(&process).has_not_grown_since(before);
+    daemon.until_descriptors(descriptors).await;
+    assert_eq!(daemon.get("/readyz").await.body, "ok");
+}
+
+/// Set for a child that reloads on its own.
+const CHILD: &str = "PROBELET_TEST_RELOADS";
+
+/// Alone in a process, so that its memory tells. The files are read and compared as the daemon does it, and the tasks
+/// of the checks are started and ended; only signals and the log are left out, which would take minutes.
+#[test]
+fn ten_thousand_reloads_of_the_scheduler_grow_nothing() {
+    let own = std::env::current_exe().expect("it runs");
+    let mut child = std::process::Command::new(own);
+    child.args(["--exact", "soak::reloads_ten_thousand_times", "--nocapture"]).env(CHILD, "1");
+    let output = child.output().expect("it can be started again");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("reloads: 10000\n"), "{said}");
+}
+
+/// The child of [`ten_thousand_reloads_of_the_scheduler_grow_nothing`]; nothing without it.
+#[tokio::test]
+async fn reloads_ten_thousand_times() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let target = Fake::answers(http(200, &[], "")).await;
+    let mut current = read(0, target.port());
+    let clock = Clock::Machine;
+    let mut machine = Machine::new(Arc::clone(&current.plan), "pod", clock.read());
+    let (recorder, mut board) = board(machine.snapshot(clock.read()));
+    let setting = Setting {
+        check: CheckName::new("none").expect("it is a name"),
+        network: Arc::default(),
+        clock,
+        beats: Arc::default(),
+    };
+    let keep = Keep { retention: current.history.retention, max_size: current.history.max_size };
+    let history = History::start(Settings { path: None, keep, pod: None }, clock.read().wall);
+    let chronicle = Chronicle::new(history, Arc::clone(&setting.beats));
+    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
+    let (commands, orders) = tokio::sync::mpsc::channel(8);
+    let conductor = tokio::spawn(conductor.conduct(specs(&current), orders));
+    let mut warm = None;
+    for turn in 1..=10_000 {
+        let next = read(turn, target.port());
+        let origins = ConfigDiff::between(&current, &next).origins;
+        let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
+        commands.send(Command::Reload(Box::new(program))).await.expect("the conductor works");
+        while !Arc::ptr_eq(&board.latest().plan, &next.plan) {
+            board.next().await.expect("the conductor works");
+        }
+        current = next;
+        if turn == 1000 {
+            warm = Some((Holdings::of("self"), tokio::runtime::Handle::current().metrics().num_alive_tasks()));
+        }
+    }
+    let (before, tasks) = warm.expect("it was warm once");
+    Holdings::of("self").has_not_grown_since(before);
+    drop(commands);
+    conductor.await.expect("it ends when nobody can command it");
+    assert!(tasks < 20, "{tasks} tasks were alive for three checks");
+    println!("\nreloads: 10000");
+}
+
+fn read(turn: usize, target: u16) -> Config {
+    let environment = Environment::of([("POD_NAME", "shop-0")]);
+    let files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let loaded = config::read("config.yaml", configuration(turn, target).as_bytes(), &environment, Box::new(files));
+    loaded.config.expect("it is valid")
+}
+
+fn specs(config: &Config) -> Vec<Arc<dyn Spec>> {
+    config.targets.iter().map(|target| Arc::clone(&target.spec)).collect()
+}
+
+/// How a client takes up room. Once it is closed it comes again, a second later.
+async fn take_up_room(address: SocketAddr, client: usize) {
+    loop {
+        if let Ok(mut stream) = TcpStream::connect(address).await {
+            // The daemon closes such clients when it needs the room: any error is the end of this round.
+            let _ = misbehave(&mut stream, client).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn misbehave(stream: &mut TcpStream, client: usize) -> std::io::Result<()> {
+    match client % 5 {
+        // Says nothing.
+        0 => {}
+        // Says half of it.
+        1 => stream.write_all(b"GET /livez HTTP/1.1\r\nHost: local").await?,
+        // Says it byte by byte.
+        2 => {
+            for byte in b"GET /livez HTTP/1.1\r\nX-Slow: ".iter().chain([b'x'; 60].iter()) {
+                stream.write_all(&[*byte]).await?;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        }
+        // Asks again and again and reads nothing of it, for a while.
+        3 => {
+            let requests = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10);
+            stream.write_all(requests.as_bytes()).await?;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        // Announces a body that never comes.
+        _ => stream.write_all(b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n").await?,
+    }
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_slow_or_silent_clients_leave_livez_answering() {
+    let daemon = Daemon::start("checks:\n  - { name: well, simulated: {}, interval: 100ms }\n").await;
+    daemon.until("/readyz", |reply| reply.body == "ok").await;
+    let before = daemon.descriptors();
+    let mut crowd = JoinSet::new();
+    for client in 0..1000 {
+        crowd.spawn(take_up_room(daemon.address, client));
+    }
+    // The crowd has arrived when it fills the house.
+    let arrived = async {
+        while daemon.descriptors() < 250 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("a thousand clients fill it");
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let asked = Instant::now();
+        let reply = daemon.get("/livez").await;
+        times.push(asked.elapsed());
+        assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(daemon.descriptors() < 300, "{} descriptors are open", daemon.descriptors());
+    times.sort_unstable();
+    // It takes a millisecond or two; a machine with other things to do takes longer. Kubelet waits for a second.
+    assert!(times[25] < Duration::from_millis(100) && times[49] < Duration::from_secs(1), "{times:?}");
+    crowd.shutdown().await;
+    daemon.until_descriptors(before).await;
+}

@@ -1,0 +1,181 @@
+//! Rules of the house that the compiler does not know: floors, words, and documents that must not lag behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, from the ground up. A module imports only from floors below its own.
+const FLOORS: &[&[&str]] = &[
+    &["base"],
+    &["model", "workflow"],
+    &["probe"],
+    &["config", "store", "metrics", "history"],
+    &["scheduler", "server"],
+    &["daemon"],
+    &["cli"],
+];
+
+/// Imports of siblings that are part of the plan, with the reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.ends_with("fuzz/target") {
+                // What the fuzzers build is not ours.
+            } else if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), extension, &mut found);
+    found.sort();
+    let name = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|modules| modules.contains(&module))
+}
+
+/// The source without its unit tests, which may borrow from anywhere.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn modules_import_only_from_floors_below() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let Some(module) = path.strip_prefix("src/").and_then(|rest| rest.split(['/', '.']).next()) else { continue };
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let own = floor(module).unwrap_or_else(|| panic!("{path}: the module {module} has no floor"));
+        for word in without_tests(&text).split("crate::").skip(1) {
+            let used: String = word.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let Some(theirs) = floor(&used) else { continue };
+            let excepted = EXCEPTIONS.iter().any(|(from, to, _)| path.starts_with(from) && *to == used);
+            if used != module && theirs >= own && !excepted {
+                wrong.push(format!("{path} imports {used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn each_module_opens_with_its_purpose() {
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in files(folder, "rs") {
+            assert!(text.starts_with("//! "), "{path} does not open with a line that says what it is for");
+        }
+    }
+}
+
+/// A word that only one place may use, with the places that may.
+const ONLY_THERE: &[(&str, &[&str])] = &[
+    ("SystemTime::now", &["src/base/clock.rs"]),
+    ("clock_gettime", &["src/base/clock.rs"]),
+    ("env::var", &["src/config/source.rs"]),
+    ("process::exit", &["src/main.rs"]),
+    ("granit_parser", &["src/config/"]),
+    // The http probe tells "this is no HTTP" from "the connection broke" by the error that its client carries.
+    ("hyper::", &["src/server/", "src/probe/http/exchange.rs"]),
+    ("prometheus::", &["src/metrics/"]),
+    ("ArcSwap", &["src/store/"]),
+];
+
+#[test]
+fn what_belongs_in_one_place_is_only_there() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", "rs") {
+        for (word, places) in ONLY_THERE {
+            let used =
+                without_tests(&text).lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            if used && !places.iter().any(|place| path.starts_with(place)) {
+                wrong.push(format!("{path} uses {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_is_unfinished_or_switched_off() {
+    let words = ["todo!(", "unimplemented!(", "#[ignore", "#[allow(dead_code", "FIXME", "XXX"];
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in files(folder, "rs").iter().filter(|(path, _)| path != "tests/suite/tidy.rs") {
+            for word in words {
+                assert!(!text.contains(word), "{path} contains {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_key_and_code_is_in_the_reference() {
+    let reference = fs::read_to_string(root().join("config/reference.md")).unwrap();
+    for kind in probelet::probe::KINDS {
+        assert!(reference.contains(&format!("`{}`", kind.name)), "the kind {} is not in the reference", kind.name);
+        for field in kind.fields {
+            assert!(
+                reference.contains(&format!("`{}`", field.name)),
+                "{}.{} is not in the reference",
+                kind.name,
+                field.name
+            );
+        }
+        assert!(!kind.doc.is_empty(), "the kind {} does not say what it is for", kind.name);
+        let example = root().join(format!("config/examples/{}.yaml", kind.name));
+        assert!(example.exists(), "there is no {}", example.display());
+    }
+    for code in probelet::config::CODES {
+        assert!(reference.contains(&format!("`{}`", code.name)), "the code {} is not in the reference", code.name);
+    }
+}
+
+#[test]
+fn every_metric_is_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let own = |metric: &&probelet::metrics::catalog::Metric| !metric.name.starts_with("process_");
+    for metric in probelet::metrics::catalog::CATALOG.iter().filter(own) {
+        assert!(readme.contains(metric.name), "the metric {} is not in README.md", metric.name);
+    }
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut in_dependencies = false;
+    let mut before = "";
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies]");
+        } else if in_dependencies && line.contains(" = ") {
+            assert!(before.starts_with("# "), "no line says why: {line}");
+        }
+        before = line;
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/reference.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let folder = root().join(document).parent().unwrap().to_owned();
+        let targets: BTreeSet<&str> =
+            text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).collect();
+        for target in targets.into_iter().filter(|target| !target.is_empty() && !target.contains("://")) {
+            assert!(folder.join(target).exists(), "{document} links to {target}, which is not there");
+        }
+    }
+}

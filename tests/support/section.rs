@@ -1,0 +1,167 @@
+//! Sections of kinds for tests of probes, built value by value instead of from YAML.
+#![allow(dead_code, clippy::unwrap_used)] // each test file includes this one and uses its own part of it; it is a test
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use probelet::base::clock::Clock;
+use probelet::base::name::CheckName;
+use probelet::base::quantity::{parse_duration, parse_size};
+use probelet::base::shape::{Field, Presence, Shape};
+use probelet::base::value::{Fields, Located, Place, Reading, Text, Value};
+use probelet::model::outcome::ProbeResult;
+use probelet::probe::net::Network;
+use probelet::probe::{KindOfProbe, Probe, Run, Setting, Spec};
+
+/// The keys of a section as they are given, before defaults.
+#[derive(Default)]
+pub struct Section(BTreeMap<&'static str, Entry>);
+
+enum Entry {
+    Value(Value),
+    Section(Section),
+}
+
+impl Section {
+    /// A section without keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Any value.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: Value) -> Self {
+        self.0.insert(key, Entry::Value(value));
+        self
+    }
+
+    /// A string without expansions.
+    #[must_use]
+    pub fn text(self, key: &'static str, text: impl Into<String>) -> Self {
+        self.with(key, Value::Text(Text::plain(text)))
+    }
+
+    /// A mapping of strings.
+    #[must_use]
+    pub fn texts(self, key: &'static str, entries: &[(&str, &str)]) -> Self {
+        let entries = entries.iter().map(|(name, text)| ((*name).to_owned(), located(Value::Text(Text::plain(*text)))));
+        let entries = entries.collect();
+        self.with(key, Value::Map(entries))
+    }
+
+    /// A mapping of JSON values.
+    #[must_use]
+    pub fn jsons(self, key: &'static str, entries: &[(&str, serde_json::Value)]) -> Self {
+        let entries = entries.iter().map(|(name, json)| ((*name).to_owned(), located(Value::Json(json.clone()))));
+        let entries = entries.collect();
+        self.with(key, Value::Map(entries))
+    }
+
+    /// A section below this one.
+    #[must_use]
+    pub fn section(mut self, key: &'static str, section: Self) -> Self {
+        self.0.insert(key, Entry::Section(section));
+        self
+    }
+
+    /// The section as a kind reads it, defaults filled in.
+    #[must_use]
+    pub fn fields(self, fields: &'static [Field], reading: &Rc<Reading>) -> Fields {
+        let mut given = self.0;
+        let mut entries = BTreeMap::new();
+        for field in fields {
+            let value = match (given.remove(field.name), &field.presence) {
+                (Some(Entry::Value(value)), _) => value,
+                (Some(Entry::Section(section)), _) => {
+                    let Shape::Section(inner) = field.shape else { panic!("`{}` is no section", field.name) };
+                    Value::Section(section.fields(inner, reading))
+                }
+                (None, Presence::Default(default)) => default_value(&field.shape, default),
+                (None, _) => continue,
+            };
+            entries.insert(field.name, located(value));
+        }
+        assert!(given.is_empty(), "no such key: {:?}", given.keys().collect::<Vec<_>>());
+        Fields::new(Place::default(), entries, Rc::clone(reading))
+    }
+
+    /// What `kind` makes of the section, or its problems as `code: message`.
+    ///
+    /// # Errors
+    /// The problems, when there are any, warnings included.
+    pub fn read(self, kind: &'static KindOfProbe) -> Result<Box<dyn Spec>, Vec<String>> {
+        let reading = Reading::new(Box::new(|path| std::fs::read(path)));
+        let spec = (kind.read)(&self.fields(kind.fields, &reading));
+        let problems = reading.problems();
+        match spec {
+            Some(spec) if problems.is_empty() => Ok(spec),
+            _ => Err(problems.into_iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()),
+        }
+    }
+
+    /// A probe of the section, with a network of its own.
+    ///
+    /// # Panics
+    /// When the section has problems.
+    #[must_use]
+    pub fn probe(self, kind: &'static KindOfProbe) -> Box<dyn Probe> {
+        self.probe_on(kind, &Arc::new(Network::default()))
+    }
+
+    /// A probe of the section on this network.
+    ///
+    /// # Panics
+    /// When the section has problems.
+    #[must_use]
+    pub fn probe_on(self, kind: &'static KindOfProbe, network: &Arc<Network>) -> Box<dyn Probe> {
+        let spec = self.read(kind).unwrap();
+        spec.build(&Setting {
+            check: CheckName::new("check").unwrap(),
+            network: Arc::clone(network),
+            clock: Clock::Machine,
+            beats: Arc::default(),
+        })
+    }
+}
+
+/// Runs the probe once under a limit: nothing when the time was up.
+pub async fn observe(probe: &mut dyn Probe, limit: Duration) -> Option<ProbeResult> {
+    tokio::time::timeout(limit, probe.observe(&Run::default())).await.ok()
+}
+
+fn located(value: Value) -> Located {
+    Located::new(Place::default(), value)
+}
+
+fn default_value(shape: &Shape, text: &str) -> Value {
+    match shape {
+        Shape::Text | Shape::Template | Shape::Url { .. } | Shape::Pattern => Value::Text(Text::plain(text)),
+        Shape::Bool => Value::Bool(text == "true"),
+        Shape::Integer { .. } => Value::Integer(text.parse().unwrap()),
+        Shape::Number { .. } => Value::Number(text.parse().unwrap()),
+        Shape::Duration { .. } | Shape::DurationRange => Value::Duration(parse_duration(text).unwrap()),
+        Shape::Size | Shape::SizeOrShare => Value::Size(parse_size(text).unwrap()),
+        Shape::Word(words) | Shape::BoolOrWord(words) => {
+            Value::Word(words.iter().find(|word| **word == text).expect("a default is one of the words"))
+        }
+        Shape::Status => status(text),
+        Shape::OneOrMany(item) => default_value(item, text),
+        other => panic!("no default of {other:?} in tests"),
+    }
+}
+
+/// A span of status codes as the file writes it: `204`, `2xx` or `200-299`.
+#[must_use]
+pub fn status(text: &str) -> Value {
+    match (text.strip_suffix("xx"), text.split_once('-')) {
+        (Some(hundred), _) => {
+            let hundred: u16 = hundred.parse().unwrap();
+            Value::Status(hundred * 100, hundred * 100 + 99)
+        }
+        (None, Some((from, to))) => Value::Status(from.parse().unwrap(), to.parse().unwrap()),
+        (None, None) => Value::Status(text.parse().unwrap(), text.parse().unwrap()),
+    }
+}

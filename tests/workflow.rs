@@ -1,0 +1,320 @@
+//! A workflow through a small shop: log in, order, poll until the order is done, clean up.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
+
+#[path = "support/fake.rs"]
+mod fake;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use probelet::base::clock::Clock;
+use probelet::config::source::Environment;
+use probelet::config::{self, Loaded};
+use probelet::model::outcome::{Facts, FailureKind, ProbeResult};
+use probelet::probe::net::Network;
+use probelet::probe::{Probe, Run, Setting};
+
+use fake::{Act, Fake};
+
+/// What the shop hands out: nothing of it can stand in a URL or a JSON string as it is.
+const TOKEN: &str = "t0p/..\"s3cr3t\"";
+const ID: &str = "../7?x=1&é";
+const ID_IN_A_PATH: &str = "..%2F7%3Fx%3D1%26%C3%A9";
+
+/// What is wrong with the shop.
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    None,
+    Login,
+    NoToken,
+    Order,
+    NeverDone,
+    PollHangs,
+    CleanUp,
+}
+
+/// The shop, on a port of its own.
+async fn shop(trouble: Trouble) -> Fake {
+    let polls = AtomicUsize::new(0);
+    Fake::start(Act::serve(move |_, request| {
+        let line = request.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1");
+        let is_known = request.lines().any(|line| line.eq_ignore_ascii_case(&format!("authorization: Bearer {TOKEN}")));
+        let broken = || Some(fake::http(500, &[], TOKEN));
+        let json = |status, json: serde_json::Value| Some(fake::http(status, &[], &json.to_string()));
+        let order = format!("/orders/{ID_IN_A_PATH}");
+        match line.split_once(' ').unwrap() {
+            ("POST", "/login") => match trouble {
+                Trouble::Login => broken(),
+                Trouble::NoToken => json(200, serde_json::json!({ "error": TOKEN })),
+                _ => json(200, serde_json::json!({ "access_token": TOKEN })),
+            },
+            _ if !is_known => Some(fake::http(401, &[], "")),
+            ("POST", "/orders") if trouble == Trouble::Order => broken(),
+            ("POST", "/orders") => json(201, serde_json::json!({ "id": ID })),
+            ("GET", path) if path == order => match (trouble, polls.fetch_add(1, Ordering::Relaxed)) {
+                (Trouble::PollHangs, _) => {
+                    // Blocks nothing: this connection alone is never answered.
+                    Some(Vec::new())
+                }
+                (Trouble::NeverDone, _) | (_, 0 | 1) => json(200, serde_json::json!({ "state": "pending" })),
+                _ => json(200, serde_json::json!({ "state": "done" })),
+            },
+            ("DELETE", path) if path == order && trouble == Trouble::CleanUp => broken(),
+            ("DELETE", path) if path == order => Some(fake::http(204, &[], "")),
+            _ => Some(fake::http(404, &[], "")),
+        }
+    }))
+    .await
+}
+
+/// The workflow of the reference, but for its database.
+const WORKFLOW: &str = r#"
+checks:
+  - name: shop
+    workflow:
+      steps:
+        - name: login
+          http: { url: "http://127.0.0.1:${PORT}/login", method: POST, body: '{"user":"probe"}' }
+          capture: { token: "json:/access_token" }
+        - name: order
+          needs: [login]
+          http:
+            url: "http://127.0.0.1:${PORT}/orders"
+            method: POST
+            headers: { Authorization: "Bearer ${steps.login.token}" }
+          capture: { id: "json:/id" }
+        - name: done
+          http:
+            url: "http://127.0.0.1:${PORT}/orders/${steps.order.id}"
+            headers: { Authorization: "Bearer ${steps.login.token}" }
+            expect: { json: { /state: done } }
+          retry: { attempts: 4, delay: 10ms }
+        - name: audit
+          needs: order
+          http:
+            url: "http://127.0.0.1:${PORT}/orders"
+            method: POST
+            headers: { Authorization: "Bearer ${steps.login.token}" }
+            body: '{"copy_of":"${steps.order.id}"}'
+        - name: clean_up
+          always: true
+          http:
+            url: "http://127.0.0.1:${PORT}/orders/${steps.order.id}"
+            method: DELETE
+            headers: { Authorization: "Bearer ${steps.login.token}" }
+"#;
+
+fn load(text: &str, port: u16) -> Loaded {
+    let environment = Environment::of([("PORT", port.to_string())]);
+    config::read("test.yaml", text.as_bytes(), &environment, Box::new(|_| Err(io::ErrorKind::NotFound.into())))
+}
+
+fn probe_of(port: u16) -> Box<dyn Probe> {
+    let loaded = load(WORKFLOW, port);
+    assert!(loaded.report.is_valid(), "{}", loaded.report.text(false));
+    let config = loaded.config.unwrap();
+    config.targets[0].spec.build(&Setting {
+        check: config.plan.checks[0].name.clone(),
+        network: Arc::new(Network::default()),
+        clock: Clock::Machine,
+        beats: Arc::default(),
+    })
+}
+
+async fn observe(shop: &Fake, budget: Duration) -> ProbeResult {
+    let result = probe_of(shop.port()).observe(&Run { budget, ..Run::default() }).await;
+    let shown = format!("{result:?}");
+    for secret in [TOKEN, "s3cr3t", ID, ID_IN_A_PATH] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    result
+}
+
+/// Each step with its state and message, without times.
+fn steps(facts: &Facts) -> Vec<String> {
+    let told = |message: &str| message.split(" OK (").next().unwrap_or_default().to_owned();
+    facts.steps.iter().map(|step| format!("{} {}: {}", step.name, step.state.label(), told(&step.message))).collect()
+}
+
+/// What was asked of the shop, without headers.
+fn asked(shop: &Fake) -> Vec<String> {
+    shop.seen().requests.iter().map(|request| request.lines().next().unwrap_or_default().to_owned()).collect()
+}
+
+const BUDGET: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn an_order_goes_through_from_end_to_end() {
+    let shop = shop(Trouble::None).await;
+    let pass = observe(&shop, BUDGET).await.unwrap();
+    assert_eq!(pass.message.as_deref(), Some("Workflow executed successfully"));
+    assert_eq!(
+        steps(&pass.facts),
+        ["login ok: login", "order ok: order", "done ok: done", "audit ok: audit", "clean_up ok: clean_up"]
+    );
+    let poll = format!("GET /orders/{ID_IN_A_PATH} HTTP/1.1");
+    let delete = format!("DELETE /orders/{ID_IN_A_PATH} HTTP/1.1");
+    let post = "POST /orders HTTP/1.1";
+    assert_eq!(asked(&shop), ["POST /login HTTP/1.1", post, &poll, &poll, &poll, post, &delete]);
+    assert!(shop.seen().requests[5].ends_with(r#"{"copy_of":"../7?x=1&é"}"#), "{}", shop.seen().requests[5]);
+}
+
+#[tokio::test]
+async fn the_next_run_starts_afresh_on_the_same_connections() {
+    let shop = shop(Trouble::None).await;
+    let mut probe = probe_of(shop.port());
+    for _ in 0..3 {
+        probe.observe(&Run { budget: BUDGET, ..Run::default() }).await.unwrap();
+    }
+    assert_eq!(shop.seen().accepted, 5);
+}
+
+#[tokio::test]
+async fn each_step_can_fail_and_what_was_ordered_is_always_cleaned_up() {
+    let skipped = |step: &str, root: &str| format!("{step} skipped: Skipped: {root} failed");
+    let behind_login = ["order", "done", "audit", "clean_up"].map(|step| skipped(step, "login"));
+    let behind_order = ["done", "audit", "clean_up"].map(|step| skipped(step, "order"));
+    let status = "returned status 500";
+    let cases: Vec<(Trouble, &str, Vec<String>, usize)> = vec![
+        (
+            Trouble::Login,
+            "login: returned status 500",
+            [vec![format!("login error: {status}")], behind_login.to_vec()].concat(),
+            0,
+        ),
+        (
+            Trouble::NoToken,
+            "login: capture token: the answer has nothing there",
+            [vec!["login error: capture token: the answer has nothing there".into()], behind_login.to_vec()].concat(),
+            0,
+        ),
+        (
+            Trouble::Order,
+            "order: returned status 500",
+            [vec!["login ok: login".into(), format!("order error: {status}")], behind_order.to_vec()].concat(),
+            0,
+        ),
+        (
+            Trouble::NeverDone,
+            "done: `/state` has another value than expected (after 4 attempts)",
+            [
+                "login ok: login",
+                "order ok: order",
+                "done error: `/state` has another value than expected (after 4 attempts)",
+                "audit ok: audit",
+                "clean_up ok: clean_up",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            1,
+        ),
+        (
+            Trouble::CleanUp,
+            "clean_up: returned status 500",
+            [
+                "login ok: login",
+                "order ok: order",
+                "done ok: done",
+                "audit ok: audit",
+                "clean_up error: returned status 500",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            1,
+        ),
+    ];
+    for (trouble, message, reports, deletions) in cases {
+        let shop = shop(trouble).await;
+        let failure = observe(&shop, BUDGET).await.unwrap_err();
+        assert_eq!(failure.message, message);
+        assert_eq!(failure.kind, FailureKind::Mismatch);
+        assert_eq!(steps(&failure.facts), reports);
+        assert_eq!(asked(&shop).iter().filter(|line| line.starts_with("DELETE")).count(), deletions, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_hangs_is_named_and_what_was_ordered_is_cleaned_up_in_time() {
+    let shop = shop(Trouble::PollHangs).await;
+    let (budget, started) = (Duration::from_secs(2), Instant::now());
+    let failure = observe(&shop, budget).await.unwrap_err();
+    assert!(started.elapsed() < budget);
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    let told = failure.message.strip_prefix("done: timed out after ").unwrap();
+    assert_eq!(told.split_once(' ').unwrap().1, "(waiting for the answer)");
+    assert_eq!(steps(&failure.facts)[3..], ["audit skipped: Skipped: done failed", "clean_up ok: clean_up"]);
+    assert!(asked(&shop).last().unwrap().starts_with("DELETE"));
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_there_is_the_failure_of_the_first_step() {
+    let app = Fake::refuses().await;
+    let failure = observe(&app, BUDGET).await.unwrap_err();
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Connect, "login: connection refused"));
+}
+
+#[test]
+fn a_workflow_has_times_of_its_own() {
+    let config = load(WORKFLOW, 1).config.unwrap();
+    let check = &config.plan.checks[0];
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(60), Duration::from_secs(30)));
+}
+
+/// What is wrong with a workflow of these steps, as `line:column code message`.
+fn problems(steps: &str) -> Vec<String> {
+    let text = format!("checks:\n  - name: shop\n    workflow:\n      steps:\n{steps}");
+    let report = load(&text, 1).report;
+    let line = |diagnostic: &probelet::config::diagnostic::Diagnostic| {
+        let problem = &diagnostic.problem;
+        format!("{}:{} {}: {}", problem.place.line, problem.place.column, problem.code, problem.message)
+    };
+    report.diagnostics().iter().map(line).collect()
+}
+
+#[test]
+fn what_is_wrong_with_the_steps_is_reported_in_one_go() {
+    let steps = r#"
+        - name: login
+          simulated:
+          capture: { user: "jsn:/user", id: status }
+        - name: order
+          needs: [login, logn]
+          simulated: {}
+        - name: order
+          needs: []
+          http: { url: "http://localhost/${steps.login.id}" }
+        - name: done
+          needs: [login]
+          http: { url: "http://localhost/${steps.login.di}", body: "${steps.nobody.x} ${steps.login.id}" }
+        - name: a
+          needs: b
+          simulated: {}
+        - name: b
+          needs: a
+        - name: c.d
+          simulated: {}
+          tcp: { address: "localhost:1" }
+"#;
+    assert_eq!(
+        problems(steps),
+        [
+            "8:28 invalid-capture: this is none of the forms of a capture",
+            "10:26 unknown-step: no step is named `logn`",
+            "12:17 duplicate-name: a step named `order` stands above (step 2)",
+            "14:24 step-not-needed: `${steps.login.id}` is used by a step that does not need `login`",
+            "17:24 unknown-capture: `${steps.login.di}`: the step `login` captures no `di`",
+            "17:68 unknown-step: `${steps.nobody.x}`: no step is named `nobody`",
+            "19:18 needs-ring: the needs form a ring: `a` needs `b` needs `a`",
+            "21:11 missing-kind: there is no section that says what to observe",
+            "23:17 invalid-name: the name of the step contains `.`",
+            "25:11 two-kinds: `tcp` cannot stand beside `simulated` (line 24): only one thing is observed",
+        ]
+    );
+}
+
+#[test]
+fn a_workflow_without_steps_is_an_error() {
+    assert_eq!(problems("        []\n"), ["5:9 no-steps: a workflow without steps checks nothing"]);
+}

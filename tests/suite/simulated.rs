@@ -113,9 +113,19 @@ async fn seen(config: &str, broken: &Fake, outage: &Outage, length: Duration) ->
     };
     let played = async {
         tokio::time::sleep(outage.from.saturating_sub(start.elapsed())).await;
-        broken.act(outage.act.clone()).await;
+        // Only a server that goes away cuts what is under way: else a run would fail that the story lets pass.
+        let refuses = matches!(outage.act, Act::Refuse);
+        if refuses {
+            broken.act(Act::Refuse).await;
+        } else {
+            broken.act_without_cutting(outage.act.clone());
+        }
         tokio::time::sleep(outage.to.saturating_sub(start.elapsed())).await;
-        broken.mend(well()).await;
+        if refuses {
+            broken.mend(well()).await;
+        } else {
+            broken.act_without_cutting(Act::Answer(well()));
+        }
     };
     tokio::join!(recorded, played).0
 }

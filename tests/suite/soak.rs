@@ -154,15 +154,16 @@ impl Holdings {
         Self { rss_kib: figure("VmRSS:"), threads: figure("Threads:") }
     }
 
-    /// Fails where more is held than was `before`.
-    fn has_not_grown_since(self, before: Self) {
-        assert!(self.rss_kib <= before.rss_kib + GROWTH_KIB, "{self:?} after {before:?}");
+    /// Fails where more is held than was `before`, but for `kib` of memory.
+    fn has_grown_by_at_most(self, kib: u64, before: Self) {
+        assert!(self.rss_kib <= before.rss_kib + kib, "{self:?} after {before:?}");
         assert!(self.threads <= before.threads, "{self:?} after {before:?}");
     }
 }
 
-/// What a process may grow by, in KiB, once it is warm. A leak of 120 bytes in each of nine thousand reloads is more.
-const GROWTH_KIB: u64 = 1024;
+/// What a process may grow by, in KiB, once it is warm: the history keeps a MiB of runs and a thousand checks that are
+/// gone. A leak of 250 bytes in each of nine thousand reloads is more.
+const GROWTH_KIB: u64 = 2048;
 
 #[tokio::test]
 async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
@@ -178,7 +179,7 @@ async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
         }
     }
     let (before, descriptors) = warm.expect("it was warm once");
-    Holdings::of(&process).has_not_grown_since(before);
+    Holdings::of(&process).has_grown_by_at_most(GROWTH_KIB, before);
     daemon.until_descriptors(descriptors).await;
     assert_eq!(daemon.get("/readyz").await.body, "ok");
 }
@@ -236,7 +237,7 @@ async fn reloads_ten_thousand_times() {
         }
     }
     let (before, tasks) = warm.expect("it was warm once");
-    Holdings::of("self").has_not_grown_since(before);
+    Holdings::of("self").has_grown_by_at_most(GROWTH_KIB, before);
     drop(commands);
     conductor.await.expect("it ends when nobody can command it");
     assert!(tasks < 20, "{tasks} tasks were alive for three checks");

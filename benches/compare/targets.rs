@@ -73,10 +73,10 @@ impl Targets {
         format!("log: {{ level: warn }}\nchecks:\n{}", checks.concat())
     }
 
-    /// Ten checks of one kind, every 100 ms; with `more` in their section.
-    pub fn ten_checks(&self, kind: &str, more: &str) -> String {
+    /// Checks of one kind that make so many runs a second together; with `more` in their section.
+    pub fn checks_at(&self, rate: u32, kind: &str, more: &str) -> String {
         let section = self.section(kind).replace(" }", &format!("{more} }}"));
-        let checks = (0..10)
+        let checks = (0..rate / 10)
             .map(|number| format!("  - name: check-{number}\n    interval: 100ms\n    timeout: 2s\n    {section}\n"));
         format!("log: {{ level: warn }}\nchecks:\n{}", checks.collect::<String>())
     }

@@ -13,6 +13,37 @@ fn a_code_is_explained_with_a_wrong_and_a_right_example() {
 }
 
 #[test]
+fn every_code_is_explained() {
+    let codes = probelet::config::CODES.iter().map(|code| format!("explain {}", code.name));
+    EXPLAIN.expect_all("codes.txt", 0, codes);
+}
+
+#[test]
+fn a_code_may_be_copied_with_its_brackets() {
+    EXPLAIN.expect("code.txt", 0, "explain error[unknown-key]");
+}
+
+#[test]
+fn an_unknown_code_gets_all_there_are() {
+    EXPLAIN.expect("banana.err", 2, "explain banana");
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    EXPLAIN.expect("missing.err", 2, "explain --config missing.yaml");
+}
+
+#[test]
+fn a_broken_manifest_is_shown_where_it_is_broken() {
+    EXPLAIN.expect("broken.err", 2, "explain --config shop.yaml --pod broken.yaml");
+}
+
+#[test]
+fn what_details_none_turns_off_is_told_of_probes_that_ask_for_it() {
+    EXPLAIN.expect("silent.txt", 0, "explain --config silent.yaml --pod silent-pod.yaml");
+}
+
+#[test]
 fn a_misspelt_code_finds_the_one_that_was_meant() {
     EXPLAIN.expect("code.err", 2, "explain unknwn-key");
 }

@@ -216,7 +216,7 @@ fn the_configuration_in_the_manifest_of_the_deployment_is_valid() {
     };
     let reports = probelet::config::manifest::judge("kubernetes.yaml", &manifest, &environment(), files);
     let text: String = reports.iter().map(|report| report.text(false)).collect();
-    assert_eq!(text, "kubernetes.yaml (data.config.yaml) is valid\n");
+    assert_eq!(text, "kubernetes.yaml (ConfigMap orders-probelet, data.config.yaml) is valid\n");
 }
 
 /// A folder that is gone when the test is over.

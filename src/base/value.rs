@@ -1,7 +1,7 @@
 //! Configuration values as the reader hands them to a section: typed, with their place in the file, and with a way to
 //! report a problem that only the section can see.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -66,6 +66,8 @@ pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
 /// What all sections of one document share while it is read: the problems found, and the files it names.
 pub struct Reading {
     problems: RefCell<Vec<Problem>>,
+    /// Nothing among as many problems as are kept can make room for another.
+    full: Cell<bool>,
     files: RefCell<BTreeMap<PathBuf, Content>>,
     read_file: Box<ReadFile>,
 }
@@ -80,14 +82,20 @@ impl Reading {
     /// A reading that opens files with `read_file`.
     #[must_use]
     pub fn new(read_file: Box<ReadFile>) -> Rc<Self> {
-        Rc::new(Self { problems: RefCell::default(), files: RefCell::default(), read_file })
+        Rc::new(Self { problems: RefCell::default(), full: Cell::new(false), files: RefCell::default(), read_file })
     }
 
-    /// Adds a problem, unless there are [`MAX_PROBLEMS`](Self::MAX_PROBLEMS) already.
+    /// Adds a problem. Where there are [`MAX_PROBLEMS`](Self::MAX_PROBLEMS) already, an error takes the place of a
+    /// warning, so that what cannot be used never passes for valid; everything else is left out.
     pub fn report(&self, problem: Problem) {
         let mut problems = self.problems.borrow_mut();
         if problems.len() < Self::MAX_PROBLEMS {
             problems.push(problem);
+        } else if problem.severity == Severity::Error && !self.full.get() {
+            match problems.iter_mut().rfind(|found| found.severity == Severity::Warning) {
+                Some(warning) => *warning = problem,
+                None => self.full.set(true),
+            }
         }
     }
 
@@ -486,6 +494,19 @@ mod tests {
         );
         assert!(template.is_expanded());
         assert_eq!(template.captures().collect::<Vec<_>>(), [("order", "id")]);
+    }
+
+    #[test]
+    fn no_error_is_lost_among_a_thousand_warnings() {
+        let reading = Reading::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
+        let problem = |severity, line| {
+            let place = Place { path: String::new(), line, column: 1, width: 1 };
+            Problem { severity, code: "x", message: String::new(), help: None, place }
+        };
+        (0..2000).for_each(|line| reading.report(problem(Severity::Warning, line)));
+        (5000..5002).for_each(|line| reading.report(problem(Severity::Error, line)));
+        let lines: Vec<u32> = reading.problems().iter().map(|found| found.place.line).collect();
+        assert_eq!((lines.len(), &lines[996..]), (1000, &[996, 997, 5001, 5000][..]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Arguments, Exit, print};
+use super::{Arguments, Exit, answer};
 
 /// Print the completions for a shell
 #[derive(Debug, Args)]
@@ -21,7 +21,6 @@ impl Completions {
     pub(super) fn execute(self) -> Exit {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "probelet", &mut script);
-        print(&String::from_utf8_lossy(&script));
-        Exit::Fine
+        answer(&String::from_utf8_lossy(&script), Exit::Fine)
     }
 }

@@ -131,10 +131,27 @@ fn version() -> String {
     }
 }
 
-/// Writes `text` to standard output; a reader that has gone away (`| head`) is no error.
+/// Writes `text` to standard output, which decides nothing: an exec probe tells by its exit code.
 fn print(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
-    let _ = io::stdout().lock().flush();
+    let _ = written(text);
+}
+
+/// Writes the answer of a command that is run for its output, and returns the `exit` that goes with it. A reader that
+/// has gone away (`| head`) is no error; an answer that cannot be written (a full disk) is never fine.
+fn answer(text: &str, exit: Exit) -> Exit {
+    match written(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write to standard output: {error}\n"));
+            if exit == Exit::Fine { Exit::Usage } else { exit }
+        }
+        _ => exit,
+    }
+}
+
+fn written(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Writes `text` to standard error.
@@ -144,5 +161,10 @@ fn complain(text: &str) {
 
 /// Whether output to `stream` may be coloured.
 fn coloured(stream: &impl IsTerminal, environment: &Environment) -> bool {
-    stream.is_terminal() && environment.get("NO_COLOR").is_none_or(str::is_empty)
+    is_able(stream, environment) && environment.get("NO_COLOR").is_none_or(str::is_empty)
+}
+
+/// Whether `stream` is a terminal that knows more than plain lines.
+fn is_able(stream: &impl IsTerminal, environment: &Environment) -> bool {
+    stream.is_terminal() && environment.get("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }

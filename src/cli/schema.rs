@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Exit, print};
+use super::{Exit, answer};
 use crate::config::schema::schema;
 
 /// Print the JSON Schema of the configuration, for editors
@@ -15,7 +15,6 @@ pub struct Schema {}
 
 impl Schema {
     pub(super) fn execute(self) -> Exit {
-        print(&format!("{:#}\n", schema()));
-        Exit::Fine
+        answer(&format!("{:#}\n", schema()), Exit::Fine)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use super::{coloured, complain};
+use super::{coloured, complain, is_able};
 use crate::config::source::Environment;
 
 /// Colours, where they are wanted.
@@ -48,7 +48,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Progress on standard error. It is live on a terminal that can move its cursor.
     pub(super) fn new(environment: &Environment) -> Self {
-        let live = io::stderr().is_terminal() && environment.get("TERM").is_some_and(|term| term != "dumb");
+        let live = is_able(&io::stderr(), environment);
         Self { live, shown: String::new() }
     }
 

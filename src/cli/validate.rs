@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigFile, Exit, coloured, print};
+use super::{ConfigFile, Exit, answer, coloured};
 use crate::config::diagnostic::Report;
 use crate::config::manifest;
 use crate::config::source::Environment;
@@ -34,12 +34,12 @@ impl Validate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let reports = manifest::validate(&self.config.path(environment), environment);
         let text = |report: &Report| report.text(coloured(&std::io::stdout(), environment));
-        match self.format {
-            Format::Text => print(&reports.iter().map(text).collect::<String>()),
-            Format::Json => print(&format!("{}\n", Report::json_of(&reports))),
-        }
+        let shown = match self.format {
+            Format::Text => reports.iter().map(text).collect(),
+            Format::Json => format!("{}\n", Report::json_of(&reports)),
+        };
         let is_fine = |report: &Report| report.is_valid() && !(self.strict && report.warnings() > 0);
         let valid = reports.iter().all(is_fine);
-        if valid { Exit::Fine } else { Exit::Unhealthy }
+        answer(&shown, if valid { Exit::Fine } else { Exit::Unhealthy })
     }
 }

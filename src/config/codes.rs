@@ -347,8 +347,8 @@ pub static CODES: &[Code] = &[
         "A key of `expect.json` is not a JSON Pointer.",
         "A pointer (RFC 6901) is empty for the whole document, or begins with `/` and names the keys and positions on the \
          way, such as `/items/0/state`. In a key `~` is written `~0` and `/` is written `~1`.",
-        "checks:\n  - name: user\n    http: { url: \"http://user.svc/\", expect: { json: { data.status: ok } } }\n",
-        "checks:\n  - name: user\n    http: { url: \"http://user.svc/\", expect: { json: { /data/status: ok } } }\n",
+        "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { data.status: ok } }\n",
+        "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { /data/status: ok } }\n",
     ),
     error(
         "no-steps",
@@ -428,11 +428,11 @@ pub static CODES: &[Code] = &[
         "Captured values are bound as parameters, which cannot stand there. Give the value a place of its own, with a cast \
          where the column wants one: `WHERE id = ${steps.order.id}::bigint`.",
         "checks:\n  - name: path\n    workflow:\n      steps:\n        - name: order\n          http: { url: \
-         \"http://localhost:8080/orders\" }\n          capture: { id: \"json:/id\" }\n        - name: row\n          postgres: { \
-         url: \"postgres://probe@db/orders\", query: \"SELECT 'order-${steps.order.id}'\" }\n",
+         \"http://localhost:8080/orders\" }\n          capture: { id: \"json:/id\" }\n        - name: row\n          postgres:\n            \
+         url: postgres://probe@db/orders\n            query: \"SELECT 'order-${steps.order.id}'\"\n",
         "checks:\n  - name: path\n    workflow:\n      steps:\n        - name: order\n          http: { url: \
-         \"http://localhost:8080/orders\" }\n          capture: { id: \"json:/id\" }\n        - name: row\n          postgres: { \
-         url: \"postgres://probe@db/orders\", query: \"SELECT 'order-' || ${steps.order.id}\" }\n",
+         \"http://localhost:8080/orders\" }\n          capture: { id: \"json:/id\" }\n        - name: row\n          postgres:\n            \
+         url: postgres://probe@db/orders\n            query: \"SELECT 'order-' || ${steps.order.id}\"\n",
     ),
     // Silenced warnings
     error(
@@ -508,8 +508,8 @@ pub static CODES: &[Code] = &[
     warning(
         "unused-allow",
         "`allow` silences a warning that is not there.",
-        "What it was for has been mended, or the warning is at another check. Left in place it would hide the next \
-         mistake of this kind.",
+        "What it was for has been mended, or the warning is at another check: on a check `allow` is for that check alone, at \
+         the top level for the whole file. Left in place it would hide the next mistake of this kind.",
         "checks:\n  - name: user\n    allow: { external-gate: its agent runs on this node }\n    http: { url: \"http://user.svc/health\" }\n",
         "checks:\n  - name: user\n    http: { url: \"http://user.svc/health\" }\n",
     ),

@@ -185,6 +185,13 @@ pub fn nearest_code(name: &str) -> Option<&'static str> {
     super::read::suggest::nearest(name, codes::CODES.iter().map(|code| code.name))
 }
 
+/// The code of a warning that a misspelt `name` was probably meant to be.
+#[must_use]
+pub fn nearest_warning(name: &str) -> Option<&'static str> {
+    let warnings = codes::CODES.iter().filter(|code| code.severity == Severity::Warning);
+    super::read::suggest::nearest(name, warnings.map(|code| code.name))
+}
+
 /// The line of each problem, with its passwords masked.
 fn snippets(problems: &[Problem], text: &str, root: Option<&Node>) -> Vec<Option<Snippet>> {
     let numbers: BTreeSet<u32> = problems.iter().map(|problem| problem.place.line).collect();

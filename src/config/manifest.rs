@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::diagnostic::Report;
-use super::pod::{child, documents, written};
+use super::pod::{child, documents, items, written};
 use super::read::Reader;
 use super::source::{self, Environment};
 use super::tree::{Content, Entry, Node};
@@ -44,6 +44,8 @@ pub fn judge(
 
 /// A configuration under a key of a ConfigMap.
 struct Held {
+    /// Which one it is, for people: `ConfigMap shop, data.config.yaml`.
+    name: String,
     key: String,
     /// The key's own place.
     place: Place,
@@ -60,19 +62,20 @@ fn entries(text: &str) -> Option<Vec<Held>> {
     let mut named = Vec::new();
     for (before, document) in documents(text) {
         let Some(root) = tree::parse(&document, &mut |_| {}) else { continue };
-        let Some(kind) = child(&root, "apiVersion").and(child(&root, "kind")).and_then(written) else { continue };
-        is_manifest = true;
-        let Some(Content::Map(entries)) =
-            child(&root, "data").filter(|_| kind == "ConfigMap").map(|node| &node.content)
-        else {
+        if child(&root, "apiVersion").and(child(&root, "kind")).and_then(written).is_none() {
             continue;
-        };
-        for entry in entries {
-            let held = || held(entry, before, &lines);
-            if has_checks(&entry.value) {
-                likely.push(held());
-            } else if matches!(entry.key.as_str(), "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml") {
-                named.push(held());
+        }
+        is_manifest = true;
+        for (at, map) in config_maps(&root) {
+            let Some(Content::Map(entries)) = child(map, "data").map(|node| &node.content) else { continue };
+            for entry in entries {
+                let held = || held(entry, map, &at, before, &lines);
+                if has_checks(&entry.value) {
+                    likely.push(held());
+                } else if matches!(entry.key.as_str(), "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml")
+                {
+                    named.push(held());
+                }
             }
         }
     }
@@ -80,16 +83,26 @@ fn entries(text: &str) -> Option<Vec<Held>> {
     is_manifest.then_some(if likely.is_empty() { named } else { likely })
 }
 
+/// The ConfigMaps of a document, with their paths: itself, or those that it lists.
+fn config_maps(root: &Node) -> Vec<(String, &Node)> {
+    let is_map = |node: &Node| child(node, "kind").and_then(written) == Some("ConfigMap");
+    let listed = items(child(root, "items").filter(|_| !is_map(root))).enumerate();
+    let listed = listed.map(|(index, node)| (path::item("items", index), &**node));
+    std::iter::once((String::new(), root)).chain(listed).filter(|(_, node)| is_map(node)).collect()
+}
+
 /// Whether a value is a text with a line `checks:` that is not indented.
 fn has_checks(node: &Node) -> bool {
     written(node).is_some_and(|text| text::lines(text).any(|line| line.starts_with("checks:")))
 }
 
-fn held(entry: &Entry, before: u32, lines: &[&str]) -> Held {
-    let mut place = entry.key_mark.place(path::child("data", &entry.key));
+fn held(entry: &Entry, map: &Node, at: &str, before: u32, lines: &[&str]) -> Held {
+    let mut place = entry.key_mark.place(path::child(&path::child(at, "data"), &entry.key));
+    let map = child(map, "metadata").and_then(|metadata| child(metadata, "name")).and_then(written);
+    let name = map.map(|map| format!("ConfigMap {map}, ")).unwrap_or_default() + "data." + &entry.key;
     place.line = place.line.saturating_add(before);
     let lines = block(lines, place.line as usize, &place);
-    Held { key: entry.key.clone(), place, lines }
+    Held { name, key: entry.key.clone(), place, lines }
 }
 
 /// The lines of a literal block (`key: |`) whose key stands on `line`; all others are blank.
@@ -108,7 +121,6 @@ fn block(lines: &[&str], line: usize, key: &Place) -> Option<String> {
 
 impl Held {
     fn report(&self, file: &str, text: &str, environment: &Environment, reading: &Rc<Reading>) -> Report {
-        let name = format!("data.{}", self.key);
         let Some(lines) = &self.lines else {
             let problem = Problem {
                 severity: Severity::Error,
@@ -117,7 +129,7 @@ impl Held {
                 help: Some(format!("write `{}: |` and the configuration below it, indented", self.key)),
                 place: self.place.clone(),
             };
-            return Report::new(file, vec![problem], Some(text), None).within(&name);
+            return Report::new(file, vec![problem], Some(text), None).within(&self.name);
         };
         let root = tree::parse(lines, &mut |problem| reading.report(problem));
         let reader = Reader::new(environment, Rc::clone(reading));
@@ -135,7 +147,7 @@ impl Held {
                 problem.place.path = format!("{}.{}", self.place.path, problem.place.path);
             }
         }
-        Report::new(file, problems, Some(text), root.as_deref()).within(&name)
+        Report::new(file, problems, Some(text), root.as_deref()).within(&self.name)
     }
 }
 
@@ -185,6 +197,43 @@ mod tests {
         let map = format!("{HEAD}  a: |\n    checks: []\n  \"b.yaml\": |-\n    checks: []\n  c: checks\n");
         assert_eq!(text(&map), "m.yaml (data.a) is valid\nm.yaml (data.b.yaml) is valid\n");
         assert_eq!(text("checks: []"), "m.yaml is valid\n");
+    }
+
+    #[test]
+    fn the_config_maps_of_a_list_are_found_and_told_apart() {
+        let list = "apiVersion: v1
+kind: List
+items:
+  - apiVersion: v1
+    kind: ConfigMap
+    metadata: { name: shop }
+    data:
+      config.yaml: |
+        checks: []
+  - { apiVersion: v1, kind: Secret, data: { config.yaml: x } }
+  - apiVersion: v1
+    kind: ConfigMap
+    metadata: { name: till }
+    data:
+      config.yaml: |
+        check: []
+        checks: []
+";
+        assert_eq!(
+            text(list),
+            "m.yaml (ConfigMap shop, data.config.yaml) is valid
+error[unknown-key]: unknown key `check`
+  --> m.yaml:16:9
+   |
+16 |         check: []
+   |         ^^^^^
+   |
+   = at: items[2].data[\"config.yaml\"].check
+   = help: did you mean `checks`?
+
+m.yaml (ConfigMap till, data.config.yaml) is not valid: 1 error
+"
+        );
     }
 
     #[test]

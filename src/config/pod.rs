@@ -231,7 +231,7 @@ pub(super) fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 }
 
 /// The items of a list; none where there is no list.
-fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
+pub(super) fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
     let items: &[Rc<Node>] = match node.map(|node| &node.content) {
         Some(Content::List(items)) => items,
         _ => &[],

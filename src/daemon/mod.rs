@@ -289,7 +289,7 @@ impl Daemon {
         let drain = self.config.as_ref().map_or(std::time::Duration::ZERO, |config| config.plan.answers.drain);
         let remaining = self.termination.remaining(self.clock.now(), drain);
         tracing::info!(
-            seconds = remaining.as_secs_f64(),
+            seconds = (remaining.as_secs_f64() * 10.0).round() / 10.0,
             "draining: /readyz is closed, a second signal ends it at once"
         );
         let _ = self.commands.send(Command::End).await;

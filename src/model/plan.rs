@@ -23,6 +23,18 @@ impl Plan {
     pub fn position(&self, name: &str) -> Option<usize> {
         self.checks.iter().position(|check| check.name.as_str() == name)
     }
+
+    /// For each check the positions of those that depend on it directly.
+    #[must_use]
+    pub fn children(&self) -> Vec<Vec<usize>> {
+        let mut children = vec![Vec::new(); self.checks.len()];
+        for (child, check) in self.checks.iter().enumerate() {
+            for parent in &check.depends_on {
+                children[*parent].push(child);
+            }
+        }
+        children
+    }
 }
 
 /// The application beside which the sidecar runs.

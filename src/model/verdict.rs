@@ -276,11 +276,12 @@ impl<'a> Judged<'a> {
     pub fn endpoint(&self, endpoint: Endpoint) -> Judgement {
         let mut parts = Vec::with_capacity(self.len());
         let by_first_runs = self.starts_by_first_runs();
+        let behind = self.behind_critical(endpoint);
         let mut degraded = false;
         for index in 0..self.len() {
             let takes_part = self.takes_part(index, endpoint, by_first_runs);
             let excluded = self.is_excluded(index);
-            let closes = !excluded && self.closes(index, endpoint, by_first_runs);
+            let closes = !excluded && self.closes_with(index, endpoint, by_first_runs, Some(&behind));
             if takes_part || closes {
                 parts.push(Part { check: index, closes, excluded });
                 degraded |= takes_part && self.status(index) != Verdict::Ok;
@@ -365,6 +366,11 @@ impl<'a> Judged<'a> {
     }
 
     fn closes(&self, index: usize, endpoint: Endpoint, by_first_runs: bool) -> bool {
+        self.closes_with(index, endpoint, by_first_runs, None)
+    }
+
+    /// As [`closes`](Self::closes), with what [`behind_critical`](Self::behind_critical) has found where it was asked.
+    fn closes_with(&self, index: usize, endpoint: Endpoint, by_first_runs: bool, behind: Option<&[bool]>) -> bool {
         let gates = self.definition(index).gates;
         let state = self.states[index];
         // Through /livez or /startupz a check closes /readyz by their rules, and under their probation.
@@ -385,19 +391,20 @@ impl<'a> Judged<'a> {
                     gates.live && !matches!(state, JudgedState::Fresh(State::Ok | State::Degraded | State::Skipped));
                 live || (gates.startup && !check.passed_once) || (by_first_runs && gates.ready && !check.seen_once)
             }
-            Endpoint::Readyz => gates.ready && self.is_down(index, endpoint),
-            Endpoint::Healthz => gates.any() && self.is_down(index, endpoint),
+            Endpoint::Readyz => gates.ready && self.is_down(index, endpoint, behind),
+            Endpoint::Healthz => gates.any() && self.is_down(index, endpoint, behind),
         }
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
-    fn is_down(&self, index: usize, endpoint: Endpoint) -> bool {
+    fn is_down(&self, index: usize, endpoint: Endpoint, behind: Option<&[bool]>) -> bool {
         match self.states[index] {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
-            JudgedState::Fresh(State::Skipped) => {
-                self.causes_of(index).into_iter().any(|cause| self.is_critical(cause, endpoint))
-            }
+            JudgedState::Fresh(State::Skipped) => match behind {
+                Some(behind) => behind[index],
+                None => self.causes_of(index).into_iter().any(|cause| self.is_critical(cause, endpoint)),
+            },
         }
     }
 
@@ -425,36 +432,73 @@ impl<'a> Judged<'a> {
     }
 
     /// Collects what `is_cause` accepts, from `index` upwards along `depends_on`, through skipped and pending checks.
-    fn walk_up(&self, index: usize, seen: &mut Vec<bool>, causes: &mut Vec<usize>, is_cause: fn(&Self, usize) -> bool) {
-        if std::mem::replace(&mut seen[index], true) {
-            return;
-        }
-        if is_cause(self, index) {
-            causes.push(index);
-        } else if matches!(self.states[index], JudgedState::Fresh(State::Skipped | State::Pending)) {
-            for parent in &self.definition(index).depends_on {
-                self.walk_up(*parent, seen, causes, is_cause);
+    fn walk_up(&self, index: usize, seen: &mut [bool], causes: &mut Vec<usize>, is_cause: fn(&Self, usize) -> bool) {
+        let mut left = vec![index];
+        while let Some(at) = left.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            if is_cause(self, at) {
+                causes.push(at);
+            } else if self.waits(at) {
+                left.extend(&self.definition(at).depends_on);
             }
         }
+    }
+
+    /// Whether the trouble of the check is that of its parents.
+    fn waits(&self, index: usize) -> bool {
+        matches!(self.states[index], JudgedState::Fresh(State::Skipped | State::Pending))
+    }
+
+    /// Which checks wait for a failing check that is critical for `endpoint`: what [`causes_of`](Self::causes_of) would
+    /// tell of each, found for all in one walk down from the causes. Empty where no check is skipped.
+    fn behind_critical(&self, endpoint: Endpoint) -> Vec<bool> {
+        if !self.states.contains(&JudgedState::Fresh(State::Skipped)) {
+            return Vec::new();
+        }
+        let children = self.snapshot.plan.children();
+        let is_cause = |index: &usize| self.is_failing(*index) && self.is_critical(*index, endpoint);
+        let mut left: Vec<usize> = (0..self.len()).filter(is_cause).collect();
+        let mut behind = vec![false; self.len()];
+        while let Some(at) = left.pop() {
+            for child in &children[at] {
+                if self.waits(*child) && !std::mem::replace(&mut behind[*child], true) {
+                    left.push(*child);
+                }
+            }
+        }
+        behind
     }
 }
 
 /// Whether the result of a check is too old. A check that waits for its parents is as fresh as they are; one without
 /// any result is pending, not stale. `known` holds what has been found out already: each check is judged once.
 fn is_stale(snapshot: &Snapshot, index: usize, now: Moment, known: &mut [Option<bool>]) -> bool {
-    if let Some(stale) = known[index] {
-        return stale;
-    }
-    let (check, definition) = (&snapshot.checks[index], &snapshot.plan.checks[index]);
-    let stale = if check.state == State::Pending {
-        false
-    } else if check.held {
-        definition.depends_on.iter().any(|parent| is_stale(snapshot, *parent, now, known))
-    } else {
-        check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
+    let is_held = |at: usize| snapshot.checks[at].held && snapshot.checks[at].state != State::Pending;
+    let by_itself = |at: usize| {
+        let (check, definition) = (&snapshot.checks[at], &snapshot.plan.checks[at]);
+        check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
     };
-    known[index] = Some(stale);
-    stale
+    if !is_held(index) {
+        return *known[index].get_or_insert_with(|| by_itself(index));
+    }
+    // Chains of checks can be long: no recursion. What is left is looked at once its parents are known.
+    let mut left = vec![index];
+    while let Some(&at) = left.last() {
+        let parents = if is_held(at) { &snapshot.plan.checks[at].depends_on[..] } else { &[] };
+        let known_so_far = left.len();
+        if known[at].is_none() {
+            left.extend(parents.iter().filter(|parent| known[**parent].is_none()));
+        }
+        if left.len() > known_so_far {
+            continue;
+        }
+        let stale = if is_held(at) { parents.iter().any(|parent| known[*parent] == Some(true)) } else { by_itself(at) };
+        known[at].get_or_insert(stale);
+        left.pop();
+    }
+    known[index] == Some(true)
 }
 
 #[cfg(test)]
@@ -536,6 +580,59 @@ mod tests {
             if judgement.open { &judgement.verdict.label()[..1] } else { "-" }
         };
         Endpoint::ALL.map(letter).concat()
+    }
+
+    /// A chain of checks, each behind the next and the last one failing.
+    fn chain(length: usize, first: &'static str) -> Snapshot {
+        let behind_next = |index: usize| match index + 1 < length {
+            true => (behind(check(&format!("c{index}")), &[index + 1]), first),
+            false => (check("last"), "pf"),
+        };
+        snapshot((0..length).map(behind_next).collect())
+    }
+
+    #[test]
+    fn the_longest_chain_is_judged_without_exhausting_the_stack_or_patience() {
+        let length = 20_000;
+        let skipped = chain(length, "p-");
+        assert_eq!(verdicts(&skipped), "o-d-");
+        let judged = Judged::new(&skipped, NOW);
+        assert_eq!(judged.endpoint(Endpoint::Readyz).root_causes, [length - 1]);
+        assert_eq!(judged.causes_of(0), [length - 1]);
+        // All of them wait for the last one, whose result is too old.
+        let mut held = chain(length, "p");
+        for check in &mut held.checks {
+            Arc::make_mut(check).held = true;
+        }
+        let last = held.checks.last_mut().expect("there is one");
+        *last = after(&check("last"), "!p");
+        assert_eq!(Judged::new(&held, NOW).state(0), JudgedState::Stale);
+    }
+
+    #[test]
+    fn what_waits_for_a_critical_cause_is_found_as_by_asking_each_check() {
+        let checks = vec![
+            (check("db"), "pf"),
+            (optional("cache", "r"), "pf"),
+            (behind(check("orders"), &[0]), "p-"),
+            (behind(check("hints"), &[1]), "p-"),
+            (behind(check("page"), &[3, 2]), "p-"),
+            (behind(check("new"), &[2]), ""),
+            (behind(check("newer"), &[5]), "p-"),
+            (check("well"), "p"),
+        ];
+        let snapshot = snapshot(checks);
+        for excluded in [vec![], vec![0], vec![2]] {
+            let judged = Judged::excluding(&snapshot, NOW, excluded);
+            for endpoint in Endpoint::ALL {
+                let all = judged.behind_critical(endpoint);
+                for index in (0..judged.len()).filter(|index| judged.waits(*index)) {
+                    let causes = judged.causes_of(index);
+                    let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
+                    assert_eq!(all[index], expected, "{index} {endpoint:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -537,29 +537,29 @@ impl Machine {
 
     fn note(&mut self, index: usize, from: State, observation: Option<Observation>) {
         let CheckState { state: to, since_wall: at, .. } = *self.checks[index];
-        let mut causes = Vec::new();
-        if to == State::Skipped {
-            self.collect_causes(index, &mut vec![false; self.checks.len()], &mut causes);
-            causes.sort_unstable();
-        }
+        let causes = if to == State::Skipped { self.causes_of(index) } else { Vec::new() };
         let root_causes = causes.into_iter().map(|cause| self.definition(cause).name.clone()).collect();
         let check = self.definition(index).name.clone();
         self.transitions.push(Transition { check, from, to, at, observation, root_causes });
     }
 
-    fn collect_causes(&self, index: usize, seen: &mut Vec<bool>, causes: &mut Vec<usize>) {
-        if std::mem::replace(&mut seen[index], true) {
-            return;
-        }
-        match self.checks[index].state {
-            State::Error => causes.push(index),
-            State::Skipped => {
-                for parent in &self.definition(index).depends_on {
-                    self.collect_causes(*parent, seen, causes);
-                }
+    /// The failing checks for which the skipped check at `index` waits, directly or through others.
+    fn causes_of(&self, index: usize) -> Vec<usize> {
+        let mut causes = Vec::new();
+        let mut seen = vec![false; self.checks.len()];
+        let mut left = vec![index];
+        while let Some(at) = left.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
             }
-            _ => {}
+            match self.checks[at].state {
+                State::Error => causes.push(at),
+                State::Skipped => left.extend(&self.definition(at).depends_on),
+                _ => {}
+            }
         }
+        causes.sort_unstable();
+        causes
     }
 }
 
@@ -628,19 +628,26 @@ fn skip(now: Reading) -> Observation {
 /// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,
 /// its members come in the order of the file.
 fn parents_first(plan: &Plan) -> Vec<usize> {
-    fn visit(plan: &Plan, index: usize, seen: &mut [bool], order: &mut Vec<usize>) {
-        if std::mem::replace(&mut seen[index], true) {
-            return;
-        }
-        for parent in &plan.checks[index].depends_on {
-            visit(plan, *parent, seen, order);
-        }
-        order.push(index);
-    }
     let mut order = Vec::with_capacity(plan.checks.len());
     let mut seen = vec![false; plan.checks.len()];
-    for index in 0..plan.checks.len() {
-        visit(plan, index, &mut seen, &mut order);
+    for start in 0..plan.checks.len() {
+        // The checks that the walk is inside of, each with how many of its parents have been visited.
+        let mut inside = vec![(start, 0)];
+        while let Some((check, visited)) = inside.last_mut() {
+            if *visited == 0 && std::mem::replace(&mut seen[*check], true) {
+                inside.pop();
+                continue;
+            }
+            let (at, parent) = (*check, plan.checks[*check].depends_on.get(*visited).copied());
+            *visited += 1;
+            match parent {
+                Some(parent) => inside.push((parent, 0)),
+                None => {
+                    order.push(at);
+                    inside.pop();
+                }
+            }
+        }
     }
     order
 }
@@ -696,6 +703,19 @@ mod tests {
             }
         }
         lines
+    }
+
+    #[test]
+    fn parents_come_first_in_the_longest_chain_too() {
+        let order = |parents: &[&[usize]]| {
+            parents_first(&plan(parents.iter().enumerate().map(|(at, of)| child(&format!("c{at}"), of)).collect()))
+        };
+        assert_eq!(order(&[&[2, 1], &[3], &[], &[2]]), [2, 3, 1, 0]);
+        assert_eq!(order(&[&[1], &[0], &[2]]), [1, 0, 2], "rings are refused elsewhere, and end here all the same");
+        let length = 100_000;
+        let chain =
+            (0..length).map(|at| child(&format!("c{at}"), &[(at + 1).min(length - 1)][..usize::from(at + 1 < length)]));
+        assert_eq!(parents_first(&plan(chain.collect())), (0..length).rev().collect::<Vec<_>>());
     }
 
     #[test]

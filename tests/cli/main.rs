@@ -13,4 +13,5 @@ mod support {
     pub mod daemon;
 }
 mod terminal;
+mod validate;
 mod wait;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::effects::acts;
-use super::matrix::{self, Phase};
+use super::matrix::{self, Matrix, Phase};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::cli::simulate::scenario::{Fault, FaultKind};
 use crate::cli::simulate::story::{What, play, work};
@@ -125,6 +125,10 @@ impl Inspection<'_> {
                 let near = document::nearest(&path, known).unwrap_or(meant);
                 self.advise(&format!("asks `{path}`, a path that probelet does not have"), format!("ask `{near}`"))
             }
+            Subject::TurnedOff => {
+                let message = format!("asks `{path}`, which `server.details: none` turns off: it never passes");
+                self.advise(&message, format!("ask `{meant}`"))
+            }
             Subject::Stream => {
                 let timeout = show_duration(self.probe.timing.timeout);
                 let message = format!("asks `{path}`, which never ends: kubelet gives up after {timeout}");
@@ -151,8 +155,9 @@ impl Inspection<'_> {
             Purpose::Readiness => (Endpoint::Readyz, Phase::Service),
             Purpose::Startup => (Endpoint::Startupz, Phase::StartUp),
         };
+        let matrix = Matrix::new(plan, phase);
         let other = (0..plan.checks.len()).find(|check| {
-            let snapshot = matrix::failing(plan, phase, *check);
+            let snapshot = matrix.failing(*check);
             let judged = Judged::new(&snapshot, snapshot.at);
             let open = judged.endpoint(meant).open;
             match self.purpose {
@@ -247,8 +252,9 @@ fn unasked(plan: &Arc<Plan>, containers: &[Probed]) -> Vec<Advice> {
 /// Thresholds on both sides that make an outage last for minutes before anything happens.
 fn long_outages(plan: &Arc<Plan>, containers: &[Probed]) -> Vec<Advice> {
     let mut found = Vec::new();
+    let matrix = Matrix::new(plan, Phase::Service);
     for (check, definition) in plan.checks.iter().enumerate() {
-        for (container, asking, after) in acts(plan, check, containers) {
+        for (container, asking, after) in acts(&matrix, plan, check, containers) {
             let (ours, theirs) = (definition.thresholds.failure.get(), asking.timing.failures);
             if asking.purpose != Purpose::Readiness || ours == 1 || theirs == 1 || after < LONG {
                 continue;
@@ -277,7 +283,7 @@ fn starts(plan: &Arc<Plan>, containers: &[Probed]) -> Option<Advice> {
     // Why a probe can never pass is said elsewhere; here it is taken to pass.
     let mut containers = containers.to_vec();
     for container in &mut containers {
-        container.probes.retain(|asking| !matches!(asking.question.subject, Subject::Nothing | Subject::Stream));
+        container.probes.retain(|asking| !asking.question.never_passes());
     }
     if let Some((at, container, purpose)) = first_restart(plan, &[], &containers) {
         let (name, at, purpose) = (&containers[container].name, show_duration(at), purpose.label());

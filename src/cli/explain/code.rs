@@ -5,8 +5,16 @@ use crate::base::value::Severity;
 use crate::config::codes::{CODES, Code};
 use crate::config::diagnostic;
 
+/// What the code called `name` means, or why there is nothing to say. It may be written as in a report,
+/// `error[unknown-key]`.
+pub fn explained(name: &str) -> Result<String, String> {
+    let bare = name.trim_start_matches("error").trim_start_matches("warning");
+    let bare = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    diagnostic::code(bare).map(text).ok_or_else(|| unknown(bare))
+}
+
 /// The meaning of `code` with a wrong and a right example.
-pub fn text(code: &Code) -> String {
+fn text(code: &Code) -> String {
     let severity = match code.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -21,7 +29,7 @@ pub fn text(code: &Code) -> String {
 }
 
 /// Why there is nothing to say about `name`: the code that was meant, or all there are.
-pub fn unknown(name: &str) -> String {
+fn unknown(name: &str) -> String {
     let text = format!("error: there is no diagnostic code `{}`\n", name.escape_debug());
     match diagnostic::nearest_code(name) {
         Some(near) => format!("{text}  help: did you mean `{near}`?\n"),
@@ -44,9 +52,16 @@ mod tests {
     fn every_code_is_explained_in_80_columns() {
         for code in CODES {
             let text = text(code);
-            let prose = text.lines().filter(|line| !line.starts_with("    "));
-            assert!(prose.map(|line| line.chars().count()).all(|columns| columns <= 80), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
+    }
+
+    #[test]
+    fn a_code_may_be_written_as_in_a_report() {
+        for name in ["unknown-key", "error[unknown-key]", "warning[unknown-key]", "[unknown-key]"] {
+            assert!(explained(name).is_ok_and(|text| text.starts_with("error[unknown-key]: ")), "{name}");
+        }
+        assert!(explained("error[unknwn-key]").is_err_and(|text| text.contains("did you mean `unknown-key`?")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, until_error};
-use super::matrix::{self, Phase, Row};
+use super::matrix::{Matrix, Phase, Row};
 use super::wrap::wrapped;
 use crate::base::quantity::show_duration;
 use crate::model::plan::Plan;
@@ -14,7 +14,7 @@ use crate::scheduler::kubelet::{Asking, Probed};
 
 /// What the failure of each check closes, at start-up and later.
 pub fn matrix(plan: &Arc<Plan>) -> String {
-    let (at_start, later) = (matrix::rows(plan, Phase::StartUp), matrix::rows(plan, Phase::Service));
+    let (at_start, later) = (Matrix::new(plan, Phase::StartUp).rows(), Matrix::new(plan, Phase::Service).rows());
     let mut text = "What a failure does, when one check fails and all others pass\n".to_owned();
     if at_start == later {
         return text + &table(plan, "", &later);
@@ -32,7 +32,7 @@ fn table(plan: &Plan, title: &str, rows: &[Row]) -> String {
         let check = plan.checks[row.check].name.as_str();
         text += &format!("  {check:name$}  {live:8}  {ready:8}  {startup:9}  {health}\n");
         if !row.skips.is_empty() {
-            text += &wrapped("      skips ", &names(plan, &row.skips), 12);
+            text += &wrapped("      skips ", &some_names(plan, &row.skips), 12);
         }
     }
     text
@@ -50,15 +50,25 @@ fn names(plan: &Plan, checks: &[usize]) -> String {
     checks.iter().map(|check| plan.checks[*check].name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// The first of these checks, and how many more there are.
+fn some_names(plan: &Plan, checks: &[usize]) -> String {
+    const MOST: usize = 20;
+    match checks.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{}, … and {more} more", names(plan, &checks[..MOST])),
+        _ => names(plan, checks),
+    }
+}
+
 /// How long an outage of each check takes at most to be seen, and to be acted upon by kubelet.
 pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
     let mut text = "How long an outage takes at most to be seen, once the pod is in service\n".to_owned();
-    for row in matrix::rows(plan, Phase::Service) {
+    let matrix = Matrix::new(plan, Phase::Service);
+    for row in matrix.rows() {
         let budget = until_error(plan, row.check);
         text += &format!("\n  {}\n", plan.checks[row.check].name);
         text += &line(budget.total, &format!("error: {}", made_of(plan, row.check, &budget)));
         text += &line(budget.total, &closes(&row));
-        for (container, asking, after) in acts(plan, row.check, containers) {
+        for (container, asking, after) in acts(&matrix, plan, row.check, containers) {
             text += &line(after, &act(container, asking));
         }
     }
@@ -91,7 +101,7 @@ fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
     parts.extend(more.map(|more| format!("{} until {more}", show_duration(budget.between))));
     parts.push(format!("{} timeout", show_duration(budget.timeout)));
     if let Some(confirmation) = budget.confirmation {
-        let parents = names(plan, &plan.checks[check].depends_on);
+        let parents = some_names(plan, &plan.checks[check].depends_on);
         parts.push(format!("{} until {parents} passed again", show_duration(confirmation)));
     }
     parts.join(" + ")
@@ -111,11 +121,17 @@ fn closes(row: &Row) -> String {
 }
 
 /// What kubelet does in the end when the check at `check` fails, and after which time from the start of the outage.
-pub fn acts<'a>(plan: &Arc<Plan>, check: usize, containers: &'a [Probed]) -> Vec<(&'a Probed, &'a Asking, Duration)> {
-    let snapshot = matrix::failing(plan, Phase::Service, check);
-    let judged = Judged::new(&snapshot, snapshot.at);
-    let well = matrix::all_well(plan);
-    let all_well = Judged::new(&well, well.at);
+pub fn acts<'a>(
+    matrix: &Matrix<'_>,
+    plan: &Plan,
+    check: usize,
+    containers: &'a [Probed],
+) -> Vec<(&'a Probed, &'a Asking, Duration)> {
+    if containers.is_empty() {
+        return Vec::new();
+    }
+    let (snapshot, well) = (matrix.failing(check), matrix.all_well());
+    let (judged, all_well) = (Judged::new(&snapshot, snapshot.at), Judged::new(&well, well.at));
     let seen = until_error(plan, check).total;
     let mut acts = Vec::new();
     for container in containers {

@@ -1,6 +1,7 @@
 //! The decision matrix: what each check does to the endpoints when it alone fails. Found by judging snapshots made for
 //! it, so that it says what the daemon does and not what somebody once wrote down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,92 +40,105 @@ impl Row {
     }
 }
 
-/// One row for each check of `plan`, in its order.
-#[must_use]
-pub fn rows(plan: &Arc<Plan>, phase: Phase) -> Vec<Row> {
-    let row = |check| {
-        let snapshot = failing(plan, phase, check);
-        let judged = Judged::new(&snapshot, snapshot.at);
-        Row {
-            check,
-            verdicts: Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint).verdict),
-            skips: behind(plan, check),
+/// The snapshots of a phase: everything that they are put together from, so that a large plan costs little.
+#[derive(Debug)]
+pub struct Matrix<'p> {
+    plan: &'p Arc<Plan>,
+    phase: Phase,
+    children: Vec<Vec<usize>>,
+    /// Each check as it is after a pass, after a failure, and after a skip.
+    passing: Vec<Arc<CheckState>>,
+    failing: Vec<Arc<CheckState>>,
+    skipped: Vec<Arc<CheckState>>,
+}
+
+impl<'p> Matrix<'p> {
+    /// The snapshots of `plan` in `phase`.
+    #[must_use]
+    pub fn new(plan: &'p Arc<Plan>, phase: Phase) -> Self {
+        let after = |outcomes: &[fn() -> Outcome]| -> Vec<Arc<CheckState>> {
+            plan.checks.iter().map(|check| Arc::new(state(check, outcomes))).collect()
+        };
+        let (pass, fail, skip) = (|| Outcome::Pass(Pass::default()), refused, || Outcome::Skip);
+        let passing = after(&[pass]);
+        let (failing, skipped) = match phase {
+            Phase::StartUp => (after(&[fail]), after(&[skip])),
+            Phase::Service => (after(&[pass, fail]), after(&[pass, skip])),
+        };
+        Self { plan, phase, children: plan.children(), passing, failing, skipped }
+    }
+
+    /// One row for each check of the plan, in its order.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |check| {
+            let snapshot = self.failing(check);
+            let judged = Judged::new(&snapshot, snapshot.at);
+            let verdicts = Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint).verdict);
+            Row { check, verdicts, skips: self.behind(check) }
+        };
+        (0..self.plan.checks.len()).map(row).collect()
+    }
+
+    /// The one check fails, those behind it are skipped, and all others pass.
+    #[must_use]
+    pub fn failing(&self, check: usize) -> Snapshot {
+        let mut snapshot = self.all_well();
+        snapshot.checks[check] = Arc::clone(&self.failing[check]);
+        for child in self.behind(check) {
+            snapshot.checks[child] = Arc::clone(&self.skipped[child]);
         }
-    };
-    (0..plan.checks.len()).map(row).collect()
-}
+        snapshot
+    }
 
-/// The one check fails, those behind it are skipped, and all others pass.
-#[must_use]
-pub fn failing(plan: &Arc<Plan>, phase: Phase, check: usize) -> Snapshot {
-    let skips = behind(plan, check);
-    snapshot(plan, phase, |index| match index {
-        _ if index == check => Fate::Fails,
-        _ if skips.contains(&index) => Fate::IsSkipped,
-        _ => Fate::Passes,
-    })
-}
-
-/// All checks pass.
-#[must_use]
-pub fn all_well(plan: &Arc<Plan>) -> Snapshot {
-    snapshot(plan, Phase::Service, |_| Fate::Passes)
-}
-
-/// The positions of the checks that depend on the one at `parent`, directly or through others.
-fn behind(plan: &Plan, parent: usize) -> Vec<usize> {
-    let mut reached = vec![false; plan.checks.len()];
-    let mut next = vec![parent];
-    while let Some(at) = next.pop() {
-        for (child, definition) in plan.checks.iter().enumerate() {
-            if definition.depends_on.contains(&at) && !std::mem::replace(&mut reached[child], true) {
-                next.push(child);
-            }
+    /// All checks pass.
+    #[must_use]
+    pub fn all_well(&self) -> Snapshot {
+        Snapshot {
+            generation: 0,
+            at: NOW,
+            wall: Timestamp::default(),
+            plan: Arc::clone(self.plan),
+            checks: self.passing.clone(),
+            draining: false,
+            ready_once: self.phase == Phase::Service,
+            configuration: Configuration::default(),
         }
     }
-    (0..plan.checks.len()).filter(|index| reached[*index]).collect()
+
+    /// The positions of the checks that depend on the one at `parent`, directly or through others.
+    fn behind(&self, parent: usize) -> Vec<usize> {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![parent];
+        while let Some(at) = next.pop() {
+            next.extend(self.children[at].iter().filter(|child| reached.insert(**child)));
+        }
+        reached.into_iter().collect()
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Passes,
-    Fails,
-    IsSkipped,
+/// All checks of `plan` pass, and have passed before.
+#[must_use]
+pub fn all_well(plan: &Arc<Plan>) -> Snapshot {
+    Matrix::new(plan, Phase::Service).all_well()
 }
 
 /// The moment of the snapshots, and of every result in them: none is stale, however short `stale_after` is.
 const NOW: Moment = Moment::at(Duration::from_secs(60));
 
-fn snapshot(plan: &Arc<Plan>, phase: Phase, fate: impl Fn(usize) -> Fate) -> Snapshot {
-    let state = |index: usize| {
-        // Thresholds change when a check fails, not what its failure does.
-        let definition = Definition { thresholds: Thresholds::default(), ..(*plan.checks[index]).clone() };
-        let start = Reading { moment: NOW, wall: Timestamp::default() };
-        let mut state = CheckState::new(start);
-        let mut observe = |outcome: Outcome| {
-            let observation = Observation { outcome, began: NOW, ended: NOW, wall: start.wall };
-            state = advance(&state, &definition, &observation);
-        };
-        if phase == Phase::Service || fate(index) == Fate::Passes {
-            observe(Outcome::Pass(Pass::default()));
-        }
-        match fate(index) {
-            Fate::Passes => {}
-            Fate::Fails => observe(Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused"))),
-            Fate::IsSkipped => observe(Outcome::Skip),
-        }
-        Arc::new(state)
-    };
-    Snapshot {
-        generation: 0,
-        at: NOW,
-        wall: Timestamp::default(),
-        plan: Arc::clone(plan),
-        checks: (0..plan.checks.len()).map(state).collect(),
-        draining: false,
-        ready_once: phase == Phase::Service,
-        configuration: Configuration::default(),
-    }
+fn refused() -> Outcome {
+    Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused"))
+}
+
+/// The state of a check after these outcomes.
+fn state(check: &Definition, outcomes: &[fn() -> Outcome]) -> CheckState {
+    // Thresholds change when a check fails, not what its failure does.
+    let definition = Definition { thresholds: Thresholds::default(), ..check.clone() };
+    let start = Reading { moment: NOW, wall: Timestamp::default() };
+    outcomes.iter().fold(CheckState::new(start), |state, outcome| {
+        let observation = Observation { outcome: outcome(), began: NOW, ended: NOW, wall: start.wall };
+        advance(&state, &definition, &observation)
+    })
 }
 
 #[cfg(test)]
@@ -149,7 +163,7 @@ mod tests {
             let skips: Vec<_> = row.skips.iter().map(|index| format!(" {index}")).collect();
             row.verdicts.map(letter).concat() + &skips.concat()
         };
-        rows(&plan(checks), phase).into_iter().map(line).collect()
+        Matrix::new(&plan(checks), phase).rows().into_iter().map(line).collect()
     }
 
     fn shop() -> Vec<Definition> {

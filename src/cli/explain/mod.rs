@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{ConfigFile, Exit, coloured, complain, print};
+use super::{ConfigFile, Exit, answer, coloured, complain};
 use crate::config::source::Environment;
-use crate::config::{self, Config, Listen, diagnostic};
+use crate::config::{self, Config, Listen};
 use crate::model::pod::Pod;
 use crate::model::verdict::Judged;
 use crate::scheduler::kubelet::Probed;
@@ -40,14 +40,11 @@ pub struct Explain {
 impl Explain {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let explained = match &self.code {
-            Some(name) => diagnostic::code(name).map(code::text).ok_or_else(|| code::unknown(name)),
+            Some(name) => code::explained(name),
             None => self.configuration(environment),
         };
         match explained {
-            Ok(text) => {
-                print(&text);
-                Exit::Fine
-            }
+            Ok(text) => answer(&text, Exit::Fine),
             Err(complaint) => {
                 complain(&complaint);
                 Exit::Usage

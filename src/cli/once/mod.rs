@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::chosen::{Chosen, rounds, until_interrupted};
 use super::screen::{Paint, Progress, columns};
-use super::{Exit, complain, print};
+use super::{Exit, answer, complain};
 use crate::base::clock::{Clock, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
@@ -72,10 +72,10 @@ impl Once {
             Err(exit) => return exit,
         };
         let judged = Judged::new(&found.snapshot, found.reading.moment);
-        self.show(&found, &judged, environment);
+        let shown = self.shown(&found, &judged, environment);
         match judged.endpoint(Endpoint::Healthz).verdict {
-            Verdict::Ok | Verdict::Degraded => Exit::Fine,
-            Verdict::Error => Exit::Unhealthy,
+            Verdict::Ok | Verdict::Degraded => answer(&shown, Exit::Fine),
+            Verdict::Error => answer(&shown, Exit::Unhealthy),
         }
     }
 
@@ -102,20 +102,20 @@ impl Once {
         Found { snapshot: rounds.snapshot(), seen, reading, took: reading.moment.since(begun) }
     }
 
-    fn show(&self, found: &Found, judged: &Judged<'_>, environment: &Environment) {
+    fn shown(&self, found: &Found, judged: &Judged<'_>, environment: &Environment) -> String {
         let stdout = io::stdout();
         let table = |paint, width| table::table(found, judged, self.verbose, paint, width);
-        match self.format {
-            Format::Table => print(&table(Paint::on(&stdout, environment), columns(&stdout))),
-            Format::Json => {
-                let json = healthz_json(&found.snapshot, found.reading);
-                print(&format!("{}\n", String::from_utf8_lossy(&json)));
-            }
-            Format::Junit => print(&junit::report(found, judged, self.verbose)),
-        }
         if self.verbose && self.format == Format::Json {
             let stderr = io::stderr();
             complain(&table(Paint::on(&stderr, environment), columns(&stderr)));
+        }
+        match self.format {
+            Format::Table => table(Paint::on(&stdout, environment), columns(&stdout)),
+            Format::Json => {
+                let json = healthz_json(&found.snapshot, found.reading);
+                format!("{}\n", String::from_utf8_lossy(&json))
+            }
+            Format::Junit => junit::report(found, judged, self.verbose),
         }
     }
 }

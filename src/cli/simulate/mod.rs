@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::explain::containers;
-use super::{ConfigFile, Exit, coloured, complain, print};
+use super::{ConfigFile, Exit, answer, coloured, complain};
 use crate::config::source::Environment;
 use crate::config::{self, Config};
 use crate::model::pod::Pod;
@@ -59,10 +59,7 @@ enum Format {
 impl Simulate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         match self.play(environment) {
-            Ok(shown) => {
-                print(&shown);
-                Exit::Fine
-            }
+            Ok(shown) => answer(&shown, Exit::Fine),
             Err(complaint) => {
                 complain(&complaint);
                 Exit::Usage

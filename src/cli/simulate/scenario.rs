@@ -212,7 +212,7 @@ fn is_known(path: &str, plan: &Plan) -> bool {
     let now = Reading { moment: Moment::default(), wall: Timestamp::default() };
     let snapshot = Machine::new(std::sync::Arc::new(plan.clone()), "", now).snapshot(now);
     let subject = Question::of(path, &Judged::new(&snapshot, now.moment)).subject;
-    path.starts_with('/') && !matches!(subject, Subject::Nothing | Subject::Stream)
+    path.starts_with('/') && !matches!(subject, Subject::Nothing | Subject::TurnedOff | Subject::Stream)
 }
 
 #[cfg(test)]

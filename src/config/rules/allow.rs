@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::base::value::{Fields, Located, Place, Problem, Reading, Severity, Value};
-use crate::config::diagnostic::{code, nearest_code};
+use crate::config::diagnostic::{code, nearest_warning};
 use crate::config::mask::shown;
 
 /// The code under which an `allow` without effect is reported; it can be allowed itself.
@@ -15,7 +15,8 @@ pub fn apart_from(document: &Rc<Reading>) -> Rc<Reading> {
     Reading::new(Box::new(move |file| document.file(file).map(|content| content.to_vec())))
 }
 
-/// Reports to `document` what `section` has found, but for the warnings that its key `allow` silences.
+/// Reports to `document` what `section` (a check, or the whole file) has found, but for the warnings that its key
+/// `allow` silences.
 pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading) {
     let allowed = fields.map_or(&[][..], |fields| fields.map("allow"));
     let found = section.problems();
@@ -23,7 +24,8 @@ pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading)
     let mut wrong: Vec<Problem> = allowed.iter().filter_map(|(name, reason)| mistake(name, reason)).collect();
     // While something is an error, warnings may be missing that come once it is mended.
     if found.iter().chain(&wrong).all(|problem| problem.severity == Severity::Warning) {
-        wrong.extend(unused(allowed, &found).into_iter().filter(|problem| {
+        let is_file = fields.is_some_and(|fields| fields.place().path.is_empty());
+        wrong.extend(unused(allowed, &found, is_file).into_iter().filter(|problem| {
             // What allows them can be without effect itself, and is then reported.
             !names(UNUSED) || problem.place.path.ends_with(UNUSED)
         }));
@@ -35,7 +37,7 @@ pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading)
 /// What is wrong with one entry, whatever there is to silence.
 fn mistake(name: &str, reason: &Located) -> Option<Problem> {
     let Some(known) = code(name) else {
-        let help = nearest_code(name).map_or_else(
+        let help = nearest_warning(name).map_or_else(
             || "write the code of a warning, as it stands in brackets in the report".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
@@ -58,19 +60,23 @@ fn mistake(name: &str, reason: &Located) -> Option<Problem> {
     })
 }
 
-/// The entries that silence nothing.
-fn unused(allowed: &[(String, Located)], found: &[Problem]) -> Vec<Problem> {
+/// The entries that silence nothing: in the file, or at a check.
+fn unused(allowed: &[(String, Located)], found: &[Problem], is_file: bool) -> Vec<Problem> {
+    let (place, help) = match is_file {
+        true => ("in this file", "remove it"),
+        false => ("here", "remove it, or put it on the check that has the warning"),
+    };
     let is_found = |code: &str| found.iter().any(|problem| problem.code == code);
     let report = |(name, reason): &(String, Located)| Problem {
         severity: Severity::Warning,
         code: UNUSED,
-        message: format!("`{name}` is allowed and there is no such warning here"),
-        help: Some("remove it, or put it on the check that has the warning".into()),
+        message: format!("`{name}` is allowed and there is no such warning {place}"),
+        help: Some(help.into()),
         place: reason.key_place().clone(),
     };
     let without_effect: Vec<_> =
         allowed.iter().filter(|(name, _)| name != UNUSED && !is_found(name)).map(report).collect();
-    match without_effect.is_empty() {
+    match without_effect.is_empty() && !is_found(UNUSED) {
         true => allowed.iter().filter(|(name, _)| name == UNUSED).map(report).collect(),
         false => without_effect,
     }
@@ -110,8 +116,39 @@ mod tests {
             "checks:\n- {EXTERNAL} }}\n- {{ name: b, simulated: {{}}, allow: {{ external-gate: x }} }}"
         ));
         assert_eq!(other, ["2:21 external-gate", "3:38 unused-allow"]);
-        let top = problems(&format!("allow: {{ external-gate: x }}\nchecks:\n- {EXTERNAL} }}"));
-        assert_eq!(top, ["1:10 unused-allow", "3:21 external-gate"]);
+    }
+
+    #[test]
+    fn at_the_top_a_warning_is_silenced_in_the_whole_file() {
+        let of_file = |allow: &str, rest: &str| {
+            let other = EXTERNAL.replace("name: a", "name: b");
+            problems(&format!("allow: {{ {allow} }}\nchecks:\n- {EXTERNAL} {rest} }}\n- {other} }}"))
+        };
+        assert_eq!(of_file("external-gate: x", ""), [""; 0]);
+        assert_eq!(of_file("external-gate: x", ", allow: { external-gate: x }"), [""; 0]);
+        assert_eq!(of_file("bare-tcp: x", ""), ["1:10 unused-allow", "3:21 external-gate", "4:21 external-gate"]);
+        assert_eq!(
+            of_file("unused-allow: x", ", allow: { external-gate: x, bare-tcp: y }"),
+            ["4:21 external-gate"],
+            "what a check allows without effect is a warning like any other"
+        );
+        assert_eq!(
+            of_file("external-gate: x", ", interval: 1").last().map(String::as_str),
+            Some("3:75 invalid-duration")
+        );
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_a_warning_and_never_an_error() {
+        let help = |name: &str| {
+            let environment = Environment::of::<String, String>([]);
+            let text = format!("allow: {{ {name}: x }}\nchecks: []");
+            let loaded =
+                read("t", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+            loaded.report.diagnostics()[0].problem.help.clone().unwrap_or_default()
+        };
+        assert_eq!(help("external-gat"), "did you mean `external-gate`?");
+        assert_eq!(help("unknown-kye"), "write the code of a warning, as it stands in brackets in the report");
     }
 
     #[test]

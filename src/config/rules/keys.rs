@@ -23,8 +23,8 @@ pub static SECTIONS: &[Field] = &[
     Field::optional(
         "allow",
         REASONS,
-        "Warnings that are meant to be so and are at no check, each by its code with the reason. Those of a check are \
-         silenced on the check itself.",
+        "Warnings that are meant to be so, each by its code with the reason. They are not reported, wherever in the file \
+         they are; one that is meant at a single check is allowed there.",
     ),
 ];
 

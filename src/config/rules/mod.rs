@@ -12,7 +12,7 @@ use super::read::{Reader, Scope, suggest};
 use super::tree::{Content, Node};
 use super::{Config, Target};
 use crate::base::name::CheckName;
-use crate::base::value::{Place, Problem, Severity, Value};
+use crate::base::value::{Fields, Place, Problem, Severity, Value};
 use crate::model::plan::{Definition, Plan};
 use check::{Draft, Parent};
 
@@ -28,7 +28,18 @@ pub mod warnings;
 /// The configuration in the document `root`, as far as it could be read. It is usable when nothing was reported as an
 /// error.
 pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
-    let top = top(root, reader)?;
+    // A reading of its own: the `allow` of the top level is for every warning of the file.
+    let reading = allow::apart_from(reader.reading());
+    let own = Reader::new(reader.environment(), Rc::clone(&reading));
+    let fields = own.section(root, &keys::TOP, "", Scope::default());
+    let config = fields.as_ref().and_then(|fields| configuration(root, fields, &own));
+    allow::hand_over(fields.as_ref(), &reading, reader.reading());
+    config
+}
+
+/// The configuration whose top level, `checks` apart, is in `fields`.
+fn configuration(root: &Node, fields: &Fields, reader: &Reader<'_>) -> Option<Config> {
+    let top = top::read(fields, reader.environment());
     let drafts = drafts(root, reader, &top.defaults);
     let parents = parents(&drafts, &positions(&drafts));
     refuse_rings(&drafts, &parents);
@@ -48,16 +59,6 @@ pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
         log: top.log,
         files: reader.reading().files(),
     })
-}
-
-/// The top level but for `checks`.
-fn top(root: &Node, reader: &Reader<'_>) -> Option<top::Top> {
-    let reading = allow::apart_from(reader.reading());
-    let own = Reader::new(reader.environment(), Rc::clone(&reading));
-    let fields = own.section(root, &keys::TOP, "", Scope::default());
-    let top = fields.as_ref().map(|fields| top::read(fields, reader.environment()));
-    allow::hand_over(fields.as_ref(), &reading, reader.reading());
-    top
 }
 
 /// The items of `checks` that are mappings.

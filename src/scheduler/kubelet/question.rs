@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::plan::Details;
 use crate::model::verdict::{Endpoint, Judged};
 
 /// What a request asks.
@@ -26,6 +27,8 @@ pub enum Subject {
     Daemon,
     /// A stream, which never ends: kubelet reads to the end and gives up at its timeout.
     Stream,
+    /// A path that gets 404 with `server.details: none`.
+    TurnedOff,
     /// A path, or a name in a path, that gets 404 or 405.
     Nothing,
 }
@@ -49,6 +52,12 @@ impl Question {
         Self { subject, excluded: Vec::new() }
     }
 
+    /// Whether no answer to it is a pass, whatever the checks say.
+    #[must_use]
+    pub const fn never_passes(&self) -> bool {
+        matches!(self.subject, Subject::Stream | Subject::TurnedOff | Subject::Nothing)
+    }
+
     /// Whether the answer has a code that kubelet takes for a pass.
     #[must_use]
     pub fn passes(&self, judged: &Judged<'_>) -> bool {
@@ -58,12 +67,21 @@ impl Question {
             Subject::Part(endpoint, check) => !excluding.endpoint_for(endpoint, check).closes,
             Subject::Alive => judged.is_alive(),
             Subject::Daemon => true,
-            Subject::Stream | Subject::Nothing => false,
+            Subject::Stream | Subject::TurnedOff | Subject::Nothing => false,
         }
     }
 }
 
 fn subject(path: &str, judged: &Judged<'_>) -> Subject {
+    let subject = with_details(path, judged);
+    let is_told = path.starts_with("/v1/") || subject == Subject::Stream;
+    match judged.snapshot.plan.answers.details {
+        Details::None if is_told && subject != Subject::Nothing => Subject::TurnedOff,
+        _ => subject,
+    }
+}
+
+fn with_details(path: &str, judged: &Judged<'_>) -> Subject {
     match path {
         "/livez" => Subject::Endpoint(Endpoint::Livez),
         "/readyz" | "/ready" | "/" | "" => Subject::Endpoint(Endpoint::Readyz),
@@ -98,10 +116,12 @@ fn decoded(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::clock::Moment;
     use crate::model::plan::testing::{check, plan};
-    use crate::model::plan::{Definition, Gates};
+    use crate::model::plan::{Definition, Gates, Plan};
     use crate::scheduler::machine::Machine;
     use crate::scheduler::playback::reading;
 
@@ -133,6 +153,20 @@ mod tests {
         for (target, subject, excluded) in cases {
             assert_eq!(Question::of(target, &judged), Question { subject, excluded }, "{target}");
         }
+    }
+
+    #[test]
+    fn without_details_what_tells_them_is_turned_off() {
+        let now = reading(Moment::default());
+        let mut silent = Plan::clone(&plan(vec![check("x")]));
+        silent.answers.details = Details::None;
+        let snapshot = Machine::new(Arc::new(silent), "", now).snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        for path in ["/v1/services", "/v1/services/1", "/v1/_internal/health", "/v1/stream", "/health/$stream"] {
+            assert_eq!(Question::of(path, &judged).subject, Subject::TurnedOff, "{path}");
+        }
+        assert_eq!(Question::of("/v1/nothing", &judged).subject, Subject::Nothing);
+        assert_eq!(Question::of("/metrics", &judged).subject, Subject::Daemon);
     }
 
     #[test]

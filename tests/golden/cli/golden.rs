@@ -15,6 +15,20 @@ impl Golden {
     /// `.err`, to standard output for any other) is compared with `file`, which `UPDATE=1 cargo test` writes anew. The
     /// other stream stays empty.
     pub fn expect(&self, file: &str, code: i32, arguments: &str) {
+        let actual = self.output(code, arguments, file.ends_with(".err"));
+        self.compare(file, &actual);
+    }
+
+    /// Runs `probelet` with each of these, and compares what they write to standard output, one behind the other, with
+    /// `file`.
+    #[allow(dead_code)] // not every command needs it
+    pub fn expect_all(&self, file: &str, code: i32, runs: impl Iterator<Item = String>) {
+        let outputs: Vec<String> = runs.map(|arguments| self.output(code, &arguments, false)).collect();
+        self.compare(file, &outputs.join("\n"));
+    }
+
+    /// What `probelet` writes to one stream. The other one stays empty.
+    fn output(&self, code: i32, arguments: &str, to_stderr: bool) -> String {
         let folder = self.path();
         let output = Command::new(env!("CARGO_BIN_EXE_probelet"))
             .args(arguments.split(' '))
@@ -24,10 +38,10 @@ impl Golden {
             .expect("the binary runs");
         let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        let (actual, other) = if file.ends_with(".err") { (stderr, stdout) } else { (stdout, stderr) };
+        let (actual, other) = if to_stderr { (stderr, stdout) } else { (stdout, stderr) };
         assert_eq!(other, "", "the other stream of `probelet {arguments}`");
         assert_eq!(output.status.code(), Some(code), "the exit code of `probelet {arguments}`");
-        self.compare(file, &actual);
+        actual
     }
 
     fn compare(&self, file: &str, actual: &str) {

@@ -19,16 +19,8 @@ impl Golden {
         self.compare(file, &actual);
     }
 
-    /// Runs `probelet` with each of these, and compares what they write to standard output, one behind the other, with
-    /// `file`.
-    #[allow(dead_code)] // not every command needs it
-    pub fn expect_all(&self, file: &str, code: i32, runs: impl Iterator<Item = String>) {
-        let outputs: Vec<String> = runs.map(|arguments| self.output(code, &arguments, false)).collect();
-        self.compare(file, &outputs.join("\n"));
-    }
-
     /// What `probelet` writes to one stream. The other one stays empty.
-    fn output(&self, code: i32, arguments: &str, to_stderr: bool) -> String {
+    pub fn output(&self, code: i32, arguments: &str, to_stderr: bool) -> String {
         let folder = self.path();
         let output = Command::new(env!("CARGO_BIN_EXE_probelet"))
             .args(arguments.split(' '))
@@ -44,7 +36,8 @@ impl Golden {
         actual
     }
 
-    fn compare(&self, file: &str, actual: &str) {
+    /// Compares what was written with `file`.
+    pub fn compare(&self, file: &str, actual: &str) {
         let path = self.path().join(file);
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, actual).expect("the golden file can be written");

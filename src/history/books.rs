@@ -249,6 +249,12 @@ impl Books {
         self.accounts.get_mut(&id)
     }
 
+    /// The number of the declared check of that name.
+    #[must_use]
+    pub fn number(&self, check: &CheckName) -> Option<u32> {
+        self.names.get(check).copied()
+    }
+
     /// The declared check with this number or name.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Account> {

@@ -156,6 +156,14 @@ impl History {
         self.with_books(|books| books.find(key).map(|account| account.service(books.marks().seen)))
     }
 
+    /// The number of the declared check of that name.
+    ///
+    /// # Errors
+    /// While the file is being opened.
+    pub fn number(&self, check: &CheckName) -> Result<Option<u32>, Away> {
+        self.with_books(|books| books.number(check))
+    }
+
     fn with_books<T>(&self, view: impl FnOnce(&Books) -> T) -> Result<T, Away> {
         let state = self.desk.state();
         match &state.stage {

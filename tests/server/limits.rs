@@ -1,7 +1,7 @@
 //! The server under clients that are slow, silent, many, or gone.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -155,9 +155,9 @@ fn two_hundred_streams_are_told_what_happens_and_leave_a_seat_for_livez() {
     }
 }
 
-/// A stream of what happens, with the lines before `last` resumed.
-fn follow(server: &Server, last: Option<&str>) -> BufReader<TcpStream> {
-    let mut client = server.connect();
+/// A stream of what happens, from behind the event `last` on.
+fn follow(address: SocketAddr, last: Option<&str>) -> BufReader<TcpStream> {
+    let mut client = connect(address);
     let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
     client.write_all(format!("GET /v1/stream HTTP/1.1\r\nHost: x\r\n{last}\r\n").as_bytes()).unwrap();
     BufReader::new(client)
@@ -178,16 +178,15 @@ fn next_event(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
 
 #[test]
 fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
-    let server = Server::with_small_buffers(worried());
     let long = "x".repeat(10_000);
-    let happens = || {
-        let cache = (definition("cache"), state(State::Degraded, "slow"));
-        server.recorder.publish(snapshot(vec![(definition("internal_api/user"), state(State::Ok, &long)), cache]));
-    };
-    let mut slow = follow(&server, None);
+    let one_run = || snapshot(vec![(definition("chatty"), state(State::Ok, &long))]);
+    let mut server = Server::with_small_buffers(one_run());
+    let address = server.address;
+    let mut happens = || server.recorder.publish(one_run());
+    let mut slow = follow(address, None);
     rustix::net::sockopt::set_socket_recv_buffer_size(slow.get_ref(), 4096).unwrap();
     slow.get_ref().peek(&mut [0]).unwrap();
-    let mut quick = follow(&server, None);
+    let mut quick = follow(address, None);
     assert_eq!(next_event(&mut quick).unwrap().1, "snapshot");
     // More than the 512 KiB that are kept for whoever is behind, and what the sockets take.
     let mut newest = String::new();
@@ -217,11 +216,11 @@ fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
     assert_eq!(rest, reason);
 
     // What it wanted next is no longer kept, so it sees the whole, and goes on from there.
-    let mut again = follow(&server, Some(&seen[seen.len() - 2]));
+    let mut again = follow(address, Some(&seen[seen.len() - 2]));
     assert_eq!(next_event(&mut again), Some((newest.clone(), "snapshot".into())));
     drop(again);
     happens();
-    let mut resumed = follow(&server, Some(&newest));
+    let mut resumed = follow(address, Some(&newest));
     let (id, kind) = next_event(&mut resumed).unwrap();
     assert_eq!(kind, "tick");
     assert_eq!(next_event(&mut quick), Some((id, kind)));
@@ -245,7 +244,7 @@ fn the_end_waits_for_nobody() {
 }
 
 /// Time is paused: it moves on when nobody has anything to do, so ten seconds take none.
-async fn with_a_server<F: Future<Output = ()>>(test: impl FnOnce(std::net::SocketAddr) -> F) {
+async fn with_a_server<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr) -> F) {
     let listeners = bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let (app, _recorder) = app(worried(), Clock::tokio(), Arc::new(Mutex::new(Vec::new())));

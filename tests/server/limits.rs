@@ -212,7 +212,8 @@ fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
     assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), ("snapshot", "cut"));
     let mut rest = String::new();
     slow.read_to_string(&mut rest).unwrap();
-    let reason = "data: {\"reason\":\"too slow: more than 1000 events or 512 KiB behind; connect again\"}\n\n\r\n0\r\n\r\n";
+    let reason =
+        "data: {\"reason\":\"too slow: more than 1000 events or 512 KiB behind; connect again\"}\n\n\r\n0\r\n\r\n";
     assert_eq!(rest, reason);
 
     // What it wanted next is no longer kept, so it sees the whole, and goes on from there.

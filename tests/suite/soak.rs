@@ -190,9 +190,14 @@ const STREAMS_KIB: u64 = 4096;
 #[tokio::test]
 async fn two_hundred_streams_cost_less_than_four_mebibytes() {
     let checks: String = (0..20)
-        .map(|check| format!("  - {{ name: check-{check}, simulated: {{ ok_message: Database is connected }}, interval: 100ms }}\n"))
+        .map(|check| {
+            format!(
+                "  - {{ name: check-{check}, simulated: {{ ok_message: Database is connected }}, interval: 100ms }}\n"
+            )
+        })
         .collect();
-    let daemon = Daemon::start(&format!("checks:\n{checks}")).await;
+    // What else is kept of runs has reached its full size by the time that memory is looked at.
+    let daemon = Daemon::start(&format!("history: {{ retention: 3s }}\nchecks:\n{checks}")).await;
     daemon.until("/readyz", |reply| reply.body == "ok").await;
     let process = daemon.pid().to_string();
     let open = async || {
@@ -222,9 +227,8 @@ async fn two_hundred_streams_cost_less_than_four_mebibytes() {
             told(stream, 20).await;
         }
     }
-    let after = Holdings::of(&process);
-    after.has_grown_by_at_most(STREAMS_KIB, before);
-    println!("{before:?} {after:?}");
+    // It was 3.3 MiB when this was written: two buffers of 8 KiB for each connection are hyper's own.
+    Holdings::of(&process).has_grown_by_at_most(STREAMS_KIB, before);
 }
 
 /// Set for a child that reloads on its own.

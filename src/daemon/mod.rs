@@ -202,6 +202,7 @@ async fn serve(
     let progress = Box::new(move |now| {
         pulse.beat(now);
         vitals.history_dropped(told.dropped().saturating_sub(vitals.history_dropped_total()));
+        vitals.set_history_writable(told.is_written());
     });
     let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress };
     let conductor = tokio::spawn(conductor.conduct(specs, orders));

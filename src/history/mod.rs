@@ -121,6 +121,16 @@ impl History {
         self.desk.state().condition
     }
 
+    /// Whether what is told is written to the file; nothing where there is to be none.
+    #[must_use]
+    pub fn is_written(&self) -> Option<bool> {
+        match self.condition() {
+            Condition::InMemory => None,
+            Condition::Stored => Some(true),
+            Condition::Opening | Condition::Waiting | Condition::Refused => Some(false),
+        }
+    }
+
     /// How many ticks were not stored because the store could not keep up.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -181,6 +181,7 @@ async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
     assert!(daemon.log().iter().any(|line| line.contains("the history file is not open yet")), "{:#?}", daemon.log());
     // Until it is known what was, this is a new pod, and nobody waits for the disk.
     assert_history_is_away(&daemon).await;
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
     assert_eq!((daemon.get("/readyz").await.status, daemon.get("/startupz").await.status), (503, 503));
     assert_eq!((daemon.get("/livez").await.status, daemon.get("/-/healthy").await.status), (200, 200));
     drop(held);
@@ -188,6 +189,7 @@ async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
     daemon.until_status("/readyz", 200).await;
     daemon.until_state("shared", "error").await;
     assert_eq!(daemon.get("/readyz").await.status, 200);
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 1\n")).await;
     // What was told meanwhile is there.
     let events = daemon.until("/v1/services/shared/events", |reply| reply.status == 200).await.json();
     let kinds: Vec<_> = events["data"]["events"]["data"].as_array().unwrap().iter().map(|it| &it["event"]).collect();
@@ -279,7 +281,8 @@ async fn a_full_disk_costs_the_daemon_runs_that_it_counts_and_no_change() {
     }
     daemon.logs("the history file cannot be written to: events wait in memory until it can").await;
     // 2048 runs wait, and here are 600 in a second.
-    daemon.until("/metrics", |reply| dropped(reply) > 0).await;
+    let full = daemon.until("/metrics", |reply| dropped(reply) > 0).await;
+    assert!(full.body.contains("\nprobelet_history_writable 0\n"), "{}", full.body);
     flip(&daemon).await;
     assert_eq!(daemon.get("/v1/services/folder").await.status, 200, "figures are known without the disk");
     let_files_grow(&daemon, true);
@@ -337,5 +340,6 @@ async fn a_history_file_that_cannot_be_used_costs_the_past_and_nothing_else() {
     let mut daemon = Daemon::start(&config).await;
     assert_eq!(daemon.get("/readyz").await.status, 200);
     daemon.logs("the history file cannot be used").await;
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
     killed(daemon).await;
 }

@@ -224,8 +224,14 @@ async fn a_drain_is_taken_over_late_unless_somebody_has_decided_meanwhile() {
     let daemon = past.daemon("pod-1", &checks(0)).await;
     assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status / 100, 2);
     drop(held);
-    daemon.until_status("/v1/services", 200).await;
     daemon.until_status("/readyz", 200).await;
+    // Runs are told from the file, and what was to be saved before them is in it with them.
+    let newest = |reply: &Reply| {
+        if reply.status == 200 { reply.json()["data"]["ticks"]["data"][0]["id"].as_u64() } else { None }
+    };
+    let path = "/v1/services/1/ticks?limit=1";
+    let then = newest(&daemon.until(path, |reply| newest(reply).is_some()).await);
+    daemon.until(path, |reply| newest(reply) > then.map(|then| then + 10)).await;
     killed(daemon).await;
     let daemon = past.daemon("pod-1", &checks(0)).await;
     daemon.until_status("/readyz", 200).await;

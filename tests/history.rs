@@ -97,8 +97,9 @@ struct Told {
 const KEEP: Keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 64 * 1024 * 1024 };
 
 impl Told {
+    /// `pod` is the UID of the pod, empty where none is known.
     fn start(path: Option<&Path>, keep: Keep, pod: &str, seconds: f64) -> Self {
-        let settings = Settings { path: path.map(Path::to_owned), keep, pod: Some(pod.into()) };
+        let settings = Settings { path: path.map(Path::to_owned), keep, pod: (!pod.is_empty()).then(|| pod.into()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let told = Self { history: History::start(settings, at(seconds)), runtime };
         told.wait_until_open();
@@ -418,6 +419,20 @@ fn latches_survive_a_restart_in_the_same_pod_only() {
     told.close();
     let told = Told::start(Some(&folder.file()), KEEP, "pod-2", 20.0);
     assert_eq!(told.latches(), Latches::default());
+}
+
+#[test]
+fn a_pod_without_a_uid_is_one_like_any_other() {
+    let latches = Latches { ready_once: true, draining_since: Some(at(3.0)), ..Latches::default() };
+    for (before, after, is_the_same) in [("", "", true), ("pod-1", "", false), ("", "pod-1", false)] {
+        let folder = Folder::new("no-uid");
+        let told = Told::start(Some(&folder.file()), KEEP, before, 0.0);
+        told.history.save_latches(latches.clone());
+        told.close();
+        let told = Told::start(Some(&folder.file()), KEEP, after, 10.0);
+        let expected = if is_the_same { latches.clone() } else { Latches::default() };
+        assert_eq!(told.latches(), expected, "from {before:?} to {after:?}");
+    }
 }
 
 #[test]

@@ -175,12 +175,8 @@ async fn serve(
     let beats = Arc::new(Beats::default());
     let history = History::start(past(config.as_ref(), environment), clock.read().wall);
     let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats));
-    if let Some(latches) = saved_latches(&history, &commands).await {
-        let now = clock.read();
-        if let Some(since) = latches.draining_since {
-            termination.begin(now.moment - now.wall.since(since));
-        }
-        chronicle.restore(latches, &mut machine, now);
+    if let Some(latches) = saved_latches(&history, &commands, &termination, clock).await {
+        chronicle.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
     let controls =
@@ -206,6 +202,7 @@ async fn serve(
     let progress = Box::new(move |now| {
         pulse.beat(now);
         vitals.history_dropped(told.dropped().saturating_sub(vitals.history_dropped_total()));
+        vitals.set_history_writable(told.is_written());
     });
     let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress };
     let conductor = tokio::spawn(conductor.conduct(specs, orders));
@@ -244,9 +241,21 @@ fn keep(config: &Config) -> Keep {
 
 /// What was saved before a restart. Where the disk takes too long, nothing: it is sent to the conductor as soon as it
 /// is known.
-async fn saved_latches(history: &History, commands: &mpsc::Sender<Command>) -> Option<Latches> {
-    let history = history.clone();
-    let mut coming = Box::pin(async move { history.latches(LONGEST_OPENING).await });
+async fn saved_latches(
+    history: &History,
+    commands: &mpsc::Sender<Command>,
+    termination: &Termination,
+    clock: Clock,
+) -> Option<Latches> {
+    let (history, termination) = (history.clone(), termination.clone());
+    let mut coming = Box::pin(async move {
+        let latches = history.latches(LONGEST_OPENING).await;
+        if let Some(since) = latches.draining_since {
+            let now = clock.read();
+            termination.restore(now.moment - now.wall.since(since));
+        }
+        latches
+    });
     if let Ok(latches) = tokio::time::timeout(PATIENCE_AT_START, &mut coming).await {
         return Some(latches);
     }

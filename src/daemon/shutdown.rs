@@ -1,7 +1,7 @@
 //! The end of the process: when termination began, and how long it may still answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Moment;
@@ -11,17 +11,32 @@ use crate::base::clock::Moment;
 pub struct Termination {
     /// Nanoseconds since boot; 0 while there is no sign.
     since: Arc<AtomicU64>,
+    /// Somebody has given a sign, or taken it back, since the start.
+    was_told: Arc<AtomicBool>,
 }
 
 impl Termination {
     /// Notes a sign of termination at `now`; only the first counts.
     pub fn begin(&self, now: Moment) {
+        self.was_told.store(true, Ordering::Relaxed);
+        self.note(now);
+    }
+
+    /// There was a sign at `then`, before a restart; it counts unless somebody has decided about that since.
+    pub fn restore(&self, then: Moment) {
+        if !self.was_told.load(Ordering::Relaxed) {
+            self.note(then);
+        }
+    }
+
+    fn note(&self, now: Moment) {
         let nanos = u64::try_from(now.since_boot().as_nanos()).unwrap_or(u64::MAX).max(1);
         let _ = self.since.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The drain was undone.
     pub fn undo(&self) {
+        self.was_told.store(true, Ordering::Relaxed);
         self.since.store(0, Ordering::Relaxed);
     }
 
@@ -48,6 +63,20 @@ mod tests {
         termination.begin(at(103));
         assert_eq!(termination.remaining(at(103), drain), Duration::from_secs(2));
         assert_eq!(termination.remaining(at(110), drain), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_drain_of_before_a_restart_counts_unless_somebody_has_decided_since() {
+        let drain = Duration::from_secs(5);
+        let termination = Termination::default();
+        termination.restore(at(97));
+        termination.begin(at(100));
+        assert_eq!(termination.remaining(at(100), drain), Duration::from_secs(2));
+        let termination = Termination::default();
+        termination.undo();
+        termination.restore(at(97));
+        termination.begin(at(100));
+        assert_eq!(termination.remaining(at(100), drain), drain);
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub struct Away;
 
 impl fmt::Display for Away {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the history cannot be read at the moment: the disk does not answer")
+        f.write_str("the history cannot be read at the moment: its file is being opened, or the disk does not answer")
     }
 }
 

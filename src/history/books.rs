@@ -249,10 +249,17 @@ impl Books {
         self.accounts.get_mut(&id)
     }
 
+    /// The number of the declared check of that name.
+    #[must_use]
+    pub fn number(&self, check: &CheckName) -> Option<u32> {
+        self.names.get(check).copied()
+    }
+
     /// The declared check with this number or name.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Account> {
-        let number = key.parse::<u32>().ok();
+        // "+1" and "01" are numbers for Rust, and the latter is the name of a check for somebody.
+        let number = key.parse::<u32>().ok().filter(|number| number.to_string() == key);
         let by_number = self.declared().find(|account| Some(account.entry.id) == number);
         by_number.or_else(|| self.declared().find(|account| account.entry.name.as_str() == key))
     }
@@ -423,6 +430,15 @@ mod tests {
         assert_eq!(desk.books.find("c").unwrap().entry.id, 1);
         assert_eq!(desk.books.declared().map(|account| account.entry.id).collect::<Vec<_>>(), [2, 1]);
         assert!(desk.books.find("1").is_some() && desk.books.find("3").is_none());
+    }
+
+    #[test]
+    fn a_check_is_found_by_its_number_as_it_is_written_and_else_by_its_name() {
+        let desk = Desk::watching(&["a", "01", "4294967297"]);
+        let found = |key: &str| desk.books.find(key).map(|account| account.entry.id);
+        let keys = ["1", "a", "01", "4294967297", "+1", "001", "1.0", "-1", "0", "4", "4294967298", ""];
+        assert_eq!(keys.map(found)[..4], [Some(1), Some(1), Some(2), Some(3)]);
+        assert_eq!(keys.map(found)[4..], [None; 8]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Clerk {
         match patiently(&self.desk, file.write(&batch, marks)).await {
             Ok(()) => {
                 self.has_grown = true;
-                self.desk.was_written(&batch, marks);
+                self.desk.was_written(marks);
                 report_back(&self.desk);
                 let is_summed_up = self.desk.state().is_summed_up;
                 if batch.rewind.is_some() || !is_summed_up {

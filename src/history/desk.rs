@@ -157,10 +157,9 @@ impl Desk {
         (is_last || !pending.is_empty() || !is_recent).then(|| (pending.take(), marks))
     }
 
-    /// What was taken is in the file.
-    pub fn was_written(&self, batch: &Pending, marks: Marks) {
-        if let Stage::InFile(_, pending, stored) = &mut self.state().stage {
-            pending.was_written(batch);
+    /// What was taken is in the file, with these marks.
+    pub fn was_written(&self, marks: Marks) {
+        if let Stage::InFile(_, _, stored) = &mut self.state().stage {
             *stored = marks;
         }
     }

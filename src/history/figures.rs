@@ -138,6 +138,8 @@ mod tests {
         let times = Times::within(intervals.clone(), at(0), at(100));
         assert_eq!(times.uptime_percent(), Some(75.0));
         assert_eq!(times.coverage_percent(seconds(100)), Some(80.0));
+        let earlier = Times::within(intervals.clone(), at(10), at(60));
+        assert_eq!((earlier.uptime_percent(), earlier.total()), (Some(100.0), seconds(50)));
         let last_half = Times::within(intervals, at(50), at(100));
         assert_eq!((last_half.uptime_percent(), last_half.coverage_percent(seconds(50))), (Some(60.0), Some(100.0)));
     }

@@ -121,6 +121,16 @@ impl History {
         self.desk.state().condition
     }
 
+    /// Whether what is told is written to the file; nothing where there is to be none.
+    #[must_use]
+    pub fn is_written(&self) -> Option<bool> {
+        match self.condition() {
+            Condition::InMemory => None,
+            Condition::Stored => Some(true),
+            Condition::Opening | Condition::Waiting | Condition::Refused => Some(false),
+        }
+    }
+
     /// How many ticks were not stored because the store could not keep up.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -154,6 +164,14 @@ impl History {
     /// While the file is being opened.
     pub fn service(&self, key: &str) -> Result<Option<Service>, Away> {
         self.with_books(|books| books.find(key).map(|account| account.service(books.marks().seen)))
+    }
+
+    /// The number of the declared check of that name.
+    ///
+    /// # Errors
+    /// While the file is being opened.
+    pub fn number(&self, check: &CheckName) -> Result<Option<u32>, Away> {
+        self.with_books(|books| books.number(check))
     }
 
     fn with_books<T>(&self, view: impl FnOnce(&Books) -> T) -> Result<T, Away> {

@@ -91,18 +91,14 @@ impl Pending {
     /// Takes everything, to write it.
     #[must_use]
     pub fn take(&mut self) -> Self {
-        let rest = Self::after(self.written);
+        let last = self.intervals.last_key_value().map_or(0, |(id, _)| *id);
+        let rest = Self::after(self.written.max(last));
         std::mem::replace(self, rest)
-    }
-
-    /// Everything of `batch` is in the file now.
-    pub fn was_written(&mut self, batch: &Self) {
-        let last = batch.intervals.last_key_value().map_or(0, |(id, _)| *id);
-        self.written = self.written.max(last);
     }
 
     /// Takes back a batch that could not be written. What came since then is newer.
     pub fn put_back(&mut self, mut batch: Self) {
+        self.written = batch.written;
         if let Some(at) = self.rewind {
             batch.clamp(at);
         }
@@ -243,6 +239,35 @@ mod tests {
         assert_eq!(intervals.last(), Some(&ledger.open()));
         let unknown = intervals.iter().filter(|interval| interval.standing == Standing::Unknown).count();
         assert_eq!(unknown, 2, "all that was coalesced is one interval");
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_the_file_is_not_coalesced_and_what_came_back_is() {
+        let (mut numbers, mut pending) = (Numbers::from(1), Pending::after(0));
+        let mut ledger = Ledger::begin(at(0), &mut numbers);
+        let mut enter = |pending: &mut Pending, to, second| {
+            pending.interval(1, ledger.enter(to, at(second), &mut numbers).unwrap());
+            pending.interval(1, ledger.open());
+        };
+        enter(&mut pending, Standing::Up, 1);
+        enter(&mut pending, Standing::Degraded, 2);
+        let batch = pending.take();
+        for second in 3..20_000 {
+            enter(&mut pending, if second % 2 == 0 { Standing::Up } else { Standing::Down }, second);
+        }
+        // It has its row in the file by its event and number.
+        let first = pending.intervals_of(1).next().unwrap();
+        let expected = Interval { id: 3, event: 2, standing: Standing::Degraded, from: at(2), to: Some(at(3)) };
+        assert_eq!(first, expected);
+        pending.put_back(batch);
+        for second in 20_000..60_000 {
+            let batch = pending.take();
+            enter(&mut pending, if second % 2 == 0 { Standing::Up } else { Standing::Down }, second);
+            pending.put_back(batch);
+        }
+        assert!(pending.intervals.len() <= 2 * INTERVALS + 2, "{}", pending.intervals.len());
+        let times: Vec<_> = pending.intervals_of(1).collect();
+        assert!(times.windows(2).all(|pair| pair[0].to == Some(pair[1].from) && pair[0].event < pair[1].event));
     }
 
     #[test]

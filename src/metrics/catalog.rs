@@ -90,6 +90,11 @@ mod entries {
         &[],
         "Ticks that were not stored because the history could not keep up.",
     );
+    pub const HISTORY_WRITABLE: Metric = gauge(
+        "probelet_history_writable",
+        &[],
+        "Whether the history is written to its file (1=yes,0=no); absent without history.path.",
+    );
     pub const RELOAD_OK: Metric = gauge(
         "probelet_config_last_reload_successful",
         &[],
@@ -138,6 +143,7 @@ pub const CATALOG: &[Metric] = &[
     REQUESTS,
     LAG,
     HISTORY_DROPPED,
+    HISTORY_WRITABLE,
     RELOAD_OK,
     RELOAD_AT,
     BUILD,

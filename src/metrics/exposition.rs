@@ -163,6 +163,11 @@ fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
         out.gauge(&[], overdue.max().unwrap_or_default().as_secs_f64());
     }));
     all.push(family(catalog::HISTORY_DROPPED, |out| out.counter(&[], vitals.history_dropped_total())));
+    all.push(family(catalog::HISTORY_WRITABLE, |out| {
+        if let Some(writable) = vitals.history_writable() {
+            out.gauge(&[], flag(writable));
+        }
+    }));
     let configuration = &judged.snapshot.configuration;
     all.push(family(catalog::RELOAD_OK, |out| out.gauge(&[], flag(configuration.last_load_ok))));
     all.push(family(catalog::RELOAD_AT, |out| out.time(configuration.last_success)));

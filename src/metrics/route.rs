@@ -27,13 +27,14 @@ pub enum Route {
     Ticks,
     InternalHealth,
     Stream,
+    Badge,
     /// Whatever is not found.
     Unknown,
 }
 
 impl Route {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Root,
         Self::Livez,
         Self::LivezCheck,
@@ -57,6 +58,7 @@ impl Route {
         Self::Ticks,
         Self::InternalHealth,
         Self::Stream,
+        Self::Badge,
         Self::Unknown,
     ];
 
@@ -87,6 +89,7 @@ impl Route {
             Self::Ticks => "/v1/services/{id}/ticks",
             Self::InternalHealth => "/v1/_internal/health",
             Self::Stream => "/v1/stream",
+            Self::Badge => "/badge/{check}.svg",
             Self::Unknown => "unknown",
         }
     }

@@ -51,6 +51,7 @@ fn vitals() -> Vitals {
     let vitals = Vitals::default();
     vitals.answered(Route::LivezCheck, 200, Duration::from_micros(80));
     vitals.history_dropped(2);
+    vitals.set_history_writable(Some(false));
     vitals
 }
 
@@ -112,6 +113,8 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("probelet_http_request_duration_seconds", Type::Histogram, "route, code"),
         ("probelet_scheduler_lag_seconds", Type::Gauge, ""),
         ("probelet_history_dropped_total", Type::Counter, ""),
+        // Not of the contract: a file that cannot be used shows in nothing else that can be watched.
+        ("probelet_history_writable", Type::Gauge, ""),
         ("probelet_config_last_reload_successful", Type::Gauge, ""),
         ("probelet_config_last_reload_success_timestamp_seconds", Type::Gauge, ""),
         ("probelet_build_info", Type::Gauge, "version, revision"),
@@ -262,6 +265,7 @@ fn endpoints_and_the_daemon_are_told() {
         ("application_health_status", "0"),
         ("probelet_scheduler_lag_seconds", "1.5"),
         ("probelet_history_dropped_total", "2"),
+        ("probelet_history_writable", "0"),
         ("probelet_config_last_reload_successful", "1"),
         ("probelet_config_last_reload_success_timestamp_seconds", "1795257000"),
     ] {

@@ -1,7 +1,7 @@
 //! What the daemon counts about itself, without locks.
 
 use std::array;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -25,6 +25,8 @@ pub const REQUEST_BUCKETS: [f64; BUCKETS.len()] =
 pub struct Vitals {
     requests: Box<[[Durations; CODES.len()]; Route::ALL.len()]>,
     history_dropped: AtomicU64,
+    /// 0 without a file, 1 while it cannot be written to, 2 while it can.
+    history_file: AtomicU8,
     process: ProcessCollector,
 }
 
@@ -53,6 +55,7 @@ impl Default for Vitals {
         Self {
             requests: Box::new(array::from_fn(|_| array::from_fn(|_| Durations::new()))),
             history_dropped: AtomicU64::new(0),
+            history_file: AtomicU8::new(0),
             process: ProcessCollector::for_self(),
         }
     }
@@ -83,6 +86,20 @@ impl Vitals {
     #[must_use]
     pub fn history_dropped_total(&self) -> u64 {
         self.history_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the history is written to its file; nothing where there is to be none.
+    pub fn set_history_writable(&self, writable: Option<bool>) {
+        self.history_file.store(writable.map_or(0, |writable| 1 + u8::from(writable)), Ordering::Relaxed);
+    }
+
+    /// Whether the history is written to its file; nothing where there is to be none.
+    #[must_use]
+    pub fn history_writable(&self) -> Option<bool> {
+        match self.history_file.load(Ordering::Relaxed) {
+            0 => None,
+            file => Some(file == 2),
+        }
     }
 
     /// The answers so far, by route and code; only those that have been given.

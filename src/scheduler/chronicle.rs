@@ -63,10 +63,11 @@ impl Chronicle {
     /// The checks of the machine's plan are watched from now on, and stand as they do.
     pub fn declare(&mut self, machine: &Machine, now: Reading) {
         self.history.declare(machine.plan(), now.wall);
-        for (check, state) in machine.states() {
+        self.stale.retain(|check| machine.plan().position(check.as_str()).is_some());
+        // A result that is too old says no more because of a reload.
+        for (check, state) in machine.states().filter(|(check, _)| !self.stale.contains(*check)) {
             self.history.transition(check, state, now.wall);
         }
-        self.stale.clear();
     }
 
     /// Takes over what was saved before the sidecar was restarted in this pod. A drain is taken over unless somebody
@@ -235,6 +236,25 @@ mod tests {
         machine.finished(start.key, passed(60), at(60));
         look(&mut machine, &mut chronicle, 60);
         assert_eq!(story(&chronicle).await[3..], [(EventKind::Uptime, 60)]);
+    }
+
+    #[tokio::test]
+    async fn a_reload_does_not_make_a_stale_result_a_fresh_one() {
+        let (mut machine, mut chronicle) = watching();
+        for second in 11..60 {
+            look(&mut machine, &mut chronicle, second);
+        }
+        assert_eq!(story(&chronicle).await.len(), 3);
+        machine.reload(plan(vec![check("new"), check("db")]), &[Origin::Added, Origin::Kept(0)], at(60));
+        chronicle.declare(&machine, at(60));
+        look(&mut machine, &mut chronicle, 62);
+        assert_eq!(story(&chronicle).await.len(), 3);
+        machine.reload(plan(vec![check("db")]), &[Origin::Changed(1)], at(63));
+        chronicle.declare(&machine, at(63));
+        let start = machine.due(at(64))[0];
+        machine.finished(start.key, passed(64), at(64));
+        look(&mut machine, &mut chronicle, 64);
+        assert_eq!(story(&chronicle).await[3..], [(EventKind::Uptime, 64)]);
     }
 
     #[tokio::test]

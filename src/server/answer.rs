@@ -1,5 +1,8 @@
 //! An answer before it is HTTP: code, verdict, content type and body; and the headers that every answer carries.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use bytes::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -18,6 +21,14 @@ pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 
 static HEALTH_STATUS: HeaderName = HeaderName::from_static("x-health-status");
 static ENVOY_DEGRADED: HeaderName = HeaderName::from_static("x-envoy-degraded");
+
+/// An answer, or the way to one.
+pub(super) enum Reply {
+    /// It is there.
+    Now(Answer),
+    /// The history has to be asked for it.
+    Later(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
 
 /// An answer.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod badge;
 mod body;
 mod connection;
 mod control;

@@ -1,4 +1,4 @@
-//! From a request to its answer: at once from the snapshot as it stands, but for lists of the past.
+//! From a request to its answer: at once from the snapshot as it stands, but for what lies in the past.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,13 +7,12 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
-use super::answer::{Answer, READ};
+use super::answer::{Answer, READ, Reply};
 use super::ask::{Ask, Ends};
 use super::body::Body;
 use super::query::Query;
 use super::stream::{self, Streams};
-use super::v1::{self, Reply};
-use super::{App, control, daemon, health, routes};
+use super::{App, badge, control, daemon, health, routes, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::verdict::Endpoint;
@@ -34,10 +33,10 @@ pub(super) fn respond(app: &Arc<App>, streams: &Arc<Streams>, ends: Ends, head: 
     let ask = Ask { method: &head.method, uri: &head.uri, query, headers: &head.headers, ends, reading };
     match answer(&ask, app, streams, route, name) {
         Reply::Now(answer) => Responding::Now(respond_with(app, route, &head.method, reading.moment, answer)),
-        Reply::Later(lookup) => {
+        Reply::Later(coming) => {
             let (app, method) = (Arc::clone(app), head.method.clone());
             Responding::Later(Box::pin(async move {
-                let answer = lookup.answer().await;
+                let answer = coming.await;
                 respond_with(&app, route, &method, reading.moment, answer)
             }))
         }
@@ -75,5 +74,6 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, rout
         Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
             return v1::reply(ask, app, &snapshot, route, name);
         }
+        Route::Badge => return badge::reply(ask, app, &snapshot, name),
     })
 }

@@ -36,6 +36,9 @@ fn below(path: &str) -> (Route, &str) {
     if let Some(rest) = path.strip_prefix("/v1/services/") {
         return service(rest);
     }
+    if let Some(name) = path.strip_prefix("/badge/").and_then(|rest| rest.strip_suffix(".svg")) {
+        return (Route::Badge, name);
+    }
     let found = prefixes.into_iter().find_map(|(prefix, route)| Some((route, path.strip_prefix(prefix)?)));
     found.unwrap_or((Route::Unknown, ""))
 }
@@ -76,6 +79,11 @@ mod tests {
             "/v1",
             "/v1/",
             "/v1/stream/",
+            "/badge",
+            "/badge/",
+            "/badge/db",
+            "/badge.svg",
+            "/badge/db.svg/",
         ] {
             assert_eq!(find(path), (Route::Unknown, ""), "{path}");
         }
@@ -83,5 +91,7 @@ mod tests {
         assert_eq!(find("/v1/services/"), (Route::Service, ""));
         assert_eq!(find("/v1/services/events"), (Route::Service, "events"));
         assert_eq!(find("/v1/services/a%2Fevents"), (Route::Service, "a%2Fevents"));
+        assert_eq!(find("/badge/.svg"), (Route::Badge, ""));
+        assert_eq!(find("/badge/db.svg.svg"), (Route::Badge, "db.svg"));
     }
 }

@@ -1,7 +1,7 @@
 //! The server under clients that are slow, silent, many, or gone.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -155,6 +155,78 @@ fn two_hundred_streams_are_told_what_happens_and_leave_a_seat_for_livez() {
     }
 }
 
+/// A stream of what happens, from behind the event `last` on.
+fn follow(address: SocketAddr, last: Option<&str>) -> BufReader<TcpStream> {
+    let mut client = connect(address);
+    let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+    client.write_all(format!("GET /v1/stream HTTP/1.1\r\nHost: x\r\n{last}\r\n").as_bytes()).unwrap();
+    BufReader::new(client)
+}
+
+/// The next event of a stream: its id and its kind; nothing at the end.
+fn next_event(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+    let mut id = String::new();
+    for line in stream.lines().map(Result::unwrap) {
+        if let Some(of) = line.strip_prefix("id: ") {
+            of.clone_into(&mut id);
+        } else if let Some(kind) = line.strip_prefix("event: ") {
+            return Some((id, kind.to_owned()));
+        }
+    }
+    None
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
+    let long = "x".repeat(10_000);
+    let one_run = || snapshot(vec![(definition("chatty"), state(State::Ok, &long))]);
+    let mut server = Server::with_small_buffers(one_run());
+    let address = server.address;
+    let mut happens = || server.recorder.publish(one_run());
+    let mut slow = follow(address, None);
+    rustix::net::sockopt::set_socket_recv_buffer_size(slow.get_ref(), 4096).unwrap();
+    slow.get_ref().peek(&mut [0]).unwrap();
+    let mut quick = follow(address, None);
+    assert_eq!(next_event(&mut quick).unwrap().1, "snapshot");
+    // More than the 512 KiB that are kept for whoever is behind, and what the sockets take.
+    let mut newest = String::new();
+    for _ in 0..150 {
+        happens();
+        let (id, kind) = next_event(&mut quick).unwrap();
+        assert_eq!(kind, "tick");
+        newest = id;
+    }
+    let mut seen = Vec::new();
+    let mut kinds = Vec::new();
+    while let Some((id, kind)) = next_event(&mut slow) {
+        seen.push(id);
+        kinds.push(kind);
+        if kinds.last().is_some_and(|kind| kind == "cut") {
+            break;
+        }
+    }
+    let numbers: Vec<u64> =
+        seen[..seen.len() - 1].iter().map(|id| id.split_once('-').unwrap().1.parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    assert!(numbers.len() < 100, "{} events were in the sockets", numbers.len());
+    assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), ("snapshot", "cut"));
+    let mut rest = String::new();
+    slow.read_to_string(&mut rest).unwrap();
+    let reason =
+        "data: {\"reason\":\"too slow: more than 1000 events or 512 KiB behind; connect again\"}\n\n\r\n0\r\n\r\n";
+    assert_eq!(rest, reason);
+
+    // What it wanted next is no longer kept, so it sees the whole, and goes on from there.
+    let mut again = follow(address, Some(&seen[seen.len() - 2]));
+    assert_eq!(next_event(&mut again), Some((newest.clone(), "snapshot".into())));
+    drop(again);
+    happens();
+    let mut resumed = follow(address, Some(&newest));
+    let (id, kind) = next_event(&mut resumed).unwrap();
+    assert_eq!(kind, "tick");
+    assert_eq!(next_event(&mut quick), Some((id, kind)));
+}
+
 #[test]
 fn the_end_waits_for_nobody() {
     let mut server = Server::of(worried());
@@ -173,7 +245,7 @@ fn the_end_waits_for_nobody() {
 }
 
 /// Time is paused: it moves on when nobody has anything to do, so ten seconds take none.
-async fn with_a_server<F: Future<Output = ()>>(test: impl FnOnce(std::net::SocketAddr) -> F) {
+async fn with_a_server<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr) -> F) {
     let listeners = bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let (app, _recorder) = app(worried(), Clock::tokio(), Arc::new(Mutex::new(Vec::new())));

@@ -1,7 +1,7 @@
 //! A server on a free loopback port, in a thread of its own, with a snapshot made by hand.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,7 +53,18 @@ impl Server {
     }
 
     pub fn listening(listen: Listen, snapshot: Snapshot) -> Self {
-        let listeners = bind(&[listen]).unwrap();
+        Self::on(bind(&[listen]).unwrap(), snapshot)
+    }
+
+    /// The same, where the system keeps little of what is written and not yet read.
+    pub fn with_small_buffers(snapshot: Snapshot) -> Self {
+        let listeners = bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap();
+        // A connection has them of its listener.
+        rustix::net::sockopt::set_socket_send_buffer_size(&listeners[0], 8192).unwrap();
+        Self::on(listeners, snapshot)
+    }
+
+    fn on(listeners: Vec<TcpListener>, snapshot: Snapshot) -> Self {
         let address = listeners[0].local_addr().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let (app, recorder) = app(snapshot, Clock::Machine, Arc::clone(&told));

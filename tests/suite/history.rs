@@ -1,5 +1,7 @@
 //! The daemon and its history file: what must survive a restart of the sidecar's own container does, and nothing else.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use probelet::base::clock::Timestamp;
@@ -9,7 +11,7 @@ use probelet::history::{History, Settings};
 use rustix::process::Signal;
 
 use crate::support::certs::Folder;
-use crate::support::daemon::{Daemon, PATIENCE};
+use crate::support::daemon::{Daemon, PATIENCE, Reply};
 
 /// A history file that outlives the daemons of a test.
 struct Past {
@@ -44,6 +46,35 @@ impl Past {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("no {word} in the file"));
+    }
+}
+
+/// Keeps everybody else from opening a file for writing, as a disk that hangs does, until it is dropped.
+struct Held(Child);
+
+impl Held {
+    fn new(file: &str) -> Self {
+        // A lease: whoever opens the file for writing waits until it is given back.
+        let script = "import fcntl, os, signal, sys\n\
+                      signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                      file = os.open(sys.argv[1], os.O_RDONLY)\n\
+                      fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)\n\
+                      print('held', flush=True)\n\
+                      sys.stdin.read()";
+        let mut python = Command::new("python3");
+        python.args(["-c", script, file]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut held = Self(python.spawn().expect("python3 is missing: install the Debian package `python3`"));
+        let mut line = String::new();
+        BufReader::new(held.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n", "the file cannot be held");
+        held
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -119,6 +150,164 @@ async fn a_drain_that_was_asked_for_survives_and_the_one_of_a_restart_does_not()
     ended(daemon).await;
 }
 
+/// What history answers while its file is being opened.
+async fn assert_history_is_away(daemon: &Daemon) {
+    for path in ["", "/1", "/shared", "/1/events", "/1/ticks", "/nobody", "/nobody/events"] {
+        let answer = daemon.get(&format!("/v1/services{path}")).await;
+        assert_eq!(answer.status, 503, "{path}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let json = answer.json();
+        assert_eq!((&json["status"], &json["status_desc"]), (&503.into(), &"Service Unavailable".into()), "{path}");
+        let message = json["data"]["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("the history cannot be read at the moment: "), "{path}: {json}");
+    }
+    assert_eq!(daemon.get("/v1/_internal/health").await.status, 503);
+    assert_eq!(daemon.get("/v1/services?limit=0").await.status, 400);
+}
+
+#[tokio::test]
+async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
+    let past = Past::new();
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    daemon.until_status("/readyz", 200).await;
+    daemon.until_status("/startupz", 200).await;
+    past.holds("ready_once").await;
+    past.holds("slow_start").await;
+    past.holds("passed_once").await;
+    killed(daemon).await;
+
+    let held = Held::new(&past.file);
+    let daemon = past.daemon("pod-1", &checks(1)).await;
+    assert!(daemon.log().iter().any(|line| line.contains("the history file is not open yet")), "{:#?}", daemon.log());
+    // Until it is known what was, this is a new pod, and nobody waits for the disk.
+    assert_history_is_away(&daemon).await;
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
+    assert_eq!((daemon.get("/readyz").await.status, daemon.get("/startupz").await.status), (503, 503));
+    assert_eq!((daemon.get("/livez").await.status, daemon.get("/-/healthy").await.status), (200, 200));
+    drop(held);
+    daemon.until_status("/startupz", 200).await;
+    daemon.until_status("/readyz", 200).await;
+    daemon.until_state("shared", "error").await;
+    assert_eq!(daemon.get("/readyz").await.status, 200);
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 1\n")).await;
+    // What was told meanwhile is there.
+    let events = daemon.until("/v1/services/shared/events", |reply| reply.status == 200).await.json();
+    let kinds: Vec<_> = events["data"]["events"]["data"].as_array().unwrap().iter().map(|it| &it["event"]).collect();
+    assert_eq!(kinds[..3], ["downtime", "unknown", "uptime"], "{events}");
+    past.holds("shared returned error").await;
+    killed(daemon).await;
+
+    // And it was not overwritten with what a new pod knows.
+    let daemon = past.daemon("pod-1", &checks(1)).await;
+    assert_eq!(daemon.get("/readyz").await.status, 200);
+    killed(daemon).await;
+}
+
+#[tokio::test]
+async fn a_drain_is_taken_over_late_unless_somebody_has_decided_meanwhile() {
+    let past = Past::new();
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    daemon.until_status("/readyz", 200).await;
+    assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status / 100, 2);
+    past.holds("draining").await;
+    killed(daemon).await;
+
+    let held = Held::new(&past.file);
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    daemon.until_status("/readyz", 200).await;
+    drop(held);
+    let closed = daemon.until_status("/readyz", 503).await;
+    assert_eq!(closed.body.lines().next(), Some("[-]draining"));
+    killed(daemon).await;
+
+    let held = Held::new(&past.file);
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status / 100, 2);
+    drop(held);
+    daemon.until_status("/readyz", 200).await;
+    // Runs are told from the file, and what was to be saved before them is in it with them.
+    let newest = |reply: &Reply| {
+        if reply.status == 200 { reply.json()["data"]["ticks"]["data"][0]["id"].as_u64() } else { None }
+    };
+    let path = "/v1/services/1/ticks?limit=1";
+    let then = newest(&daemon.until(path, |reply| newest(reply).is_some()).await);
+    daemon.until(path, |reply| newest(reply) > then.map(|then| then + 10)).await;
+    killed(daemon).await;
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    daemon.until_status("/readyz", 200).await;
+    killed(daemon).await;
+}
+
+/// Whether a file may grow: without, each write of the process fails as on a full disk.
+fn let_files_grow(daemon: &Daemon, may: bool) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let limit = Rlimit { current: if may { None } else { Some(0) }, maximum: None };
+    prlimit(Pid::from_raw(daemon.pid()), Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_the_daemon_runs_that_it_counts_and_no_change() {
+    let past = Past::new();
+    let target = Folder::new();
+    let folder = target.path().join("there");
+    let busy: String =
+        (0..60).map(|check| format!("  - {{ name: busy-{check}, simulated: {{}}, interval: 100ms }}\n")).collect();
+    let config = format!(
+        "history: {{ path: {} }}\nserver: {{ drain: 0s }}\nchecks:\n\
+         \x20 - {{ name: folder, disk: {{ path: {} }}, interval: 100ms }}\n{busy}",
+        past.file,
+        folder.display()
+    );
+    // The signal that says that a file is too large is ignored: writing fails.
+    let mut daemon = Daemon::start_after("trap '' XFSZ", &config, &[("POD_UID", "pod-1")]).await;
+    let dropped = |reply: &Reply| {
+        let line = reply.body.lines().find_map(|line| line.strip_prefix("probelet_history_dropped_total "));
+        line.and_then(|count| count.parse::<u64>().ok()).unwrap()
+    };
+    daemon.until_state("folder", "error").await;
+    daemon.until_status("/v1/services", 200).await;
+    assert_eq!(dropped(&daemon.get("/metrics").await), 0);
+    let mut moves = vec!["unknown", "downtime"];
+    let mut flip = async |daemon: &Daemon| {
+        if folder.exists() {
+            std::fs::remove_dir(&folder).unwrap();
+            daemon.until_state("folder", "error").await;
+            moves.push("downtime");
+        } else {
+            std::fs::create_dir(&folder).unwrap();
+            daemon.until_state("folder", "ok").await;
+            moves.push("uptime");
+        }
+        moves.clone()
+    };
+    flip(&daemon).await;
+    let_files_grow(&daemon, false);
+    for _ in 0..4 {
+        flip(&daemon).await;
+    }
+    daemon.logs("the history file cannot be written to: events wait in memory until it can").await;
+    // 2048 runs wait, and here are 600 in a second.
+    let full = daemon.until("/metrics", |reply| dropped(reply) > 0).await;
+    assert!(full.body.contains("\nprobelet_history_writable 0\n"), "{}", full.body);
+    flip(&daemon).await;
+    assert_eq!(daemon.get("/v1/services/folder").await.status, 200, "figures are known without the disk");
+    let_files_grow(&daemon, true);
+    daemon.logs("the history file can be written to again").await;
+    let moves = flip(&daemon).await;
+    let events = daemon.until("/v1/services/folder/events", |reply| reply.status == 200).await.json();
+    let told = |events: &serde_json::Value| -> Vec<String> {
+        let events = events["data"]["events"]["data"].as_array().unwrap().iter().rev();
+        events.map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told(&events), moves);
+    ended(daemon).await;
+
+    let daemon = past.daemon("pod-1", "  - { name: folder, simulated: {}, interval: 100ms }\n").await;
+    let events = daemon.until("/v1/services/folder/events", |reply| reply.status == 200).await.json();
+    assert_eq!(told(&events)[..moves.len()], moves);
+    killed(daemon).await;
+}
+
 #[tokio::test]
 async fn what_happened_before_and_after_a_restart_is_in_the_file() {
     let past = Past::new();
@@ -157,5 +346,6 @@ async fn a_history_file_that_cannot_be_used_costs_the_past_and_nothing_else() {
     let mut daemon = Daemon::start(&config).await;
     assert_eq!(daemon.get("/readyz").await.status, 200);
     daemon.logs("the history file cannot be used").await;
+    daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
     killed(daemon).await;
 }

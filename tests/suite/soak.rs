@@ -184,6 +184,53 @@ async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
     assert_eq!(daemon.get("/readyz").await.body, "ok");
 }
 
+/// What two hundred streams may cost, in KiB.
+const STREAMS_KIB: u64 = 4096;
+
+#[tokio::test]
+async fn two_hundred_streams_cost_less_than_four_mebibytes() {
+    let checks: String = (0..20)
+        .map(|check| {
+            format!(
+                "  - {{ name: check-{check}, simulated: {{ ok_message: Database is connected }}, interval: 100ms }}\n"
+            )
+        })
+        .collect();
+    // What else is kept of runs has reached its full size by the time that memory is looked at.
+    let daemon = Daemon::start(&format!("history: {{ retention: 3s }}\nchecks:\n{checks}")).await;
+    daemon.until("/readyz", |reply| reply.body == "ok").await;
+    let process = daemon.pid().to_string();
+    let open = async || {
+        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+        stream.write_all(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream
+    };
+    let told = async |stream: &mut TcpStream, count: usize| {
+        let read = async {
+            let mut text = Vec::new();
+            while String::from_utf8_lossy(&text).matches("event: tick").count() < count {
+                assert!(stream.read_buf(&mut text).await.unwrap() > 0, "the stream ended");
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("it is told what happens");
+    };
+    // The first one begins the record that all of them share.
+    let mut first = open().await;
+    told(&mut first, 1200).await;
+    let before = Holdings::of(&process);
+    let mut streams = vec![first];
+    while streams.len() < 200 {
+        streams.push(open().await);
+    }
+    for _ in 0..3 {
+        for stream in &mut streams {
+            told(stream, 20).await;
+        }
+    }
+    // It was 3.3 MiB when this was written: two buffers of 8 KiB for each connection are hyper's own.
+    Holdings::of(&process).has_grown_by_at_most(STREAMS_KIB, before);
+}
+
 /// Set for a child that reloads on its own.
 const CHILD: &str = "PROBELET_TEST_RELOADS";
 

@@ -75,6 +75,16 @@ impl Daemon {
         Self::spawn(command, environment, folder, path).await
     }
 
+    /// Starts `probelet run` with this configuration from a shell that has done what `script` says.
+    pub async fn start_after(script: &str, config: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let path = PathBuf::from(folder.write("config.yaml", config));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{script}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_probelet"));
+        command.arg("run").arg("--config").arg(&path).args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command, environment, folder, path).await
+    }
+
     /// Starts `probelet demo`.
     pub async fn demo() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probelet"));

@@ -112,7 +112,10 @@ const HISTORY: &[Field] = &[
     Field::optional(
         "path",
         Shape::Text,
-        "The SQLite file. Without one, history is kept in memory only. A change needs a restart.",
+        "The SQLite file. Without one, history is kept in memory only. What it holds for a restart of the sidecar's \
+         container (that the pod was ready, what has started, a drain, pushed beats) counts only while `$POD_UID` is the \
+         one it was written under; unset is one like any other, so set it where the file outlives the pod. A change \
+         needs a restart.",
     ),
     Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
     Field::with_default("max_size", Shape::Size, "64MiB", "The file grows no larger than this."),

@@ -95,12 +95,19 @@ fn with_details(path: &str, judged: &Judged<'_>) -> Subject {
     }
 }
 
+/// A badge is a picture, 200 whatever it shows, but for a check that there is not.
+fn badge(path: &str, judged: &Judged<'_>) -> Option<Subject> {
+    let name = decoded(path.strip_prefix("/badge/")?.strip_suffix(".svg")?);
+    let is_known = name == "overall" || judged.snapshot.plan.position(&name).is_some();
+    is_known.then_some(Subject::Daemon)
+}
+
 /// `/livez/<check>` and its like. Below `/livez` and `/startupz` an unknown check is answered by the gate itself.
 fn part(path: &str, judged: &Judged<'_>) -> Subject {
     let gates = [("/livez/", Endpoint::Livez), ("/startupz/", Endpoint::Startupz), ("/readyz/", Endpoint::Readyz)];
     let Some((name, endpoint)) = gates.iter().find_map(|(gate, endpoint)| Some((path.strip_prefix(gate)?, *endpoint)))
     else {
-        return Subject::Nothing;
+        return badge(path, judged).unwrap_or(Subject::Nothing);
     };
     let known = judged.snapshot.plan.position(&decoded(name));
     match known.filter(|check| judged.gates(*check, endpoint)) {
@@ -147,6 +154,9 @@ mod tests {
             ("/alive", Subject::Alive, vec![]),
             ("/-/healthy", Subject::Daemon, vec![]),
             ("/v1/stream", Subject::Stream, vec![]),
+            ("/badge/overall.svg", Subject::Daemon, vec![]),
+            ("/badge/api%2Fuser.svg?label=x", Subject::Daemon, vec![]),
+            ("/badge/nobody.svg", Subject::Nothing, vec![]),
             ("/live", Subject::Nothing, vec![]),
             ("/healthz/", Subject::Nothing, vec![]),
         ];

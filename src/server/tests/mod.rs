@@ -1,5 +1,6 @@
 //! Requests and their exact answers, from snapshots made by hand.
 
+mod badge;
 mod control;
 mod daemon;
 mod gates;
@@ -14,11 +15,10 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 
-use super::answer::Answer;
+use super::answer::{Answer, Reply};
 use super::ask::{Ask, Ends};
 use super::query::Query;
 use super::stream::Streams;
-use super::v1::Reply;
 use super::{App, Control, respond, routes};
 use crate::base::clock::Clock;
 use crate::history::answer::Keep;
@@ -91,8 +91,8 @@ pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, h
 fn finished(reply: Reply) -> Answer {
     match reply {
         Reply::Now(answer) => answer,
-        Reply::Later(lookup) => {
-            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(lookup.answer())
+        Reply::Later(coming) => {
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(coming)
         }
     }
 }

@@ -210,7 +210,7 @@ fn while_the_disk_does_not_answer_that_is_said() {
     for list in ["events", "ticks"] {
         assert_eq!(
             get(&app, &format!("/v1/services/1/{list}")),
-            r#"503 -: {"status":503,"status_desc":"Service Unavailable","data":{"message":"the history cannot be read at the moment: the disk does not answer"}}"#
+            r#"503 -: {"status":503,"status_desc":"Service Unavailable","data":{"message":"the history cannot be read at the moment: its file is being opened, or the disk does not answer"}}"#
         );
     }
 }

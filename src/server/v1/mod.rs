@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::App;
-use super::answer::{Answer, JSON};
+use super::answer::{Answer, JSON, Reply};
 use super::ask::Ask;
 use super::query::decode;
 use super::reply::to_json;
@@ -25,23 +25,14 @@ use crate::model::snapshot::Snapshot;
 use page::Wanted;
 use shape::{Content, Envelope, Rows};
 
-/// An answer, or the way to one.
-#[derive(Debug)]
-pub(super) enum Reply {
-    /// It is there.
-    Now(Answer),
-    /// The history has to be asked for it.
-    Later(Lookup),
-}
-
 /// The answer to `ask`, which is for one of the routes of history.
 pub(super) fn reply(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, route: Route, id: &str) -> Reply {
     if snapshot.plan.answers.details == Details::None {
         return Reply::Now(Answer::not_found());
     }
     let reply = match route {
-        Route::Events => lookup(ask, app, snapshot, List::Events, id).map(Reply::Later),
-        Route::Ticks => lookup(ask, app, snapshot, List::Ticks, id).map(Reply::Later),
+        Route::Events => lookup(ask, app, snapshot, List::Events, id),
+        Route::Ticks => lookup(ask, app, snapshot, List::Ticks, id),
         Route::Service => service(app, snapshot, id).map(Reply::Now),
         Route::Services => services(ask, app, snapshot).map(Reply::Now),
         _ => own_health(app).map(Reply::Now),
@@ -132,11 +123,12 @@ fn shown_url<'a>(plan: &Plan, check: &'a Definition) -> Option<&'a str> {
     check.target.as_deref().filter(|_| plan.answers.details == Details::Full)
 }
 
-fn lookup(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, list: List, id: &str) -> Result<Lookup, Problem> {
+fn lookup(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, list: List, id: &str) -> Result<Reply, Problem> {
     let wanted = Wanted::of(ask.query).map_err(Problem::BadRequest)?;
     let (_, service) = find(app, snapshot, id)?;
     let withheld = snapshot.plan.answers.details != Details::Full;
-    Ok(Lookup { history: app.history.clone(), list, service: service.id, wanted, withheld })
+    let lookup = Lookup { history: app.history.clone(), list, service: service.id, wanted, withheld };
+    Ok(Reply::Later(Box::pin(lookup.answer())))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +139,7 @@ enum List {
 
 /// A question to the history.
 #[derive(Debug)]
-pub(super) struct Lookup {
+struct Lookup {
     history: History,
     list: List,
     service: u32,
@@ -157,7 +149,7 @@ pub(super) struct Lookup {
 
 impl Lookup {
     /// The answer, which takes no longer than the history has patience for.
-    pub(super) async fn answer(self) -> Answer {
+    async fn answer(self) -> Answer {
         self.content()
             .await
             .map_or_else(|away| Problem::Away(away).answer(), |content| enveloped(StatusCode::OK, Some(content)))

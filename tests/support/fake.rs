@@ -229,11 +229,11 @@ impl Fake {
     /// Waits until what it has seen is as `wanted` says.
     ///
     /// # Panics
-    /// After ten seconds.
+    /// After a minute.
     pub async fn until(&self, wanted: impl Fn(&Seen) -> bool) {
         let mut seen = self.shared.seen.subscribe();
-        let outcome = tokio::time::timeout(Duration::from_secs(10), seen.wait_for(|seen| wanted(seen))).await;
-        assert!(outcome.is_ok(), "not seen in ten seconds: {:?}", self.seen());
+        let outcome = tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|seen| wanted(seen))).await;
+        assert!(outcome.is_ok(), "not seen in a minute: {:?}", self.seen());
     }
 }
 

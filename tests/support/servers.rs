@@ -235,11 +235,12 @@ pub fn free_port() -> u16 {
     port
 }
 
-/// Waits until `condition` holds; fails the test after 60 s.
+/// Waits until `condition` holds; fails the test after four minutes (a broker takes its time to start where others want
+/// the processor too).
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(240), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

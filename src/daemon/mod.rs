@@ -150,6 +150,8 @@ async fn serve(
     started: impl FnOnce(&[std::net::SocketAddr]),
 ) -> Result<(), Stop> {
     let clock = Clock::Machine;
+    // Before anybody can know that it runs: from here on a signal waits until the daemon can attend to it.
+    let signals = Signals::catch()?;
     let Loaded { config, report, files } = loaded;
     let log = config.as_ref().map_or(Log { format: LogFormat::Auto, level: "info" }, |config| config.log);
     let telemetry = telemetry::start(log, environment.get("RUST_LOG").map(str::to_owned));
@@ -216,7 +218,7 @@ async fn serve(
         }
     };
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history };
-    daemon.attend(&mut arrivals).await?;
+    daemon.attend(&mut arrivals, signals).await;
     drop(closed);
     let _ = server.await;
     conductor.abort();
@@ -281,13 +283,11 @@ struct Daemon {
 
 impl Daemon {
     /// Attends to signals and to news of the configuration, until the drain is over.
-    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>) -> Result<(), Stop> {
-        let mut terminate = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-        let mut hang_up = signal(SignalKind::hangup())?;
+    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>, mut signals: Signals) {
         loop {
             tokio::select! {
-                () = any(&mut terminate) => break,
-                _ = hang_up.recv() => match &self.watch {
+                () = any(&mut signals.terminate) => break,
+                _ = signals.hang_up.recv() => match &self.watch {
                     Some(watch) => watch.reload(),
                     None => tracing::info!("SIGHUP: the built-in configuration does not change"),
                 },
@@ -304,10 +304,9 @@ impl Daemon {
         let _ = self.commands.send(Command::End).await;
         tokio::select! {
             () = tokio::time::sleep(remaining) => {}
-            () = any(&mut terminate) => {}
+            () = any(&mut signals.terminate) => {}
         }
         tracing::info!("the end");
-        Ok(())
     }
 
     /// Uses a configuration that has been read, if it is valid; otherwise the one in use stays.
@@ -365,6 +364,23 @@ fn problems(report: &config::Report) -> String {
         .map(line)
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// The signals that are attended to.
+struct Signals {
+    terminate: [Signal; 2],
+    hang_up: Signal,
+    /// A file has grown to the limit that the process has (`ulimit -f`): the write that wanted more fails instead.
+    _file_too_large: Signal,
+}
+
+impl Signals {
+    /// From now on they end nothing by themselves.
+    fn catch() -> std::io::Result<Self> {
+        let terminate = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let file_too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        Ok(Self { terminate, hang_up: signal(SignalKind::hangup())?, _file_too_large: file_too_large })
+    }
 }
 
 async fn any(signals: &mut [Signal; 2]) {

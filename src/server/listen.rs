@@ -8,8 +8,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::config::Listen;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted; the kernel takes no more than its `somaxconn`. One that finds no room is tried
+/// again by its client a second later, when kubelet has given up.
+const BACKLOG: i32 = 4096;
 
 /// An address that cannot be listened on.
 #[derive(Debug)]

@@ -117,7 +117,7 @@ async fn a_frozen_daemon_is_given_up_in_time() {
     let run = runs(&["ask", "--url", &url]);
     let complaint = format!("error: {} did not answer within 800ms\n", daemon.address);
     assert_eq!((run.code, run.stdout.as_str(), run.stderr), (3, "", complaint));
-    assert!((800..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((800..20_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     daemon.signal(rustix::process::Signal::CONT);
 }
 
@@ -199,7 +199,7 @@ fn a_server_that_never_ends_is_given_up_in_time() {
         let begun = Instant::now();
         let run = runs(&["ask", "--url", &fake.url(), "--timeout", "300ms"]);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.lines().count()), (3, "", 1), "{}", run.stderr);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
 

@@ -22,7 +22,7 @@ async fn it_closes_readiness_waits_for_the_drain_and_can_be_undone() {
     assert_eq!(drain.says("\n"), "draining for 1.3s\n");
     daemon.until_status("/readyz", 503).await;
     assert_eq!(drain.ends(), Run { code: 0, stdout: String::new(), stderr: String::new() });
-    assert!((1300..6000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((1300..20_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 
     let undone = runs(&["drain", "--undo", "--url", &url]);
     assert_eq!(undone, Run { code: 0, stdout: "not draining\n".into(), stderr: String::new() });

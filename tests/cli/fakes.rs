@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -100,7 +100,17 @@ fn has_asked(stream: &mut TcpStream) -> bool {
     true
 }
 
-/// A port of 127.0.0.1 on which nobody listens.
+/// A port of 127.0.0.1 on which nobody listens: it stays bound, so that no other test is given it, and it never was
+/// listened on, because a process that another test is just starting may hold a copy of a listener that was closed.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("it is bound").port()
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+    static BOUND: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
+    // Whoever listens on it later may.
+    sockopt::set_socket_reuseaddr(&socket, true).expect("a socket has the option");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("loopback has free ports");
+    let socket = TcpListener::from(socket);
+    let port = socket.local_addr().expect("it is bound").port();
+    BOUND.lock().expect("nobody panicked").push(socket);
+    port
 }

@@ -22,7 +22,7 @@ fn when_the_time_is_up_it_names_what_is_missing_and_since_when() {
     let begun = Instant::now();
     let run = Config::of(DOWN).runs("wait", &["--check", "orders", "--check", "cache", "--timeout", "1500ms"]);
     assert_eq!((run.code, run.stdout.as_str()), (124, ""));
-    assert!((1500..6000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((1500..20_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     let mut lines: Vec<String> = timeless(&run.stderr).lines().map(str::to_owned).collect();
     // What runs side by side may end in any order.
     lines[1..4].sort();

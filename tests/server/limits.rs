@@ -239,9 +239,14 @@ fn the_end_waits_for_nobody() {
     stream.read_exact(&mut [0; 15]).unwrap();
     let began = Instant::now();
     server.end();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    // Far less than any of them may be silent.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(is_closed(&mut silent) && is_closed(&mut kept));
-    assert!(TcpStream::connect(server.address).is_err());
+    // A process that another test is just starting may hold a copy of the listener until it is another program.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(server.address).is_ok() {
+        assert!(Instant::now() < deadline, "it is still listened on");
+    }
 }
 
 /// Time is paused: it moves on when nobody has anything to do, so ten seconds take none.

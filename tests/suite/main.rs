@@ -5,6 +5,7 @@ mod consumers;
 mod daemon;
 mod history;
 mod hostile;
+mod listening;
 mod matrix;
 mod servers;
 mod simulated;

@@ -85,6 +85,14 @@ impl Daemon {
         Self::spawn(command, environment, folder, path).await
     }
 
+    /// Starts `probelet run` with the configuration at `path` through another program, which is to become it.
+    pub async fn start_under(program: &[&str], folder: Folder, path: PathBuf) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_probelet"));
+        command.arg("run").arg("--config").arg(&path).args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command, &[], folder, path).await
+    }
+
     /// Starts `probelet demo`.
     pub async fn demo() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probelet"));

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,7 +76,27 @@ pub struct Fake {
     shared: Arc<Shared>,
     /// The bound port while nobody listens on it.
     reserved: Mutex<Option<TcpSocket>>,
-    listening: Mutex<Option<JoinHandle<()>>>,
+    listening: Mutex<Option<Listening>>,
+}
+
+/// The task that accepts connections, and its listener.
+struct Listening {
+    task: JoinHandle<()>,
+    listener: OwnedFd,
+}
+
+impl Listening {
+    fn on(listener: TcpListener, shared: &Arc<Shared>) -> Self {
+        let also = listener.as_fd().try_clone_to_owned().unwrap();
+        Self { task: tokio::spawn(serve(listener, Arc::clone(shared))), listener: also }
+    }
+
+    /// Ends it. Closing the listener is not enough: a process that another test is just starting may hold a copy of it
+    /// until it has become another program, and the kernel would go on giving connections to that.
+    fn end(&self) {
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        self.task.abort();
+    }
 }
 
 struct Shared {
@@ -177,16 +198,15 @@ impl Fake {
         let reserved = self.reserved.lock().unwrap().take();
         let socket = reserved.unwrap_or_else(|| bind(self.address).unwrap());
         let listening = self.listening.lock().unwrap().take();
-        if let Some(task) = listening {
-            task.abort();
-            let _ = task.await;
+        if let Some(listening) = listening {
+            listening.end();
+            let _ = listening.task.await;
         }
         if refuse {
             *self.reserved.lock().unwrap() = Some(socket);
         } else {
             let listener = socket.listen(64).unwrap();
-            let task = tokio::spawn(serve(listener, Arc::clone(&self.shared)));
-            *self.listening.lock().unwrap() = Some(task);
+            *self.listening.lock().unwrap() = Some(Listening::on(listener, &self.shared));
         }
     }
 
@@ -209,18 +229,18 @@ impl Fake {
     /// Waits until what it has seen is as `wanted` says.
     ///
     /// # Panics
-    /// After ten seconds.
+    /// After a minute.
     pub async fn until(&self, wanted: impl Fn(&Seen) -> bool) {
         let mut seen = self.shared.seen.subscribe();
-        let outcome = tokio::time::timeout(Duration::from_secs(10), seen.wait_for(|seen| wanted(seen))).await;
-        assert!(outcome.is_ok(), "not seen in ten seconds: {:?}", self.seen());
+        let outcome = tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|seen| wanted(seen))).await;
+        assert!(outcome.is_ok(), "not seen in a minute: {:?}", self.seen());
     }
 }
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        if let Some(task) = self.listening.lock().unwrap().take() {
-            task.abort();
+        if let Some(listening) = self.listening.lock().unwrap().take() {
+            listening.end();
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -215,24 +217,30 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("these tests start a real {name}: install it (Debian: apt-get install {package})"))
 }
 
-/// A loopback port that nobody listens on, never given out twice. It lies below the ports that the kernel gives to
-/// outgoing connections.
+/// A loopback port that nobody listens on, never given out twice, to another process of tests neither: the server that
+/// is to have it takes its time to start. It lies below the ports that the kernel gives to outgoing connections.
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap();
+    /// The ports given out, each with the name that says so to other processes for as long as this one lives.
+    static GIVEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let take = |port: u16| {
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("probelet-test-port-{port}")).ok()?;
+        let taken = UnixListener::bind_addr(&name).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(taken)
+    };
     // Test processes that run side by side start looking at different places.
     let start = std::process::id().wrapping_mul(2_654_435_761) >> 8;
-    (0..20_000)
-        .map(|step| u16::try_from(12_000 + (start + step * 7) % 20_000).unwrap())
-        .find(|port| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok() && given.insert(*port))
-        .expect("a machine has a free port")
+    let ports = (0..20_000).map(|step| u16::try_from(12_000 + (start + step * 7) % 20_000).unwrap());
+    let (port, taken) = ports.filter_map(|port| Some((port, take(port)?))).next().expect("a machine has a free port");
+    GIVEN.lock().unwrap().push(taken);
+    port
 }
 
-/// Waits until `condition` holds; fails the test after 60 s.
+/// Waits until `condition` holds; fails the test after four minutes (a broker takes its time to start where others want
+/// the processor too).
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(240), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../properties/http.rs"]
+#[expect(dead_code, reason = "each target takes its half of the rules")]
 mod property;
 #[path = "../../server/support.rs"]
 #[expect(dead_code, reason = "it is made for more than this")]

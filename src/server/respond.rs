@@ -13,7 +13,7 @@ use super::body::Body;
 use super::query::Query;
 use super::stream::{self, Streams};
 use super::v1::{self, Reply};
-use super::{App, control, daemon, health, routes};
+use super::{App, control, daemon, health, page, routes};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::verdict::Endpoint;
@@ -59,7 +59,8 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, rout
         _ if !ask.is_read() => Answer::method_not_allowed(READ),
         Route::Livez => health::gate(ask, &snapshot, Endpoint::Livez, None),
         Route::LivezCheck => health::gate(ask, &snapshot, Endpoint::Livez, Some(name)),
-        Route::Readyz | Route::Root => health::gate(ask, &snapshot, Endpoint::Readyz, None),
+        Route::Readyz => health::gate(ask, &snapshot, Endpoint::Readyz, None),
+        Route::Root => page::root(ask, &snapshot),
         Route::ReadyzCheck => health::gate(ask, &snapshot, Endpoint::Readyz, Some(name)),
         Route::Startupz => health::gate(ask, &snapshot, Endpoint::Startupz, None),
         Route::StartupzCheck => health::gate(ask, &snapshot, Endpoint::Startupz, Some(name)),

@@ -109,12 +109,13 @@ impl File {
     /// # Errors
     /// What went wrong.
     pub async fn latest_times(&mut self, check: u32, most: usize) -> Result<Vec<Option<Duration>>, Fault> {
-        let rows: Vec<(i64, Option<i64>)> =
-            sqlx::query_as("SELECT outcome, took FROM ticks WHERE check_id = ? AND outcome < 2 ORDER BY id DESC LIMIT ?")
-                .bind(check)
-                .bind(i64::try_from(most).unwrap_or(i64::MAX))
-                .fetch_all(&mut self.connection)
-                .await?;
+        let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(
+            "SELECT outcome, took FROM ticks WHERE check_id = ? AND outcome < 2 ORDER BY id DESC LIMIT ?",
+        )
+        .bind(check)
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.connection)
+        .await?;
         let passed = |(outcome, took): (i64, Option<i64>)| took.filter(|_| outcome == 0).map(duration).transpose();
         rows.into_iter().rev().map(passed).collect()
     }

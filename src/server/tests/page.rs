@@ -35,7 +35,9 @@ fn whoever_asks_for_html_gets_the_page_however_it_goes() {
 #[test]
 fn everybody_else_gets_what_readyz_says() {
     let expected = "503 error: [-]db failed: connection refused\nreadyz check failed: root cause db\n";
-    for accept in ["*/*", "", "text/*", "text/plain", "text/html;q=0", "text/html;q=0.5, text/plain", "application/json"] {
+    for accept in
+        ["*/*", "", "text/*", "text/plain", "text/html;q=0", "text/html;q=0.5, text/plain", "application/json"]
+    {
         assert_eq!(show(&root(&failing(), &Method::GET, "/", accept)), expected, "{accept}");
     }
     assert_eq!(show(&root(&failing(), &Method::GET, "/?format=text", BROWSER)), expected);
@@ -76,7 +78,9 @@ fn a_browser_may_run_what_is_in_the_page_and_nothing_else() {
 #[test]
 fn the_page_is_put_together_whole() {
     let page = body(&root(&failing(), &Method::GET, "/", BROWSER));
-    for (mark, count) in [("<script", 1), ("</script>", 1), ("<style>", 1), ("</style>", 1), ("<body", 1), ("</html>", 1)] {
+    for (mark, count) in
+        [("<script", 1), ("</script>", 1), ("<style>", 1), ("</style>", 1), ("<body", 1), ("</html>", 1)]
+    {
         assert_eq!(page.matches(mark).count(), count, "{mark}");
     }
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));

@@ -24,8 +24,8 @@ use crate::history::answer::{Away, Service};
 use crate::metrics::Route;
 use crate::model::plan::{Definition, Details, Plan};
 use crate::model::snapshot::Snapshot;
-use page::Wanted;
 use lookup::{Lookup, Subject};
+use page::Wanted;
 use shape::{Content, Envelope, Rows};
 
 /// An answer, or the way to one.

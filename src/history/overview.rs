@@ -93,6 +93,7 @@ mod tests {
             }
         }
         history.alive(at(60));
+        history.settle().await.unwrap();
         history
     }
 
@@ -122,8 +123,6 @@ mod tests {
         tells_the_story(&story(None).await).await;
         let folder = Folder::new("overview");
         let history = story(Some(folder.0.join("history.db"))).await;
-        tells_the_story(&history).await;
-        history.settle().await.unwrap();
         tells_the_story(&history).await;
         history.close(Duration::from_secs(60)).await;
     }

@@ -168,7 +168,11 @@ export async function open(url, { clock = false, ...options } = {}) {
 /** Waits until the page is live and shows the past of its checks. */
 export async function settled(page) {
   await page.waitForSelector('body[data-connection="live"]');
+  // Charts are drawn where they can be seen.
+  await page.waitForSelector("tr.check");
+  await page.evaluate(() => document.querySelector("tr.check").scrollIntoView());
   await page.waitForFunction(() => document.querySelector("tr.check .strip .bars[d]") !== null);
+  await page.evaluate(() => scrollTo(0, 0));
 }
 
 /** The text of what `selector` finds, in the order of the page, white space made single. */

@@ -1,7 +1,7 @@
 // The dependency graph: layers from left to right, what others depend on first. What fails, and the way it spreads, is
 // told by thick and dashed lines as well as by colour.
 
-const NODE = { width: 184, height: 34, gapX: 56, gapY: 12 };
+const NODE = { width: 192, height: 34, gapX: 48, gapY: 12 };
 
 const picture = { shape: -1, nodes: new Map(), edges: [] };
 
@@ -96,7 +96,7 @@ function makeEdge(parent, child, places) {
 
 function makeNode(name, { x, y }) {
   const use = drawing("use", { href: "#i-pending", x: 10, y: 9, width: 16, height: 16 });
-  const shown = name.length > 19 ? `…${name.slice(-18)}` : name;
+  const shown = name.length > 21 ? `…${name.slice(-20)}` : name;
   const group = drawing("a", { href: addressOf(name), transform: `translate(${x} ${y})`, class: "node" },
     drawing("title", null, name),
     drawing("rect", { width: NODE.width, height: NODE.height, rx: 7 }), use,

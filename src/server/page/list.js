@@ -14,7 +14,7 @@ const view = {
   /** Length of a bar in ms; 0 for each check's own interval. */
   slot: 0,
   /** The lines that are within sight, or nearly: charts are drawn only there. */
-  sight: new IntersectionObserver(sighted, { rootMargin: "200px" }),
+  sight: new IntersectionObserver(sighted, { rootMargin: "600px" }),
   /** The row that is in the order of the tab key. */
   current: null,
 };

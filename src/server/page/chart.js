@@ -47,7 +47,7 @@ function strip() {
   const paths = STANDINGS.map((standing) => drawing("path", { class: `bars ${standing}` }));
   const box = `0 0 ${SLOTS * SLOT_WIDTH - 1} ${STRIP_HEIGHT}`;
   const ground = drawing("path", { class: "bars none" });
-  return drawing("svg", { class: "strip", viewBox: box, preserveAspectRatio: "none", role: "img" }, ground, ...paths);
+  return drawing("svg", { class: "strip", viewBox: box, preserveAspectRatio: "none", role: "img", "aria-label": "How it stood lately" }, ground, ...paths);
 }
 
 function drawStrip(svg, slots, span) {

@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit doc manifests schema bench image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests schema bench image static image-check clean
 
 demo build static: export PROBELET_REVISION = $(REVISION)
 
@@ -27,7 +27,7 @@ demo: ## build and run probelet on its built-in example
 build: ## the release binary, target/release/probelet
 	$(CARGO) build --release --locked
 
-test: packages lint unit doc manifests schema ## everything that must pass before a merge
+test: packages lint unit page doc manifests schema ## everything that must pass before a merge
 
 packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
 	@.ci/packages
@@ -38,6 +38,14 @@ lint: ## formatting and clippy
 
 unit: packages ## the tests: unit, integration, documentation
 	$(CARGO) test --locked --no-fail-fast
+
+page: tests/page/node_modules/.done ## the dashboard, in a headless Chromium against the real daemon
+	$(CARGO) build --locked --quiet
+	cd tests/page && PROBELET=$(abspath $(TARGET))/debug/probelet node --test page.test.js
+
+tests/page/node_modules/.done: tests/page/package-lock.json | packages
+	cd tests/page && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 doc: ## the documentation, without a broken link
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::figures::{ResponseTimes, Times};
-use super::ledger::Event;
+use super::ledger::{Event, Interval};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::outcome::FailureKind;
@@ -133,6 +133,33 @@ impl Window {
     pub fn coverage_percent(&self) -> Option<f64> {
         self.times.coverage_percent(self.to.since(self.from))
     }
+}
+
+/// A window, and what happened in each part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// All of it.
+    pub window: Window,
+    /// The same in parts that are equally long, oldest first.
+    pub slices: Vec<Times>,
+}
+
+/// How it went with a check lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// The last intervals, oldest first.
+    pub intervals: Vec<Interval>,
+    /// How long the last runs took that passed, oldest first; nothing for one that failed. A skip is no run.
+    pub response_times: Vec<Option<Duration>>,
+}
+
+/// How much of [`Recent`] is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// At most so many intervals.
+    pub intervals: usize,
+    /// At most so many runs.
+    pub runs: usize,
 }
 
 /// What must not be forgotten when the sidecar's own container is restarted within its pod.

@@ -72,6 +72,23 @@ impl Times {
     }
 }
 
+/// The times of `intervals` in each of `count` parts of `from..to` that are equally long, oldest first.
+#[must_use]
+pub fn slices(intervals: &[Interval], from: Timestamp, to: Timestamp, count: u32) -> Vec<Times> {
+    let part = to.since(from).checked_div(count).unwrap_or_default();
+    let mut slices = Vec::new();
+    let mut first = 0;
+    for place in 0..count {
+        let begin = from.after(part.saturating_mul(place));
+        let end = begin.after(part);
+        // What ended before this part has no time in the later ones either.
+        first += intervals[first..].iter().take_while(|interval| interval.to.is_some_and(|to| to <= begin)).count();
+        let within = intervals[first..].iter().take_while(|interval| interval.from < end);
+        slices.push(Times::within(within.copied(), begin, end));
+    }
+    slices
+}
+
 fn percent(part: Duration, whole: Duration) -> Option<f64> {
     (!whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64() * 100.0)
 }
@@ -85,6 +102,8 @@ pub struct ResponseTimes {
     pub average: Option<Duration>,
     /// Half of them took no longer.
     pub p50: Option<Duration>,
+    /// 90 of 100 took no longer.
+    pub p90: Option<Duration>,
     /// 95 of 100 took no longer.
     pub p95: Option<Duration>,
     /// 99 of 100 took no longer.
@@ -98,8 +117,8 @@ impl ResponseTimes {
         times.sort_unstable();
         let sum = times.iter().fold(Duration::ZERO, |sum, time| sum.saturating_add(*time));
         let average = u32::try_from(times.len()).ok().and_then(|count| sum.checked_div(count));
-        let [p50, p95, p99] = [50, 95, 99].map(|share| percentile(&times, share));
-        Self { count: times.len(), average, p50, p95, p99 }
+        let [p50, p90, p95, p99] = [50, 90, 95, 99].map(|share| percentile(&times, share));
+        Self { count: times.len(), average, p50, p90, p95, p99 }
     }
 }
 
@@ -152,10 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn slices_add_up_to_the_whole() {
+        let intervals = played(&[(Standing::Up, 20), (Standing::Down, 25), (Standing::Up, 80)]);
+        let slices = slices(&intervals, at(-10), at(90), 10);
+        let seconds = |times: &Times| Standing::ALL.map(|standing| times.of(standing).as_secs());
+        let expected =
+            [[0; 4], [0, 0, 0, 10], [0, 0, 0, 10], [5, 0, 5, 0], [0, 0, 10, 0], [0, 0, 10, 0], [0, 0, 10, 0]];
+        assert_eq!(slices[..7].iter().map(seconds).collect::<Vec<_>>(), expected);
+        assert_eq!(slices[7..].iter().map(seconds).collect::<Vec<_>>(), [[0, 0, 10, 0], [0, 0, 10, 0], [10, 0, 0, 0]]);
+        assert!(super::slices(&intervals, at(0), at(90), 0).is_empty());
+    }
+
+    #[test]
     fn percentiles_are_by_nearest_rank() {
         let times = ResponseTimes::of((1..=100).rev().map(Duration::from_millis).collect());
         let millis = |time: Option<Duration>| time.unwrap().as_micros();
-        assert_eq!([times.average, times.p50, times.p95, times.p99].map(millis), [50_500, 50_000, 95_000, 99_000]);
+        let figures = [times.average, times.p50, times.p90, times.p95, times.p99].map(millis);
+        assert_eq!(figures, [50_500, 50_000, 90_000, 95_000, 99_000]);
         let one = ResponseTimes::of(vec![seconds(3)]);
         assert_eq!([one.average, one.p50, one.p99], [Some(seconds(3)); 3]);
         assert_eq!(ResponseTimes::of(Vec::new()), ResponseTimes::default());

@@ -1,11 +1,11 @@
 //! The shelf of a history without a file: the newest ticks and intervals of all checks together, bounded in bytes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::size_of;
 use std::time::Duration;
 
 use super::account::Entry;
-use super::answer::{Page, Part, Tick};
+use super::answer::{Page, Part, Recall, Recent, Tick};
 use super::books::Shelf;
 use super::ledger::{Interval, Standing};
 use crate::base::clock::Timestamp;
@@ -91,6 +91,31 @@ impl Memory {
         let newest = self.ticks.iter().rev().filter(|tick| tick.check == check).take(most);
         let passed = newest.filter(|tick| tick.at >= from && tick.outcome == OutcomeKind::Pass);
         passed.filter_map(|tick| tick.response_time).collect()
+    }
+
+    /// How it went lately with each of `checks`, but for the interval that lasts. Looks at each run and interval once,
+    /// whatever the number of checks.
+    #[must_use]
+    pub fn recent(&self, checks: &[u32], recall: Recall) -> Vec<Recent> {
+        let places: HashMap<u32, usize> = checks.iter().enumerate().map(|(place, check)| (*check, place)).collect();
+        let mut recent = vec![Recent::default(); checks.len()];
+        for tick in self.ticks.iter().rev() {
+            let Some(times) = places.get(&tick.check).map(|place| &mut recent[*place].response_times) else { continue };
+            if times.len() < recall.runs && tick.outcome != OutcomeKind::Skip {
+                times.push(tick.response_time.filter(|_| tick.outcome == OutcomeKind::Pass));
+            }
+        }
+        for (check, interval) in self.intervals.iter().rev() {
+            let Some(intervals) = places.get(check).map(|place| &mut recent[*place].intervals) else { continue };
+            if intervals.len() + 1 < recall.intervals {
+                intervals.push(*interval);
+            }
+        }
+        for one in &mut recent {
+            one.response_times.reverse();
+            one.intervals.reverse();
+        }
+        recent
     }
 
     /// The intervals of a check that have ended and are kept, oldest first.

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod file;
 pub mod ledger;
 pub mod memory;
+pub mod overview;
 pub mod pending;
 pub mod question;
 pub mod waiting;

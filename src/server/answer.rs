@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -41,6 +42,8 @@ pub(super) struct Answer {
     pub(super) allow: Option<&'static str>,
     /// The content type of the body.
     pub(super) content_type: &'static str,
+    /// What a browser may do with it, for a page.
+    pub(super) policy: Option<HeaderValue>,
     /// The body.
     pub(super) body: Body,
 }
@@ -48,7 +51,7 @@ pub(super) struct Answer {
 impl Answer {
     /// An answer with a body of that type, that is not about health.
     pub(super) fn new(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { code, verdict: None, allow: None, content_type, body: Body::full(body.into()) }
+        Self { code, verdict: None, allow: None, content_type, policy: None, body: Body::full(body.into()) }
     }
 
     /// Plain text that is not about health.
@@ -116,6 +119,10 @@ impl Answer {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(policy) = self.policy {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
         if closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -13,6 +13,7 @@ mod daemon;
 mod health;
 mod listen;
 mod negotiate;
+mod page;
 mod query;
 mod reply;
 mod respond;

@@ -62,6 +62,16 @@ pub(super) fn wants_openmetrics(headers: &HeaderMap) -> bool {
     open.is_some_and(|open| open > 0 && plain.is_none_or(|plain| open >= plain))
 }
 
+/// Whether `Accept` asks for HTML by name, and for nothing else that there is rather.
+pub(super) fn wants_html(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers);
+    let quality = |kind: &str, subtype: &str| {
+        ranges.iter().filter(|range| range.is(kind, subtype)).map(|range| range.quality).max().unwrap_or_default()
+    };
+    let html = quality("text", "html");
+    html > 0 && html >= quality("text", "plain") && html >= quality("application", "json")
+}
+
 /// How much a type is liked: by its quality, then by how precisely it is named, then by coming first.
 fn liking(ranges: &[Range<'_>], kind: &str, subtype: &str) -> Option<(u16, u8, std::cmp::Reverse<usize>)> {
     let matching = ranges.iter().enumerate().filter_map(|(place, range)| {

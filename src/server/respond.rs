@@ -12,7 +12,7 @@ use super::ask::{Ask, Ends};
 use super::body::Body;
 use super::query::Query;
 use super::stream::{self, Streams};
-use super::{App, badge, control, daemon, health, routes, v1};
+use super::{App, badge, control, daemon, health, page, routes, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::verdict::Endpoint;
@@ -58,7 +58,8 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, rout
         _ if !ask.is_read() => Answer::method_not_allowed(READ),
         Route::Livez => health::gate(ask, &snapshot, Endpoint::Livez, None),
         Route::LivezCheck => health::gate(ask, &snapshot, Endpoint::Livez, Some(name)),
-        Route::Readyz | Route::Root => health::gate(ask, &snapshot, Endpoint::Readyz, None),
+        Route::Readyz => health::gate(ask, &snapshot, Endpoint::Readyz, None),
+        Route::Root => page::root(ask, &snapshot),
         Route::ReadyzCheck => health::gate(ask, &snapshot, Endpoint::Readyz, Some(name)),
         Route::Startupz => health::gate(ask, &snapshot, Endpoint::Startupz, None),
         Route::StartupzCheck => health::gate(ask, &snapshot, Endpoint::Startupz, Some(name)),

@@ -103,6 +103,24 @@ impl File {
     }
 }
 
+impl File {
+    /// How long the newest `most` runs of a check took, oldest first; nothing for one that failed.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub async fn latest_times(&mut self, check: u32, most: usize) -> Result<Vec<Option<Duration>>, Fault> {
+        let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(
+            "SELECT outcome, took FROM ticks WHERE check_id = ? AND outcome < 2 ORDER BY id DESC LIMIT ?",
+        )
+        .bind(check)
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.connection)
+        .await?;
+        let passed = |(outcome, took): (i64, Option<i64>)| took.filter(|_| outcome == 0).map(duration).transpose();
+        rows.into_iter().rev().map(passed).collect()
+    }
+}
+
 fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

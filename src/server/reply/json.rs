@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
+use super::endpoints::{Standing, judgements, standings};
 use super::{millis, to_json};
 use crate::model::outcome::StepReport;
 use crate::model::plan::{Critical, Details};
-use crate::model::verdict::Part;
+use crate::model::verdict::{Endpoint, Part};
 use crate::server::view::{View, WITHHELD};
 use crate::server::warnings::Warnings;
 
@@ -35,6 +36,9 @@ struct About<'a> {
     root_causes: Vec<&'a str>,
     service: &'a str,
     version: Option<&'a str>,
+    /// On the answer about the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<Vec<Standing<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -57,8 +61,9 @@ struct Check<'a> {
     excluded: bool,
 }
 
+/// A step of a workflow.
 #[derive(Serialize)]
-struct Step<'a> {
+pub(in crate::server) struct Step<'a> {
     name: &'a str,
     state: &'static str,
     message: Cow<'a, str>,
@@ -89,6 +94,8 @@ pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
             root_causes: view.names(&view.root_causes()),
             service: &service.name,
             version: service.version.as_deref(),
+            endpoints: (view.judgement.endpoint == Endpoint::Healthz)
+                .then(|| standings(view.judged, &judgements(view.judged))),
         }),
         timestamp: view.reading.wall.rfc3339(),
         warnings: warnings.shown(),
@@ -112,14 +119,14 @@ fn check<'a>(view: &View<'a>, part: Part) -> Check<'a> {
         since: state.since_wall.rfc3339(),
         depends_on: view.names(&definition.depends_on),
         root_causes: view.names(&view.judged.causes_of(index)),
-        steps: last.map(|last| steps(view, &last.facts.steps)).unwrap_or_default(),
+        steps: last.map(|last| steps(&last.facts.steps, view.details())).unwrap_or_default(),
         excluded: part.excluded,
     }
 }
 
-fn steps<'a>(view: &View<'_>, steps: &'a [StepReport]) -> Vec<Step<'a>> {
-    let full = view.details() == Details::Full;
-    let message = |text: &'a str| if full { text } else { WITHHELD };
+/// The steps of a run, as far as they may be told.
+pub(in crate::server) fn steps(steps: &[StepReport], details: Details) -> Vec<Step<'_>> {
+    let message = |text| if details == Details::Full { text } else { WITHHELD };
     steps
         .iter()
         .map(|step| Step {

@@ -1,5 +1,6 @@
 //! One format each. A new one is a file here, a name in [`Format`], and a line in [`reply`].
 
+pub(super) mod endpoints;
 pub(super) mod gate_text;
 pub(super) mod health;
 mod health_json;
@@ -40,7 +41,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// A duration in whole milliseconds, rounded.
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros().saturating_add(500) / 1000).unwrap_or(u64::MAX)
 }
 

@@ -11,7 +11,9 @@ use crate::model::outcome::FailureKind;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{CheckState, LastRun, OutcomeKind};
-use crate::model::verdict::{Judged, JudgedState};
+use crate::model::verdict::{Judged, JudgedState, Judgement, Verdict};
+use crate::server::reply::endpoints::{Standing, judgements, standings};
+use crate::server::reply::json::{Step, steps};
 use crate::server::reply::{Number, millis_of, to_json};
 use crate::server::view::WITHHELD;
 
@@ -20,6 +22,7 @@ use crate::server::view::WITHHELD;
 pub(super) struct Seen {
     pub(super) snapshot: Arc<Snapshot>,
     states: Vec<JudgedState>,
+    endpoints: [Judgement; 4],
 }
 
 impl Seen {
@@ -27,7 +30,13 @@ impl Seen {
     pub(super) fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         let judged = Judged::new(&snapshot, reading.moment);
         let states = (0..judged.len()).map(|check| judged.state(check)).collect();
-        Self { snapshot, states }
+        let endpoints = judgements(&judged);
+        Self { snapshot, states, endpoints }
+    }
+
+    /// What is told of each endpoint.
+    fn verdicts(&self) -> [(Verdict, bool, &[usize]); 4] {
+        self.endpoints.each_ref().map(|endpoint| (endpoint.verdict, endpoint.draining, &*endpoint.root_causes))
     }
 
     /// How much may be told.
@@ -55,6 +64,12 @@ struct Tick<'a> {
     response_time_ms: Option<Number>,
     reason: Option<&'static str>,
     message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    consecutive_failures: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<Vec<Standing<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -65,19 +80,50 @@ struct Transition<'a> {
     to: &'static str,
     status: &'static str,
     message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<Vec<Standing<'a>>>,
 }
 
-/// What happened from `before` to `after`, in the order of the file, a tick before the transition it led to.
+enum Event<'a> {
+    Tick(Tick<'a>),
+    Transition(Transition<'a>),
+}
+
+impl<'a> Event<'a> {
+    /// With word of how the endpoints stand from now on.
+    fn telling(mut self, endpoints: Vec<Standing<'a>>) -> Self {
+        match &mut self {
+            Self::Tick(tick) => tick.endpoints = Some(endpoints),
+            Self::Transition(transition) => transition.endpoints = Some(endpoints),
+        }
+        self
+    }
+
+    fn written(&self) -> Happening {
+        match self {
+            Self::Tick(tick) => Happening::Tick(to_json(tick)),
+            Self::Transition(transition) => Happening::Transition(to_json(transition)),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes it like this
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What happened from `before` to `after`, in the order of the file, a tick before the transition it led to. Where
+/// endpoints stand differently from then on, the last of these says so.
 pub(super) fn between(before: &Seen, after: &Seen, reading: Reading) -> Vec<Happening> {
     let judged = Judged::new(&after.snapshot, reading.moment);
     let old = Old::of(before, after);
     let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
-    let mut happenings = Vec::new();
+    let mut events = Vec::new();
     for (index, check) in after.snapshot.checks.iter().enumerate() {
         let Some((old, from)) = old.of_check(before, after, index) else { continue };
         let name = after.snapshot.plan.checks[index].name.as_str();
         if let Some(last) = news(old, check) {
-            happenings.push(Happening::Tick(to_json(&Tick {
+            events.push(Event::Tick(Tick {
                 name,
                 created_at: last.wall.whole_seconds(),
                 outcome: last.outcome.label(),
@@ -87,23 +133,35 @@ pub(super) fn between(before: &Seen, after: &Seen, reading: Reading) -> Vec<Happ
                     OutcomeKind::Skip => "Skipped due to upstream failure".into(),
                     OutcomeKind::Pass | OutcomeKind::Fail => last.message.as_str().into(),
                 }),
-            })));
+                consecutive_failures: check.failures,
+                steps: steps(&last.facts.steps, after.details()),
+                endpoints: None,
+            }));
         }
         let to = after.states[index];
         if from != to {
             // Nobody has written down when a result became too old.
             let at = if old.since == check.since { reading.wall } else { check.since_wall };
-            happenings.push(Happening::Transition(to_json(&Transition {
+            events.push(Event::Transition(Transition {
                 name,
                 created_at: at.whole_seconds(),
                 from: from.label(),
                 to: to.label(),
                 status: to.status().label(),
                 message: shown(judged.message(index)),
-            })));
+                endpoints: None,
+            }));
         }
     }
-    if needs_renewal(&before.snapshot, &after.snapshot) {
+    let mut needs_renewal = needs_renewal(&before.snapshot, &after.snapshot);
+    if before.verdicts() != after.verdicts() {
+        match events.pop() {
+            Some(last) => events.push(last.telling(standings(&judged, &after.endpoints))),
+            None => needs_renewal = true,
+        }
+    }
+    let mut happenings: Vec<Happening> = events.iter().map(Event::written).collect();
+    if needs_renewal {
         happenings.push(Happening::Renewal);
     }
     happenings

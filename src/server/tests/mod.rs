@@ -6,6 +6,7 @@ mod daemon;
 mod gates;
 mod habits;
 mod healthz;
+mod page;
 mod stream;
 mod v1;
 

@@ -59,11 +59,16 @@ impl Stage {
     }
 }
 
-/// What the stream has to tell at once; `…` stands for the number of the process and for the json of a snapshot.
+/// What the stream has to tell at once; `…` stands for the number of the process, for the json of a snapshot, and for
+/// how the endpoints stand.
 fn told(body: &mut Body) -> Vec<String> {
     let mut pieces = Vec::new();
     while let Some(piece) = next(body) {
         let text = String::from_utf8(piece.to_vec()).unwrap();
+        let text = match text.split_once(",\"endpoints\":[") {
+            Some((head, _)) => format!("{head},…}}\n\n"),
+            None => text,
+        };
         let text = match text.split_once("\ndata: {\"status\"") {
             Some((head, _)) => format!("{head}\ndata: …\n\n"),
             None => text,
@@ -122,12 +127,45 @@ async fn a_stream_begins_with_the_whole_and_goes_on_with_what_happens() {
     assert_eq!(text.lines().count(), 4);
     stage.happens(later(&first, [run_again(error("connection refused"), 1), ok("fine")]));
     let tick = "id: …-1\nevent: tick\ndata: {\"name\":\"db\",\"created_at\":1795256995,\"outcome\":\"fail\",\
-                \"response_time_ms\":12,\"reason\":\"connect\",\"message\":\"connection refused\"}\n\n";
+                \"response_time_ms\":12,\"reason\":\"connect\",\"message\":\"connection refused\",\"consecutive_failures\":1}\n\n";
     let transition = "id: …-2\nevent: transition\ndata: {\"name\":\"db\",\"created_at\":1795256900,\"from\":\"ok\",\
-                      \"to\":\"error\",\"status\":\"error\",\"message\":\"connection refused\"}\n\n";
+                      \"to\":\"error\",\"status\":\"error\",\"message\":\"connection refused\",…}\n\n";
     assert_eq!(told(&mut stream), [tick, transition]);
     stage.happens(later(&first, [run_again(error("connection refused"), 1), ok("fine")]));
     assert_eq!(told(&mut stream), [""; 0]);
+}
+
+/// The verdicts that the last piece tells, if it tells any.
+fn verdicts(body: &mut Body) -> Option<String> {
+    let mut last = None;
+    while let Some(piece) = next(body) {
+        let text = String::from_utf8(piece.to_vec()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(text.split_once("data: ").unwrap().1).unwrap();
+        last = json["endpoints"].as_array().map(|endpoints| {
+            let word = |endpoint: &serde_json::Value| endpoint["verdict"].as_str().unwrap().to_owned();
+            endpoints.iter().map(word).collect::<Vec<_>>().join(" ")
+        });
+    }
+    last
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_thing_that_happens_tells_how_the_endpoints_stand_from_then_on() {
+    let first = of([ok("fine"), ok("fine")]);
+    let stage = Stage::of(&first);
+    let mut stream = stage.stream(None);
+    assert_eq!(verdicts(&mut stream).as_deref(), Some("ok ok ok ok"));
+    stage.happens(later(&first, [run_again(ok("fine"), 1), ok("fine")]));
+    assert_eq!(verdicts(&mut stream), None);
+    stage.happens(later(&first, [run_again(error("connection refused"), 2), run_again(ok("fine"), 2)]));
+    assert_eq!(verdicts(&mut stream).as_deref(), Some("ok error degraded error"));
+    stage.happens(later(&first, [run_again(error("connection refused"), 3), run_again(ok("fine"), 2)]));
+    assert_eq!(verdicts(&mut stream), None);
+    // What nothing else tells is told by the whole.
+    let mut started = later(&first, [run_again(error("connection refused"), 3), run_again(ok("fine"), 2)]);
+    Arc::make_mut(&mut started.checks[0]).seen_once = false;
+    stage.happens(started);
+    assert_eq!(verdicts(&mut stream).as_deref(), Some("ok error error error"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +184,7 @@ async fn a_result_that_becomes_too_old_is_a_transition() {
         told(&mut stream),
         [
             "id: …-1\nevent: transition\ndata: {\"name\":\"db\",\"created_at\":1795257000,\"from\":\"ok\",\"to\":\"stale\",\
-          \"status\":\"error\",\"message\":\"last result 45s ago\"}\n\n"
+          \"status\":\"error\",\"message\":\"last result 45s ago\",…}\n\n"
         ]
     );
 }

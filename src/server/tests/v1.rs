@@ -263,3 +263,65 @@ fn history_is_only_looked_at() {
         assert_eq!((refused.code.as_u16(), refused.allow), (405, Some("GET, HEAD, OPTIONS")), "{path}");
     }
 }
+
+#[test]
+fn the_past_comes_with_the_checks_where_it_is_asked_for() {
+    let app = story();
+    app.history.alive(at(20));
+    let answer: serde_json::Value =
+        serde_json::from_str(get(&app, "/v1/services?include=history&limit=1").strip_prefix("200 -: ").unwrap())
+            .unwrap();
+    let service = &answer["data"]["services"]["data"][0];
+    assert_eq!(service["name"], "email-service");
+    assert_eq!(
+        service["history"].to_string(),
+        concat!(
+            r#"{"intervals":[{"standing":"unknown","date_started":1579723302.0,"date_ended":1579723308.0},"#,
+            r#"{"standing":"up","date_started":1579723308.0,"date_ended":1579723312.0},"#,
+            r#"{"standing":"down","date_started":1579723312.0,"date_ended":1579723314.0},"#,
+            r#"{"standing":"up","date_started":1579723314.0,"date_ended":null}],"#,
+            r#""response_times_ms":[54.5,null,54.5]}"#
+        )
+    );
+    assert_eq!(
+        service["definition"].to_string(),
+        concat!(
+            r#"{"kind":"simulated","interval":"10s","interval_ms":10000,"timeout":"2s","initial_delay":"0ms","#,
+            r#""failure_threshold":1,"success_threshold":1,"critical":"true","gates":["ready"],"depends_on":[],"#,
+            r#""degraded_above":null,"stale_after":"32s","formerly":null}"#
+        )
+    );
+    let plain: serde_json::Value =
+        serde_json::from_str(get(&app, "/v1/services").strip_prefix("200 -: ").unwrap()).unwrap();
+    let plain = plain["data"]["services"]["data"][0].as_object().unwrap();
+    assert!(!plain.contains_key("history") && !plain.contains_key("definition"));
+}
+
+#[test]
+fn one_check_tells_its_windows_too() {
+    let app = story();
+    app.history.alive(at(20));
+    let answer: serde_json::Value =
+        serde_json::from_str(get(&app, "/v1/services/1?include=history").strip_prefix("200 -: ").unwrap()).unwrap();
+    let windows = answer["data"]["service"]["data"]["history"]["windows"].as_array().unwrap();
+    let names: Vec<_> = windows.iter().map(|window| window["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["1h", "24h", "7d"]);
+    let hour = &windows[0];
+    let of = |member: &str| hour[member].to_string();
+    // Up for 12 of the 14 seconds of which something is known, and that of 3600.
+    assert_eq!((of("uptime_percent"), of("coverage_percent")), ("85.7143".into(), "0.3889".into()));
+    assert_eq!([of("run_count"), of("p50_ms"), of("p90_ms"), of("p99_ms")], ["2", "54.5", "54.5", "54.5"]);
+    let slices = hour["slices"].as_array().unwrap();
+    assert_eq!((slices.len(), slices[89].to_string()), (90, "[12,0,2,6]".into()));
+}
+
+#[test]
+fn with_names_alone_a_definition_has_no_words_for_people() {
+    let email =
+        Definition { description: Some("Sends mail".into()), runbook: Some("https://runbooks/mail".into()), ..email() };
+    let full = told(&shop(vec![email.clone()]));
+    assert!(get(&full, "/v1/services?include=history").contains(r#""runbook":"https://runbooks/mail""#));
+    let names = answering(shop(vec![email]), |answers| answers.details = Details::Names);
+    let answer = get(&told(&names), "/v1/services?include=history");
+    assert!(!answer.contains("runbook") && !answer.contains("description") && !answer.contains("email/health"));
+}

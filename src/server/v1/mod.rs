@@ -1,9 +1,12 @@
 //! Events and history: what was, as JSON in one envelope.
 //!
-//! Figures are there at once; lists of events and ticks may lie on a disk, so they are a [`Lookup`], which the
-//! connection waits for while all others are answered. A new list is a variant of [`List`] and a shape.
+//! Figures are there at once; lists of events and ticks, and what `?include=history` adds, may lie on a disk, so they
+//! are a [`Lookup`], which the connection waits for while all others are answered. A new list is a variant of
+//! [`lookup::Subject`] and a shape.
 
+mod lookup;
 mod page;
+mod past;
 mod shape;
 
 use std::collections::HashMap;
@@ -17,11 +20,11 @@ use super::ask::Ask;
 use super::query::decode;
 use super::reply::to_json;
 use super::warnings::quoted;
-use crate::history::History;
 use crate::history::answer::{Away, Service};
 use crate::metrics::Route;
 use crate::model::plan::{Definition, Details, Plan};
 use crate::model::snapshot::Snapshot;
+use lookup::{Lookup, Subject};
 use page::Wanted;
 use shape::{Content, Envelope, Rows};
 
@@ -31,10 +34,10 @@ pub(super) fn reply(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, route: R
         return Reply::Now(Answer::not_found());
     }
     let reply = match route {
-        Route::Events => lookup(ask, app, snapshot, List::Events, id),
-        Route::Ticks => lookup(ask, app, snapshot, List::Ticks, id),
-        Route::Service => service(app, snapshot, id).map(Reply::Now),
-        Route::Services => services(ask, app, snapshot).map(Reply::Now),
+        Route::Events => list(ask, app, snapshot, Subject::Events, id),
+        Route::Ticks => list(ask, app, snapshot, Subject::Ticks, id),
+        Route::Service => service(ask, app, snapshot, id),
+        Route::Services => services(ask, app, snapshot),
         _ => own_health(app).map(Reply::Now),
     };
     reply.unwrap_or_else(|problem| Reply::Now(problem.answer()))
@@ -64,7 +67,7 @@ impl Problem {
     }
 }
 
-fn enveloped(code: StatusCode, content: Option<Content<'_>>) -> Answer {
+fn enveloped(code: StatusCode, content: Option<Content>) -> Answer {
     Answer::new(code, JSON, to_json(&Envelope::new(code, content)))
 }
 
@@ -76,7 +79,7 @@ fn own_health(app: &App) -> Result<Answer, Problem> {
 }
 
 /// `/v1/services`.
-fn services(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Result<Answer, Problem> {
+fn services(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Result<Reply, Problem> {
     let wanted = Wanted::of(ask.query).map_err(Problem::BadRequest)?;
     let mut known: HashMap<_, _> =
         app.history.services()?.into_iter().map(|service| (service.name.clone(), service)).collect();
@@ -94,16 +97,35 @@ fn services(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Result<Answer, Pro
     let rest = &listed[begin..];
     let part = &rest[..rest.len().min(wanted.limit)];
     let next = part.last().filter(|_| part.len() < rest.len()).map(|(_, service)| u64::from(service.id));
-    let url = |check| shown_url(&snapshot.plan, check);
-    let rows = part.iter().map(|(check, service)| shape::Service::of(service, url(check))).collect();
-    Ok(enveloped(StatusCode::OK, Some(Content::Services(Rows::new(rows, "/v1/services", wanted.limit, next)))))
+    let includes = wants_history(ask);
+    let row = |(check, service): &(&Definition, Service)| {
+        let mut row = shape::Service::of(service, shown_url(&snapshot.plan, check));
+        row.definition = includes.then(|| past::Definition::of(&snapshot.plan, check));
+        row
+    };
+    let rows = part.iter().map(row).collect();
+    if includes {
+        let rows = Rows::new(rows, "/v1/services?include=history", wanted.limit, next);
+        return Ok(later(app, snapshot, Subject::Services(rows)));
+    }
+    let rows = Rows::new(rows, "/v1/services", wanted.limit, next);
+    Ok(Reply::Now(enveloped(StatusCode::OK, Some(Content::Services(rows)))))
+}
+
+/// Whether the past of each check is to be told with it.
+fn wants_history(ask: &Ask<'_>) -> bool {
+    ask.query.all("include").any(|word| word == "history")
 }
 
 /// `/v1/services/{id}`.
-fn service(app: &App, snapshot: &Snapshot, id: &str) -> Result<Answer, Problem> {
+fn service(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, id: &str) -> Result<Reply, Problem> {
     let (check, service) = find(app, snapshot, id)?;
-    let shape = shape::Service::of(&service, shown_url(&snapshot.plan, check));
-    Ok(enveloped(StatusCode::OK, Some(Content::Service(Box::new(shape::One { data: shape })))))
+    let mut shape = Box::new(shape::Service::of(&service, shown_url(&snapshot.plan, check)));
+    if wants_history(ask) {
+        shape.definition = Some(past::Definition::of(&snapshot.plan, check));
+        return Ok(later(app, snapshot, Subject::Service(shape)));
+    }
+    Ok(Reply::Now(enveloped(StatusCode::OK, Some(Content::service(shape)))))
 }
 
 /// The declared check with that number or name.
@@ -123,53 +145,20 @@ fn shown_url<'a>(plan: &Plan, check: &'a Definition) -> Option<&'a str> {
     check.target.as_deref().filter(|_| plan.answers.details == Details::Full)
 }
 
-fn lookup(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, list: List, id: &str) -> Result<Reply, Problem> {
+fn list(
+    ask: &Ask<'_>,
+    app: &App,
+    snapshot: &Snapshot,
+    subject: fn(u32, Wanted) -> Subject,
+    id: &str,
+) -> Result<Reply, Problem> {
     let wanted = Wanted::of(ask.query).map_err(Problem::BadRequest)?;
     let (_, service) = find(app, snapshot, id)?;
+    Ok(later(app, snapshot, subject(service.id, wanted)))
+}
+
+fn later(app: &App, snapshot: &Snapshot, subject: Subject) -> Reply {
     let withheld = snapshot.plan.answers.details != Details::Full;
-    let lookup = Lookup { history: app.history.clone(), list, service: service.id, wanted, withheld };
-    Ok(Reply::Later(Box::pin(lookup.answer())))
-}
-
-#[derive(Clone, Copy, Debug)]
-enum List {
-    Events,
-    Ticks,
-}
-
-/// A question to the history.
-#[derive(Debug)]
-struct Lookup {
-    history: History,
-    list: List,
-    service: u32,
-    wanted: Wanted,
-    withheld: bool,
-}
-
-impl Lookup {
-    /// The answer, which takes no longer than the history has patience for.
-    async fn answer(self) -> Answer {
-        self.content()
-            .await
-            .map_or_else(|away| Problem::Away(away).answer(), |content| enveloped(StatusCode::OK, Some(content)))
-    }
-
-    async fn content(&self) -> Result<Content<'static>, Away> {
-        let (page, limit) = (self.wanted.page(), self.wanted.limit);
-        match self.list {
-            List::Events => {
-                let part = self.history.events(self.service, page).await?;
-                let rows = part.items.iter().map(shape::Event::of).collect();
-                let path = format!("/v1/services/{}/events", self.service);
-                Ok(Content::Events(Rows::new(rows, &path, limit, part.next)))
-            }
-            List::Ticks => {
-                let part = self.history.ticks(self.service, page).await?;
-                let rows = part.items.into_iter().map(|tick| shape::Tick::of(tick, self.withheld)).collect();
-                let path = format!("/v1/services/{}/ticks", self.service);
-                Ok(Content::Ticks(Rows::new(rows, &path, limit, part.next)))
-            }
-        }
-    }
+    let lookup = Lookup { history: app.history.clone(), subject, withheld };
+    Reply::Later(Box::pin(lookup.answer()))
 }

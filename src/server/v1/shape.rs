@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::past;
 use crate::base::clock::Timestamp;
 use crate::history::{answer, ledger};
 use crate::model::outcome::FailureKind;
@@ -11,16 +12,16 @@ use crate::server::view::WITHHELD;
 
 /// What every answer of this API is wrapped in.
 #[derive(Serialize)]
-pub(super) struct Envelope<'a> {
+pub(super) struct Envelope {
     status: u16,
     status_desc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Content<'a>>,
+    data: Option<Content>,
 }
 
-impl<'a> Envelope<'a> {
+impl Envelope {
     /// An answer with that code.
-    pub(super) fn new(code: StatusCode, data: Option<Content<'a>>) -> Self {
+    pub(super) fn new(code: StatusCode, data: Option<Content>) -> Self {
         Self { status: code.as_u16(), status_desc: code.canonical_reason().unwrap_or_default(), data }
     }
 }
@@ -28,63 +29,77 @@ impl<'a> Envelope<'a> {
 /// What is in it, under its own name.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Content<'a> {
-    Services(Rows<Service<'a>>),
-    Service(Box<One<Service<'a>>>),
+pub(super) enum Content {
+    Services(Rows<Service>),
+    Service(One<Box<Service>>),
     Events(Rows<Event>),
     Ticks(Rows<Tick>),
     /// Why there is nothing else.
     Message(String),
 }
 
+impl Content {
+    /// A check alone.
+    pub(super) fn service(service: Box<Service>) -> Self {
+        Self::Service(One { data: service })
+    }
+}
+
 /// One thing.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct One<T> {
     pub(super) data: T,
 }
 
 /// A part of a list.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Rows<T> {
-    data: Vec<T>,
+    pub(super) data: Vec<T>,
     next: Option<String>,
 }
 
 impl<T> Rows<T> {
     /// Rows of the list at `path`; `next` is the number of the last one, where there are more.
     pub(super) fn new(data: Vec<T>, path: &str, limit: usize, next: Option<u64>) -> Self {
-        Self { data, next: next.map(|before| format!("{path}?limit={limit}&before={before}")) }
+        let begin = if path.contains('?') { '&' } else { '?' };
+        Self { data, next: next.map(|before| format!("{path}{begin}limit={limit}&before={before}")) }
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct Service<'a> {
-    id: u32,
+#[derive(Debug, Serialize)]
+pub(super) struct Service {
+    pub(super) id: u32,
     name: String,
-    url: Option<&'a str>,
+    url: Option<String>,
     created_at: i64,
     updated_at: i64,
     current_status: Event,
     latest_event: One<Event>,
     metric: One<Metric>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) definition: Option<past::Definition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<past::History>,
 }
 
-impl<'a> Service<'a> {
-    pub(super) fn of(service: &answer::Service, url: Option<&'a str>) -> Self {
+impl Service {
+    pub(super) fn of(service: &answer::Service, url: Option<&str>) -> Self {
         Self {
             id: service.id,
             name: service.name.as_str().to_owned(),
-            url,
+            url: url.map(str::to_owned),
             created_at: service.created_at.whole_seconds(),
             updated_at: service.updated_at.whole_seconds(),
             current_status: Event::of(&service.current_status),
             latest_event: One { data: Event::of(&service.current_status) },
             metric: One { data: Metric::of(&service.metric) },
+            definition: None,
+            history: None,
         }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Event {
     id: u64,
     event: &'static str,
@@ -109,7 +124,7 @@ impl Event {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Metric {
     average_response_time_ms: Option<Number>,
     down_count: u64,
@@ -132,7 +147,7 @@ impl Metric {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Tick {
     id: u64,
     created_at: i64,

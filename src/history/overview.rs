@@ -1,0 +1,129 @@
+//! The past as a page shows it: how it went lately with every check, and one check over spans of time in slices.
+
+use std::time::Duration;
+
+use super::History;
+use super::WINDOW_INTERVALS;
+use super::answer::{Away, Recall, Recent, Span};
+use super::figures::slices;
+use super::question::Question;
+
+impl History {
+    /// How it went lately with each of the checks with these numbers, in their order: one question, however many.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub async fn recent(&self, checks: &[u32], recall: Recall) -> Result<Vec<Recent>, Away> {
+        let in_memory = self.in_memory(|books, memory| {
+            let mut recent = memory.recent(checks, recall);
+            for (check, recent) in checks.iter().zip(&mut recent) {
+                recent.intervals.extend(books.account(*check).map(|account| account.ledger.open()));
+            }
+            recent
+        })?;
+        match in_memory {
+            Some(recent) => Ok(recent),
+            None => self.ask(|reply| Question::Recent(checks.to_vec(), recall, reply)).await,
+        }
+    }
+
+    /// The check with the number `check` over the last `span`, and in `parts` slices of it.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub async fn span(&self, check: u32, span: Duration, parts: u32) -> Result<Span, Away> {
+        let window = self.window(check, span).await?;
+        let intervals = self.intervals_since(check, window.from, WINDOW_INTERVALS).await?;
+        Ok(Span { window, slices: slices(&intervals, window.from, window.to, parts) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::Settings;
+    use super::super::answer::{Keep, Run};
+    use super::super::ledger::{Interval, Standing};
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::base::name::CheckName;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::state::OutcomeKind;
+
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("probelet-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_000_000 + seconds)
+    }
+
+    /// Two checks over a minute: `db` fails at 20 and 30, `app` is skipped then.
+    async fn story(path: Option<PathBuf>) -> History {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let history = History::start(Settings { path, keep, pod: None }, at(0));
+        history.latches(Duration::from_secs(60)).await;
+        history.declare(&plan(vec![check("db"), check("app")]), at(0));
+        for seconds in [0, 10, 20, 30, 40, 50] {
+            let fails = [20, 30].contains(&seconds);
+            for name in ["db", "app"] {
+                let (outcome, standing) = match (fails, name) {
+                    (false, _) => (OutcomeKind::Pass, Standing::Up),
+                    (true, "db") => (OutcomeKind::Fail, Standing::Down),
+                    (true, _) => (OutcomeKind::Skip, Standing::Unknown),
+                };
+                let took = (outcome != OutcomeKind::Skip).then(|| at(seconds).since(at(0)) / 1000);
+                let check = &CheckName::new(name).unwrap();
+                history.record(&Run { check, at: at(seconds), outcome, reason: None, took, message: "" });
+                history.transition(check, standing, at(seconds));
+            }
+        }
+        history.alive(at(60));
+        history.settle().await.unwrap();
+        history
+    }
+
+    fn told(recent: &Recent) -> (Vec<(Standing, bool)>, Vec<Option<u128>>) {
+        let interval = |interval: &Interval| (interval.standing, interval.to.is_none());
+        let times = recent.response_times.iter().map(|time| time.map(|time| time.as_millis()));
+        (recent.intervals.iter().map(interval).collect(), times.collect())
+    }
+
+    async fn tells_the_story(history: &History) {
+        use Standing::{Down, Unknown, Up};
+        let services = history.services().unwrap();
+        let ids: Vec<u32> = services.iter().map(|service| service.id).rev().collect();
+        let recent = history.recent(&ids, Recall { intervals: 3, runs: 4 }).await.unwrap();
+        let recent: Vec<_> = recent.iter().map(told).collect();
+        let app = (vec![(Up, false), (Unknown, false), (Up, true)], vec![Some(0), Some(10), Some(40), Some(50)]);
+        let db = (vec![(Up, false), (Down, false), (Up, true)], vec![None, None, Some(40), Some(50)]);
+        assert_eq!(recent, [app, db]);
+        let span = history.span(ids[1], Duration::from_secs(80), 8).await.unwrap();
+        let down: Vec<u64> = span.slices.iter().map(|slice| slice.of(Down).as_secs()).collect();
+        assert_eq!(down, [0, 0, 0, 0, 10, 10, 0, 0]);
+        assert_eq!(span.window.response_times.p90, Some(Duration::from_millis(50)));
+    }
+
+    #[tokio::test]
+    async fn the_last_intervals_and_runs_of_many_checks_are_one_question() {
+        tells_the_story(&story(None).await).await;
+        let folder = Folder::new("overview");
+        let history = story(Some(folder.0.join("history.db"))).await;
+        tells_the_story(&history).await;
+        history.close(Duration::from_secs(60)).await;
+    }
+}

@@ -1,0 +1,181 @@
+// What the page knows: the checks as the daemon last told them, and what has happened since.
+
+/** So much is kept of the past, however long the page stays open. */
+const MOST_INTERVALS = 90;
+const MOST_TIMES = 40;
+const MOST_MOMENTS = 200;
+
+const store = {
+  /** By name, in the order of the file. */
+  checks: new Map(),
+  endpoints: [],
+  status: "",
+  message: "",
+  service: "",
+  version: null,
+  /** What happened, newest first: `{ at, name, to, message }`. */
+  moments: [],
+  /** How far the daemon's clock is ahead of the browser's. */
+  skew: 0,
+  /** What has to be drawn again: names of checks, and parts of the page. */
+  dirty: new Set(),
+  /** Counts changes of which checks there are and what they depend on. */
+  shape: 0,
+};
+
+/** The time by the daemon's clock. */
+const now = () => Date.now() + store.skew;
+
+const isCause = (check) => check.state === "error" || check.state === "stale";
+
+/** The whole, as `/healthz` and the stream's `snapshot` tell it. */
+function takeSnapshot(snapshot) {
+  // The timestamp has whole seconds; a smaller difference is none.
+  const skew = Date.parse(snapshot.timestamp) + 500 - Date.now();
+  store.skew = Math.abs(skew) < 2000 ? 0 : skew;
+  store.status = snapshot.status;
+  store.message = snapshot.data.message;
+  store.service = snapshot.service;
+  store.version = snapshot.version;
+  store.endpoints = snapshot.endpoints ?? [];
+  const before = store.checks;
+  store.checks = new Map(snapshot.checks.map((told) => [told.name, known(before.get(told.name), told)]));
+  for (const check of store.checks.values()) {
+    check.children = [];
+  }
+  for (const check of store.checks.values()) {
+    for (const parent of check.parents) store.checks.get(parent)?.children.push(check.name);
+  }
+  const outline = JSON.stringify(snapshot.checks.map((check) => [check.name, check.kind, check.depends_on]));
+  if (outline !== store.outline) {
+    store.outline = outline;
+    store.shape += 1;
+  }
+  store.dirty.add("all");
+}
+
+function known(before, told) {
+  const check = before ?? { intervals: [], times: [], id: null, definition: null, url: null };
+  Object.assign(check, {
+    name: told.name,
+    kind: told.kind,
+    critical: told.critical,
+    state: told.state,
+    message: told.message,
+    latency: told.latency_ms,
+    since: Date.parse(told.since),
+    checked: told.age_ms === null ? null : now() - told.age_ms,
+    parents: told.depends_on,
+    steps: told.steps ?? [],
+  });
+  stand(check, check.since);
+  return check;
+}
+
+/** A run, or a skip. */
+function takeTick(tick) {
+  takeEndpoints(tick);
+  const check = store.checks.get(tick.name);
+  if (!check) return;
+  check.checked = tick.created_at * 1000;
+  if (tick.outcome !== "skip") {
+    check.times.push(tick.outcome === "pass" ? tick.response_time_ms : null);
+    check.times.splice(0, check.times.length - MOST_TIMES);
+  }
+  if (tick.response_time_ms !== null) check.latency = tick.response_time_ms;
+  if (tick.steps) check.steps = tick.steps;
+  if (tick.outcome !== "skip" && tick.message !== WITHHELD) {
+    // A failure that has not made it `error` yet, or no longer, is told as one.
+    const isSurprise = tick.outcome === "fail" && check.state !== "error" && check.state !== "pending";
+    check.message = isSurprise ? `${tick.message} (${counted(tick.consecutive_failures ?? 1, "failure", "failures")} so far)` : tick.message;
+  }
+  store.dirty.add(check.name);
+}
+
+/** A check is in another state. */
+function takeTransition(transition) {
+  takeEndpoints(transition);
+  const check = store.checks.get(transition.name);
+  if (!check) return;
+  check.state = transition.to;
+  check.message = transition.message;
+  check.since = transition.created_at * 1000;
+  stand(check, check.since);
+  remember({ at: check.since, name: check.name, to: transition.to, message: transition.message });
+  store.dirty.add(check.name).add("verdict").add("graph").add("timeline");
+}
+
+function takeEndpoints(told) {
+  if (!told.endpoints) return;
+  store.endpoints = told.endpoints;
+  store.status = told.endpoints.find((endpoint) => endpoint.name === "healthz")?.verdict ?? store.status;
+  store.dirty.add("verdict");
+}
+
+/** The past of the checks, as `v1/services?include=history` tells it. */
+function takeHistory(services) {
+  const moments = [];
+  for (const service of services) {
+    const check = store.checks.get(service.name);
+    if (!check) continue;
+    check.id = service.id;
+    check.url = service.url;
+    check.definition = service.definition;
+    check.times = service.history.response_times_ms;
+    check.intervals = service.history.intervals.map((interval) => ({
+      standing: interval.standing,
+      from: interval.date_started * 1000,
+      to: interval.date_ended === null ? null : interval.date_ended * 1000,
+    }));
+    for (const interval of check.intervals.slice(1)) {
+      moments.push({ at: interval.from, name: check.name, to: interval.standing, message: "" });
+    }
+    // What has happened since the answer was made is on top.
+    stand(check, check.since);
+  }
+  // What the page saw itself has a message and a finer word than what the ledger keeps.
+  const second = (moment) => `${moment.name} ${Math.floor(moment.at / 1000)} ${standingOf(moment.to)}`;
+  const seen = new Set(store.moments.filter((moment) => moment.message).map(second));
+  const older = moments.filter((moment) => !seen.has(`${moment.name} ${Math.floor(moment.at / 1000)} ${moment.to}`));
+  store.moments = [...store.moments.filter((moment) => moment.message), ...older].sort((a, b) => b.at - a.at).slice(0, MOST_MOMENTS);
+  store.dirty.add("all");
+}
+
+/** The last interval of a check is as its state is. */
+function stand(check, at) {
+  const standing = standingOf(check.state);
+  const last = check.intervals.at(-1);
+  if (last?.standing === standing && last.to === null) return;
+  const from = Math.max(at, last?.from ?? at);
+  if (last) last.to = from;
+  check.intervals.push({ standing, from, to: null });
+  check.intervals.splice(0, check.intervals.length - MOST_INTERVALS);
+}
+
+function remember(moment) {
+  store.moments.unshift(moment);
+  store.moments.length = Math.min(store.moments.length, MOST_MOMENTS);
+}
+
+/** The failing checks from which everything else follows, in the order of the file. */
+const rootCauses = () => [...store.checks.values()].filter(isCause);
+
+/** The names of the checks that wait because of this one, nearest first. */
+function behind(check) {
+  const found = new Set();
+  const queue = [...check.children];
+  for (const name of queue) {
+    const child = store.checks.get(name);
+    if (!child || found.has(name) || child.state !== "skipped") continue;
+    found.add(name);
+    queue.push(...child.children);
+  }
+  return [...found];
+}
+
+/** How many checks are in each state. */
+function tally() {
+  const counts = Object.fromEntries(STATES.map((state) => [state, 0]));
+  for (const check of store.checks.values()) counts[check.state] += 1;
+  return counts;
+}

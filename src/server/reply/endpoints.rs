@@ -1,0 +1,33 @@
+//! How every endpoint stands, for those who watch all of them.
+
+use serde::Serialize;
+
+use crate::model::verdict::{Endpoint, Judged, Judgement};
+
+/// One endpoint.
+#[derive(Serialize)]
+pub(in crate::server) struct Standing<'a> {
+    name: &'static str,
+    verdict: &'static str,
+    draining: bool,
+    root_causes: Vec<&'a str>,
+}
+
+/// The judgement on each endpoint.
+pub(in crate::server) fn judgements(judged: &Judged<'_>) -> [Judgement; 4] {
+    Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint))
+}
+
+/// The same in words.
+pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgement]) -> Vec<Standing<'a>> {
+    let names = |checks: &[usize]| checks.iter().map(|check| judged.definition(*check).name.as_str()).collect();
+    judgements
+        .iter()
+        .map(|judgement| Standing {
+            name: judgement.endpoint.label(),
+            verdict: judgement.verdict.label(),
+            draining: judgement.draining,
+            root_causes: names(&judgement.root_causes),
+        })
+        .collect()
+}

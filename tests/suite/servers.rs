@@ -28,7 +28,7 @@ async fn servers_that_freeze_die_and_return_are_seen_for_what_they_are() {
     let mut rabbit = Rabbit::launch(&identity, &clients);
     let mut postgres = Postgres::start(&identity, &clients);
     let mut redis = Redis::start(&identity, &clients, None);
-    let pooler = Pooler::start(&postgres, "plain", &[("probe", "hunter2")]);
+    let mut pooler = Pooler::start(&postgres, "plain", &[("probe", "hunter2")]);
     rabbit.until_ready();
     let folder = crate::support::certs::Folder::new();
     let ca = folder.write("ca.pem", authority.pem());
@@ -90,6 +90,7 @@ checks:
         assert_eq!(daemon.get("/livez").await.status, 200);
         freeze(false);
         daemon.until_state(check, "ok").await;
+        pooler.assert_runs();
     }
     daemon.until_status("/readyz", 200).await;
 

@@ -175,4 +175,10 @@ impl Pooler {
         });
         Self { server, port, folder }
     }
+
+    /// Says why it has ended, if it has.
+    pub fn assert_runs(&mut self) {
+        let log = std::fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default();
+        assert!(!self.server.has_ended(), "PgBouncer has ended: {log}");
+    }
 }

@@ -154,8 +154,11 @@ fn duration_range(written: &Written<'_>) -> Result<Value, Unfit> {
         return quantity("invalid-duration", "a duration", written, parse_duration).map(Value::Duration);
     };
     let (from, to) = (from.trim(), to.trim());
-    let one =
-        |text| quantity("invalid-duration", "a duration", &Written { text, source: text, ..*written }, parse_duration);
+    let one = |text| {
+        // Of what an expansion brought in, nothing is quoted: then it is the whole, as in the file, that is named.
+        let source = if written.expanded { written.source } else { text };
+        quantity("invalid-duration", "a duration", &Written { text, source, ..*written }, parse_duration)
+    };
     let begin = one(from).map_err(|unfit| {
         // In `50..500ms` the unit of the end is meant for both.
         let unit = to.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');

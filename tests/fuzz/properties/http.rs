@@ -14,6 +14,7 @@ use probelet::store::Recorder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::server_support::{app, definition, ill, snapshot, state, worried};
 
@@ -35,6 +36,8 @@ impl World {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let told = Arc::new(Mutex::new(Vec::new()));
+        // Rust's own start, which a fuzzer has none of, would have this signal ignored.
+        drop(runtime.block_on(async { signal(SignalKind::pipe()) }).expect("a signal can be caught"));
         let (mut addresses, mut recorders) = (Vec::new(), Vec::new());
         for snapshot in [worried(), ill(), odd()] {
             let listeners = bind(&[Listen::One(([127, 0, 0, 1], 0).into())]).expect("a free port");

@@ -1,6 +1,7 @@
 //! `probelet wait`: what it waits for, what it says meanwhile, and how it ends.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -69,11 +70,24 @@ fn without_names_it_waits_for_the_external_checks_alone() {
     assert!(!external.stderr.contains("app"), "{}", external.stderr);
 }
 
+/// The command with the signals as they are by default: under `nohup` the tests themselves ignore one.
+fn by_default(command: &Command) -> Command {
+    let mut outer = Command::new("env");
+    outer.arg("--default-signal=HUP,INT,TERM").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 #[test]
 fn an_interrupted_wait_is_no_success() {
     let config = Config::of(DOWN);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let mut wait = start(config.command("wait", &["--check", "database"]));
+        let mut wait = start(by_default(&config.command("wait", &["--check", "database"])));
         wait.complains("database: error: Database is down\n");
         wait.signal(signal);
         assert_eq!(wait.ends(), Run { code, stdout: String::new(), stderr: String::new() });

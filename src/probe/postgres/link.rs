@@ -15,6 +15,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::wire::{Fault, FromDriver, FromServer, Seen};
@@ -128,21 +129,30 @@ impl Wires {
         self.broken.as_ref()
     }
 
-    /// Asks the server to give up what it is doing for this connection, and waits a moment for it to be passed on. A
-    /// server that waits for a lock does not notice that nobody waits for it any more: without this every run whose
-    /// time is up would leave one more busy connection behind.
-    pub async fn cancel(self) {
+    /// Asks the server, beside everything else, to give up what it is doing for this connection. A server that waits for
+    /// a lock does not notice that nobody waits for it any more: without this every run whose time is up would leave one
+    /// more busy connection behind.
+    ///
+    /// It is the server who hangs up, once it has passed the request on: `PgBouncer` since 1.18 ends with `bad client
+    /// state: 0` where the client does so first while the server behind it is slow (its issue 801). It also needs the old
+    /// connection for as long. Where many requests wait already, the connection is only closed.
+    pub fn cancel(self) {
         const CODE: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
-        const PATIENCE: Duration = Duration::from_secs(1);
-        if let (Some(address), Some(key)) = (self.address, self.down.seen.key) {
+        // PgBouncer itself gives up after `cancel_wait_timeout`, or `server_connect_timeout`: 10 and 15 s.
+        const PATIENCE: Duration = Duration::from_secs(60);
+        static PLACES: Semaphore = Semaphore::const_new(16);
+        let (Some(address), Some(key), Ok(place)) = (self.address, self.down.seen.key, PLACES.try_acquire()) else {
+            return;
+        };
+        tokio::spawn(async move {
             let request = async {
                 let mut stream = TcpStream::connect(address).await?;
                 stream.write_all(&[CODE, key].concat()).await?;
-                // The server hangs up once it has passed the request on; a pooler needs the old connection for that.
                 stream.read_u8().await
             };
             let _ = timeout(PATIENCE, request).await;
-        }
+            drop((self, place));
+        });
     }
 
     /// Lets the driver do something while what it writes and reads is carried over.

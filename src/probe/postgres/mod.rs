@@ -266,7 +266,7 @@ impl Session for LoggedIn {
     }
 
     async fn abandon(self) {
-        self.link.wires.cancel().await;
+        self.link.wires.cancel();
     }
 }
 

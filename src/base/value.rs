@@ -432,7 +432,8 @@ impl Fields {
                 // A path that an expansion brought in is not shown.
                 let named = match self.text(key) {
                     Some(text) if text.is_expanded() => format!("that `{key}` names"),
-                    _ => path.display().to_string(),
+                    // A message is one line, whatever the path.
+                    _ => path.display().to_string().replace(char::is_control, "\u{fffd}"),
                 };
                 let message = format!("cannot read the file {named}: {}", why_unreadable(error.kind()));
                 self.error(

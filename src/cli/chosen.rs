@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Exit, coloured, complain};
@@ -82,7 +81,7 @@ pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, E
         complain(&format!("error: the system refuses what cannot be done without: {error}\n"));
         Exit::Unreachable
     };
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(system)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     let result = runtime.block_on(async {
         // As the first process of a container the default action would be to ignore them.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;

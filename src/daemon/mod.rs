@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -120,9 +119,8 @@ pub fn run(
         return Err(Stop::Configuration(Box::new(loaded.report)));
     }
     crate::probe::net::tls::install_provider();
-    // One thread: less memory, more answers per second and a better p99 than two. A local runtime leaves tokio's other
-    // scheduler out of the binary.
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    // One thread: less memory, more answers per second and a better p99 than two.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(serve(options, &environment, loaded, listeners, started));
     // A name resolution that hangs must not hold up the end.
     runtime.shutdown_background();

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -33,15 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the system gives us none.
 pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) -> io::Result<()> {
-    let work = move || match Builder::new_current_thread().enable_time().build_local(LocalOptions::default()) {
-        Ok(runtime) => {
-            runtime.block_on(work(desk, place, now, questions));
-            // A thread that hangs with the disk must not hold up the end.
-            runtime.shutdown_background();
-        }
-        Err(error) => refuse(&desk, &place, &error.to_string()),
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let work = move || {
+        runtime.block_on(work(desk, place, now, questions));
+        // A thread that hangs with the disk must not hold up the end.
+        runtime.shutdown_background();
     };
-    std::thread::Builder::new().name("history".into()).stack_size(512 * 1024).spawn(work)?;
+    thread::Builder::new().name("history".into()).stack_size(512 * 1024).spawn(work)?;
     Ok(())
 }
 

@@ -93,7 +93,7 @@ mod tests {
             }
         }
         history.alive(at(60));
-        history.settle().await.unwrap();
+        patiently(async || history.settle().await).await;
         history
     }
 

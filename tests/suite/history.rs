@@ -124,14 +124,19 @@ async fn a_killed_sidecar_comes_back_with_its_latches_and_another_pod_without() 
     killed(daemon).await;
 }
 
-#[tokio::test]
-async fn a_drain_that_was_asked_for_survives_and_the_one_of_a_restart_does_not() {
-    let past = Past::new();
+/// A daemon that is asked to drain, and crashes once that is saved.
+async fn killed_while_draining(past: &Past) {
     let daemon = past.daemon("pod-1", &checks(0)).await;
     daemon.until_status("/readyz", 200).await;
     assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status / 100, 2);
     past.holds("draining").await;
     killed(daemon).await;
+}
+
+#[tokio::test]
+async fn a_drain_that_was_asked_for_survives_and_the_one_of_a_restart_does_not() {
+    let past = Past::new();
+    killed_while_draining(&past).await;
 
     let daemon = past.daemon("pod-1", &checks(0)).await;
     let closed = daemon.get("/readyz").await;
@@ -206,11 +211,7 @@ async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
 #[tokio::test]
 async fn a_drain_is_taken_over_late_unless_somebody_has_decided_meanwhile() {
     let past = Past::new();
-    let daemon = past.daemon("pod-1", &checks(0)).await;
-    daemon.until_status("/readyz", 200).await;
-    assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status / 100, 2);
-    past.holds("draining").await;
-    killed(daemon).await;
+    killed_while_draining(&past).await;
 
     let held = Held::new(&past.file);
     let daemon = past.daemon("pod-1", &checks(0)).await;

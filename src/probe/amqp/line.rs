@@ -1,25 +1,26 @@
-//! The line between the client library and the broker: our own connection and TLS session on one side, a local socket
+//! The line between the client library and the broker: our own connection and TLS session on one side, a pipe in memory
 //! for the library on the other.
 //!
-//! The library takes TCP sockets alone and lets a thread of its own work on them for as long as they live. Handing it
-//! one end of a pair makes the end of its thread ours to decide: it comes with the end of the line.
+//! The library lets a thread of its own work on a stream for as long as that lives. Handing it one end of a pipe makes
+//! the end of its thread ours to decide: it comes with the end of the line.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use async_compat::Compat;
 use lapin::AsyncTcpStream;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
+use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::frames::Frames;
+use super::runtime::LibraryStream;
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::endpoint::Stream;
 use crate::probe::kept::Life;
 use crate::probe::net::failure::of_io;
+
+/// As much as this is on its way to and fro between us and the library.
+const PIPE: usize = 4096;
 
 /// The lines of one probe.
 #[derive(Default)]
@@ -38,7 +39,7 @@ pub struct Line {
 
 /// The library's end of a line.
 pub struct End {
-    stream: Mutex<Option<TcpStream>>,
+    stream: Mutex<Option<DuplexStream>>,
     _thread: Arc<()>,
 }
 
@@ -49,13 +50,12 @@ impl Lines {
     /// A line to `server`, and the library's end of it.
     ///
     /// # Errors
-    /// When the system has no sockets left, or the threads of earlier lines live on.
+    /// When the threads of earlier lines live on.
     pub fn lay(&self, server: Box<dyn Stream>) -> Result<(Line, End), Failure> {
         if Arc::strong_count(&self.threads) > Self::MOST {
             return Err(Failure::new(FailureKind::Bug, "the connections of earlier runs do not end"));
         }
-        let (ours, theirs) =
-            pair().map_err(|error| Failure::new(FailureKind::Bug, "no local socket").with_detail(error.to_string()))?;
+        let (ours, theirs) = tokio::io::duplex(PIPE);
         let (end, life) = (Arc::new(OnceLock::new()), Life::default());
         // On a task of its own: heartbeats go to and fro between runs too.
         let carrier = tokio::spawn(carry(server, ours, Arc::clone(&end), life.clone()));
@@ -64,21 +64,11 @@ impl Lines {
     }
 }
 
-/// Two sockets that are connected with each other. Reading, writing and closing are the same for every family, so the
-/// second may pass for one of TCP.
-fn pair() -> io::Result<(UnixStream, TcpStream)> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
-    let theirs = TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(theirs)))?;
-    Ok((UnixStream::from_std(ours)?, theirs))
-}
-
 impl End {
     /// The stream, in the type that the library wants. It is there once: the library is told not to try again.
-    pub fn take(&self) -> lapin::Result<AsyncTcpStream<Compat<TcpStream>>> {
+    pub fn take(&self) -> lapin::Result<AsyncTcpStream<LibraryStream>> {
         match self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(stream) => Ok(AsyncTcpStream::Plain(Compat::new(stream))),
+            Some(stream) => Ok(AsyncTcpStream::Plain(stream.compat())),
             None => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
         }
     }
@@ -98,10 +88,10 @@ impl Drop for Line {
 }
 
 /// Carries both ways until either side ends. The reason is set before the library can see the end.
-async fn carry(server: Box<dyn Stream>, mut local: UnixStream, end: Arc<OnceLock<Failure>>, life: Life) {
+async fn carry(server: Box<dyn Stream>, mut local: DuplexStream, end: Arc<OnceLock<Failure>>, life: Life) {
     let (mut from_server, mut to_server) = tokio::io::split(server);
     {
-        let (mut from_library, mut to_library) = local.split();
+        let (mut from_library, mut to_library) = tokio::io::split(&mut local);
         tokio::select! {
             failure = downwards(&mut from_server, &mut to_library, &life) => {
                 let _ = end.set(failure);

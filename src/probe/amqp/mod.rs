@@ -2,6 +2,7 @@
 
 mod frames;
 mod line;
+mod runtime;
 
 use std::time::Duration;
 
@@ -213,14 +214,10 @@ impl Session for LoggedIn {
         let (line, end) = server.lines.lay(stream)?;
         let take = async move |_, _| end.take();
         let properties = ConnectionProperties::default().with_connection_name(server.name.as_str().into());
-        let failure = match lapin::runtime::default_runtime() {
-            Ok(runtime) => match Connection::connector(server.uri(), runtime, take, properties).await {
-                Ok(connection) => return Ok(Self { connection, line, not_after, secretive }),
-                Err(error) => explain(&error, &line, Asked::Login, secretive),
-            },
-            Err(error) => explain(&error, &line, Asked::Login, secretive),
-        };
-        Err(with_end(failure, not_after))
+        match Connection::connector(server.uri(), runtime::current(), take, properties).await {
+            Ok(connection) => Ok(Self { connection, line, not_after, secretive }),
+            Err(error) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
+        }
     }
 
     async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {

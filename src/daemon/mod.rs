@@ -45,6 +45,8 @@ const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 /// More than history itself gives the disk to open the file: by then it is known, or history does without.
 const LONGEST_OPENING: Duration = Duration::from_secs(60);
+/// At the start the server has so many turns before the first probe: to accept, to read, to answer.
+const TURNS_OF_THE_SERVER: usize = 4;
 /// The end waits this long for the history file.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 
@@ -196,6 +198,10 @@ async fn serve(
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
     started(&addresses);
+    // Whoever has been waiting for the port is answered before the first probes begin.
+    for _ in 0..TURNS_OF_THE_SERVER {
+        tokio::task::yield_now().await;
+    }
     let check = CheckName::new("probelet").expect("a valid name");
     let setting = Setting { check, network: Arc::default(), clock, beats };
     let told = history.clone();

@@ -103,7 +103,7 @@ pub(crate) fn skipped() -> CheckState {
     state.state = State::Skipped;
     state.held = true;
     if let Some(last) = &mut state.last {
-        last.took = None;
+        Arc::make_mut(last).took = None;
     }
     state
 }
@@ -118,7 +118,7 @@ pub(crate) fn stale() -> CheckState {
 /// The same with other facts in the last run.
 pub(crate) fn knowing(mut state: CheckState, facts: Facts) -> CheckState {
     if let Some(last) = &mut state.last {
-        last.facts = facts;
+        Arc::make_mut(last).facts = facts;
     }
     state
 }
@@ -127,7 +127,7 @@ fn seen(outcome: OutcomeKind, reason: Option<FailureKind>, message: &str, counte
     let ended = now().moment - Duration::from_secs(5);
     let took = Duration::from_millis(12);
     CheckState {
-        last: Some(LastRun {
+        last: Some(Arc::new(LastRun {
             outcome,
             reason,
             message: message.into(),
@@ -136,7 +136,7 @@ fn seen(outcome: OutcomeKind, reason: Option<FailureKind>, message: &str, counte
             began: ended - took,
             took: Some(took),
             facts: Facts::default(),
-        }),
+        })),
         fresh_at: Some(ended),
         seen_once: true,
         counters: Arc::new(counters),

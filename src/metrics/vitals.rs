@@ -1,6 +1,7 @@
 //! What the daemon counts about itself, without locks.
 
 use std::array;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ pub struct Vitals {
     history_dropped: AtomicU64,
     /// 0 without a file, 1 while it cannot be written to, 2 while it can.
     history_file: AtomicU8,
-    process: ProcessCollector,
+    /// Made by the first scrape: it begins by reading what the kernel says about the machine.
+    process: OnceLock<ProcessCollector>,
 }
 
 /// A histogram: a counter per bucket, and the sum.
@@ -56,7 +58,7 @@ impl Default for Vitals {
             requests: Box::new(array::from_fn(|_| array::from_fn(|_| Durations::new()))),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
-            process: ProcessCollector::for_self(),
+            process: OnceLock::new(),
         }
     }
 }
@@ -122,7 +124,7 @@ impl Vitals {
 
     /// The usual metrics of the process.
     pub(super) fn process(&self) -> Vec<MetricFamily> {
-        self.process.collect()
+        self.process.get_or_init(ProcessCollector::for_self).collect()
     }
 }
 

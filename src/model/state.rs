@@ -68,7 +68,7 @@ pub struct CheckState {
     /// Failures in a row.
     pub failures: u32,
     /// The last run or skip.
-    pub last: Option<LastRun>,
+    pub last: Option<Arc<LastRun>>,
     /// When there was last something to go by: the end of a run, a skip, or a run whose failure awaits confirmation.
     pub fresh_at: Option<Moment>,
     /// It waits for parents that are failing, pending, or asked to confirm its failure; its result does not age.
@@ -211,7 +211,7 @@ impl CheckState {
 pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     tally(Arc::make_mut(&mut next.counters), observation);
-    next.last = Some(LastRun::of(observation, definition));
+    next.last = Some(Arc::new(LastRun::of(observation, definition)));
     next.fresh_at = Some(observation.ended);
     next.seen_once = true;
     let target = match &observation.outcome {
@@ -246,7 +246,7 @@ pub fn count_only(check: &CheckState, definition: &Definition, observation: &Obs
     let mut next = check.clone();
     tally(Arc::make_mut(&mut next.counters), observation);
     if next.state == State::Pending {
-        next.last = Some(LastRun::of(observation, definition));
+        next.last = Some(Arc::new(LastRun::of(observation, definition)));
     }
     next
 }

@@ -33,6 +33,8 @@ pub struct Chronicle {
     pulse: Option<Moment>,
     beats_saved: Option<Moment>,
     saved: Latches,
+    /// What the machine's latches were when they were last looked at.
+    latched: Option<u64>,
     /// The checks whose result has become stale.
     stale: BTreeSet<CheckName>,
 }
@@ -56,6 +58,7 @@ impl Chronicle {
             pulse: None,
             beats_saved: None,
             saved: Latches::default(),
+            latched: None,
             stale: BTreeSet::new(),
         }
     }
@@ -141,8 +144,14 @@ impl Chronicle {
     }
 
     fn save(&mut self, machine: &Machine, now: Reading) {
+        let beats_are_due = self.beats_saved.is_none_or(|last| now.moment.since(last) >= BEATS);
+        let drain_has_changed = self.saved.draining_since != self.draining_since;
+        if !(beats_are_due || drain_has_changed) && self.latched == Some(machine.latched()) {
+            return;
+        }
+        self.latched = Some(machine.latched());
         let mut latches = Latches { draining_since: self.draining_since, ..machine.latches() };
-        if self.beats_saved.is_none_or(|last| now.moment.since(last) >= BEATS) {
+        if beats_are_due {
             self.beats_saved = Some(now.moment);
             latches.beats = self.beats_by_the_wall_clock(now);
             latches.looked_at = (!latches.beats.is_empty()).then_some(now.wall);

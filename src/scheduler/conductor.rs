@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::check::{Ended, Order, SIDE_BY_SIDE, Task};
 use super::chronicle::Chronicle;
@@ -104,9 +106,11 @@ impl Conductor {
         ensemble.cast(&self.machine, &specs);
         self.chronicle.declare(&self.machine, self.clock.read());
         let mut watch = JumpWatch::new(self.clock.read());
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut wake = Moment::default();
         loop {
             let now = self.clock.read();
-            if watch.jumped(now, shortest_interval(&self.machine)) {
+            if watch.jumped(now, || shortest_interval(&self.machine)) {
                 tracing::warn!("the clock jumped: all checks run now");
                 self.machine.jumped(now);
             }
@@ -115,15 +119,20 @@ impl Conductor {
             }
             self.publish(now);
             (self.progress)(now.moment);
-            let rest = self.machine.next_wake().map_or(LONGEST_REST, |wake| wake.since(now.moment).min(LONGEST_REST));
-            watch.expect_after(now, rest);
+            let next = self.machine.next_wake().map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
+            watch.expect_after(now, next);
+            // Most reports leave the next beat where it was, and the alarm with it.
+            if wake != now.moment + next || alarm.is_elapsed() {
+                wake = now.moment + next;
+                alarm.as_mut().reset(Instant::now() + next);
+            }
             tokio::select! {
                 Some(report) = reports.recv() => self.take_in(report, &mut reports),
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command, &mut ensemble),
                     None => return,
                 },
-                () = tokio::time::sleep(rest) => {}
+                () = &mut alarm => {}
             }
         }
     }
@@ -228,12 +237,12 @@ impl JumpWatch {
         *self = Self { last: now, expected: now.moment + rest };
     }
 
-    fn jumped(&self, now: Reading, shortest_interval: Duration) -> bool {
-        let tolerated = shortest_interval.max(LEAST_JUMP);
-        let late = now.moment.since(self.expected);
+    fn jumped(&self, now: Reading, shortest_interval: impl FnOnce() -> Duration) -> bool {
+        let late = now.moment.since(self.expected).as_secs_f64();
         let wall_should_be = self.last.wall.after(now.moment.since(self.last.moment));
         let stepped = (now.wall.unix_seconds() - wall_should_be.unix_seconds()).abs();
-        late > tolerated || stepped > tolerated.as_secs_f64()
+        let jump = late.max(stepped);
+        jump > LEAST_JUMP.as_secs_f64() && jump > shortest_interval().as_secs_f64()
     }
 }
 
@@ -432,7 +441,7 @@ mod tests {
             (reading(101, 900), true, "the wall clock was set back"),
         ];
         for (now, jumped, case) in cases {
-            assert_eq!(watch.jumped(now, interval), jumped, "{case}");
+            assert_eq!(watch.jumped(now, || interval), jumped, "{case}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! with parents counts only once every parent has passed in a run that began after the failing run ended, and a run
 //! that was brought forward (by a recovery or a jump of the clock) can only mend.
 
+use std::ops::Index;
 use std::sync::Arc;
 
 use super::cadence::{Cadence, spread};
@@ -56,7 +57,7 @@ pub struct Observed {
     /// The check.
     pub check: CheckName,
     /// What came of it.
-    pub run: LastRun,
+    pub run: Arc<LastRun>,
 }
 
 /// So many observations are held for whoever takes them, and some for each check.
@@ -70,14 +71,58 @@ pub struct Machine {
     pod: Arc<str>,
     /// Positions, parents before children.
     order: Vec<usize>,
+    /// Those of them that have parents.
+    dependents: Vec<usize>,
     checks: Vec<Arc<CheckState>>,
-    courses: Vec<Course>,
+    courses: Courses,
     keys: u64,
     transitions: Vec<Transition>,
     observations: Vec<Observed>,
     draining: bool,
     ready_once: bool,
     configuration: Configuration,
+    /// How often what [`latches`](Self::latches) says has changed.
+    latched: u64,
+}
+
+/// The places of all checks in time. A wake looks at what stands close together for all of them, and at the course of
+/// a check only where there is something to do.
+#[derive(Debug, Default)]
+struct Courses {
+    all: Vec<Course>,
+    /// When each has something to do next, if nothing is observed before.
+    wakes: Vec<Option<Moment>>,
+    /// The checks' keys.
+    keys: Vec<Key>,
+    /// Those whose wakes may be others by now.
+    touched: Vec<usize>,
+}
+
+impl Courses {
+    fn push(&mut self, course: Course) {
+        self.touched.push(self.all.len());
+        self.wakes.push(None);
+        self.keys.push(course.key);
+        self.all.push(course);
+    }
+
+    /// The course, to be changed.
+    fn touch(&mut self, index: usize) -> &mut Course {
+        self.touched.push(index);
+        &mut self.all[index]
+    }
+
+    fn position(&self, key: Key) -> Option<usize> {
+        self.keys.iter().position(|other| *other == key)
+    }
+}
+
+impl Index<usize> for Courses {
+    type Output = Course;
+
+    fn index(&self, index: usize) -> &Course {
+        &self.all[index]
+    }
 }
 
 /// The place of one check in time.
@@ -140,10 +185,12 @@ impl Machine {
     /// this daemon's beats from those of its fleet.
     #[must_use]
     pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
+        let order = parents_first(&plan);
         let mut machine = Self {
-            order: parents_first(&plan),
+            dependents: with_parents(&order, &plan),
+            order,
             checks: Vec::new(),
-            courses: Vec::new(),
+            courses: Courses::default(),
             plan,
             pod: pod.into(),
             keys: 0,
@@ -152,6 +199,7 @@ impl Machine {
             draining: false,
             ready_once: false,
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
+            latched: 0,
         };
         for definition in Arc::clone(&machine.plan).checks.iter() {
             machine.checks.push(Arc::new(CheckState::new(now)));
@@ -169,13 +217,14 @@ impl Machine {
     pub fn reload(&mut self, plan: Arc<Plan>, origins: &[Origin], now: Reading) {
         if self.configuration.missing.is_some() {
             let draining = self.draining;
-            *self = Self { draining, ..Self::new(plan, &self.pod.clone(), now) };
+            let latched = self.latched + 1;
+            *self = Self { draining, latched, ..Self::new(plan, &self.pod.clone(), now) };
             return;
         }
         let snapshot = self.snapshot(now);
         let judged = Judged::new(&snapshot, now.moment);
         let mut checks = Vec::with_capacity(plan.checks.len());
-        let mut courses = Vec::with_capacity(plan.checks.len());
+        let mut courses = Courses::default();
         for (definition, origin) in plan.checks.iter().zip(origins) {
             if let Origin::Kept(old) = origin {
                 checks.push(Arc::clone(&self.checks[*old]));
@@ -192,6 +241,8 @@ impl Machine {
             courses.push(self.fresh_course(definition, now.moment));
         }
         self.order = parents_first(&plan);
+        self.dependents = with_parents(&self.order, &plan);
+        self.latched += 1;
         (self.plan, self.checks, self.courses) = (plan, checks, courses);
         self.configuration = Configuration { missing: None, last_load_ok: true, last_success: Some(now.wall) };
         self.settle(now);
@@ -229,7 +280,7 @@ impl Machine {
 
     /// The keys of all checks, in the order of the plan.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.courses.iter().map(|course| course.key)
+        self.courses.keys.iter().copied()
     }
 
     /// How every check stands, in the order of the plan.
@@ -250,6 +301,7 @@ impl Machine {
 
     /// Opens what was open before the sidecar was restarted within its pod; it closes nothing.
     pub fn restore(&mut self, latches: &Latches) {
+        self.latched += 1;
         self.ready_once |= latches.ready_once;
         for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
             if !check.passed_once && definition.gates.startup && latches.passed_once.contains(&definition.name) {
@@ -268,16 +320,16 @@ impl Machine {
         Latches { ready_once: self.ready_once, passed_once, ..Latches::default() }
     }
 
+    /// How often what [`latches`](Self::latches) says has changed.
+    #[must_use]
+    pub const fn latched(&self) -> u64 {
+        self.latched
+    }
+
     /// Everything as it stands, for publication. Judges the latch: whether `/readyz` has been open once.
     #[must_use]
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
-        for (check, course) in self.checks.iter_mut().zip(&self.courses) {
-            let idle = course.running.is_none() && course.unconfirmed.is_none();
-            let due = idle.then(|| course.forward.map_or(course.beat, |forward| forward.min(course.beat)));
-            if check.due != due {
-                Arc::make_mut(check).due = due;
-            }
-        }
+        self.catch_up();
         let mut snapshot = Snapshot {
             generation: 0,
             at: now.moment,
@@ -290,6 +342,7 @@ impl Machine {
         };
         if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
             self.ready_once = true;
+            self.latched += 1;
             snapshot.ready_once = true;
         }
         snapshot
@@ -297,38 +350,42 @@ impl Machine {
 
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
     #[must_use]
-    pub fn next_wake(&self) -> Option<Moment> {
-        let wakes = self.courses.iter().filter(|course| course.running.is_none() && course.unconfirmed.is_none());
-        wakes
-            .flat_map(|course| {
-                // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
-                let free = !course.waiting;
-                let extra = (course.asked && free).then(|| course.extra_allowed());
-                [Some(course.beat), course.forward.filter(|_| free), extra]
-            })
-            .flatten()
-            .min()
+    pub fn next_wake(&mut self) -> Option<Moment> {
+        self.catch_up();
+        self.courses.wakes.iter().flatten().min().copied()
+    }
+
+    /// Notes of every course that was touched when it has something to do next.
+    fn catch_up(&mut self) {
+        let Courses { all, wakes, touched, .. } = &mut self.courses;
+        for index in touched.drain(..) {
+            wakes[index] = all[index].wake();
+            let due = all[index].due();
+            if self.checks[index].due != due {
+                Arc::make_mut(&mut self.checks[index]).due = due;
+            }
+        }
     }
 
     /// Starts what is due at `now`: the runs that are to begin at this moment.
     pub fn due(&mut self, now: Reading) -> Vec<Start> {
         self.settle(now);
+        self.catch_up();
         let mut starts = Vec::new();
         for place in 0..self.order.len() {
             let index = self.order[place];
-            let course = &self.courses[index];
-            if course.running.is_some() || course.unconfirmed.is_some() {
+            if self.courses.wakes[index].is_none_or(|wake| wake > now.moment) {
                 continue;
             }
-            let beaten = course.beat <= now.moment;
+            let beaten = self.courses[index].beat <= now.moment;
             match self.obstacle(index) {
                 Some(Obstacle::Blocked) if beaten => {
                     self.record(index, &skip(now));
-                    self.courses[index].skip_to_next_beat(now.moment);
+                    self.courses.touch(index).skip_to_next_beat(now.moment);
                 }
-                Some(Obstacle::Waiting) if beaten => self.courses[index].skip_to_next_beat(now.moment),
+                Some(Obstacle::Waiting) if beaten => self.courses.touch(index).skip_to_next_beat(now.moment),
                 Some(_) => {}
-                None => starts.extend(self.courses[index].start(index, now.moment)),
+                None => starts.extend(self.courses.touch(index).start(index, now.moment)),
             }
         }
         starts
@@ -337,8 +394,8 @@ impl Machine {
     /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
     /// away: it changes nothing.
     pub fn finished(&mut self, key: Key, observation: Observation, now: Reading) {
-        let Some(index) = self.courses.iter().position(|course| course.key == key) else { return };
-        let course = &mut self.courses[index];
+        let Some(index) = self.courses.position(key) else { return };
+        let course = self.courses.touch(index);
         let forward = course.running.take().is_some_and(|running| running.forward);
         let passed = matches!(observation.outcome, Outcome::Pass(_));
         course.last_run = Some(Ran { began: observation.began, passed });
@@ -358,7 +415,7 @@ impl Machine {
                 let check = Arc::make_mut(&mut self.checks[index]);
                 check.fresh_at = Some(observation.ended);
                 check.seen_once = true;
-                self.courses[index].unconfirmed = Some(observation);
+                self.courses.touch(index).unconfirmed = Some(observation);
             }
             (_, _) => self.record(index, &observation),
         }
@@ -368,8 +425,9 @@ impl Machine {
     /// The clock has jumped (the machine slept, the process was paused, the wall clock was set): all checks run at
     /// once, and what they find can only mend.
     pub fn jumped(&mut self, now: Reading) {
-        let count = self.courses.len();
-        for (course, definition) in self.courses.iter_mut().zip(&self.plan.checks) {
+        let count = self.checks.len();
+        for (index, definition) in self.plan.checks.iter().enumerate() {
+            let course = self.courses.touch(index);
             match &mut course.running {
                 Some(running) => running.forward = true,
                 None => {
@@ -423,11 +481,8 @@ impl Machine {
     /// children of failing parents are skipped, and those of recovered parents wait for their run.
     fn settle(&mut self, now: Reading) {
         let mut released = Vec::new();
-        for place in 0..self.order.len() {
-            let index = self.order[place];
-            if self.definition(index).depends_on.is_empty() {
-                continue;
-            }
+        for place in 0..self.dependents.len() {
+            let index = self.dependents[place];
             self.resolve(index);
             let obstacle = self.obstacle(index);
             let state = self.checks[index].state;
@@ -444,7 +499,7 @@ impl Machine {
         }
         for index in &released {
             let name = self.plan.checks[*index].name.as_str();
-            let course = &mut self.courses[*index];
+            let course = self.courses.touch(*index);
             let delay = spread(released.len(), course.cadence.interval(), &self.pod, name);
             if std::mem::take(&mut course.recovering) {
                 course.bring_forward(now.moment, delay);
@@ -456,10 +511,12 @@ impl Machine {
 
     /// Notes whether the check waits, and tells whether it is free at last to have the run that it waited for.
     fn wait_or_go(&mut self, index: usize, obstacle: Option<Obstacle>) -> bool {
-        let course = &mut self.courses[index];
         let waiting = obstacle.is_some();
-        let freed = course.waiting && !waiting;
-        course.waiting = waiting;
+        let freed = self.courses[index].waiting && !waiting;
+        if self.courses[index].waiting != waiting {
+            self.courses.touch(index).waiting = waiting;
+        }
+        let course = &self.courses[index];
         let held = obstacle == Some(Obstacle::Waiting) || course.unconfirmed.is_some();
         let state = self.checks[index].state;
         if self.checks[index].held != held {
@@ -474,18 +531,18 @@ impl Machine {
         let parents = self.definition(index).depends_on.clone();
         let was_a_skip = Observation { outcome: Outcome::Skip, ..failed.clone() };
         if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
-            self.courses[index].unconfirmed = None;
+            self.courses.touch(index).unconfirmed = None;
             self.record(index, &was_a_skip);
             return;
         }
         let mut confirmed = true;
         for parent in parents {
-            let course = &mut self.courses[parent];
+            let course = self.courses.touch(parent);
             match course.last_run.filter(|ran| ran.began >= failed.ended) {
                 Some(Ran { passed: true, .. }) => {}
                 Some(Ran { passed: false, .. }) if course.unconfirmed.is_none() => {
                     // The parent's failure counts as any other, and this run was a skip: the state stays.
-                    self.courses[index].unconfirmed = None;
+                    self.courses.touch(index).unconfirmed = None;
                     self.count(index, &was_a_skip);
                     return;
                 }
@@ -498,7 +555,7 @@ impl Machine {
             }
         }
         if confirmed {
-            self.courses[index].unconfirmed = None;
+            self.courses.touch(index).unconfirmed = None;
             self.record(index, &failed);
         }
     }
@@ -508,14 +565,17 @@ impl Machine {
         let check = Arc::make_mut(&mut self.checks[index]);
         (check.passes, check.failures) = (0, 0);
         check.enter(State::Pending, now.moment, now.wall);
-        self.courses[index].recovering = true;
+        self.courses.touch(index).recovering = true;
         self.note(index, State::Skipped, None);
     }
 
     fn record(&mut self, index: usize, observation: &Observation) {
         let from = self.checks[index].state;
-        self.observe(index, observation);
         let next = advance(&self.checks[index], self.definition(index), observation);
+        if let Some(run) = &next.last {
+            self.observe(index, Arc::clone(run));
+        }
+        self.latched += u64::from(next.passed_once != self.checks[index].passed_once);
         self.checks[index] = Arc::new(next);
         if self.checks[index].state != from {
             self.note(index, from, Some(observation.clone()));
@@ -523,15 +583,15 @@ impl Machine {
     }
 
     fn count(&mut self, index: usize, observation: &Observation) {
-        self.observe(index, observation);
+        self.observe(index, Arc::new(LastRun::of(observation, self.definition(index))));
         self.checks[index] = Arc::new(count_only(&self.checks[index], self.definition(index), observation));
     }
 
-    fn observe(&mut self, index: usize, observation: &Observation) {
+    /// Notes the run for whoever takes the observations.
+    fn observe(&mut self, index: usize, run: Arc<LastRun>) {
         if self.observations.len() < OBSERVATIONS + OBSERVATIONS_OF_A_CHECK * self.checks.len() {
-            let definition = self.definition(index);
-            let observed = Observed { check: definition.name.clone(), run: LastRun::of(observation, definition) };
-            self.observations.push(observed);
+            let check = self.definition(index).name.clone();
+            self.observations.push(Observed { check, run });
         }
     }
 
@@ -564,6 +624,25 @@ impl Machine {
 }
 
 impl Course {
+    /// When there is something to do, if nothing is observed before.
+    fn wake(&self) -> Option<Moment> {
+        // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
+        let free = !self.waiting;
+        let extra = (self.asked && free).then(|| self.extra_allowed());
+        let wakes = [Some(self.beat), self.forward.filter(|_| free), extra];
+        self.is_idle().then(|| wakes.into_iter().flatten().min()).flatten()
+    }
+
+    /// When the next run is due.
+    fn due(&self) -> Option<Moment> {
+        self.is_idle().then(|| self.forward.map_or(self.beat, |forward| forward.min(self.beat)))
+    }
+
+    /// It neither runs nor waits for the parents to confirm a failure.
+    const fn is_idle(&self) -> bool {
+        self.running.is_none() && self.unconfirmed.is_none()
+    }
+
     /// Starts a run at `now` if one is due, wanted or asked for.
     fn start(&mut self, check: usize, now: Moment) -> Option<Start> {
         let regular = self.beat <= now;
@@ -623,6 +702,11 @@ impl Course {
 
 fn skip(now: Reading) -> Observation {
     Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall }
+}
+
+/// Those in `order` that have parents.
+fn with_parents(order: &[usize], plan: &Plan) -> Vec<usize> {
+    order.iter().copied().filter(|index| !plan.checks[*index].depends_on.is_empty()).collect()
 }
 
 /// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,

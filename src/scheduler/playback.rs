@@ -89,7 +89,7 @@ impl<W: World> Playback<W> {
 
     /// When something happens next: a run ends, or one is due.
     #[must_use]
-    pub fn next_step(&self) -> Option<Moment> {
+    pub fn next_step(&mut self) -> Option<Moment> {
         let next = [self.in_flight.peek().map(|run| run.0.ends), self.machine.next_wake()].into_iter().flatten().min();
         next.map(|at| at.max(self.now))
     }

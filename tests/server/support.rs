@@ -204,7 +204,7 @@ pub fn state(state: State, message: &str) -> CheckState {
         since_wall: now.wall,
         passes: 0,
         failures: 0,
-        last: Some(LastRun {
+        last: Some(Arc::new(LastRun {
             outcome,
             reason: None,
             message: message.into(),
@@ -213,7 +213,7 @@ pub fn state(state: State, message: &str) -> CheckState {
             began: now.moment,
             took: Some(Duration::from_millis(1)),
             facts: Facts::default(),
-        }),
+        })),
         fresh_at: Some(now.moment),
         held: false,
         passed_once: true,

@@ -28,6 +28,8 @@ impl Client {
             .http1_only()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            // What a run sends more than once is for the probe to say.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .user_agent(concat!("probelet/", env!("CARGO_PKG_VERSION")))
             .pool_idle_timeout(None)
             .pool_max_idle_per_host(usize::from(!declared.max_connection_age.is_zero()))

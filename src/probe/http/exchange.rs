@@ -1,5 +1,6 @@
 //! One exchange: the request is sent, redirects are followed, the answer is read up to its limit.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
@@ -30,10 +31,9 @@ pub(super) async fn exchange(
     run: &Run,
 ) -> Result<Received, Failure> {
     client.tls().trace(&run.trace);
-    let first_host = prepared.url.host_str().map(str::to_owned);
-    let mut request = prepared.clone();
+    let mut request = Cow::Borrowed(prepared);
     for followed in 0.. {
-        let greeting = greeting_of(declared, &request.url, first_host.as_deref());
+        let greeting = greeting_of(declared, &request.url, prepared.url.host_str());
         let response = send(&request, greeting, client, run).await?;
         let Some(target) = redirect_of(&response, &request.url).filter(|_| declared.max_redirects > 0) else {
             run.trace.enter(Phase::Body);
@@ -44,7 +44,7 @@ pub(super) async fn exchange(
             return Err(Failure::new(FailureKind::Protocol, format!("more than {followed} {times}")));
         }
         run.trace.note(|| format!("status {}, a redirect that is followed", response.status().as_u16()));
-        request = redirected(request, target?, response.status());
+        request = Cow::Owned(redirected(request.into_owned(), target?, response.status()));
     }
     unreachable!("redirects are counted up to a limit")
 }
@@ -144,10 +144,10 @@ fn redirected(mut request: Prepared, mut target: Url, status: StatusCode) -> Pre
 }
 
 async fn receive(mut response: Response, declared: &Declared, run: &Run) -> Result<Received, Failure> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let announced = response.content_length();
+    let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
     run.trace.note(|| head_of(status, &headers));
     let ends_with_connection = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
-    let announced = response.content_length();
     let limit = declared.max_body;
     let must_be_whole = run.keep_answer || declared.expect.needs_whole_body();
     let mut body = Vec::new();

@@ -169,7 +169,7 @@ pub(super) fn between(before: &Seen, after: &Seen, reading: Reading) -> Vec<Happ
 
 /// The last run, if it is another one.
 fn news<'a>(old: &CheckState, new: &'a CheckState) -> Option<&'a LastRun> {
-    new.last.as_ref().filter(|last| old.last.as_ref().is_none_or(|old| old.at != last.at))
+    new.last.as_deref().filter(|last| old.last.as_ref().is_none_or(|old| old.at != last.at))
 }
 
 /// Where the checks stood in the snapshot before.

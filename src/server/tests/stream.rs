@@ -108,7 +108,7 @@ fn later(first: &Snapshot, states: [CheckState; 2]) -> Snapshot {
 }
 
 fn run_again(mut state: CheckState, seconds: u64) -> CheckState {
-    let last = state.last.as_mut().unwrap();
+    let last = Arc::make_mut(state.last.as_mut().unwrap());
     last.at = Moment::at(Duration::from_secs(1000 + seconds));
     state.fresh_at = Some(last.at);
     state

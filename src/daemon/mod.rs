@@ -41,6 +41,8 @@ pub const DEMO: &str = include_str!("../../config/demo.yaml");
 /// Where to listen without a configuration that says so.
 const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
 
+/// What the kernel tells at a time; the rest comes with the next question.
+const EVENTS: usize = 128;
 /// The start waits this long for what was saved before a restart; after that it is taken over as soon as it is known.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 /// More than history itself gives the disk to open the file: by then it is known, or history does without.
@@ -122,7 +124,8 @@ pub fn run(
     }
     crate::probe::net::tls::install_provider();
     // One thread: less memory, more answers per second and a better p99 than two.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build()?;
     let result = runtime.block_on(serve(options, &environment, loaded, listeners, started));
     // A name resolution that hangs must not hold up the end.
     runtime.shutdown_background();

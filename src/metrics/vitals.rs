@@ -24,7 +24,8 @@ pub const REQUEST_BUCKETS: [f64; BUCKETS.len()] =
 /// Counts about the daemon. Shared by whoever counts; read by the exposition.
 #[derive(Debug)]
 pub struct Vitals {
-    requests: Box<[[Durations; CODES.len()]; Route::ALL.len()]>,
+    /// By route and code; most pairs never come up.
+    requests: [[OnceLock<Box<Durations>>; CODES.len()]; Route::ALL.len()],
     history_dropped: AtomicU64,
     /// 0 without a file, 1 while it cannot be written to, 2 while it can.
     history_file: AtomicU8,
@@ -55,7 +56,7 @@ pub struct Requests {
 impl Default for Vitals {
     fn default() -> Self {
         Self {
-            requests: Box::new(array::from_fn(|_| array::from_fn(|_| Durations::new()))),
+            requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
             process: OnceLock::new(),
@@ -72,7 +73,7 @@ impl Durations {
 impl Vitals {
     /// Counts an answer on `route` with the status `code` that took `took`.
     pub fn answered(&self, route: Route, code: u16, took: Duration) {
-        let durations = &self.requests[route as usize][place_of(code)];
+        let durations = self.requests[route as usize][place_of(code)].get_or_init(|| Box::new(Durations::new()));
         let micros = u64::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
         let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
         durations.buckets[bucket].fetch_add(1, Ordering::Relaxed);
@@ -111,12 +112,11 @@ impl Vitals {
         let mut all = Vec::new();
         for (route, codes) in Route::ALL.into_iter().zip(self.requests.iter()) {
             for (code, durations) in CODES.into_iter().zip(codes) {
+                let Some(durations) = durations.get() else { continue };
                 let buckets: [u64; BUCKETS.len() + 1] =
                     array::from_fn(|bucket| durations.buckets[bucket].load(Ordering::Relaxed));
-                if buckets.iter().any(|count| *count > 0) {
-                    let sum = durations.nanos.load(Ordering::Relaxed) as f64 / 1e9;
-                    all.push(Requests { route, code, buckets, sum });
-                }
+                let sum = durations.nanos.load(Ordering::Relaxed) as f64 / 1e9;
+                all.push(Requests { route, code, buckets, sum });
             }
         }
         all

@@ -380,18 +380,18 @@ impl<'a> Judged<'a> {
         {
             return true;
         }
-        if !self.is_critical(index, endpoint) {
+        if !self.takes_part(index, endpoint, by_first_runs) || !self.is_critical(index, endpoint) {
             return false;
         }
         match endpoint {
-            Endpoint::Livez => gates.live && state == JudgedState::Fresh(State::Error),
+            Endpoint::Livez => state == JudgedState::Fresh(State::Error),
             Endpoint::Startupz => {
                 let check = self.check(index);
                 let live =
                     gates.live && !matches!(state, JudgedState::Fresh(State::Ok | State::Degraded | State::Skipped));
                 live || (gates.startup && !check.passed_once) || (by_first_runs && gates.ready && !check.seen_once)
             }
-            Endpoint::Readyz => gates.ready && self.is_down(index, endpoint, behind),
+            Endpoint::Readyz => self.is_down(index, endpoint, behind),
             Endpoint::Healthz => gates.any() && self.is_down(index, endpoint, behind),
         }
     }
@@ -410,6 +410,9 @@ impl<'a> Judged<'a> {
 
     fn causes_of_closure(&self, parts: &[Part]) -> Vec<usize> {
         let mut causes = Vec::new();
+        if !parts.iter().any(|part| part.closes) {
+            return causes;
+        }
         let mut seen = vec![false; self.len()];
         for part in parts.iter().filter(|part| part.closes) {
             self.walk_up(part.check, &mut seen, &mut causes, Judged::is_failing);

@@ -16,7 +16,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::config::{Log, LogFormat};
 
 /// Lines that wait for standard error; more than these are dropped.
-const QUEUE: usize = 256;
+const QUEUE: usize = 1024;
 
 /// The way to the log: dropping it writes what is still queued, for as long as standard error takes it.
 pub struct Telemetry {

@@ -63,7 +63,7 @@ $(VENV)/done: .ci/requirements.txt | packages
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
 	touch $@
 
-bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about five minutes)
+bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about eight minutes)
 	@.ci/packages bench
 	$(CARGO) bench --locked --profile dev --bench compare
 

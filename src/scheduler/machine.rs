@@ -365,6 +365,7 @@ impl Machine {
                 Arc::make_mut(&mut self.checks[index]).due = due;
             }
         }
+        debug_assert!(all.iter().map(Course::wake).eq(wakes.iter().copied()), "a course was changed untouched");
     }
 
     /// Starts what is due at `now`: the runs that are to begin at this moment.

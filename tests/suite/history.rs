@@ -96,8 +96,8 @@ fn checks(error_rate: u8) -> String {
     check("shared", "critical: at_startup") + &check("slow_start", "gates: [startup]")
 }
 
-#[tokio::test]
-async fn a_killed_sidecar_comes_back_with_its_latches_and_another_pod_without() {
+/// What a daemon leaves that was killed once everything was open.
+async fn with_latches() -> Past {
     let past = Past::new();
     let daemon = past.daemon("pod-1", &checks(0)).await;
     daemon.until_status("/readyz", 200).await;
@@ -106,6 +106,12 @@ async fn a_killed_sidecar_comes_back_with_its_latches_and_another_pod_without() 
     past.holds("slow_start").await;
     past.holds("passed_once").await;
     killed(daemon).await;
+    past
+}
+
+#[tokio::test]
+async fn a_killed_sidecar_comes_back_with_its_latches_and_another_pod_without() {
+    let past = with_latches().await;
 
     let daemon = past.daemon("pod-1", &checks(1)).await;
     assert_eq!(daemon.get("/readyz").await.status, 200, "from the first answer on");
@@ -172,14 +178,7 @@ async fn assert_history_is_away(daemon: &Daemon) {
 
 #[tokio::test]
 async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
-    let past = Past::new();
-    let daemon = past.daemon("pod-1", &checks(0)).await;
-    daemon.until_status("/readyz", 200).await;
-    daemon.until_status("/startupz", 200).await;
-    past.holds("ready_once").await;
-    past.holds("slow_start").await;
-    past.holds("passed_once").await;
-    killed(daemon).await;
+    let past = with_latches().await;
 
     let held = Held::new(&past.file);
     let daemon = past.daemon("pod-1", &checks(1)).await;

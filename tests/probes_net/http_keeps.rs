@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use probelet::base::value::Value;
 use probelet::probe::http::KIND;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::certs::{Authority, Folder};
 use crate::fake::{self, Act, Fake};
@@ -96,6 +99,47 @@ async fn a_kept_connection_is_replaced_once_and_then_it_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_the_server_has_closed_is_not_asked() {
+    let fake = Fake::start(Act::CloseAfter(ok())).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for runs in 1..=3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!((fake.seen().accepted, fake.seen().requests.len()), (runs, runs));
+        // Our end stays open until it is looked at.
+        fake.until(|seen| seen.open == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn each_server_on_the_way_keeps_its_connection_for_as_long_as_it_is_asked() {
+    let other = Fake::answers(ok()).await;
+    let location = format!("http://127.0.0.1:{}/", other.port());
+    let first = Fake::answers(fake::http(302, &[("Location", &location)], "go there")).await;
+    let mut probe = section(&first).with("max_redirects", Value::Integer(1)).probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+    }
+    assert_eq!((first.seen().accepted, other.seen().accepted), (1, 1));
+    first.act_without_cutting(Act::Answer(ok()));
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    other.until(|seen| seen.open == 0).await;
+    assert_eq!((first.seen().accepted, first.seen().open), (1, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_says_goodbye_in_its_answer_is_dialled_again() {
+    for farewell in ["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.0 200 OK\r\n\r\nok"]
+    {
+        let fake = Fake::start(Act::CloseAfter(farewell.into())).await;
+        let mut probe = section(&fake).probe(&KIND);
+        for runs in 1..=2 {
+            assert_eq!(said(&mut *probe, LONG).await, "pass");
+            assert_eq!((fake.seen().accepted, fake.seen().requests.len()), (runs, runs), "{farewell}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_restarts_between_runs_is_not_noticed() {
     let fake = Fake::answers(ok()).await;
     let mut probe = section(&fake).probe(&KIND);
@@ -126,6 +170,27 @@ async fn a_run_that_was_cut_short_leaves_no_connection_behind() {
     fake.act_without_cutting(Act::Answer(ok()));
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     assert_eq!(fake.seen().accepted, 2);
+}
+
+#[tokio::test]
+async fn a_tls_connection_ends_with_a_goodbye() {
+    let (authority, folder) = (Authority::new("known"), Folder::new());
+    let ca_file = folder.write("ca.pem", authority.pem());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let acceptor = TlsAcceptor::from(authority.server(&["localhost"]).server());
+    let server = tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(&ok()).await.unwrap();
+        // Without the goodbye (RFC 8446, section 6.1) this is an error.
+        stream.read(&mut request).await
+    });
+    let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", ca_file));
+    let mut probe = section.with("max_connection_age", Value::Duration(Duration::ZERO)).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    assert_eq!(server.await.unwrap().unwrap(), 0);
 }
 
 #[tokio::test]

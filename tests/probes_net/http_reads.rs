@@ -136,6 +136,7 @@ async fn a_redirected_post_becomes_a_get_where_browsers_do_so() {
         let request = fake.seen().requests[1].clone();
         assert!(request.starts_with(&format!("{second} /0 ")), "{status} {request}");
         assert_eq!(request.ends_with("{}"), second == "POST", "{status} {request}");
+        assert_eq!(request.contains("content-"), second == "POST", "{status} {request}");
     }
 }
 

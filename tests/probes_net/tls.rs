@@ -117,6 +117,23 @@ async fn the_server_s_name_may_differ_from_the_host() {
 }
 
 #[tokio::test]
+async fn a_server_s_name_is_none_for_the_one_that_it_redirects_to() {
+    let known = Known::new();
+    let other = server(&known.authority.server_valid(&["127.0.0.1"], -DAY..6 * DAY)).await;
+    let location = format!("https://127.0.0.1:{}/", other.port());
+    let redirect = fake::http(302, &[("Location", &location)], "");
+    let first = Fake::answers(redirect).await.with_tls(known.authority.server(&["api.internal"]).server());
+    let section = Section::new().text("url", format!("https://localhost:{}/", first.port()));
+    let tls = known.tls().text("server_name", "api.internal");
+    let mut probe = section.section("tls", tls).with("max_redirects", Value::Integer(1)).probe(&http::KIND);
+    let earliest = observe(&mut *probe, LONG).await.unwrap().unwrap().facts.tls_not_after;
+    let mut alone = Section::new().text("url", location).section("tls", known.tls()).probe(&http::KIND);
+    assert_eq!(earliest, observe(&mut *alone, LONG).await.unwrap().unwrap().facts.tls_not_after);
+    // The same with both connections kept, where the one that is asked first presented the later end.
+    assert_eq!(observe(&mut *probe, LONG).await.unwrap().unwrap().facts.tls_not_after, earliest);
+}
+
+#[tokio::test]
 async fn any_certificate_is_accepted_when_told_so_and_its_end_is_reported() {
     let fake = server(&Identity::self_signed(&["elsewhere.test"], true)).await;
     let skip = || Section::new().with("insecure_skip_verify", Value::Bool(true));

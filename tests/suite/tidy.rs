@@ -89,7 +89,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("process::exit", &["src/main.rs"]),
     ("granit_parser", &["src/config/"]),
     // The http probe tells "this is no HTTP" from "the connection broke" by the error that its client carries.
-    ("hyper::", &["src/server/", "src/probe/http/exchange.rs"]),
+    ("hyper::", &["src/server/", "src/probe/http/"]),
     ("prometheus::", &["src/metrics/"]),
     ("ArcSwap", &["src/store/"]),
 ];

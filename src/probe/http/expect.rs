@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use hyper::header::{HeaderMap, HeaderName};
 use regex_lite::{Regex, RegexBuilder};
-use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
 
 use crate::base::quantity::show_size;

@@ -1,22 +1,22 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
-//! `request` fills and checks what is sent, `client` keeps the connection, `exchange` sends and reads, `expect` judges.
+//! `request` fills and checks what is sent, `lines` keeps connections, `exchange` sends and reads, `expect` judges.
 
-mod client;
 mod exchange;
 mod expect;
+mod lines;
 mod request;
-mod watch;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::client::Client;
+use self::exchange::Exchange;
 use self::expect::Expectations;
+use self::lines::Lines;
 use self::request::RequestSpec;
 use super::net::tls::{self, TlsSpec};
-use super::net::{MAX_CONNECTION_AGE, Network};
+use super::net::{MAX_CONNECTION_AGE, Network, failure};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::redact;
 use crate::base::shape::{Field, Shape};
@@ -118,44 +118,47 @@ impl Spec for HttpSpec {
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let declared = Arc::clone(&self.declared);
-        Box::new(HttpProbe { declared, network: Arc::clone(&setting.network), kept: None })
+        Box::new(HttpProbe { declared, network: Arc::clone(&setting.network), lines: Lines::default() })
     }
 }
 
 struct HttpProbe {
     declared: Arc<Declared>,
     network: Arc<Network>,
-    /// The client of the last run, with its connection. A run takes it out, so that one that is cut short leaves none.
-    kept: Option<Client>,
+    /// A run takes them out, so that one that is cut short leaves none.
+    lines: Lines,
 }
 
 impl Probe for HttpProbe {
     fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let prepared = self.declared.request.fill(&run.captured)?;
-            let mut client = self.client()?;
-            let mut received = exchange::exchange(&self.declared, &prepared, &client, run).await;
-            if received.as_ref().is_err_and(|failure| failure.kind == FailureKind::Connect) && client.is_reused() {
-                client = Client::new(&self.declared, &self.network)?;
-                received = exchange::exchange(&self.declared, &prepared, &client, run).await;
+            let declared = &*self.declared;
+            let prepared = declared.request.fill(&run.captured)?;
+            let lines = std::mem::take(&mut self.lines);
+            let mut exchange = Exchange { declared, network: &self.network, run, lines, not_after: None };
+            let mut received = exchange.complete(&prepared).await;
+            if received.as_ref().is_err_and(|failure| failure.kind == FailureKind::Connect) && exchange.lines.was_used()
+            {
+                exchange.lines = Lines::default();
+                received = exchange.complete(&prepared).await;
             }
-            let tls_not_after = client.tls().not_after();
-            let warning = client.tls().warning();
+            let Exchange { lines, not_after, .. } = exchange;
+            // Whatever the answer is worth, the connection over which it came is sound.
+            self.lines = lines.settle(declared.max_connection_age).await;
             let judged = received.and_then(|received| {
-                // The exchange was complete: whatever the answer is worth, the connection is.
-                self.kept = Some(client);
-                self.declared.expect.judge(&received, &run.captured)?;
+                declared.expect.judge(&received, &run.captured)?;
                 Ok(received)
             });
             match judged {
                 Ok(received) => {
                     let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
+                    let warning = declared.tls.warning(not_after);
                     let mut pass = Pass { degraded: warning.is_some(), message: warning, answer, ..Pass::default() };
-                    pass.facts.tls_not_after = tls_not_after;
+                    pass.facts.tls_not_after = not_after;
                     Ok(pass)
                 }
                 Err(mut failure) => {
-                    failure.facts.tls_not_after = tls_not_after;
+                    failure.facts.tls_not_after = not_after;
                     Err(failure)
                 }
             }
@@ -163,11 +166,17 @@ impl Probe for HttpProbe {
     }
 }
 
-impl HttpProbe {
-    fn client(&mut self) -> Result<Client, Failure> {
-        match self.kept.take().filter(|client| !client.is_older_than(self.declared.max_connection_age)) {
-            Some(client) => Ok(client),
-            None => Client::new(&self.declared, &self.network),
-        }
+/// What an error of the client means. Its own text says nothing of what was sent.
+fn failure_of(error: &hyper::Error) -> Failure {
+    if let Some(failure) = failure::of_chain(error) {
+        return failure;
     }
+    let (kind, message) = if error.is_parse_too_large() {
+        (FailureKind::Protocol, "the answer's head is too large")
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        (FailureKind::Connect, "connection closed before the answer was complete")
+    } else {
+        (FailureKind::Protocol, "the answer is not HTTP")
+    };
+    Failure::new(kind, message).with_detail(error.to_string())
 }

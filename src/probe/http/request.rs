@@ -2,13 +2,23 @@
 
 use std::convert::Infallible;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use serde_json::Value as Json;
-use url::Url;
+use std::sync::Arc;
 
-use crate::base::secret::Secret;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    USER_AGENT,
+};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use serde_json::Value as Json;
+use url::{Position, Url};
+
+use super::lines::Origin;
 use crate::base::value::{Fields, Text, Value};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::workflow::captures::{Captures, FillError};
@@ -17,14 +27,11 @@ use crate::workflow::captures::{Captures, FillError};
 pub(super) struct RequestSpec {
     method: Method,
     url: Text,
-    /// Where the URL leads, if that is known before a run.
-    fixed: Option<Address>,
     headers: Vec<(HeaderName, Text)>,
     body: Option<Body>,
+    /// The request itself, where no captured value is part of it.
+    ready: Option<Arc<Prepared>>,
 }
-
-/// A URL without its user and password, and these.
-type Address = (Url, Option<(Secret, Secret)>);
 
 struct Body {
     text: Text,
@@ -43,12 +50,27 @@ enum Format {
 #[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) method: Method,
+    pub(super) address: Address,
+    /// All of them but the length of a body.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Where a request goes.
+#[derive(Clone)]
+pub(super) struct Address {
     /// Without user and password.
     pub(super) url: Url,
-    pub(super) basic_auth: Option<(Secret, Secret)>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Vec<u8>>,
+    pub(super) origin: Arc<Origin>,
+    /// The header `Host` (RFC 9110, section 7.2).
+    pub(super) host: HeaderValue,
+    /// The target of the request in origin form (RFC 9112, section 3.2.1).
+    target: PathAndQuery,
 }
+
+/// No HTTP request can go to a URL.
+#[derive(Debug)]
+pub(super) struct Unusable;
 
 impl RequestSpec {
     /// Reads the keys of the request. Problems are reported at their keys.
@@ -66,8 +88,17 @@ impl RequestSpec {
             format: format_of(text, headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| value)),
         });
         let method = Method::from_bytes(method.as_bytes()).ok()?;
-        let fixed = url.fixed().and_then(|url| address_of(&url).ok());
-        Some(Self { method, url, fixed, headers, body })
+        let mut spec = Self { method, url, headers, body, ready: None };
+        if !spec.needs_captures() {
+            spec.ready = spec.fill(&Captures::default()).ok();
+        }
+        Some(spec)
+    }
+
+    fn needs_captures(&self) -> bool {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let mut texts = headers.chain(self.body.as_ref().map(|body| &body.text)).chain([&self.url]);
+        texts.any(|text| text.captures().next().is_some())
     }
 
     /// The host that is dialled, without brackets.
@@ -85,24 +116,66 @@ impl RequestSpec {
     ///
     /// # Errors
     /// When a value was not captured or would change the shape of the request.
-    pub(super) fn fill(&self, captured: &Captures) -> Result<Prepared, Failure> {
-        let (url, basic_auth) = match &self.fixed {
-            Some(address) => address.clone(),
-            None => address_of(&captured.fill_url(&self.url).map_err(unfilled)?)
-                .map_err(|_| mismatch("a captured value makes the URL invalid"))?,
-        };
+    pub(super) fn fill(&self, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
+        if let Some(ready) = &self.ready {
+            return Ok(Arc::clone(ready));
+        }
+        let invalid = || mismatch("a captured value makes the URL invalid");
+        let url = Url::parse(&captured.fill_url(&self.url).map_err(unfilled)?).map_err(|_| invalid())?;
+        let credentials = credentials_of(&url);
+        let address = Address::new(url).map_err(|Unusable| invalid())?;
         let mut headers = HeaderMap::new();
+        headers.insert(HOST, address.host.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("probelet/", env!("CARGO_PKG_VERSION"))));
+        headers.extend(credentials.map(|credentials| (AUTHORIZATION, credentials)));
         for (name, text) in &self.headers {
             let value = captured.fill_header(text).map_err(unfilled)?;
             let value = HeaderValue::from_bytes(value.as_bytes())
                 .map_err(|_| mismatch(format!("the header {name} holds a line break or control character")))?;
             headers.insert(name.clone(), value);
         }
-        let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?;
+        let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?.unwrap_or_default();
         if self.body.as_ref().is_some_and(|body| body.format == Format::Json) {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         }
-        Ok(Prepared { method: self.method.clone(), url, basic_auth, headers, body })
+        if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+            // Some servers insist on it where a body is usual (RFC 9110, section 8.6).
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Ok(Arc::new(Prepared { method: self.method.clone(), address, headers, body: body.into() }))
+    }
+}
+
+impl Prepared {
+    /// The request as it is sent.
+    pub(super) fn to_send(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.address.target.clone());
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+impl Address {
+    /// The address that is `url` without user and password.
+    pub(super) fn new(mut url: Url) -> Result<Self, Unusable> {
+        let is_secure = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(Unusable),
+        };
+        // Neither fails for a URL with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let host = url.host_str().ok_or(Unusable)?;
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let port = url.port_or_known_default().ok_or(Unusable)?;
+        let origin = Arc::new(Origin { is_secure, host: bare(host).to_owned(), port });
+        let target = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| Unusable)?;
+        let host = authority.try_into().map_err(|_| Unusable)?;
+        Ok(Self { origin, host, target, url })
     }
 }
 
@@ -207,20 +280,18 @@ fn stand_in(text: &Text) -> String {
     }
 }
 
-fn address_of(url: &str) -> Result<Address, url::ParseError> {
-    let mut url = Url::parse(url)?;
-    let basic_auth = take_basic_auth(&mut url);
-    Ok((url, basic_auth))
-}
-
-fn take_basic_auth(url: &mut Url) -> Option<(Secret, Secret)> {
-    let decoded = |text: &str| Secret::new(percent_decode_str(text).decode_utf8_lossy().into_owned());
-    let credentials = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
-    let is_given = !url.username().is_empty() || url.password().is_some();
-    // Neither fails for a URL with a host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    is_given.then_some(credentials)
+/// Basic authentication (RFC 7617) with the user and the password of a URL.
+fn credentials_of(url: &Url) -> Option<HeaderValue> {
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let mut credentials: Vec<u8> = percent_decode(user.as_bytes()).collect();
+    credentials.push(b':');
+    credentials.extend(percent_decode(password.unwrap_or_default().as_bytes()));
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(credentials))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// A host without the brackets of an IPv6 address.
@@ -269,9 +340,20 @@ mod tests {
 
     #[test]
     fn credentials_leave_the_url_decoded() {
-        let mut url = Url::parse("http://us%40er:p%2Fw@h/x").unwrap();
-        let (user, password) = take_basic_auth(&mut url).unwrap();
-        assert_eq!((user.expose(), password.expose(), url.as_str()), ("us@er", "p/w", "http://h/x"));
-        assert!(take_basic_auth(&mut url).is_none());
+        let url = Url::parse("http://us%40er:p%2Fw@h/x").unwrap();
+        assert_eq!(credentials_of(&url).unwrap(), "Basic dXNAZXI6cC93"); // us@er:p/w
+        let address = Address::new(url).unwrap();
+        assert_eq!((address.url.as_str(), address.host.as_bytes()), ("http://h/x", b"h".as_slice()));
+        assert!(credentials_of(&address.url).is_none());
+    }
+
+    #[test]
+    fn every_path_and_query_of_a_url_can_be_requested() {
+        let characters = (' '..='\u{ff}').filter(|character| !matches!(character, '#' | '?'));
+        for character in characters {
+            for text in [format!("http://h/a{character}b"), format!("http://h/?a{character}b")] {
+                assert!(Address::new(Url::parse(&text).unwrap()).is_ok(), "{text}");
+            }
+        }
     }
 }

@@ -10,13 +10,10 @@ use rustls::{AlertDescription, CertificateError};
 use super::verify::NoRoots;
 use crate::model::outcome::{Failure, FailureKind};
 
-/// The failure that an error is about, found along its chain of sources: ours, TLS's or the system's. Nothing when
+/// The failure that an error is about, found along its chain of sources: TLS's or the system's. Nothing when
 /// the chain holds none of them; the error is then the client library's own.
 #[must_use]
 pub fn of_chain(error: &(dyn Error + 'static)) -> Option<Failure> {
-    if let Some(Refused(failure)) = find(error) {
-        return Some(failure.clone());
-    }
     if let Some(error) = find::<rustls::Error>(error) {
         return Some(of_tls(error));
     }
@@ -110,18 +107,6 @@ fn of_alert(alert: AlertDescription) -> &'static str {
     }
 }
 
-/// A failure on its way through a client library that only passes errors on.
-#[derive(Debug)]
-pub struct Refused(pub Failure);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
-impl Error for Refused {}
-
 /// The first error of the type `T` along the chain of sources, the error itself included.
 #[must_use]
 pub fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
@@ -196,8 +181,6 @@ mod tests {
         assert_eq!(of_io(&hidden).message, "server wants a client certificate");
         let shared: Box<dyn Error> = Box::new(Arc::new(io::Error::other(tls())));
         assert_eq!(of_chain(&*shared).unwrap().message, "server wants a client certificate");
-        let refused = io::Error::other(Refused(Failure::new(FailureKind::Resolve, "name does not resolve")));
-        assert_eq!(of_io(&refused).kind, FailureKind::Resolve);
         assert_eq!(of_chain(&std::fmt::Error), None);
     }
 }

@@ -1,13 +1,10 @@
 //! The section `tls` of a check, and the TLS client that comes of it: one rustls with ring for every kind.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::NamedGroup;
-use rustls::client::{
-    ClientConfig, ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
-};
+use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -148,10 +145,17 @@ impl TlsSpec {
         self
     }
 
-    /// The name that the certificate must be for, where it is not the host.
+    /// The same, expecting a certificate for the host that is dialled.
     #[must_use]
-    pub const fn server_name(&self) -> Option<&ServerName<'static>> {
-        self.server_name.as_ref()
+    pub fn expecting_the_host(mut self) -> Self {
+        self.server_name = None;
+        self
+    }
+
+    /// What to say of a pass that the end of a certificate makes degraded, if it does.
+    #[must_use]
+    pub fn warning(&self, not_after: Option<Timestamp>) -> Option<String> {
+        expiry_warning(not_after?, self.min_validity?, Clock::Machine.read().wall)
     }
 
     /// A client of its own, for one probe. The machine's certificate authorities are read when a server is first to be
@@ -161,7 +165,7 @@ impl TlsSpec {
     /// Never: ring supports the protocol versions that are asked for.
     #[must_use]
     pub fn client(&self, network: &Network) -> TlsClient {
-        let (presented, sessions) = (Arc::new(Presented::default()), Arc::new(NoSessions::default()));
+        let presented = Arc::new(Presented::default());
         let verifier = Verifier {
             trust: self.trust.clone(),
             any_host: self.any_host,
@@ -182,13 +186,13 @@ impl TlsSpec {
                 builder.with_client_cert_resolver(resolver)
             }
         };
-        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<dyn ClientSessionStore>);
+        // No session is remembered, so that every handshake shows the certificate anew.
+        config.resumption = Resumption::disabled();
         // The host in the greeting would contradict a configured address.
         config.enable_sni = !matches!(self.server_name, Some(ServerName::IpAddress(_)));
         TlsClient {
             config: Arc::new(config),
             presented,
-            sessions,
             server_name: self.server_name.clone(),
             min_validity: self.min_validity,
         }
@@ -276,7 +280,6 @@ pub fn install_provider() {
 pub struct TlsClient {
     config: Arc<ClientConfig>,
     presented: Arc<Presented>,
-    sessions: Arc<NoSessions>,
     server_name: Option<ServerName<'static>>,
     min_validity: Option<Duration>,
 }
@@ -300,10 +303,11 @@ impl TlsClient {
         expiry_warning(self.not_after()?, self.min_validity?, Clock::Machine.read().wall)
     }
 
-    /// Enters the phase `tls` on this trace when the next handshake begins, for a client library that shakes hands
-    /// itself.
-    pub fn trace(&self, trace: &Arc<Trace>) {
-        *self.sessions.trace.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(trace));
+    /// The same, asking for this protocol in the handshake (RFC 7301).
+    #[must_use]
+    pub fn speaking(mut self, protocol: &[u8]) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![protocol.to_vec()];
+        self
     }
 
     /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the end of
@@ -367,38 +371,6 @@ fn expiry_warning(not_after: Timestamp, min_validity: Duration, now: Timestamp) 
         0 | 1 => format!("certificate expires in {}", show_duration(left)),
         days => format!("certificate expires in {days}d"),
     })
-}
-
-/// Remembers no session, so that every handshake shows the certificate anew; and tells a trace that one begins.
-#[derive(Debug, Default)]
-struct NoSessions {
-    trace: Mutex<Option<Arc<Trace>>>,
-}
-
-impl ClientSessionStore for NoSessions {
-    /// The first thing a handshake asks for.
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        if let Some(trace) = &*self.trace.lock().unwrap_or_else(PoisonError::into_inner) {
-            trace.enter(Phase::Tls);
-        }
-        None
-    }
-
-    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
-
-    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
-
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        None
-    }
-
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
-
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
-
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,197 @@
+//! The connections of one probe: at most one to each server that its last run asked, kept for the next run.
+//!
+//! hyper speaks HTTP/1.1 (RFC 9112) over streams that we dial. What moves a connection is polled by the run that uses it,
+//! so that an idle one costs nothing.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::rt::{Read, Write};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::failure_of;
+use crate::base::clock::Timestamp;
+use crate::base::trace::{Phase, Trace};
+use crate::model::outcome::Failure;
+use crate::probe::net::Network;
+use crate::probe::net::tls::TlsSpec;
+
+/// A server as a URL names it (RFC 6454): requests to the same one may share a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) is_secure: bool,
+    /// Name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// How a probe connects.
+pub(super) struct Dialler<'a> {
+    pub(super) network: &'a Network,
+    /// How TLS is spoken with this server.
+    pub(super) tls: &'a TlsSpec,
+    pub(super) max_age: Duration,
+}
+
+/// The connections that a run finds, and those that it leaves.
+#[derive(Default)]
+pub(super) struct Lines {
+    found: Vec<Line>,
+    used: Vec<Line>,
+    /// The last one that was asked for had been used before.
+    was_used: bool,
+}
+
+impl Lines {
+    /// A connection to `origin`: one that is young and sound, or a fresh one.
+    pub(super) async fn take(
+        &mut self,
+        origin: &Arc<Origin>,
+        dialler: &Dialler<'_>,
+        trace: &Trace,
+    ) -> Result<Line, Failure> {
+        let is_there = |line: &Line| line.origin == *origin;
+        for lines in [&mut self.used, &mut self.found] {
+            let Some(index) = lines.iter().position(is_there) else { continue };
+            let mut line = lines.swap_remove(index);
+            if line.born.elapsed() < dialler.max_age && line.is_open().await {
+                self.was_used = true;
+                return Ok(line);
+            }
+            line.hang_up().await;
+        }
+        self.was_used = false;
+        Line::dial(origin, dialler, trace).await
+    }
+
+    /// Whether the last connection had been used before.
+    pub(super) const fn was_used(&self) -> bool {
+        self.was_used
+    }
+
+    /// An exchange over `line` is over.
+    pub(super) async fn put_back(&mut self, mut line: Line) {
+        // hyper has no use for one on which the answer was not read to its end, or that the server will close.
+        if line.is_open().await {
+            self.used.push(line);
+        }
+    }
+
+    /// The run is over: what it used is there for the next one, up to `max_age`.
+    pub(super) async fn settle(mut self, max_age: Duration) -> Self {
+        let kept = if max_age.is_zero() { Vec::new() } else { std::mem::take(&mut self.used) };
+        for line in self.found.drain(..).chain(self.used.drain(..)) {
+            line.hang_up().await;
+        }
+        Self { found: kept, ..Self::default() }
+    }
+}
+
+/// What moves the bytes of a connection.
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// A connection. One that is dropped is closed without a word.
+pub(super) struct Line {
+    origin: Arc<Origin>,
+    sender: SendRequest<Full<Bytes>>,
+    /// Gone when the connection is.
+    driver: Option<Driver>,
+    born: Instant,
+    not_after: Option<Timestamp>,
+}
+
+impl Line {
+    async fn dial(origin: &Arc<Origin>, dialler: &Dialler<'_>, trace: &Trace) -> Result<Self, Failure> {
+        let stream = dialler.network.dial(&origin.host, origin.port, trace).await?;
+        if !origin.is_secure {
+            return Self::over(stream, Arc::clone(origin), None).await;
+        }
+        let tls = dialler.tls.client(dialler.network).speaking(b"http/1.1");
+        let (stream, not_after) = tls.handshake(&origin.host, stream, trace).await?;
+        Self::over(stream, Arc::clone(origin), not_after).await
+    }
+
+    async fn over<S>(stream: S, origin: Arc<Origin>, not_after: Option<Timestamp>) -> Result<Self, Failure>
+    where
+        TokioIo<S>: Read + Write + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
+        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), born: Instant::now(), not_after })
+    }
+
+    /// The end of validity of the server's certificate.
+    pub(super) const fn not_after(&self) -> Option<Timestamp> {
+        self.not_after
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        trace: &Trace,
+    ) -> hyper::Result<Response<Incoming>> {
+        trace.enter(Phase::Answer);
+        let answered = self.sender.send_request(request);
+        driving(&mut self.driver, answered).await
+    }
+
+    /// The next piece of an answer's body; trailers are passed over.
+    pub(super) async fn piece(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
+        loop {
+            match driving(&mut self.driver, body.frame()).await.transpose()?.map(hyper::body::Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(piece)) => return Ok(Some(piece)),
+                Some(Err(_trailers)) => {}
+            }
+        }
+    }
+
+    /// Whether it can take a request. What has come while nobody looked is taken in first: that the server has hung up.
+    async fn is_open(&mut self) -> bool {
+        poll_fn(|context| {
+            drive(&mut self.driver, context);
+            Poll::Ready(())
+        })
+        .await;
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Closes the connection as its protocols want it, as far as that goes without waiting for the server.
+    async fn hang_up(self) {
+        let Self { mut driver, sender, .. } = self;
+        if self.origin.is_secure {
+            drop(sender);
+            poll_fn(|context| {
+                drive(&mut driver, context);
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+}
+
+/// What `awaited` gives, while the connection moves.
+async fn driving<T>(driver: &mut Option<Driver>, awaited: impl Future<Output = T>) -> T {
+    let mut awaited = pin!(awaited);
+    poll_fn(|context| {
+        drive(driver, context);
+        awaited.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Moves the connection as far as it goes. Why it ended is told to whoever waits for an answer.
+fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+        *driver = None;
+    }
+}

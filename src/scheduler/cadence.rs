@@ -10,6 +10,10 @@ const FIRST_GAP: Duration = Duration::from_secs(1);
 /// Within this time from the first run the gap has grown to the interval.
 const QUICK_PHASE: Duration = Duration::from_secs(60);
 
+/// The beats of a pod's checks lie on a grid this wide, so that many checks wake the processor for several runs at a
+/// time. Where the grid begins differs between pods.
+const GRID: Duration = Duration::from_millis(10);
+
 /// The beats of one check: every `interval`, at a phase that differs between checks and between pods, so that a fleet
 /// does not probe in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +26,8 @@ impl Cadence {
     /// The cadence of the check `name` in the pod (or on the host) `pod`.
     #[must_use]
     pub fn new(interval: Duration, pod: &str, name: &str) -> Self {
-        Self { interval, phase: interval.mul_f64(share(pod, name)) }
+        let place = interval.mul_f64(share(pod, name)).as_nanos() / GRID.as_nanos();
+        Self { interval, phase: from_nanos(place * GRID.as_nanos()) + GRID.mul_f64(share(pod, "")) }
     }
 
     /// From start to start.
@@ -112,6 +117,24 @@ mod tests {
         let largest_gap = phases.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(phases[999] < interval && largest_gap < Duration::from_millis(150), "{largest_gap:?}");
         assert_eq!(Cadence::new(interval, "shop-1", "db"), Cadence::new(interval, "shop-1", "db"));
+    }
+
+    #[test]
+    fn the_checks_of_a_pod_share_a_grid() {
+        let place_on_grid = |pod: &str, millis: u64, name: &str| {
+            let cadence = Cadence::new(Duration::from_millis(millis), pod, name);
+            assert!(cadence.phase < cadence.interval + GRID);
+            cadence.after(at(123_456)).since_boot().as_nanos() % GRID.as_nanos()
+        };
+        let grid = place_on_grid("shop-1", 100, "db");
+        for millis in [100, 250, 5_000, 3_600_000] {
+            for name in ["db", "cache", "queue"] {
+                assert_eq!(place_on_grid("shop-1", millis, name), grid);
+            }
+        }
+        let others: std::collections::BTreeSet<_> =
+            (0..100).map(|pod| place_on_grid(&format!("shop-{pod}"), 100, "db")).collect();
+        assert_eq!(others.len(), 100);
     }
 
     #[test]

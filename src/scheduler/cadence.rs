@@ -12,7 +12,7 @@ const QUICK_PHASE: Duration = Duration::from_secs(60);
 
 /// The beats of a pod's checks lie on a grid this wide, so that many checks wake the processor for several runs at a
 /// time. Where the grid begins differs between pods.
-const GRID: Duration = Duration::from_millis(10);
+const GRID: Duration = Duration::from_millis(20);
 
 /// The beats of one check: every `interval`, at a phase that differs between checks and between pods, so that a fleet
 /// does not probe in step.

@@ -153,7 +153,7 @@ impl<'a> Judged<'a> {
     /// Judges `snapshot` at `now`, the checks at the positions `excluded` counting as ok, also as root causes.
     #[must_use]
     pub fn excluding(snapshot: &'a Snapshot, now: Moment, excluded: Vec<usize>) -> Self {
-        let mut stale = vec![None; snapshot.checks.len()];
+        let mut stale = Vec::new();
         let states = (0..snapshot.checks.len())
             .map(|index| match is_stale(snapshot, index, now, &mut stale) {
                 true => JudgedState::Stale,
@@ -371,8 +371,11 @@ impl<'a> Judged<'a> {
 
     /// As [`closes`](Self::closes), with what [`behind_critical`](Self::behind_critical) has found where it was asked.
     fn closes_with(&self, index: usize, endpoint: Endpoint, by_first_runs: bool, behind: Option<&[bool]>) -> bool {
-        let gates = self.definition(index).gates;
-        let state = self.states[index];
+        let (gates, state, check) = (self.definition(index).gates, self.states[index], self.check(index));
+        // What most checks are most of the time.
+        if matches!(state, JudgedState::Fresh(State::Ok | State::Degraded)) && check.passed_once && check.seen_once {
+            return false;
+        }
         // Through /livez or /startupz a check closes /readyz by their rules, and under their probation.
         if endpoint == Endpoint::Readyz
             && (self.closes(index, Endpoint::Livez, by_first_runs)
@@ -386,7 +389,6 @@ impl<'a> Judged<'a> {
         match endpoint {
             Endpoint::Livez => state == JudgedState::Fresh(State::Error),
             Endpoint::Startupz => {
-                let check = self.check(index);
                 let live =
                     gates.live && !matches!(state, JudgedState::Fresh(State::Ok | State::Degraded | State::Skipped));
                 live || (gates.startup && !check.passed_once) || (by_first_runs && gates.ready && !check.seen_once)
@@ -476,16 +478,18 @@ impl<'a> Judged<'a> {
 }
 
 /// Whether the result of a check is too old. A check that waits for its parents is as fresh as they are; one without
-/// any result is pending, not stale. `known` holds what has been found out already: each check is judged once.
-fn is_stale(snapshot: &Snapshot, index: usize, now: Moment, known: &mut [Option<bool>]) -> bool {
+/// any result is pending, not stale. `known` holds what has been found out of checks that wait and of their parents:
+/// each of them is judged once.
+fn is_stale(snapshot: &Snapshot, index: usize, now: Moment, known: &mut Vec<Option<bool>>) -> bool {
     let is_held = |at: usize| snapshot.checks[at].held && snapshot.checks[at].state != State::Pending;
     let by_itself = |at: usize| {
         let (check, definition) = (&snapshot.checks[at], &snapshot.plan.checks[at]);
         check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
     };
     if !is_held(index) {
-        return *known[index].get_or_insert_with(|| by_itself(index));
+        return by_itself(index);
     }
+    known.resize(snapshot.checks.len(), None);
     // Chains of checks can be long: no recursion. What is left is looked at once its parents are known.
     let mut left = vec![index];
     while let Some(&at) = left.last() {

@@ -21,9 +21,6 @@ pub(super) const JSON: &str = "application/json";
 /// The methods of everything that is only looked at.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 
-static HEALTH_STATUS: HeaderName = HeaderName::from_static("x-health-status");
-static ENVOY_DEGRADED: HeaderName = HeaderName::from_static("x-envoy-degraded");
-
 /// An answer, or the way to one.
 pub(super) enum Reply {
     /// It is there.
@@ -113,8 +110,13 @@ impl Answer {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.code;
         let headers = response.headers_mut();
-        headers.clone_from(&ALWAYS);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.clone_from(match self.verdict {
+            Some(verdict) => &OF_VERDICTS[verdict as usize],
+            None => &ALWAYS,
+        });
+        if self.content_type != TEXT {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -125,14 +127,11 @@ impl Answer {
         if closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some(verdict) = self.verdict {
-            tell_verdict(headers, verdict);
-        }
         response
     }
 }
 
-/// The headers of every answer, in their order; the type is the answer's own.
+/// The headers of every answer; the type is text unless it is another.
 static ALWAYS: LazyLock<HeaderMap> = LazyLock::new(|| {
     let mut headers = HeaderMap::with_capacity(7);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
@@ -142,9 +141,15 @@ static ALWAYS: LazyLock<HeaderMap> = LazyLock::new(|| {
     headers
 });
 
-fn tell_verdict(headers: &mut HeaderMap, verdict: Verdict) {
-    headers.insert(HEALTH_STATUS.clone(), HeaderValue::from_static(verdict.label()));
+/// The headers of every answer about health, by verdict: a copy of them costs less than to put them together.
+static OF_VERDICTS: LazyLock<[HeaderMap; 3]> =
+    LazyLock::new(|| [Verdict::Ok, Verdict::Degraded, Verdict::Error].map(headers_of));
+
+fn headers_of(verdict: Verdict) -> HeaderMap {
+    let mut headers = ALWAYS.clone();
+    headers.insert(HeaderName::from_static("x-health-status"), HeaderValue::from_static(verdict.label()));
     if verdict == Verdict::Degraded {
-        headers.insert(ENVOY_DEGRADED.clone(), HeaderValue::from_static("true"));
+        headers.insert(HeaderName::from_static("x-envoy-degraded"), HeaderValue::from_static("true"));
     }
+    headers
 }

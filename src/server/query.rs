@@ -16,7 +16,9 @@ impl<'a> Query<'a> {
 
     /// The values of `key`, in order.
     pub(super) fn all(self, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
-        self.0.split('&').filter_map(move |pair| {
+        // Most requests have none.
+        let pairs = (!self.0.is_empty()).then(|| self.0.split('&')).into_iter().flatten();
+        pairs.filter_map(move |pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name) == key).then(|| decode(value))
         })

@@ -1,5 +1,6 @@
 //! The daemon: the only floor that knows all parts. It puts them together, replaces the configuration, and ends.
 
+mod controls;
 pub mod shutdown;
 pub mod telemetry;
 pub mod watch;
@@ -31,6 +32,7 @@ use crate::scheduler::machine::Machine;
 use crate::server::{self, App};
 use crate::store::board;
 
+use controls::Controls;
 use shutdown::Termination;
 use telemetry::Telemetry;
 use watch::{News, Watch};
@@ -184,8 +186,7 @@ async fn serve(
         chronicle.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
-    let controls =
-        Controls { commands: commands.clone(), termination: termination.clone(), clock, beats: Arc::clone(&beats) };
+    let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats));
     let vitals = Arc::new(Vitals::default());
     let app = App {
         board,
@@ -408,28 +409,4 @@ fn no_plan(pod: &str) -> Arc<Plan> {
     // Without a configuration there is no time to drain.
     let answers = Answers { drain: std::time::Duration::ZERO, ..Answers::default() };
     Arc::new(Plan { service, answers, checks: Vec::new() })
-}
-
-/// What the control routes do.
-struct Controls {
-    commands: mpsc::Sender<Command>,
-    termination: Termination,
-    clock: Clock,
-    beats: Arc<Beats>,
-}
-
-impl server::Control for Controls {
-    fn drain(&self) {
-        self.termination.begin(self.clock.now());
-        let _ = self.commands.try_send(Command::Drain(true));
-    }
-
-    fn undrain(&self) {
-        self.termination.undo();
-        let _ = self.commands.try_send(Command::Drain(false));
-    }
-
-    fn beat(&self, check: &str) -> bool {
-        self.beats.beat(check, self.clock.now())
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -30,8 +31,9 @@ const LEAST_JUMP: Duration = Duration::from_secs(2);
 /// What the conductor is told while it works.
 #[derive(Debug)]
 pub enum Command {
-    /// Begin a drain, or undo it.
-    Drain(bool),
+    /// Begin a drain, or undo it: whichever was wanted last when this is obeyed. Where there is no room for one more of
+    /// these, the ones that wait say the same.
+    Drain(Arc<AtomicBool>),
     /// The process was asked to end: drain, and do not remember this drain or the one that a `preStop` hook began. If
     /// it is the sidecar's own container alone that ends, the next one has to take part again.
     End,
@@ -147,7 +149,8 @@ impl Conductor {
 
     fn obey(&mut self, command: Command, ensemble: &mut Ensemble) {
         match command {
-            Command::Drain(draining) => {
+            Command::Drain(wanted) => {
+                let draining = wanted.load(Ordering::Relaxed);
                 self.machine.set_draining(draining);
                 self.chronicle.drain(draining, self.clock.read().wall);
             }
@@ -403,9 +406,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_drain_is_published_and_can_be_undone() {
         let (commands, mut board) = conducting(vec![check("well")], &[passes]);
-        commands.send(Command::Drain(true)).await.unwrap();
+        commands.send(Command::Drain(Arc::new(true.into()))).await.unwrap();
         wait_for(&mut board, |snapshot| snapshot.draining).await;
-        commands.send(Command::Drain(false)).await.unwrap();
+        commands.send(Command::Drain(Arc::new(false.into()))).await.unwrap();
         wait_for(&mut board, |snapshot| !snapshot.draining).await;
     }
 

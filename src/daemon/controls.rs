@@ -1,0 +1,77 @@
+//! What the control routes do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::shutdown::Termination;
+use crate::base::clock::Clock;
+use crate::probe::heartbeat::Beats;
+use crate::scheduler::conductor::Command;
+use crate::server;
+
+/// Tells the scheduler what the control routes were asked for, without waiting.
+pub(super) struct Controls {
+    commands: mpsc::Sender<Command>,
+    termination: Termination,
+    clock: Clock,
+    beats: Arc<Beats>,
+    /// Whether a drain is wanted.
+    drain: Arc<AtomicBool>,
+}
+
+impl Controls {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        termination: Termination,
+        clock: Clock,
+        beats: Arc<Beats>,
+    ) -> Self {
+        Self { commands, termination, clock, beats, drain: Arc::default() }
+    }
+
+    fn want(&self, drain: bool) {
+        self.drain.store(drain, Ordering::Relaxed);
+        // Where there is no room, enough of the same wait: they look at what is wanted when their turn comes.
+        let _ = self.commands.try_send(Command::Drain(Arc::clone(&self.drain)));
+    }
+}
+
+impl server::Control for Controls {
+    fn drain(&self) {
+        self.termination.begin(self.clock.now());
+        self.want(true);
+    }
+
+    fn undrain(&self) {
+        self.termination.undo();
+        self.want(false);
+    }
+
+    fn beat(&self, check: &str) -> bool {
+        self.beats.beat(check, self.clock.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Control;
+
+    #[tokio::test]
+    async fn what_is_wanted_last_is_done_however_many_ask() {
+        let (commands, mut orders) = mpsc::channel(2);
+        let controls = Controls::new(commands, Termination::default(), Clock::tokio(), Arc::default());
+        for _ in 0..100 {
+            controls.drain();
+        }
+        controls.undrain();
+        drop(controls);
+        let mut last = None;
+        while let Some(Command::Drain(wanted)) = orders.recv().await {
+            last = Some(wanted.load(Ordering::Relaxed));
+        }
+        assert_eq!(last, Some(false));
+    }
+}

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::certs::{Authority, Folder};
+use crate::certs::{Authority, DAY, Folder};
 use crate::fake::{self, Act, Fake};
 use crate::section::Section;
 use crate::{LONG, said, said_where};
@@ -176,21 +176,55 @@ async fn a_run_that_was_cut_short_leaves_no_connection_behind() {
 async fn a_tls_connection_ends_with_a_goodbye() {
     let (authority, folder) = (Authority::new("known"), Folder::new());
     let ca_file = folder.write("ca.pem", authority.pem());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
-    let acceptor = TlsAcceptor::from(authority.server(&["localhost"]).server());
-    let server = tokio::spawn(async move {
-        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
-        let mut request = [0; 1024];
-        assert!(stream.read(&mut request).await.unwrap() > 0);
-        stream.write_all(&ok()).await.unwrap();
-        // Without the goodbye (RFC 8446, section 6.1) this is an error.
-        stream.read(&mut request).await
-    });
-    let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", ca_file));
-    let mut probe = section.with("max_connection_age", Value::Duration(Duration::ZERO)).probe(&KIND);
+    for age in [Duration::ZERO, Duration::from_secs(300)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+        let acceptor = TlsAcceptor::from(authority.server(&["localhost"]).server());
+        let server = tokio::spawn(async move {
+            let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(&ok()).await.unwrap();
+            // Without the goodbye (RFC 8446, section 6.1) this is an error.
+            stream.read(&mut request).await
+        });
+        let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", &ca_file));
+        let mut probe = section.with("max_connection_age", Value::Duration(age)).probe(&KIND);
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        drop(probe);
+        assert_eq!(server.await.unwrap().unwrap(), 0, "{age:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_replaced_connection_is_forgotten() {
+    let (authority, folder) = (Authority::new("known"), Folder::new());
+    let ca_file = folder.write("ca.pem", authority.pem());
+    // Each connection answers one request and hangs up on the next.
+    let fake = Fake::start(Act::serve(|number, _| (number == 0).then(ok))).await;
+    let fake = fake.with_tls(authority.server_valid(&["localhost"], -DAY..2 * DAY + 3600).server());
+    let fortnight = Value::Duration(Duration::from_secs(14 * 86_400));
+    let tls = Section::new().text("ca_file", ca_file).with("min_validity", fortnight);
+    let section = Section::new().text("url", format!("https://localhost:{}/", fake.port()));
+    let mut probe = section.section("tls", tls).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "degraded: certificate expires in 2d");
+    fake.set_tls(Some(authority.server_valid(&["localhost"], -DAY..90 * DAY).server()));
     assert_eq!(said(&mut *probe, LONG).await, "pass");
-    assert_eq!(server.await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_without_a_word_may_redirect_to_itself() {
+    let redirect = || fake::http(302, &[("Location", "/there")], "");
+    let serve = move |number, request: &str| match number {
+        0 if request.starts_with("GET / ") => Some(redirect()),
+        0 => Some(ok()),
+        _ => None,
+    };
+    let fake = Fake::start(Act::serve(serve)).await;
+    let mut probe = section(&fake).with("max_redirects", Value::Integer(1)).probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+    }
 }
 
 #[tokio::test]

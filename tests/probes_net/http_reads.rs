@@ -158,6 +158,17 @@ async fn credentials_stay_with_the_origin_they_are_for() {
 }
 
 #[tokio::test]
+async fn what_an_expansion_brought_into_a_header_stays_with_the_origin_too() {
+    let other = Fake::answers(fake::http(200, &[], "there")).await;
+    let location = format!("http://127.0.0.1:{}/there", other.port());
+    let first = Fake::answers(fake::http(302, &[("Location", &location)], "")).await;
+    let section = url(&first, "/").expanded("headers", &[("X-Key", "hunter2")]);
+    assert_eq!(said(&mut *section.with("max_redirects", Value::Integer(1)).probe(&KIND), LONG).await, "pass");
+    assert!(first.seen().requests[0].contains("x-key: hunter2\r\n"));
+    assert!(!other.seen().requests[0].contains("hunter2"));
+}
+
+#[tokio::test]
 async fn a_run_is_told_where_it_is_across_redirects() {
     let fake = countdown(302).await;
     let run = Run::default();

@@ -9,8 +9,9 @@ use std::time::Duration;
 use probelet::base::clock::Clock;
 use probelet::base::name::CheckName;
 use probelet::base::quantity::{parse_duration, parse_size};
+use probelet::base::secret::Secret;
 use probelet::base::shape::{Field, Presence, Shape};
-use probelet::base::value::{Fields, Located, Place, Reading, Text, Value};
+use probelet::base::value::{Fields, Located, Part, Place, Reading, Text, Value};
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::net::Network;
 use probelet::probe::{KindOfProbe, Probe, Run, Setting, Spec};
@@ -48,6 +49,16 @@ impl Section {
     #[must_use]
     pub fn texts(self, key: &'static str, entries: &[(&str, &str)]) -> Self {
         let entries = entries.iter().map(|(name, text)| ((*name).to_owned(), located(Value::Text(Text::plain(*text)))));
+        let entries = entries.collect();
+        self.with(key, Value::Map(entries))
+    }
+
+    /// A mapping of strings that expansions brought in.
+    #[must_use]
+    pub fn expanded(self, key: &'static str, entries: &[(&str, &str)]) -> Self {
+        let expanded =
+            |text: &str| Text { parts: vec![Part::Expanded(Secret::new(text))], written: "${SECRET}".into() };
+        let entries = entries.iter().map(|(name, text)| ((*name).to_owned(), located(Value::Text(expanded(text)))));
         let entries = entries.collect();
         self.with(key, Value::Map(entries))
     }

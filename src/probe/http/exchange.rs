@@ -1,6 +1,7 @@
 //! One exchange: the request is sent, redirects are followed, the answer is read up to its limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -28,6 +29,8 @@ pub(super) struct Exchange<'a> {
     pub(super) network: &'a Network,
     pub(super) run: &'a Run,
     pub(super) lines: Lines,
+    /// No connection is used that is older than this.
+    pub(super) max_age: Duration,
     /// The earliest end of validity of the certificates that servers presented.
     pub(super) not_after: Option<Timestamp>,
 }
@@ -40,11 +43,11 @@ impl Exchange<'_> {
         for followed in 0.. {
             let mut line = self.line_for(&request, &prepared.address).await?;
             let asked = line.ask(request.to_send(), &self.run.trace).await;
-            let response = asked.map_err(|error| failure_of(&error))?;
+            let response = asked.map_err(|error| failure_of(&error, false))?;
             let Some(target) = redirect_of(&response, &request.address.url).filter(|_| limit > 0) else {
                 self.run.trace.enter(Phase::Body);
                 let received = receive(response, &mut line, self.declared, self.run).await?;
-                self.lines.put_back(line).await;
+                self.lines.put_back(line);
                 return Ok(received);
             };
             if followed == limit {
@@ -54,7 +57,7 @@ impl Exchange<'_> {
             let status = response.status();
             self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
             drop(response);
-            self.lines.put_back(line).await;
+            self.lines.put_back(line);
             request = Arc::new(redirected(&request, target?, status));
         }
         unreachable!("redirects are counted up to a limit")
@@ -66,7 +69,7 @@ impl Exchange<'_> {
         // A name for the server of the check is none for one that it redirects to.
         let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let dialler = Dialler { network: self.network, tls, max_age: declared.max_connection_age };
+        let dialler = Dialler { network: self.network, tls, max_age: self.max_age };
         let taken = self.lines.take(origin, &dialler, &self.run.trace).await;
         let presented = match &taken {
             Ok(line) => line.not_after(),
@@ -92,8 +95,8 @@ fn redirect_of(response: &Response<Incoming>, from: &Url) -> Option<Result<Addre
     Some(address.ok_or_else(|| Failure::new(FailureKind::Protocol, "a redirect leads to no HTTP address")))
 }
 
-/// The request that follows a redirect: credentials stay with the origin they were meant for, and what was a POST
-/// becomes a GET where browsers do so (RFC 9110, sections 15.4.2 to 15.4.4).
+/// The request that follows a redirect: credentials and other secrets in headers stay with the origin they were meant
+/// for, and what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2 to 15.4.4).
 fn redirected(request: &Prepared, target: Address, status: StatusCode) -> Prepared {
     let becomes_get = match status {
         StatusCode::SEE_OTHER => request.method != Method::HEAD,
@@ -110,6 +113,10 @@ fn redirected(request: &Prepared, target: Address, status: StatusCode) -> Prepar
     }
     if target.origin != request.address.origin {
         for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+            request.headers.remove(name);
+        }
+        let secret = request.headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone());
+        for name in secret.collect::<Vec<_>>() {
             request.headers.remove(name);
         }
         request.headers.insert(HOST, target.host.clone());
@@ -150,7 +157,7 @@ async fn receive(
             // Many a server hangs up without TLS's goodbye; where the end of the connection is the end of the body,
             // that is all there is to come.
             Err(error) if ends_with_connection && is_end_of_file(&error) => break false,
-            Err(error) => return Err(failure_of(&error)),
+            Err(error) => return Err(failure_of(&error, true)),
         }
     };
     run.trace.note(|| {

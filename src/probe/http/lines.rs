@@ -6,7 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,7 +42,8 @@ pub(super) struct Dialler<'a> {
     pub(super) max_age: Duration,
 }
 
-/// The connections that a run finds, and those that it leaves.
+/// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
+/// order.
 #[derive(Default)]
 pub(super) struct Lines {
     found: Vec<Line>,
@@ -63,11 +64,11 @@ impl Lines {
         for lines in [&mut self.used, &mut self.found] {
             let Some(index) = lines.iter().position(is_there) else { continue };
             let mut line = lines.swap_remove(index);
-            if line.born.elapsed() < dialler.max_age && line.is_open().await {
+            if line.born.elapsed() < dialler.max_age && line.is_open() {
                 self.was_used = true;
                 return Ok(line);
             }
-            line.hang_up().await;
+            line.hang_up();
         }
         self.was_used = false;
         Line::dial(origin, dialler, trace).await
@@ -79,27 +80,33 @@ impl Lines {
     }
 
     /// An exchange over `line` is over.
-    pub(super) async fn put_back(&mut self, mut line: Line) {
+    pub(super) fn put_back(&mut self, mut line: Line) {
         // hyper has no use for one on which the answer was not read to its end, or that the server will close.
-        if line.is_open().await {
+        if line.is_open() {
             self.used.push(line);
         }
     }
 
-    /// The run is over: what it used is there for the next one, up to `max_age`.
-    pub(super) async fn settle(mut self, max_age: Duration) -> Self {
-        let kept = if max_age.is_zero() { Vec::new() } else { std::mem::take(&mut self.used) };
-        for line in self.found.drain(..).chain(self.used.drain(..)) {
-            line.hang_up().await;
+    /// The run is over: what it used is there for the next one, unless each run is to have its own.
+    pub(super) fn settle(mut self, max_age: Duration) -> Self {
+        let mut kept = Self::default();
+        if !max_age.is_zero() {
+            std::mem::swap(&mut kept.found, &mut self.used);
         }
-        Self { found: kept, ..Self::default() }
+        kept
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.found.drain(..).chain(self.used.drain(..)).for_each(Line::hang_up);
     }
 }
 
 /// What moves the bytes of a connection.
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-/// A connection. One that is dropped is closed without a word.
+/// A connection. One that is dropped, while it is in use, is closed without a word.
 pub(super) struct Line {
     origin: Arc<Origin>,
     sender: SendRequest<Full<Bytes>>,
@@ -124,7 +131,8 @@ impl Line {
     where
         TokioIo<S>: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
+        let made = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
         Ok(Self { origin, sender, driver: Some(Box::pin(connection)), born: Instant::now(), not_after })
     }
 
@@ -156,25 +164,17 @@ impl Line {
     }
 
     /// Whether it can take a request. What has come while nobody looked is taken in first: that the server has hung up.
-    async fn is_open(&mut self) -> bool {
-        poll_fn(|context| {
-            drive(&mut self.driver, context);
-            Poll::Ready(())
-        })
-        .await;
+    fn is_open(&mut self) -> bool {
+        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()
     }
 
     /// Closes the connection as its protocols want it, as far as that goes without waiting for the server.
-    async fn hang_up(self) {
+    fn hang_up(self) {
         let Self { mut driver, sender, .. } = self;
         if self.origin.is_secure {
             drop(sender);
-            poll_fn(|context| {
-                drive(&mut driver, context);
-                Poll::Ready(())
-            })
-            .await;
+            drive(&mut driver, &mut Context::from_waker(Waker::noop()));
         }
     }
 }

@@ -55,7 +55,8 @@ const FIELDS: &[Field] = &[
         "max_redirects",
         Shape::Integer { min: 0, max: 20 },
         "0",
-        "How many redirects are followed. With 0 a redirect is an answer like any other.",
+        "How many redirects are followed. With 0 a redirect is an answer like any other. Credentials, and headers with \
+         an expansion or a captured value in them, are not sent to another origin.",
     ),
     Field::with_default("max_body", Shape::Size, "64KiB", "No more than this is read of the answer's body."),
     Field::optional("expect", Shape::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
@@ -135,16 +136,18 @@ impl Probe for HttpProbe {
             let declared = &*self.declared;
             let prepared = declared.request.fill(&run.captured)?;
             let lines = std::mem::take(&mut self.lines);
-            let mut exchange = Exchange { declared, network: &self.network, run, lines, not_after: None };
+            let max_age = declared.max_connection_age;
+            let mut exchange = Exchange { declared, network: &self.network, run, lines, max_age, not_after: None };
             let mut received = exchange.complete(&prepared).await;
             if received.as_ref().is_err_and(|failure| failure.kind == FailureKind::Connect) && exchange.lines.was_used()
             {
-                exchange.lines = Lines::default();
+                // No connection of the second attempt has been used before, by an earlier request of this run either.
+                exchange = Exchange { lines: Lines::default(), max_age: Duration::ZERO, not_after: None, ..exchange };
                 received = exchange.complete(&prepared).await;
             }
             let Exchange { lines, not_after, .. } = exchange;
             // Whatever the answer is worth, the connection over which it came is sound.
-            self.lines = lines.settle(declared.max_connection_age).await;
+            self.lines = lines.settle(max_age);
             let judged = received.and_then(|received| {
                 declared.expect.judge(&received, &run.captured)?;
                 Ok(received)
@@ -166,14 +169,15 @@ impl Probe for HttpProbe {
     }
 }
 
-/// What an error of the client means. Its own text says nothing of what was sent.
-fn failure_of(error: &hyper::Error) -> Failure {
+/// What an error of the client means, before an answer has begun or after. Its own text says nothing of what was sent.
+fn failure_of(error: &hyper::Error, has_begun: bool) -> Failure {
     if let Some(failure) = failure::of_chain(error) {
         return failure;
     }
+    let is_broken = has_begun || error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     let (kind, message) = if error.is_parse_too_large() {
         (FailureKind::Protocol, "the answer's head is too large")
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+    } else if is_broken && !error.is_parse() {
         (FailureKind::Connect, "connection closed before the answer was complete")
     } else {
         (FailureKind::Protocol, "the answer is not HTTP")

@@ -1,7 +1,6 @@
 //! The request as declared, and as it is sent once captured values are filled in.
 
 use std::convert::Infallible;
-
 use std::sync::Arc;
 
 use base64::Engine;
@@ -131,8 +130,9 @@ impl RequestSpec {
         headers.extend(credentials.map(|credentials| (AUTHORIZATION, credentials)));
         for (name, text) in &self.headers {
             let value = captured.fill_header(text).map_err(unfilled)?;
-            let value = HeaderValue::from_bytes(value.as_bytes())
+            let mut value = HeaderValue::from_bytes(value.as_bytes())
                 .map_err(|_| mismatch(format!("the header {name} holds a line break or control character")))?;
+            value.set_sensitive(text.is_expanded() || text.captures().next().is_some());
             headers.insert(name.clone(), value);
         }
         let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?.unwrap_or_default();

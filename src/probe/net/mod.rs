@@ -98,7 +98,7 @@ const STAGGER: Duration = Duration::from_millis(100);
 const MOST_ADDRESSES: usize = 16;
 
 /// The first connection that comes about. When none does: the error that says most.
-pub(super) async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     if let [only] = addresses {
         return TcpStream::connect((*only, port)).await;
     }

@@ -285,12 +285,6 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// The configuration, for a client library that shakes hands itself.
-    #[must_use]
-    pub fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.config)
-    }
-
     /// The end of validity of the certificate that was shown last, in failed handshakes too.
     #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
@@ -326,7 +320,7 @@ impl TlsClient {
             Some(name) => name.clone(),
             None => server_name_of(host)?,
         };
-        match TlsConnector::from(self.config()).connect(name, stream).await {
+        match TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await {
             Ok(stream) => Ok((stream, self.not_after())),
             Err(error) => {
                 let mut failure = of_handshake(failure::of_io(&error));
@@ -352,8 +346,7 @@ pub fn server_name_of(host: &str) -> Result<ServerName<'static>, Failure> {
 
 /// A connection that breaks in the handshake is the handshake's failure: servers that refuse TLS, or a client
 /// certificate, often just hang up.
-#[must_use]
-pub fn of_handshake(failure: Failure) -> Failure {
+fn of_handshake(failure: Failure) -> Failure {
     let message = match (failure.kind, failure.message.as_str()) {
         (FailureKind::Connect, "connection reset") => "connection reset in the TLS handshake",
         (FailureKind::Connect, _) => "connection closed in the TLS handshake",

@@ -72,7 +72,6 @@ pub(super) fn rounds(config: &Config, chosen: &[usize], noting: bool) -> Rounds 
 
 /// Does `work` until it is done, or until the process is told to end: an interrupted command is no success.
 pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
-    crate::probe::net::tls::install_provider();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         complain(&format!("a panic at {place}: this is a defect of probelet, please report it\n"));

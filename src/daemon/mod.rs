@@ -124,7 +124,6 @@ pub fn run(
     if loaded.config.is_none() && !options.serve_without {
         return Err(Stop::Configuration(Box::new(loaded.report)));
     }
-    crate::probe::net::tls::install_provider();
     // One thread: less memory, more answers per second and a better p99 than two.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build()?;

@@ -1,12 +1,15 @@
 //! The kind `http`: bodies up to their limit, and redirects.
 
 use probelet::base::value::Value;
+use probelet::model::outcome::FailureKind;
 use probelet::probe::Run;
 use probelet::probe::http::KIND;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::Section;
+use crate::section::{Section, observe};
 use crate::{LONG, said, said_of};
 
 fn url(fake: &Fake, rest: &str) -> Section {
@@ -175,4 +178,22 @@ async fn a_run_is_told_where_it_is_across_redirects() {
     let section = url(&fake, "/1").with("max_redirects", Value::Integer(1));
     assert_eq!(said_of(&mut *section.probe(&KIND), &run, LONG).await, "pass");
     assert_eq!(run.trace.current().map(probelet::base::trace::Phase::label), Some("body"));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_an_answer_is_called_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut some = [0; 1024];
+        assert!(stream.read(&mut some).await.unwrap() > 0);
+        // The rest of the request is not wanted: it is still being sent when half of the answer has come.
+        stream.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+    });
+    let section = Section::new().text("url", address).with("method", Value::Word("POST"));
+    let failure =
+        observe(&mut *section.text("body", "x".repeat(16 << 20)).probe(&KIND), LONG).await.unwrap().unwrap_err();
+    server.await.unwrap();
+    assert_eq!(failure.kind, FailureKind::Connect, "{failure:?}");
 }

@@ -88,8 +88,10 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("env::var", &["src/config/source.rs"]),
     ("process::exit", &["src/main.rs"]),
     ("granit_parser", &["src/config/"]),
-    // The http probe tells "this is no HTTP" from "the connection broke" by the error that its client carries.
+    // Its client is the http probe's, its server the server's.
     ("hyper::", &["src/server/", "src/probe/http/"]),
+    ("hyper::client", &["src/probe/http/lines.rs"]),
+    ("hyper::server", &["src/server/"]),
     ("prometheus::", &["src/metrics/"]),
     ("ArcSwap", &["src/store/"]),
 ];

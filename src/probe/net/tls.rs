@@ -269,12 +269,6 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
 
-/// Makes ring the provider of client libraries that ask for the process's own. It may be called any number of times.
-pub fn install_provider() {
-    // An error says that one is installed already.
-    let _ = CryptoProvider::install_default((*provider()).clone());
-}
-
 /// Speaks TLS for one probe, and remembers the certificate it was shown last.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
@@ -386,13 +380,6 @@ mod tests {
             let not_after = Timestamp::from_unix_seconds(1_000_000 + left);
             assert_eq!(expiry_warning(not_after, fortnight, now).as_deref(), expected, "{left}");
         }
-    }
-
-    #[test]
-    fn the_provider_may_be_installed_again_and_again() {
-        install_provider();
-        install_provider();
-        assert!(CryptoProvider::get_default().is_some());
     }
 
     #[test]

@@ -76,6 +76,11 @@ mod entries {
     pub const DISK_SIZE: Metric = gauge("healthcheck_disk_size_bytes", CHECK, "Size of the file system in bytes.");
     pub const ENDPOINT_OPEN: Metric =
         gauge("healthcheck_endpoint_open", &["endpoint"], "Whether the endpoint answers 200 (1=open,0=closed).");
+    pub const LAST_ASKED: Metric = gauge(
+        "probelet_gate_last_asked_timestamp_seconds",
+        &["endpoint"],
+        "When kubelet last asked the endpoint, as Unix time; absent until then.",
+    );
     pub const APPLICATION: Metric =
         gauge("application_health_status", &[], "Health of the application (0=DOWN,1=DEGRADED,2=UP).");
     pub const REQUESTS: Metric = histogram(
@@ -140,6 +145,7 @@ pub const CATALOG: &[Metric] = &[
     DISK_SIZE,
     ENDPOINT_OPEN,
     APPLICATION,
+    LAST_ASKED,
     REQUESTS,
     LAG,
     HISTORY_DROPPED,

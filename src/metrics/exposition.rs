@@ -148,6 +148,13 @@ fn endpoints(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
 }
 
 fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
+    all.push(family(catalog::LAST_ASKED, |out| {
+        for endpoint in Endpoint::ALL {
+            if let Some(asked) = vitals.asks.last_wall(endpoint) {
+                out.gauge(&[endpoint.label()], asked.unix_seconds());
+            }
+        }
+    }));
     all.push(family(catalog::REQUESTS, |out| {
         for requests in vitals.requests() {
             out.histogram(

@@ -3,6 +3,7 @@
 //! Only this floor knows the exposition formats. A new metric is a line in [`catalog`] and the values for it in
 //! `exposition`; a test demands that the two agree.
 
+mod asks;
 pub mod catalog;
 mod exposition;
 mod openmetrics;
@@ -10,6 +11,7 @@ pub mod pulse;
 pub mod route;
 pub mod vitals;
 
+pub use asks::GateAsks;
 pub use exposition::{Format, scrape};
 pub use pulse::Pulse;
 pub use route::Route;

@@ -16,7 +16,7 @@ use crate::model::plan::Critical;
 use crate::model::plan::testing::check;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{Counters, State};
-use crate::model::verdict::Judged;
+use crate::model::verdict::{Endpoint, Judged};
 
 /// One check in each state, with every fact.
 fn everything() -> Snapshot {
@@ -50,6 +50,7 @@ fn everything() -> Snapshot {
 fn vitals() -> Vitals {
     let vitals = Vitals::default();
     vitals.answered(Route::LivezCheck, 200, Duration::from_micros(80));
+    vitals.asks.note(Endpoint::Livez, now());
     vitals.history_dropped(2);
     vitals.set_history_writable(Some(false));
     vitals
@@ -110,6 +111,7 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("healthcheck_disk_size_bytes", Type::Gauge, "check"),
         ("healthcheck_endpoint_open", Type::Gauge, "endpoint"),
         ("application_health_status", Type::Gauge, ""),
+        ("probelet_gate_last_asked_timestamp_seconds", Type::Gauge, "endpoint"),
         ("probelet_http_request_duration_seconds", Type::Histogram, "route, code"),
         ("probelet_scheduler_lag_seconds", Type::Gauge, ""),
         ("probelet_history_dropped_total", Type::Counter, ""),

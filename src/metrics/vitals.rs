@@ -9,6 +9,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 
+use super::asks::GateAsks;
 use super::route::Route;
 
 /// The status codes that the server answers with; anything else is counted under the last.
@@ -24,6 +25,8 @@ pub const REQUEST_BUCKETS: [f64; BUCKETS.len()] =
 /// Counts about the daemon. Shared by whoever counts; read by the exposition.
 #[derive(Debug)]
 pub struct Vitals {
+    /// When kubelet last asked.
+    pub asks: GateAsks,
     /// By route and code; most pairs never come up.
     requests: [[OnceLock<Box<Durations>>; CODES.len()]; Route::ALL.len()],
     history_dropped: AtomicU64,
@@ -56,6 +59,7 @@ pub struct Requests {
 impl Default for Vitals {
     fn default() -> Self {
         Self {
+            asks: GateAsks::default(),
             requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),

@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod daemon;
 mod health;
+mod kubelet;
 mod listen;
 mod negotiate;
 mod page;

@@ -12,7 +12,7 @@ use super::ask::{Ask, Ends};
 use super::body::Body;
 use super::query::Query;
 use super::stream::{self, Streams};
-use super::{App, badge, control, daemon, health, page, routes, v1};
+use super::{App, badge, control, daemon, health, kubelet, page, routes, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::verdict::Endpoint;
@@ -51,6 +51,11 @@ fn respond_with(app: &App, route: Route, method: &Method, asked: Moment, answer:
 /// The answer to `ask`.
 pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, route: Route, name: &str) -> Reply {
     let snapshot = app.board.latest();
+    if let Some(endpoint) = kubelet::probed(route)
+        && kubelet::is_kubelet(ask.headers)
+    {
+        app.vitals.asks.note(endpoint, ask.reading);
+    }
     Reply::Now(match route {
         Route::DaemonDrain => control::drain(ask, app, &snapshot),
         Route::Heartbeat => control::heartbeat(ask, app, &snapshot, name),

@@ -1,10 +1,13 @@
 //! The gates: their text, their formats, and what they never do.
 
+use hyper::Method;
+
 use super::{app, ask, body, check_answer, get};
-use crate::metrics::testing::{answering, degraded, error, ok, pending, skipped, snapshot, stale};
+use crate::metrics::testing::{answering, degraded, error, now, ok, pending, skipped, snapshot, stale};
 use crate::model::plan::testing::check;
 use crate::model::plan::{Critical, Definition, Details, Gates};
 use crate::model::snapshot::Snapshot;
+use crate::model::verdict::Endpoint;
 
 fn behind(name: &str, parent: usize) -> Definition {
     Definition { depends_on: vec![parent], ..check(name) }
@@ -343,4 +346,19 @@ proptest::proptest! {
             proptest::prop_assert_eq!(code == 200, answer.verdict.is_some() && !is_error, "{}", uri);
         }
     }
+}
+
+#[test]
+fn what_kubelet_asks_is_noted_by_endpoint_and_what_others_ask_is_not() {
+    let (app, _) = app(&snapshot(vec![(check("db"), ok("ok"))]));
+    let asks = |agent: &str, uri: &str| ask(&app, &Method::GET, uri, &[("user-agent", agent)]);
+    asks("curl/8.5.0", "/readyz");
+    asks("kube-probe/1.37", "/metrics");
+    asks("kube-probe/1.37", "/-/healthy");
+    assert_eq!(Endpoint::ALL.map(|endpoint| app.vitals.asks.last(endpoint)), [None; 4]);
+    asks("kube-probe/1.37", "/livez");
+    asks("probelet-ask/1.0", "/startupz/db");
+    let now = Some(now().wall);
+    let last = Endpoint::ALL.map(|endpoint| app.vitals.asks.last_wall(endpoint));
+    assert_eq!(last, [now, None, now, None]);
 }

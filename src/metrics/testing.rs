@@ -47,6 +47,7 @@ pub(crate) fn pending() -> CheckState {
         passes: 0,
         failures: 0,
         last: None,
+        no_verdict: None,
         fresh_at: None,
         held: false,
         passed_once: false,

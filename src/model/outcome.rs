@@ -98,10 +98,12 @@ pub enum FailureKind {
     Mismatch,
     /// The probe itself broke: a defect of probelet.
     Bug,
+    /// No failure of the target: the run has nothing to judge it by. See [`Outcome::Void`].
+    Void,
 }
 
 impl FailureKind {
-    /// All of them, in the order of the metrics.
+    /// All that a target can be blamed for, in the order of the metrics.
     pub const ALL: [Self; 8] =
         [Self::Timeout, Self::Resolve, Self::Connect, Self::Tls, Self::Auth, Self::Protocol, Self::Mismatch, Self::Bug];
 
@@ -117,6 +119,7 @@ impl FailureKind {
             Self::Protocol => "protocol",
             Self::Mismatch => "mismatch",
             Self::Bug => "bug",
+            Self::Void => "void",
         }
     }
 }
@@ -180,6 +183,19 @@ pub enum Outcome {
     Fail(Failure),
     /// The check was not run, or its failure was a parent's: a parent is failing.
     Skip,
+    /// The run has no verdict, and counts as none: it moves nothing. Until there is a verdict, the message says why
+    /// there is none.
+    Void(Failure),
+}
+
+impl From<ProbeResult> for Outcome {
+    fn from(result: ProbeResult) -> Self {
+        match result {
+            Ok(pass) => Self::Pass(pass),
+            Err(failure) if failure.kind == FailureKind::Void => Self::Void(failure),
+            Err(failure) => Self::Fail(failure),
+        }
+    }
 }
 
 /// An outcome with its times.

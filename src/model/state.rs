@@ -69,6 +69,8 @@ pub struct CheckState {
     pub failures: u32,
     /// The last run or skip.
     pub last: Option<Arc<LastRun>>,
+    /// Why there is no verdict, where a run has said so and none has had one since.
+    pub no_verdict: Option<Arc<str>>,
     /// When there was last something to go by: the end of a run, a skip, or a run whose failure awaits confirmation.
     pub fresh_at: Option<Moment>,
     /// It waits for parents that are failing, pending, or asked to confirm its failure; its result does not age.
@@ -176,6 +178,7 @@ impl CheckState {
             passes: 0,
             failures: 0,
             last: None,
+            no_verdict: None,
             fresh_at: None,
             held: false,
             passed_once: false,
@@ -206,12 +209,14 @@ impl CheckState {
 }
 
 /// The state of a check after one more observation. A pass or failure moves the streaks, and the state where a streak
-/// reaches its threshold; a skip makes it `skipped` and starts the streaks anew.
+/// reaches its threshold; a skip makes it `skipped` and starts the streaks anew; a run without a verdict moves nothing.
 #[must_use]
 pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
+    next.no_verdict = why_no_verdict(observation);
+    let Some(run) = LastRun::of(observation, definition) else { return next };
     tally(Arc::make_mut(&mut next.counters), observation);
-    next.last = Some(Arc::new(LastRun::of(observation, definition)));
+    next.last = Some(Arc::new(run));
     next.fresh_at = Some(observation.ended);
     next.seen_once = true;
     let target = match &observation.outcome {
@@ -232,6 +237,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
             (next.passes, next.failures) = (0, 0);
             Some(State::Skipped)
         }
+        Outcome::Void(_) => None,
     };
     if let Some(target) = target {
         next.enter(target, observation.ended, observation.wall);
@@ -244,11 +250,20 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
 #[must_use]
 pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
+    next.no_verdict = why_no_verdict(observation);
+    let Some(run) = LastRun::of(observation, definition) else { return next };
     tally(Arc::make_mut(&mut next.counters), observation);
     if next.state == State::Pending {
-        next.last = Some(Arc::new(LastRun::of(observation, definition)));
+        next.last = Some(Arc::new(run));
     }
     next
+}
+
+fn why_no_verdict(observation: &Observation) -> Option<Arc<str>> {
+    match &observation.outcome {
+        Outcome::Void(why) => Some(why.message.as_str().into()),
+        Outcome::Pass(_) | Outcome::Fail(_) | Outcome::Skip => None,
+    }
 }
 
 fn is_worrying(pass: &Pass, took: Duration, definition: &Definition) -> bool {
@@ -260,6 +275,7 @@ fn tally(counters: &mut Counters, observation: &Observation) {
         Outcome::Pass(_) => 0,
         Outcome::Fail(_) => 1,
         Outcome::Skip => 2,
+        Outcome::Void(_) => return,
     };
     counters.runs[place] += 1;
     let facts = match &observation.outcome {
@@ -268,11 +284,12 @@ fn tally(counters: &mut Counters, observation: &Observation) {
             &pass.facts
         }
         Outcome::Fail(failure) => {
-            let reason = FailureKind::ALL.iter().position(|kind| *kind == failure.kind).expect("ALL holds every kind");
-            counters.reasons[reason] += 1;
+            if let Some(reason) = FailureKind::ALL.iter().position(|kind| *kind == failure.kind) {
+                counters.reasons[reason] += 1;
+            }
             &failure.facts
         }
-        Outcome::Skip => return,
+        Outcome::Skip | Outcome::Void(_) => return,
     };
     if facts.tls_not_after.is_some() {
         counters.tls_not_after = facts.tls_not_after;
@@ -285,9 +302,9 @@ fn tally(counters: &mut Counters, observation: &Observation) {
 }
 
 impl LastRun {
-    /// What `observation` of the check says.
+    /// What `observation` of the check says; nothing when it has no verdict.
     #[must_use]
-    pub fn of(observation: &Observation, definition: &Definition) -> Self {
+    pub fn of(observation: &Observation, definition: &Definition) -> Option<Self> {
         let took = observation.took();
         let (outcome, reason, message, facts) = match &observation.outcome {
             Outcome::Pass(pass) => (OutcomeKind::Pass, None, pass_message(pass, took, definition), pass.facts.clone()),
@@ -295,8 +312,9 @@ impl LastRun {
                 (OutcomeKind::Fail, Some(failure.kind), failure.message.clone(), failure.facts.clone())
             }
             Outcome::Skip => (OutcomeKind::Skip, None, "Skipped due to upstream failure".into(), Facts::default()),
+            Outcome::Void(_) => return None,
         };
-        Self {
+        Some(Self {
             outcome,
             reason,
             message,
@@ -305,7 +323,7 @@ impl LastRun {
             began: observation.began,
             took: (outcome != OutcomeKind::Skip).then_some(took),
             facts,
-        }
+        })
     }
 }
 
@@ -345,6 +363,7 @@ mod tests {
             's' => Outcome::Pass(Pass::saying("slow")),
             'f' => Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused")),
             '-' => Outcome::Skip,
+            'v' => Outcome::Void(Failure::new(FailureKind::Void, "no beat yet")),
             other => panic!("no outcome {other}"),
         };
         let ended = Moment::at(Duration::from_secs(second));
@@ -392,6 +411,8 @@ mod tests {
             (2, 2, "pp-pfff", "posssee"),
             (1, 1, "dpsd", "dodd"),
             (1, 2, "dd", "pd"),
+            (1, 1, "vvfvpvfv", "ppeeooee"),
+            (2, 2, "fvfvpvpv", "ppeeeeoo"),
         ];
         for (failure, success, outcomes, expected) in cases {
             let reached = states(failure, success, outcomes);
@@ -454,6 +475,18 @@ mod tests {
         assert_eq!((counters.runs, counters.durations.iter().sum::<u64>(), counters.reasons[2]), ([0, 1, 1], 1, 1));
         assert_eq!((counters.last_run, counters.last_success), (Some(Timestamp::from_unix_seconds(9)), None));
         assert_eq!(counters.transitions, [0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_run_without_a_verdict_counts_as_none() {
+        let void = |check: &CheckState| advance(check, &definition(1, 1), &observation('v', 15));
+        let pending = void(&CheckState::new(reading(0)));
+        assert_eq!(pending.no_verdict.as_deref(), Some("no beat yet"));
+        assert_eq!(CheckState { no_verdict: None, ..pending.clone() }, CheckState::new(reading(0)));
+        let up = advance(&pending, &definition(1, 1), &observation('p', 20));
+        assert_eq!(up.no_verdict, None);
+        assert_eq!(CheckState { no_verdict: None, ..void(&up) }, up);
+        assert_eq!(count_only(&up, &definition(1, 1), &observation('v', 25)).counters, up.counters);
     }
 
     #[test]

@@ -221,8 +221,9 @@ impl<'a> Judged<'a> {
                 format!("last result {} ago", show_duration(self.age(index).unwrap_or_default())).into()
             }
             JudgedState::Fresh(State::Skipped) => "Skipped due to upstream failure".into(),
-            JudgedState::Fresh(State::Pending) => match last {
-                Some(last) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
+            JudgedState::Fresh(State::Pending) => match (&check.no_verdict, last) {
+                (Some(why), _) => why.as_ref().into(),
+                (None, Some(last)) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
                 _ => "no result yet".into(),
             },
             JudgedState::Fresh(state) => {

@@ -1,7 +1,8 @@
 //! The kind `heartbeat`: the app proves that its main loop turns, by touching a file or by a request to the sidecar.
 //!
 //! The age of a beat is counted on the boot clock from when it was seen, so that neither a stepped wall clock nor a
-//! file with a time of its own makes an app look alive.
+//! file with a time of its own makes an app look alive. Before the first beat there is no verdict, for as long as one
+//! may take to come.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,7 +37,8 @@ const FIELDS: &[Field] = &[
     Field::required(
         "max_age",
         Shape::Duration { min: Duration::from_millis(100) },
-        "No beat for this long is a failure; before the first one it is counted from the daemon's start.",
+        "No beat for this long is a failure. Before the first beat the check is pending, and fails after this time from \
+         the daemon's start.",
     ),
 ];
 
@@ -218,7 +220,7 @@ fn judge(beat: Option<Moment>, started: Moment, now: Moment, max_age: Duration) 
     let shown = show_duration(age);
     match (beat, age > max_age) {
         (Some(_), false) => Ok(Pass::saying(format!("last beat {shown} ago"))),
-        (None, false) => Ok(Pass::saying(format!("no beat yet, {shown} after the start"))),
+        (None, false) => Err(Failure::new(FailureKind::Void, format!("no beat yet, {shown} after the start"))),
         (Some(_), true) => {
             let message = format!("no beat for {shown}, more than {}", show_duration(max_age));
             Err(Failure::new(FailureKind::Mismatch, message))
@@ -254,7 +256,7 @@ mod tests {
         let setting = setting(clock);
         let mut probe = spec(None).build(&setting);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(says(probe.as_mut()).await, "no beat yet, 10s after the start");
+        assert_eq!(says(probe.as_mut()).await, "void: no beat yet, 10s after the start");
         tokio::time::advance(Duration::from_secs(21)).await;
         assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago");
         assert!(setting.beats.beat("main_loop", clock.now()));
@@ -296,7 +298,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("probelet-heartbeat-{}", std::process::id()));
         std::fs::write(&path, "").unwrap();
         let mut probe = spec(Some(path.clone())).build(&setting(Clock::Machine));
-        assert!(says(probe.as_mut()).await.starts_with("no beat yet"));
+        assert!(says(probe.as_mut()).await.starts_with("void: no beat yet"));
         let touch = |seconds| {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();

@@ -399,7 +399,9 @@ impl Machine {
         let course = self.courses.touch(index);
         let forward = course.running.take().is_some_and(|running| running.forward);
         let passed = matches!(observation.outcome, Outcome::Pass(_));
-        course.last_run = Some(Ran { began: observation.began, passed });
+        if !matches!(observation.outcome, Outcome::Void(_)) {
+            course.last_run = Some(Ran { began: observation.began, passed });
+        }
         if passed {
             course.first_runs = None;
         }
@@ -410,6 +412,8 @@ impl Machine {
         let has_parents = !self.definition(index).depends_on.is_empty();
         match (&observation.outcome, blocked) {
             (Outcome::Pass(_), true) => self.count(index, &observation),
+            // It says nothing about the target, so there is nothing to confirm either.
+            (Outcome::Void(_), _) => self.count(index, &observation),
             (Outcome::Fail(_), true) => self.count(index, &Observation { outcome: Outcome::Skip, ..observation }),
             (Outcome::Fail(_), false) if forward => self.count(index, &observation),
             (Outcome::Fail(_), false) if has_parents => {
@@ -584,7 +588,9 @@ impl Machine {
     }
 
     fn count(&mut self, index: usize, observation: &Observation) {
-        self.observe(index, Arc::new(LastRun::of(observation, self.definition(index))));
+        if let Some(run) = LastRun::of(observation, self.definition(index)) {
+            self.observe(index, Arc::new(run));
+        }
         self.checks[index] = Arc::new(count_only(&self.checks[index], self.definition(index), observation));
     }
 

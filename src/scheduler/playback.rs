@@ -118,8 +118,7 @@ impl<W: World> Playback<W> {
             let (result, takes) = self.world.observe(start.check, self.now);
             let (outcome, takes) = match result {
                 _ if takes >= timeout => (Outcome::Fail(timed_out(timeout)), timeout),
-                Ok(pass) => (Outcome::Pass(pass), takes),
-                Err(failure) => (Outcome::Fail(failure), takes),
+                result => (result.into(), takes),
             };
             let ends = self.now + takes;
             self.runs += 1;

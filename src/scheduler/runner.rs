@@ -32,10 +32,7 @@ pub async fn observe(probe: &mut dyn Probe, run: &Run, timeout: Duration, clock:
         }
         Err(_) => (Err(timed_out(run, timeout)), Ending::CutOff),
     };
-    let outcome = match result {
-        Ok(pass) => Outcome::Pass(pass),
-        Err(failure) => Outcome::Fail(failure),
-    };
+    let outcome = Outcome::from(result);
     let ended = clock.read();
     (Observation { outcome, began, ended: ended.moment, wall: ended.wall }, ending)
 }

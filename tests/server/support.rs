@@ -214,6 +214,7 @@ pub fn state(state: State, message: &str) -> CheckState {
             took: Some(Duration::from_millis(1)),
             facts: Facts::default(),
         })),
+        no_verdict: None,
         fresh_at: Some(now.moment),
         held: false,
         passed_once: true,

@@ -3,6 +3,7 @@
 
 mod consumers;
 mod daemon;
+mod heartbeat;
 mod history;
 mod hostile;
 mod listening;

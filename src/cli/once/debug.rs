@@ -11,7 +11,7 @@ use crate::model::outcome::{Facts, Outcome, StepReport};
 pub(super) fn run(seen: &Seen) -> String {
     let (facts, detail) = match &seen.observation.outcome {
         Outcome::Pass(pass) => (&pass.facts, None),
-        Outcome::Fail(failure) => (&failure.facts, failure.detail.as_deref()),
+        Outcome::Fail(failure) | Outcome::Void(failure) => (&failure.facts, failure.detail.as_deref()),
         Outcome::Skip => return String::new(),
     };
     let mut lines = of_trace(&seen.trace, "    ");

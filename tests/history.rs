@@ -48,6 +48,7 @@ fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
             depends_on: Vec::new(),
             degraded_above: None,
             stale_after: Duration::from_secs(32),
+            max_connection_age: Duration::ZERO,
             formerly: formerly.map(name),
         })
     };

@@ -108,6 +108,9 @@ pub struct Definition {
     pub degraded_above: Option<Duration>,
     /// A result older than this is stale.
     pub stale_after: Duration,
+    /// How long one connection may serve successive runs: what only new connections see goes unseen for that long. Zero
+    /// where every run has its own, and where there is none.
+    pub max_connection_age: Duration,
     /// An earlier name, whose history it continues.
     pub formerly: Option<CheckName>,
 }
@@ -204,6 +207,7 @@ pub(crate) mod testing {
             depends_on: Vec::new(),
             degraded_above: None,
             stale_after: Duration::from_secs(32),
+            max_connection_age: Duration::ZERO,
             formerly: None,
         }
     }

@@ -85,6 +85,15 @@ pub trait Spec: fmt::Debug + Send + Sync {
         self.host().into_iter().collect()
     }
 
+    /// How long one connection may serve successive runs; nothing but zero where each run has its own.
+    fn max_connection_age(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Each run is to have a connection of its own, unless the file says otherwise, where `where_to` says so of the
+    /// hosts that a connection leads to; of none, where it leads to no other host.
+    fn prefer_fresh_connections(&mut self, _where_to: &dyn Fn(&[String]) -> bool) {}
+
     /// A probe of this target. Nothing is dialled before its first run.
     fn build(&self, setting: &Setting) -> Box<dyn Probe>;
 }

@@ -190,6 +190,7 @@ pub fn definition(name: &str) -> Definition {
         depends_on: Vec::new(),
         degraded_above: None,
         stale_after: Duration::from_secs(3600),
+        max_connection_age: Duration::ZERO,
         formerly: None,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::top::{Defaults, line, threshold};
+use super::warnings::is_own_host;
 use super::{allow, fingerprint, keys, warnings};
 use crate::base::name::CheckName;
 use crate::base::quantity::{parse_duration, show_duration};
@@ -14,6 +15,7 @@ use crate::base::value::{Fields, Place, Reading, Severity, Value};
 use crate::config::Target;
 use crate::config::mask::shown;
 use crate::config::read::{Reader, Scope};
+use crate::config::source::Environment;
 use crate::config::tree::Node;
 use crate::model::plan::{Critical, Gates, Thresholds};
 use crate::probe::{KindOfProbe, Spec, kind};
@@ -86,7 +88,9 @@ pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -
     let reading = allow::apart_from(reader.reading());
     let own = Reader::new(reader.environment(), Rc::clone(&reading));
     let scope = Scope { around: None, in_step: false };
-    let draft = own.section(node, &keys::CHECK, path, scope).map(|fields| draft(fields, &reading, defaults));
+    let draft = own
+        .section(node, &keys::CHECK, path, scope)
+        .map(|fields| draft(fields, &reading, defaults, reader.environment()));
     if let Some(draft) = &draft {
         warnings::look_at(draft, reader.environment());
     }
@@ -94,9 +98,9 @@ pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -
     draft.map(|draft| Draft { fields: moved(&draft.fields, reader.reading()), ..draft })
 }
 
-fn draft(fields: Fields, reading: &Reading, defaults: &Defaults) -> Draft {
+fn draft(fields: Fields, reading: &Reading, defaults: &Defaults, environment: &Environment) -> Draft {
     let gates = gates(&fields);
-    let observed = observed(&fields, reading);
+    let observed = observed(&fields, reading, gates, environment);
     let timing = timing(&fields, defaults, observed.as_ref().and_then(|observed| observed.kind.cadence), gates);
     let critical = critical(&fields, gates);
     Draft {
@@ -146,9 +150,9 @@ fn similar_name(text: &str) -> Option<CheckName> {
         .filter(|_| text.is_ascii() && !text.contains("://"))
 }
 
-fn observed(fields: &Fields, reading: &Reading) -> Option<Observed> {
+fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Environment) -> Option<Observed> {
     let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
-    let Some(spec) = (kind.read)(section) else {
+    let Some(mut spec) = (kind.read)(section) else {
         // Whatever a kind refuses must be seen as an error.
         if reading.problems().iter().all(|problem| problem.severity != Severity::Error) {
             let message = format!("this section `{}` cannot be used", kind.name);
@@ -156,6 +160,10 @@ fn observed(fields: &Fields, reading: &Reading) -> Option<Observed> {
         }
         return None;
     };
+    // What can restart the app must see what a new client sees; and of reuse on this pod nobody has anything.
+    let asks_for_restart = gates.live || gates.startup;
+    let is_here = |hosts: &[String]| hosts.iter().all(|host| is_own_host(host, environment));
+    spec.prefer_fresh_connections(&|hosts| asks_for_restart || is_here(hosts));
     let spec: Arc<dyn Spec> = spec.into();
     let fingerprint = fingerprint::of(kind.name, section, reading);
     Some(Observed { kind, target: Target { spec, fingerprint } })
@@ -258,6 +266,7 @@ impl Draft {
             depends_on: parents,
             degraded_above: self.timing.degraded_above,
             stale_after: self.timing.stale_after,
+            max_connection_age: target.spec.max_connection_age(),
             formerly: self.formerly.clone(),
         };
         Some((definition, target.clone()))

@@ -261,6 +261,49 @@ checks:
     }
 
     #[test]
+    fn connections_are_fresh_on_this_pod_and_for_what_can_restart_the_app() {
+        let environment = Environment::of([("POD_IP", "10.1.2.3")]);
+        let ages = |checks: &[&str]| {
+            let checks: String =
+                checks.iter().enumerate().map(|(n, check)| format!("  - {{ name: c{n}, {check} }}\n")).collect();
+            let text = format!("checks:\n{checks}");
+            let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+            let loaded = read("test", text.as_bytes(), &environment, unread);
+            assert!(loaded.config.is_some(), "{}", loaded.report.text(false));
+            let config = loaded.config.unwrap();
+            config.plan.checks.iter().map(|check| check.max_connection_age.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            ages(&["http: { url: http://shop/ }", "redis: { url: redis://cache }", "tcp: { address: 'db:5000' }"]),
+            [60, 60, 0]
+        );
+        assert_eq!(
+            ages(&["postgres: { url: postgres://u:p@db/x }", "amqp: { url: amqp://mq }", "simulated: {}"]),
+            [60, 60, 0]
+        );
+        let here =
+            ["localhost", "127.0.0.1:80", "[::1]", "10.1.2.3"].map(|host| format!("http: {{ url: 'http://{host}/' }}"));
+        assert_eq!(ages(&here.each_ref().map(String::as_str)), [0; 4]);
+        assert_eq!(
+            ages(&[
+                "gates: [live], redis: { url: redis://cache }",
+                "gates: [startup, ready], amqp: { url: amqp://mq }"
+            ]),
+            [0, 0]
+        );
+        let long = "redis: { url: redis://localhost, max_connection_age: 5m }, gates: [live]";
+        assert_eq!(ages(&[long, "redis: { url: redis://cache, max_connection_age: 0s }"]), [300, 0]);
+        let steps = |urls: [&str; 2]| {
+            let steps = urls.map(|url| format!("{{ name: '{}', http: {{ url: '{url}' }} }}", url.len()));
+            format!("workflow: {{ steps: [{}] }}", steps.join(", "))
+        };
+        assert_eq!(
+            ages(&[&steps(["http://localhost/", "http://shop/"]), &steps(["http://localhost/", "http://[::1]/"])]),
+            [60, 0]
+        );
+    }
+
+    #[test]
     fn parents_are_positions_in_ascending_order() {
         let text = "checks:
   - { name: c, depends_on: [a, b], simulated: {} }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use self::line::{Line, Lines, not_amqp};
 use super::endpoint::{self, Door, Endpoint};
 use super::kept::{After, Kept, Life, Session};
-use super::net::MAX_CONNECTION_AGE;
+use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::clock::Timestamp;
 use crate::base::redact;
@@ -68,7 +68,7 @@ struct Amqp {
     password: Secret,
     vhost: Secret,
     question: Question,
-    max_age: Duration,
+    max_age: ConnectionAge,
     /// The target as it may be shown.
     shown: String,
     /// An expansion brought something in, so the broker's own words may hold a secret.
@@ -124,7 +124,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
             max_messages: fields.integer("max_messages"),
             min_consumers: fields.integer("min_consumers"),
         },
-        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        max_age: ConnectionAge::read(fields),
         shown: redact::target(&text.written),
         secretive: text.is_expanded() || queue.is_some_and(Text::is_expanded),
     }))
@@ -139,11 +139,21 @@ impl Spec for Amqp {
         Some(self.endpoint.host.clone())
     }
 
+    fn max_connection_age(&self) -> Duration {
+        self.max_age.effective()
+    }
+
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+        if where_to(&self.hosts()) {
+            self.max_age.prefer_fresh();
+        }
+    }
+
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let door = self.endpoint.door(&setting.network);
         let name = format!("probelet {}", setting.check);
         let server = Server { spec: self.clone(), door, name, lines: Lines::default() };
-        Box::new(AmqpProbe { server, kept: Kept::new(self.max_age) })
+        Box::new(AmqpProbe { server, kept: Kept::new(self.max_age.effective()) })
     }
 }
 
@@ -188,7 +198,7 @@ impl Server {
                 frame_max: Some(8192),
                 channel_max: Some(8),
                 // In seconds. The library's task for it outlives a connection by up to half of that.
-                heartbeat: Some(if max_age.is_zero() { 10 } else { 60 }),
+                heartbeat: Some(if max_age.effective().is_zero() { 10 } else { 60 }),
                 ..AMQPQueryString::default()
             },
         }

@@ -15,8 +15,9 @@ use self::exchange::Exchange;
 use self::expect::Expectations;
 use self::lines::Lines;
 use self::request::RequestSpec;
+use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::tls::{self, TlsSpec};
-use super::net::{MAX_CONNECTION_AGE, Network, failure};
+use super::net::{Network, failure};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::redact;
 use crate::base::shape::{Field, Shape};
@@ -67,6 +68,7 @@ const FIELDS: &[Field] = &[
 struct HttpSpec {
     target: String,
     host: Option<String>,
+    max_age: ConnectionAge,
     declared: Arc<Declared>,
 }
 
@@ -77,7 +79,6 @@ struct Declared {
     tls: TlsSpec,
     max_redirects: usize,
     max_body: usize,
-    max_connection_age: Duration,
 }
 
 fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
@@ -96,10 +97,10 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         tls: tls?,
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
         max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()).unwrap_or(64 << 10),
-        max_connection_age: fields.duration("max_connection_age").unwrap_or(Duration::from_secs(300)),
     };
     let target = redact::target(&fields.text("url")?.written);
-    Some(Box::new(HttpSpec { target, host, declared: Arc::new(declared) }))
+    let max_age = ConnectionAge::read(fields);
+    Some(Box::new(HttpSpec { target, host, max_age, declared: Arc::new(declared) }))
 }
 
 impl fmt::Debug for HttpSpec {
@@ -117,15 +118,27 @@ impl Spec for HttpSpec {
         self.host.clone()
     }
 
+    fn max_connection_age(&self) -> Duration {
+        self.max_age.effective()
+    }
+
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+        if where_to(&self.hosts()) {
+            self.max_age.prefer_fresh();
+        }
+    }
+
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let declared = Arc::clone(&self.declared);
-        Box::new(HttpProbe { declared, network: Arc::clone(&setting.network), lines: Lines::default() })
+        let (network, max_age) = (Arc::clone(&setting.network), self.max_age.effective());
+        Box::new(HttpProbe { declared, network, max_age, lines: Lines::default() })
     }
 }
 
 struct HttpProbe {
     declared: Arc<Declared>,
     network: Arc<Network>,
+    max_age: Duration,
     /// A run takes them out, so that one that is cut short leaves none.
     lines: Lines,
 }
@@ -136,7 +149,7 @@ impl Probe for HttpProbe {
             let declared = &*self.declared;
             let prepared = declared.request.fill(&run.captured)?;
             let lines = std::mem::take(&mut self.lines);
-            let max_age = declared.max_connection_age;
+            let max_age = self.max_age;
             let mut exchange = Exchange { declared, network: &self.network, run, lines, max_age, not_after: None };
             let mut received = exchange.complete(&prepared).await;
             if received.as_ref().is_err_and(|failure| failure.kind == FailureKind::Connect) && exchange.lines.was_used()

@@ -3,6 +3,7 @@
 //! Nothing here knows a protocol above TLS. A kind dials with [`Network::dial`], shakes hands with
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
 
+pub mod age;
 pub mod failure;
 mod resolve;
 mod verify;
@@ -20,18 +21,8 @@ use tokio::task::JoinSet;
 use self::resolve::{Lookups, Resolver};
 use self::verify::MachineRoots;
 use super::BoxFuture;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
-
-/// The key `max_connection_age` of the kinds that keep a connection between runs.
-pub const MAX_CONNECTION_AGE: Field = Field::with_default(
-    "max_connection_age",
-    Shape::Duration { min: Duration::ZERO },
-    "5m",
-    "How long one connection serves successive runs; `0s` is a fresh one for every run. The age makes sure that name \
-     resolution, accept and login are exercised again.",
-);
 
 /// Name resolution and trust, shared by all probes of the process.
 #[derive(Debug, Default)]

@@ -23,8 +23,9 @@ use self::target::{Encryption, Target};
 use self::wire::{Fault, ServerError};
 use super::endpoint::Stream;
 use super::kept::{After, Kept, Life, Session};
+use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::tls::TlsClient;
-use super::net::{MAX_CONNECTION_AGE, Network, failure};
+use super::net::{Network, failure};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::clock::Timestamp;
 use crate::base::quantity::show_size;
@@ -74,7 +75,7 @@ struct Postgres {
     shown: String,
     query: Text,
     expect: Option<Text>,
-    max_age: Duration,
+    max_age: ConnectionAge,
     /// An expansion brought something in, so the server's own words may hold a secret.
     secretive: bool,
 }
@@ -97,7 +98,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         shown: redact::target(&url.written),
         query,
         expect,
-        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        max_age: ConnectionAge::read(fields),
         secretive,
     }))
 }
@@ -109,6 +110,16 @@ impl Spec for Postgres {
 
     fn host(&self) -> Option<String> {
         Some(self.target.host.clone())
+    }
+
+    fn max_connection_age(&self) -> Duration {
+        self.max_age.effective()
+    }
+
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+        if where_to(&self.hosts()) {
+            self.max_age.prefer_fresh();
+        }
     }
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
@@ -123,7 +134,7 @@ impl Spec for Postgres {
             .ssl_mode(sqlx::postgres::PgSslMode::Disable)
             .statement_cache_capacity(0)
             .disable_statement_logging();
-        let kept = Kept::new(self.max_age);
+        let kept = Kept::new(self.max_age.effective());
         let server = Server { spec: self.clone(), network: Arc::clone(&setting.network), tls, options };
         Box::new(PostgresProbe { server, kept })
     }

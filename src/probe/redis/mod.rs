@@ -14,7 +14,7 @@ use self::metered::{Meter, Metered};
 use self::reply::{Asked, ROLES};
 use super::endpoint::{self, Door, Endpoint};
 use super::kept::{After, Kept, Life, Session};
-use super::net::MAX_CONNECTION_AGE;
+use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::clock::Timestamp;
 use crate::base::redact;
@@ -54,7 +54,7 @@ struct Redis {
     password: Option<Secret>,
     database: u32,
     role: Option<&'static str>,
-    max_age: Duration,
+    max_age: ConnectionAge,
     /// The target as it may be shown.
     shown: String,
     /// An expansion brought something in, so the server's own words may hold a secret.
@@ -89,7 +89,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         password: given(password),
         database,
         role: fields.word("role"),
-        max_age: fields.duration("max_connection_age").unwrap_or_default(),
+        max_age: ConnectionAge::read(fields),
         shown: redact::target(&text.written),
         secretive: text.is_expanded(),
     }))
@@ -104,9 +104,19 @@ impl Spec for Redis {
         Some(self.endpoint.host.clone())
     }
 
+    fn max_connection_age(&self) -> Duration {
+        self.max_age.effective()
+    }
+
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+        if where_to(&self.hosts()) {
+            self.max_age.prefer_fresh();
+        }
+    }
+
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let server = Server { spec: self.clone(), door: self.endpoint.door(&setting.network) };
-        Box::new(RedisProbe { server, kept: Kept::new(self.max_age) })
+        Box::new(RedisProbe { server, kept: Kept::new(self.max_age.effective()) })
     }
 }
 

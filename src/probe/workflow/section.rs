@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::journey::{Capture, Journey, Stage};
 use crate::base::name::CheckName;
@@ -29,6 +30,16 @@ struct StepSpec {
 impl Spec for Workflow {
     fn hosts(&self) -> Vec<String> {
         self.steps.iter().flat_map(|step| step.spec.hosts()).collect()
+    }
+
+    fn max_connection_age(&self) -> Duration {
+        self.steps.iter().map(|step| step.spec.max_connection_age()).max().unwrap_or_default()
+    }
+
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+        for step in &mut self.steps {
+            step.spec.prefer_fresh_connections(where_to);
+        }
     }
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {

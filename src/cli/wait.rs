@@ -11,14 +11,15 @@ use super::{Exit, complain, print};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::config::source::Environment;
-use crate::config::{Config, is_own_host};
+use crate::config::{Config, is_external, is_own_host};
 use crate::model::verdict::Judged;
 use crate::scheduler::rounds::{Rounds, with_parents};
 
 /// Wait until checks pass
 ///
 /// Repeats the checks every second until they pass, at least degraded. Without --check it waits for the external
-/// ones, whose host is neither localhost nor this pod: in an init container the app itself cannot be there yet.
+/// ones, workflows included, whose hosts are neither localhost nor this pod: in an init container the app itself
+/// cannot be there yet.
 /// Ends with 124 when the time is up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -68,11 +69,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// The checks of hosts other than this pod.
+/// The external checks, but for workflows that also need this pod: where the app is not there yet they cannot pass, and
+/// an init container that waited for one would wait for ever. They are named.
 fn external(config: &Config, environment: &Environment) -> Vec<usize> {
-    let hosts = config.targets.iter().map(|target| target.spec.host());
-    let is_external = |host: Option<String>| host.is_some_and(|host| !is_own_host(&host, environment));
-    hosts.enumerate().filter_map(|(check, host)| is_external(host).then_some(check)).collect()
+    let specs = config.targets.iter().map(|target| &*target.spec).enumerate();
+    let (half, whole): (Vec<_>, Vec<_>) = specs
+        .filter(|(_, spec)| is_external(*spec, environment))
+        .partition(|(_, spec)| spec.hosts().iter().any(|host| is_own_host(host, environment)));
+    for (check, _) in half {
+        let name = &config.plan.checks[check].name;
+        complain(&format!(
+            "not waiting for {name}: some of its steps need this pod's own app (or name it with --check)\n"
+        ));
+    }
+    whole.into_iter().map(|(check, _)| check).collect()
 }
 
 /// The wait for some checks.

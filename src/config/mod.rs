@@ -39,7 +39,7 @@ mod text;
 mod tree;
 
 pub use rules::listen::InvalidAddress;
-pub use rules::warnings::is_own_host;
+pub use rules::warnings::{is_external, is_own_host};
 
 /// What became of a configuration file.
 #[derive(Clone)]

@@ -75,14 +75,10 @@ pub trait Spec: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The host that the target is on, for a kind that crosses a network.
-    fn host(&self) -> Option<String> {
-        None
-    }
-
-    /// All hosts that the target is on; more than one where it is a path through several.
+    /// The hosts that the target is on: none for a kind that crosses no network, more than one where it is a path
+    /// through several.
     fn hosts(&self) -> Vec<String> {
-        self.host().into_iter().collect()
+        Vec::new()
     }
 
     /// How long one connection may serve successive runs; nothing but zero where each run has its own.

@@ -97,8 +97,8 @@ impl Spec for TcpSpec {
         Some(self.target.clone())
     }
 
-    fn host(&self) -> Option<String> {
-        Some(self.declared.host.clone())
+    fn hosts(&self) -> Vec<String> {
+        vec![self.declared.host.clone()]
     }
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {

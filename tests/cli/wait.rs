@@ -70,6 +70,25 @@ fn without_names_it_waits_for_the_external_checks_alone() {
     assert!(!external.stderr.contains("app"), "{}", external.stderr);
 }
 
+#[test]
+fn without_names_it_waits_for_the_workflows_whose_steps_leave_the_pod() {
+    let app = free_port();
+    let config = Config::of(&format!(
+        "checks:\n\
+         \x20 - name: shop\n\
+         \x20   workflow: {{ steps: [{{ name: ask, http: {{ url: 'http://shop.invalid/' }} }}] }}\n\
+         \x20 - name: itself\n\
+         \x20   workflow: {{ steps: [{{ name: ask, http: {{ url: 'http://localhost:{app}/' }} }}] }}\n\
+         \x20 - name: through\n\
+         \x20   workflow: {{ steps: [{{ name: ask, http: {{ url: 'http://localhost:{app}/' }} }}, {{ name: look, tcp: {{ address: 'queue.invalid:5000' }} }}] }}\n"
+    ));
+    let external = config.runs("wait", &["--timeout", "100ms"]);
+    assert_eq!(external.code, 124);
+    let lines: Vec<&str> = external.stderr.lines().take(2).collect();
+    let through = "not waiting for through: some of its steps need this pod's own app (or name it with --check)";
+    assert_eq!(lines, [through, "waiting for shop (at most 100ms)"]);
+}
+
 /// The command with the signals as they are by default: under `nohup` the tests themselves ignore one.
 fn by_default(command: &Command) -> Command {
     let mut outer = Command::new("env");

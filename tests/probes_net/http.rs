@@ -106,7 +106,7 @@ async fn the_phases_of_a_run_are_told() {
 async fn an_ipv6_address_is_dialled() {
     let fake = Fake::start_on("[::1]:0".parse().unwrap(), Act::Answer(ok())).await;
     let spec = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).read(&KIND).unwrap();
-    assert_eq!(spec.host().as_deref(), Some("::1"));
+    assert_eq!(spec.hosts(), ["::1"]);
     let mut probe = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
 }

@@ -107,6 +107,6 @@ fn an_address_without_a_port_says_what_to_write() {
 fn a_spec_shows_its_target_as_written() {
     let spec = Section::new().text("address", "db.internal:5000").text("send", "hunter2").read(&KIND).unwrap();
     assert_eq!(spec.target().as_deref(), Some("db.internal:5000"));
-    assert_eq!(spec.host().as_deref(), Some("db.internal"));
+    assert_eq!(spec.hosts(), ["db.internal"]);
     assert_eq!(format!("{spec:?}"), r#"TcpSpec("db.internal:5000")"#);
 }

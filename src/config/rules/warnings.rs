@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::check::Draft;
+use super::check::{Draft, Observed};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::plan::Critical;
+use crate::probe::Spec;
 
 /// Reports what is questionable about one check.
 pub fn look_at(draft: &Draft, environment: &Environment) {
@@ -28,15 +29,20 @@ fn timeout_above_interval(Draft { fields, timing, .. }: &Draft) {
 /// A restart of the app cannot mend what runs elsewhere.
 fn restart_for_another(draft: &Draft, environment: &Environment) {
     let asks_for_restart = draft.gates.live || draft.gates.startup;
-    let hosts = draft.observed.as_ref().map(|observed| observed.target.spec.hosts()).unwrap_or_default();
-    let is_external = hosts.iter().any(|host| !is_own_host(host, environment));
-    if !(is_external && asks_for_restart && draft.critical != Critical::No) {
+    let is_external = |observed: &Observed| is_external(&*observed.target.spec, environment);
+    if !(draft.observed.as_ref().is_some_and(is_external) && asks_for_restart && draft.critical != Critical::No) {
         return;
     }
     let gate = if draft.gates.live { "live" } else { "startup" };
     let message = format!("an external dependency gates `{gate}`: a restart of the app cannot mend it");
     let help = "write `gates: [ready]`, with `critical: at_startup` if other pods need it as well";
     draft.fields.warning("gates", "external-gate", message, Some(help.into()));
+}
+
+/// Whether what `spec` observes is an external dependency: any part of it is on a host other than this pod.
+#[must_use]
+pub fn is_external(spec: &dyn Spec, environment: &Environment) -> bool {
+    spec.hosts().iter().any(|host| !is_own_host(host, environment))
 }
 
 /// Whether `host` is the pod itself: `localhost`, a loopback address, or `$POD_IP`.

@@ -135,8 +135,8 @@ impl Spec for Amqp {
         Some(self.shown.clone())
     }
 
-    fn host(&self) -> Option<String> {
-        Some(self.endpoint.host.clone())
+    fn hosts(&self) -> Vec<String> {
+        vec![self.endpoint.host.clone()]
     }
 
     fn max_connection_age(&self) -> Duration {

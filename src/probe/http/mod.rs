@@ -114,8 +114,8 @@ impl Spec for HttpSpec {
         Some(self.target.clone())
     }
 
-    fn host(&self) -> Option<String> {
-        self.host.clone()
+    fn hosts(&self) -> Vec<String> {
+        self.host.iter().cloned().collect()
     }
 
     fn max_connection_age(&self) -> Duration {

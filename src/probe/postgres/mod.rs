@@ -108,8 +108,8 @@ impl Spec for Postgres {
         Some(self.shown.clone())
     }
 
-    fn host(&self) -> Option<String> {
-        Some(self.target.host.clone())
+    fn hosts(&self) -> Vec<String> {
+        vec![self.target.host.clone()]
     }
 
     fn max_connection_age(&self) -> Duration {

@@ -117,7 +117,7 @@ fn builds(config: &Config, secrets: &[&str]) {
             };
             let mut probe = spec.build(&setting);
             let dials = ["http", "tcp", "postgres", "redis", "amqp"].contains(&definition.kind);
-            if dials && spec.host().is_some_and(|host| literal(&host).is_none()) {
+            if dials && spec.hosts().iter().any(|host| literal(host).is_none()) {
                 let run = Run::default();
                 let observed = runtime.block_on(tokio::time::timeout(Duration::from_secs(5), probe.observe(&run)));
                 if let Ok(Err(failure)) = observed {

@@ -61,6 +61,16 @@ fn a_pod_adds_what_kubelet_does_and_when() {
 }
 
 #[test]
+fn the_pod_is_found_in_the_manifest_that_holds_the_configuration() {
+    EXPLAIN.expect("chart.txt", 0, "explain --config chart.yaml");
+}
+
+#[test]
+fn a_manifest_with_several_configurations_is_not_guessed_at() {
+    EXPLAIN.expect("charts.err", 2, "explain --config charts.yaml");
+}
+
+#[test]
 fn probes_that_cannot_work_are_named_with_what_to_write() {
     EXPLAIN.expect("amiss.txt", 0, "explain --config shop.yaml --pod amiss.yaml");
 }

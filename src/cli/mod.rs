@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::source::Environment;
+use crate::config::manifest::is_manifest;
+use crate::config::source::{Environment, Input};
 
 mod ask;
 mod chosen;
@@ -82,7 +83,8 @@ enum Command {
 /// Which configuration file a command works on.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration file [default: $PROBELET_CONFIG, else /etc/probelet/config.yaml]
+    /// The configuration file, or a manifest whose ConfigMap holds it; `-` is standard input [default:
+    /// $PROBELET_CONFIG, else /etc/probelet/config.yaml]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -93,6 +95,21 @@ impl ConfigFile {
     fn path(&self, environment: &Environment) -> PathBuf {
         let named = self.config.clone().or_else(|| environment.get("PROBELET_CONFIG").map(PathBuf::from));
         named.unwrap_or_else(|| Self::DEFAULT.into())
+    }
+
+    /// The file, read.
+    fn input(&self, environment: &Environment) -> Input {
+        Input::read(&self.path(environment))
+    }
+}
+
+/// The manifests of the pod: the file that is `named`, or what the configuration came in, where that is a manifest.
+fn pod_manifest(named: Option<&Path>, configuration: Input) -> Option<Input> {
+    match named {
+        // Standard input can be read once.
+        Some(path) if path == configuration.path => Some(configuration),
+        Some(path) => Some(Input::read(path)),
+        None => configuration.content.as_ref().is_ok_and(|text| is_manifest(text)).then_some(configuration),
     }
 }
 

@@ -10,8 +10,7 @@ use crate::config::source::Environment;
 /// Show every problem of a configuration
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  probelet validate --config config.yaml --strict\n\nThe file may also be a manifest with a \
-                 ConfigMap that holds the configuration:\n  probelet validate --config kubernetes.yaml"
+    after_help = "Examples:\n  probelet validate --config config.yaml --strict\n  helm template … | probelet validate --config -"
 )]
 pub struct Validate {
     #[command(flatten)]
@@ -32,7 +31,7 @@ enum Format {
 
 impl Validate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let reports = manifest::validate(&self.config.path(environment), environment);
+        let reports = manifest::validate(&self.config.input(environment), environment);
         let text = |report: &Report| report.text(coloured(&std::io::stdout(), environment));
         let shown = match self.format {
             Format::Text => reports.iter().map(text).collect(),

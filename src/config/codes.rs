@@ -99,7 +99,7 @@ pub static CODES: &[Code] = &[
     ),
     error(
         "several-documents",
-        "The file holds more than one YAML document.",
+        "The file holds more than one YAML document, or the manifest more than one configuration.",
         "A line `---` ends a document and begins another. It is not clear which one is meant, so none is used.",
         "checks: []\n---\nchecks: []\n",
         "checks: []\n",

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::diagnostic::Report;
 use super::read::{Reader, Scope, Table, suggest};
-use super::source::{self, Environment};
+use super::source::{self, Environment, Input};
 use super::{text, tree, unreadable};
 use crate::base::shape::Field;
 use crate::base::value::{Fields, Problem, Reading};
@@ -20,10 +20,11 @@ pub fn load<T>(
     fields: &'static [Field],
     judge: impl FnOnce(&Fields) -> Option<T>,
 ) -> (Option<T>, Report) {
-    let name = path.display().to_string();
-    match source::read_configuration(path) {
-        Ok(bytes) => read(&name, &bytes, environment, fields, judge),
-        Err(error) => (None, Report::new(&name, vec![unreadable("file", "check the path", &name, &error)], None, None)),
+    let input = Input::read(path);
+    let name = input.name();
+    match &input.content {
+        Ok(bytes) => read(&name, bytes, environment, fields, judge),
+        Err(error) => (None, Report::new(&name, vec![unreadable("file", "check the path", &name, error)], None, None)),
     }
 }
 

@@ -1,25 +1,47 @@
 //! Configurations inside of a ConfigMap's manifest, judged where they stand: lines and columns are those of the
 //! manifest.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::diagnostic::Report;
 use super::pod::{child, documents, items, written};
 use super::read::Reader;
-use super::source::{self, Environment};
+use super::source::{self, Environment, Input};
 use super::tree::{Content, Entry, Node};
-use super::{load, path, rules, text, tree};
+use super::{Loaded, load_input, mask, path, rules, text, tree};
 use crate::base::value::{Place, Problem, ReadFile, Reading, Severity};
 
-/// The reports on the file at `path`: one on a configuration, or one on each configuration in the ConfigMaps of a
-/// manifest.
+/// The reports on `input`: one on a configuration, or one on each configuration in the ConfigMaps of a manifest.
 #[must_use]
-pub fn validate(path: &Path, environment: &Environment) -> Vec<Report> {
-    match source::read_configuration(path) {
-        Ok(bytes) => judge(&path.display().to_string(), &bytes, environment, || Box::new(source::read_file)),
-        Err(_) => vec![load(path, environment).report],
+pub fn validate(input: &Input, environment: &Environment) -> Vec<Report> {
+    match &input.content {
+        Ok(bytes) => judge(&input.name(), bytes, environment, || Box::new(source::read_file)),
+        Err(_) => vec![load_input(input, environment).report],
     }
+}
+
+/// Whether `bytes` are manifests and no configuration.
+#[must_use]
+pub fn is_manifest(bytes: &[u8]) -> bool {
+    text::decode(bytes).is_ok_and(|text| entries(text).is_some())
+}
+
+/// The one configuration in the ConfigMaps of a manifest; nothing where `bytes` are no manifest.
+pub(super) fn load(file: &str, bytes: &[u8], environment: &Environment, reading: &Rc<Reading>) -> Option<Loaded> {
+    let text = text::decode(bytes).ok()?;
+    let entries = entries(text)?;
+    let refused = |problem| Loaded {
+        config: None,
+        report: Report::new(file, vec![problem], Some(text), None),
+        files: BTreeMap::new(),
+        written: String::new(),
+    };
+    Some(match entries.as_slice() {
+        [] => refused(nothing_found()),
+        [only] => only.load(file, text, environment, reading),
+        [first, ..] => refused(several(&entries, &first.place)),
+    })
 }
 
 /// The reports on the configuration or manifest in `bytes`, which they call `file_name`. Files that configurations name
@@ -38,7 +60,7 @@ pub fn judge(
     if entries.is_empty() {
         return vec![Report::new(file_name, vec![nothing_found()], Some(text), None)];
     }
-    let report = |entry: &Held| entry.report(file_name, text, environment, &Reading::new(read_file()));
+    let report = |entry: &Held| entry.load(file_name, text, environment, &Reading::new(read_file())).report;
     entries.iter().map(report).collect()
 }
 
@@ -56,6 +78,10 @@ struct Held {
 
 /// The configurations in the ConfigMaps of `text`; nothing when it is no manifest.
 fn entries(text: &str) -> Option<Vec<Held>> {
+    // Most configurations are no manifest, and need not be looked at twice.
+    if !text.contains("apiVersion") {
+        return None;
+    }
     let lines: Vec<&str> = text::lines(text).collect();
     let mut is_manifest = false;
     let mut likely = Vec::new();
@@ -120,7 +146,7 @@ fn block(lines: &[&str], line: usize, key: &Place) -> Option<String> {
 }
 
 impl Held {
-    fn report(&self, file: &str, text: &str, environment: &Environment, reading: &Rc<Reading>) -> Report {
+    fn load(&self, file: &str, text: &str, environment: &Environment, reading: &Rc<Reading>) -> Loaded {
         let Some(lines) = &self.lines else {
             let problem = Problem {
                 severity: Severity::Error,
@@ -129,14 +155,12 @@ impl Held {
                 help: Some(format!("write `{}: |` and the configuration below it, indented", self.key)),
                 place: self.place.clone(),
             };
-            return Report::new(file, vec![problem], Some(text), None).within(&self.name);
+            let report = Report::new(file, vec![problem], Some(text), None).within(&self.name);
+            return Loaded { config: None, report, files: BTreeMap::new(), written: String::new() };
         };
         let root = tree::parse(lines, &mut |problem| reading.report(problem));
         let reader = Reader::new(environment, Rc::clone(reading));
-        if let Some(root) = &root {
-            // Only what it reports is wanted.
-            drop(rules::apply(root, &reader));
-        }
+        let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
         let mut problems = reading.problems();
         for problem in &mut problems {
             if problem.code == "empty-document" && problem.place.path.is_empty() {
@@ -147,7 +171,25 @@ impl Held {
                 problem.place.path = format!("{}.{}", self.place.path, problem.place.path);
             }
         }
-        Report::new(file, problems, Some(text), root.as_deref()).within(&self.name)
+        let report = Report::new(file, problems, Some(text), root.as_deref()).within(&self.name);
+        let written = lines.trim_start_matches('\n').to_owned();
+        Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files(), written }
+    }
+}
+
+/// That it is not clear which of these configurations is meant.
+fn several(found: &[Held], place: &Place) -> Problem {
+    const MOST: usize = 3;
+    let mut names: Vec<String> = found.iter().take(MOST).map(|held| mask::shown(&held.name)).collect();
+    if found.len() > MOST {
+        names.push("…".into());
+    }
+    Problem {
+        severity: Severity::Error,
+        code: "several-documents",
+        message: format!("this manifest holds {} configurations: {}", found.len(), names.join("; ")),
+        help: Some("give one of them, as a manifest or a file of its own; `validate` takes them all".into()),
+        place: place.clone(),
     }
 }
 

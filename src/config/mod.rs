@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::model::plan::Plan;
 use crate::probe::Spec;
 pub use codes::CODES;
 pub use diagnostic::Report;
-use source::Environment;
+use source::{Environment, Input};
 
 pub mod codes;
 pub mod diagnostic;
@@ -51,20 +52,29 @@ pub struct Loaded {
     /// Every file that the configuration consists of or names, with its content when it was read (nothing where it
     /// could not be): when one of them changes, loading again may give something else.
     pub files: BTreeMap<PathBuf, Arc<[u8]>>,
+    /// The configuration as it is written, expansions unexpanded; empty where it could not be read as text. It may hold
+    /// a password that somebody wrote out.
+    pub written: String,
 }
 
-/// Loads the configuration file at `path`.
+/// Loads the configuration file at `path` (`-`: standard input), or the one configuration in a manifest.
 #[must_use]
 pub fn load(path: &Path, environment: &Environment) -> Loaded {
-    let name = path.display().to_string();
-    match source::read_configuration(path) {
+    load_input(&Input::read(path), environment)
+}
+
+/// Loads the configuration in `input`, or the one configuration in a manifest.
+#[must_use]
+pub fn load_input(input: &Input, environment: &Environment) -> Loaded {
+    let name = input.name();
+    match &input.content {
         Ok(text) => {
-            let mut loaded = read(&name, &text, environment, Box::new(source::read_file));
-            let content: Arc<[u8]> = text.into();
+            let mut loaded = read(&name, text, environment, Box::new(source::read_file));
+            let content: Arc<[u8]> = text.as_slice().into();
             if let Some(config) = &mut loaded.config {
-                config.files.insert(path.to_owned(), Arc::clone(&content));
+                config.files.insert(input.path.clone(), Arc::clone(&content));
             }
-            loaded.files.insert(path.to_owned(), content);
+            loaded.files.insert(input.path.clone(), content);
             loaded
         }
         Err(error) => Loaded {
@@ -75,27 +85,36 @@ pub fn load(path: &Path, environment: &Environment) -> Loaded {
                     "configuration file",
                     "check the path and that it is mounted into the sidecar",
                     &name,
-                    &error,
+                    error,
                 )],
                 None,
                 None,
             ),
-            files: BTreeMap::from([(path.to_owned(), Arc::default())]),
+            files: BTreeMap::from([(input.path.clone(), Arc::default())]),
+            written: String::new(),
         },
     }
 }
 
-/// Reads the configuration in `bytes`, which reports call `file_name`. Files that it names are read by `read_file`.
+/// Reads the configuration in `bytes`, which reports call `file_name`, or the one configuration in a manifest. Files
+/// that it names are read by `read_file`.
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
     let reading = Reading::new(read_file);
+    manifest::load(file_name, bytes, environment, &reading)
+        .unwrap_or_else(|| read_alone(file_name, bytes, environment, &reading))
+}
+
+/// Reads the configuration in `bytes`, which is no manifest.
+fn read_alone(file_name: &str, bytes: &[u8], environment: &Environment, reading: &Rc<Reading>) -> Loaded {
     let text = text::decode(bytes).map_err(|problem| reading.report(*problem)).ok();
     let root = text.and_then(|text| tree::parse(text, &mut |problem| reading.report(problem)));
-    let reader = read::Reader::new(environment, std::rc::Rc::clone(&reading));
+    let reader = read::Reader::new(environment, Rc::clone(reading));
     let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
     let report = Report::new(file_name, reading.problems(), shown.as_deref(), root.as_deref());
-    Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files() }
+    let written = text.unwrap_or_default().to_owned();
+    Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files(), written }
 }
 
 /// Why a file that the command line names cannot be read; `absent` is what helps when there is no such file.

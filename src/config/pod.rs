@@ -3,14 +3,14 @@
 //! Everything else in a manifest is left alone: other kinds, other keys, what is only valid in the eyes of the API.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::diagnostic::Report;
 use super::read::words;
+use super::source::Input;
 use super::tree::{Content, Node};
-use super::{path, source, text, tree, unreadable};
+use super::{path, text, tree, unreadable};
 use crate::base::value::{Problem, Severity};
 use crate::model::pod::{Container, Handler, Pod, Port, Probe, Timing};
 
@@ -28,14 +28,14 @@ const KINDS: [(&str, &[&str]); 7] = [
 /// The most pods of a file, and the most containers of a pod.
 const MAX: usize = 100;
 
-/// The pods in the manifests of the file at `path`, in order.
+/// The pods in the manifests of `input`, in order.
 #[must_use]
-pub fn load(path: &Path) -> (Vec<Pod>, Report) {
-    let name = path.display().to_string();
-    match source::read_configuration(path) {
-        Ok(bytes) => read(&name, &bytes),
+pub fn load(input: &Input) -> (Vec<Pod>, Report) {
+    let name = input.name();
+    match &input.content {
+        Ok(bytes) => read(&name, bytes),
         Err(error) => {
-            (Vec::new(), Report::new(&name, vec![unreadable("manifest", "check the path", &name, &error)], None, None))
+            (Vec::new(), Report::new(&name, vec![unreadable("manifest", "check the path", &name, error)], None, None))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -108,13 +108,44 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The content of the configuration file itself, which may be a pipe (`--config <(helm template …)`).
-///
-/// # Errors
-/// What the system says. A larger file is cut off behind its first excess byte: the size is judged by the reader.
-pub fn read_configuration(path: &Path) -> io::Result<Vec<u8>> {
+/// A file that the command line names, as it was read once: the configuration, a manifest.
+#[derive(Debug)]
+pub struct Input {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// What it held. A larger file is cut off behind its first excess byte: the size is judged by the reader.
+    pub content: io::Result<Vec<u8>>,
+}
+
+impl Input {
+    /// The path that stands for standard input.
+    pub const STDIN: &str = "-";
+
+    /// Reads the file at `path`, which may be a pipe (`--config <(helm template …)`) or `-` for standard input.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        Self { path: path.to_owned(), content: read_input(path) }
+    }
+
+    /// What reports call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if is_stdin(&self.path) { "standard input".into() } else { self.path.display().to_string() }
+    }
+}
+
+/// Whether `path` stands for standard input.
+#[must_use]
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == Input::STDIN
+}
+
+fn read_input(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    OpenOptions::new().read(true).open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    match is_stdin(path) {
+        true => io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut content)?,
+        false => OpenOptions::new().read(true).open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?,
+    };
     Ok(content)
 }
 

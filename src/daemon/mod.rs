@@ -156,7 +156,7 @@ async fn serve(
     let clock = Clock::Machine;
     // Before anybody can know that it runs: from here on a signal waits until the daemon can attend to it.
     let signals = Signals::catch()?;
-    let Loaded { config, report, files } = loaded;
+    let Loaded { config, report, files, .. } = loaded;
     let log = config.as_ref().map_or(Log { format: LogFormat::Auto, level: "info" }, |config| config.log);
     let telemetry = telemetry::start(log, environment.get("RUST_LOG").map(str::to_owned));
     let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);

@@ -6,6 +6,7 @@ mod command;
 mod drain;
 mod fakes;
 mod help;
+mod input;
 mod once;
 #[path = "../support"]
 mod support {

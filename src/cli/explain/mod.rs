@@ -1,11 +1,11 @@
 //! `probelet explain`: what a code means; what a configuration does, and how soon.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ConfigFile, Exit, answer, coloured, complain};
-use crate::config::source::Environment;
+use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
+use crate::config::source::{Environment, Input};
 use crate::config::{self, Config, Listen};
 use crate::model::pod::Pod;
 use crate::model::verdict::Judged;
@@ -25,14 +25,16 @@ mod wrap;
 #[command(after_help = "Examples:
   probelet explain unknown-key
   probelet explain --config config.yaml
-  probelet explain --config config.yaml --pod deployment.yaml")]
+  probelet explain --config config.yaml --pod deployment.yaml
+  helm template … | probelet explain --config -")]
 pub struct Explain {
     /// A diagnostic code, such as `unknown-key`
     #[arg(value_name = "CODE", conflicts_with_all = ["config", "pod"])]
     code: Option<String>,
     #[command(flatten)]
     config: ConfigFile,
-    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …
+    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …; without it they are looked for in
+    /// the manifest that holds the configuration
     #[arg(long, value_name = "FILE")]
     pod: Option<PathBuf>,
 }
@@ -54,17 +56,22 @@ impl Explain {
 
     fn configuration(&self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
-        let loaded = config::load(&self.config.path(environment), environment);
+        let input = self.config.input(environment);
+        let loaded = config::load_input(&input, environment);
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
         if config.plan.checks.is_empty() {
             return Ok("There are no checks: every endpoint is always open.\n".into());
         }
-        let pods = self.pod.as_deref().map(|file| pods(file, colour)).transpose()?.unwrap_or_default();
+        let manifest = pod_manifest(self.pod.as_deref(), input);
+        let pods = manifest.as_ref().map(|manifest| pods(manifest, colour)).transpose()?.unwrap_or_default();
+        if let (Some(named), [], true) = (&manifest, pods.as_slice(), self.pod.is_some()) {
+            return Err(no_pod(named));
+        }
         let mut text = effects::matrix(&config.plan);
         let asking: Vec<_> = pods.iter().map(|pod| (pod, containers(pod, &config))).collect();
         let mut asking: Vec<_> = asking.into_iter().filter(|(_, containers)| !containers.is_empty()).collect();
-        if let (Some(file), true) = (&self.pod, asking.is_empty()) {
-            text = text + "\n" + &nobody_asks(file, &config);
+        if let (Some(manifest), false, true) = (&manifest, pods.is_empty(), asking.is_empty()) {
+            text = text + "\n" + &nobody_asks(&manifest.name(), &config);
         }
         if asking.len() < 2 {
             let containers = asking.pop().map(|(pod, containers)| (Some(pod), containers)).unwrap_or_default();
@@ -86,21 +93,21 @@ fn section(config: &Config, pod: Option<&Pod>, containers: &[Probed]) -> String 
     text
 }
 
-fn pods(file: &Path, colour: bool) -> Result<Vec<Pod>, String> {
-    let (pods, report) = config::pod::load(file);
-    match report.errors() {
-        0 if pods.is_empty() => Err(format!(
-            "error: {} holds no pod\n  help: give a manifest of a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob\n",
-            file.display()
-        )),
-        0 => Ok(pods),
-        _ => Err(report.text(colour)),
-    }
+fn pods(manifest: &Input, colour: bool) -> Result<Vec<Pod>, String> {
+    let (pods, report) = config::pod::load(manifest);
+    if report.errors() == 0 { Ok(pods) } else { Err(report.text(colour)) }
 }
 
-fn nobody_asks(file: &Path, config: &Config) -> String {
+fn no_pod(manifest: &Input) -> String {
+    format!(
+        "error: {} holds no pod\n  help: give a manifest of a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob\n",
+        manifest.name()
+    )
+}
+
+fn nobody_asks(file: &str, config: &Config) -> String {
     let port = config.server.listen.first().map_or(10240, Listen::port);
-    let message = format!("no probe in {} asks probelet", file.display());
+    let message = format!("no probe in {file} asks probelet");
     let help =
         format!("write `httpGet: {{ path: /readyz, port: {port} }}` in the readinessProbe of the app's container");
     wrapped("warning: ", &message, 2) + &wrapped("  help: ", &help, 4)

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::explain::containers;
-use super::{ConfigFile, Exit, answer, coloured, complain};
-use crate::config::source::Environment;
+use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
+use crate::config::source::{Environment, Input};
 use crate::config::{self, Config};
 use crate::model::pod::Pod;
 
@@ -41,7 +41,8 @@ pub struct Simulate {
     /// What fails when
     #[arg(long, short, value_name = "FILE")]
     scenario: PathBuf,
-    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …; instead of the scenario's `pod`
+    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …; instead of the scenario's `pod`.
+    /// Without either they are looked for in the manifest that holds the configuration
     #[arg(long, value_name = "FILE")]
     pod: Option<PathBuf>,
     /// How to show what happens
@@ -70,13 +71,17 @@ impl Simulate {
     /// What happens, in the form that is wanted, or why it cannot be played.
     fn play(self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
-        let loaded = config::load(&self.config.path(environment), environment);
+        let input = self.config.input(environment);
+        let loaded = config::load_input(&input, environment);
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
         let (scenario, report) = scenario::load(&self.scenario, environment, &config.plan, port(&config));
         let scenario = scenario.ok_or_else(|| report.text(colour))?;
-        let pod = match &self.pod {
-            Some(file) => Some(pod_of(file, &config, colour)?),
-            None => scenario.pod.clone(),
+        let pod = match (&self.pod, &scenario.pod) {
+            (None, Some(pod)) => Some(pod.clone()),
+            (named, _) => match pod_manifest(named.as_deref(), input) {
+                Some(manifest) => pod_of(&manifest, &config, named.is_some(), colour)?,
+                None => None,
+            },
         };
         let containers = pod.map(|pod| containers(&pod, &config)).unwrap_or_default();
         let story = story::play(&config.plan, scenario.length, &scenario.faults, &containers);
@@ -93,15 +98,19 @@ fn port(config: &Config) -> u16 {
     config.server.listen.first().map_or(10240, config::Listen::port)
 }
 
-/// The first pod of the manifests that asks probelet.
-fn pod_of(file: &std::path::Path, config: &Config, colour: bool) -> Result<Pod, String> {
-    let (pods, report) = config::pod::load(file);
+/// The first pod of the manifests that asks probelet. Where there are pods, or one is `wanted`, it is an error that none
+/// does.
+fn pod_of(manifest: &Input, config: &Config, wanted: bool, colour: bool) -> Result<Option<Pod>, String> {
+    let (pods, report) = config::pod::load(manifest);
     if report.errors() > 0 {
         return Err(report.text(colour));
     }
-    pods.into_iter().find(|pod| !containers(pod, config).is_empty()).ok_or_else(|| {
-        let file = file.display();
-        let port = port(config);
-        format!("error: no pod in {file} has a probe that asks probelet: it listens on port {port}\n")
-    })
+    let wanted = wanted || !pods.is_empty();
+    match pods.into_iter().find(|pod| !containers(pod, config).is_empty()) {
+        None if wanted => {
+            let (file, port) = (manifest.name(), port(config));
+            Err(format!("error: no pod in {file} has a probe that asks probelet: it listens on port {port}\n"))
+        }
+        pod => Ok(pod),
+    }
 }

@@ -1,0 +1,73 @@
+//! Configurations from standard input, and inside of manifests.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::command::{Config, Run, probelet, run};
+
+const SHOP: &str = "apiVersion: v1
+kind: ConfigMap
+metadata: { name: shop }
+data:
+  config.yaml: |
+    checks:
+      - name: cache
+        simulated: { ok_message: Redis is connected }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: shop }
+spec:
+  containers:
+    - name: app
+      readinessProbe: { httpGet: { path: /readyz, port: 10240 } }
+";
+
+/// Runs `probelet` with `file` as its standard input.
+fn fed(file: &Path, arguments: &[&str]) -> Run {
+    let mut command = probelet(arguments);
+    command.stdin(File::open(file).expect("the file is there"));
+    run(command)
+}
+
+#[test]
+fn a_manifest_is_taken_for_the_configuration_in_it_by_every_command() {
+    let shop = Config::of(SHOP);
+    let path = Path::new(shop.path());
+    let validated = fed(path, &["validate", "--config", "-"]);
+    assert_eq!(
+        (validated.code, validated.stdout.as_str()),
+        (0, "standard input (ConfigMap shop, data.config.yaml) is valid\n")
+    );
+    let once = fed(path, &["once", "--config", "-", "--format", "json"]);
+    assert!(once.code == 0 && once.stdout.contains("Redis is connected"), "{once:?}");
+    let wait = fed(path, &["wait", "--config", "-", "--check", "cache"]);
+    assert!(wait.code == 0 && wait.stdout.starts_with("cache passes after "), "{wait:?}");
+    let alone = fed(Path::new(Config::of("checks: [{ nam: a }]\n").path()), &["once", "--config", "-"]);
+    assert!(alone.code == 2 && alone.stderr.contains("--> standard input:1:12\n"), "{alone:?}");
+}
+
+#[test]
+fn explain_and_simulate_find_the_pod_in_the_same_stream() {
+    let shop = Config::of(SHOP);
+    let path = Path::new(shop.path());
+    let explained = fed(path, &["explain", "--config", "-"]);
+    assert_eq!((explained.code, explained.stderr.as_str()), (0, ""));
+    assert_eq!(explained.stdout, shop.runs("explain", &["--pod", shop.path()]).stdout);
+    assert_eq!(explained, fed(path, &["explain", "--config", "-", "--pod", "-"]));
+
+    let scenario = Config::of("for: 1m\nfaults: [{ check: cache, from: 10s, to: 50s, outcome: fail }]\n");
+    let played = fed(path, &["simulate", "--config", "-", "--scenario", scenario.path()]);
+    assert_eq!((played.code, played.stderr.as_str()), (0, ""));
+    assert_eq!(played.stdout, shop.runs("simulate", &["--scenario", scenario.path(), "--pod", shop.path()]).stdout);
+    assert!(played.stdout.contains("kubelet"), "{}", played.stdout);
+}
+
+#[test]
+fn a_configuration_alone_has_no_pod_beside_it() {
+    let alone = Config::of("checks: [{ name: a, simulated: {} }]\n");
+    let explained = fed(&PathBuf::from(alone.path()), &["explain", "--config", "-"]);
+    assert_eq!(explained, alone.runs("explain", &[]));
+    let refused = fed(&PathBuf::from(alone.path()), &["explain", "--config", "-", "--pod", "-"]);
+    assert_eq!((refused.code, refused.stderr.lines().next()), (2, Some("error: standard input holds no pod")));
+}

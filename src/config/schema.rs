@@ -121,8 +121,8 @@ fn shape(shape: &Shape) -> Vec<Value> {
         }
         Shape::Url { schemes } => vec![text(&format!("^({})://", schemes.join("|")))],
         Shape::Status => vec![
-            json!({ "type": "integer", "minimum": 100, "maximum": 599 }),
-            text("^([1-5][xX]{2}|[1-5][0-9]{2}( *- *[1-5][0-9]{2})?)$"),
+            json!({ "type": "integer", "minimum": 100, "maximum": 999 }),
+            text("^([1-9][xX]{2}|[1-9][0-9]{2}( *- *[1-9][0-9]{2})?)$"),
         ],
         Shape::Json => vec![Value::Bool(true)],
         Shape::List(item) => vec![list(item)],

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::net::tls::{self, TlsClient, TlsSpec};
-use super::net::{Network, failure};
+use super::net::{Network, ZONE, failure, has_zone};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::quantity::show_size;
 use crate::base::redact;
@@ -62,6 +62,10 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         fields.error("address", "invalid-value", "not a host with a port", Some(help.into()));
         return None;
     };
+    if has_zone(&host) {
+        fields.error("address", "invalid-value", ZONE.0, Some(ZONE.1.into()));
+        return None;
+    }
     let tls = match tls {
         Some(None) => return None,
         Some(Some(tls)) => Some(tls),

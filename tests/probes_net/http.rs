@@ -31,7 +31,7 @@ async fn a_2xx_is_a_pass() {
     assert_eq!(
         fake.seen().requests,
         [format!(
-            "GET /health?x=1 HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: */*\r\nuser-agent: probelet/{version}\r\n\r\n"
+            "GET /health?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nUser-Agent: probelet/{version}\r\n\r\n"
         )]
     );
 }
@@ -53,10 +53,10 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
         (Act::CloseAfter(format!("{head}half").into()), "connect: connection closed before the answer was complete"),
         (Act::garbage(), "protocol: the answer is not HTTP"),
         (Act::Answer(b"220 mail ready\r\n".to_vec()), "protocol: the answer is not HTTP"),
-        (Act::Answer(b"HTTP/1.1 OK\r\n\r\n".to_vec()), "protocol: the answer is not HTTP"),
+        (Act::Answer(b"HTTP/1.1 OK\r\n\r\n".to_vec()), "protocol: the answer has no valid status code"),
         (
             Act::Answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk".to_vec()),
-            "protocol: the answer breaks the protocol",
+            "protocol: the answer's chunks are malformed",
         ),
         (Act::Answer(fake::http(503, &[], "down")), "mismatch: returned status 503"),
         (Act::Answer(fake::http(401, &[], "who?")), "mismatch: returned status 401"),
@@ -119,8 +119,8 @@ async fn the_request_is_as_declared() {
     assert_eq!(said(&mut *section.texts("headers", &headers).probe(&KIND), LONG).await, "pass");
     assert_eq!(
         fake.seen().requests,
-        ["POST /orders HTTP/1.1\r\nhost: shop.test\r\naccept: text/plain\r\nuser-agent: mine\r\nx-tenant: a\r\n\
-          content-type: application/json\r\ncontent-length: 16\r\n\r\n{\"user\":\"probe\"}"]
+        ["POST /orders HTTP/1.1\r\nHost: shop.test\r\nAccept: text/plain\r\nUser-Agent: mine\r\nX-Tenant: a\r\n\
+          Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"user\":\"probe\"}"]
     );
 }
 
@@ -133,7 +133,7 @@ async fn every_method_is_sent_and_an_answer_to_head_has_no_body() {
         let request = &fake.seen().requests[0];
         assert!(request.starts_with(&format!("{method} / HTTP/1.1\r\n")));
         // A server may insist on a length where a body is usual.
-        assert_eq!(request.contains("content-length: 0\r\n"), ["POST", "PUT", "PATCH"].contains(&method), "{request}");
+        assert_eq!(request.contains("Content-Length: 0\r\n"), ["POST", "PUT", "PATCH"].contains(&method), "{request}");
     }
 }
 
@@ -150,7 +150,7 @@ async fn user_and_password_are_sent_and_never_shown() {
     let failure = observe(&mut *probe, LONG).await.unwrap().unwrap_err();
     assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     let request = fake.seen().requests.pop().unwrap();
-    assert!(request.contains("authorization: Basic cHJvYmU6aHVudGVyMg==\r\n"), "{request}");
+    assert!(request.contains("Authorization: Basic cHJvYmU6aHVudGVyMg==\r\n"), "{request}");
     assert!(request.starts_with("GET /x?token=hunter2 HTTP/1.1\r\n"), "{request}");
     for act in [Act::Refuse, Act::garbage(), Act::CloseAfter(vec![])] {
         fake.act(act).await;
@@ -166,7 +166,7 @@ async fn a_check_s_own_authorization_replaces_the_url_s() {
     let section = Section::new().text("url", format!("http://u:p@127.0.0.1:{}/", fake.port()));
     let mut probe = section.texts("headers", &[("Authorization", "Bearer x")]).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
-    assert!(fake.seen().requests[0].contains("authorization: Bearer x\r\n"));
+    assert!(fake.seen().requests[0].contains("Authorization: Bearer x\r\n"));
     assert!(!fake.seen().requests[0].contains("Basic"));
 }
 
@@ -205,7 +205,7 @@ async fn an_expanded_header_is_sent_and_not_shown() {
     )]);
     let mut probe = url(&fake, "/").with("headers", headers).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
-    assert!(fake.seen().requests[0].contains("x-token: hunter2\r\n"));
+    assert!(fake.seen().requests[0].contains("X-Token: hunter2\r\n"));
 }
 
 async fn expecting(answer: &[u8], expect: Section) -> String {
@@ -223,11 +223,98 @@ async fn the_status_is_judged() {
     };
     assert_eq!(expecting(&fake::http(404, &[], ""), spans(&["2xx", "404"])).await, "pass");
     assert_eq!(expecting(&fake::http(302, &[], ""), spans(&["300-399"])).await, "pass");
+    assert_eq!(expecting(&fake::http(999, &[], ""), spans(&["9xx"])).await, "pass");
     assert_eq!(expecting(&fake::http(200, &[], ""), spans(&["204"])).await, "mismatch: returned status 200");
     assert_eq!(
         expecting(&fake::http(299, &[], ""), Section::new().with("status", status("201"))).await,
         "mismatch: returned status 299"
     );
+}
+
+/// What is made of an answer with this head, to which an empty line is added.
+async fn reading(head: &str) -> String {
+    let fake = Fake::start(Act::CloseAfter(format!("{head}\r\n").into())).await;
+    said(&mut *url(&fake, "/").probe(&KIND), LONG).await
+}
+
+#[tokio::test]
+async fn heads_are_read_as_other_clients_read_them() {
+    let many = "X-Field: and again\r\n".repeat(4_000);
+    for fields in [
+        many.as_str(),
+        "X-Folded: one\r\n  two\r\n\tthree\r\nContent-Length: 0\r\n",
+        "Content-Length : 0\r\nX-Blank \t: x\r\n",
+        "X-Latin: caf\u{e9}\r\n",
+        "Content-Length: 0\r\nContent-Length: 0\r\n",
+    ] {
+        assert_eq!(reading(&format!("HTTP/1.1 200 OK\r\n{fields}")).await, "pass", "{}", &fields[..20]);
+    }
+    assert_eq!(reading("HTTP/1.1 200\nX-Bare: line breaks\n").await, "pass");
+    assert_eq!(reading("HTTP/1.1 999 Request denied\r\nContent-Length: 0\r\n").await, "mismatch: returned status 999");
+}
+
+#[tokio::test]
+async fn what_is_refused_of_a_head_is_named() {
+    let cases = [
+        ("HTTP/1.1 200 OK\r\nno colon\r\n", "a header of the answer is malformed"),
+        ("HTTP/1.1 200 OK\r\nX-Bell: \u{7}\r\n", "a header of the answer is malformed"),
+        ("HTTP/1.1 200 OK\r\n: nameless\r\n", "a header of the answer is malformed"),
+        ("HTTP/1.1 42 OK\r\n", "the answer has no valid status code"),
+        ("HTTP/1.1 2000 OK\r\n", "the answer has no valid status code"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: some\r\n", "the answer's content-length is not one number"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
+            "the answer's content-length is not one number",
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n",
+            "the answer has a transfer-encoding, which HTTP/1.0 does not know",
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "the answer is not HTTP"),
+    ];
+    for (head, expected) in cases {
+        assert_eq!(reading(head).await, format!("protocol: {expected}"), "{head}");
+    }
+    let many = "X-Field: and again\r\n".repeat(6_000);
+    assert_eq!(reading(&format!("HTTP/1.1 200 OK\r\n{many}")).await, "protocol: the answer's head is too large");
+}
+
+#[tokio::test]
+async fn a_folded_header_is_one_line() {
+    let answer = b"HTTP/1.1 200 OK\r\nX-Folded: one\r\n  two\r\nX-Blank : three\r\nContent-Length: 0\r\n\r\n";
+    for (name, text) in [("x-folded", "one"), ("x-folded", "two"), ("x-blank", "three")] {
+        assert_eq!(expecting(answer, Section::new().texts("headers", &[(name, text)])).await, "pass", "{name} {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_the_body() {
+    let answer = fake::http(200, &[], "\u{feff}{\"status\":\"ok\"}");
+    let json = Section::new().jsons("json", &[("/status", json!("ok"))]);
+    assert_eq!(expecting(&answer, json).await, "pass");
+    assert_eq!(expecting(&answer, Section::new().text("body_matches", "^\\{")).await, "pass");
+    let fake = Fake::answers(answer).await;
+    let pass = url(&fake, "/").probe(&KIND).observe(&Run { keep_answer: true, ..Run::default() }).await.unwrap();
+    assert_eq!(pass.answer.unwrap().body, br#"{"status":"ok"}"#);
+}
+
+#[tokio::test]
+async fn names_of_headers_are_sent_as_they_are_written() {
+    let fake = Fake::answers(ok()).await;
+    let headers = [("soapACTION", "x"), ("X-b3-TraceId", "1"), ("HOST", "shop.test"), ("accept", "text/plain")];
+    let mut probe = url(&fake, "/").texts("headers", &headers).probe(&KIND);
+    assert_eq!(said(&mut *probe, LONG).await, "pass");
+    assert_eq!(said(&mut *probe, LONG).await, "pass", "on a kept connection");
+    let version = env!("CARGO_PKG_VERSION");
+    for request in fake.seen().requests {
+        assert_eq!(
+            request,
+            format!(
+                "GET / HTTP/1.1\r\nHOST: shop.test\r\naccept: text/plain\r\nUser-Agent: probelet/{version}\r\n\
+                 soapACTION: x\r\nX-b3-TraceId: 1\r\n\r\n"
+            )
+        );
+    }
 }
 
 #[tokio::test]
@@ -271,6 +358,14 @@ fn wrong_keys_say_what_is_wrong_with_them() {
     let cases = [
         (Section::new().text("url", "http://"), "invalid-value: not a URL with a host"),
         (section().texts("headers", &[("X Y", "1")]), "invalid-value: not the name of a header"),
+        (
+            section().texts("headers", &[("Host", "a"), ("HOST", "b")]),
+            "duplicate-key: this header is there twice: upper and lower case make no difference in its name",
+        ),
+        (
+            expect(Section::new().texts("headers", &[("etag", "a"), ("ETag", "b")])),
+            "duplicate-key: this header is there twice: upper and lower case make no difference in its name",
+        ),
         (
             section().texts("headers", &[("X", "1\r\nY: 2")]),
             "invalid-value: a header's value cannot hold a line break or control character",

@@ -101,6 +101,8 @@ async fn nothing_is_waited_for_where_nothing_is_expected() {
 fn an_address_without_a_port_says_what_to_write() {
     let problems = Section::new().text("address", "db").read(&KIND).unwrap_err();
     assert_eq!(problems, ["invalid-value: not a host with a port"]);
+    let problems = Section::new().text("address", "[fe80::1%eth0]:80").read(&KIND).unwrap_err();
+    assert_eq!(problems, ["invalid-value: an IPv6 address with a zone (`%eth0`) cannot be dialled"]);
 }
 
 #[test]

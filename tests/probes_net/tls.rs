@@ -112,7 +112,7 @@ async fn the_server_s_name_may_differ_from_the_host() {
         }
         // The request still names the host that was asked for.
         let request = fake.seen().requests.pop().unwrap();
-        assert!(request.contains(&format!("host: {host}:{}\r\n", fake.port())), "{request}");
+        assert!(request.contains(&format!("Host: {host}:{}\r\n", fake.port())), "{request}");
     }
 }
 

@@ -28,6 +28,11 @@ fn urls_of_postgres() {
         "postgres:///orders?user=bob&host=/run/postgresql",
         "invalid-url: a database is reached by TCP, not by a Unix socket",
     );
+    check(
+        kind,
+        "postgres://bob@db/orders?host=fe80::1%25eth0",
+        "invalid-url: an IPv6 address with a zone (`%eth0`) cannot be dialled",
+    );
     check(kind, "postgres://bob:a%00b@db", "invalid-url: the URL holds what is neither text nor UTF-8");
     check(kind, "postgres://bob:%ff@db", "invalid-url: the URL holds what is neither text nor UTF-8");
     let modes = "invalid-url: `sslmode` is one of disable, allow, prefer, require, verify-ca, verify-full";

@@ -233,11 +233,11 @@ fn status(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> 
     let invalid = || Unfit {
         code: "invalid-status",
         message: format!("{} is not {}", subject(written), expected(shape)),
-        help: Some("status codes go from 100 to 599".into()),
+        help: Some("status codes go from 100 to 999".into()),
     };
-    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
+    let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=999).contains(code));
     if let Some(class) = written.text.to_ascii_lowercase().strip_suffix("xx") {
-        let class = class.parse::<u16>().ok().filter(|class| (1..=5).contains(class)).ok_or_else(invalid)?;
+        let class = class.parse::<u16>().ok().filter(|class| (1..=9).contains(class)).ok_or_else(invalid)?;
         return Ok(Value::Status(class * 100, class * 100 + 99));
     }
     let (from, to) = written.text.split_once('-').unwrap_or((written.text, written.text));

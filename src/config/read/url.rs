@@ -9,6 +9,7 @@ use crate::base::secret::Secret;
 use crate::base::value::{Part, Text};
 use crate::config::mask::shown;
 use crate::config::tree::Node;
+use crate::probe::net::{ZONE, has_zone};
 
 /// RFC 3986, section 2.3: everything but the unreserved characters is encoded.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -48,6 +49,7 @@ impl Reader<'_> {
                 let message = format!("expected a URL that starts with {}", starts(schemes));
                 error("invalid-url", message, Some(fix(&whole, schemes, expanded)));
             }
+            Err(_) if host_of(&whole).is_some_and(has_zone) => error("invalid-url", ZONE.0.into(), Some(ZONE.1.into())),
             Err(cause) => {
                 let message = format!("not a URL: {cause}");
                 error("invalid-url", message, Some(help_for(cause, whole.contains('@')).into()));
@@ -55,6 +57,11 @@ impl Reader<'_> {
         }
         None
     }
+}
+
+/// What stands in brackets.
+fn host_of(whole: &str) -> Option<&str> {
+    Some(whole.split_once('[')?.1.split_once(']')?.0)
 }
 
 fn starts(schemes: &[&str]) -> String {

@@ -125,6 +125,9 @@ fn redirected(request: &Prepared, target: Address, status: StatusCode) -> Prepar
     request
 }
 
+/// No part of the text or JSON behind it (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 async fn receive(
     response: Response<Incoming>,
     line: &mut Line,
@@ -160,6 +163,9 @@ async fn receive(
             Err(error) => return Err(failure_of(&error, true)),
         }
     };
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body.drain(..BYTE_ORDER_MARK.len());
+    }
     run.trace.note(|| {
         let more = if is_cut { ", of which there is more" } else { "" };
         format!("body of {}{more}", show_size(body.len() as u64))

@@ -6,6 +6,7 @@ use hyper::header::{HeaderMap, HeaderName};
 use regex_lite::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 
+use super::request::report_repeated;
 use crate::base::quantity::show_size;
 use crate::base::shape::{Field, Shape};
 use crate::base::value::{Fields, Text, Value};
@@ -18,7 +19,7 @@ pub(super) const FIELDS: &[Field] = &[
         "status",
         Shape::OneOrMany(&Shape::Status),
         "2xx",
-        "The status code: a number, `2xx`, `200-299`, or a list of these.",
+        "The status code, up to 999: a number, `2xx`, `200-299`, or a list of these.",
     ),
     Field::optional("body_contains", Shape::Template, "A text that the body must hold."),
     Field::optional("body_matches", Shape::Pattern, "A regular expression that must match somewhere in the body."),
@@ -75,6 +76,10 @@ impl Expectations {
         expectations.status = status.collect();
         for (name, located) in fields.map("headers") {
             match (HeaderName::from_bytes(name.as_bytes()), &located.value) {
+                (Ok(name), _) if expectations.headers.iter().any(|(other, _)| *other == name) => {
+                    report_repeated(fields, located.key_place());
+                    sound = false;
+                }
                 (Ok(name), Value::Text(text)) => expectations.headers.push((name, text.clone())),
                 (Ok(_), _) => {}
                 (Err(_), _) => {

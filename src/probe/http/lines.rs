@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -131,7 +131,7 @@ impl Line {
     where
         TokioIo<S>: Read + Write + Unpin + Send + 'static,
     {
-        let made = http1::handshake(TokioIo::new(stream)).await;
+        let made = speaking().handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
         Ok(Self { origin, sender, driver: Some(Box::pin(connection)), born: Instant::now(), not_after })
     }
@@ -177,6 +177,22 @@ impl Line {
             drive(&mut driver, &mut Context::from_waker(Waker::noop()));
         }
     }
+}
+
+/// More fields than this in the head of an answer are too many, as for curl; hyper itself bounds its bytes.
+const MOST_FIELDS: usize = 5000;
+
+/// HTTP/1.1 as servers speak it and other clients read it: a folded field is one line (RFC 9112, section 5.2), a blank
+/// before a colon is none of the name, and names are written as people write them, because small servers compare them
+/// with their case.
+fn speaking() -> Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .max_headers(MOST_FIELDS)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .title_case_headers(true);
+    protocol
 }
 
 /// What `awaited` gives, while the connection moves.

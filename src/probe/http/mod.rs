@@ -1,11 +1,12 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
-//! `request` fills and checks what is sent, `lines` keeps connections, `exchange` sends and reads, `expect` judges.
+//! `request` fills and checks what is sent, `spelling` keeps the case of its names, `lines` keeps connections, `exchange` sends and reads, `expect` judges.
 
 mod exchange;
 mod expect;
 mod lines;
 mod request;
+mod spelling;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +47,11 @@ const FIELDS: &[Field] = &[
         "GET",
         "The method.",
     ),
-    Field::optional("headers", Shape::Map(&Shape::Template), "Headers of the request, by name."),
+    Field::optional(
+        "headers",
+        Shape::Map(&Shape::Template),
+        "Headers of the request, by name. Names are sent as they are written.",
+    ),
     Field::optional(
         "body",
         Shape::Template,
@@ -185,15 +190,29 @@ impl Probe for HttpProbe {
 /// What an error of the client means, before an answer has begun or after. Its own text says nothing of what was sent.
 fn failure_of(error: &hyper::Error, has_begun: bool) -> Failure {
     if let Some(failure) = failure::of_chain(error) {
-        return failure;
+        return match failure.kind {
+            // An I/O error that is hyper's own.
+            FailureKind::Protocol => Failure { message: "the answer's chunks are malformed".into(), ..failure },
+            _ => failure,
+        };
     }
     let is_broken = has_begun || error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-    let (kind, message) = if error.is_parse_too_large() {
-        (FailureKind::Protocol, "the answer's head is too large")
-    } else if is_broken && !error.is_parse() {
+    let (kind, message) = if is_broken && !error.is_parse() {
         (FailureKind::Connect, "connection closed before the answer was complete")
     } else {
-        (FailureKind::Protocol, "the answer is not HTTP")
+        (FailureKind::Protocol, what_is_wrong(error))
     };
     Failure::new(kind, message).with_detail(error.to_string())
+}
+
+/// What keeps an answer from being understood. hyper tells most of it by its words alone.
+fn what_is_wrong(error: &hyper::Error) -> &'static str {
+    match error.to_string().as_str() {
+        _ if error.is_parse_too_large() => "the answer's head is too large",
+        _ if error.is_parse_status() => "the answer has no valid status code",
+        "invalid HTTP header parsed" => "a header of the answer is malformed",
+        "invalid content-length parsed" => "the answer's content-length is not one number",
+        "unexpected transfer-encoding parsed" => "the answer has a transfer-encoding, which HTTP/1.0 does not know",
+        _ => "the answer is not HTTP",
+    }
 }

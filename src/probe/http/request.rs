@@ -11,6 +11,7 @@ use hyper::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
     USER_AGENT,
 };
+use hyper::http::Extensions;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
@@ -18,7 +19,8 @@ use serde_json::Value as Json;
 use url::{Position, Url};
 
 use super::lines::Origin;
-use crate::base::value::{Fields, Text, Value};
+use super::spelling;
+use crate::base::value::{Fields, Place, Text, Value};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::workflow::captures::{Captures, FillError};
 
@@ -27,6 +29,8 @@ pub(super) struct RequestSpec {
     method: Method,
     url: Text,
     headers: Vec<(HeaderName, Text)>,
+    /// How the file writes the names of `headers`.
+    spelling: Extensions,
     body: Option<Body>,
     /// The request itself, where no captured value is part of it.
     ready: Option<Arc<Prepared>>,
@@ -52,6 +56,7 @@ pub(super) struct Prepared {
     pub(super) address: Address,
     /// All of them but the length of a body.
     pub(super) headers: HeaderMap,
+    spelling: Extensions,
     pub(super) body: Bytes,
 }
 
@@ -87,7 +92,8 @@ impl RequestSpec {
             format: format_of(text, headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| value)),
         });
         let method = Method::from_bytes(method.as_bytes()).ok()?;
-        let mut spec = Self { method, url, headers, body, ready: None };
+        let spelling = spelling::of(fields.map("headers").iter().map(|(name, _)| name.as_str()));
+        let mut spec = Self { method, url, headers, spelling, body, ready: None };
         if !spec.needs_captures() {
             spec.ready = spec.fill(&Captures::default()).ok();
         }
@@ -143,7 +149,8 @@ impl RequestSpec {
             // Some servers insist on it where a body is usual (RFC 9110, section 8.6).
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(Arc::new(Prepared { method: self.method.clone(), address, headers, body: body.into() }))
+        let (method, spelling) = (self.method.clone(), self.spelling.clone());
+        Ok(Arc::new(Prepared { method, address, headers, spelling, body: body.into() }))
     }
 }
 
@@ -154,6 +161,7 @@ impl Prepared {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.address.target.clone());
         *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.spelling.clone();
         request
     }
 }
@@ -234,7 +242,8 @@ fn mismatch(message: impl AsRef<str>) -> Failure {
 }
 
 fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
-    let mut headers = Vec::new();
+    let mut headers: Vec<(HeaderName, Text)> = Vec::new();
+    let mut repeated = Vec::new();
     let mut sound = true;
     let mut wrong = |place, message: String, help: Option<&str>| {
         fields.report_at(place, "invalid-value", message, help.map(str::to_owned));
@@ -244,6 +253,7 @@ fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
         let Value::Text(text) = &located.value else { continue };
         match HeaderName::from_bytes(name.as_bytes()) {
             Err(_) => wrong(located.key_place(), "not the name of a header".into(), None),
+            Ok(header) if headers.iter().any(|(other, _)| *other == header) => repeated.push(located.key_place()),
             Ok(framing) if framing == CONTENT_LENGTH || framing == TRANSFER_ENCODING => {
                 wrong(located.key_place(), format!("`{framing}` follows from the body"), Some("remove it"));
             }
@@ -257,7 +267,14 @@ fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
             ),
         }
     }
-    sound.then_some(headers)
+    repeated.iter().for_each(|place| report_repeated(fields, place));
+    (sound && repeated.is_empty()).then_some(headers)
+}
+
+/// Reports the name of a header that differs from an earlier one by its case alone.
+pub(super) fn report_repeated(fields: &Fields, place: &Place) {
+    let message = "this header is there twice: upper and lower case make no difference in its name";
+    fields.report_at(place, "duplicate-key", message, Some("keep one of them".into()));
 }
 
 fn format_of(body: &Text, content_type: Option<&Text>) -> Format {

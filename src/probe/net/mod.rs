@@ -10,7 +10,7 @@ mod verify;
 pub mod tls;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,20 @@ pub fn literal(host: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
+/// What is said where a host is an address with a zone, and what to do instead.
+pub const ZONE: (&str, &str) = (
+    "an IPv6 address with a zone (`%eth0`) cannot be dialled",
+    "use a name, or an address that is the same on every interface, such as a unique local one (`fd00::1`)",
+);
+
+/// Whether `host`, with or without brackets, is an IPv6 address with a zone (RFC 4007, section 11): `fe80::1%eth0`, or
+/// `fe80::1%25eth0` as a URL has it.
+#[must_use]
+pub fn has_zone(host: &str) -> bool {
+    let address = host.trim_start_matches('[').split_once('%').map(|(address, _)| address);
+    address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
 /// How long an attempt may take before the next address is tried beside it (RFC 8305, section 8: at least 100 ms).
 const STAGGER: Duration = Duration::from_millis(100);
 
@@ -146,6 +160,16 @@ mod tests {
         let expected = addresses(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
         assert_eq!(alternating(&mixed), expected);
         assert_eq!(alternating(&[]), addresses(&[]));
+    }
+
+    #[test]
+    fn a_zone_stands_behind_an_ipv6_address() {
+        for host in ["fe80::1%eth0", "[fe80::1%25eth0]", "fe80::1%"] {
+            assert!(has_zone(host), "{host}");
+        }
+        for host in ["fe80::1", "db%eth0", "127.0.0.1%lo", "::1"] {
+            assert!(!has_zone(host), "{host}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::base::secret::Secret;
 use crate::base::value::Fields;
 use crate::probe::endpoint::{self, decode};
 use crate::probe::net::tls::{TlsSpec, certificates_of, identity_of, key_of};
+use crate::probe::net::{ZONE, has_zone};
 
 /// Where the database is and how to get in.
 #[derive(Clone, Debug)]
@@ -74,6 +75,10 @@ pub fn read(fields: &Fields) -> Option<Target> {
     let Some(port) = port.filter(|port| *port > 0) else { return wrong("the port is not a number from 1 to 65535") };
     if host.starts_with('/') {
         return wrong("a database is reached by TCP, not by a Unix socket");
+    }
+    if has_zone(&host) {
+        fields.error("url", "invalid-url", ZONE.0, Some(ZONE.1.into()));
+        return None;
     }
     if host.contains(',') {
         return wrong("the URL names several hosts: write a check for each");

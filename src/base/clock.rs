@@ -208,6 +208,13 @@ impl Clock {
     }
 }
 
+/// The CPU time that the process has used, in user and in system mode.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or_default(), u32::try_from(used.tv_nsec).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

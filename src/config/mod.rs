@@ -113,8 +113,18 @@ fn read_alone(file_name: &str, bytes: &[u8], environment: &Environment, reading:
     let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
     let report = Report::new(file_name, reading.problems(), shown.as_deref(), root.as_deref());
+    let mut config = config.filter(|_| report.is_valid());
+    if let Some(config) = &mut config {
+        Arc::make_mut(&mut config.plan).hash = Some(hash(bytes));
+    }
     let written = text.unwrap_or_default().to_owned();
-    Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files(), written }
+    Loaded { config, report, files: reading.files(), written }
+}
+
+/// What two sidecars can be compared by: the first 16 digits that `sha256sum` shows for the file.
+fn hash(bytes: &[u8]) -> Box<str> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Why a file that the command line names cannot be read; `absent` is what helps when there is no such file.

@@ -407,5 +407,5 @@ fn no_plan(pod: &str) -> Arc<Plan> {
     let service = Service { name: pod.to_owned(), version: None };
     // Without a configuration there is no time to drain.
     let answers = Answers { drain: std::time::Duration::ZERO, ..Answers::default() };
-    Arc::new(Plan { service, answers, checks: Vec::new() })
+    Arc::new(Plan { service, answers, checks: Vec::new(), hash: None })
 }

@@ -43,8 +43,15 @@ mod entries {
     pub const STATUS: Metric = gauge("healthcheck_status", CHECK, "Health check status (1=ok,0=error)");
     pub const STATE: Metric =
         gauge("healthcheck_state", &["check", "state"], "1 for the state the check is in, 0 for each other.");
-    pub const INFO: Metric =
-        gauge("healthcheck_info", &["check", "kind", "critical"], "How the check is declared; always 1.");
+    pub const INFO: Metric = gauge(
+        "healthcheck_info",
+        &["check", "kind", "critical", "gates", "runbook"],
+        "How the check is declared; always 1.",
+    );
+    pub const INTERVAL: Metric =
+        gauge("healthcheck_interval_seconds", CHECK, "From start to start of the check's runs, as configured.");
+    pub const TIMEOUT: Metric =
+        gauge("healthcheck_timeout_seconds", CHECK, "The hard limit of one run, as configured.");
     pub const DURATION: Metric = histogram("healthcheck_duration_seconds", CHECK, "How long runs of the check took.");
     pub const RUNS: Metric = counter("healthcheck_runs_total", &["check", "outcome"], "Runs of the check by outcome.");
     pub const FAILURES: Metric =
@@ -61,6 +68,11 @@ mod entries {
         "When the last run that passed ended, as Unix time.",
     );
     pub const ROOT_CAUSE: Metric = gauge("healthcheck_root_cause", CHECK, "1 while this check is a root cause.");
+    pub const WAITS_FOR: Metric = gauge(
+        "healthcheck_waits_for",
+        &["check", "root_cause"],
+        "1 while the check is skipped because that one fails.",
+    );
     pub const STEP_STATUS: Metric = gauge(
         "healthcheck_step_status",
         &["check", "step"],
@@ -74,8 +86,18 @@ mod entries {
     pub const DISK_FREE: Metric =
         gauge("healthcheck_disk_free_bytes", CHECK, "Bytes that an unprivileged process may still write.");
     pub const DISK_SIZE: Metric = gauge("healthcheck_disk_size_bytes", CHECK, "Size of the file system in bytes.");
+    pub const QUEUE_MESSAGES: Metric =
+        gauge("healthcheck_queue_messages", CHECK, "Messages that waited in the queue at the last run.");
+    pub const QUEUE_CONSUMERS: Metric =
+        gauge("healthcheck_queue_consumers", CHECK, "Consumers of the queue at the last run.");
     pub const ENDPOINT_OPEN: Metric =
         gauge("healthcheck_endpoint_open", &["endpoint"], "Whether the endpoint answers 200 (1=open,0=closed).");
+    pub const ENDPOINT_TRANSITIONS: Metric = counter(
+        "healthcheck_endpoint_transitions_total",
+        &["endpoint", "to"],
+        "How often the endpoint opened and closed, also between two scrapes.",
+    );
+    pub const DRAINING: Metric = gauge("probelet_draining", &[], "1 while draining.");
     pub const LAST_ASKED: Metric = gauge(
         "probelet_gate_last_asked_timestamp_seconds",
         &["endpoint"],
@@ -110,6 +132,11 @@ mod entries {
         &[],
         "When the configuration was last loaded, as Unix time.",
     );
+    pub const CONFIGURATION: Metric = gauge(
+        "probelet_config_info",
+        &["hash"],
+        "The configuration in use, by the first 16 digits of its file's SHA-256; always 1.",
+    );
     pub const BUILD: Metric =
         gauge("probelet_build_info", &["version", "revision"], "The version of probelet; always 1.");
 
@@ -131,6 +158,8 @@ pub const CATALOG: &[Metric] = &[
     STATUS,
     STATE,
     INFO,
+    INTERVAL,
+    TIMEOUT,
     DURATION,
     RUNS,
     FAILURES,
@@ -139,12 +168,17 @@ pub const CATALOG: &[Metric] = &[
     LAST_RUN,
     LAST_SUCCESS,
     ROOT_CAUSE,
+    WAITS_FOR,
     STEP_STATUS,
     TLS_NOT_AFTER,
     DISK_FREE,
     DISK_SIZE,
+    QUEUE_MESSAGES,
+    QUEUE_CONSUMERS,
     ENDPOINT_OPEN,
+    ENDPOINT_TRANSITIONS,
     APPLICATION,
+    DRAINING,
     LAST_ASKED,
     REQUESTS,
     LAG,
@@ -152,6 +186,7 @@ pub const CATALOG: &[Metric] = &[
     HISTORY_WRITABLE,
     RELOAD_OK,
     RELOAD_AT,
+    CONFIGURATION,
     BUILD,
     CPU,
     OPEN_FDS,

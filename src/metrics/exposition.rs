@@ -70,7 +70,15 @@ fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
     }));
     all.push(per_check(judged, catalog::INFO, |check, out| {
         let definition = judged.definition(check);
-        out.gauge(&[definition.kind, definition.critical.label()], 1.0);
+        let runbook = definition.runbook.as_deref().unwrap_or_default();
+        let gates = definition.gates.names().join(",");
+        out.gauge(&[definition.kind, definition.critical.label(), &gates, runbook], 1.0);
+    }));
+    all.push(per_check(judged, catalog::INTERVAL, |check, out| {
+        out.gauge(&[], judged.definition(check).interval.as_secs_f64());
+    }));
+    all.push(per_check(judged, catalog::TIMEOUT, |check, out| {
+        out.gauge(&[], judged.definition(check).timeout.as_secs_f64());
     }));
     all.push(per_check(judged, catalog::DURATION, |check, out| {
         let counters = &judged.check(check).counters;
@@ -101,6 +109,13 @@ fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::ROOT_CAUSE, |check, out| {
         out.gauge(&[], flag(root_causes.binary_search(&check).is_ok()));
     }));
+    all.push(per_check(judged, catalog::WAITS_FOR, |check, out| {
+        if judged.state(check) == JudgedState::Fresh(State::Skipped) {
+            for cause in judged.causes_of(check) {
+                out.gauge(&[judged.definition(cause).name.as_str()], 1.0);
+            }
+        }
+    }));
     facts(judged, all);
 }
 
@@ -117,15 +132,14 @@ fn facts(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
         out.time(judged.check(check).counters.tls_not_after);
     }));
     let disk = |check| last(check).and_then(|last| last.facts.disk);
-    all.push(per_check(judged, catalog::DISK_FREE, |check, out| {
-        if let Some(disk) = disk(check) {
-            out.gauge(&[], disk.free as f64);
-        }
+    all.push(per_check(judged, catalog::DISK_FREE, |check, out| out.known(disk(check).map(|disk| disk.free as f64))));
+    all.push(per_check(judged, catalog::DISK_SIZE, |check, out| out.known(disk(check).map(|disk| disk.size as f64))));
+    let queue = |check| last(check).and_then(|last| last.facts.queue.as_deref());
+    all.push(per_check(judged, catalog::QUEUE_MESSAGES, |check, out| {
+        out.known(queue(check).map(|queue| f64::from(queue.messages)));
     }));
-    all.push(per_check(judged, catalog::DISK_SIZE, |check, out| {
-        if let Some(disk) = disk(check) {
-            out.gauge(&[], disk.size as f64);
-        }
+    all.push(per_check(judged, catalog::QUEUE_CONSUMERS, |check, out| {
+        out.known(queue(check).map(|queue| f64::from(queue.consumers)));
     }));
 }
 
@@ -133,6 +147,12 @@ fn endpoints(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::ENDPOINT_OPEN, |out| {
         for endpoint in Endpoint::ALL {
             out.gauge(&[endpoint.label()], flag(judged.endpoint(endpoint).open));
+        }
+    }));
+    all.push(family(catalog::ENDPOINT_TRANSITIONS, |out| {
+        for (endpoint, count) in Endpoint::ALL.into_iter().zip(judged.snapshot.endpoint_transitions) {
+            out.counter(&[endpoint.label(), "open"], count.open);
+            out.counter(&[endpoint.label(), "closed"], count.closed);
         }
     }));
     all.push(family(catalog::APPLICATION, |out| {
@@ -148,6 +168,7 @@ fn endpoints(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
 }
 
 fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
+    all.push(family(catalog::DRAINING, |out| out.gauge(&[], flag(judged.snapshot.draining))));
     all.push(family(catalog::LAST_ASKED, |out| {
         for endpoint in Endpoint::ALL {
             if let Some(asked) = vitals.asks.last_wall(endpoint) {
@@ -178,6 +199,11 @@ fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
     let configuration = &judged.snapshot.configuration;
     all.push(family(catalog::RELOAD_OK, |out| out.gauge(&[], flag(configuration.last_load_ok))));
     all.push(family(catalog::RELOAD_AT, |out| out.time(configuration.last_success)));
+    all.push(family(catalog::CONFIGURATION, |out| {
+        if let Some(hash) = &judged.snapshot.plan.hash {
+            out.gauge(&[hash], 1.0);
+        }
+    }));
     all.push(family(catalog::BUILD, |out| {
         out.gauge(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], 1.0);
     }));
@@ -233,11 +259,16 @@ impl Samples {
         self.samples.push(sample);
     }
 
+    /// Adds a gauge, if there is a value for it.
+    fn known(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.gauge(&[], value);
+        }
+    }
+
     /// Adds a timestamp, if there is one.
     fn time(&mut self, time: Option<Timestamp>) {
-        if let Some(time) = time {
-            self.gauge(&[], time.unix_seconds());
-        }
+        self.known(time.map(Timestamp::unix_seconds));
     }
 
     #[allow(clippy::cast_precision_loss)] // a run each microsecond overflows 53 bits after 285 years

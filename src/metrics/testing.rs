@@ -27,6 +27,7 @@ pub(crate) fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
         draining: false,
         ready_once: false,
         configuration: Configuration { last_success: Some(now().wall), ..Configuration::default() },
+        endpoint_transitions: Default::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::catalog::{CATALOG, Metric, Type};
 use super::testing::{degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
-use crate::model::outcome::{DiskSpace, Facts, StepReport};
+use crate::model::outcome::{DiskSpace, Facts, QueueLength, StepReport};
 use crate::model::plan::Critical;
 use crate::model::plan::testing::check;
 use crate::model::snapshot::Snapshot;
@@ -25,15 +25,17 @@ fn everything() -> Snapshot {
         Counters { tls_not_after: Some(Timestamp::from_unix_seconds(1_800_000_000)), ..(*database.counters).clone() };
     database.counters = std::sync::Arc::new(counters);
     let step = |name: &str, state| StepReport { name: name.into(), state, message: String::new(), took: None };
-    let steps = vec![step("login", State::Ok), step("order", State::Error), step("done", State::Skipped)];
+    let steps = Box::new([step("login", State::Ok), step("order", State::Error), step("done", State::Skipped)]);
     let mut behind = check("behind");
     behind.depends_on = vec![3];
     let mut overdue = pending();
     overdue.due = Some(now().moment - Duration::from_millis(1500));
+    let queue = QueueLength { messages: 7, consumers: 2 };
     let mut side = check("side");
     side.critical = Critical::No;
+    side.runbook = Some("https://wiki/side".into());
     snapshot(vec![
-        (check("db"), database),
+        (check("db"), knowing(database, Facts { queue: Some(Box::new(queue)), ..Facts::default() })),
         (check("cache"), degraded("cache OK (812ms), above 500ms")),
         (
             check("volume"),
@@ -96,7 +98,9 @@ fn the_catalogue_has_the_names_of_the_contract() {
     let promised = [
         ("healthcheck_status", Type::Gauge, "check"),
         ("healthcheck_state", Type::Gauge, "check, state"),
-        ("healthcheck_info", Type::Gauge, "check, kind, critical"),
+        ("healthcheck_info", Type::Gauge, "check, kind, critical, gates, runbook"),
+        ("healthcheck_interval_seconds", Type::Gauge, "check"),
+        ("healthcheck_timeout_seconds", Type::Gauge, "check"),
         ("healthcheck_duration_seconds", Type::Histogram, "check"),
         ("healthcheck_runs_total", Type::Counter, "check, outcome"),
         ("healthcheck_failures_total", Type::Counter, "check, reason"),
@@ -105,12 +109,17 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("healthcheck_last_run_timestamp_seconds", Type::Gauge, "check"),
         ("healthcheck_last_success_timestamp_seconds", Type::Gauge, "check"),
         ("healthcheck_root_cause", Type::Gauge, "check"),
+        ("healthcheck_waits_for", Type::Gauge, "check, root_cause"),
         ("healthcheck_step_status", Type::Gauge, "check, step"),
         ("healthcheck_tls_not_after_timestamp_seconds", Type::Gauge, "check"),
         ("healthcheck_disk_free_bytes", Type::Gauge, "check"),
         ("healthcheck_disk_size_bytes", Type::Gauge, "check"),
+        ("healthcheck_queue_messages", Type::Gauge, "check"),
+        ("healthcheck_queue_consumers", Type::Gauge, "check"),
         ("healthcheck_endpoint_open", Type::Gauge, "endpoint"),
+        ("healthcheck_endpoint_transitions_total", Type::Counter, "endpoint, to"),
         ("application_health_status", Type::Gauge, ""),
+        ("probelet_draining", Type::Gauge, ""),
         ("probelet_gate_last_asked_timestamp_seconds", Type::Gauge, "endpoint"),
         ("probelet_http_request_duration_seconds", Type::Histogram, "route, code"),
         ("probelet_scheduler_lag_seconds", Type::Gauge, ""),
@@ -119,6 +128,7 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("probelet_history_writable", Type::Gauge, ""),
         ("probelet_config_last_reload_successful", Type::Gauge, ""),
         ("probelet_config_last_reload_success_timestamp_seconds", Type::Gauge, ""),
+        ("probelet_config_info", Type::Gauge, "hash"),
         ("probelet_build_info", Type::Gauge, "version, revision"),
     ];
     let own: Vec<_> = CATALOG
@@ -162,7 +172,17 @@ fn every_state_is_told_by_the_numbers_of_the_contract() {
     );
     assert_eq!(
         lines(&text, "healthcheck_info")[7],
-        r#"healthcheck_info{check="side",kind="simulated",critical="false"} 1"#
+        r#"healthcheck_info{check="side",kind="simulated",critical="false",gates="ready",runbook="https://wiki/side"} 1"#
+    );
+    let mut gate = check("gate");
+    gate.gates.live = true;
+    assert_eq!(
+        lines(&self::text(&snapshot(vec![(gate, pending())]), &vitals(), Format::Text), "healthcheck_info"),
+        [r#"healthcheck_info{check="gate",kind="simulated",critical="true",gates="live,ready",runbook=""} 1"#]
+    );
+    assert_eq!(
+        lines(&text, "healthcheck_waits_for"),
+        [r#"healthcheck_waits_for{check="behind",root_cause="internal_api/user"} 1"#]
     );
     let causes: Vec<&str> =
         lines(&text, "healthcheck_root_cause").into_iter().filter(|line| line.ends_with(" 1")).collect();
@@ -245,6 +265,10 @@ fn facts_of_the_last_run_are_exposed() {
     );
     assert_eq!(lines(&text, "healthcheck_disk_free_bytes"), [r#"healthcheck_disk_free_bytes{check="volume"} 10"#]);
     assert_eq!(lines(&text, "healthcheck_disk_size_bytes"), [r#"healthcheck_disk_size_bytes{check="volume"} 100"#]);
+    assert_eq!(lines(&text, "healthcheck_queue_messages"), [r#"healthcheck_queue_messages{check="db"} 7"#]);
+    assert_eq!(lines(&text, "healthcheck_queue_consumers"), [r#"healthcheck_queue_consumers{check="db"} 2"#]);
+    assert_eq!(lines(&text, "healthcheck_interval_seconds")[0], r#"healthcheck_interval_seconds{check="db"} 10"#);
+    assert_eq!(lines(&text, "healthcheck_timeout_seconds")[0], r#"healthcheck_timeout_seconds{check="db"} 2"#);
     assert_eq!(
         lines(&text, "healthcheck_tls_not_after_timestamp_seconds"),
         [r#"healthcheck_tls_not_after_timestamp_seconds{check="db"} 1800000000"#]
@@ -253,7 +277,10 @@ fn facts_of_the_last_run_are_exposed() {
 
 #[test]
 fn endpoints_and_the_daemon_are_told() {
-    let text = text(&everything(), &vitals(), Format::Text);
+    let mut everything = everything();
+    everything.draining = true;
+    everything.endpoint_transitions[1].closed = 3;
+    let text = text(&everything, &vitals(), Format::Text);
     assert_eq!(
         lines(&text, "healthcheck_endpoint_open"),
         [
@@ -263,8 +290,23 @@ fn endpoints_and_the_daemon_are_told() {
             r#"healthcheck_endpoint_open{endpoint="healthz"} 0"#,
         ]
     );
+    let transitions = lines(&text, "healthcheck_endpoint_transitions_total");
+    assert_eq!(transitions.len(), 8);
+    assert_eq!(
+        transitions[2..4],
+        [
+            r#"healthcheck_endpoint_transitions_total{endpoint="readyz",to="open"} 0"#,
+            r#"healthcheck_endpoint_transitions_total{endpoint="readyz",to="closed"} 3"#,
+        ]
+    );
+    assert_eq!(
+        lines(&text, "probelet_gate_last_asked_timestamp_seconds"),
+        [r#"probelet_gate_last_asked_timestamp_seconds{endpoint="livez"} 1795257000"#]
+    );
+    assert_eq!(lines(&text, "probelet_config_info"), [r#"probelet_config_info{hash="0123456789abcdef"} 1"#]);
     for (metric, value) in [
         ("application_health_status", "0"),
+        ("probelet_draining", "1"),
         ("probelet_scheduler_lag_seconds", "1.5"),
         ("probelet_history_dropped_total", "2"),
         ("probelet_history_writable", "0"),
@@ -285,7 +327,7 @@ fn without_checks_there_is_nothing_to_say_about_checks() {
     let text = text(&snapshot(Vec::new()), &Vitals::default(), Format::Text);
     let families: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    assert!(families.iter().all(|name| !name.starts_with("healthcheck_") || *name == "healthcheck_endpoint_open"));
+    assert!(families.iter().all(|name| !name.starts_with("healthcheck_") || name.starts_with("healthcheck_endpoint_")));
     assert_eq!(lines(&text, "application_health_status"), ["application_health_status 2"]);
 }
 

@@ -131,8 +131,10 @@ pub struct Facts {
     pub tls_not_after: Option<Timestamp>,
     /// The file system that was measured.
     pub disk: Option<DiskSpace>,
+    /// The queue that was looked at.
+    pub queue: Option<Box<QueueLength>>,
     /// The steps of a workflow, in the order of the file.
-    pub steps: Vec<StepReport>,
+    pub steps: Box<[StepReport]>,
 }
 
 /// The size of a file system.
@@ -142,6 +144,15 @@ pub struct DiskSpace {
     pub free: u64,
     /// Bytes in all.
     pub size: u64,
+}
+
+/// How full a queue is, and who works on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLength {
+    /// Messages that wait in it.
+    pub messages: u32,
+    /// Whoever takes them out.
+    pub consumers: u32,
 }
 
 /// How one step of a workflow went.

@@ -15,6 +15,8 @@ pub struct Plan {
     pub answers: Answers,
     /// The checks, in the order of the file.
     pub checks: Vec<Arc<Definition>>,
+    /// The first 16 hexadecimal digits of the SHA-256 of the file as it is written; nothing where there is none.
+    pub hash: Option<Box<str>>,
 }
 
 impl Plan {
@@ -166,6 +168,13 @@ pub struct Gates {
 }
 
 impl Gates {
+    /// The words of the file for those it takes part in.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [(self.live, "live"), (self.ready, "ready"), (self.startup, "startup")];
+        all.into_iter().filter_map(|(gates, name)| gates.then_some(name)).collect()
+    }
+
     /// Whether it takes part in any.
     #[must_use]
     pub const fn any(self) -> bool {
@@ -218,6 +227,7 @@ pub(crate) mod testing {
             service: Service { name: "shop".into(), version: Some("1.2.3".into()) },
             answers: Answers::default(),
             checks: checks.into_iter().map(Arc::new).collect(),
+            hash: Some("0123456789abcdef".into()),
         })
     }
 }

@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub ready_once: bool,
     /// How the configuration stands.
     pub configuration: Configuration,
+    /// How often each endpoint has opened and closed since the daemon's start, in the order of
+    /// [`Endpoint::ALL`](super::verdict::Endpoint::ALL). The writer of the snapshot counts.
+    pub endpoint_transitions: [EndpointTransitions; 4],
 }
 
 impl Snapshot {
@@ -36,7 +39,16 @@ impl Snapshot {
             && self.checks.iter().zip(&other.checks).all(same)
             && (self.draining, self.ready_once) == (other.draining, other.ready_once)
             && self.configuration == other.configuration
+            && self.endpoint_transitions == other.endpoint_transitions
     }
+}
+
+/// How often an endpoint has opened and closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // named after the label `to`
+pub struct EndpointTransitions {
+    pub open: u64,
+    pub closed: u64,
 }
 
 /// How the configuration stands, for `/-/ready` and the metrics.

@@ -559,6 +559,7 @@ mod tests {
             draining: false,
             ready_once: false,
             configuration: Configuration::default(),
+            endpoint_transitions: Default::default(),
         }
     }
 

@@ -177,11 +177,8 @@ impl Conductor {
         }
         let snapshot = self.machine.snapshot(now);
         self.chronicle.write(&mut self.machine, &snapshot);
-        let latest = self.recorder.latest();
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
-        if !snapshot.says_the_same_as(&latest) {
-            self.recorder.publish(snapshot);
-        }
+        self.recorder.publish(snapshot);
     }
 }
 

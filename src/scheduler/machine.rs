@@ -339,6 +339,7 @@ impl Machine {
             draining: self.draining,
             ready_once: self.ready_once,
             configuration: self.configuration.clone(),
+            endpoint_transitions: Default::default(),
         };
         if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
             self.ready_once = true;

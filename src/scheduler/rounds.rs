@@ -155,6 +155,7 @@ impl Rounds {
             draining: false,
             ready_once: false,
             configuration: Configuration::default(),
+            endpoint_transitions: Default::default(),
         }
     }
 
@@ -226,6 +227,7 @@ fn excerpt(plan: &Plan, chosen: &[usize]) -> Plan {
         service: plan.service.clone(),
         answers: Answers { details: Details::Full, ..plan.answers },
         checks: chosen.iter().map(check).collect(),
+        hash: plan.hash.clone(),
     }
 }
 

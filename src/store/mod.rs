@@ -1,17 +1,23 @@
 //! The published snapshot: one [`Recorder`] that replaces it, any number of [`Board`]s that read it without waiting.
 
+mod endpoints;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::model::snapshot::Snapshot;
+use crate::model::verdict::Judgement;
+use endpoints::judgements;
 
 /// The one writer. It cannot be cloned.
 #[derive(Debug)]
 pub struct Recorder {
     published: Arc<ArcSwap<Snapshot>>,
     generation: watch::Sender<u64>,
+    /// How the endpoints stood when they were last looked at.
+    endpoints: [Judgement; 4],
 }
 
 /// A reader: the latest snapshot at once, and word of each new one.
@@ -25,8 +31,10 @@ pub struct Board {
 #[must_use]
 pub fn board(first: Snapshot) -> (Recorder, Board) {
     let (sender, receiver) = watch::channel(first.generation);
+    let endpoints = judgements(&first);
     let published = Arc::new(ArcSwap::from_pointee(first));
-    (Recorder { published: Arc::clone(&published), generation: sender }, Board { published, generation: receiver })
+    let recorder = Recorder { published: Arc::clone(&published), generation: sender, endpoints };
+    (recorder, Board { published, generation: receiver })
 }
 
 impl Recorder {
@@ -36,9 +44,19 @@ impl Recorder {
         self.published.load_full()
     }
 
-    /// Replaces the snapshot whole; its generation becomes one more than that of the last.
+    /// Replaces the snapshot whole, unless `next` says the same; its generation becomes one more than that of the last.
+    ///
+    /// An endpoint that opens or closes is counted and logged, once: also where only the age of a result does it.
     pub fn publish(&mut self, mut next: Snapshot) {
-        next.generation = self.published.load().generation + 1;
+        let last = self.published.load();
+        next.generation = last.generation + 1;
+        next.endpoint_transitions = last.endpoint_transitions;
+        let endpoints = judgements(&next);
+        endpoints::count(&self.endpoints, &endpoints, &mut next);
+        self.endpoints = endpoints;
+        if next.says_the_same_as(&last) {
+            return;
+        }
         let generation = next.generation;
         self.published.store(Arc::new(next));
         self.generation.send_replace(generation);
@@ -57,5 +75,67 @@ impl Board {
     pub async fn next(&mut self) -> Option<Arc<Snapshot>> {
         self.generation.changed().await.ok()?;
         Some(self.latest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::clock::{Moment, Reading, Timestamp};
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::snapshot::{Configuration, EndpointTransitions};
+    use crate::model::state::{CheckState, State};
+
+    const NOW: Moment = Moment::at(Duration::from_secs(1000));
+
+    /// One check in `state`, as seen now.
+    fn snapshot(state: State) -> Snapshot {
+        let seen = CheckState {
+            state,
+            seen_once: true,
+            passed_once: true,
+            fresh_at: Some(NOW),
+            ..CheckState::new(Reading { moment: NOW, wall: Timestamp::default() })
+        };
+        Snapshot {
+            generation: 1,
+            at: NOW,
+            wall: Timestamp::default(),
+            plan: plan(vec![check("db")]),
+            checks: vec![Arc::new(seen)],
+            draining: false,
+            ready_once: false,
+            configuration: Configuration::default(),
+            endpoint_transitions: Default::default(),
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_opens_or_closes_is_counted_once_whoever_looks() {
+        let (well, ill) = (snapshot(State::Ok), snapshot(State::Error));
+        let (mut recorder, board) = board(well.clone());
+        let counts = || board.latest().endpoint_transitions.map(|count| (count.open, count.closed));
+        assert_eq!(counts(), [(0, 0); 4]);
+        recorder.publish(ill.clone());
+        assert_eq!(counts(), [(0, 0), (0, 1), (0, 0), (0, 1)]);
+        recorder.publish(ill);
+        assert_eq!(counts(), [(0, 0), (0, 1), (0, 0), (0, 1)]);
+        recorder.publish(well);
+        assert_eq!(counts(), [(0, 0), (1, 1), (0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn an_endpoint_that_closes_with_the_age_of_a_result_is_counted_and_what_says_the_same_is_not_published() {
+        let well = snapshot(State::Ok);
+        let (mut recorder, board) = board(well.clone());
+        let later = |seconds| Snapshot { at: NOW + Duration::from_secs(seconds), ..well.clone() };
+        recorder.publish(later(1));
+        assert_eq!(board.latest().generation, well.generation);
+        recorder.publish(later(60));
+        let published = board.latest();
+        assert_eq!(published.generation, well.generation + 1);
+        assert_eq!(published.endpoint_transitions[1], EndpointTransitions { open: 0, closed: 1 });
     }
 }

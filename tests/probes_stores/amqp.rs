@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use probelet::base::secret::Secret;
 use probelet::base::value::{Part, Text, Value};
-use probelet::model::outcome::{Failure, FailureKind, Pass};
+use probelet::model::outcome::{Facts, Failure, FailureKind, Pass, QueueLength};
 use probelet::probe::amqp::KIND;
 
 use crate::support::certs::{Authority, Folder};
@@ -101,15 +101,17 @@ async fn a_queue_is_looked_at_and_not_made() {
     let most = |most| queue("looked-at").with("max_messages", Value::Integer(most)).probe(&KIND);
     application.publish("looked-at", 3).await;
     pass(&mut *most(3)).await;
-    let above = Failure::new(FailureKind::Mismatch, "3 messages wait in the queue, above 2");
-    assert_eq!(failure(&mut *most(2)).await, above);
+    let told = |message: &str, messages, consumers| {
+        let queue = Some(Box::new(QueueLength { messages, consumers }));
+        Failure { facts: Facts { queue, ..Facts::default() }, ..Failure::new(FailureKind::Mismatch, message) }
+    };
+    assert_eq!(failure(&mut *most(2)).await, told("3 messages wait in the queue, above 2", 3, 0));
 
     let least = |least| queue("looked-at").with("min_consumers", Value::Integer(least)).probe(&KIND);
     let mut two = least(2);
-    let fewer = Failure::new(FailureKind::Mismatch, "the queue has 0 consumers, fewer than 2");
-    assert_eq!(failure(&mut *two).await, fewer);
+    assert_eq!(failure(&mut *two).await, told("the queue has 0 consumers, fewer than 2", 3, 0));
     let _consumers = [application.consume("looked-at").await, application.consume("looked-at").await];
-    pass(&mut *two).await;
+    assert_eq!(pass(&mut *two).await.facts.queue, Some(Box::new(QueueLength { messages: 0, consumers: 2 })));
     // What the consumers have taken and not acknowledged does not wait any more.
     pass(&mut *most(0)).await;
 

@@ -236,11 +236,13 @@ pub fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
             service: Service { name: "shop".into(), version: None },
             answers: Answers::default(),
             checks: definitions.into_iter().map(Arc::new).collect(),
+            hash: None,
         }),
         checks: states.into_iter().map(Arc::new).collect(),
         draining: false,
         ready_once: false,
         configuration: Configuration::default(),
+        endpoint_transitions: Default::default(),
     }
 }
 

@@ -103,6 +103,7 @@ impl<'p> Matrix<'p> {
             draining: false,
             ready_once: self.phase == Phase::Service,
             configuration: Configuration::default(),
+            endpoint_transitions: Default::default(),
         }
     }
 

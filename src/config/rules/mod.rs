@@ -51,7 +51,7 @@ fn configuration(root: &Node, fields: &Fields, reader: &Reader<'_>) -> Option<Co
     let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
     let checks = checks.into_iter().map(Arc::new).collect();
     Some(Config {
-        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks }),
+        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks, hash: None }),
         targets,
         server: top.server,
         history: top.history,
@@ -207,6 +207,13 @@ mod tests {
         assert_eq!((config.history.path, config.history.retention), (None, seconds(7 * 86_400)));
         assert_eq!((config.history.max_size, config.watch), (64 << 20, true));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Auto, "info"));
+    }
+
+    #[test]
+    fn a_configuration_is_known_by_the_hash_of_its_file() {
+        // printf 'checks: []' | sha256sum
+        assert_eq!(config("checks: []").plan.hash.as_deref(), Some("e018fe09e33ca3c2"));
+        assert_ne!(config("checks: [] ").plan.hash, config("checks: []").plan.hash);
     }
 
     #[test]

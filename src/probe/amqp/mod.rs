@@ -23,7 +23,7 @@ use crate::base::secret::Secret;
 use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::{Fields, Text};
-use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+use crate::model::outcome::{Facts, Failure, FailureKind, Pass, ProbeResult, QueueLength};
 
 /// The kind.
 pub static KIND: KindOfProbe = KindOfProbe {
@@ -233,10 +233,13 @@ impl Session for LoggedIn {
     async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {
         trace.enter(Phase::Answer);
         match self.look(question, trace).await {
-            Ok(result) => {
-                let mut pass = Pass::default();
-                pass.facts.tls_not_after = self.not_after;
-                (result.map(|()| pass).map_err(|failure| with_end(failure, self.not_after)), After::Idle)
+            Ok((queue, verdict)) => {
+                let facts = Facts { tls_not_after: self.not_after, queue: queue.map(Box::new), ..Facts::default() };
+                let result = match verdict {
+                    Ok(()) => Ok(Pass { facts, ..Pass::default() }),
+                    Err(failure) => Err(Failure { facts, ..failure }),
+                };
+                (result, After::Idle)
             }
             Err(error) => {
                 let failure = explain(&error, &self.line, Asked::Queue, self.secretive);
@@ -259,17 +262,22 @@ impl Session for LoggedIn {
 
 impl LoggedIn {
     /// Opens a channel, looks at the queue and judges it. What the broker refuses is an error.
-    async fn look(&self, question: &Question, trace: &Trace) -> lapin::Result<Result<(), Failure>> {
+    async fn look(
+        &self,
+        question: &Question,
+        trace: &Trace,
+    ) -> lapin::Result<(Option<QueueLength>, Result<(), Failure>)> {
         let channel = self.connection.create_channel().await?;
-        let mut verdict = Ok(());
+        let (mut length, mut verdict) = (None, Ok(()));
         if let Some(queue) = &question.queue {
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let queue = channel.queue_declare(queue.expose().into(), passive, FieldTable::default()).await?;
             trace.note(|| format!("{} messages, {} consumers", queue.message_count(), queue.consumer_count()));
+            length = Some(QueueLength { messages: queue.message_count(), consumers: queue.consumer_count() });
             verdict = judge(queue.message_count(), queue.consumer_count(), question);
         }
         channel.close(200, "OK".into()).await?;
-        Ok(verdict)
+        Ok((length, verdict))
     }
 }
 

@@ -93,7 +93,7 @@ fn json_has_the_members_of_the_contract_in_their_order() {
     let workflow = Definition { depends_on: vec![0], critical: Critical::AtStartup, ..of("workflow", "path") };
     let snapshot = snapshot(vec![
         (of("postgres", "db_connection"), ok("Database is connected")),
-        (workflow, knowing(error("login: status 500"), Facts { steps, ..Facts::default() })),
+        (workflow, knowing(error("login: status 500"), Facts { steps: steps.into(), ..Facts::default() })),
         (of("http", "new"), pending()),
     ]);
     check_answer(
@@ -236,7 +236,7 @@ fn gates_take_the_same_formats_over_their_own_checks() {
 fn details_names_withholds_every_message_in_every_format() {
     let steps = vec![StepReport { name: "login".into(), state: State::Error, message: "secret".into(), took: None }];
     let mut secretive = ill();
-    let knowing = knowing((*secretive.checks[1]).clone(), Facts { steps, ..Facts::default() });
+    let knowing = knowing((*secretive.checks[1]).clone(), Facts { steps: steps.into(), ..Facts::default() });
     secretive.checks[1] = Arc::new(knowing);
     let discreet = answering(secretive, |answers| answers.details = Details::Names);
     check_answer(

@@ -121,7 +121,6 @@ pub(super) struct Definition {
 impl Definition {
     pub(super) fn of(plan: &Plan, check: &plan::Definition) -> Self {
         let full = plan.answers.details == Details::Full;
-        let gates = [(check.gates.live, "live"), (check.gates.ready, "ready"), (check.gates.startup, "startup")];
         let parents = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str().to_owned());
         Self {
             kind: check.kind,
@@ -134,7 +133,7 @@ impl Definition {
             failure_threshold: check.thresholds.failure.get(),
             success_threshold: check.thresholds.success.get(),
             critical: check.critical.label(),
-            gates: gates.into_iter().filter_map(|(gates, name)| gates.then_some(name)).collect(),
+            gates: check.gates.names(),
             depends_on: parents.collect(),
             degraded_above: check.degraded_above.map(show_duration),
             stale_after: show_duration(check.stale_after),

@@ -1,0 +1,41 @@
+//! Endpoints that open and close from one publication to the next: each time is one event, counted and logged in one
+//! place.
+
+use crate::model::snapshot::Snapshot;
+use crate::model::verdict::{Endpoint, Judged, Judgement};
+
+/// How the endpoints stand at the moment of `snapshot`.
+pub(super) fn judgements(snapshot: &Snapshot) -> [Judgement; 4] {
+    let judged = Judged::new(snapshot, snapshot.at);
+    Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint))
+}
+
+/// Counts in `next` which endpoints have opened and closed from `before` to `after`, and logs each.
+pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut Snapshot) {
+    for (place, judgement) in after.iter().enumerate().filter(|(place, after)| after.open != before[*place].open) {
+        let count = &mut next.endpoint_transitions[place];
+        if judgement.open {
+            count.open += 1;
+        } else {
+            count.closed += 1;
+        }
+        log(judgement, next);
+    }
+}
+
+/// Closed is a warning, but for a drain: that was asked for.
+fn log(judgement: &Judgement, snapshot: &Snapshot) {
+    let endpoint = judgement.endpoint.label();
+    if judgement.open {
+        tracing::info!(endpoint, to = "open", verdict = judgement.verdict.label(), "endpoint opened");
+        return;
+    }
+    let names: Vec<&str> =
+        judgement.root_causes.iter().map(|check| snapshot.plan.checks[*check].name.as_str()).collect();
+    let root_causes = names.join(", ");
+    if judgement.draining && !judgement.parts.iter().any(|part| part.closes) {
+        tracing::info!(endpoint, to = "closed", draining = true, "endpoint closed");
+    } else {
+        tracing::warn!(endpoint, to = "closed", root_causes, "endpoint closed");
+    }
+}

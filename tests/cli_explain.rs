@@ -4,8 +4,8 @@
 mod golden;
 
 use golden::Golden;
+use probelet::cli::explain::pitfalls::PITFALLS;
 use probelet::config::CODES;
-use probelet::config::codes::Code;
 
 const EXPLAIN: Golden = Golden { folder: "explain" };
 
@@ -16,8 +16,9 @@ fn a_code_is_explained_with_a_wrong_and_a_right_example() {
 
 #[test]
 fn every_code_is_explained() {
-    let explained = |code: &Code| EXPLAIN.output(0, &format!("explain {}", code.name), false);
-    EXPLAIN.compare("codes.txt", &CODES.iter().map(explained).collect::<Vec<_>>().join("\n"));
+    let names = CODES.iter().map(|code| code.name).chain(PITFALLS.iter().map(|pitfall| pitfall.name));
+    let explained = names.map(|name| EXPLAIN.output(0, &format!("explain {name}"), false));
+    EXPLAIN.compare("codes.txt", &explained.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
@@ -103,4 +104,29 @@ fn a_configuration_with_mistakes_is_refused() {
 #[test]
 fn probes_that_ask_for_something_else_are_told_what_follows() {
     EXPLAIN.expect("confused.txt", 0, "explain --config shop.yaml --pod confused.yaml");
+}
+
+#[test]
+fn a_sidecar_that_waits_for_the_app_is_a_deadlock() {
+    EXPLAIN.expect("deadlock.txt", 0, "explain --config local.yaml --pod deadlock.yaml");
+}
+
+#[test]
+fn commands_that_ask_probelet_are_read_as_probes_of_it() {
+    EXPLAIN.expect("commands.txt", 0, "explain --config local.yaml --pod commands.yaml");
+}
+
+#[test]
+fn guards_that_a_manifest_lacks_are_named_with_what_to_write() {
+    EXPLAIN.expect("guards.txt", 0, "explain --config local.yaml --pod guards.yaml");
+}
+
+#[test]
+fn a_manifest_with_every_guard_is_told_nothing() {
+    EXPLAIN.expect("guarded.txt", 0, "explain --config local.yaml --pod guarded.yaml");
+}
+
+#[test]
+fn a_liveness_probe_on_readiness_is_named_with_a_database_that_only_holds_back_new_pods() {
+    EXPLAIN.expect("wide.txt", 0, "explain --config local.yaml --pod wide.yaml");
 }

@@ -16,7 +16,7 @@ mod completions;
 mod demo;
 mod drain;
 mod exchange;
-mod explain;
+pub mod explain;
 mod once;
 mod run;
 mod schema;

@@ -12,7 +12,7 @@ use super::source::Input;
 use super::tree::{Content, Node};
 use super::{path, text, tree, unreadable};
 use crate::base::value::{Problem, Severity};
-use crate::model::pod::{Container, Handler, Pod, Port, Probe, Timing};
+use crate::model::pod::{Container, Handler, Hook, Pod, Port, Probe, Timing};
 
 /// The kinds that hold a pod's specification, and where.
 const KINDS: [(&str, &[&str]); 7] = [
@@ -108,11 +108,15 @@ impl Manifests {
         }
         let name = child(node, "metadata").and_then(|metadata| child(metadata, "name")).and_then(written);
         let name = name.map_or_else(|| (*kind).to_owned(), |name| format!("{kind} {name}"));
+        let default = Pod::default();
+        let grace = self.count(spec, "terminationGracePeriodSeconds", &at);
+        let grace = grace.map_or(default.grace, |seconds| Duration::from_secs(seconds.into()));
+        let host_network = child(spec, "hostNetwork").and_then(written) == Some("true");
         let containers = self.containers(spec, &at);
         if containers.len() > MAX {
             self.too_many("containers in a pod", spec, &at);
         } else if self.pods.len() < MAX {
-            self.pods.push(Pod { name, containers });
+            self.pods.push(Pod { name, grace, host_network, containers });
         } else {
             self.too_many("pods", node, "");
         }
@@ -120,19 +124,22 @@ impl Manifests {
 
     fn containers(&mut self, spec: &Node, at: &str) -> Vec<Container> {
         let mut containers = Vec::new();
+        let unwritable = unwritable(spec);
         for (list, only_sidecars) in [("initContainers", true), ("containers", false)] {
             for (index, node) in items(child(spec, list)).enumerate() {
                 let goes_on = child(node, "restartPolicy").and_then(written) == Some("Always");
                 if !only_sidecars || goes_on {
                     let at = path::item(&path::child(at, list), index);
-                    containers.push(self.container(node, &at));
+                    let container = self.container(node, &at, &unwritable);
+                    containers.push(Container { native: only_sidecars, ..container });
                 }
             }
         }
         containers
     }
 
-    fn container(&mut self, node: &Node, at: &str) -> Container {
+    /// `unwritable` are the volumes that nothing can be kept on.
+    fn container(&mut self, node: &Node, at: &str, unwritable: &[&str]) -> Container {
         let text = |key| child(node, key).and_then(written).unwrap_or_default().to_owned();
         let port = |node: &Rc<Node>| {
             let number = child(node, "containerPort").and_then(written)?.parse().ok()?;
@@ -145,6 +152,11 @@ impl Manifests {
         Container {
             name: text("name"),
             image: text("image"),
+            native: false,
+            runs: ["command", "args"].into_iter().flat_map(|key| words_of(child(node, key))).collect(),
+            env: items(child(node, "env")).filter_map(|variable| environment_variable(variable)).collect(),
+            writable: items(child(node, "volumeMounts")).filter_map(|mount| writable(mount, unwritable)).collect(),
+            pre_stop: child(node, "lifecycle").and_then(|lifecycle| child(lifecycle, "preStop")).map(hook),
             ports: items(child(node, "ports")).filter_map(port).collect(),
             startup: read(startup),
             readiness: read(readiness),
@@ -165,7 +177,8 @@ impl Manifests {
             failures: given("failureThreshold").unwrap_or(default.failures),
             successes: given("successThreshold").unwrap_or(default.successes),
         };
-        Probe { asks: handler(node), timing }
+        let grace = self.count(node, "terminationGracePeriodSeconds", at);
+        Probe { asks: handler(node), timing, grace: grace.map(|seconds| Duration::from_secs(seconds.into())) }
     }
 
     /// The whole number that `key` holds.
@@ -212,11 +225,44 @@ fn handler(node: &Node) -> Handler {
         return Handler::Grpc(text(grpc, "port").and_then(|port| port.parse().ok()).unwrap_or_default());
     }
     if let Some(exec) = child(node, "exec") {
-        return Handler::Exec(
-            items(child(exec, "command")).filter_map(|word| written(word)).map(str::to_owned).collect(),
-        );
+        return Handler::Exec(words_of(child(exec, "command")));
     }
     Handler::Unknown
+}
+
+/// The texts of a list.
+fn words_of(list: Option<&Node>) -> Vec<String> {
+    items(list).filter_map(|word| written(word)).map(str::to_owned).collect()
+}
+
+fn environment_variable(node: &Node) -> Option<(String, Option<String>)> {
+    let text = |key| child(node, key).and_then(written).map(str::to_owned);
+    Some((text("name")?, text("value")))
+}
+
+/// The names of the volumes that nothing can be kept on.
+fn unwritable(spec: &Node) -> Vec<&str> {
+    let is_read_only = |volume: &&Rc<Node>| {
+        ["configMap", "secret", "downwardAPI", "projected", "image"].iter().any(|kind| child(volume, kind).is_some())
+    };
+    let name = |volume| child(volume, "name").and_then(written);
+    items(child(spec, "volumes")).filter(is_read_only).filter_map(|volume| name(volume)).collect()
+}
+
+/// Where a volume is mounted, if the container can write to it.
+fn writable(mount: &Node, unwritable: &[&str]) -> Option<String> {
+    let text = |key| child(mount, key).and_then(written);
+    let is_writable = text("readOnly") != Some("true") && !unwritable.contains(&text("name")?);
+    text("mountPath").filter(|_| is_writable).map(str::to_owned)
+}
+
+fn hook(node: &Node) -> Hook {
+    let seconds = |sleep| child(sleep, "seconds").and_then(written)?.parse().ok().map(Duration::from_secs);
+    match (child(node, "sleep").and_then(seconds), child(node, "exec")) {
+        (Some(sleep), _) => Hook::Sleep(sleep),
+        (None, Some(exec)) => Hook::Exec(words_of(child(exec, "command"))),
+        (None, None) => Hook::Other,
+    }
 }
 
 fn port(node: &Node) -> Port {
@@ -285,17 +331,50 @@ spec:
         assert_eq!((pod.name.as_str(), names), ("Pod shop", vec!["probelet", "app"]));
         let [sidecar, app] = &pod.containers[..] else { panic!("two containers") };
         assert_eq!(sidecar.port_named("health"), Some(10240));
-        let tcp = Probe { asks: Handler::Tcp(Port::Name("health".into())), timing: Timing::default() };
+        let tcp = Probe { asks: Handler::Tcp(Port::Name("health".into())), timing: Timing::default(), grace: None };
         assert_eq!(sidecar.readiness, Some(tcp));
         let path = "/startupz".into();
         let http = Handler::Http { path, port: Port::Number(10240), tls: false, host: None };
         let timing = Timing { period: Duration::from_secs(2), failures: 30, ..Timing::default() };
-        assert_eq!(app.startup, Some(Probe { asks: http, timing }));
+        assert_eq!(app.startup, Some(Probe { asks: http, timing, grace: None }));
         let host = Some("127.0.0.1".into());
         let http = Handler::Http { path: "/".into(), port: Port::Name("health".into()), tls: true, host };
-        assert_eq!(app.liveness, Some(Probe { asks: http, timing: Timing::default() }));
+        assert_eq!(app.liveness, Some(Probe { asks: http, timing: Timing::default(), grace: None }));
         let exec = Handler::Exec(["probelet", "ask", "readyz"].map(str::to_owned).into());
-        assert_eq!(app.readiness, Some(Probe { asks: exec, timing: Timing::default() }));
+        assert_eq!(app.readiness, Some(Probe { asks: exec, timing: Timing::default(), grace: None }));
+    }
+
+    #[test]
+    fn what_a_container_runs_and_where_it_can_write_is_read() {
+        let text = "\
+kind: Pod
+spec:
+  terminationGracePeriodSeconds: 60
+  initContainers:
+    - name: probelet
+      restartPolicy: Always
+      command: [/probelet]
+      args: [run, --state, /state]
+      env: [{ name: A, value: b }, { name: C, valueFrom: { fieldRef: {} } }]
+      lifecycle: { preStop: { exec: { command: [/probelet, drain] } } }
+      livenessProbe: { httpGet: { port: 1 }, terminationGracePeriodSeconds: 1 }
+      volumeMounts:
+        - { name: config, mountPath: /etc/probelet }
+        - { name: state, mountPath: /state }
+        - { name: data, mountPath: /data, readOnly: true }
+  containers: [{ name: app, lifecycle: { preStop: { sleep: { seconds: 5 } } } }]
+  volumes: [{ name: config, configMap: {} }, { name: state, emptyDir: {} }]
+";
+        let pod = &pods(text)[0];
+        let [sidecar, app] = &pod.containers[..] else { panic!("two containers") };
+        assert_eq!((pod.grace, pod.host_network), (Duration::from_secs(60), false));
+        assert!(sidecar.native && !app.native);
+        assert_eq!(sidecar.runs.join(" "), "/probelet run --state /state");
+        assert_eq!(sidecar.env, [("A".into(), Some("b".into())), ("C".into(), None)]);
+        assert_eq!(sidecar.writable, ["/state"]);
+        assert_eq!(sidecar.pre_stop, Some(Hook::Exec(vec!["/probelet".into(), "drain".into()])));
+        assert_eq!(sidecar.liveness.as_ref().and_then(|probe| probe.grace), Some(Duration::from_secs(1)));
+        assert_eq!(app.pre_stop, Some(Hook::Sleep(Duration::from_secs(5))));
     }
 
     #[test]

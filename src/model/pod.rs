@@ -7,8 +7,19 @@ use std::time::Duration;
 pub struct Pod {
     /// Kind and name, for people: `Deployment shop`.
     pub name: String,
+    /// How long its containers may take to end.
+    pub grace: Duration,
+    /// It shares the network of its node.
+    pub host_network: bool,
     /// The containers that go on running: native sidecars (`initContainers` with `restartPolicy: Always`) first.
     pub containers: Vec<Container>,
+}
+
+impl Default for Pod {
+    /// A pod without containers, with the defaults of Kubernetes.
+    fn default() -> Self {
+        Self { name: String::new(), grace: Duration::from_secs(30), host_network: false, containers: Vec::new() }
+    }
 }
 
 /// A container of a pod.
@@ -18,6 +29,16 @@ pub struct Container {
     pub name: String,
     /// The image, where one is named.
     pub image: String,
+    /// A native sidecar: an init container that goes on, started before the app and ended after it.
+    pub native: bool,
+    /// What it runs: `command` and `args`, as far as the image does not say.
+    pub runs: Vec<String>,
+    /// Its environment variables, with their values where the manifest has them.
+    pub env: Vec<(String, Option<String>)>,
+    /// Where volumes are mounted that it can write to.
+    pub writable: Vec<String>,
+    /// What is done before it gets SIGTERM.
+    pub pre_stop: Option<Hook>,
     /// The ports that it declares, with their names.
     pub ports: Vec<(Option<String>, u16)>,
     /// Until it passes, the other two wait; when it fails, the container is restarted.
@@ -49,6 +70,17 @@ impl Container {
     pub fn port_named(&self, name: &str) -> Option<u16> {
         self.ports.iter().find(|(known, _)| known.as_deref() == Some(name)).map(|(_, port)| *port)
     }
+}
+
+/// What a hook does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It waits.
+    Sleep(Duration),
+    /// It runs a command in the container.
+    Exec(Vec<String>),
+    /// Something else.
+    Other,
 }
 
 /// What kubelet does with the answer to a probe.
@@ -94,6 +126,8 @@ pub struct Probe {
     pub asks: Handler,
     /// When it asks, and how often it believes.
     pub timing: Timing,
+    /// How long the container may take to end when this probe restarts it, where that is not the pod's own time.
+    pub grace: Option<Duration>,
 }
 
 /// How a probe asks.

@@ -1,42 +1,72 @@
 //! What a diagnostic code means.
 
+use super::pitfalls::{PITFALLS, Pitfall};
 use super::wrap::wrapped;
 use crate::base::value::Severity;
 use crate::config::codes::{CODES, Code};
-use crate::config::diagnostic;
+use crate::config::document;
+
+/// What a code means: of a configuration or of a pod.
+struct Meaning {
+    level: &'static str,
+    name: &'static str,
+    meaning: &'static str,
+    explanation: &'static str,
+    wrong: &'static str,
+    right: &'static str,
+}
+
+impl From<&Code> for Meaning {
+    fn from(code: &Code) -> Self {
+        let level = match code.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let &Code { name, meaning, explanation, wrong, right, .. } = code;
+        Self { level, name, meaning, explanation, wrong, right }
+    }
+}
+
+impl From<&Pitfall> for Meaning {
+    fn from(pitfall: &Pitfall) -> Self {
+        let &Pitfall { name, level, meaning, explanation, wrong, right } = pitfall;
+        Self { level: level.label(), name, meaning, explanation, wrong, right }
+    }
+}
+
+/// Every code: first those of configurations, then those of pods.
+fn meanings() -> impl Iterator<Item = Meaning> {
+    CODES.iter().map(Meaning::from).chain(PITFALLS.iter().map(|pitfall| Meaning::from(*pitfall)))
+}
 
 /// What the code called `name` means, or why there is nothing to say. It may be written as in a report,
 /// `error[unknown-key]`.
 pub fn explained(name: &str) -> Result<String, String> {
-    let bare = name.trim_start_matches("error").trim_start_matches("warning");
+    let bare = ["error", "warning", "note"].iter().fold(name, |name, level| name.trim_start_matches(level));
     let bare = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    diagnostic::code(bare).map(text).ok_or_else(|| unknown(bare))
+    meanings().find(|meaning| meaning.name == bare).map(|meaning| meaning.text()).ok_or_else(|| unknown(bare))
 }
 
-/// The meaning of `code` with a wrong and a right example.
-fn text(code: &Code) -> String {
-    let severity = match code.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
-    let mut text = wrapped(&format!("{severity}[{}]: ", code.name), code.meaning, 2);
-    text.push('\n');
-    text += &wrapped("", code.explanation, 0);
-    for (title, example) in [("Wrong", code.wrong), ("Right", code.right)] {
-        text += &format!("\n{title}:\n\n{}", indented(example));
+impl Meaning {
+    /// It with a wrong and a right example.
+    fn text(&self) -> String {
+        let mut text = wrapped(&format!("{}[{}]: ", self.level, self.name), self.meaning, 2);
+        text.push('\n');
+        text += &wrapped("", self.explanation, 0);
+        for (title, example) in [("Wrong", self.wrong), ("Right", self.right)] {
+            text += &format!("\n{title}:\n\n{}", indented(example));
+        }
+        text
     }
-    text
 }
 
 /// Why there is nothing to say about `name`: the code that was meant, or all there are.
 fn unknown(name: &str) -> String {
     let text = format!("error: there is no diagnostic code `{}`\n", name.escape_debug());
-    match diagnostic::nearest_code(name) {
+    let names: Vec<_> = meanings().map(|meaning| meaning.name).collect();
+    match document::nearest(name, names.iter().copied()) {
         Some(near) => format!("{text}  help: did you mean `{near}`?\n"),
-        None => {
-            let names: Vec<_> = CODES.iter().map(|code| code.name).collect();
-            text + &wrapped("  help: the codes are ", &names.join(", "), 4)
-        }
+        None => text + &wrapped("  help: the codes are ", &names.join(", "), 4),
     }
 }
 
@@ -50,8 +80,8 @@ mod tests {
 
     #[test]
     fn every_code_is_explained_in_80_columns() {
-        for code in CODES {
-            let text = text(code);
+        for meaning in meanings() {
+            let text = meaning.text();
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
     }
@@ -69,6 +99,6 @@ mod tests {
         let text = unknown("banana");
         assert!(text.starts_with("error: there is no diagnostic code `banana`\n  help: the codes are "));
         let words: Vec<_> = text.split([' ', '\n', ',']).collect();
-        assert!(CODES.iter().all(|code| words.contains(&code.name)), "{text}");
+        assert!(meanings().all(|meaning| words.contains(&meaning.name)), "{text}");
     }
 }

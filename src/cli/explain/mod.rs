@@ -17,7 +17,10 @@ mod advice;
 mod budget;
 mod code;
 mod effects;
+mod guards;
+mod inspection;
 pub(super) mod matrix;
+pub mod pitfalls;
 mod wrap;
 
 /// Explain a code, or which failure closes what, and how soon
@@ -88,7 +91,8 @@ impl Explain {
 fn section(config: &Config, pod: Option<&Pod>, containers: &[Probed]) -> String {
     let mut text = effects::budgets(&config.plan, containers);
     for advice in pod.map(|pod| advice::advice(config, pod, containers)).unwrap_or_default() {
-        text += &format!("\n{}{}", wrapped("warning: ", &advice.message, 2), wrapped("  help: ", &advice.help, 4));
+        let head = format!("{}[{}]: ", advice.pitfall.level.label(), advice.pitfall.name);
+        text += &format!("\n{}{}", wrapped(&head, &advice.message, 2), wrapped("  help: ", &advice.help, 4));
     }
     text
 }
@@ -110,7 +114,8 @@ fn nobody_asks(file: &str, config: &Config) -> String {
     let message = format!("no probe in {file} asks probelet");
     let help =
         format!("write `httpGet: {{ path: /readyz, port: {port} }}` in the readinessProbe of the app's container");
-    wrapped("warning: ", &message, 2) + &wrapped("  help: ", &help, 4)
+    let head = format!("warning[{}]: ", pitfalls::GATE_NOT_ASKED.name);
+    wrapped(&head, &message, 2) + &wrapped("  help: ", &help, 4)
 }
 
 /// The containers of `pod` that ask probelet.

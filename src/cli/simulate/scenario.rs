@@ -183,7 +183,7 @@ fn pod(fields: &Fields, plan: &Plan, port: u16) -> Pod {
         liveness: probe(Purpose::Liveness),
         ..Container::default()
     };
-    Pod { name: "the scenario's pod".into(), containers: vec![app] }
+    Pod { name: "the scenario's pod".into(), containers: vec![app], ..Pod::default() }
 }
 
 fn asks(fields: &Fields, plan: &Plan, port: u16) -> Option<Probe> {
@@ -205,7 +205,7 @@ fn asks(fields: &Fields, plan: &Plan, port: u16) -> Option<Probe> {
         failures: count("failure_threshold")?,
         successes: count("success_threshold")?,
     };
-    Some(Probe { asks: Handler::Http { path, port: Port::Number(port), tls: false, host: None }, timing })
+    Some(Probe { asks: Handler::Http { path, port: Port::Number(port), tls: false, host: None }, timing, grace: None })
 }
 
 fn is_known(path: &str, plan: &Plan) -> bool {

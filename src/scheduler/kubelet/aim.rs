@@ -1,5 +1,7 @@
-//! Which probes of a pod ask probelet: those that aim at a port of the sidecar, and those that run `probelet ask`.
+//! Which probes of a pod ask probelet: those that aim at a port of the sidecar, and those that run `probelet ask` or an
+//! HTTP client.
 
+use super::command::command;
 use super::question::{Question, Subject};
 use super::{Asking, Probed};
 use crate::model::pod::{Container, Handler, Pod, Port, Probe};
@@ -10,6 +12,8 @@ use crate::model::verdict::Judged;
 pub enum Aim {
     /// To probelet: this path and query.
     Probelet(String),
+    /// To probelet, and then it passes whatever the answer says.
+    Careless(String),
     /// To the port of probelet, without a request: it passes while probelet runs.
     BarePort,
     /// To probelet, in a way that can never pass.
@@ -50,7 +54,7 @@ pub fn aim(pod: &Pod, container: &Container, probe: &Probe, ports: &[u16]) -> Ai
             None => Aim::Elsewhere,
         },
         Handler::Grpc(port) if ports.contains(port) => Aim::Amiss(Amiss::Grpc),
-        Handler::Exec(command) => asked(command).map_or(Aim::Elsewhere, |path| Aim::Probelet(path.into())),
+        Handler::Exec(words) => command(words, ports).map_or(Aim::Elsewhere, |command| command.aim),
         Handler::Grpc(_) | Handler::Unknown => Aim::Elsewhere,
     }
 }
@@ -63,7 +67,7 @@ pub fn probed(pod: &Pod, ports: &[u16], judged: &Judged<'_>) -> Vec<Probed> {
         let asking = |(purpose, probe): (_, &Probe)| {
             let question = match aim(pod, container, probe, ports) {
                 Aim::Probelet(target) => Question::of(&target, judged),
-                Aim::BarePort => Question::about(Subject::Daemon),
+                Aim::BarePort | Aim::Careless(_) => Question::about(Subject::Daemon),
                 Aim::Amiss(_) => Question::about(Subject::Nothing),
                 Aim::Elsewhere => return None,
             };
@@ -89,27 +93,6 @@ fn number(pod: &Pod, container: &Container, port: &Port, ports: &[u16]) -> Optio
     }
 }
 
-/// The path that `probelet ask` stands for, as far as it asks this pod's probelet for an endpoint.
-fn asked(command: &[String]) -> Option<&'static str> {
-    let mut words = command.iter().map(String::as_str);
-    if words.next()?.rsplit('/').next() != Some("probelet") || words.next() != Some("ask") {
-        return None;
-    }
-    let mut path = "/readyz";
-    while let Some(word) = words.next() {
-        match word {
-            "livez" => path = "/livez",
-            "readyz" => path = "/readyz",
-            "startupz" => path = "/startupz",
-            "healthz" => path = "/healthz",
-            "--timeout" => drop(words.next()),
-            option if option.starts_with("--timeout=") => {}
-            _ => return None,
-        }
-    }
-    Some(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,8 +106,8 @@ mod tests {
             ..Container::default()
         };
         let sidecar = Container { name: "probelet".into(), ports: vec![port("health", 10240)], ..Container::default() };
-        let pod = Pod { name: "Pod shop".into(), containers: vec![sidecar, app.clone()] };
-        aim(&pod, &app, &Probe { asks, timing: Timing::default() }, &[10240])
+        let pod = Pod { containers: vec![sidecar, app.clone()], ..Pod::default() };
+        aim(&pod, &app, &Probe { asks, timing: Timing::default(), grace: None }, &[10240])
     }
 
     fn http(port: Port) -> Handler {
@@ -152,21 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_asks_probelet_asks_probelet() {
-        let cases = [
-            ("/usr/bin/probelet ask livez", Some("/livez")),
-            ("probelet ask", Some("/readyz")),
-            ("probelet ask --timeout 500ms startupz", Some("/startupz")),
-            ("probelet ask --timeout=1s", Some("/readyz")),
-            ("probelet ask db_connection", None),
-            ("probelet ask --url http://elsewhere", None),
-            ("probelet drain", None),
-            ("sh -c true", None),
-        ];
-        for (command, path) in cases {
-            let words = command.split(' ').map(str::to_owned).collect();
-            let expected = path.map_or(Aim::Elsewhere, |path: &str| Aim::Probelet(path.into()));
-            assert_eq!(aimed(Handler::Exec(words)), expected, "{command}");
-        }
+    fn a_command_asks_what_it_fetches() {
+        let words = |line: &str| Handler::Exec(line.split(' ').map(str::to_owned).collect());
+        assert_eq!(aimed(words("wget -q localhost:10240/livez")), Aim::Probelet("/livez".into()));
+        assert_eq!(aimed(words("cat /tmp/healthy")), Aim::Elsewhere);
     }
 }

@@ -13,6 +13,7 @@ use crate::model::pod::{Purpose, Timing};
 use crate::model::verdict::Judged;
 
 pub mod aim;
+pub mod command;
 pub mod question;
 
 /// Kubelet looks every second whether a container has started; its probes begin then.

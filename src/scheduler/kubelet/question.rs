@@ -3,7 +3,8 @@
 use percent_encoding::percent_decode_str;
 
 use crate::model::plan::Details;
-use crate::model::verdict::{Endpoint, Judged};
+use crate::model::state::State;
+use crate::model::verdict::{Endpoint, Judged, JudgedState};
 
 /// What a request asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Subject {
     Endpoint(Endpoint),
     /// One check's part in an endpoint.
     Part(Endpoint, usize),
+    /// One check, whatever it gates.
+    Check(usize),
     /// `/alive`
     Alive,
     /// The daemon itself: it answers 200 whatever the checks say.
@@ -65,6 +68,9 @@ impl Question {
         match self.subject {
             Subject::Endpoint(endpoint) => excluding.endpoint(endpoint).open,
             Subject::Part(endpoint, check) => !excluding.endpoint_for(endpoint, check).closes,
+            Subject::Check(check) => {
+                matches!(judged.state(check), JudgedState::Fresh(State::Ok | State::Degraded))
+            }
             Subject::Alive => judged.is_alive(),
             Subject::Daemon => true,
             Subject::Stream | Subject::TurnedOff | Subject::Nothing => false,
@@ -102,8 +108,11 @@ fn badge(path: &str, judged: &Judged<'_>) -> Option<Subject> {
     is_known.then_some(Subject::Daemon)
 }
 
-/// `/livez/<check>` and its like. Below `/livez` and `/startupz` an unknown check is answered by the gate itself.
+/// `/livez/<check>` and its like, and `/healthz/<check>`. Below `/livez` and `/startupz` an unknown check is answered by the gate itself.
 fn part(path: &str, judged: &Judged<'_>) -> Subject {
+    if let Some(name) = path.strip_prefix("/healthz/") {
+        return judged.snapshot.plan.position(&decoded(name)).map_or(Subject::Nothing, Subject::Check);
+    }
     let gates = [("/livez/", Endpoint::Livez), ("/startupz/", Endpoint::Startupz), ("/readyz/", Endpoint::Readyz)];
     let Some((name, endpoint)) = gates.iter().find_map(|(gate, endpoint)| Some((path.strip_prefix(gate)?, *endpoint)))
     else {
@@ -151,6 +160,7 @@ mod tests {
             ("/livez/app", Subject::Part(Endpoint::Livez, 1), vec![]),
             ("/livez/nobody", Subject::Endpoint(Endpoint::Livez), vec![]),
             ("/startupz/", Subject::Endpoint(Endpoint::Startupz), vec![]),
+            ("/healthz/api%2Fuser", Subject::Check(0), vec![]),
             ("/alive", Subject::Alive, vec![]),
             ("/-/healthy", Subject::Daemon, vec![]),
             ("/v1/stream", Subject::Stream, vec![]),

@@ -55,6 +55,7 @@ pub fn why_unreadable(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::NotFound => "no such file".into(),
         io::ErrorKind::IsADirectory => "it is a directory".into(),
+        io::ErrorKind::Unsupported => "it is a pipe or a socket".into(),
         io::ErrorKind::FileTooLarge => "it is larger than 1 MiB".into(),
         other => other.to_string(),
     }

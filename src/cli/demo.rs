@@ -21,7 +21,8 @@ pub struct Demo {
 
 impl Demo {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let options = Options { source: Source::Demo, listen: Some(vec![self.listen]), serve_without: false };
+        let options =
+            Options { source: Source::Demo, listen: Some(vec![self.listen]), serve_without: false, state: None };
         ended(daemon::run(&options, environment, |addresses| print(&welcome(addresses))), environment)
     }
 }

@@ -1,5 +1,7 @@
 //! `probelet run`: the daemon.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, Exit, coloured, complain};
@@ -9,7 +11,7 @@ use crate::daemon::{self, Options, Source, Stop};
 
 /// Run the daemon
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  probelet run --config /etc/probelet/config.yaml --config-error serve")]
+#[command(after_help = "Example:\n  probelet run --config-error serve --state /state")]
 pub struct Run {
     #[command(flatten)]
     config: ConfigFile,
@@ -19,6 +21,10 @@ pub struct Run {
     /// What to do without a valid configuration: exit, or serve what can be said without one until there is one
     #[arg(long, value_enum, default_value_t = OnError::Exit)]
     config_error: OnError,
+    /// Keep here what must outlive the container: history.db (the default of history.path) and the last good
+    /// configuration, which --config-error serve falls back to [default: $PROBELET_STATE]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,10 +35,12 @@ enum OnError {
 
 impl Run {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
+        let variable = environment.get("PROBELET_STATE").filter(|directory| !directory.is_empty());
         let options = Options {
             source: Source::File(self.config.path(environment)),
             listen: (!self.listen.is_empty()).then_some(self.listen),
             serve_without: self.config_error == OnError::Serve,
+            state: self.state.or_else(|| variable.map(PathBuf::from)),
         };
         ended(daemon::run(&options, environment, |_| {}), environment)
     }

@@ -41,6 +41,7 @@ mod tree;
 
 pub use rules::listen::InvalidAddress;
 pub use rules::warnings::{is_external, is_own_host};
+pub use text::MAX_BYTES;
 
 /// What became of a configuration file.
 #[derive(Clone)]

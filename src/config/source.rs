@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -94,14 +94,8 @@ pub fn expand(text: &str, environment: &Environment, reading: &Reading) -> Resul
 /// # Errors
 /// What the system says; `FileTooLarge` for a larger one, `Unsupported` for a pipe, which is not waited for.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_fifo() || kind.is_socket() {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
     let mut content = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    open_file(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
@@ -127,6 +121,14 @@ impl Input {
         Self { path: path.to_owned(), content: read_input(path) }
     }
 
+    /// Reads the file at `path` as somebody must who is not to wait for the other end of a pipe.
+    #[must_use]
+    pub fn read_file(path: &Path) -> Self {
+        let mut content = Vec::new();
+        let read = open_file(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content));
+        Self { path: path.to_owned(), content: read.map(|_| content) }
+    }
+
     /// What reports call it.
     #[must_use]
     pub fn name(&self) -> String {
@@ -135,9 +137,16 @@ impl Input {
 }
 
 /// Whether `path` stands for standard input.
-#[must_use]
-pub fn is_stdin(path: &Path) -> bool {
+fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == Input::STDIN
+}
+
+/// Whether what `path` names can be read only once: standard input, or the pipe that a shell makes.
+#[must_use]
+pub fn is_stream(path: &Path) -> bool {
+    // The file system of pipes without a name: `PIPEFS_MAGIC` in Linux's `magic.h`.
+    let is_pipe = |system: rustix::fs::StatFs| u64::try_from(system.f_type) == Ok(0x5049_5045);
+    is_stdin(path) || rustix::fs::statfs(path).is_ok_and(is_pipe)
 }
 
 fn read_input(path: &Path) -> io::Result<Vec<u8>> {
@@ -147,6 +156,21 @@ fn read_input(path: &Path) -> io::Result<Vec<u8>> {
         false => OpenOptions::new().read(true).open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?,
     };
     Ok(content)
+}
+
+/// Opens a regular file (or a device).
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        // Somebody has a lease on it, which is no pipe: its end is waited for, as everybody does.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => File::open(path)?,
+        opened => opened?,
+    };
+    let kind = file.metadata()?.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(file)
 }
 
 /// The name of this machine, as the kernel knows it.

@@ -1,7 +1,10 @@
 //! The daemon: the only floor that knows all parts. It puts them together, replaces the configuration, and ends.
 
 mod controls;
+mod reap;
 pub mod shutdown;
+mod start;
+mod state;
 pub mod telemetry;
 pub mod watch;
 
@@ -34,14 +37,16 @@ use crate::store::board;
 
 use controls::Controls;
 use shutdown::Termination;
+use start::Start;
+use state::State;
 use telemetry::Telemetry;
 use watch::{News, Watch};
 
 /// The built-in configuration of `probelet demo`.
 pub const DEMO: &str = include_str!("../../config/demo.yaml");
 
-/// Where to listen without a configuration that says so.
-const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
+/// How to log until there is a configuration that says so.
+const DEFAULT_LOG: Log = Log { format: LogFormat::Auto, level: "info" };
 
 /// What the kernel tells at a time; the rest comes with the next question.
 const EVENTS: usize = 128;
@@ -63,6 +68,8 @@ pub struct Options {
     pub listen: Option<Vec<Listen>>,
     /// Without a valid configuration: serve what can be said without one, instead of ending.
     pub serve_without: bool,
+    /// The state directory: what must outlive the sidecar's own container is kept there.
+    pub state: Option<PathBuf>,
 }
 
 /// Where the configuration comes from.
@@ -111,66 +118,41 @@ pub fn run(
     environment: &Environment,
     started: impl FnOnce(&[std::net::SocketAddr]),
 ) -> Result<(), Stop> {
-    // The demo looks at its own port, so it has to have one before its configuration is read.
-    let (listeners, environment) = match options.source {
-        Source::File(_) => (None, environment.clone()),
-        Source::Demo => {
-            let listeners = listen(options.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
-            let port = listeners.first().map_or(Ok(0), |first| first.local_addr().map(|address| address.port()))?;
-            (Some(listeners), environment.with("PROBELET_DEMO_PORT", &port.to_string()))
-        }
-    };
-    let loaded = load(&options.source, &environment);
-    if loaded.config.is_none() && !options.serve_without {
-        return Err(Stop::Configuration(Box::new(loaded.report)));
-    }
     // One thread: less memory, more answers per second and a better p99 than two.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build()?;
-    let result = runtime.block_on(serve(options, &environment, loaded, listeners, started));
+    let result = runtime.block_on(serve(options, environment, started));
     // A name resolution that hangs must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-fn load(source: &Source, environment: &Environment) -> Loaded {
-    match source {
-        Source::File(path) => config::load(path, environment),
-        Source::Demo => {
-            config::read("demo.yaml (built in)", DEMO.as_bytes(), environment, Box::new(config::source::read_file))
-        }
-    }
-}
-
-fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, Stop> {
-    server::bind(addresses).map_err(Stop::Listen)
-}
-
 async fn serve(
     options: &Options,
     environment: &Environment,
-    loaded: Loaded,
-    listeners: Option<Vec<TcpListener>>,
     started: impl FnOnce(&[std::net::SocketAddr]),
 ) -> Result<(), Stop> {
     let clock = Clock::Machine;
-    // Before anybody can know that it runs: from here on a signal waits until the daemon can attend to it.
-    let signals = Signals::catch()?;
-    let Loaded { config, report, files, .. } = loaded;
-    let log = config.as_ref().map_or(Log { format: LogFormat::Auto, level: "info" }, |config| config.log);
-    let telemetry = telemetry::start(log, environment.get("RUST_LOG").map(str::to_owned));
-    let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
-    let listeners = match listeners {
-        Some(listeners) => listeners,
-        None => listen(options.listen.as_deref().unwrap_or(declared))?,
-    };
+    // Before a file is read, and before anybody can know that it runs: from here on a signal waits until the daemon can
+    // attend to it.
+    let mut signals = Signals::catch()?;
+    reap::start()?;
+    let telemetry = telemetry::start(DEFAULT_LOG, environment.get("RUST_LOG").map(str::to_owned));
+    let Some(start) = start::start(options, environment, &mut signals, &telemetry).await? else { return Ok(()) };
+    let Start { config, wanting, listeners, watch, mut arrivals, state } = start;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
     let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
-    let (mut machine, specs) = match &config {
-        Some(config) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
-        None => {
-            let reason = report.first_error().unwrap_or_else(|| report.summary());
+    let (mut machine, specs) = match (&config, wanting) {
+        (Some(config), None) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
+        (Some(config), Some(reason)) => {
+            tracing::error!(reason, "no valid configuration: the last good one is in use until there is");
+            let mut machine = Machine::new(Arc::clone(&config.plan), &pod, clock.read());
+            machine.use_last_good(reason);
+            (machine, specs(config))
+        }
+        (None, reason) => {
+            let reason = reason.unwrap_or_default();
             tracing::error!(reason, "no valid configuration: serving without one until there is");
             (Machine::without_configuration(no_plan(&pod), &pod, reason, clock.read()), Vec::new())
         }
@@ -179,7 +161,7 @@ async fn serve(
     let pulse = Arc::new(Pulse::default());
     let termination = Termination::default();
     let beats = Arc::new(Beats::default());
-    let history = History::start(past(config.as_ref(), environment), clock.read().wall);
+    let history = History::start(past(config.as_ref(), state.as_ref(), environment), clock.read().wall);
     let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats));
     if let Some(latches) = saved_latches(&history, &commands, &termination, clock).await {
         chronicle.restore(latches, &mut machine, clock.read());
@@ -216,15 +198,7 @@ async fn serve(
     let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress };
     let conductor = tokio::spawn(conductor.conduct(specs, orders));
 
-    let (news, mut arrivals) = mpsc::channel(1);
-    let watch = match &options.source {
-        Source::Demo => None,
-        Source::File(path) => {
-            let follow = config.as_ref().is_none_or(|config| config.watch);
-            Some(Watch::start(path.clone(), environment.clone(), files, follow, news)?)
-        }
-    };
-    let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history };
+    let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
     daemon.attend(&mut arrivals, signals).await;
     drop(closed);
     let _ = server.await;
@@ -235,10 +209,13 @@ async fn serve(
 }
 
 /// Where history is kept, and how much of it.
-fn past(config: Option<&Config>, environment: &Environment) -> Settings {
+fn past(config: Option<&Config>, state: Option<&State>, environment: &Environment) -> Settings {
     let pod = environment.get("POD_UID").map(str::to_owned);
     match config {
-        Some(config) => Settings { path: config.history.path.clone(), keep: keep(config), pod },
+        Some(config) => {
+            let path = config.history.path.clone().or_else(|| state.map(State::history));
+            Settings { path, keep: keep(config), pod }
+        }
         // Until there is a configuration there are no checks to have a history.
         None => Settings { path: None, keep: Keep { retention: Duration::ZERO, max_size: 0 }, pod },
     }
@@ -286,6 +263,7 @@ struct Daemon {
     watch: Option<Watch>,
     telemetry: Telemetry,
     history: History,
+    state: Option<State>,
 }
 
 impl Daemon {
@@ -321,12 +299,12 @@ impl Daemon {
         let Some(next) = loaded.config else {
             let problems = problems(&loaded.report);
             tracing::error!(problems, "the new configuration cannot be used: the old one stays");
-            let _ = self.commands.send(Command::ReloadFailed).await;
+            let _ = self.commands.send(Command::ReloadFailed(start::reason(&loaded.report))).await;
             return;
         };
         let origins = match &self.config {
             None => {
-                if next.history.path.is_some() {
+                if next.history.path.is_some() || self.state.is_some() {
                     tracing::warn!("history is kept in memory: history.path needs a restart, the rest applies now");
                 }
                 vec![Origin::Added; next.plan.checks.len()]
@@ -355,6 +333,9 @@ impl Daemon {
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
         let _ = self.commands.send(Command::Reload(Box::new(program))).await;
         self.config = Some(next);
+        if let Some(state) = &self.state {
+            state.keep(loaded.written);
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! The thread that reads the configuration: again when it is told to, and when the content of any of its files changes.
+//! The thread that reads the configuration: first at the start, again when it is told to, and when the content of any of
+//! its files changes.
 //!
 //! It is a thread of its own because a file may lie on a mount that hangs. It compares contents, not times: a
-//! ConfigMap is changed by a swap of a symbolic link, and an editor may keep the time.
+//! ConfigMap is changed by a swap of a symbolic link, and an editor may keep the time. A change counts once two looks in
+//! a row have seen the same, so that a file that somebody is still writing is no configuration.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +15,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::config::source::Environment;
+use crate::config::source::{self, Environment, Input};
 use crate::config::{self, Loaded};
 
-/// How often the files are read to see whether their content has changed.
+/// From one look at the content of the files to the next.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A configuration that was read, and why.
+/// A configuration that was read.
 #[derive(Debug)]
 pub struct News {
     /// What was read.
@@ -41,19 +43,14 @@ enum Order {
 }
 
 impl Watch {
-    /// Starts the thread. `files` are those of the configuration in use; `follow` says whether to look for changes.
+    /// Starts the thread, which reads the file at `path` at once. Changes of contents are looked for until it is told
+    /// otherwise.
     ///
     /// # Errors
     /// When the system gives us no thread.
-    pub fn start(
-        path: PathBuf,
-        environment: Environment,
-        files: Files,
-        follow: bool,
-        news: mpsc::Sender<News>,
-    ) -> io::Result<Self> {
+    pub fn start(path: PathBuf, environment: Environment, news: mpsc::Sender<News>) -> io::Result<Self> {
         let (orders, receiver) = channel();
-        let watcher = Watcher { path, environment, files, follow };
+        let watcher = Watcher { path, environment, files: Files::new(), candidate: None, follow: true };
         thread::Builder::new()
             .name("config".into())
             .stack_size(512 * 1024)
@@ -73,38 +70,168 @@ impl Watch {
 }
 
 /// Files with their content; one that could not be read has none.
-pub type Files = BTreeMap<PathBuf, Arc<[u8]>>;
+type Files = BTreeMap<PathBuf, Arc<[u8]>>;
 
 struct Watcher {
     path: PathBuf,
     environment: Environment,
+    /// What was told last.
     files: Files,
+    /// What one look has seen that differs from it.
+    candidate: Option<Loaded>,
     follow: bool,
 }
 
 impl Watcher {
     fn watch(mut self, orders: &Receiver<Order>, news: &mpsc::Sender<News>) {
+        if source::is_stream(&self.path) {
+            let loaded = config::load(&self.path, &self.environment);
+            if news.blocking_send(News { loaded }).is_ok() {
+                refuse_reloads(orders);
+            }
+            return;
+        }
+        let mut found = Some(self.load());
         loop {
-            let reload = match orders.recv_timeout(PERIOD) {
-                Ok(Order::Reload) => true,
-                Ok(Order::Follow(follow)) => {
-                    self.follow = follow;
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => self.follow && self.has_changed(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            if reload {
-                let loaded = config::load(&self.path, &self.environment);
-                self.files = loaded.files.clone();
+            if let Some(loaded) = found {
+                self.files.clone_from(&loaded.files);
+                self.candidate = None;
                 if news.blocking_send(News { loaded }).is_err() {
                     return;
                 }
             }
+            found = match orders.recv_timeout(PERIOD) {
+                Ok(Order::Reload) => Some(self.load()),
+                Ok(Order::Follow(follow)) => {
+                    self.follow = follow;
+                    None
+                }
+                Err(RecvTimeoutError::Timeout) if self.follow => self.look(),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
         }
     }
 
-    fn has_changed(&self) -> bool {
-        self.files.iter().any(|(path, content)| config::source::read_file(path).unwrap_or_default()[..] != content[..])
+    /// What two looks in a row have seen, if it is not what was told last.
+    fn look(&mut self) -> Option<Loaded> {
+        if let Some(candidate) = self.candidate.take().filter(|candidate| self.is_current(&candidate.files)) {
+            return Some(candidate);
+        }
+        if !self.is_current(&self.files) {
+            self.candidate = Some(self.load());
+        }
+        None
+    }
+
+    fn load(&self) -> Loaded {
+        config::load_input(&Input::read_file(&self.path), &self.environment)
+    }
+
+    /// Whether the files hold what they are said to.
+    fn is_current(&self, files: &Files) -> bool {
+        let content = |path: &PathBuf| match *path == self.path {
+            true => Input::read_file(path).content,
+            false => source::read_file(path),
+        };
+        files.iter().all(|(path, known)| content(path).unwrap_or_default()[..] == known[..])
+    }
+}
+
+/// What has been read from a stream is gone.
+fn refuse_reloads(orders: &Receiver<Order>) {
+    for order in orders {
+        if matches!(order, Order::Reload) {
+            tracing::info!("SIGHUP: the configuration came from a stream, which cannot be read again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("probelet-watch-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.0.join(name), text).unwrap();
+        }
+
+        /// A watcher of `config.yaml` that has told of it.
+        fn watcher(&self) -> Watcher {
+            let (path, environment) = (self.0.join("config.yaml"), Environment::default());
+            let mut watcher = Watcher { path, environment, files: Files::new(), candidate: None, follow: true };
+            watcher.files = watcher.load().files;
+            watcher
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// How many checks the configuration has that the next look finds.
+    fn found(watcher: &mut Watcher) -> Option<Option<usize>> {
+        let loaded = watcher.look()?;
+        watcher.files.clone_from(&loaded.files);
+        Some(loaded.config.map(|config| config.plan.checks.len()))
+    }
+
+    const ONE: &str = "checks:\n  - { name: a, simulated: {} }\n";
+    const TWO: &str = "checks:\n  - { name: a, simulated: {} }\n  - { name: b, simulated: {} }\n";
+
+    #[test]
+    fn a_content_counts_once_two_looks_have_seen_the_same() {
+        let folder = Folder::new("twice");
+        folder.write("config.yaml", TWO);
+        let mut watcher = folder.watcher();
+        assert_eq!(found(&mut watcher), None);
+        // A file that is being written: valid after each of its items.
+        for end in [0, 8, ONE.len()] {
+            folder.write("config.yaml", &TWO[..end]);
+            assert_eq!(found(&mut watcher), None, "{end}");
+        }
+        folder.write("config.yaml", TWO);
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, None), "it is as it was");
+        folder.write("config.yaml", ONE);
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(Some(1))));
+        assert_eq!(found(&mut watcher), None);
+        folder.write("config.yaml", "checks:\n  - nam");
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(None)));
+    }
+
+    #[test]
+    fn a_file_that_a_new_configuration_names_is_looked_at_twice_too() {
+        let folder = Folder::new("named");
+        folder.write("config.yaml", ONE);
+        let mut watcher = folder.watcher();
+        let secret = folder.0.join("secret");
+        folder.write("secret", "hun");
+        let check = format!("checks: [{{ name: a, simulated: {{ ok_message: \"${{file:{}}}\" }} }}]", secret.display());
+        folder.write("config.yaml", &check);
+        assert_eq!(found(&mut watcher), None);
+        folder.write("secret", "hunter2");
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(Some(1))));
+        folder.write("secret", "hunter3");
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(Some(1))));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_told_once() {
+        let folder = Folder::new("large");
+        folder.write("config.yaml", ONE);
+        let mut watcher = folder.watcher();
+        folder.write("config.yaml", &"#".repeat(2 << 20));
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(None)));
+        assert_eq!((found(&mut watcher), found(&mut watcher)), (None, None));
     }
 }

@@ -56,6 +56,8 @@ pub struct EndpointTransitions {
 pub struct Configuration {
     /// There is no valid configuration (yet): why, in one line. Gates but `/livez` and `/startupz` are closed then.
     pub missing: Option<String>,
+    /// The last good configuration is in use, because there was no valid one at the start: why, in one line.
+    pub last_good: Option<String>,
     /// Whether the last attempt to load it worked.
     pub last_load_ok: bool,
     /// When it last worked.
@@ -64,6 +66,6 @@ pub struct Configuration {
 
 impl Default for Configuration {
     fn default() -> Self {
-        Self { missing: None, last_load_ok: true, last_success: None }
+        Self { missing: None, last_good: None, last_load_ok: true, last_success: None }
     }
 }

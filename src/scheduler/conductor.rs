@@ -42,7 +42,7 @@ pub enum Command {
     /// Use another plan.
     Reload(Box<Program>),
     /// A new configuration could not be used.
-    ReloadFailed,
+    ReloadFailed(String),
 }
 
 /// A plan with what it takes to run it.
@@ -159,7 +159,7 @@ impl Conductor {
                 self.chronicle.drain(false, self.clock.read().wall);
             }
             Command::Restore(latches) => self.chronicle.restore(*latches, &mut self.machine, self.clock.read()),
-            Command::ReloadFailed => self.machine.reload_failed(),
+            Command::ReloadFailed(reason) => self.machine.reload_failed(reason),
             Command::Reload(program) => {
                 let Program { plan, specs, origins } = *program;
                 let now = self.clock.read();

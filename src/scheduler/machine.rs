@@ -244,7 +244,7 @@ impl Machine {
         self.dependents = with_parents(&self.order, &plan);
         self.latched += 1;
         (self.plan, self.checks, self.courses) = (plan, checks, courses);
-        self.configuration = Configuration { missing: None, last_load_ok: true, last_success: Some(now.wall) };
+        self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
         self.settle(now);
     }
 
@@ -252,13 +252,34 @@ impl Machine {
     #[must_use]
     pub fn without_configuration(plan: Arc<Plan>, pod: &str, reason: String, now: Reading) -> Self {
         let mut machine = Self::new(plan, pod, now);
-        machine.configuration = Configuration { missing: Some(reason), last_load_ok: false, last_success: None };
+        machine.configuration = Configuration {
+            missing: Some(reason),
+            last_load_ok: false,
+            last_success: None,
+            ..Configuration::default()
+        };
         machine
     }
 
-    /// Notes that a new configuration could not be used.
-    pub fn reload_failed(&mut self) {
-        self.configuration.last_load_ok = false;
+    /// Notes that the plan is that of the last good configuration, for the `reason` given, until
+    /// [`reload`](Self::reload) brings a valid one.
+    pub fn use_last_good(&mut self, reason: String) {
+        self.configuration = Configuration {
+            last_good: Some(reason),
+            last_load_ok: false,
+            last_success: None,
+            ..Configuration::default()
+        };
+    }
+
+    /// Notes that a new configuration could not be used, for the `reason` given.
+    pub fn reload_failed(&mut self, reason: String) {
+        let configuration = &mut self.configuration;
+        configuration.last_load_ok = false;
+        // What keeps the daemon from a valid configuration is what is wrong with the file now.
+        if let Some(why) = configuration.missing.as_mut().or(configuration.last_good.as_mut()) {
+            *why = reason;
+        }
     }
 
     /// Begins a drain, or undoes it.

@@ -26,13 +26,17 @@ pub(super) fn healthy(ask: &Ask<'_>, app: &App) -> Answer {
     Answer::health(Verdict::Error, StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
 }
 
-/// `/-/ready`: whether a valid configuration is in use.
+/// `/-/ready`: whether a valid configuration is in use; the last good one is one.
 pub(super) fn ready(snapshot: &Snapshot) -> Answer {
-    let Some(reason) = &snapshot.configuration.missing else {
-        return Answer::health(Verdict::Ok, down(snapshot), TEXT, "ok");
+    let told = |reason| if snapshot.plan.answers.details == Details::Full { reason } else { WITHHELD };
+    let (verdict, body) = match (&snapshot.configuration.missing, &snapshot.configuration.last_good) {
+        (Some(reason), _) => (Verdict::Error, format!("no valid configuration: {}\n", told(reason))),
+        (None, Some(reason)) => {
+            (Verdict::Degraded, format!("the last good configuration is in use: {}\n", told(reason)))
+        }
+        (None, None) => (Verdict::Ok, "ok".to_owned()),
     };
-    let reason = if snapshot.plan.answers.details == Details::Full { reason } else { WITHHELD };
-    Answer::health(Verdict::Error, down(snapshot), TEXT, format!("no valid configuration: {reason}\n"))
+    Answer::health(verdict, down(snapshot), TEXT, body)
 }
 
 /// `/metrics`.

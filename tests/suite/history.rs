@@ -1,7 +1,5 @@
 //! The daemon and its history file: what must survive a restart of the sidecar's own container does, and nothing else.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use probelet::base::clock::Timestamp;
@@ -12,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::certs::Folder;
 use crate::support::daemon::{Daemon, PATIENCE, Reply};
+use crate::support::held::Held;
 
 /// A history file that outlives the daemons of a test.
 struct Past {
@@ -46,35 +45,6 @@ impl Past {
             }
         };
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("no {word} in the file"));
-    }
-}
-
-/// Keeps everybody else from opening a file for writing, as a disk that hangs does, until it is dropped.
-struct Held(Child);
-
-impl Held {
-    fn new(file: &str) -> Self {
-        // A lease: whoever opens the file for writing waits until it is given back.
-        let script = "import fcntl, os, signal, sys\n\
-                      signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
-                      file = os.open(sys.argv[1], os.O_RDONLY)\n\
-                      fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)\n\
-                      print('held', flush=True)\n\
-                      sys.stdin.read()";
-        let mut python = Command::new("python3");
-        python.args(["-c", script, file]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut held = Self(python.spawn().expect("python3 is missing: install the Debian package `python3`"));
-        let mut line = String::new();
-        BufReader::new(held.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "held\n", "the file cannot be held");
-        held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -180,7 +150,7 @@ async fn assert_history_is_away(daemon: &Daemon) {
 async fn what_was_saved_is_taken_over_however_late_the_file_opens() {
     let past = with_latches().await;
 
-    let held = Held::new(&past.file);
+    let held = Held::from_writers(&past.file);
     let daemon = past.daemon("pod-1", &checks(1)).await;
     assert!(daemon.log().iter().any(|line| line.contains("the history file is not open yet")), "{:#?}", daemon.log());
     // Until it is known what was, this is a new pod, and nobody waits for the disk.
@@ -212,7 +182,7 @@ async fn a_drain_is_taken_over_late_unless_somebody_has_decided_meanwhile() {
     let past = Past::new();
     killed_while_draining(&past).await;
 
-    let held = Held::new(&past.file);
+    let held = Held::from_writers(&past.file);
     let daemon = past.daemon("pod-1", &checks(0)).await;
     daemon.until_status("/readyz", 200).await;
     drop(held);
@@ -220,7 +190,7 @@ async fn a_drain_is_taken_over_late_unless_somebody_has_decided_meanwhile() {
     assert_eq!(closed.body.lines().next(), Some("[-]draining"));
     killed(daemon).await;
 
-    let held = Held::new(&past.file);
+    let held = Held::from_writers(&past.file);
     let daemon = past.daemon("pod-1", &checks(0)).await;
     assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status / 100, 2);
     drop(held);

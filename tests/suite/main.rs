@@ -11,11 +11,13 @@ mod matrix;
 mod servers;
 mod simulated;
 mod soak;
+mod state;
 #[path = "../support"]
 mod support {
     pub mod certs;
     pub mod daemon;
     pub mod fake;
+    pub mod held;
     pub mod postgres;
     pub mod proxies;
     pub mod rabbitmq;

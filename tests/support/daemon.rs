@@ -93,6 +93,13 @@ impl Daemon {
         Self::spawn(command, &[], folder, path).await
     }
 
+    /// Starts what another program becomes, which is given the path of `probelet` as its last argument.
+    pub async fn start_through(program: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_probelet"));
+        Self::spawn(command, environment, Folder::new(), PathBuf::new()).await
+    }
+
     /// Starts `probelet demo`.
     pub async fn demo() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probelet"));

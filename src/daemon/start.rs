@@ -1,0 +1,153 @@
+//! The start: the first configuration, and where to listen. Signals are attended to from the beginning, and a file that
+//! does not answer (a mount that hangs) does not keep the port closed with `--config-error serve`.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::state::State;
+use super::telemetry::Telemetry;
+use super::watch::{News, Watch};
+use super::{DEMO, Options, Signals, Source, Stop, any};
+use crate::config::source::{self, Environment};
+use crate::config::{self, Config, Listen, Loaded, Report};
+use crate::server;
+
+/// Where to listen without a configuration that says so.
+const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
+/// A file that takes longer than this to read does not answer: kubelet, which asks every few seconds, does not wait.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the daemon starts with.
+pub(super) struct Start {
+    /// The configuration; nothing where there is none that can be used.
+    pub(super) config: Option<Config>,
+    /// Why there is no valid configuration. Where there is a `config` all the same, it is the last good one.
+    pub(super) wanting: Option<String>,
+    /// The sockets, bound.
+    pub(super) listeners: Vec<TcpListener>,
+    /// Who reads the configuration again; nobody for the built-in one.
+    pub(super) watch: Option<Watch>,
+    /// What was read later than the start could wait for.
+    pub(super) arrivals: mpsc::Receiver<News>,
+    /// The state directory.
+    pub(super) state: Option<State>,
+}
+
+/// Reads the configuration and binds the sockets; nothing when a signal came first.
+pub(super) async fn start(
+    options: &Options,
+    environment: &Environment,
+    signals: &mut Signals,
+    telemetry: &Telemetry,
+) -> Result<Option<Start>, Stop> {
+    let (news, mut arrivals) = mpsc::channel(1);
+    let path = match &options.source {
+        Source::File(path) => path,
+        Source::Demo => return demo(options, environment, telemetry, arrivals).map(Some),
+    };
+    let pod = environment.get("POD_UID").unwrap_or_default();
+    let state = options.state.clone().map(|directory| State::open(directory, pod)).transpose()?;
+    let (state, kept) = state.unzip();
+    let watch = Watch::start(path.clone(), environment.clone(), news)?;
+    let Some(first) = first(&mut arrivals, signals, options.serve_without).await else { return Ok(None) };
+    let (config, wanting) = match first {
+        Some(Loaded { config: Some(config), written, .. }) => {
+            // The state directory is there before history looks for it; a disk that hangs is not waited for.
+            let _ = timeout(PATIENCE, kept_text(kept)).await;
+            if let Some(state) = &state {
+                state.keep(written);
+            }
+            (Some(config), None)
+        }
+        Some(Loaded { report, .. }) if !options.serve_without => return Err(Stop::Configuration(Box::new(report))),
+        None if !options.serve_without => {
+            return Err(Stop::System(std::io::Error::other("the configuration cannot be read")));
+        }
+        other => {
+            let why = other.map_or_else(|| silent(path), |loaded| reason(&loaded.report));
+            (last_good(kept, environment).await, Some(why))
+        }
+    };
+    if let Some(config) = &config {
+        telemetry.change(config.log);
+        watch.follow(config.watch || wanting.is_some());
+    }
+    let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
+    let listeners = listen(options.listen.as_deref().unwrap_or(declared))?;
+    Ok(Some(Start { config, wanting, listeners, watch: Some(watch), arrivals, state }))
+}
+
+/// What was read first: nothing when a signal came before, `Some(None)` when the file does not answer and that is not
+/// waited for.
+async fn first(
+    arrivals: &mut mpsc::Receiver<News>,
+    signals: &mut Signals,
+    serve_without: bool,
+) -> Option<Option<Loaded>> {
+    let mut is_late = false;
+    loop {
+        tokio::select! {
+            news = arrivals.recv() => return Some(news.map(|news| news.loaded)),
+            () = any(&mut signals.terminate) => return None,
+            () = tokio::time::sleep(PATIENCE), if !is_late => {
+                if serve_without {
+                    return Some(None);
+                }
+                tracing::warn!("the configuration file does not answer: waiting for it");
+                is_late = true;
+            }
+        }
+    }
+}
+
+fn silent(path: &Path) -> String {
+    format!("the configuration file {} does not answer", path.display())
+}
+
+/// Why a configuration cannot be used, in one line.
+pub(super) fn reason(report: &Report) -> String {
+    report.first_error().unwrap_or_else(|| report.summary())
+}
+
+/// The last good configuration, as far as it can still be used: what its expansions stand for may be gone.
+async fn last_good(kept: Option<oneshot::Receiver<Option<String>>>, environment: &Environment) -> Option<Config> {
+    let text = timeout(PATIENCE, kept_text(kept)).await.ok().flatten()?;
+    let environment = environment.clone();
+    // A file that it names may lie on a mount that hangs, as the configuration itself does perhaps.
+    let read = tokio::task::spawn_blocking(move || {
+        config::read("the last good configuration", text.as_bytes(), &environment, Box::new(source::read_file))
+    });
+    let loaded = timeout(PATIENCE, read).await.ok()?.ok()?;
+    if loaded.config.is_none() {
+        tracing::warn!(reason = reason(&loaded.report), "the last good configuration cannot be used either");
+    }
+    loaded.config
+}
+
+async fn kept_text(kept: Option<oneshot::Receiver<Option<String>>>) -> Option<String> {
+    kept?.await.ok().flatten()
+}
+
+/// The demo looks at its own port, so it has to have one before its configuration is read.
+fn demo(
+    options: &Options,
+    environment: &Environment,
+    telemetry: &Telemetry,
+    arrivals: mpsc::Receiver<News>,
+) -> Result<Start, Stop> {
+    let listeners = listen(options.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+    let port = listeners.first().map_or(Ok(0), |first| first.local_addr().map(|address| address.port()))?;
+    let environment = environment.with("PROBELET_DEMO_PORT", &port.to_string());
+    let loaded = config::read("demo.yaml (built in)", DEMO.as_bytes(), &environment, Box::new(source::read_file));
+    let Some(config) = loaded.config else { return Err(Stop::Configuration(Box::new(loaded.report))) };
+    telemetry.change(config.log);
+    Ok(Start { config: Some(config), wanting: None, listeners, watch: None, arrivals, state: None })
+}
+
+fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, Stop> {
+    server::bind(addresses).map_err(Stop::Listen)
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
 use probelet::history::answer::{Condition, Keep, Latches, Page, Run, Service};
+use probelet::history::calendar::Boot;
 use probelet::history::ledger::{EventKind, Interval, Standing};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
@@ -101,7 +102,8 @@ const KEEP: Keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 
 impl Told {
     /// `pod` is the UID of the pod, empty where none is known.
     fn start(path: Option<&Path>, keep: Keep, pod: &str, seconds: f64) -> Self {
-        let settings = Settings { path: path.map(Path::to_owned), keep, pod: (!pod.is_empty()).then(|| pod.into()) };
+        let pod = (!pod.is_empty()).then(|| pod.into());
+        let settings = Settings { path: path.map(Path::to_owned), keep, pod, boot: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let told = Self { history: History::start(settings, at(seconds)), runtime };
         told.wait_until_open();
@@ -252,7 +254,7 @@ enum Happening {
     Enter(bool, State, u32),
     Run(bool, u64, u32),
     Alive(u32),
-    SetBack(u32),
+    Set(i32),
     Declare(bool),
     Settle,
 }
@@ -262,7 +264,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         6 => (any::<bool>(), prop::sample::select(State::ALL.to_vec()), 0u32..100).prop_map(|(a, to, after)| Happening::Enter(a, to, after)),
         4 => (any::<bool>(), 0u64..2000, 0u32..100).prop_map(|(a, millis, after)| Happening::Run(a, millis, after)),
         3 => (0u32..300).prop_map(Happening::Alive),
-        1 => (101u32..2000).prop_map(Happening::SetBack),
+        1 => (-600i32..100_000_000).prop_map(Happening::Set),
         1 => any::<bool>().prop_map(Happening::Declare),
         2 => Just(Happening::Settle),
     ];
@@ -288,9 +290,8 @@ fn tell(told: &Told, happenings: &[Happening]) {
                 now += after;
                 told.history.alive(at(second(now)));
             }
-            Happening::SetBack(by) => {
-                now = now.saturating_sub(*by);
-                told.history.alive(at(second(now)));
+            Happening::Set(seconds) => {
+                told.history.date(at(second(now)), at(second(now)).moved(i64::from(*seconds) * 1_000_000));
             }
             Happening::Declare(both) => told.declare(if *both { &["b", "a"] } else { &["a"] }, second(now)),
             Happening::Settle => told.settle(),
@@ -322,7 +323,7 @@ proptest! {
         let before = views(&file);
         let last = before.0.3.to;
         file.close();
-        let file = Told::in_file(&folder.file(), 0.0);
+        let file = Told::in_file(&folder.file(), last.since(at(0.0)).as_secs_f64() + 5e-7);
         file.history.declare(&plan(&[("a", None), ("b", None)]), last);
         let after = views(&file);
         for (before, after) in [(before.0, after.0), (before.1, after.1)] {
@@ -438,33 +439,85 @@ fn a_pod_without_a_uid_is_one_like_any_other() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_leaves_a_whole_ledger_in_the_file() {
-    let folder = Folder::new("clock");
-    let told = Told::in_file(&folder.file(), 0.0);
-    told.declare(&["db"], 0.0);
-    told.enter("db", State::Ok, 10.0);
-    told.alive(10, 3600);
-    told.enter("db", State::Error, 3600.0);
-    told.enter("db", State::Ok, 3605.0);
-    told.settle();
-    told.alive(60, 60);
-    told.enter("db", State::Error, 62.0);
-    told.alive(62, 62);
-    let expected = [
-        (Unknown, 0.0, Some(10.0)),
-        (Uptime, 10.0, Some(60.0)),
-        (Downtime, 60.0, Some(60.0)),
-        (Uptime, 60.0, Some(62.0)),
-        (Downtime, 62.0, None),
-    ];
-    assert_eq!(told.story("db"), expected);
-    told.settle();
-    assert_eq!(told.service("db").metric.coverage_percent.map(f64::round), Some(84.0));
-    told.close();
-    let told = Told::in_file(&folder.file(), 30.0);
-    told.declare(&["db"], 30.0);
-    assert_whole(&told.intervals("db"));
-    assert_eq!(told.story("db")[..2], [(Unknown, 0.0, Some(10.0)), (Uptime, 10.0, Some(30.0))]);
+fn a_wall_clock_that_is_set_costs_no_downtime_and_no_run_and_dates_everything_anew() {
+    const YEARS: i64 = 20_000 * 86_400;
+    // One hour back, eight days ahead, and from 1970 to now.
+    for by in [-3600, 8 * 86_400, YEARS] {
+        both("clock", |told| {
+            told.declare(&["db"], 5000.0);
+            told.alive(5000, 5010);
+            told.enter("db", State::Ok, 5010.0);
+            told.alive(5010, 5060);
+            told.fail("db", FailureKind::Connect, 5060.0);
+            told.enter("db", State::Error, 5060.0);
+            told.alive(5060, 5100);
+            told.pass("db", 10, 5100.0, "fine");
+            told.enter("db", State::Ok, 5100.0);
+            told.alive(5100, 5109);
+            let moved = |seconds: f64| at(seconds).moved(by * 1_000_000);
+            told.history.date(at(5110.0), moved(5110.0));
+            told.alive(5110, 5110);
+            told.enter("db", State::Error, 5110.0);
+            told.settle();
+            let service = told.service("db");
+            assert_eq!(service.metric.uptime_percent, Some(60.0));
+            assert_eq!(service.metric.coverage_percent.map(f64::round), Some(91.0));
+            assert_eq!((service.metric.up_count, service.metric.down_count), (1, 1));
+            assert_eq!((service.created_at, service.current_status.from), (moved(5000.0), moved(5110.0)));
+            let events =
+                told.runtime.block_on(told.history.events(service.id, Page { limit: 9, before: None })).unwrap();
+            let lengths: Vec<_> =
+                events.items.iter().rev().map(|it| it.to.map(|to| to.since(it.from).as_secs())).collect();
+            assert_eq!(lengths, [Some(10), Some(50), Some(40), Some(10), None]);
+            let ticks = told.runtime.block_on(told.history.ticks(service.id, Page { limit: 9, before: None })).unwrap();
+            assert_eq!(ticks.items.iter().map(|tick| tick.at).collect::<Vec<_>>(), [moved(5100.0), moved(5060.0)]);
+            let window = told.runtime.block_on(told.history.window(service.id, Duration::from_secs(50))).unwrap();
+            assert_eq!((window.to, window.times.known().as_secs()), (moved(5110.0), 50));
+            told.history.date(at(5135.0), at(5135.0));
+            told.alive(5111, 5135);
+            assert_eq!(told.story("db")[..2], [(Unknown, 5000.0, Some(5010.0)), (Uptime, 5010.0, Some(5060.0))]);
+            assert_eq!(told.service("db").metric.tick_count, 2);
+        });
+    }
+}
+
+#[test]
+fn a_restart_while_the_wall_clock_is_wrong_costs_nothing_that_the_boot_clock_knows() {
+    let in_boot = |path: &Path, now: f64, wrong: f64| {
+        let boot = Boot { id: "a start of the machine".into(), at: at(0.0).moved(wrong as i64 * 1_000_000) };
+        let settings = Settings { path: Some(path.to_owned()), keep: KEEP, pod: None, boot: Some(boot) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let told = Told { history: History::start(settings, at(now + wrong)), runtime };
+        told.wait_until_open();
+        told
+    };
+    for wrong in [-3600.0, 8.0 * 86_400.0] {
+        let folder = Folder::new("wrong-clock");
+        let told = in_boot(&folder.file(), 5000.0, 0.0);
+        told.declare(&["db"], 5000.0);
+        told.pass("db", 10, 5000.0, "fine");
+        told.enter("db", State::Ok, 5000.0);
+        told.alive(5000, 5100);
+        told.close();
+        let told = in_boot(&folder.file(), 5110.0, wrong);
+        told.declare(&["db"], 5110.0 + wrong);
+        told.enter("db", State::Error, 5110.0 + wrong);
+        told.history.alive(at(5120.0 + wrong));
+        assert_eq!(told.service("db").metric.tick_count, 1);
+        told.history.date(at(5120.0 + wrong), at(5120.0));
+        told.settle();
+        assert_eq!(
+            told.story("db"),
+            [
+                (Unknown, 5000.0, Some(5000.0)),
+                (Uptime, 5000.0, Some(5100.0)),
+                (Unknown, 5100.0, Some(5110.0)),
+                (Downtime, 5110.0, None)
+            ]
+        );
+        assert_eq!(told.service("db").metric.tick_count, 1);
+        told.close();
+    }
 }
 
 #[test]
@@ -602,7 +655,7 @@ fn a_file_that_another_process_has_open_is_refused_and_not_touched() {
     let folder = Folder::new("shared");
     let first = Told::in_file(&folder.file(), 0.0);
     first.declare(&["db"], 0.0);
-    let settings = Settings { path: Some(folder.file()), keep: KEEP, pod: None };
+    let settings = Settings { path: Some(folder.file()), keep: KEEP, pod: None, boot: None };
     let second = History::start(settings, at(0.0));
     // While it waits for the file, telling and asking do not.
     assert_eq!(second.condition(), Condition::Opening);

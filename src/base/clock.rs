@@ -4,6 +4,7 @@
 //! people: it dates what is shown and never makes a result stale or fresh.
 
 use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -102,6 +103,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// This timestamp moved by so many microseconds, back where that is negative.
+    #[must_use]
+    pub const fn moved(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
     /// RFC 3339 in UTC with whole seconds: `2026-11-21T10:30:00Z`.
     #[must_use]
     pub fn rfc3339(self) -> String {
@@ -160,7 +167,36 @@ impl Reading {
             self.wall.after(moment.since(self.moment))
         }
     }
+
+    /// By how many microseconds the wall clock has been set since `earlier`, back where that is negative. Zero unless
+    /// somebody has set it: see [`Clock::read`].
+    #[must_use]
+    pub fn stepped_since(&self, earlier: &Self) -> i64 {
+        self.ahead().saturating_sub(earlier.ahead())
+    }
+
+    /// By how many microseconds the wall clock is ahead of the boot clock.
+    fn ahead(&self) -> i64 {
+        self.wall.0.saturating_sub(micros(self.moment))
+    }
 }
+
+fn micros(moment: Moment) -> i64 {
+    i64::try_from(moment.0.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What tells this start of the machine from every other; nothing where the system does not say.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().chars().take(64).collect()).filter(|id: &String| !id.is_empty())
+}
+
+/// The wall clock is followed when it is off by this much: less is the time between two looks, not somebody who sets it.
+const LEAST_STEP: i64 = 50_000;
+
+/// By how many microseconds the machine's wall clock is ahead of its boot clock, as it was when it was last set.
+static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);
 
 /// Where the time comes from: the machine, or tokio's clock, which a test can pause.
 #[derive(Clone, Copy, Debug)]
@@ -181,15 +217,41 @@ impl Clock {
         Self::Tokio { origin: tokio::time::Instant::now() }
     }
 
-    /// Both clocks now.
+    /// Both clocks now. Between two settings of the wall clock they run as one, to the microsecond: what is dated by
+    /// the one and what is measured on the other agree.
     #[must_use]
     pub fn read(&self) -> Reading {
         let moment = self.now();
         let wall = match self {
-            Self::Machine => SystemTime::now().into(),
+            Self::Machine => Timestamp(micros(moment).saturating_add(self.ahead(moment))),
             Self::Tokio { .. } => Timestamp::from_unix_seconds(1_767_225_600).after(moment.since_boot()),
         };
         Reading { moment, wall }
+    }
+
+    /// By how many microseconds the wall clock is ahead, as it was when it was last set.
+    fn ahead(&self, moment: Moment) -> i64 {
+        let known = AHEAD.load(Ordering::Relaxed);
+        let is_off = |ahead: i64| known == i64::MIN || ahead.saturating_sub(known).saturating_abs() >= LEAST_STEP;
+        let mut ahead = Reading { moment, wall: SystemTime::now().into() }.ahead();
+        if !is_off(ahead) {
+            return known;
+        }
+        // Whoever loses the processor between the two clocks must not take that for a step: the closest look counts.
+        let mut closest = Duration::MAX;
+        for _ in 0..8 {
+            let before = self.now();
+            let wall = SystemTime::now().into();
+            let apart = self.now().since(before);
+            if apart < closest {
+                (closest, ahead) = (apart, Reading { moment: before, wall }.ahead());
+            }
+        }
+        if !is_off(ahead) {
+            return known;
+        }
+        AHEAD.store(ahead, Ordering::Relaxed);
+        ahead
     }
 
     /// The boot clock now.
@@ -251,6 +313,21 @@ mod tests {
             u128::from(u64::MAX)
         );
         assert_eq!(early.unix_micros(), -5);
+    }
+
+    #[test]
+    fn both_clocks_run_as_one_until_the_wall_clock_is_set() {
+        let first = Clock::Machine.read();
+        let real = Timestamp::from(SystemTime::now());
+        assert!(real.since(first.wall) < Duration::from_secs(60) && first.wall.since(real) < Duration::from_secs(1));
+        let reading = |moment: u64, wall: i64| Reading {
+            moment: Moment::at(Duration::from_secs(moment)),
+            wall: Timestamp::from_unix_seconds(wall),
+        };
+        let start = reading(100, 50);
+        for (now, by) in [(reading(103, 53), 0), (reading(103, 52), -1), (reading(101, 1_795_257_000), 1_795_256_949)] {
+            assert_eq!(now.stepped_since(&start), by * 1_000_000);
+        }
     }
 
     #[test]

@@ -17,13 +17,14 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment, Reading, boot_id};
 use crate::base::name::CheckName;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
 use crate::config::{self, Config, Listen, Loaded, Log, LogFormat};
 use crate::history::answer::{Keep, Latches};
+use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::metrics::{Pulse, Vitals};
 use crate::model::plan::{Answers, Origin, Plan, Service};
@@ -161,9 +162,10 @@ async fn serve(
     let pulse = Arc::new(Pulse::default());
     let termination = Termination::default();
     let beats = Arc::new(Beats::default());
-    let history = History::start(past(config.as_ref(), state.as_ref(), environment), clock.read().wall);
-    let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats));
-    if let Some(latches) = saved_latches(&history, &commands, &termination, clock).await {
+    let origin = clock.read();
+    let history = History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall);
+    let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats), origin);
+    if let Some(latches) = saved_latches(&history, &commands, &termination, clock, origin).await {
         chronicle.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
@@ -209,15 +211,16 @@ async fn serve(
 }
 
 /// Where history is kept, and how much of it.
-fn past(config: Option<&Config>, state: Option<&State>, environment: &Environment) -> Settings {
+fn past(config: Option<&Config>, state: Option<&State>, environment: &Environment, origin: Reading) -> Settings {
     let pod = environment.get("POD_UID").map(str::to_owned);
+    let boot = boot_id().map(|id| Boot { id, at: origin.wall_at(Moment::default()) });
     match config {
         Some(config) => {
             let path = config.history.path.clone().or_else(|| state.map(State::history));
-            Settings { path, keep: keep(config), pod }
+            Settings { path, keep: keep(config), pod, boot }
         }
         // Until there is a configuration there are no checks to have a history.
-        None => Settings { path: None, keep: Keep { retention: Duration::ZERO, max_size: 0 }, pod },
+        None => Settings { path: None, keep: Keep { retention: Duration::ZERO, max_size: 0 }, pod, boot },
     }
 }
 
@@ -232,13 +235,14 @@ async fn saved_latches(
     commands: &mpsc::Sender<Command>,
     termination: &Termination,
     clock: Clock,
+    origin: Reading,
 ) -> Option<Latches> {
     let (history, termination) = (history.clone(), termination.clone());
     let mut coming = Box::pin(async move {
         let latches = history.latches(LONGEST_OPENING).await;
         if let Some(since) = latches.draining_since {
-            let now = clock.read();
-            termination.restore(now.moment - now.wall.since(since));
+            let now = clock.now();
+            termination.restore(now - origin.wall_at(now).since(since));
         }
         latches
     });

@@ -91,6 +91,19 @@ pub struct Service {
     pub metric: Metric,
 }
 
+impl Service {
+    /// The same, so many microseconds later.
+    #[must_use]
+    pub fn moved(self, micros: i64) -> Self {
+        Self {
+            created_at: self.created_at.moved(micros),
+            updated_at: self.updated_at.moved(micros),
+            current_status: self.current_status.moved(micros),
+            ..self
+        }
+    }
+}
+
 /// The figures of one check, over all of its history that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metric {
@@ -122,6 +135,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// The same, so many microseconds later.
+    #[must_use]
+    pub fn moved(self, micros: i64) -> Self {
+        Self { from: self.from.moved(micros), to: self.to.moved(micros), ..self }
+    }
+
     /// Time up over time known, in percent; nothing when nothing is known.
     #[must_use]
     pub fn uptime_percent(&self) -> Option<f64> {
@@ -175,6 +194,18 @@ pub struct Latches {
     pub beats: BTreeMap<CheckName, Timestamp>,
     /// When the beats were looked at last: a time in which nobody could take a beat does not make one older.
     pub looked_at: Option<Timestamp>,
+}
+
+impl Latches {
+    /// The same, so many microseconds later.
+    #[must_use]
+    pub fn moved(mut self, micros: i64) -> Self {
+        let dates = [&mut self.draining_since, &mut self.looked_at].into_iter().flatten();
+        for date in dates.chain(self.beats.values_mut()) {
+            *date = date.moved(micros);
+        }
+        self
+    }
 }
 
 /// How much history is kept.

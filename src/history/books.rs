@@ -15,8 +15,6 @@ use crate::model::plan::Plan;
 
 /// Between two signs of life there is at most this much time: more is a gap, in which nothing is known.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// The wall clock may be told out of order by this much; a greater step back means that it was set back.
-const LARGEST_DISORDER: Duration = Duration::from_secs(10);
 /// Checks that are gone and still have history; more are forgotten, the longest gone first.
 const MOST_GONE: usize = 1000;
 
@@ -30,9 +28,6 @@ pub trait Shelf {
     fn interval(&mut self, check: u32, interval: Interval);
     /// One more run.
     fn tick(&mut self, tick: Tick);
-    /// The wall clock was set back to `at`. Returns by how much intervals that had ended have become shorter, as far
-    /// as is known at once.
-    fn rewind(&mut self, at: Timestamp) -> Vec<(u32, Standing, Duration)>;
 }
 
 /// Where the books stand, to go on from after a restart.
@@ -119,14 +114,14 @@ impl Books {
 
     /// The check stands like this from `at` on.
     pub fn enter(&mut self, check: &CheckName, standing: Standing, at: Timestamp, shelf: &mut dyn Shelf) {
-        self.hear(at, shelf);
+        self.see(at, shelf);
         let Some(account) = self.names.get(check).and_then(|id| self.accounts.get_mut(id)) else { return };
         account.enter(standing, at, &mut self.intervals, shelf);
     }
 
     /// One more run; of no account when the check is not declared.
     pub fn record(&mut self, run: &Run<'_>, shelf: &mut dyn Shelf) {
-        self.hear(run.at, shelf);
+        self.see(run.at, shelf);
         let Some(account) = self.names.get(run.check).and_then(|id| self.accounts.get_mut(id)) else { return };
         let tick = Tick {
             id: self.ticks.take(),
@@ -141,19 +136,9 @@ impl Books {
         shelf.tick(tick);
     }
 
-    /// It is `at` now: a sign of life. Where that is earlier than it was, the wall clock was set back, and what lies
-    /// after it is taken back.
+    /// It is `at` now, or was a while ago: a sign of life. After a long silence the time since the last one is a gap:
+    /// nothing is known of it, and afterwards each check stands as before.
     pub fn see(&mut self, at: Timestamp, shelf: &mut dyn Shelf) {
-        if at.after(LARGEST_DISORDER) < self.seen {
-            self.rewind(at, shelf);
-        } else {
-            self.hear(at, shelf);
-        }
-    }
-
-    /// Something happened `at`, perhaps a while ago. After a long silence the time since the last sign of life is a
-    /// gap: nothing is known of it, and afterwards each check stands as before.
-    fn hear(&mut self, at: Timestamp, shelf: &mut dyn Shelf) {
         let seen = self.seen;
         if at > seen.after(LONGEST_SILENCE) {
             for account in self.accounts.values_mut() {
@@ -163,19 +148,6 @@ impl Books {
             }
         }
         self.seen = seen.max(at);
-    }
-
-    fn rewind(&mut self, at: Timestamp, shelf: &mut dyn Shelf) {
-        self.seen = at;
-        for account in self.accounts.values_mut() {
-            account.ledger.rewind(at);
-            account.entry.created_at = account.entry.created_at.min(at);
-        }
-        for (check, standing, lost) in shelf.rewind(at) {
-            if let Some(account) = self.accounts.get_mut(&check) {
-                account.past.take_back(standing, lost);
-            }
-        }
     }
 
     fn begin(&mut self, name: &CheckName, at: Timestamp, shelf: &mut dyn Shelf) -> u32 {
@@ -384,29 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_takes_back_the_time_that_is_yet_to_come() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 10);
-        desk.alive(10..=3600);
-        desk.enter("db", Standing::Down, 3600);
-        desk.enter("db", Standing::Up, 3605);
-        desk.alive([3605, 60, 61, 62]);
-        desk.enter("db", Standing::Down, 62);
-        let expected = [
-            ("unknown", 0, Some(10)),
-            ("uptime", 10, Some(60)),
-            ("downtime", 60, Some(60)),
-            ("uptime", 60, Some(62)),
-            ("downtime", 62, None),
-        ];
-        assert_eq!(desk.story("db"), expected);
-        let metric = desk.books.find("db").unwrap().service(at(62)).metric;
-        assert_eq!(metric.uptime_percent, Some(100.0));
-        assert_eq!(metric.coverage_percent.map(f64::round), Some(84.0));
-    }
-
-    #[test]
-    fn what_happened_a_while_ago_does_not_set_the_clock_back() {
+    fn what_happened_a_while_ago_is_told_as_it_was() {
         let mut desk = Desk::watching(&["db"]);
         desk.enter("db", Standing::Up, 1);
         desk.alive(2..=100);

@@ -47,7 +47,7 @@ async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Re
     let opened = timeout(LONGEST_OPENING, File::open(&place, now)).await;
     match opened.unwrap_or_else(|_| Err("the disk does not answer".into())) {
         Ok((file, contents)) => {
-            begin(&desk, contents);
+            begin(&desk, contents, now);
             let next = Instant::now();
             let clerk = Clerk { desk, place, file: Some(file), next, breaks: 0, more: false, has_grown: true };
             clerk.serve(questions).await;
@@ -62,16 +62,20 @@ fn refuse(desk: &Desk, place: &Place, why: &str) {
     desk.go_on_in_memory();
 }
 
-/// Opens the books as they were left, and writes into them what was told meanwhile.
-fn begin(desk: &Desk, contents: Contents) {
-    let Contents { accounts, marks, latches } = contents;
+/// Opens the books as they were left, and writes into them what was told since `now`.
+fn begin(desk: &Desk, contents: Contents, now: Timestamp) {
+    let Contents { accounts, marks, latches, reckoning } = contents;
     let mut state = desk.state();
+    state.calendar.go_on(&reckoning, marks.seen, now);
+    let calendar = state.calendar.clone();
+    let latches = latches.moved(calendar.shift().saturating_neg());
     let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
     let mut books = Books::open(accounts, marks, &mut pending);
     if let Stage::Opening(waiting, saved) = &mut state.stage {
-        pending.latches = saved.take();
-        std::mem::take(waiting).tell(&mut books, &mut pending);
+        pending.latches = saved.take().map(|saved| saved.moved(calendar.shift()));
+        std::mem::take(waiting).tell(&mut books, &mut pending, &calendar);
     }
+    pending.reckoning = Some(calendar.reckoning());
     state.stage = Stage::InFile(books, pending, marks);
     state.latches.get_or_insert_with(|| latches.clone());
     drop(state);
@@ -138,8 +142,8 @@ impl Clerk {
                 self.desk.was_written(marks);
                 report_back(&self.desk);
                 let is_summed_up = self.desk.state().is_summed_up;
-                if batch.rewind.is_some() || !is_summed_up {
-                    self.sum_up(!is_summed_up).await;
+                if !is_summed_up {
+                    self.sum_up(true).await;
                 }
                 true
             }
@@ -192,7 +196,8 @@ impl Clerk {
     /// Goes on with a file that is new, or as it was left; whether it is either.
     fn resume(&self, contents: &Contents) -> bool {
         let mut state = self.desk.state();
-        let latches = state.latches.clone();
+        let latches = state.latches.clone().map(|latches| latches.moved(state.calendar.shift()));
+        let reckoning = state.calendar.reckoning();
         let Stage::InFile(books, pending, stored) = &mut state.stage else { return false };
         if !contents.accounts.is_empty() && contents.marks != *stored {
             return false;
@@ -200,6 +205,7 @@ impl Clerk {
         *stored = contents.marks;
         books.restate(pending);
         pending.latches = pending.latches.take().or(latches);
+        pending.reckoning = Some(reckoning);
         // What was in a file that is gone counts no more.
         state.is_summed_up = false;
         state.condition = Condition::Stored;

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::answer::{Condition, Keep, Latches, Run};
 use super::books::{Books, Marks, Shelf};
+use super::calendar::Calendar;
 use super::ledger::{Interval, Standing};
 use super::memory::Memory;
 use super::pending::Pending;
@@ -46,6 +47,8 @@ pub struct State {
     pub is_summed_up: bool,
     /// The latches that were saved last, for a file that is made anew.
     pub latches: Option<Latches>,
+    /// How what is told, the time of the ledger, and dates stand to each other.
+    pub calendar: Calendar,
     tended: Timestamp,
 }
 
@@ -64,10 +67,10 @@ pub enum Stage {
 impl Desk {
     /// A desk with nothing on it.
     #[must_use]
-    pub fn new(stage: Stage, keep: Keep, condition: Condition) -> Self {
+    pub fn new(stage: Stage, keep: Keep, condition: Condition, calendar: Calendar) -> Self {
         let (latches, _) = watch::channel(None);
         let is_summed_up = matches!(stage, Stage::InMemory(..));
-        let state = State { stage, keep, condition, is_summed_up, latches: None, tended: Marks::EMPTY.seen };
+        let state = State { stage, keep, condition, is_summed_up, latches: None, calendar, tended: Marks::EMPTY.seen };
         Self { state: Mutex::new(state), urgent: Notify::new(), latches, dropped: AtomicU64::new(0) }
     }
 
@@ -83,12 +86,13 @@ impl Desk {
 
     /// The checks of `plan` are watched from `at` on.
     pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
-        self.tell(|waiting| waiting.declare(plan, at), |books, shelf| books.declare(plan, at, shelf));
+        self.tell(at, |waiting| waiting.declare(plan, at), |books, shelf, at| books.declare(plan, at, shelf));
     }
 
     /// The check stands like this from `at` on.
     pub fn enter(&self, check: &CheckName, standing: Standing, at: Timestamp) {
-        self.tell(|waiting| waiting.enter(check, standing, at), |books, shelf| books.enter(check, standing, at, shelf));
+        let early = |waiting: &mut Waiting| waiting.enter(check, standing, at);
+        self.tell(at, early, |books, shelf, at| books.enter(check, standing, at, shelf));
     }
 
     /// One more run.
@@ -99,13 +103,28 @@ impl Desk {
             }
         };
         // A run of a check that has just been removed is not one that could not be kept.
-        self.tell(|waiting| drop_one(waiting.record(run)), |books, shelf| books.record(run, shelf));
+        let early = |waiting: &mut Waiting| drop_one(waiting.record(run));
+        self.tell(run.at, early, |books, shelf, at| books.record(&Run { at, ..*run }, shelf));
     }
 
     /// A sign of life.
     pub fn see(&self, at: Timestamp) {
-        self.tell(|waiting| waiting.see(at), |books, shelf| books.see(at, shelf));
+        self.tell(at, |waiting| waiting.see(at), |books, shelf, at| books.see(at, shelf));
         self.state().tend_memory(at);
+    }
+
+    /// The wall clock says `wall` where `told` is told.
+    pub fn date(&self, told: Timestamp, wall: Timestamp) {
+        let mut state = self.state();
+        if !state.calendar.set(told, wall) {
+            return;
+        }
+        let reckoning = state.calendar.reckoning();
+        if let Stage::InFile(_, pending, _) = &mut state.stage {
+            pending.reckoning = Some(reckoning);
+        }
+        drop(state);
+        self.urgent.notify_one();
     }
 
     /// These are the latches now.
@@ -115,28 +134,36 @@ impl Desk {
             return;
         }
         state.latches = Some(latches.clone());
+        let shift = state.calendar.shift();
         match &mut state.stage {
             Stage::Opening(_, waiting) => *waiting = Some(latches),
             Stage::InMemory(..) => {}
-            Stage::InFile(_, pending, _) => pending.latches = Some(latches),
+            Stage::InFile(_, pending, _) => pending.latches = Some(latches.moved(shift)),
         }
         drop(state);
         self.urgent.notify_one();
     }
 
-    fn tell(&self, early: impl FnOnce(&mut Waiting), now: impl FnOnce(&mut Books, &mut dyn Shelf)) {
+    /// Something happened `at`, as it is told: `now` is given that in the time of the ledger.
+    fn tell(
+        &self,
+        at: Timestamp,
+        early: impl FnOnce(&mut Waiting),
+        now: impl FnOnce(&mut Books, &mut dyn Shelf, Timestamp),
+    ) {
         let mut state = self.state();
+        let at = state.calendar.ledger(at);
         let urgent = match &mut state.stage {
             Stage::Opening(waiting, _) => {
                 early(waiting);
                 false
             }
             Stage::InMemory(books, memory) => {
-                now(books, memory);
+                now(books, memory, at);
                 false
             }
             Stage::InFile(books, pending, _) => {
-                now(books, pending);
+                now(books, pending, at);
                 self.count_dropped(books, pending);
                 pending.is_urgent()
             }
@@ -202,7 +229,7 @@ impl Desk {
             Stage::Opening(waiting, _) => {
                 let mut memory = Memory::default();
                 let mut books = Books::open([], Marks::EMPTY, &mut memory);
-                waiting.tell(&mut books, &mut memory);
+                waiting.tell(&mut books, &mut memory, &state.calendar);
                 Stage::InMemory(books, memory)
             }
             Stage::InFile(books, pending, _) => Stage::InMemory(books, pending.into_memory()),
@@ -230,7 +257,8 @@ impl State {
         is_time
     }
 
-    fn tend_memory(&mut self, now: Timestamp) {
+    fn tend_memory(&mut self, told: Timestamp) {
+        let now = self.calendar.ledger(told);
         let is_time = matches!(self.stage, Stage::InMemory(..)) && self.is_time_to_tend(now);
         let keep = self.keep;
         if let Stage::InMemory(books, memory) = &mut self.stage {

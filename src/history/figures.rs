@@ -29,12 +29,6 @@ impl Times {
         *sum = sum.saturating_add(time);
     }
 
-    /// Takes back a time that was added.
-    pub fn take_back(&mut self, standing: Standing, time: Duration) {
-        let sum = &mut self.sums[standing as usize];
-        *sum = sum.saturating_sub(time);
-    }
-
     /// The time in which the check stood as `standing` says.
     #[must_use]
     pub const fn of(&self, standing: Standing) -> Duration {

@@ -99,10 +99,10 @@ impl Interval {
         self.to.unwrap_or(now).since(self.from)
     }
 
-    /// Takes back what lies after `at`: the wall clock was set back, and that time is yet to come.
-    pub fn rewind(&mut self, at: Timestamp) {
-        self.from = self.from.min(at);
-        self.to = self.to.map(|to| to.min(at));
+    /// The same, so many microseconds later.
+    #[must_use]
+    pub fn moved(self, micros: i64) -> Self {
+        Self { from: self.from.moved(micros), to: self.to.map(|to| to.moved(micros)), ..self }
     }
 }
 
@@ -117,6 +117,14 @@ pub struct Event {
     pub from: Timestamp,
     /// When it ended; nothing while it lasts.
     pub to: Option<Timestamp>,
+}
+
+impl Event {
+    /// The same, so many microseconds later.
+    #[must_use]
+    pub fn moved(self, micros: i64) -> Self {
+        Self { from: self.from.moved(micros), to: self.to.map(|to| to.moved(micros)), ..self }
+    }
 }
 
 /// The events that `intervals` of one check (oldest first) make up, oldest first.
@@ -228,12 +236,6 @@ impl Ledger {
             self.event_from = at;
         }
         Some(closed)
-    }
-
-    /// Takes back what lies after `at`.
-    pub fn rewind(&mut self, at: Timestamp) {
-        self.open.rewind(at);
-        self.event_from = self.event_from.min(at);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::account::Entry;
 use super::answer::{Page, Part, Recall, Recent, Tick};
 use super::books::Shelf;
-use super::ledger::{Interval, Standing};
+use super::ledger::Interval;
 use crate::base::clock::Timestamp;
 use crate::model::state::OutcomeKind;
 
@@ -50,18 +50,6 @@ impl Shelf for Memory {
         while self.bytes > TICK_BYTES {
             self.drop_oldest_tick();
         }
-    }
-
-    fn rewind(&mut self, at: Timestamp) -> Vec<(u32, Standing, Duration)> {
-        for tick in &mut self.ticks {
-            tick.at = tick.at.min(at);
-        }
-        let shorten = |(check, interval): &mut (u32, Interval)| {
-            let before = interval.length(at);
-            interval.rewind(at);
-            (*check, interval.standing, before.saturating_sub(interval.length(at)))
-        };
-        self.intervals.iter_mut().map(shorten).filter(|(_, _, lost)| !lost.is_zero()).collect()
     }
 }
 

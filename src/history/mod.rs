@@ -3,11 +3,12 @@
 //! [`ledger`], [`figures`] and [`books`] decide, without I/O; [`memory`] keeps things where there is no file; [`clerk`]
 //! writes them to one, on a thread of its own, so that neither a run nor a request waits for the disk. What is told is
 //! noted at once; ticks that the disk cannot keep up with are dropped and counted, events never are: see [`pending`].
-//! Nothing here reads a clock. To keep something more, add it to [`books::Shelf`] and to both of its shelves.
+//! Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more, add it to [`books::Shelf`] and to both of its shelves.
 
 pub mod account;
 pub mod answer;
 pub mod books;
+pub mod calendar;
 pub mod clerk;
 pub mod desk;
 pub mod figures;
@@ -32,6 +33,7 @@ use crate::model::plan::Plan;
 use account::Account;
 use answer::{Away, Condition, Keep, Latches, Page, Part, Run, Service, Tick, Window};
 use books::{Books, Marks};
+use calendar::{Boot, Calendar};
 use desk::{Desk, Stage};
 use figures::{ResponseTimes, Times};
 use file::Place;
@@ -57,6 +59,8 @@ pub struct Settings {
     pub keep: Keep,
     /// The UID of the pod: latches of another one are ignored.
     pub pod: Option<String>,
+    /// When the machine was started, as it would be told, where that is known.
+    pub boot: Option<Boot>,
 }
 
 /// The history of all checks. Cheap to clone; telling it something never waits.
@@ -67,18 +71,20 @@ pub struct History {
 }
 
 impl History {
-    /// Begins at the time `now`. A file is opened on a thread of its own; until that is done what is told waits, and
+    /// Begins at the time `now`. What is told from then on runs with the boot clock, whatever is done to the wall clock;
+    /// until [`date`](Self::date) says otherwise, its dates are those that are told. A file is opened on a thread of its own; until that is done what is told waits, and
     /// what is asked is not answered. When it cannot be used, everything is kept in memory.
     #[must_use]
     pub fn start(settings: Settings, now: Timestamp) -> Self {
-        let keep = settings.keep;
+        let (keep, calendar) = (settings.keep, Calendar::new(settings.boot));
         let Some(path) = settings.path else {
             let books = Books::open([], Marks::EMPTY, &mut Memory::default());
-            let desk = Desk::new(Stage::InMemory(books, Memory::default()), keep, Condition::InMemory);
+            let desk = Desk::new(Stage::InMemory(books, Memory::default()), keep, Condition::InMemory, calendar);
             desk.latches.send_replace(Some(Latches::default()));
             return Self { desk: Arc::new(desk), clerk: None };
         };
-        let desk = Arc::new(Desk::new(Stage::Opening(Waiting::default(), None), keep, Condition::Opening));
+        let opening = Stage::Opening(Waiting::default(), None);
+        let desk = Arc::new(Desk::new(opening, keep, Condition::Opening, calendar));
         let (clerk, questions) = mpsc::channel(QUESTIONS);
         if let Err(error) =
             clerk::start(Arc::clone(&desk), Place { path, pod: settings.pod.unwrap_or_default() }, now, questions)
@@ -109,6 +115,11 @@ impl History {
     /// nothing is known.
     pub fn alive(&self, at: Timestamp) {
         self.desk.see(at);
+    }
+
+    /// The wall clock says `wall` where `told` is told: everything is dated by that, whenever it was.
+    pub fn date(&self, told: Timestamp, wall: Timestamp) {
+        self.desk.date(told, wall);
     }
 
     /// From now on this much is kept.
@@ -156,7 +167,9 @@ impl History {
     /// # Errors
     /// While the file is being opened.
     pub fn services(&self) -> Result<Vec<Service>, Away> {
-        self.with_books(|books| books.declared().map(|account| account.service(books.marks().seen)).collect())
+        let ahead = self.ahead();
+        let service = |books: &Books, account: &Account| account.service(books.marks().seen).moved(ahead);
+        self.with_books(|books| books.declared().map(|account| service(books, account)).collect())
     }
 
     /// One declared check with its figures, by its number or its name.
@@ -164,7 +177,8 @@ impl History {
     /// # Errors
     /// While the file is being opened.
     pub fn service(&self, key: &str) -> Result<Option<Service>, Away> {
-        self.with_books(|books| books.find(key).map(|account| account.service(books.marks().seen)))
+        let ahead = self.ahead();
+        self.with_books(|books| books.find(key).map(|account| account.service(books.marks().seen).moved(ahead)))
     }
 
     /// The number of the declared check of that name.
@@ -173,6 +187,11 @@ impl History {
     /// While the file is being opened.
     pub fn number(&self, check: &CheckName) -> Result<Option<u32>, Away> {
         self.with_books(|books| books.number(check))
+    }
+
+    /// By how many microseconds dates are ahead of the time of the ledger.
+    fn ahead(&self) -> i64 {
+        self.desk.state().calendar.ahead()
     }
 
     fn with_books<T>(&self, view: impl FnOnce(&Books) -> T) -> Result<T, Away> {
@@ -188,6 +207,12 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn events(&self, check: u32, page: Page) -> Result<Part<Event>, Away> {
+        let Part { items, next } = self.events_of_the_ledger(check, page).await?;
+        let ahead = self.ahead();
+        Ok(Part { items: items.into_iter().map(|event| event.moved(ahead)).collect(), next })
+    }
+
+    async fn events_of_the_ledger(&self, check: u32, page: Page) -> Result<Part<Event>, Away> {
         if let Some(intervals) = self.intervals_in_memory(check)? {
             let mut events = events(intervals);
             // The intervals that the last one began with may have been dropped.
@@ -209,10 +234,15 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn ticks(&self, check: u32, page: Page) -> Result<Part<Tick>, Away> {
-        if let Some(ticks) = self.in_memory(|_, memory| memory.ticks(check, page))? {
-            return Ok(ticks);
+        let mut ticks = match self.in_memory(|_, memory| memory.ticks(check, page))? {
+            Some(ticks) => ticks,
+            None => self.ask(|reply| Question::Ticks(check, page, reply)).await?,
+        };
+        let ahead = self.ahead();
+        for tick in &mut ticks.items {
+            tick.at = tick.at.moved(ahead);
         }
-        self.ask(|reply| Question::Ticks(check, page, reply)).await
+        Ok(ticks)
     }
 
     /// The last intervals of the check with the number `check`, oldest first, at most `last`.
@@ -220,7 +250,9 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn intervals(&self, check: u32, last: usize) -> Result<Vec<Interval>, Away> {
-        self.intervals_since(check, Timestamp::from_unix_micros(i64::MIN), last).await
+        let intervals = self.intervals_since(check, Timestamp::from_unix_micros(i64::MIN), last).await?;
+        let ahead = self.ahead();
+        Ok(intervals.into_iter().map(|interval| interval.moved(ahead)).collect())
     }
 
     /// The check with the number `check` over the last `span`.
@@ -228,6 +260,10 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn window(&self, check: u32, span: Duration) -> Result<Window, Away> {
+        Ok(self.window_of_the_ledger(check, span).await?.moved(self.ahead()))
+    }
+
+    async fn window_of_the_ledger(&self, check: u32, span: Duration) -> Result<Window, Away> {
         let to = self.with_books(|books| books.marks().seen)?;
         let from = to.before(span);
         let times = Times::within(self.intervals_since(check, from, WINDOW_INTERVALS).await?, from, to);

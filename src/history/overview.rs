@@ -21,10 +21,15 @@ impl History {
             }
             recent
         })?;
-        match in_memory {
-            Some(recent) => Ok(recent),
-            None => self.ask(|reply| Question::Recent(checks.to_vec(), recall, reply)).await,
+        let mut recent = match in_memory {
+            Some(recent) => recent,
+            None => self.ask(|reply| Question::Recent(checks.to_vec(), recall, reply)).await?,
+        };
+        let ahead = self.ahead();
+        for interval in recent.iter_mut().flat_map(|recent| &mut recent.intervals) {
+            *interval = interval.moved(ahead);
         }
+        Ok(recent)
     }
 
     /// The check with the number `check` over the last `span`, and in `parts` slices of it.
@@ -32,9 +37,10 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn span(&self, check: u32, span: Duration, parts: u32) -> Result<Span, Away> {
-        let window = self.window(check, span).await?;
+        let window = self.window_of_the_ledger(check, span).await?;
         let intervals = self.intervals_since(check, window.from, WINDOW_INTERVALS).await?;
-        Ok(Span { window, slices: slices(&intervals, window.from, window.to, parts) })
+        let slices = slices(&intervals, window.from, window.to, parts);
+        Ok(Span { window: window.moved(self.ahead()), slices })
     }
 }
 
@@ -75,7 +81,7 @@ mod tests {
     /// Two checks over a minute: `db` fails at 20 and 30, `app` is skipped then.
     async fn story(path: Option<PathBuf>) -> History {
         let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
-        let history = History::start(Settings { path, keep, pod: None }, at(0));
+        let history = History::start(Settings { path, keep, pod: None, boot: None }, at(0));
         history.latches(Duration::from_secs(60)).await;
         history.declare(&plan(vec![check("db"), check("app")]), at(0));
         for seconds in [0, 10, 20, 30, 40, 50] {

@@ -1,14 +1,13 @@
 //! What waits to be written to the file: ticks may be dropped when there are too many, transitions never.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use super::account::Entry;
 use super::answer::{Latches, Tick};
 use super::books::Shelf;
+use super::calendar::Reckoning;
 use super::ledger::{Interval, Standing};
 use super::memory::Memory;
-use crate::base::clock::Timestamp;
 
 /// More ticks than this do not wait: the oldest are dropped.
 const TICKS: usize = 2048;
@@ -20,8 +19,6 @@ const INTERVALS: usize = 8192;
 pub struct Pending {
     /// Checks that are gone with all their history; comes before everything else.
     pub forgotten: BTreeSet<u32>,
-    /// The wall clock was set back to this; comes before what follows, which knows it already.
-    pub rewind: Option<Timestamp>,
     /// Checks that are new, or have another name.
     pub checks: BTreeMap<u32, Entry>,
     /// Intervals that are new, or have ended, with their checks, by number.
@@ -30,6 +27,8 @@ pub struct Pending {
     pub ticks: VecDeque<Tick>,
     /// The latches, when they have changed.
     pub latches: Option<Latches>,
+    /// How the time of the ledger stands to the clocks, when that has changed.
+    pub reckoning: Option<Reckoning>,
     /// Intervals with a number up to this may be in the file.
     written: u64,
     /// So many intervals were left when they were last coalesced.
@@ -59,12 +58,6 @@ impl Shelf for Pending {
         self.ticks.push_back(tick);
         self.drop_surplus();
     }
-
-    fn rewind(&mut self, at: Timestamp) -> Vec<(u32, Standing, Duration)> {
-        self.rewind = Some(self.rewind.map_or(at, |before| before.min(at)));
-        self.clamp(at);
-        Vec::new()
-    }
 }
 
 impl Pending {
@@ -84,8 +77,8 @@ impl Pending {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         !(self.forgotten.is_empty() && self.checks.is_empty() && self.intervals.is_empty())
-            || self.rewind.is_some()
             || self.latches.is_some()
+            || self.reckoning.is_some()
     }
 
     /// Takes everything, to write it.
@@ -99,21 +92,18 @@ impl Pending {
     /// Takes back a batch that could not be written. What came since then is newer.
     pub fn put_back(&mut self, mut batch: Self) {
         self.written = batch.written;
-        if let Some(at) = self.rewind {
-            batch.clamp(at);
-        }
         for gone in &self.forgotten {
             batch.checks.remove(gone);
             batch.intervals.retain(|_, (check, _)| check != gone);
             batch.ticks.retain(|tick| tick.check != *gone);
         }
         self.forgotten.append(&mut batch.forgotten);
-        self.rewind = [self.rewind, batch.rewind].into_iter().flatten().min();
         self.checks = join(batch.checks, std::mem::take(&mut self.checks));
         self.intervals = join(batch.intervals, std::mem::take(&mut self.intervals));
         batch.ticks.append(&mut self.ticks);
         self.ticks = batch.ticks;
         self.latches = self.latches.take().or(batch.latches);
+        self.reckoning = self.reckoning.take().or(batch.reckoning);
         self.drop_surplus();
         self.coalesce();
     }
@@ -144,18 +134,6 @@ impl Pending {
     fn drop_surplus(&mut self) {
         let surplus = self.ticks.len().saturating_sub(TICKS);
         self.dropped.extend(self.ticks.drain(..surplus));
-    }
-
-    fn clamp(&mut self, at: Timestamp) {
-        for (_, interval) in self.intervals.values_mut() {
-            interval.rewind(at);
-        }
-        for check in self.checks.values_mut() {
-            check.created_at = check.created_at.min(at);
-        }
-        for tick in &mut self.ticks {
-            tick.at = tick.at.min(at);
-        }
     }
 
     /// Makes one interval of each check's intervals in the older half of what waits: unknown, unless they are of one
@@ -191,6 +169,7 @@ fn join<K: Ord, V>(mut older: BTreeMap<K, V>, newer: BTreeMap<K, V>) -> BTreeMap
 mod tests {
     use super::super::ledger::{Ledger, Numbers};
     use super::*;
+    use crate::base::clock::Timestamp;
     use crate::model::state::OutcomeKind;
 
     fn at(seconds: i64) -> Timestamp {
@@ -289,15 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_put_back_knows_of_a_clock_set_back_and_of_checks_that_are_gone() {
+    fn a_batch_that_is_put_back_knows_of_checks_that_are_gone() {
         let (mut pending, _) = after_moves(3);
         pending.interval(2, Interval { id: 70, event: 70, standing: Standing::Up, from: at(0), to: None });
         let batch = pending.take();
-        let _ = pending.rewind(at(2));
         pending.forget(2);
         pending.put_back(batch);
-        assert_eq!(pending.rewind, Some(at(2)));
-        let last = pending.intervals.values().next_back().map(|(check, interval)| (*check, interval.from));
-        assert_eq!(last, Some((1, at(2))));
+        assert!(pending.intervals.values().all(|(check, _)| *check == 1));
+        assert_eq!(pending.forgotten.iter().copied().collect::<Vec<_>>(), [2]);
     }
 }

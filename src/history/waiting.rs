@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::answer::Run;
 use super::books::{Books, Shelf};
+use super::calendar::Calendar;
 use super::ledger::Standing;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
@@ -81,16 +82,16 @@ impl Waiting {
         }
     }
 
-    /// Writes everything into the books.
-    pub fn tell(self, books: &mut Books, shelf: &mut dyn Shelf) {
+    /// Writes everything into the books, in the time of the ledger.
+    pub fn tell(self, books: &mut Books, shelf: &mut dyn Shelf, calendar: &Calendar) {
         for word in self.words {
             match word {
-                Word::Declare(plan, at) => books.declare(&plan, at, shelf),
-                Word::Enter(check, standing, at) => books.enter(&check, standing, at, shelf),
-                Word::See(at) => books.see(at, shelf),
+                Word::Declare(plan, at) => books.declare(&plan, calendar.ledger(at), shelf),
+                Word::Enter(check, standing, at) => books.enter(&check, standing, calendar.ledger(at), shelf),
+                Word::See(at) => books.see(calendar.ledger(at), shelf),
                 Word::Record(run) => {
                     let OwnedRun { check, at, outcome, reason, took, message } = &run;
-                    let (at, outcome, reason, took) = (*at, *outcome, *reason, *took);
+                    let (at, outcome, reason, took) = (calendar.ledger(*at), *outcome, *reason, *took);
                     books.record(&Run { check, at, outcome, reason, took, message }, shelf);
                 }
             }
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(kept, RUNS as u64);
         let mut memory = Memory::default();
         let mut books = Books::open([], Marks::EMPTY, &mut memory);
-        waiting.tell(&mut books, &mut memory);
+        waiting.tell(&mut books, &mut memory, &Calendar::default());
         let service = books.find("db").unwrap().service(books.marks().seen);
         assert_eq!((service.current_status.kind, service.current_status.from), (EventKind::Uptime, at(20_000)));
         assert_eq!(service.metric.tick_count, RUNS as u64);

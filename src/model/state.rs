@@ -195,6 +195,23 @@ impl CheckState {
         self.failures > 0 && self.state != State::Error
     }
 
+    /// The same check, dated by a wall clock that was set by so many microseconds: when things happened is known by the
+    /// boot clock.
+    #[must_use]
+    pub fn redated(&self, by: i64) -> Self {
+        let mut next = self.clone();
+        next.since_wall = next.since_wall.moved(by);
+        if let Some(last) = &mut next.last {
+            let last = Arc::make_mut(last);
+            last.wall = last.wall.moved(by);
+        }
+        let counters = Arc::make_mut(&mut next.counters);
+        for date in [&mut counters.last_run, &mut counters.last_success].into_iter().flatten() {
+            *date = date.moved(by);
+        }
+        next
+    }
+
     /// Moves to `state` and counts the transition; nothing happens when it is there already.
     pub fn enter(&mut self, state: State, at: Moment, wall: Timestamp) {
         if self.state == state {
@@ -487,6 +504,17 @@ mod tests {
         assert_eq!(up.no_verdict, None);
         assert_eq!(CheckState { no_verdict: None, ..void(&up) }, up);
         assert_eq!(count_only(&up, &definition(1, 1), &observation('v', 25)).counters, up.counters);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_dates_everything_anew_and_changes_nothing_else() {
+        let up = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation('p', 5));
+        let years = 1_795_257_000;
+        let redated = up.redated(years * 1_000_000);
+        let at = |seconds| Timestamp::from_unix_seconds(years + seconds);
+        assert_eq!((redated.since_wall, redated.last.as_ref().map(|last| last.wall)), (at(5), Some(at(5))));
+        assert_eq!((redated.counters.last_run, redated.counters.last_success), (Some(at(5)), Some(at(5))));
+        assert_eq!(redated.redated(-years * 1_000_000), up);
     }
 
     #[test]

@@ -24,6 +24,8 @@ const BEATS: Duration = Duration::from_secs(10);
 pub struct Chronicle {
     history: History,
     beats: Arc<Beats>,
+    /// What the clocks showed when history began: what it is told goes on from there with the boot clock.
+    origin: Reading,
     /// When a drain was asked for, which has not been undone.
     draining_since: Option<Timestamp>,
     /// Somebody has asked for a drain, or undone one, since the start.
@@ -46,12 +48,13 @@ impl fmt::Debug for Chronicle {
 }
 
 impl Chronicle {
-    /// Tells `history`; `beats` are those that the app pushes.
+    /// Tells `history`, which began at `origin`; `beats` are those that the app pushes.
     #[must_use]
-    pub fn new(history: History, beats: Arc<Beats>) -> Self {
+    pub fn new(history: History, beats: Arc<Beats>, origin: Reading) -> Self {
         Self {
             history,
             beats,
+            origin,
             draining_since: None,
             drain_was_told: false,
             is_restored: false,
@@ -65,11 +68,12 @@ impl Chronicle {
 
     /// The checks of the machine's plan are watched from now on, and stand as they do.
     pub fn declare(&mut self, machine: &Machine, now: Reading) {
-        self.history.declare(machine.plan(), now.wall);
+        let at = self.origin.wall_at(now.moment);
+        self.history.declare(machine.plan(), at);
         self.stale.retain(|check| machine.plan().position(check.as_str()).is_some());
         // A result that is too old says no more because of a reload.
         for (check, state) in machine.states().filter(|(check, _)| !self.stale.contains(*check)) {
-            self.history.transition(check, state, now.wall);
+            self.history.transition(check, state, at);
         }
     }
 
@@ -93,14 +97,14 @@ impl Chronicle {
     }
 
     /// A drain was asked for at `at`, or undone.
-    pub fn drain(&mut self, draining: bool, at: Timestamp) {
+    pub fn drain(&mut self, draining: bool, at: Moment) {
         self.drain_was_told = true;
-        self.draining_since = draining.then(|| self.draining_since.unwrap_or(at));
+        self.draining_since = draining.then(|| self.draining_since.unwrap_or(self.origin.wall_at(at)));
     }
 
     /// The check has changed its state.
     pub fn changed(&self, transition: &Transition) {
-        self.history.transition(&transition.check, transition.to, transition.at);
+        self.history.transition(&transition.check, transition.to, self.origin.wall_at(transition.at));
     }
 
     /// Records what has been observed since this was last called, gives a sign of life every second, and saves what
@@ -110,7 +114,7 @@ impl Chronicle {
             let run = &observed.run;
             self.history.record(&Run {
                 check: &observed.check,
-                at: run.wall,
+                at: self.origin.wall_at(run.at),
                 outcome: run.outcome,
                 reason: run.reason,
                 took: run.took,
@@ -120,7 +124,9 @@ impl Chronicle {
         let now = Reading { moment: snapshot.at, wall: snapshot.wall };
         if self.pulse.is_none_or(|last| now.moment.since(last) >= PULSE) {
             self.pulse = Some(now.moment);
-            self.history.alive(now.wall);
+            let told = self.origin.wall_at(now.moment);
+            self.history.date(told, now.wall);
+            self.history.alive(told);
             self.tell_stale(snapshot);
         }
         if self.is_restored {
@@ -130,15 +136,16 @@ impl Chronicle {
 
     /// A result that is too old says nothing about the time since.
     fn tell_stale(&mut self, snapshot: &Snapshot) {
+        let at = self.origin.wall_at(snapshot.at);
         let judged = Judged::new(snapshot, snapshot.at);
         for index in 0..judged.len() {
             let check = &judged.definition(index).name;
             if judged.state(index) == JudgedState::Stale {
                 if self.stale.insert(check.clone()) {
-                    self.history.transition(check, Standing::Unknown, snapshot.wall);
+                    self.history.transition(check, Standing::Unknown, at);
                 }
             } else if self.stale.remove(check) {
-                self.history.transition(check, judged.check(index).state, snapshot.wall);
+                self.history.transition(check, judged.check(index).state, at);
             }
         }
     }
@@ -153,8 +160,8 @@ impl Chronicle {
         let mut latches = Latches { draining_since: self.draining_since, ..machine.latches() };
         if beats_are_due {
             self.beats_saved = Some(now.moment);
-            latches.beats = self.beats_by_the_wall_clock(now);
-            latches.looked_at = (!latches.beats.is_empty()).then_some(now.wall);
+            latches.beats = self.beats_as_they_are_told();
+            latches.looked_at = (!latches.beats.is_empty()).then_some(self.origin.wall_at(now.moment));
         } else {
             latches.beats.clone_from(&self.saved.beats);
             latches.looked_at = self.saved.looked_at;
@@ -165,9 +172,9 @@ impl Chronicle {
         }
     }
 
-    fn beats_by_the_wall_clock(&self, now: Reading) -> std::collections::BTreeMap<CheckName, Timestamp> {
+    fn beats_as_they_are_told(&self) -> std::collections::BTreeMap<CheckName, Timestamp> {
         let beats = self.beats.last().into_iter();
-        beats.filter_map(|(check, at)| Some((CheckName::new(&check).ok()?, now.wall_at(at)))).collect()
+        beats.filter_map(|(check, at)| Some((CheckName::new(&check).ok()?, self.origin.wall_at(at)))).collect()
     }
 }
 
@@ -188,7 +195,7 @@ mod tests {
 
     fn history() -> History {
         let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
-        History::start(Settings { path: None, keep, pod: None }, at(0).wall)
+        History::start(Settings { path: None, keep, pod: None, boot: None }, at(0).wall)
     }
 
     fn passed(second: u64) -> Observation {
@@ -199,7 +206,7 @@ mod tests {
     /// A machine whose only check has passed at second 10, with its chronicle.
     fn watching() -> (Machine, Chronicle) {
         let mut machine = Machine::new(plan(vec![check("db")]), "pod", at(10));
-        let mut chronicle = Chronicle::new(history(), Arc::default());
+        let mut chronicle = Chronicle::new(history(), Arc::default(), at(0));
         chronicle.declare(&machine, at(10));
         for start in machine.due(at(10)) {
             machine.finished(start.key, passed(10), at(10));
@@ -289,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn a_drain_that_was_undone_since_the_start_stays_undone() {
         let (mut machine, mut chronicle) = watching();
-        chronicle.drain(false, at(11).wall);
+        chronicle.drain(false, at(11).moment);
         let before = Latches { draining_since: Some(at(3).wall), ..Latches::default() };
         chronicle.restore(before, &mut machine, at(12));
         assert!(!machine.is_draining());

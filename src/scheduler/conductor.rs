@@ -108,10 +108,15 @@ impl Conductor {
         ensemble.cast(&self.machine, &specs);
         self.chronicle.declare(&self.machine, self.clock.read());
         let mut watch = JumpWatch::new(self.clock.read());
+        let mut dated = self.clock.read();
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut wake = Moment::default();
         loop {
             let now = self.clock.read();
+            let stepped = now.stepped_since(&std::mem::replace(&mut dated, now));
+            if stepped != 0 {
+                self.machine.redate(stepped);
+            }
             if watch.jumped(now, || shortest_interval(&self.machine)) {
                 tracing::warn!("the clock jumped: all checks run now");
                 self.machine.jumped(now);
@@ -152,11 +157,11 @@ impl Conductor {
             Command::Drain(wanted) => {
                 let draining = wanted.load(Ordering::Relaxed);
                 self.machine.set_draining(draining);
-                self.chronicle.drain(draining, self.clock.read().wall);
+                self.chronicle.drain(draining, self.clock.now());
             }
             Command::End => {
                 self.machine.set_draining(true);
-                self.chronicle.drain(false, self.clock.read().wall);
+                self.chronicle.drain(false, self.clock.now());
             }
             Command::Restore(latches) => self.chronicle.restore(*latches, &mut self.machine, self.clock.read()),
             Command::ReloadFailed(reason) => self.machine.reload_failed(reason),
@@ -327,9 +332,9 @@ mod tests {
         let mut machine = Machine::new(plan(checks), "pod", clock.read());
         let (recorder, board) = board(machine.snapshot(clock.read()));
         let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20 };
-        let history = History::start(Settings { path: None, keep, pod: None }, clock.read().wall);
+        let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
         let setting = setting(clock);
-        let chronicle = Chronicle::new(history, Arc::clone(&setting.beats));
+        let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
         let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(conductor.conduct(specs(targets), receiver));

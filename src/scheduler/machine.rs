@@ -9,7 +9,7 @@ use std::ops::Index;
 use std::sync::Arc;
 
 use super::cadence::{Cadence, spread};
-use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::Latches;
 use crate::model::outcome::{Observation, Outcome};
@@ -43,8 +43,8 @@ pub struct Transition {
     pub from: State,
     /// The state it enters.
     pub to: State,
-    /// When it entered it, for people.
-    pub at: Timestamp,
+    /// When it entered it, on the boot clock.
+    pub at: Moment,
     /// What led to it.
     pub observation: Option<Observation>,
     /// The failing checks from which a skip follows.
@@ -465,6 +465,15 @@ impl Machine {
         }
     }
 
+    /// The wall clock was set by so many microseconds: what has happened is dated as if it had always been right.
+    pub fn redate(&mut self, by: i64) {
+        for check in &mut self.checks {
+            *check = Arc::new(check.redated(by));
+        }
+        let loaded = &mut self.configuration.last_success;
+        *loaded = loaded.map(|date| date.moved(by));
+    }
+
     fn definition(&self, index: usize) -> &Definition {
         &self.plan.checks[index]
     }
@@ -625,7 +634,7 @@ impl Machine {
     }
 
     fn note(&mut self, index: usize, from: State, observation: Option<Observation>) {
-        let CheckState { state: to, since_wall: at, .. } = *self.checks[index];
+        let CheckState { state: to, since: at, .. } = *self.checks[index];
         let causes = if to == State::Skipped { self.causes_of(index) } else { Vec::new() };
         let root_causes = causes.into_iter().map(|cause| self.definition(cause).name.clone()).collect();
         let check = self.definition(index).name.clone();

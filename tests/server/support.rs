@@ -118,7 +118,7 @@ pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (
         board,
         clock,
         vitals: Arc::new(Vitals::default()),
-        history: History::start(Settings { path: None, keep, pod: None }, clock.read().wall),
+        history: History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall),
         pulse: Arc::new(Pulse::default()),
         control: Box::new(Teller(told)),
     };

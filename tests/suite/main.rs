@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: one link, and one pool of threads for all of them.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
+mod clock;
 mod consumers;
 mod daemon;
 mod heartbeat;

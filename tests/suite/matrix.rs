@@ -272,7 +272,7 @@ async fn scheduler_stalled() {
     let pulse = Arc::new(probelet::metrics::Pulse::default());
     pulse.beat(Moment::at(ended.since_boot()));
     let keep = probelet::history::answer::Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
-    let kept = probelet::history::Settings { path: None, keep, pod: None };
+    let kept = probelet::history::Settings { path: None, keep, pod: None, boot: None };
     let history = probelet::history::History::start(kept, now.wall);
     let app = App { board, clock: Clock::Machine, vitals: Arc::default(), pulse, history, control: Box::new(Nobody) };
     let listeners = server::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("a free port");

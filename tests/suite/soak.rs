@@ -264,8 +264,8 @@ async fn reloads_ten_thousand_times() {
         beats: Arc::default(),
     };
     let keep = Keep { retention: current.history.retention, max_size: current.history.max_size };
-    let history = History::start(Settings { path: None, keep, pod: None }, clock.read().wall);
-    let chronicle = Chronicle::new(history, Arc::clone(&setting.beats));
+    let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
+    let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
     let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
     let conductor = tokio::spawn(conductor.conduct(specs(&current), orders));

@@ -11,6 +11,7 @@ use crate::base::name::CheckName;
 use crate::history::account::{Account, Entry, Runs};
 use crate::history::answer::Latches;
 use crate::history::books::Marks;
+use crate::history::calendar::{Boot, Reckoning};
 use crate::history::figures::Times;
 use crate::history::ledger::{Interval, Ledger, Standing};
 
@@ -23,6 +24,8 @@ pub struct Contents {
     pub marks: Marks,
     /// The latches, if they are of this pod.
     pub latches: Latches,
+    /// How the time of the ledger stood to the clocks.
+    pub reckoning: Reckoning,
 }
 
 /// An interval as it lies in the file: event, number, standing, beginning, end.
@@ -47,7 +50,16 @@ pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Conten
     }) {
         return Err(broken("a number that has not been given out"));
     }
-    Ok(Contents { accounts, marks, latches: write::latches(connection, pod).await? })
+    let reckoning = reckoning(connection).await?;
+    Ok(Contents { accounts, marks, latches: write::latches(connection, pod).await?, reckoning })
+}
+
+async fn reckoning(connection: &mut SqliteConnection) -> Result<Reckoning, Fault> {
+    let row: Option<(i64, Option<String>, Option<i64>)> =
+        sqlx::query_as("SELECT ahead, boot, booted FROM reckoning").fetch_optional(connection).await?;
+    let Some((ahead, boot, booted)) = row else { return Ok(Reckoning::default()) };
+    let boot = boot.zip(booted).map(|(id, at)| Boot { id, at: Timestamp::from_unix_micros(at) });
+    Ok(Reckoning { ahead, boot })
 }
 
 async fn marks(connection: &mut SqliteConnection) -> Result<Marks, Fault> {

@@ -24,7 +24,7 @@ const JOURNAL: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; P
 /// The log beside the file takes at most about so many bytes.
 pub const JOURNAL_SIZE: u64 = 2 * 262_144;
 
-/// Times are microseconds since 1970, durations microseconds. Numbers of intervals and ticks grow over all checks.
+/// Times are microseconds in the time of the ledger (see `calendar`), durations microseconds. Numbers of intervals and ticks grow over all checks.
 const TABLES: &str = "
     CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), seen INTEGER NOT NULL, next_check INTEGER NOT NULL,
         next_interval INTEGER NOT NULL, next_tick INTEGER NOT NULL) STRICT;
@@ -40,6 +40,10 @@ const TABLES: &str = "
         STRICT, WITHOUT ROWID;
     PRAGMA application_id = 0x70726f62;
     PRAGMA user_version = 1";
+
+/// How the time of the ledger stands to the clocks. Files of the first days have none.
+const RECKONING: &str = "CREATE TABLE IF NOT EXISTS reckoning (one INTEGER PRIMARY KEY CHECK (one = 1),
+    ahead INTEGER NOT NULL, boot TEXT, booted INTEGER) STRICT";
 
 /// Makes the connection ready for use: recognises a file of ours, checks it, and makes the tables of a new one. A file
 /// that is not ours, or of a newer version, is left as it is.
@@ -72,6 +76,7 @@ pub async fn prepare(connection: &mut SqliteConnection) -> Result<(), Fault> {
     if is_new {
         run(connection, TABLES).await?;
     }
+    run(connection, RECKONING).await?;
     run(
         connection,
         "INSERT INTO marks VALUES (1, -9223372036854775808, 1, 1, 1) ON CONFLICT DO UPDATE SET seen = seen",

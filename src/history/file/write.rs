@@ -12,6 +12,7 @@ use crate::base::name::CheckName;
 use crate::history::account::place;
 use crate::history::answer::{Latches, Tick};
 use crate::history::books::Marks;
+use crate::history::calendar::Reckoning;
 use crate::history::pending::Pending;
 use crate::model::outcome::FailureKind;
 
@@ -46,9 +47,6 @@ impl File {
         for check in &batch.forgotten {
             self.forget(*check).await?;
         }
-        if let Some(at) = batch.rewind {
-            self.rewind(at).await?;
-        }
         for check in batch.checks.values() {
             let query = "INSERT INTO checks (id, name, created_at) VALUES (?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET name = excluded.name";
@@ -65,6 +63,12 @@ impl File {
         self.write_ticks(batch).await?;
         if let Some(latches) = &batch.latches {
             self.write_latches(latches).await?;
+        }
+        if let Some(Reckoning { ahead, boot }) = &batch.reckoning {
+            let query = "INSERT INTO reckoning (one, ahead, boot, booted) VALUES (1, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET ahead = excluded.ahead, boot = excluded.boot, booted = excluded.booted";
+            let query = sqlx::query(query).bind(ahead).bind(boot.as_ref().map(|boot| boot.id.clone()));
+            self.execute(query.bind(boot.as_ref().map(|boot| boot.at.unix_micros()))).await?;
         }
         let query = "UPDATE marks SET seen = ?, next_check = ?, next_interval = ?, next_tick = ?";
         let query = sqlx::query(query).bind(marks.seen.unix_micros()).bind(signed(marks.next_check));
@@ -87,17 +91,6 @@ impl File {
             "DELETE FROM hours WHERE check_id = ?",
         ] {
             self.execute(sqlx::query(query).bind(check)).await?;
-        }
-        Ok(())
-    }
-
-    async fn rewind(&mut self, at: Timestamp) -> Result<(), Fault> {
-        for query in [
-            "UPDATE checks SET created_at = ?1 WHERE created_at > ?1",
-            "UPDATE intervals SET started = min(started, ?1), ended = min(ended, ?1) WHERE started > ?1 OR ended > ?1",
-            "UPDATE ticks SET at = ?1 WHERE at > ?1",
-        ] {
-            self.execute(sqlx::query(query).bind(at.unix_micros())).await?;
         }
         Ok(())
     }

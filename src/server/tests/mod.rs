@@ -64,7 +64,7 @@ pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
         board: board(snapshot.clone()).1,
         clock: Clock::Machine,
         vitals: Arc::new(Vitals::default()),
-        history: History::start(Settings { path: None, keep: KEEP, pod: None }, now().wall),
+        history: History::start(Settings { path: None, keep: KEEP, pod: None, boot: None }, now().wall),
         pulse: Arc::new(Pulse::default()),
         control: Box::new(Teller(Arc::clone(&told))),
     };

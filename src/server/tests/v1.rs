@@ -197,7 +197,7 @@ fn while_the_disk_does_not_answer_that_is_said() {
     let folder = Folder(std::env::temp_dir().join(format!("probelet-away-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).unwrap();
     let snapshot = shop(vec![email()]);
-    let settings = Settings { path: Some(folder.0.join("history.db")), keep: super::KEEP, pod: None };
+    let settings = Settings { path: Some(folder.0.join("history.db")), keep: super::KEEP, pod: None, boot: None };
     let history = History::start(settings, at(0));
     history.declare(&snapshot.plan, at(0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

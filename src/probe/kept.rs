@@ -1,19 +1,21 @@
-//! A connection that serves successive runs: reused while it is young and sound, replaced once within a run when it
-//! turns out broken or dead, never used again after a run that was cut short.
+//! A connection that serves successive runs, and is believed only when it brings good news: a run that fails on it asks
+//! once more, over a fresh one. It takes leave of its server however it ends.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
+use super::Run;
+use super::farewell::{self, Farewell};
 use crate::base::trace::Trace;
 use crate::model::outcome::{Failure, ProbeResult};
 
 /// A connection of some protocol.
-pub trait Session: Send + Sized {
+pub trait Session: Send + Sized + 'static {
     /// Where to connect to, and how.
     type Target: Sync;
     /// What a run asks.
@@ -23,19 +25,29 @@ pub trait Session: Send + Sized {
     fn connect(target: &Self::Target, trace: &Trace) -> impl Future<Output = Result<Self, Failure>> + Send;
 
     /// Asks, by talking to the server, and says how that leaves the connection.
-    fn ask(&mut self, question: &Self::Question, trace: &Trace) -> impl Future<Output = (ProbeResult, After)> + Send;
+    fn ask(&mut self, question: &Self::Question, run: &Run) -> impl Future<Output = (ProbeResult, After)> + Send;
 
-    /// Where it shows that the server is there. What `ask` does first must be no work for the server.
-    fn life(&self) -> &Life;
-
-    /// Takes leave of the server in good order. It must not wait long for a server that is not there any more.
-    fn close(self) -> impl Future<Output = ()> + Send;
-
-    /// Does away with a connection on which something is under way, beside the run that replaces it and no longer than
-    /// that takes.
-    fn abandon(self) -> impl Future<Output = ()> + Send {
-        async {}
+    /// Whether asking may change something: then it is asked over a fresh connection and never twice, because nobody
+    /// knows what a server has done that hangs up.
+    fn may_have_effect(_question: &Self::Question) -> bool {
+        false
     }
+
+    /// Whether it still stands, as far as that can be seen without waiting.
+    fn is_open(&mut self) -> bool {
+        true
+    }
+
+    /// Where it shows that the server is there, if the first word of an answer comes without work for the server.
+    fn life(&self) -> Option<&Life> {
+        None
+    }
+
+    /// Takes leave of the server in good order, as long as that takes: whoever calls it sets a limit.
+    fn close(self) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Does away with a connection on which something is under way.
+    fn abandon(self) {}
 }
 
 /// Shows whether anything has come from the server in this run.
@@ -53,18 +65,17 @@ impl Life {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Ends when nothing has come for a while since the beginning of the run. A server that was replaced behind its
-    /// address, or a gateway that has forgotten a connection, drops what is sent without a word.
-    async fn is_missed(&self) {
-        tokio::time::sleep(PATIENCE).await;
-        if self.0.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
+    fn is_shown(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How long a kept connection may be silent before it is given up: long for a server, short for a run.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a server may take for its first word on a kept connection, where that is no work: long for a server, short
+/// for a run.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
+/// How long a connection that is replaced may take for its farewell, so that the server has room for the next.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How a run leaves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,92 +84,155 @@ pub enum After {
     Idle,
     /// The server is in the middle of something.
     Unfinished,
-    /// It had had its day: the result says nothing of the server if the connection was a kept one.
+    /// It is of no more use, not even for a farewell.
     Broken,
 }
 
 /// The place of a connection between runs.
-pub struct Kept<S> {
+pub struct Kept<S: Session> {
     max_age: Duration,
     held: Option<Held<S>>,
 }
 
-struct Held<S> {
-    session: S,
-    born: Instant,
-    /// Something is under way, or was when a run was cut short.
-    busy: bool,
-}
-
 impl<S: Session> Kept<S> {
     /// No connection yet; each is used for no longer than `max_age`, zero for one run.
-    pub fn new(max_age: Duration) -> Self {
+    pub const fn new(max_age: Duration) -> Self {
         Self { max_age, held: None }
     }
 
-    /// Asks over the kept connection, or over a fresh one.
-    pub async fn run(&mut self, target: &S::Target, question: &S::Question, trace: &Trace) -> ProbeResult {
-        let mut left_behind = None;
-        match &mut self.held {
-            Some(held) if held.busy => left_behind = self.held.take(),
-            Some(held) if held.born.elapsed() >= self.max_age => self.retire().await,
-            Some(held) => {
-                let life = held.session.life().clone();
-                life.hide();
-                let asked = tokio::select! {
-                    biased;
-                    asked = self.ask(question, trace) => Some(asked),
-                    () = life.is_missed() => None,
-                };
-                match asked {
-                    Some((result, After::Idle | After::Unfinished)) => return result,
-                    Some((_, After::Broken)) => {}
-                    None => left_behind = self.held.take(),
-                }
-            }
-            None => {}
-        }
-        let result = tokio::select! {
-            biased;
-            never = abandon(left_behind) => match never {},
-            result = self.run_fresh(target, question, trace) => result,
+    /// Asks over the kept connection, if there is one, and over a fresh one unless that passes.
+    pub async fn run(&mut self, target: &S::Target, question: &S::Question, run: &Run) -> ProbeResult {
+        let (held, result) = match self.usable(question).await {
+            Some(kept) => ask_kept(kept, target, question, run).await,
+            None => ask_fresh(target, question, run).await,
         };
-        if self.max_age.is_zero() && self.held.as_ref().is_some_and(|held| !held.busy) {
-            self.retire().await;
+        // After a failure the next run begins with a fresh one, and so need not ask twice.
+        if result.is_ok() && !self.max_age.is_zero() && !S::may_have_effect(question) {
+            self.held = held.filter(|held| !held.busy);
         }
         result
     }
 
-    async fn run_fresh(&mut self, target: &S::Target, question: &S::Question, trace: &Trace) -> ProbeResult {
-        let session = S::connect(target, trace).await?;
-        self.held = Some(Held { session, born: Instant::now(), busy: false });
-        self.ask(question, trace).await.0
-    }
-
-    /// Asks over the connection that is held. One that turns out broken is dropped.
-    async fn ask(&mut self, question: &S::Question, trace: &Trace) -> (ProbeResult, After) {
-        let held = self.held.as_mut().expect("called only when one is held");
-        held.busy = true;
-        let (result, after) = held.session.ask(question, trace).await;
-        held.busy = after != After::Idle;
-        if after == After::Broken {
-            self.held = None;
+    /// The kept connection, where this question may be asked over it.
+    async fn usable(&mut self, question: &S::Question) -> Option<Held<S>> {
+        let mut held = self.held.take()?;
+        if S::may_have_effect(question) || held.born.elapsed() >= self.max_age {
+            held.part().answered(FAREWELL).await;
+            return None;
         }
-        (result, after)
+        held.is_open().then_some(held)
+    }
+}
+
+/// Asks over a kept connection. Unless good news have come by then, a fresh one is asked when the kept one has failed,
+/// and beside it when it has been silent for long: a server that was replaced behind its address, or a gateway that has
+/// forgotten the connection, drops what is sent without a word, while one that is slow today still has all of its time.
+async fn ask_kept<S: Session>(
+    mut kept: Held<S>,
+    target: &S::Target,
+    question: &S::Question,
+    run: &Run,
+) -> (Option<Held<S>>, ProbeResult) {
+    let (life, has_failed) = (kept.life(), Notify::new());
+    let good_news = async {
+        let result = kept.ask(question, run).await;
+        if result.is_err() {
+            kept.part().answered(FAREWELL.min(run.budget / 8)).await;
+            has_failed.notify_one();
+            std::future::pending::<()>().await;
+        }
+        result
+    };
+    let second_opinion = async {
+        tokio::select! {
+            () = has_failed.notified() => {}
+            () = silence(life, run.budget) => {}
+        }
+        run.trace.note(|| "the kept connection brings no good news: once more over a fresh one".into());
+        ask_fresh(target, question, run).await
+    };
+    let fresh = tokio::select! {
+        biased;
+        result = good_news => Err(result),
+        fresh = second_opinion => Ok(fresh),
+    };
+    fresh.unwrap_or_else(|result| (Some(kept), result))
+}
+
+/// Ends when a kept connection has been silent for so long that a fresh one should be tried beside it: at half of the
+/// run's time, and earlier where not even a first word has come.
+async fn silence(life: Option<Life>, budget: Duration) {
+    let half = budget / 2;
+    let Some(life) = life else { return sleep(half).await };
+    let first_word = FIRST_WORD.min(budget / 4);
+    sleep(first_word).await;
+    if life.is_shown() {
+        sleep(half - first_word).await;
+    }
+}
+
+async fn ask_fresh<S: Session>(
+    target: &S::Target,
+    question: &S::Question,
+    run: &Run,
+) -> (Option<Held<S>>, ProbeResult) {
+    match S::connect(target, &run.trace).await {
+        Ok(session) => {
+            let mut held = Held { session: Some(session), born: Instant::now(), busy: false };
+            let result = held.ask(question, run).await;
+            (Some(held), result)
+        }
+        Err(failure) => (None, Err(failure)),
+    }
+}
+
+/// A connection that is not forgotten: it takes leave of its server when it is dropped.
+struct Held<S: Session> {
+    /// Gone once it has parted.
+    session: Option<S>,
+    born: Instant,
+    /// Something is under way.
+    busy: bool,
+}
+
+impl<S: Session> Held<S> {
+    async fn ask(&mut self, question: &S::Question, run: &Run) -> ProbeResult {
+        self.busy = true;
+        let session = self.session.as_mut().expect("asked only before it parts");
+        let (result, after) = session.ask(question, run).await;
+        self.busy = after != After::Idle;
+        if after == After::Broken {
+            self.session = None;
+        }
+        result
     }
 
-    async fn retire(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.session.close().await;
+    fn is_open(&mut self) -> bool {
+        self.session.as_mut().is_some_and(S::is_open)
+    }
+
+    fn life(&self) -> Option<Life> {
+        let life = self.session.as_ref()?.life()?;
+        life.hide();
+        Some(life.clone())
+    }
+
+    fn part(&mut self) -> Farewell {
+        match self.session.take() {
+            Some(session) if self.busy => {
+                session.abandon();
+                Farewell::default()
+            }
+            Some(session) => farewell::say(session.close()),
+            None => Farewell::default(),
         }
     }
 }
 
-async fn abandon<S: Session>(left_behind: Option<Held<S>>) -> Infallible {
-    if let Some(held) = left_behind {
-        held.session.abandon().await;
+impl<S: Session> Drop for Held<S> {
+    fn drop(&mut self) {
+        drop(self.part());
     }
-    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -168,13 +242,15 @@ mod tests {
     use super::*;
     use crate::model::outcome::{FailureKind, Pass};
 
-    /// What a question gets.
+    /// What a question gets, and after how many milliseconds.
     #[derive(Clone, Copy)]
     enum Reply {
-        /// An answer.
-        Now(After),
-        /// Signs of life and no answer.
-        Busy,
+        /// Good news.
+        Yes(u64),
+        /// Bad news.
+        No(After),
+        /// A first word, and the answer later.
+        Slow(u64),
         /// Nothing at all.
         Dead,
     }
@@ -184,105 +260,145 @@ mod tests {
     struct Script {
         log: Mutex<Vec<String>>,
         replies: Mutex<Vec<Reply>>,
+        shows_life: bool,
     }
 
-    struct Scripted<'a>(&'a Script, usize, Life);
+    impl Script {
+        fn note(&self, entry: String) {
+            self.log.lock().unwrap().push(entry);
+        }
+    }
 
-    impl<'a> Session for Scripted<'a> {
-        type Target = &'a Script;
-        type Question = ();
+    struct Scripted(Arc<Script>, usize, Life);
 
-        async fn connect(script: &&'a Script, _: &Trace) -> Result<Self, Failure> {
-            let mut log = script.log.lock().unwrap();
-            let number = log.iter().filter(|entry| entry.starts_with("connect")).count() + 1;
-            log.push(format!("connect {number}"));
-            Ok(Self(script, number, Life::default()))
+    impl Session for Scripted {
+        type Target = Arc<Script>;
+        /// Whether it may have an effect.
+        type Question = bool;
+
+        async fn connect(script: &Arc<Script>, _: &Trace) -> Result<Self, Failure> {
+            let connects = |log: &Vec<String>| log.iter().filter(|entry| entry.starts_with("connect")).count();
+            let number = connects(&script.log.lock().unwrap()) + 1;
+            script.note(format!("connect {number}"));
+            Ok(Self(Arc::clone(script), number, Life::default()))
         }
 
-        async fn ask(&mut self, (): &(), _: &Trace) -> (ProbeResult, After) {
-            self.0.log.lock().unwrap().push(format!("ask {}", self.1));
+        async fn ask(&mut self, _: &bool, _: &Run) -> (ProbeResult, After) {
+            self.0.note(format!("ask {}", self.1));
             let reply = self.0.replies.lock().unwrap().remove(0);
             match reply {
+                Reply::Yes(_) => {}
+                Reply::No(after) => return (Err(Failure::new(FailureKind::Connect, "no")), after),
+                Reply::Slow(_) => self.2.show(),
                 Reply::Dead => std::future::pending().await,
-                Reply::Busy => {
-                    self.2.show();
-                    std::future::pending().await
-                }
-                Reply::Now(After::Broken) => (Err(Failure::new(FailureKind::Connect, "broken")), After::Broken),
-                Reply::Now(after) => (Ok(Pass::default()), after),
             }
+            if let Reply::Yes(millis @ 1..) | Reply::Slow(millis @ 1..) = reply {
+                sleep(Duration::from_millis(millis)).await;
+            }
+            (Ok(Pass::default()), After::Idle)
         }
 
-        fn life(&self) -> &Life {
-            &self.2
+        fn may_have_effect(question: &bool) -> bool {
+            *question
+        }
+
+        fn life(&self) -> Option<&Life> {
+            self.0.shows_life.then_some(&self.2)
         }
 
         async fn close(self) {
-            self.0.log.lock().unwrap().push(format!("close {}", self.1));
+            self.0.note(format!("close {}", self.1));
         }
 
-        async fn abandon(self) {
-            self.0.log.lock().unwrap().push(format!("abandon {}", self.1));
+        fn abandon(self) {
+            self.0.note(format!("abandon {}", self.1));
         }
     }
 
-    /// Plays one run every two seconds, each for at most one second, and gives what happened and how the runs ended.
-    async fn play(max_age: Duration, replies: &[Reply], runs: usize) -> (String, String) {
-        let script = Script { replies: Mutex::new(replies.to_vec()), ..Script::default() };
-        let mut kept: Kept<Scripted<'_>> = Kept::new(max_age);
-        let mut outcomes = String::new();
-        for _ in 0..runs {
-            let trace = Trace::default();
-            let limit = Duration::from_secs(1);
-            outcomes += match tokio::time::timeout(limit, kept.run(&&script, &(), &trace)).await {
+    /// Plays as many runs as there are signs in `outcomes` (`+` pass, `-` fail, `t` time is up), one every two seconds,
+    /// each for at most one second, and gives what happened.
+    async fn play(script: Script, max_age: u64, question: bool, outcomes: &str) -> String {
+        let script = Arc::new(script);
+        let mut kept: Kept<Scripted> = Kept::new(Duration::from_secs(max_age));
+        let mut ended = String::new();
+        for _ in outcomes.chars() {
+            let run = Run { budget: Duration::from_secs(1), ..Run::default() };
+            ended += match tokio::time::timeout(run.budget, kept.run(&script, &question, &run)).await {
                 Ok(Ok(_)) => "+",
                 Ok(Err(_)) => "-",
                 Err(_) => "t",
             };
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            sleep(Duration::from_secs(2)).await;
         }
-        let log = script.log.lock().unwrap().join(", ");
-        (log, outcomes)
+        script.note("end".into());
+        drop(kept);
+        assert_eq!(ended, outcomes);
+        script.log.lock().unwrap().join(", ")
     }
 
-    const IDLE: Reply = Reply::Now(After::Idle);
-    const BROKEN: Reply = Reply::Now(After::Broken);
+    fn script(replies: &[Reply]) -> Script {
+        Script { replies: Mutex::new(replies.to_vec()), ..Script::default() }
+    }
+
+    const YES: Reply = Reply::Yes(0);
+    const NO: Reply = Reply::No(After::Idle);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_kept_until_it_is_too_old() {
-        let (log, outcomes) = play(Duration::from_secs(4), &[IDLE, IDLE, IDLE], 3).await;
-        assert_eq!(log, "connect 1, ask 1, ask 1, close 1, connect 2, ask 2");
-        assert_eq!(outcomes, "+++");
+        let log = play(script(&[YES, YES, YES]), 4, false, "+++").await;
+        assert_eq!(log, "connect 1, ask 1, ask 1, close 1, connect 2, ask 2, end, close 2");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_age_of_zero_is_a_fresh_one_for_every_run() {
-        let (log, outcomes) = play(Duration::ZERO, &[IDLE, IDLE], 2).await;
-        assert_eq!(log, "connect 1, ask 1, close 1, connect 2, ask 2, close 2");
-        assert_eq!(outcomes, "++");
+        let log = play(script(&[YES, NO]), 0, false, "+-").await;
+        assert_eq!(log, "connect 1, ask 1, close 1, connect 2, ask 2, close 2, end");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_kept_one_that_is_broken_is_replaced_once() {
-        let (log, outcomes) = play(Duration::from_secs(60), &[IDLE, BROKEN, IDLE, BROKEN, BROKEN, IDLE], 4).await;
-        assert_eq!(log, "connect 1, ask 1, ask 1, connect 2, ask 2, ask 2, connect 3, ask 3, connect 4, ask 4");
-        assert_eq!(outcomes, "++-+");
+    async fn a_kept_one_that_fails_is_not_believed_however_it_does() {
+        for (after, goodbye) in [(After::Idle, "close 1, "), (After::Unfinished, "abandon 1, "), (After::Broken, "")] {
+            let log = play(script(&[YES, Reply::No(after), YES, YES]), 60, false, "+++").await;
+            let expected = format!("connect 1, ask 1, ask 1, {goodbye}connect 2, ask 2, ask 2, end, close 2");
+            assert_eq!(log, expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_was_cut_short_is_abandoned() {
-        let unfinished = Reply::Now(After::Unfinished);
-        let (log, outcomes) = play(Duration::from_secs(60), &[IDLE, Reply::Busy, IDLE, unfinished, IDLE], 5).await;
-        assert_eq!(log, "connect 1, ask 1, ask 1, abandon 1, connect 2, ask 2, ask 2, abandon 2, connect 3, ask 3");
-        assert_eq!(outcomes, "+t+++");
+    async fn a_fresh_one_that_fails_counts_and_the_next_run_begins_with_a_fresh_one() {
+        let log = play(script(&[YES, NO, NO, NO, YES]), 60, false, "+--+").await;
+        assert_eq!(
+            log,
+            "connect 1, ask 1, ask 1, close 1, connect 2, ask 2, close 2, connect 3, ask 3, close 3, connect 4, ask 4, end, close 4"
+        );
     }
+
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_dead_is_replaced_within_the_run() {
-        let (log, outcomes) = play(Duration::from_secs(60), &[IDLE, Reply::Dead, IDLE, IDLE], 3).await;
-        assert_eq!(log, "connect 1, ask 1, ask 1, abandon 1, connect 2, ask 2, ask 2");
-        assert_eq!(outcomes, "+++");
-        let (log, outcomes) = play(Duration::from_secs(60), &[IDLE, Reply::Dead, Reply::Dead, IDLE], 3).await;
-        assert_eq!(log, "connect 1, ask 1, ask 1, abandon 1, connect 2, ask 2, abandon 2, connect 3, ask 3");
-        assert_eq!(outcomes, "+t+");
+    async fn a_silent_one_leaves_time_for_a_fresh_one() {
+        for shows_life in [true, false] {
+            let replies = [YES, Reply::Dead, Reply::Yes(400), YES];
+            let log = play(Script { shows_life, ..script(&replies) }, 60, false, "+++").await;
+            assert_eq!(log, "connect 1, ask 1, ask 1, connect 2, ask 2, abandon 1, ask 2, end, close 2");
+        }
+        let log = play(script(&[YES, Reply::Dead, Reply::Dead, YES]), 60, false, "+t+").await;
+        let both = "ask 1, connect 2, ask 2, abandon 2, abandon 1";
+        let log = log.replace("abandon 1, abandon 2", "abandon 2, abandon 1");
+        assert_eq!(log, format!("connect 1, ask 1, {both}, connect 3, ask 3, end, close 3"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_one_has_all_of_its_time() {
+        let log = play(script(&[YES, Reply::Yes(900), Reply::Dead, YES]), 60, false, "+++").await;
+        assert_eq!(log, "connect 1, ask 1, ask 1, connect 2, ask 2, abandon 2, ask 1, end, close 1");
+        // A first word says that the server is there: then a fresh one is not tried before half of the time.
+        let replies = [YES, Reply::Slow(490), Reply::Yes(490), Reply::Dead, YES];
+        let log = play(Script { shows_life: true, ..script(&replies) }, 60, false, "++++").await;
+        assert_eq!(log, "connect 1, ask 1, ask 1, ask 1, connect 2, ask 2, abandon 2, ask 1, end, close 1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_an_effect_is_asked_once_and_over_a_fresh_one() {
+        let log = play(script(&[YES, Reply::No(After::Broken), NO]), 60, true, "+--").await;
+        assert_eq!(log, "connect 1, ask 1, close 1, connect 2, ask 2, connect 3, ask 3, close 3, end");
     }
 }

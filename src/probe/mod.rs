@@ -1,6 +1,7 @@
 //! One observation of one target: the trait, the table of kinds, and one file per kind.
 //!
-//! A probe never logs, never times itself, never retries (but for one broken kept connection), and knows nothing of
+//! A probe never logs, never times itself, never retries (but once over a fresh connection, where a kept one
+//! brings no good news), and knows nothing of
 //! thresholds or of who asks. It does not know YAML either: its keys are a table of [`Field`]s, and it reads its
 //! section as [`Fields`].
 //!
@@ -24,6 +25,7 @@ pub mod amqp;
 mod blocking;
 pub mod disk;
 mod endpoint;
+pub mod farewell;
 pub mod heartbeat;
 pub mod http;
 mod kept;

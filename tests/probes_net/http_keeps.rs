@@ -1,9 +1,11 @@
 //! The kind `http`: how long a connection is kept, and what happens when a kept one breaks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use probelet::base::value::Value;
+use probelet::probe::Run;
 use probelet::probe::http::KIND;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -12,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certs::{Authority, DAY, Folder};
 use crate::fake::{self, Act, Fake};
 use crate::section::Section;
-use crate::{LONG, said, said_where};
+use crate::{LONG, said, said_of, said_where};
 
 fn ok() -> Vec<u8> {
     fake::http(200, &[], "ok")
@@ -39,13 +41,99 @@ async fn successive_runs_share_a_connection() {
 }
 
 #[tokio::test]
-async fn a_wrong_answer_does_not_cost_the_connection() {
+async fn after_a_wrong_answer_a_fresh_connection_is_asked() {
     let fake = Fake::answers(fake::http(503, &[], "down")).await;
     let mut probe = section(&fake).probe(&KIND);
-    for _ in 0..3 {
+    for runs in 1..=3 {
         assert_eq!(said(&mut *probe, LONG).await, "mismatch: returned status 503");
+        assert_eq!((fake.seen().accepted, fake.seen().requests.len()), (runs, runs));
     }
-    assert_eq!(fake.seen().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_wrong_answer_on_a_kept_connection_is_not_believed() {
+    // Behind a proxy each connection stays with its backend, also with one that is taken out.
+    let fake =
+        Fake::start(Act::serve(|number, _| Some(if number == 0 { ok() } else { fake::http(503, &[], "gone") }))).await;
+    let mut probe = section(&fake).probe(&KIND);
+    for runs in 1..=4 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!(fake.seen().accepted, runs);
+    }
+    let fake =
+        Fake::start(Act::serve(|number, _| Some(fake::http(200, &[], if number == 0 { "well" } else { "ill" })))).await;
+    let expect = Section::new().text("body_contains", "well");
+    let mut probe = section(&fake).section("expect", expect).probe(&KIND);
+    for _ in 0..3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_kept_connection_leaves_time_for_a_fresh_one() {
+    let fake = Fake::start(Act::serve(|number, _| {
+        // The head of an answer whose body never comes.
+        Some(if number == 0 { ok() } else { b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n".into() })
+    }))
+    .await;
+    let mut probe = section(&fake).probe(&KIND);
+    for runs in 1..=3 {
+        let run = Run { budget: Duration::from_secs(2), ..Run::default() };
+        assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
+        assert_eq!(fake.seen().accepted, runs);
+    }
+    fake.until(|seen| seen.open == 1).await;
+}
+
+#[tokio::test]
+async fn what_may_have_an_effect_is_never_sent_twice() {
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        // Each connection has its first request answered; the second is carried out, and its connection closed.
+        let fake = Fake::start(Act::serve(|number, _| (number == 0).then(ok))).await;
+        let mut probe = section(&fake).with("method", Value::Word(method)).probe(&KIND);
+        for runs in 1..=7 {
+            assert_eq!(said(&mut *probe, LONG).await, "pass");
+            assert_eq!((fake.seen().accepted, fake.seen().requests.len()), (runs, runs), "{method}");
+        }
+        // One that hangs up on every second one, on whatever connection, is not green.
+        let count = AtomicUsize::new(0);
+        let fake =
+            Fake::start(Act::serve(move |_, _| count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then(ok))).await;
+        let mut probe = section(&fake).with("method", Value::Word(method)).probe(&KIND);
+        for runs in 1..=6 {
+            let expected = ["connect: connection closed before the answer was complete", "pass"][runs % 2];
+            assert_eq!(said(&mut *probe, LONG).await, expected, "{method}");
+            assert_eq!(fake.seen().requests.len(), runs, "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_that_repeats_a_post_has_a_fresh_connection() {
+    let serve = |number, request: &str| match number {
+        0 if request.starts_with("POST / ") => Some(fake::http(307, &[("Location", "/there")], "")),
+        0 => Some(ok()),
+        _ => None,
+    };
+    let fake = Fake::start(Act::serve(serve)).await;
+    let section = section(&fake).with("method", Value::Word("POST")).with("max_redirects", Value::Integer(1));
+    let mut probe = section.probe(&KIND);
+    for runs in 1..=3 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!((fake.seen().accepted, fake.seen().requests.len()), (2 * runs, 2 * runs));
+    }
+}
+
+#[tokio::test]
+async fn an_age_is_of_no_use_where_nothing_is_kept() {
+    let spec =
+        |method| Section::new().text("url", "http://shop/").with("method", Value::Word(method)).read(&KIND).unwrap();
+    assert_eq!(spec("GET").max_connection_age(), Duration::from_secs(60));
+    assert_eq!(spec("POST").max_connection_age(), Duration::ZERO);
+    let section = Section::new().text("url", "http://shop/").with("method", Value::Word("POST"));
+    let problems = section.with("max_connection_age", Value::Duration(Duration::from_secs(1))).read(&KIND).err();
+    let expected = "ineffective-key: `max_connection_age` has no effect on a POST: it always has a fresh connection";
+    assert_eq!(problems, Some(vec![expected.into()]));
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
-use tokio::time::timeout;
 
 use self::line::{Line, Lines, not_amqp};
 use super::endpoint::{self, Door, Endpoint};
+use super::farewell;
 use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
@@ -165,7 +165,7 @@ struct AmqpProbe {
 impl Probe for AmqpProbe {
     fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let mut pass = self.kept.run(&self.server, &self.server.spec.question, &run.trace).await?;
+            let mut pass = self.kept.run(&self.server, &self.server.spec.question, run).await?;
             let facts = std::mem::take(&mut pass.facts);
             Ok(Pass { facts, ..self.server.door.pass("Broker is connected") })
         })
@@ -230,9 +230,9 @@ impl Session for LoggedIn {
         }
     }
 
-    async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {
-        trace.enter(Phase::Answer);
-        match self.look(question, trace).await {
+    async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
+        run.trace.enter(Phase::Answer);
+        match self.look(question, &run.trace).await {
             Ok((queue, verdict)) => {
                 let facts = Facts { tls_not_after: self.not_after, queue: queue.map(Box::new), ..Facts::default() };
                 let result = match verdict {
@@ -250,13 +250,17 @@ impl Session for LoggedIn {
         }
     }
 
-    fn life(&self) -> &Life {
-        &self.line.life
+    fn life(&self) -> Option<&Life> {
+        Some(&self.line.life)
     }
 
     async fn close(self) {
-        const PATIENCE: Duration = Duration::from_millis(250);
-        let _ = timeout(PATIENCE, self.connection.close(200, "OK".into())).await;
+        let _ = self.connection.close(200, "OK".into()).await;
+    }
+
+    /// The broker takes a farewell at any time.
+    fn abandon(self) {
+        drop(farewell::say(self.close()));
     }
 }
 

@@ -1,7 +1,6 @@
 //! One exchange: the request is sent, redirects are followed, the answer is read up to its limit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -28,9 +27,7 @@ pub(super) struct Exchange<'a> {
     pub(super) declared: &'a Declared,
     pub(super) network: &'a Network,
     pub(super) run: &'a Run,
-    pub(super) lines: Lines,
-    /// No connection is used that is older than this.
-    pub(super) max_age: Duration,
+    pub(super) lines: &'a mut Lines,
     /// The earliest end of validity of the certificates that servers presented.
     pub(super) not_after: Option<Timestamp>,
 }
@@ -69,7 +66,7 @@ impl Exchange<'_> {
         // A name for the server of the check is none for one that it redirects to.
         let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let dialler = Dialler { network: self.network, tls, max_age: self.max_age };
+        let dialler = Dialler { network: self.network, tls };
         let taken = self.lines.take(origin, &dialler, &self.run.trace).await;
         let presented = match &taken {
             Ok(line) => line.not_after(),

@@ -1,4 +1,4 @@
-//! The connections of one probe: at most one to each server that its last run asked, kept for the next run.
+//! The connections of one probe, one for each request that its last run made, kept for the next run.
 //!
 //! hyper speaks HTTP/1.1 (RFC 9112) over streams that we dial. What moves a connection is polled by the run that uses it,
 //! so that an idle one costs nothing.
@@ -7,7 +7,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -16,7 +15,6 @@ use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
 
 use super::failure_of;
 use crate::base::clock::Timestamp;
@@ -39,7 +37,6 @@ pub(super) struct Dialler<'a> {
     pub(super) network: &'a Network,
     /// How TLS is spoken with this server.
     pub(super) tls: &'a TlsSpec,
-    pub(super) max_age: Duration,
 }
 
 /// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
@@ -48,35 +45,25 @@ pub(super) struct Dialler<'a> {
 pub(super) struct Lines {
     found: Vec<Line>,
     used: Vec<Line>,
-    /// The last one that was asked for had been used before.
-    was_used: bool,
 }
 
 impl Lines {
-    /// A connection to `origin`: one that is young and sound, or a fresh one.
+    /// A connection to `origin`: one that stands, or a fresh one. None serves a run twice, so that in a run without kept
+    /// connections each request has a fresh one.
     pub(super) async fn take(
         &mut self,
         origin: &Arc<Origin>,
         dialler: &Dialler<'_>,
         trace: &Trace,
     ) -> Result<Line, Failure> {
-        let is_there = |line: &Line| line.origin == *origin;
-        for lines in [&mut self.used, &mut self.found] {
-            let Some(index) = lines.iter().position(is_there) else { continue };
-            let mut line = lines.swap_remove(index);
-            if line.born.elapsed() < dialler.max_age && line.is_open() {
-                self.was_used = true;
+        while let Some(index) = self.found.iter().position(|line| line.origin == *origin) {
+            let mut line = self.found.swap_remove(index);
+            if line.is_open() {
                 return Ok(line);
             }
             line.hang_up();
         }
-        self.was_used = false;
         Line::dial(origin, dialler, trace).await
-    }
-
-    /// Whether the last connection had been used before.
-    pub(super) const fn was_used(&self) -> bool {
-        self.was_used
     }
 
     /// An exchange over `line` is over.
@@ -87,13 +74,15 @@ impl Lines {
         }
     }
 
-    /// The run is over: what it used is there for the next one, unless each run is to have its own.
-    pub(super) fn settle(mut self, max_age: Duration) -> Self {
-        let mut kept = Self::default();
-        if !max_age.is_zero() {
-            std::mem::swap(&mut kept.found, &mut self.used);
-        }
-        kept
+    /// The run is over: what it used is there for the next one.
+    pub(super) fn settle(&mut self) {
+        let unused = std::mem::replace(&mut self.found, std::mem::take(&mut self.used));
+        unused.into_iter().for_each(Line::hang_up);
+    }
+
+    /// Whether any of them still stands.
+    pub(super) fn any_is_open(&mut self) -> bool {
+        self.found.iter_mut().any(Line::is_open)
     }
 }
 
@@ -112,7 +101,6 @@ pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     /// Gone when the connection is.
     driver: Option<Driver>,
-    born: Instant,
     not_after: Option<Timestamp>,
 }
 
@@ -133,7 +121,7 @@ impl Line {
     {
         let made = speaking().handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), born: Instant::now(), not_after })
+        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), not_after })
     }
 
     /// The end of validity of the server's certificate.

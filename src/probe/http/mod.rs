@@ -15,13 +15,15 @@ use std::time::Duration;
 use self::exchange::Exchange;
 use self::expect::Expectations;
 use self::lines::Lines;
-use self::request::RequestSpec;
+use self::request::{Prepared, RequestSpec};
+use super::kept::{After, Kept, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::tls::{self, TlsSpec};
 use super::net::{Network, failure};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::redact;
 use crate::base::shape::{Field, Shape};
+use crate::base::trace::Trace;
 use crate::base::value::Fields;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 
@@ -45,7 +47,8 @@ const FIELDS: &[Field] = &[
         "method",
         Shape::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         "GET",
-        "The method.",
+        "The method. Any but `GET`, `HEAD` and `OPTIONS` may have an effect: it is sent over a fresh connection and never \
+         twice.",
     ),
     Field::optional(
         "headers",
@@ -96,6 +99,10 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         let help = "write `https://` in `url`, or remove `tls`";
         fields.warning("tls", "ineffective-key", "`tls` has no effect on a `http://` URL", Some(help.into()));
     }
+    if request.may_have_effect() && fields.get(MAX_CONNECTION_AGE.name).is_some() {
+        let message = format!("`max_connection_age` has no effect on a {method}: it always has a fresh connection");
+        fields.warning(MAX_CONNECTION_AGE.name, "ineffective-key", message, Some("remove it".into()));
+    }
     let declared = Declared {
         request,
         expect: expect?,
@@ -124,7 +131,7 @@ impl Spec for HttpSpec {
     }
 
     fn max_connection_age(&self) -> Duration {
-        self.max_age.effective()
+        if self.declared.request.may_have_effect() { Duration::ZERO } else { self.max_age.effective() }
     }
 
     fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
@@ -134,57 +141,84 @@ impl Spec for HttpSpec {
     }
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let declared = Arc::clone(&self.declared);
-        let (network, max_age) = (Arc::clone(&setting.network), self.max_age.effective());
-        Box::new(HttpProbe { declared, network, max_age, lines: Lines::default() })
+        let server = Server { declared: Arc::clone(&self.declared), network: Arc::clone(&setting.network) };
+        Box::new(HttpProbe { server, kept: Kept::new(self.max_connection_age()) })
     }
 }
 
 struct HttpProbe {
+    server: Server,
+    kept: Kept<Connections>,
+}
+
+/// Where to ask, and how.
+#[derive(Clone)]
+struct Server {
     declared: Arc<Declared>,
     network: Arc<Network>,
-    max_age: Duration,
-    /// A run takes them out, so that one that is cut short leaves none.
-    lines: Lines,
 }
 
 impl Probe for HttpProbe {
     fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let declared = &*self.declared;
-            let prepared = declared.request.fill(&run.captured)?;
-            let lines = std::mem::take(&mut self.lines);
-            let max_age = self.max_age;
-            let mut exchange = Exchange { declared, network: &self.network, run, lines, max_age, not_after: None };
-            let mut received = exchange.complete(&prepared).await;
-            if received.as_ref().is_err_and(|failure| failure.kind == FailureKind::Connect) && exchange.lines.was_used()
-            {
-                // No connection of the second attempt has been used before, by an earlier request of this run either.
-                exchange = Exchange { lines: Lines::default(), max_age: Duration::ZERO, not_after: None, ..exchange };
-                received = exchange.complete(&prepared).await;
-            }
-            let Exchange { lines, not_after, .. } = exchange;
-            // Whatever the answer is worth, the connection over which it came is sound.
-            self.lines = lines.settle(max_age);
-            let judged = received.and_then(|received| {
-                declared.expect.judge(&received, &run.captured)?;
-                Ok(received)
-            });
-            match judged {
-                Ok(received) => {
-                    let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
-                    let warning = declared.tls.warning(not_after);
-                    let mut pass = Pass { degraded: warning.is_some(), message: warning, answer, ..Pass::default() };
-                    pass.facts.tls_not_after = not_after;
-                    Ok(pass)
-                }
-                Err(mut failure) => {
-                    failure.facts.tls_not_after = not_after;
-                    Err(failure)
-                }
-            }
+            let prepared = self.server.declared.request.fill(&run.captured)?;
+            self.kept.run(&self.server, &prepared, run).await
         })
     }
+}
+
+/// The connections of a run, which serve successive ones: more than one where redirects are followed.
+struct Connections {
+    server: Server,
+    lines: Lines,
+}
+
+impl Session for Connections {
+    type Target = Server;
+    type Question = Arc<Prepared>;
+
+    /// Dials nothing yet: where a request goes may only be known from the answer to another.
+    async fn connect(server: &Server, _: &Trace) -> Result<Self, Failure> {
+        Ok(Self { server: server.clone(), lines: Lines::default() })
+    }
+
+    async fn ask(&mut self, prepared: &Arc<Prepared>, run: &Run) -> (ProbeResult, After) {
+        let Server { declared, network } = &self.server;
+        let mut exchange = Exchange { declared, network, run, lines: &mut self.lines, not_after: None };
+        let received = exchange.complete(prepared).await;
+        let not_after = exchange.not_after;
+        // Whatever the answer is worth, the connections that are left are sound.
+        self.lines.settle();
+        let judged = received.and_then(|received| {
+            declared.expect.judge(&received, &run.captured)?;
+            Ok(received)
+        });
+        let result = match judged {
+            Ok(received) => {
+                let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
+                let warning = declared.tls.warning(not_after);
+                let mut pass = Pass { degraded: warning.is_some(), message: warning, answer, ..Pass::default() };
+                pass.facts.tls_not_after = not_after;
+                Ok(pass)
+            }
+            Err(mut failure) => {
+                failure.facts.tls_not_after = not_after;
+                Err(failure)
+            }
+        };
+        (result, After::Idle)
+    }
+
+    fn may_have_effect(prepared: &Arc<Prepared>) -> bool {
+        !prepared.method.is_safe()
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.lines.any_is_open()
+    }
+
+    /// Dropping them ends them in good order.
+    async fn close(self) {}
 }
 
 /// What an error of the client means, before an answer has begun or after. Its own text says nothing of what was sent.

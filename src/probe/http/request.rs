@@ -112,6 +112,11 @@ impl RequestSpec {
         Some(bare(url.host_str()?).to_owned())
     }
 
+    /// Whether the method may change something (RFC 9110, section 9.2.1).
+    pub(super) fn may_have_effect(&self) -> bool {
+        !self.method.is_safe()
+    }
+
     /// Whether the URL is without TLS.
     pub(super) fn is_plain(&self) -> bool {
         Url::parse(&stand_in(&self.url)).is_ok_and(|url| url.scheme() == "http")

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::wire::{Fault, FromDriver, FromServer, Seen};
 use crate::probe::endpoint::Stream;
+use crate::probe::farewell;
 use crate::probe::kept::Life;
 
 /// Why a link is of no more use.
@@ -89,11 +90,9 @@ impl Link {
         })
     }
 
-    /// Takes leave of the server. Five bytes find room in the socket's buffer whatever has become of the server.
-    pub async fn close(mut self) {
-        const TERMINATE: &[u8] = b"X\0\0\0\x04";
-        let _ = self.wires.server.write_all(TERMINATE).await;
-        let _ = self.wires.server.shutdown().await;
+    /// Takes leave of the server, and waits until it has hung up: then there is room for another connection.
+    pub async fn close(self) {
+        self.wires.close().await;
     }
 }
 
@@ -129,6 +128,17 @@ impl Wires {
         self.broken.as_ref()
     }
 
+    async fn close(mut self) {
+        const TERMINATE: &[u8] = b"X\0\0\0\x04";
+        // Half a message would not end where this begins.
+        if self.pending.0.is_empty() {
+            let _ = self.server.write_all(TERMINATE).await;
+        }
+        let _ = self.server.shutdown().await;
+        let mut rest = [0; 4096];
+        while let Ok(1..) = self.server.read(&mut rest).await {}
+    }
+
     /// Asks the server, beside everything else, to give up what it is doing for this connection. A server that waits for
     /// a lock does not notice that nobody waits for it any more: without this every run whose time is up would leave one
     /// more busy connection behind.
@@ -144,15 +154,21 @@ impl Wires {
         let (Some(address), Some(key), Ok(place)) = (self.address, self.down.seen.key, PLACES.try_acquire()) else {
             return;
         };
-        tokio::spawn(async move {
+        let cancelling = tokio::spawn(async move {
             let request = async {
                 let mut stream = TcpStream::connect(address).await?;
                 stream.write_all(&[CODE, key].concat()).await?;
                 stream.read_u8().await
             };
-            let _ = timeout(PATIENCE, request).await;
-            drop((self, place));
+            let _ = timeout(PATIENCE, async {
+                let _ = request.await;
+                self.close().await;
+            })
+            .await;
+            drop(place);
         });
+        // Who ends the process waits for it too, though not for as long.
+        drop(farewell::say(async { drop(cancelling.await) }));
     }
 
     /// Lets the driver do something while what it writes and reads is carried over.

@@ -195,7 +195,7 @@ impl Probe for PostgresProbe {
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
             let expect = spec.expect.as_ref().map(|text| run.captured.fill(text)).transpose().map_err(unfilled)?;
             let question = Question { sql, values, expect, keep_answer: run.keep_answer };
-            self.kept.run(&self.server, &question, &run.trace).await
+            self.kept.run(&self.server, &question, run).await
         })
     }
 }
@@ -246,14 +246,14 @@ impl Session for LoggedIn {
         Err(failure)
     }
 
-    async fn ask(&mut self, question: &Question, trace: &Trace) -> (ProbeResult, After) {
-        trace.enter(Phase::Answer);
+    async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
+        run.trace.enter(Phase::Answer);
         self.link.wires.begin();
         let cell = self.transaction(question).await;
         let idle = self.roll_back().await;
         let wires = &self.link.wires;
         let is_boolean = wires.seen().first_type == Some(BOOLEAN);
-        trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), Cell::for_notes));
+        run.trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), Cell::for_notes));
         let mut result = cell.and_then(|cell| judge(cell, is_boolean, question));
         match &mut result {
             Ok(pass) => pass.facts.tls_not_after = self.not_after,
@@ -268,15 +268,15 @@ impl Session for LoggedIn {
         (result, after)
     }
 
-    fn life(&self) -> &Life {
-        self.link.wires.life()
+    fn life(&self) -> Option<&Life> {
+        Some(self.link.wires.life())
     }
 
     async fn close(self) {
         self.link.close().await;
     }
 
-    async fn abandon(self) {
+    fn abandon(self) {
         self.link.wires.cancel();
     }
 }

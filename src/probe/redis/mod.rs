@@ -128,7 +128,7 @@ struct RedisProbe {
 impl Probe for RedisProbe {
     fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let mut pass = self.kept.run(&self.server, &self.server.spec.role, &run.trace).await?;
+            let mut pass = self.kept.run(&self.server, &self.server.spec.role, run).await?;
             let facts = std::mem::take(&mut pass.facts);
             Ok(Pass { facts, ..self.server.door.pass("Redis is connected") })
         })
@@ -174,13 +174,13 @@ impl Session for LoggedIn {
         }
     }
 
-    async fn ask(&mut self, role: &Option<&'static str>, trace: &Trace) -> (ProbeResult, After) {
-        trace.enter(Phase::Answer);
+    async fn ask(&mut self, role: &Option<&'static str>, run: &Run) -> (ProbeResult, After) {
+        run.trace.enter(Phase::Answer);
         self.meter.reset();
         let mut result = self.ping().await;
         if let (Ok(()), Some(role)) = (&result, role) {
             let found = self.role().await;
-            trace.note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {role}")));
+            run.trace.note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {role}")));
             result = found.and_then(|found| judge(role, found));
         }
         let after = match &result {
@@ -200,11 +200,17 @@ impl Session for LoggedIn {
         (result, after)
     }
 
-    fn life(&self) -> &Life {
-        &self.meter.life
+    fn life(&self) -> Option<&Life> {
+        Some(&self.meter.life)
     }
 
-    async fn close(self) {}
+    /// The end of the stream is all that a server wants to hear; `QUIT` is deprecated.
+    async fn close(self) {
+        drop(self.connection);
+        if let Some(driver) = self.driver {
+            driver.await;
+        }
+    }
 }
 
 impl LoggedIn {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::net::secured::Secured;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use super::net::{Network, ZONE, failure, has_zone};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
@@ -224,9 +225,9 @@ impl Conversation for TcpStream {
     }
 }
 
-impl Conversation for tokio_rustls::client::TlsStream<TcpStream> {
+impl Conversation for Secured {
     fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
+        Self::tcp(self)
     }
 }
 

@@ -6,8 +6,13 @@
 mod certs;
 #[path = "../support/fake.rs"]
 mod fake;
+#[path = "../support/openssl.rs"]
+mod openssl;
 #[path = "../support/section.rs"]
 mod section;
+#[path = "../support/servers.rs"]
+#[allow(dead_code)] // other tests use the rest of it
+mod servers;
 
 mod disk;
 mod http;
@@ -15,6 +20,7 @@ mod http_keeps;
 mod http_reads;
 mod tcp;
 mod tls;
+mod tls_openssl;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -153,6 +153,47 @@ async fn a_certificate_that_ends_too_soon_makes_a_pass_degraded() {
 }
 
 #[tokio::test]
+async fn the_earliest_end_in_the_chain_counts() {
+    let known = Known::new();
+    let at_least = |days: u32| Value::Duration(days * Duration::from_secs(86_400));
+    let words = "degraded: the certificate of an issuer expires in 5d";
+    for (issuer_ends, own_ends, expected) in
+        [(5, 90, words), (90, 5, "degraded: certificate expires in 5d"), (90, 90, "pass")]
+    {
+        let issuer = known.authority.intermediate("in between", -DAY..issuer_ends * DAY + 3600);
+        let own = issuer.server_valid(&["localhost"], -DAY..own_ends * DAY + 3600).behind(&issuer);
+        let fake = server(&own).await;
+        check(&fake, || known.tls().with("min_validity", at_least(14)), expected).await;
+        let alone = Fake::answers(fake::http(200, &[], "ok"))
+            .await
+            .with_tls(issuer.server_valid(&["localhost"], -DAY..5 * DAY + 3600).server());
+        let ca_file = known.folder.write("in-between.pem", issuer.pem());
+        for (one, other) in probes(&fake, || known.tls())
+            .iter_mut()
+            .zip(&mut probes(&alone, || Section::new().text("ca_file", &ca_file)))
+        {
+            let end = observe(&mut **one, LONG).await.unwrap().unwrap().facts.tls_not_after.unwrap();
+            let five_days = observe(&mut **other, LONG).await.unwrap().unwrap().facts.tls_not_after.unwrap();
+            let is_the_same = (end.whole_seconds() - five_days.whole_seconds()).abs() < 3600;
+            assert_eq!(is_the_same, issuer_ends.min(own_ends) == 5, "the fact is the earliest end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_s_certificate_is_told_from_the_server_s() {
+    let known = Known::new();
+    for (seconds, expected) in [
+        (-9 * DAY..-DAY, "tls: the certificate of an issuer has expired"),
+        (DAY..9 * DAY, "tls: the certificate of an issuer is not valid yet"),
+    ] {
+        let issuer = known.authority.intermediate("in between", seconds);
+        let fake = server(&issuer.server(&["localhost"]).behind(&issuer)).await;
+        check(&fake, || known.tls(), expected).await;
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_certificate_is_reported_of_a_failed_handshake_too() {
     let known = Known::new();
     let fake = server(&known.authority.server_valid(&["localhost"], -9 * DAY..-DAY)).await;

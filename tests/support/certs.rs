@@ -35,6 +35,15 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
+    /// An authority that this one vouches for between these seconds from now.
+    pub fn intermediate(&self, name: &str, seconds_from_now: Range<i64>) -> Self {
+        let mut params = valid(CertificateParams::default(), seconds_from_now);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self { issuer: CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.issuer).unwrap() }
+    }
+
     /// The authority's certificate, as it stands in a `ca_file`.
     pub fn pem(&self) -> String {
         self.issuer.pem()
@@ -83,6 +92,11 @@ impl Identity {
         }
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The same with the certificate of its issuer behind it, as a server presents both.
+    pub fn behind(self, issuer: &Authority) -> Self {
+        Self { certificate: self.certificate + &issuer.pem(), key: self.key }
     }
 
     /// A server that presents this certificate.

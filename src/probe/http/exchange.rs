@@ -15,11 +15,11 @@ use super::expect::Received;
 use super::lines::{Dialler, Line, Lines};
 use super::request::{Address, Prepared};
 use super::{Declared, failure_of};
-use crate::base::clock::Timestamp;
 use crate::base::quantity::show_size;
 use crate::base::trace::Phase;
 use crate::model::outcome::{Failure, FailureKind, one_line};
 use crate::probe::Run;
+use crate::probe::net::presented::Expiry;
 use crate::probe::net::{Network, failure};
 
 /// A run on its way through one or more requests.
@@ -29,7 +29,7 @@ pub(super) struct Exchange<'a> {
     pub(super) run: &'a Run,
     pub(super) lines: &'a mut Lines,
     /// The earliest end of validity of the certificates that servers presented.
-    pub(super) not_after: Option<Timestamp>,
+    pub(super) expiry: Option<Expiry>,
 }
 
 impl Exchange<'_> {
@@ -69,10 +69,10 @@ impl Exchange<'_> {
         let dialler = Dialler { network: self.network, tls };
         let taken = self.lines.take(origin, &dialler, &self.run.trace).await;
         let presented = match &taken {
-            Ok(line) => line.not_after(),
-            Err(failure) => failure.facts.tls_not_after,
+            Ok(line) => line.expiry(),
+            Err(failure) => failure.facts.tls_not_after.map(|at| Expiry { at, of_issuer: false }),
         };
-        self.not_after = self.not_after.into_iter().chain(presented).min();
+        self.expiry = self.expiry.into_iter().chain(presented).min();
         taken
     }
 }

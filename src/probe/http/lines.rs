@@ -17,10 +17,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::failure_of;
-use crate::base::clock::Timestamp;
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
 use crate::probe::net::Network;
+use crate::probe::net::presented::Expiry;
 use crate::probe::net::tls::TlsSpec;
 
 /// A server as a URL names it (RFC 6454): requests to the same one may share a connection.
@@ -101,7 +101,7 @@ pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     /// Gone when the connection is.
     driver: Option<Driver>,
-    not_after: Option<Timestamp>,
+    expiry: Option<Expiry>,
 }
 
 impl Line {
@@ -111,22 +111,22 @@ impl Line {
             return Self::over(stream, Arc::clone(origin), None).await;
         }
         let tls = dialler.tls.client(dialler.network).speaking(b"http/1.1");
-        let (stream, not_after) = tls.handshake(&origin.host, stream, trace).await?;
-        Self::over(stream, Arc::clone(origin), not_after).await
+        let (stream, _) = tls.handshake(&origin.host, stream, trace).await?;
+        Self::over(stream, Arc::clone(origin), tls.expiry()).await
     }
 
-    async fn over<S>(stream: S, origin: Arc<Origin>, not_after: Option<Timestamp>) -> Result<Self, Failure>
+    async fn over<S>(stream: S, origin: Arc<Origin>, expiry: Option<Expiry>) -> Result<Self, Failure>
     where
         TokioIo<S>: Read + Write + Unpin + Send + 'static,
     {
         let made = speaking().handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), not_after })
+        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), expiry })
     }
 
-    /// The end of validity of the server's certificate.
-    pub(super) const fn not_after(&self) -> Option<Timestamp> {
-        self.not_after
+    /// The earliest end of validity in the chain that the server presented.
+    pub(super) const fn expiry(&self) -> Option<Expiry> {
+        self.expiry
     }
 
     /// Sends a request and waits for the head of its answer.

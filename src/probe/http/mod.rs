@@ -184,9 +184,10 @@ impl Session for Connections {
 
     async fn ask(&mut self, prepared: &Arc<Prepared>, run: &Run) -> (ProbeResult, After) {
         let Server { declared, network } = &self.server;
-        let mut exchange = Exchange { declared, network, run, lines: &mut self.lines, not_after: None };
+        let mut exchange = Exchange { declared, network, run, lines: &mut self.lines, expiry: None };
         let received = exchange.complete(prepared).await;
-        let not_after = exchange.not_after;
+        let expiry = exchange.expiry;
+        let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
         self.lines.settle();
         let judged = received.and_then(|received| {
@@ -196,7 +197,7 @@ impl Session for Connections {
         let result = match judged {
             Ok(received) => {
                 let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
-                let warning = declared.tls.warning(not_after);
+                let warning = declared.tls.warning(expiry);
                 let mut pass = Pass { degraded: warning.is_some(), message: warning, answer, ..Pass::default() };
                 pass.facts.tls_not_after = not_after;
                 Ok(pass)

@@ -5,8 +5,9 @@ use std::io;
 use std::iter;
 use std::sync::Arc;
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, PeerMisbehaved};
 
+use super::refusal::Refusal;
 use super::verify::NoRoots;
 use crate::model::outcome::{Failure, FailureKind};
 
@@ -54,8 +55,16 @@ pub fn of_io(error: &io::Error) -> Failure {
 pub fn of_tls(error: &rustls::Error) -> Failure {
     use rustls::Error as Tls;
     let message = match error {
+        Tls::InvalidCertificate(CertificateError::Other(other))
+            if let Some(refusal) = other.0.downcast_ref::<Refusal>() =>
+        {
+            &refusal.0
+        }
         Tls::InvalidCertificate(error) => of_certificate(error),
         Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "server does not speak TLS",
+        Tls::PeerMisbehaved(PeerMisbehaved::SignedKxWithWrongAlgorithm) => {
+            "server signs with an algorithm that is not supported in TLS 1.2"
+        }
         Tls::InappropriateHandshakeMessage { .. } | Tls::PeerMisbehaved(_) | Tls::PeerSentOversizedRecord => {
             "server breaks the TLS protocol"
         }

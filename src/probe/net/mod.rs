@@ -4,8 +4,13 @@
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
 
 pub mod age;
+mod ecdsa;
 pub mod failure;
+mod key_exchange;
+pub mod presented;
+mod refusal;
 mod resolve;
+pub mod secured;
 mod verify;
 pub mod tls;
 

@@ -4,17 +4,19 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::client::{ClientConfig, ResolvesClientCert, Resumption};
+use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::verify::{Authorities, Presented, Trust, Verifier};
-use super::{Network, failure};
+use super::key_exchange::Secp521r1;
+use super::presented::{Expiry, Identity, Presented};
+use super::secured::{Secured, understood};
+use super::verify::{Authorities, Trust, Verifier};
+use super::{Network, ecdsa, failure};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::quantity::show_duration;
 use crate::base::shape::{Field, Shape};
@@ -28,7 +30,8 @@ pub const FIELDS: &[Field] = &[
         "ca_file",
         Shape::Text,
         "Certificates (PEM) that may vouch for the server, instead of the machine's. The server's own certificate may \
-         be among them.",
+         be among them. Keys may be RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519; signatures with SHA-1 are not \
+         accepted. TLS is 1.3, or 1.2 with ECDHE and AES-GCM or ChaCha20 (no CBC, no RSA key exchange).",
     ),
     Field::optional("cert_file", Shape::Text, "The certificate (PEM) to present to the server; needs `key_file`."),
     Field::optional("key_file", Shape::Text, "The private key (PEM, not encrypted) of `cert_file`."),
@@ -41,12 +44,13 @@ pub const FIELDS: &[Field] = &[
         "insecure_skip_verify",
         Shape::Bool,
         "false",
-        "Accepts any certificate. The end of its validity is still reported.",
+        "Accepts any certificate, whatever is wrong with it or its keys. The end of its validity is still reported.",
     ),
     Field::optional(
         "min_validity",
         Shape::Duration { min: Duration::ZERO },
-        "A certificate that expires sooner than this makes a pass degraded.",
+        "A certificate that expires sooner than this makes a pass degraded: the server's own or another of the chain that \
+         it presents, whichever ends first.",
     ),
 ];
 
@@ -154,8 +158,8 @@ impl TlsSpec {
 
     /// What to say of a pass that the end of a certificate makes degraded, if it does.
     #[must_use]
-    pub fn warning(&self, not_after: Option<Timestamp>) -> Option<String> {
-        expiry_warning(not_after?, self.min_validity?, Clock::Machine.read().wall)
+    pub fn warning(&self, expiry: Option<Expiry>) -> Option<String> {
+        expiry_warning(expiry?, self.min_validity?, Clock::Machine.read().wall)
     }
 
     /// A client of its own, for one probe. The machine's certificate authorities are read when a server is first to be
@@ -179,13 +183,8 @@ impl TlsSpec {
             .expect("ring speaks TLS 1.2 and 1.3")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &self.identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(Arc::clone(identity)));
-                builder.with_client_cert_resolver(resolver)
-            }
-        };
+        let identity = Identity { certificate: self.identity.clone(), presented: Arc::clone(&presented) };
+        let mut config = builder.with_client_cert_resolver(Arc::new(identity));
         // No session is remembered, so that every handshake shows the certificate anew.
         config.resumption = Resumption::disabled();
         // The host in the greeting would contradict a configured address.
@@ -266,10 +265,15 @@ pub fn identity_of(
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+    Arc::clone(PROVIDER.get_or_init(|| {
+        let signature_verification_algorithms = ecdsa::supported();
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.kx_groups.push(&Secp521r1);
+        Arc::new(CryptoProvider { signature_verification_algorithms, ..provider })
+    }))
 }
 
-/// Speaks TLS for one probe, and remembers the certificate it was shown last.
+/// Speaks TLS for one probe, and remembers what it was shown last.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
@@ -279,16 +283,16 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// The end of validity of the certificate that was shown last, in failed handshakes too.
+    /// The earliest end of validity in the chain that was presented last, in failed handshakes too.
     #[must_use]
-    pub fn not_after(&self) -> Option<Timestamp> {
-        self.presented.not_after()
+    pub fn expiry(&self) -> Option<Expiry> {
+        self.presented.expiry()
     }
 
     /// What to say of a pass that the end of the certificate makes degraded, if it does.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        expiry_warning(self.not_after()?, self.min_validity?, Clock::Machine.read().wall)
+        expiry_warning(self.expiry()?, self.min_validity?, Clock::Machine.read().wall)
     }
 
     /// The same, asking for this protocol in the handshake (RFC 7301).
@@ -298,8 +302,8 @@ impl TlsClient {
         self
     }
 
-    /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the end of
-    /// validity of the server's certificate.
+    /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the earliest end
+    /// of validity in the chain of the server's certificate.
     ///
     /// # Errors
     /// A failure of the kind `tls`, with the end of validity where a certificate was seen.
@@ -308,17 +312,20 @@ impl TlsClient {
         host: &str,
         stream: TcpStream,
         trace: &Trace,
-    ) -> Result<(TlsStream<TcpStream>, Option<Timestamp>), Failure> {
+    ) -> Result<(Secured, Option<Timestamp>), Failure> {
         trace.enter(Phase::Tls);
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => server_name_of(host)?,
         };
-        match TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await {
-            Ok(stream) => Ok((stream, self.not_after())),
+        self.presented.begin();
+        let connected = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await;
+        let not_after = self.expiry().map(|expiry| expiry.at);
+        match connected {
+            Ok(stream) => Ok((Secured::new(stream, Arc::clone(&self.presented)), not_after)),
             Err(error) => {
-                let mut failure = of_handshake(failure::of_io(&error));
-                failure.facts.tls_not_after = self.not_after();
+                let mut failure = of_handshake(failure::of_io(&understood(error, &self.presented)));
+                failure.facts.tls_not_after = not_after;
                 Err(failure)
             }
         }
@@ -349,14 +356,15 @@ fn of_handshake(failure: Failure) -> Failure {
     Failure { kind: FailureKind::Tls, message: message.into(), ..failure }
 }
 
-fn expiry_warning(not_after: Timestamp, min_validity: Duration, now: Timestamp) -> Option<String> {
-    let left = not_after.whole_seconds().saturating_sub(now.whole_seconds());
-    let Ok(left) = u64::try_from(left) else { return Some("certificate has expired".into()) };
+fn expiry_warning(expiry: Expiry, min_validity: Duration, now: Timestamp) -> Option<String> {
+    let whose = if expiry.of_issuer { "the certificate of an issuer" } else { "certificate" };
+    let left = expiry.at.whole_seconds().saturating_sub(now.whole_seconds());
+    let Ok(left) = u64::try_from(left) else { return Some(format!("{whose} has expired")) };
     let left = Duration::from_secs(left);
     let days = left.as_secs() / 86_400;
     (left < min_validity).then(|| match days {
-        0 | 1 => format!("certificate expires in {}", show_duration(left)),
-        days => format!("certificate expires in {days}d"),
+        0 | 1 => format!("{whose} expires in {}", show_duration(left)),
+        days => format!("{whose} expires in {days}d"),
     })
 }
 
@@ -377,8 +385,14 @@ mod tests {
             (-1, Some("certificate has expired")),
         ];
         for (left, expected) in cases {
-            let not_after = Timestamp::from_unix_seconds(1_000_000 + left);
-            assert_eq!(expiry_warning(not_after, fortnight, now).as_deref(), expected, "{left}");
+            let at = Timestamp::from_unix_seconds(1_000_000 + left);
+            let warning = expiry_warning(Expiry { at, of_issuer: false }, fortnight, now);
+            assert_eq!(warning.as_deref(), expected, "{left}");
+            let warning = expiry_warning(Expiry { at, of_issuer: true }, fortnight, now);
+            assert_eq!(
+                warning,
+                expected.map(|words| format!("the {}", words.replace("certificate", "certificate of an issuer")))
+            );
         }
     }
 

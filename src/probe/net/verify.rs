@@ -1,7 +1,6 @@
 //! Whom a TLS client trusts, and what it notes of the certificate that it was shown.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
@@ -9,10 +8,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
-use x509_cert::der::Decode;
 
+use super::presented::{Presented, validity};
+use super::refusal::{Refusal, explained, unusable_key};
 use super::tls::provider;
-use crate::base::clock::Timestamp;
 
 /// Who may vouch for a server.
 #[derive(Clone, Default)]
@@ -89,38 +88,6 @@ impl fmt::Display for NoRoots {
 
 impl std::error::Error for NoRoots {}
 
-/// The end of validity of the certificate that was shown last, shared between a verifier and whoever reports it.
-#[derive(Debug)]
-pub(super) struct Presented(AtomicI64);
-
-impl Default for Presented {
-    fn default() -> Self {
-        Self(AtomicI64::new(i64::MIN))
-    }
-}
-
-impl Presented {
-    pub(super) fn not_after(&self) -> Option<Timestamp> {
-        match self.0.load(Ordering::Relaxed) {
-            i64::MIN => None,
-            seconds => Some(Timestamp::from_unix_seconds(seconds)),
-        }
-    }
-
-    fn note(&self, certificate: &CertificateDer<'_>) {
-        let end = validity(certificate).map_or(i64::MIN, |(_, end)| i64::try_from(end.as_secs()).unwrap_or(i64::MAX));
-        self.0.store(end, Ordering::Relaxed);
-    }
-}
-
-/// The first and the last moment at which a certificate is valid.
-fn validity(certificate: &CertificateDer<'_>) -> Option<(UnixTime, UnixTime)> {
-    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
-    let validity = certificate.tbs_certificate().validity();
-    let at = |time: x509_cert::time::Time| UnixTime::since_unix_epoch(time.to_unix_duration());
-    Some((at(validity.not_before), at(validity.not_after)))
-}
-
 /// Verifies a server by a [`Trust`], under the name of the configuration where there is one.
 pub(super) struct Verifier {
     pub(super) trust: Trust,
@@ -146,10 +113,10 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.presented.note(end_entity);
+        self.presented.note(end_entity, intermediates);
         let name = self.name.as_ref().unwrap_or(dialled);
         let verified = match &self.trust {
-            Trust::Anyone => Ok(ServerCertVerified::assertion()),
+            Trust::Anyone => return Ok(ServerCertVerified::assertion()),
             Trust::Machine => {
                 self.machine.verifier()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
             }
@@ -161,13 +128,16 @@ impl ServerCertVerifier for Verifier {
                     false => Err(error),
                 }),
         };
-        match verified {
+        let verified = match verified {
             // The name is looked at last, when everything else is in order.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.any_host => Ok(ServerCertVerified::assertion()),
             verified => verified,
-        }
+        };
+        let presented: Vec<_> = std::iter::once(end_entity).chain(intermediates).collect();
+        let verified = verified.map_err(|error| explained(error, &presented))?;
+        unusable_key(end_entity).map_or(Ok(verified), |refusal| Err(refusal.into()))
     }
 
     fn verify_tls12_signature(
@@ -176,7 +146,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        self.proven(|| {
+            verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        })
     }
 
     fn verify_tls13_signature(
@@ -185,11 +157,50 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        self.proven(|| {
+            verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        if matches!(self.trust, Trust::Anyone) {
+            schemes.extend(UNVERIFIED);
+        }
+        schemes
+    }
+}
+
+/// What a server may sign with as well when nobody verifies it: Ed448, RSA-PSS with a key for that alone (RFC 8446,
+/// section 4.2.3), the curves of Brainpool (RFC 8734), and SHA-1 in TLS 1.2.
+const UNVERIFIED: [SignatureScheme; 9] = [
+    SignatureScheme::ED448,
+    SignatureScheme::Unknown(0x0809),
+    SignatureScheme::Unknown(0x080a),
+    SignatureScheme::Unknown(0x080b),
+    SignatureScheme::Unknown(0x081a),
+    SignatureScheme::Unknown(0x081b),
+    SignatureScheme::Unknown(0x081c),
+    SignatureScheme::ECDSA_SHA1_Legacy,
+    SignatureScheme::RSA_PKCS1_SHA1,
+];
+
+impl Verifier {
+    /// Whether the handshake proves that the certificate is the server's own. Where any certificate will do there is
+    /// nothing to prove, and the certificate may be one that cannot be read.
+    fn proven(
+        &self,
+        verify: impl FnOnce() -> Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match self.trust {
+            Trust::Anyone => Ok(HandshakeSignatureValid::assertion()),
+            _ => verify().map_err(|error| match error {
+                rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+                    Refusal("the server cannot prove that the certificate is its own".into()).into()
+                }
+                error => error,
+            }),
+        }
     }
 }
 

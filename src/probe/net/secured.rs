@@ -1,0 +1,85 @@
+//! A TLS session over a connection, which knows what the server's alerts mean.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::Error;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::failure::find;
+use super::presented::Presented;
+
+/// The session. In TLS 1.3 a server judges the client's certificate when the client has long begun to send.
+#[derive(Debug)]
+pub struct Secured {
+    stream: TlsStream<TcpStream>,
+    presented: Arc<Presented>,
+}
+
+impl Secured {
+    pub(super) const fn new(stream: TlsStream<TcpStream>, presented: Arc<Presented>) -> Self {
+        Self { stream, presented }
+    }
+
+    /// The connection below.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
+    /// The server's own certificate.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.stream.get_ref().1.peer_certificates()?.first()
+    }
+}
+
+/// The same error, with an alert for what it means after all that was presented.
+pub(super) fn understood(error: io::Error, presented: &Presented) -> io::Error {
+    match find::<Error>(&error) {
+        Some(Error::AlertReceived(alert)) => {
+            io::Error::new(error.kind(), Error::AlertReceived(presented.meaning(*alert)))
+        }
+        _ => error,
+    }
+}
+
+impl AsyncRead for Secured {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        read.map_err(|error| understood(error, &self.presented))
+    }
+}
+
+impl AsyncWrite for Secured {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        written.map_err(|error| understood(error, &self.presented))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        written.map_err(|error| understood(error, &self.presented))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

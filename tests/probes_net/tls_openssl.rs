@@ -1,0 +1,153 @@
+//! TLS against OpenSSL's server, with what the library of the other tests does not make: old and rare certificates, and
+//! servers that take no more than something old.
+
+use probelet::base::value::Value;
+use probelet::probe::http;
+
+use crate::openssl::Workshop;
+use crate::section::Section;
+use crate::{LONG, said};
+
+const RSA: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
+const SHORT_RSA: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:1024";
+const P256: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+const P384: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-384";
+const P521: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-521";
+const NAMED: &str = "subjectAltName=DNS:localhost";
+
+async fn probe(port: u16, tls: Section) -> String {
+    let url = format!("https://localhost:{port}/");
+    said(&mut *Section::new().text("url", url).section("tls", tls).probe(&http::KIND), LONG).await
+}
+
+/// What a probe says of a server that presents `name` and is told `more`, when it trusts `ca`.
+async fn trusting(workshop: &Workshop, ca: &str, name: &str, more: &str) -> String {
+    let (port, _server) = workshop.serve(name, more);
+    probe(port, Section::new().text("ca_file", workshop.path(&format!("{ca}.pem")))).await
+}
+
+async fn skipping(workshop: &Workshop, name: &str, more: &str) -> String {
+    let (port, _server) = workshop.serve(name, more);
+    probe(port, Section::new().with("insecure_skip_verify", Value::Bool(true))).await
+}
+
+#[tokio::test]
+async fn what_ring_does_not_verify_is_verified() {
+    let workshop = Workshop::new();
+    for (curve, name) in [(P521, "p521"), (P384, "p384"), (P256, "p256")] {
+        for hash in ["sha256", "sha384", "sha512"] {
+            let name = format!("{name}-{hash}");
+            workshop.self_signed(&name, curve, &format!("-{hash}"));
+            assert_eq!(trusting(&workshop, &name, &name, "").await, "pass", "{name} as a server's own");
+            workshop.signed("leaf", RSA, &name, NAMED, &format!("-{hash}"));
+            assert_eq!(trusting(&workshop, &name, "leaf", "").await, "pass", "{name} as a CA");
+        }
+    }
+    for more in ["-tls1_2", "-tls1_3", "-tls1_2 -groups P-521", "-tls1_3 -groups P-521"] {
+        assert_eq!(trusting(&workshop, "p521-sha512", "p521-sha512", more).await, "pass", "{more}");
+    }
+    // One whose key is another: its name alone says that it is trusted.
+    workshop.self_signed("other", P521, "-sha512");
+    workshop.signed("leaf", P521, "other", NAMED, "-sha512");
+    assert_eq!(trusting(&workshop, "p521-sha512", "leaf", "").await, "tls: certificate has a wrong signature");
+}
+
+#[tokio::test]
+async fn what_is_not_verified_is_named() {
+    let workshop = Workshop::new();
+    workshop.self_signed("ca", RSA, "no-names");
+    workshop.self_signed("short-ca", SHORT_RSA, "no-names");
+    let old = "-cipher DEFAULT@SECLEVEL=0";
+    workshop.signed("short", SHORT_RSA, "ca", NAMED, "");
+    workshop.signed("by-short", RSA, "short-ca", NAMED, "");
+    workshop.signed("sha1", P256, "ca", NAMED, "-sha1");
+    workshop.signed("version-1", P256, "ca", "", "");
+    workshop.signed("nameless", P256, "ca", "basicConstraints=CA:FALSE", "");
+    workshop.signed("no-ca", P256, "ca", "basicConstraints=CA:FALSE", "");
+    workshop.signed("by-no-ca", P256, "no-ca", NAMED, "");
+    let not_a_ca = format!("-cert_chain {}", workshop.path("no-ca.pem"));
+    for (ca, name, more, expected) in [
+        ("ca", "short", old, "certificate has an RSA key of 1024 bits: fewer than 2048 are not accepted"),
+        (
+            "short-ca",
+            "by-short",
+            old,
+            "certificate is signed with an RSA key of 1024 bits: fewer than 2048 are not accepted",
+        ),
+        ("ca", "sha1", old, "certificate is signed with RSA with SHA-1, which is not supported"),
+        ("ca", "version-1", "", "certificate is of X.509 version 1: version 3 is needed"),
+        (
+            "ca",
+            "nameless",
+            "",
+            "certificate names its host in the common name alone: it needs a subject alternative name",
+        ),
+        ("ca", "by-no-ca", not_a_ca.as_str(), "the certificate of an issuer is not meant for a CA"),
+    ] {
+        assert_eq!(trusting(&workshop, ca, name, more).await, format!("tls: {expected}"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn any_certificate_is_any_certificate() {
+    let workshop = Workshop::new();
+    workshop.self_signed("ca", RSA, "");
+    workshop.self_signed("p521", P521, "");
+    workshop.self_signed("short", SHORT_RSA, "-sha1");
+    workshop.self_signed("ed448", "-algorithm ED448", "");
+    workshop.self_signed("pss", "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048", "");
+    workshop.signed("version-1", P256, "ca", "", "");
+    let old = "-cipher DEFAULT@SECLEVEL=0";
+    for (name, more) in [
+        ("p521", ""),
+        ("short", old),
+        ("short", "-tls1_2 -cipher DEFAULT@SECLEVEL=0"),
+        ("ed448", ""),
+        ("p521", "-tls1_2"),
+        ("pss", ""),
+        ("version-1", ""),
+        ("version-1", "-tls1_2"),
+    ] {
+        assert_eq!(skipping(&workshop, name, more).await, "pass", "{name} {more}");
+    }
+    for name in ["ed448", "pss"] {
+        let expected = "tls: server signs with an algorithm that is not supported in TLS 1.2";
+        assert_eq!(skipping(&workshop, name, "-tls1_2").await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_nothing_in_common_is_called_so() {
+    let workshop = Workshop::new();
+    workshop.self_signed("rsa", RSA, "");
+    workshop.self_signed("ed448", "-algorithm ED448", "");
+    for (name, more) in [
+        ("rsa", "-tls1_2 -cipher ECDHE-RSA-AES128-SHA256"),
+        ("rsa", "-tls1_2 -cipher AES128-GCM-SHA256"),
+        ("rsa", "-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256"),
+        ("rsa", "-tls1_1 -cipher DEFAULT@SECLEVEL=0"),
+        ("ed448", ""),
+    ] {
+        let expected = "tls: no TLS version or cipher in common with the server";
+        assert_eq!(trusting(&workshop, "rsa", name, more).await, expected, "{name} {more}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_is_called_so_in_each_version() {
+    let workshop = Workshop::new();
+    workshop.self_signed("rsa", RSA, "");
+    workshop.self_signed("stranger", P256, "");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let more = format!("{version} -Verify 1 -verify_return_error -CAfile {}", workshop.path("rsa.pem"));
+        let (port, _server) = workshop.serve("rsa", &more);
+        let tls = || Section::new().text("ca_file", workshop.path("rsa.pem"));
+        let with = |name: &str| {
+            let file = |ending| workshop.path(&format!("{name}.{ending}"));
+            tls().text("cert_file", file("pem")).text("key_file", file("key"))
+        };
+        assert_eq!(probe(port, tls()).await, "tls: server wants a client certificate", "{version}");
+        assert_eq!(probe(port, with("stranger")).await, "tls: server rejects the client certificate", "{version}");
+        assert_eq!(probe(port, with("rsa")).await, "pass", "{version}");
+    }
+}

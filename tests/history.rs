@@ -50,6 +50,7 @@ fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
             degraded_above: None,
             stale_after: Duration::from_secs(32),
             max_connection_age: Duration::ZERO,
+            max_age: Duration::ZERO,
             formerly: formerly.map(name),
         })
     };

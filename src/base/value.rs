@@ -100,6 +100,13 @@ impl Reading {
         }
     }
 
+    /// Whether a problem with `code` has been reported at `place`.
+    #[must_use]
+    pub fn has(&self, code: &str, place: &Place) -> bool {
+        let is_there = |found: &Problem| (found.place.line, found.place.column) == (place.line, place.column);
+        self.problems.borrow().iter().any(|found| found.code == code && is_there(found))
+    }
+
     /// The problems so far, in the order in which they were found.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -466,6 +473,13 @@ impl Fields {
     /// Reports a problem at a place of one's own choice.
     pub fn report_at(&self, place: &Place, code: &'static str, message: impl Into<String>, help: Option<String>) {
         let problem = Problem { severity: Severity::Error, code, message: message.into(), help, place: place.clone() };
+        self.reading.report(problem);
+    }
+
+    /// Reports a warning at a place of one's own choice.
+    pub fn warning_at(&self, place: &Place, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem =
+            Problem { severity: Severity::Warning, code, message: message.into(), help, place: place.clone() };
         self.reading.report(problem);
     }
 

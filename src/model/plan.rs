@@ -113,6 +113,8 @@ pub struct Definition {
     /// How long one connection may serve successive runs: what only new connections see goes unseen for that long. Zero
     /// where every run has its own, and where there is none.
     pub max_connection_age: Duration,
+    /// How old the beat of a heartbeat may be; zero for every other kind.
+    pub max_age: Duration,
     /// An earlier name, whose history it continues.
     pub formerly: Option<CheckName>,
 }
@@ -217,6 +219,7 @@ pub(crate) mod testing {
             degraded_above: None,
             stale_after: Duration::from_secs(32),
             max_connection_age: Duration::ZERO,
+            max_age: Duration::ZERO,
             formerly: None,
         }
     }

@@ -73,6 +73,10 @@ impl Spec for Heartbeat {
         self.target.clone()
     }
 
+    fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let source = match &self.file {
             Some(path) => Source::File(Watched { path: path.clone(), looked: Blocking::default(), seen: None }),

@@ -88,6 +88,11 @@ pub trait Spec: fmt::Debug + Send + Sync {
         Duration::ZERO
     }
 
+    /// How old what a run finds may be and still pass; zero where a run sees the target as it is.
+    fn max_age(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Each run is to have a connection of its own, unless the file says otherwise, where `where_to` says so of the
     /// hosts that a connection leads to; of none, where it leads to no other host.
     fn prefer_fresh_connections(&mut self, _where_to: &dyn Fn(&[String]) -> bool) {}

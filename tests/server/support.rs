@@ -191,6 +191,7 @@ pub fn definition(name: &str) -> Definition {
         degraded_above: None,
         stale_after: Duration::from_secs(3600),
         max_connection_age: Duration::ZERO,
+        max_age: Duration::ZERO,
         formerly: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budget::until_error;
 use super::effects::acts;
 use super::guards;
 use super::inspection::Inspection;
@@ -96,7 +97,10 @@ fn long_outages(plan: &Arc<Plan>, containers: &[Probed]) -> Vec<Advice> {
     let mut found = Vec::new();
     let matrix = Matrix::new(plan, Phase::Service);
     for (check, definition) in plan.checks.iter().enumerate() {
+        // What thresholds do not add is not theirs to mend.
+        let unseen = until_error(plan, check).unseen;
         for (container, asking, after) in acts(&matrix, plan, check, containers) {
+            let after = after.saturating_sub(unseen);
             let (ours, theirs) = (definition.thresholds.failure.get(), asking.timing.failures);
             if asking.purpose != Purpose::Readiness || ours == 1 || theirs == 1 || after < LONG {
                 continue;

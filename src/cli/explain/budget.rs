@@ -8,7 +8,11 @@ use crate::model::plan::{Definition, Plan};
 /// than the interval then; no other target fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Until the first run that fails begins.
+    /// Until the last beat is looked at, where it is a file's: its age counts from then.
+    pub until_look: Option<Duration>,
+    /// For how long runs go on passing: on a connection that is older than the outage, or on an old beat.
+    pub unseen: Duration,
+    /// From then until the first run that fails begins.
     pub until_run: Duration,
     /// How many runs have to fail.
     pub failures: u32,
@@ -41,8 +45,12 @@ pub fn until_error(plan: &Plan, index: usize) -> Budget {
         parents = later;
     }
     let confirmation = Some(confirmation(&parents)).filter(|_| !parents.is_empty());
-    let total = check.interval.saturating_add(between) + check.timeout + confirmation.unwrap_or_default();
-    Budget { until_run: check.interval, failures, between, timeout: check.timeout, confirmation, total }
+    let unseen = check.max_connection_age.max(check.max_age);
+    let until_look = Some(check.interval).filter(|_| !check.max_age.is_zero() && check.target.is_some());
+    let until_run = check.interval;
+    let parts = [until_look.unwrap_or_default(), unseen, until_run, between, check.timeout];
+    let total = parts.into_iter().fold(confirmation.unwrap_or_default(), Duration::saturating_add);
+    Budget { until_look, unseen, until_run, failures, between, timeout: check.timeout, confirmation, total }
 }
 
 /// How long all parents take to pass once more.
@@ -133,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn an_old_beat_and_an_old_connection_hide_an_outage_for_as_long_as_they_may_live() {
+        let beats = |target: Option<&str>| Definition {
+            max_age: Duration::from_secs(30),
+            target: target.map(str::to_owned),
+            ..failing_after(1, 10_000, 2_000)
+        };
+        assert_eq!(total(vec![beats(None)], 0), 30_000 + 10_000 + 2_000);
+        assert_eq!(total(vec![beats(Some("/run/app/alive"))], 0), 10_000 + 30_000 + 10_000 + 2_000);
+        let kept = Definition { max_connection_age: Duration::from_secs(60), ..failing_after(2, 10_000, 2_000) };
+        assert_eq!(total(vec![kept], 0), 60_000 + 2 * 10_000 + 2_000);
+    }
+
+    #[test]
     fn a_huge_threshold_is_added_up_at_once() {
         let behind = Definition { depends_on: vec![0], ..failing_after(1_000_000, 10_000, 2_000) };
         let budget = until_error(&plan(vec![failing_after(1, 10_000, 2_000), behind]), 1);
@@ -176,8 +197,44 @@ mod tests {
         assert!(longest <= budget && longest + Duration::from_millis(100) >= budget);
     }
 
+    /// How long after `from` a check is `error` when only new connections fail from then on.
+    fn played_on_kept_connections(check: &Definition, from: Moment, pod: &str) -> Duration {
+        let start = reading(Moment::default());
+        let (age, mut made) = (check.max_connection_age, None);
+        let world = |_: usize, at: Moment| -> (ProbeResult, Duration) {
+            let kept = made.is_some_and(|made| at.since(made) < age);
+            if kept || at < from {
+                made = if kept { made } else { Some(at) };
+                return (Ok(Pass::default()), Duration::from_millis(10));
+            }
+            made = None;
+            (Err(Failure::new(FailureKind::Connect, "no connection left")), Duration::MAX)
+        };
+        let mut playback = Playback::new(Machine::new(plan(vec![check.clone()]), pod, start), world, start.moment);
+        let mut closed = None;
+        playback.play_until(from + Duration::from_secs(1_000), |snapshot| {
+            if snapshot.checks[0].state == State::Error {
+                closed.get_or_insert(snapshot.at);
+            }
+        });
+        closed.expect("a check that fails becomes an error").since(from)
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 600, ..Default::default() })]
+
+        #[test]
+        fn what_only_new_connections_see_takes_no_longer_than_the_budget(
+            failures in 1u32..=4, interval in 500u64..20_000, timeout in 100u64..30_000, age in 0u64..120_000,
+            from in 70_000u64..200_000, pod in 0u32..1000,
+        ) {
+            let max_connection_age = Duration::from_millis(age);
+            let check = Definition { max_connection_age, ..failing_after(failures, interval, timeout) };
+            let budget = until_error(&plan(vec![check.clone()]), 0).total;
+            let from = Moment::at(Duration::from_millis(from));
+            let took = played_on_kept_connections(&check, from, &format!("pod-{pod}"));
+            assert!(took <= budget, "{took:?} > {budget:?}");
+        }
 
         #[test]
         fn no_outage_takes_longer_than_its_budget(

@@ -92,7 +92,11 @@ fn line(after: Duration, text: &str) -> String {
 }
 
 fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
-    let mut parts = vec![format!("{} until its next run", show_duration(budget.until_run))];
+    let age = if plan.checks[check].max_age.is_zero() { "max_connection_age" } else { "max_age" };
+    let unseen = Some(format!("{} {age}", show_duration(budget.unseen))).filter(|_| !budget.unseen.is_zero());
+    let look = budget.until_look.map(|look| format!("{} until its last beat is looked at", show_duration(look)));
+    let mut parts: Vec<_> = look.into_iter().chain(unseen).collect();
+    parts.push(format!("{} until its next run", show_duration(budget.until_run)));
     let more = match budget.failures {
         1 => None,
         2 => Some("one more has failed".to_owned()),

@@ -31,7 +31,14 @@ pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading)
         }));
     }
     let silenced = |problem: &Problem| problem.severity == Severity::Warning && names(problem.code);
-    found.into_iter().filter(|problem| !silenced(problem)).chain(wrong).for_each(|problem| document.report(problem));
+    let remaining = found.into_iter().filter(|problem| !silenced(problem)).chain(wrong);
+    // What several sections take from one place (a default) is wrong once.
+    let is_known =
+        |problem: &Problem| problem.severity == Severity::Warning && document.has(problem.code, &problem.place);
+    remaining.for_each(|problem| match is_known(&problem) {
+        true => {}
+        false => document.report(problem),
+    });
 }
 
 /// What is wrong with one entry, whatever there is to silence.

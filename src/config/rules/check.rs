@@ -92,7 +92,7 @@ pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -
         .section(node, &keys::CHECK, path, scope)
         .map(|fields| draft(fields, &reading, defaults, reader.environment()));
     if let Some(draft) = &draft {
-        warnings::look_at(draft, reader.environment());
+        warnings::look_at(draft, defaults, reader.environment());
     }
     allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &reading, reader.reading());
     draft.map(|draft| Draft { fields: moved(&draft.fields, reader.reading()), ..draft })
@@ -267,6 +267,7 @@ impl Draft {
             degraded_above: self.timing.degraded_above,
             stale_after: self.timing.stale_after,
             max_connection_age: target.spec.max_connection_age(),
+            max_age: target.spec.max_age(),
             formerly: self.formerly.clone(),
         };
         Some((definition, target.clone()))

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::value::{Fields, Value};
+use crate::base::value::{Fields, Place, Value};
 use crate::config::mask::shown;
 use crate::config::source::{Environment, host_name};
 use crate::config::{History, Listen, Log, LogFormat, Server};
@@ -31,12 +31,14 @@ pub struct Top {
 }
 
 /// What every check takes that does not say otherwise.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Defaults {
     /// From start to start.
     pub interval: Option<Duration>,
     /// The hard limit of one run.
     pub timeout: Option<Duration>,
+    /// Where the file says how long a run may take, or else how often there is one.
+    pub timing: Option<Place>,
     /// Failures that make it `error`.
     pub failure_threshold: Option<NonZeroU32>,
     /// Passes that make it `ok`.
@@ -119,6 +121,7 @@ fn defaults(defaults: &Fields) -> Defaults {
     Defaults {
         interval: defaults.duration("interval"),
         timeout: defaults.duration("timeout"),
+        timing: defaults.get("timeout").or(defaults.get("interval")).map(|located| located.place.clone()),
         failure_threshold: threshold(defaults, "failure_threshold"),
         success_threshold: threshold(defaults, "success_threshold"),
     }

@@ -3,27 +3,33 @@
 use std::net::IpAddr;
 
 use super::check::{Draft, Observed};
+use super::top::Defaults;
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::plan::Critical;
 use crate::probe::Spec;
 
 /// Reports what is questionable about one check.
-pub fn look_at(draft: &Draft, environment: &Environment) {
-    timeout_above_interval(draft);
+pub fn look_at(draft: &Draft, defaults: &Defaults, environment: &Environment) {
+    timeout_above_interval(draft, defaults);
     restart_for_another(draft, environment);
     live_without_effect(draft);
     bare_tcp(draft);
 }
 
-fn timeout_above_interval(Draft { fields, timing, .. }: &Draft) {
+/// It is said at the check where that says one of them, else once at the default from which it follows.
+fn timeout_above_interval(Draft { fields, timing, .. }: &Draft, defaults: &Defaults) {
     if timing.timeout <= timing.interval {
         return;
     }
-    let key = if fields.get("timeout").is_some() { "timeout" } else { "interval" };
     let (timeout, interval) = (show_duration(timing.timeout), show_duration(timing.interval));
     let message = format!("`timeout` ({timeout}) is above `interval` ({interval}): a slow run makes the next one late");
-    fields.warning(key, "timeout-above-interval", message, Some("lower `timeout` or raise `interval`".into()));
+    let (code, help) = ("timeout-above-interval", Some("lower `timeout` or raise `interval`".into()));
+    let own = ["timeout", "interval"].into_iter().find(|key| fields.get(key).is_some());
+    match (own, &defaults.timing) {
+        (None, Some(place)) => fields.warning_at(place, code, message, help),
+        (own, _) => fields.warning(own.unwrap_or("interval"), code, message, help),
+    }
 }
 
 /// A restart of the app cannot mend what runs elsewhere.
@@ -81,4 +87,55 @@ fn bare_tcp(Draft { fields, .. }: &Draft) {
     };
     let message = format!("a bare TCP connection to the port of `{kind}`: {why}");
     section.warning("address", "bare-tcp", message, Some(format!("write `{kind}: …`, which asks the server itself")));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::read;
+    use crate::config::source::Environment;
+
+    /// Each warning with its place.
+    fn warnings(text: &str) -> Vec<String> {
+        let environment = Environment::of::<String, String>([]);
+        let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+        let report = read("test", text.as_bytes(), &environment, unread).report;
+        let line = |found: &crate::config::diagnostic::Diagnostic| {
+            let crate::base::value::Problem { place, message, .. } = &found.problem;
+            format!("{}:{} {}: {}", place.line, place.column, place.path, message.split(':').next().unwrap_or_default())
+        };
+        report.diagnostics().iter().map(line).collect()
+    }
+
+    fn defaults(defaults: &str, checks: &[&str]) -> Vec<String> {
+        let check = |(at, more): (usize, &&str)| format!("- {{ name: c{at}, simulated: {{}}{more} }}\n");
+        let checks: String = checks.iter().enumerate().map(check).collect();
+        warnings(&format!("defaults: {{ {defaults} }}\nchecks:\n{checks}"))
+    }
+
+    #[test]
+    fn a_default_that_is_wrong_for_all_is_reported_once_and_where_it_stands() {
+        let long = "`timeout` (20s) is above `interval` (10s)";
+        let of_timeout = format!("1:22 defaults.timeout: {long}");
+        for said in ["timeout: 20s", "timeout: 20s, interval: 10s"] {
+            assert_eq!(defaults(said, &["", "", ""]), [of_timeout.as_str()], "{said}");
+        }
+        let quick = "1:23 defaults.interval: `timeout` (2s) is above `interval` (1s)";
+        assert_eq!(defaults("interval: 1s", &["", ""]), [quick]);
+    }
+
+    #[test]
+    fn a_check_that_says_one_of_them_is_told_at_its_own_key() {
+        let own = |key: &str| format!("3:40 checks[0].{key}");
+        let found = defaults("timeout: 20s", &[", interval: 15s", ", interval: 30s"]);
+        assert_eq!(found, [own("interval") + ": `timeout` (20s) is above `interval` (15s)"]);
+        let found = defaults("interval: 1s, timeout: 1s", &[", timeout: 3s", ""]);
+        assert_eq!(found, ["3:39 checks[0].timeout: `timeout` (3s) is above `interval` (1s)"]);
+    }
+
+    #[test]
+    fn one_check_allows_it_for_itself_alone() {
+        let allow = ", allow: { timeout-above-interval: it is slow }";
+        assert_eq!(defaults("timeout: 20s", &[allow, allow]), [""; 0]);
+        assert_eq!(defaults("timeout: 20s", &[allow, ""]).len(), 1);
+    }
 }

@@ -652,7 +652,7 @@ fn a_folder_that_takes_no_files_is_refused() {
 }
 
 #[test]
-fn a_file_that_another_process_has_open_is_refused_and_not_touched() {
+fn a_file_that_another_process_has_open_is_not_touched_and_taken_over_when_that_one_is_gone() {
     let folder = Folder::new("shared");
     let first = Told::in_file(&folder.file(), 0.0);
     first.declare(&["db"], 0.0);
@@ -668,9 +668,53 @@ fn a_file_that_another_process_has_open_is_refused_and_not_touched() {
     second.wait_until_open();
     assert_eq!(second.history.condition(), Condition::Refused);
     assert_eq!(second.story("db"), [(Unknown, 0.0, Some(1.0)), (Downtime, 1.0, None)]);
+    second.pass("db", 10, 3.0, "before the other was gone");
+    second.alive(1, 40);
+    second.pass("db", 10, 41.0, "after it was gone");
     first.enter("db", State::Ok, 1.0);
+    first.pass("db", 10, 1.0, "of the other");
+    first.alive(1, 20);
     first.settle();
     assert_eq!(first.story("db"), [(Unknown, 0.0, Some(1.0)), (Uptime, 1.0, None)]);
+    assert_eq!(second.history.condition(), Condition::Refused);
+    first.close();
+    second.wait_for("the free file", || second.history.condition() == Condition::Stored);
+    let story = second.story("db");
+    assert_eq!(story[..2], [(Unknown, 0.0, Some(1.0)), (Uptime, 1.0, Some(20.0))]);
+    assert_eq!(story[2..], [(Unknown, 20.0, Some(20.0)), (Downtime, 20.0, None)]);
+    second.settle();
+    let ticks = second.runtime.block_on(second.history.ticks(1, Page { limit: 9, before: None })).unwrap().items;
+    let told: Vec<&str> = ticks.iter().map(|tick| &*tick.message).collect();
+    assert_eq!(told, ["after it was gone", "of the other"], "of a time that both watched the file's own account stays");
+    assert_eq!(second.service("db").metric.uptime_percent.map(f64::round), Some(48.0));
+    second.enter("db", State::Ok, 42.0);
+    second.close();
+    let third = Told::start(Some(&folder.file()), KEEP, "", 50.0);
+    third.declare(&["db"], 50.0);
+    assert_eq!(third.story("db")[3..5], [(Downtime, 20.0, Some(42.0)), (Uptime, 42.0, Some(42.0))]);
+}
+
+#[test]
+fn a_file_of_something_else_is_never_touched() {
+    let header = [b"SQLite format 3\0".as_slice(), &[0; 52], b"else", &[7; 4000]].concat();
+    let files: [&[u8]; 6] = [
+        b"a,b\n1,2\n",
+        b"\n",
+        &[0; 5000],
+        b"SQLite format 3: a note about it, longer than a header can be, so that it is none of ours, and nobody's",
+        &header,
+        "{}".as_bytes(),
+    ];
+    for content in files {
+        let folder = Folder::new("csv");
+        fs::write(folder.file(), content).unwrap();
+        let told = Told::in_file(&folder.file(), 0.0);
+        assert_eq!(told.history.condition(), Condition::Refused, "{:?}", content.get(..20));
+        assert_works_in_memory(&told);
+        told.close();
+        assert_eq!(folder.names(), ["history.db"], "{:?}", content.get(..20));
+        assert_eq!(fs::read(folder.file()).unwrap(), content);
+    }
 }
 
 #[test]
@@ -763,8 +807,9 @@ fn a_file_that_was_overwritten_anywhere_is_coped_with() {
             clear(&folder);
         }
     }
-    fs::write(folder.file(), "this is no database\n".repeat(1000)).unwrap();
-    assert_copes_with(&folder, "no database");
+    fs::copy(&sound, folder.file()).unwrap();
+    overwrite(&folder.file(), 16, b"rubbish");
+    assert_copes_with(&folder, "no database any more");
     assert!(folder.names()[1].starts_with("history.db.corrupt-20261121T103640Z"), "{:?}", folder.names());
 }
 
@@ -779,7 +824,7 @@ fn clear(folder: &Folder) {
 fn broken_files_do_not_pile_up() {
     let folder = Folder::new("pile");
     for second in 0..5u32 {
-        fs::write(folder.file(), "this is no database\n".repeat(100)).unwrap();
+        fs::write(folder.file(), [b"SQLite format 3\0".as_slice(), &[7; 52], b"prob", &[7; 4000]].concat()).unwrap();
         let told = Told::in_file(&folder.file(), (second / 2).into());
         assert_eq!(told.history.condition(), Condition::Stored);
         told.close();

@@ -25,6 +25,8 @@ const BATCH: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 /// So often a broken file is set aside; one more is not the file's fault.
 const MOST_BREAKS: u32 = 3;
+/// A file that another process has open is tried again after this time.
+const IN_USE: Duration = Duration::from_secs(1);
 /// A disk that has not answered for this time is away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,16 +45,56 @@ pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Rec
     Ok(())
 }
 
-async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) {
+async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, mut questions: mpsc::Receiver<Question>) {
     let opened = timeout(LONGEST_OPENING, File::open(&place, now)).await;
-    match opened.unwrap_or_else(|_| Err("the disk does not answer".into())) {
+    let opened = match opened.unwrap_or_else(|_| Err(Fault::Away("the disk does not answer".into()))) {
         Ok((file, contents)) => {
             begin(&desk, contents, now);
+            Ok(file)
+        }
+        Err(Fault::InUse) => match wait_until_free(&desk, &place, &mut questions).await {
+            Some(opened) => opened,
+            None => return,
+        },
+        Err(fault) => Err(fault),
+    };
+    match opened {
+        Ok(file) => {
             let next = Instant::now();
             let clerk = Clerk { desk, place, file: Some(file), next, breaks: 0, more: false, has_grown: true };
             clerk.serve(questions).await;
         }
-        Err(why) => refuse(&desk, &place, &why),
+        Err(fault) => refuse(&desk, &place, fault.text()),
+    }
+}
+
+/// Keeps history in memory until the process that has the file open is gone, then goes on in the file; nothing when
+/// nobody wants that any more.
+async fn wait_until_free(
+    desk: &Desk,
+    place: &Place,
+    questions: &mut mpsc::Receiver<Question>,
+) -> Option<Result<File, Fault>> {
+    let path = place.path.display();
+    tracing::warn!(%path, "another process has the history file open: history is kept in memory until that one is gone");
+    desk.go_on_in_memory();
+    loop {
+        let question = tokio::select! {
+            question = questions.recv() => question?,
+            () = tokio::time::sleep(IN_USE) => match File::open_in_passing(place, desk.seen()).await {
+                Err(Fault::InUse) => continue,
+                Err(fault) => return Some(Err(fault)),
+                Ok((file, contents)) => {
+                    tracing::info!(%path, "the history file is free: history goes on in it");
+                    desk.go_on_in_file(contents);
+                    return Some(Ok(file));
+                }
+            },
+        };
+        if let Question::Close(closed) = question {
+            let _ = closed.send(());
+            return None;
+        }
     }
 }
 
@@ -60,6 +102,7 @@ fn refuse(desk: &Desk, place: &Place, why: &str) {
     let path = place.path.display();
     tracing::error!(%path, reason = why, "the history file cannot be used: history is kept in memory until the next start");
     desk.go_on_in_memory();
+    desk.give_up_latches();
 }
 
 /// Opens the books as they were left, and writes into them what was told since `now`.
@@ -158,9 +201,9 @@ impl Clerk {
     /// Does what can be done about a fault.
     async fn suffer(&mut self, fault: Fault) {
         match fault {
-            Fault::Away(why) | Fault::Foreign(why) => {
+            Fault::Away(_) | Fault::Foreign(_) | Fault::InUse => {
                 self.next = Instant::now() + RETRY;
-                report_away(&self.desk, &why);
+                report_away(&self.desk, fault.text());
             }
             Fault::Lost(_) => self.open_again(None).await,
             Fault::Broken(why) => self.open_again(Some(why)).await,
@@ -170,10 +213,11 @@ impl Clerk {
     /// Closes the file and opens it anew, set aside before when it is `broken`.
     async fn open_again(&mut self, broken: Option<String>) {
         let Some(file) = self.file.take() else { return };
-        let now = self.now();
+        let now = self.desk.seen();
+        let is_in_place = file.is_in_place().await;
         file.close().await;
-        let opened = match broken {
-            Some(why) if self.breaks == MOST_BREAKS => Err(format!("it breaks again and again: {why}")),
+        let opened = match broken.filter(|_| is_in_place) {
+            Some(why) if self.breaks == MOST_BREAKS => Err(Fault::Broken(format!("it breaks again and again: {why}"))),
             Some(why) => {
                 self.breaks += 1;
                 File::replace(&self.place, now, &why).await
@@ -189,7 +233,7 @@ impl Clerk {
                 file.close().await;
                 refuse(&self.desk, &self.place, "another file has taken its place");
             }
-            Err(why) => refuse(&self.desk, &self.place, &why),
+            Err(fault) => refuse(&self.desk, &self.place, fault.text()),
         }
     }
 
@@ -212,16 +256,9 @@ impl Clerk {
         true
     }
 
-    fn now(&self) -> Timestamp {
-        match &self.desk.state().stage {
-            Stage::InFile(books, _, _) | Stage::InMemory(books, _) => books.marks().seen,
-            Stage::Opening(..) => Timestamp::default(),
-        }
-    }
-
     /// One step towards a file within its bounds, when it is time.
     async fn tend(&mut self) {
-        let now = self.now();
+        let now = self.desk.seen();
         if !self.is_well() {
             return;
         }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::answer::{Condition, Keep, Latches, Run};
 use super::books::{Books, Marks, Shelf};
 use super::calendar::Calendar;
+use super::file::load::Contents;
 use super::ledger::{Interval, Standing};
 use super::memory::Memory;
 use super::pending::Pending;
@@ -49,6 +50,8 @@ pub struct State {
     pub latches: Option<Latches>,
     /// How what is told, the time of the ledger, and dates stand to each other.
     pub calendar: Calendar,
+    /// What was declared last.
+    pub plan: Option<Arc<Plan>>,
     tended: Timestamp,
 }
 
@@ -70,7 +73,8 @@ impl Desk {
     pub fn new(stage: Stage, keep: Keep, condition: Condition, calendar: Calendar) -> Self {
         let (latches, _) = watch::channel(None);
         let is_summed_up = matches!(stage, Stage::InMemory(..));
-        let state = State { stage, keep, condition, is_summed_up, latches: None, calendar, tended: Marks::EMPTY.seen };
+        let tended = Marks::EMPTY.seen;
+        let state = State { stage, keep, condition, is_summed_up, latches: None, calendar, plan: None, tended };
         Self { state: Mutex::new(state), urgent: Notify::new(), latches, dropped: AtomicU64::new(0) }
     }
 
@@ -86,6 +90,7 @@ impl Desk {
 
     /// The checks of `plan` are watched from `at` on.
     pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
+        self.state().plan = Some(Arc::clone(plan));
         self.tell(at, |waiting| waiting.declare(plan, at), |books, shelf, at| books.declare(plan, at, shelf));
     }
 
@@ -238,12 +243,90 @@ impl Desk {
         state.stage = stage;
         state.condition = Condition::Refused;
         state.is_summed_up = true;
-        drop(state);
+    }
+
+    /// Nothing is known of the time before the restart, and it will not become known.
+    pub fn give_up_latches(&self) {
+        self.remember(Latches::default());
+    }
+
+    /// These are the latches of the time before the restart, unless that was settled earlier.
+    pub fn remember(&self, before: Latches) {
         self.latches.send_if_modified(|latches| {
             let is_news = latches.is_none();
-            latches.get_or_insert_default();
+            latches.get_or_insert(before);
             is_news
         });
+    }
+
+    /// Goes on in a file that has become free, as it was left, with what was kept in memory since.
+    pub fn go_on_in_file(&self, contents: Contents) {
+        let Contents { accounts, marks, latches, reckoning } = contents;
+        let mut state = self.state();
+        let Stage::InMemory(known, memory) = &state.stage else { return };
+        let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
+        let mut books = Books::open(accounts, marks, &mut pending);
+        let mut calendar = state.calendar.clone();
+        // Until now the time of the ledger was what is told.
+        calendar.go_on(&reckoning, marks.seen, known.marks().seen);
+        if let Some(plan) = &state.plan {
+            retell(known, memory, plan, &calendar, &mut books, &mut pending);
+        }
+        pending.reckoning = Some(calendar.reckoning());
+        pending.latches = state.latches.clone().map(|latches| latches.moved(calendar.shift()));
+        let latches = latches.moved(calendar.shift().saturating_neg());
+        state.calendar = calendar;
+        state.stage = Stage::InFile(books, pending, marks);
+        state.is_summed_up = false;
+        state.condition = Condition::Stored;
+        drop(state);
+        self.remember(latches);
+    }
+
+    /// When there was last a sign of life, in the time of the ledger.
+    pub fn seen(&self) -> Timestamp {
+        match &self.state().stage {
+            Stage::InFile(books, _, _) | Stage::InMemory(books, _) => books.marks().seen,
+            Stage::Opening(..) => Timestamp::default(),
+        }
+    }
+}
+
+/// Writes into `books` what was kept in memory since they were left, in the time of the ledger.
+fn retell(known: &Books, memory: &Memory, plan: &Plan, calendar: &Calendar, books: &mut Books, shelf: &mut dyn Shelf) {
+    /// A sign of life so often leaves no gap.
+    const STEP: Duration = Duration::from_secs(5);
+    let to = calendar.ledger(known.marks().seen);
+    let begun = known.declared().map(|account| calendar.ledger(account.entry.created_at)).min();
+    let from = begun.unwrap_or(to).max(books.marks().seen);
+    books.declare(plan, from, shelf);
+    let mut moves = Vec::new();
+    for account in known.declared() {
+        let name = &account.entry.name;
+        let intervals = memory.intervals(account.entry.id).chain([account.ledger.open()]);
+        let intervals = intervals.map(|interval| interval.moved(calendar.shift()));
+        moves.extend(intervals.filter(|interval| interval.to.is_none_or(|to| to > from)).map(|it| (it, name)));
+    }
+    moves.sort_by_key(|(interval, _)| (interval.from, interval.id));
+    let mut seen = from;
+    for (interval, name) in moves {
+        let at = interval.from.max(from);
+        while seen.after(STEP) < at {
+            seen = seen.after(STEP);
+            books.see(seen, shelf);
+        }
+        books.enter(name, interval.standing, at, shelf);
+    }
+    while seen < to {
+        seen = seen.after(STEP).min(to);
+        books.see(seen, shelf);
+    }
+    for tick in memory.all_ticks() {
+        let at = calendar.ledger(tick.at);
+        let Some(account) = known.account(tick.check).filter(|_| at > from) else { continue };
+        let (check, message) = (&account.entry.name, &*tick.message);
+        let (outcome, reason, took) = (tick.outcome, tick.reason, tick.response_time);
+        books.record(&Run { check, at, outcome, reason, took, message }, shelf);
     }
 }
 

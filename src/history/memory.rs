@@ -65,6 +65,11 @@ impl Memory {
         self.bytes -= self.ticks.pop_front().as_ref().map_or(0, bytes);
     }
 
+    /// The ticks of all checks, oldest first.
+    pub fn all_ticks(&self) -> impl Iterator<Item = &Tick> {
+        self.ticks.iter()
+    }
+
     /// The ticks of a check, newest first.
     #[must_use]
     pub fn ticks(&self, check: u32, page: Page) -> Part<Tick> {

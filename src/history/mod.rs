@@ -91,6 +91,7 @@ impl History {
         {
             tracing::error!(%error, "there is no thread for the history file: history is kept in memory until the next start");
             desk.go_on_in_memory();
+            desk.give_up_latches();
         }
         Self { desk, clerk: Some(clerk) }
     }

@@ -31,7 +31,11 @@ const FIELDS: &[Field] = &[
         Shape::Text,
         "A path on the file system, as the sidecar sees it: mount the app's volume into it.",
     ),
-    Field::optional("min_free", Shape::SizeOrShare, "With less room than this the check fails: `10%` or `5GiB`."),
+    Field::optional(
+        "min_free",
+        Shape::SizeOrShare,
+        "With less room than this the check fails: `10%` or `5GiB`. A share fails where the file system reports no size.",
+    ),
     Field::optional(
         "min_free_inodes",
         Shape::Share,
@@ -175,7 +179,14 @@ fn judge(declared: &Declared, measured: &Measured) -> ProbeResult {
         failure.facts.disk = Some(space);
         failure
     };
-    let free = format!("{} free ({})", show_size(space.free), show_whole_share(space.free, space.size));
+    if let (0, Some(Bound::Share(share))) = (space.size, declared.min_free) {
+        let share = show_share(share);
+        return Err(failure(format!("the file system reports no size, of which {share} could be free")));
+    }
+    let free = match space.size {
+        0 if space.free == 0 => "the file system reports no size".to_owned(),
+        size => format!("{} free ({})", show_size(space.free), show_whole_share(space.free, size)),
+    };
     if let Some(bound) = declared.min_free.filter(|bound| bound.is_above(space)) {
         return Err(failure(format!("{free}, below {bound}")));
     }
@@ -190,7 +201,9 @@ fn judge(declared: &Declared, measured: &Measured) -> ProbeResult {
         unwritable.facts.disk = Some(space);
         return Err(unwritable);
     }
-    let below = declared.degraded_below.filter(|bound| bound.is_above(space));
+    // Of no size every share is missing.
+    let is_missing = |bound: &Bound| bound.is_above(space) || (space.size == 0 && matches!(bound, Bound::Share(_)));
+    let below = declared.degraded_below.filter(is_missing);
     let message = below.map_or(free.clone(), |bound| format!("{free}, below {bound}"));
     let mut pass = Pass { degraded: below.is_some(), ..Pass::saying(message) };
     pass.facts.disk = Some(space);
@@ -279,7 +292,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_a_size_does_not_divide_by_it() {
-        assert_eq!(said(judge(&declared(), &measured(0, 0))), "pass 0 B free (0%)");
+    fn a_share_of_a_file_system_without_a_size_is_no_pass() {
+        let share = |min_free, degraded_below| Declared { min_free, degraded_below, ..declared() };
+        let tenth = Some(Bound::Share(0.1));
+        let cases = [
+            (share(tenth, None), "mismatch the file system reports no size, of which 10% could be free"),
+            (share(Some(Bound::Size(GIB)), None), "mismatch the file system reports no size, below 1 GiB"),
+            (share(None, tenth), "degraded the file system reports no size, below 10%"),
+            (share(None, None), "pass the file system reports no size"),
+        ];
+        for (declared, expected) in cases {
+            assert_eq!(said(judge(&declared, &measured(0, 0))), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_share_of_proc_is_no_pass() {
+        let declared = Declared { path: "/proc".into(), min_free: Some(Bound::Share(0.1)), ..declared() };
+        let check = crate::base::name::CheckName::new("proc").unwrap();
+        let clock = crate::base::clock::Clock::Machine;
+        let setting = Setting { check, network: Arc::default(), clock, beats: Arc::default() };
+        let mut probe = DiskSpec { target: "/proc".into(), declared }.build(&setting);
+        let said = said(probe.observe(&Run::default()).await);
+        assert_eq!(said, "mismatch the file system reports no size, of which 10% could be free");
     }
 }

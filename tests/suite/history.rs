@@ -309,6 +309,31 @@ async fn what_happened_before_and_after_a_restart_is_in_the_file() {
 }
 
 #[tokio::test]
+async fn a_second_daemon_goes_on_in_the_file_when_the_first_is_gone() {
+    let past = Past::new();
+    let check = |rate| format!("  - {{ name: db, simulated: {{ error_rate: {rate} }}, interval: 100ms }}\n");
+    let first = past.daemon("pod-1", &check(1)).await;
+    first.until_state("db", "error").await;
+    past.holds("db returned error").await;
+
+    let mut second = past.daemon("pod-2", &check(0)).await;
+    second.logs("another process has the history file open").await;
+    let alone = second.until("/v1/services/db/events", |reply| reply.body.contains("uptime")).await;
+    assert!(!alone.body.contains("downtime"), "it knows what it has seen itself: {}", alone.body);
+    second.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
+    killed(first).await;
+    second.logs("the history file is free: history goes on in it").await;
+    let both = |reply: &Reply| reply.body.contains("downtime") && reply.body.contains("uptime");
+    second.until("/v1/services/db/events", both).await;
+    second.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 1\n")).await;
+    ended(second).await;
+
+    let third = past.daemon("pod-2", &check(0)).await;
+    third.until("/v1/services/db/events", both).await;
+    killed(third).await;
+}
+
+#[tokio::test]
 async fn a_history_file_that_cannot_be_used_costs_the_past_and_nothing_else() {
     let past = Past::new();
     let config = format!("history: {{ path: {}/beneath.db }}\nchecks: []\n", past.file);

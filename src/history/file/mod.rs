@@ -12,7 +12,7 @@ pub mod write;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +27,12 @@ use load::Contents;
 
 /// Another process may hold the file for this long before it counts as in use.
 const BUSY: Duration = Duration::from_secs(2);
+/// The same for one that is known to be in use, which is asked for again and again.
+const STILL_BUSY: Duration = Duration::from_millis(200);
+/// Where our files say that they are ours: the beginning of the first of [`schema`]'s tables, as it lies in a page.
+const SIGN: &[u8] = b"CREATE TABLE marks (one INTEGER PRIMARY KEY";
+/// How every file of SQLite begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// What went wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub enum Fault {
     Lost(String),
     /// It is not ours to write to.
     Foreign(String),
+    /// Another process has it open.
+    InUse,
 }
 
 impl Fault {
@@ -47,6 +55,7 @@ impl Fault {
     pub fn text(&self) -> &str {
         match self {
             Self::Away(text) | Self::Broken(text) | Self::Lost(text) | Self::Foreign(text) => text,
+            Self::InUse => "another process has it open",
         }
     }
 }
@@ -57,7 +66,7 @@ impl From<sqlx::Error> for Fault {
             sqlx::Error::Database(refusal) => {
                 let code = refusal.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
                 let text = match code & 0xff {
-                    5 => "another process has it open".to_owned(),
+                    5 => return Self::InUse,
                     // It has been opened for writing before: see `resolve`.
                     14 => "its folder cannot be written to, and a log is kept beside it".to_owned(),
                     _ => refusal.message().to_owned(),
@@ -93,17 +102,38 @@ pub struct File {
 }
 
 impl File {
-    /// Opens the file at `place`, or makes a new one. One that is broken is set aside under a name with the time `now`,
-    /// and a new one takes its place.
+    /// Opens the file at `place`, or makes a new one. One of ours that is broken is set aside under a name with the time
+    /// `now`, and a new one takes its place; what is not ours is left as it is.
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub async fn open(place: &Place, now: Timestamp) -> Result<(Self, Contents), String> {
-        let path = at_leisure(&place.path, resolve).await?;
-        match Self::attempt(&path, &place.pod).await {
-            Ok(opened) => Ok(opened),
-            Err(Fault::Broken(why)) => Self::replace(place, now, &why).await,
-            Err(fault) => Err(fault.text().to_owned()),
+    pub async fn open(place: &Place, now: Timestamp) -> Result<(Self, Contents), Fault> {
+        Self::open_within(place, now, BUSY).await
+    }
+
+    /// The same for a file that was in use when it was last tried.
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub async fn open_in_passing(place: &Place, now: Timestamp) -> Result<(Self, Contents), Fault> {
+        Self::open_within(place, now, STILL_BUSY).await
+    }
+
+    async fn open_within(place: &Place, now: Timestamp, busy: Duration) -> Result<(Self, Contents), Fault> {
+        let path = at_leisure(&place.path, resolve).await.map_err(Fault::Foreign)?;
+        let foreign = || Fault::Foreign("it is a file of something else: write the path of a file of its own".into());
+        // SQLite takes a file of a few bytes, whatever they are, for a new one.
+        let is_sqlite = at_leisure(&path, |path| beginning(path, MAGIC.len()).map(|bytes| MAGIC.starts_with(&bytes)));
+        let is_ours = at_leisure(&path, is_ours);
+        if !is_sqlite.await.map_err(Fault::Away)? && !is_ours.await.map_err(Fault::Away)? {
+            return Err(foreign());
+        }
+        match Self::attempt(&path, &place.pod, busy).await {
+            Err(Fault::Broken(why)) if at_leisure(&path, self::is_ours).await.map_err(Fault::Away)? => {
+                Self::replace(place, now, &why).await
+            }
+            Err(Fault::Broken(_)) => Err(foreign()),
+            opened => opened,
         }
     }
 
@@ -111,12 +141,12 @@ impl File {
     ///
     /// # Errors
     /// Why that cannot be done.
-    pub async fn replace(place: &Place, now: Timestamp, why: &str) -> Result<(Self, Contents), String> {
-        let path = at_leisure(&place.path, resolve).await?;
-        let aside = at_leisure(&path, move |path| set_aside(path, now)).await?;
+    pub async fn replace(place: &Place, now: Timestamp, why: &str) -> Result<(Self, Contents), Fault> {
+        let path = at_leisure(&place.path, resolve).await.map_err(Fault::Foreign)?;
+        let aside = at_leisure(&path, move |path| set_aside(path, now)).await.map_err(Fault::Foreign)?;
         let (shown, aside) = (path.display(), aside.display());
         tracing::error!(path = %shown, %aside, reason = why, "the history file is broken: it was set aside, and a new one begun");
-        Self::attempt(&path, &place.pod).await.map_err(|fault| fault.text().to_owned())
+        Self::attempt(&path, &place.pod, BUSY).await
     }
 
     /// For each check the times of its intervals that have ended.
@@ -127,11 +157,11 @@ impl File {
         load::times(&mut self.connection).await
     }
 
-    async fn attempt(path: &Path, pod: &str) -> Result<(Self, Contents), Fault> {
+    async fn attempt(path: &Path, pod: &str, busy: Duration) -> Result<(Self, Contents), Fault> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
-            .busy_timeout(BUSY)
+            .busy_timeout(busy)
             .statement_cache_capacity(32)
             .thread_name(|_| "history-file".into())
             .disable_statement_logging();
@@ -209,6 +239,29 @@ fn resolve(path: &Path) -> Result<PathBuf, String> {
             Err(error) => Err(format!("it cannot be written to: {error}")),
         },
     }
+}
+
+/// Whether a file that cannot be read as a history was one of ours, or is too short to be anybody's. A file that is not
+/// ours is never touched: somebody wrote the wrong path.
+fn is_ours(path: &Path) -> Result<bool, String> {
+    const ENOUGH: usize = 256 * 1024;
+    let bytes = beginning(path, ENOUGH)?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // What was written last is in the log, and so is the first page of a young file.
+    let log = beginning(Path::new(&log), ENOUGH).unwrap_or_default();
+    let is_signed = [&bytes, &log].iter().any(|bytes| bytes.windows(SIGN.len()).any(|window| window == SIGN));
+    let is_marked = bytes.get(68..72) == Some(&schema::APPLICATION.to_be_bytes()[4..]);
+    let is_stump = bytes.len() < 100 && (MAGIC.starts_with(&bytes) || bytes.starts_with(MAGIC));
+    Ok(is_signed || is_marked || is_stump)
+}
+
+/// The first bytes of a file, at most so many.
+fn beginning(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    file.take(most as u64).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+    Ok(bytes)
 }
 
 /// What distinguishes the file with this name from any other; nothing when there is none.

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::Fault;
 
 /// Says in the file's header that it is ours: `prob`.
-const APPLICATION: i64 = 0x7072_6f62;
+pub(super) const APPLICATION: i64 = 0x7072_6f62;
 /// The version of the tables.
 const VERSION: i64 = 1;
 /// A larger file is not checked when it is opened, because that takes time; what is broken in it shows when it is used.

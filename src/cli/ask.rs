@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::chosen::no_check;
@@ -16,14 +16,16 @@ use crate::model::verdict::Endpoint;
 /// Ask a running daemon, for exec probes and HEALTHCHECK
 ///
 /// Prints one line with the root cause, and ends with 0 when the endpoint is open or the check passes (degraded
-/// counts as healthy), with 1 when not, and with 3 when the daemon does not answer in time.
+/// counts as healthy), with 1 when not, and with 3 when the daemon does not answer in time: then nothing is known of
+/// the app, and --if-unreachable ok ends with 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   probelet ask                                  should it get traffic?
-  probelet ask livez --timeout 500ms
+  probelet ask livez --if-unreachable ok        in a liveness probe
+  probelet ask daemon                           the sidecar's own health
   probelet ask internal_api/user                a single check")]
 pub struct Ask {
-    /// livez, readyz, startupz, healthz, or the name of a check
+    /// livez, readyz, startupz, healthz, daemon for the sidecar's own health, or the name of a check
     #[arg(value_name = "ENDPOINT|CHECK", default_value = "readyz")]
     about: String,
     #[command(flatten)]
@@ -31,6 +33,15 @@ pub struct Ask {
     /// How long all of it may take
     #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = duration)]
     timeout: Duration,
+    /// What it means when the daemon does not answer
+    #[arg(long, value_name = "WORD", value_enum, default_value_t = Unreachable::Fail)]
+    if_unreachable: Unreachable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Unreachable {
+    Fail,
+    Ok,
 }
 
 /// What is taken from the json of an endpoint.
@@ -61,13 +72,14 @@ struct Check {
 impl Ask {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let deadline = Deadline::after(self.timeout);
-        let daemon = match self.url.daemon(environment) {
+        let daemon = match self.url.daemon(environment, deadline) {
             Ok(daemon) => daemon,
             Err(exit) => return exit,
         };
         let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.label() == self.about);
         let told = match endpoint {
             Some(endpoint) => about_endpoint(&daemon, endpoint, deadline),
+            None if self.about == "daemon" => about_daemon(&daemon, deadline),
             None => about_check(&daemon, &self.about, deadline),
         };
         match told {
@@ -78,6 +90,10 @@ impl Ask {
             Ok(Told::UnknownCheck(complaint)) => {
                 complain(&complaint);
                 Exit::Usage
+            }
+            Err(NoAnswer(why)) if self.if_unreachable == Unreachable::Ok => {
+                print(&format!("{} is not known, taken as ok: {why}\n", one_line(&self.about)));
+                Exit::Fine
             }
             Err(NoAnswer(why)) => {
                 complain(&format!("error: {why}\n"));
@@ -101,6 +117,16 @@ fn about_endpoint(daemon: &Daemon, endpoint: Endpoint, deadline: Deadline) -> Re
         line += &format!(": {}", why(&report).join("; "));
     }
     Ok(Told::Line(line, exit))
+}
+
+/// The daemon's own health: whether its scheduler makes progress.
+fn about_daemon(daemon: &Daemon, deadline: Deadline) -> Result<Told, NoAnswer> {
+    let Reply { status, health, body } = daemon.ask("GET", "/-/healthy", deadline)?;
+    match (status, health.as_deref()) {
+        (200, Some("ok")) => Ok(Told::Line("daemon ok".into(), Exit::Fine)),
+        (503, Some("error")) => Ok(Told::Line(format!("daemon error: {}", one_line(&body)), Exit::Unhealthy)),
+        _ => Err(NoAnswer(format!("{daemon} does not answer as probelet does"))),
+    }
 }
 
 /// The state of one check, by the json of `/healthz`, which has all of them.

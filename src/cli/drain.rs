@@ -35,11 +35,12 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Drain {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let daemon = match self.url.daemon(environment) {
+        let deadline = Deadline::after(PATIENCE);
+        let daemon = match self.url.daemon(environment, deadline) {
             Ok(daemon) => daemon,
             Err(exit) => return exit,
         };
-        match tell(&daemon, self.undo) {
+        match tell(&daemon, self.undo, deadline) {
             Ok(None) => {
                 print("not draining\n");
                 Exit::Fine
@@ -58,9 +59,9 @@ impl Drain {
 }
 
 /// Begins the drain, or undoes it: how long it takes, or why it was refused.
-fn tell(daemon: &Daemon, undo: bool) -> Result<Option<Duration>, (String, Exit)> {
+fn tell(daemon: &Daemon, undo: bool, deadline: Deadline) -> Result<Option<Duration>, (String, Exit)> {
     let method = if undo { "DELETE" } else { "POST" };
-    let reply = daemon.ask(method, "/-/drain", Deadline::after(PATIENCE));
+    let reply = daemon.ask(method, "/-/drain", deadline);
     let reply = reply.map_err(|NoAnswer(why)| (why, Exit::Unreachable))?;
     match (reply.status, undo) {
         (200, true) if reply.body == "not draining\n" => Ok(None),

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,16 +12,18 @@ use std::time::Duration;
 use clap::Args;
 use url::{Host, Url};
 
-use super::{Exit, complain};
+use super::{ConfigFile, Exit, complain};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
+use crate::config::{Listen, listen};
 use crate::model::outcome::one_line;
 
 /// Where the daemon listens.
 #[derive(Debug, Args)]
 pub(super) struct DaemonUrl {
-    /// Where the daemon listens [default: $PROBELET_URL, else http://127.0.0.1:10240]
+    /// Where the daemon listens [default: $PROBELET_URL, else this host, 127.0.0.1 before ::1, and the port that the
+    /// configuration of `run` says, else 10240]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
@@ -31,6 +33,8 @@ pub(super) struct DaemonUrl {
 pub(super) struct Daemon {
     host: Host,
     port: u16,
+    /// Where else it may be reached, if not there.
+    other: Option<Host>,
 }
 
 /// An answer, as far as it matters.
@@ -54,21 +58,42 @@ const LONGEST: usize = 8 << 20;
 const LONGEST_HEAD: usize = 16 << 10;
 
 impl DaemonUrl {
-    const DEFAULT: &str = "http://127.0.0.1:10240";
+    const EXAMPLE: &str = "http://127.0.0.1:10240";
 
-    /// The daemon that is meant; what is wrong with its address has been said.
-    pub(super) fn daemon(&self, environment: &Environment) -> Result<Daemon, Exit> {
+    /// The daemon that is meant; what is wrong with its address has been said. Looking for it takes no longer than until
+    /// `deadline`.
+    pub(super) fn daemon(&self, environment: &Environment, deadline: Deadline) -> Result<Daemon, Exit> {
         let variable = environment.get("PROBELET_URL").filter(|url| !url.is_empty());
-        let url = self.url.as_deref().or(variable).unwrap_or(Self::DEFAULT);
+        let Some(url) = self.url.as_deref().or(variable) else {
+            let (path, environment) = (ConfigFile::unnamed(environment), environment.clone());
+            // The file may lie on a mount that hangs.
+            let declared = in_time(deadline, move || listen::declared(&path, &environment)).unwrap_or_default();
+            return Ok(Daemon::listening(declared.first().copied().unwrap_or(Listen::All(10240))));
+        };
         Daemon::at(url).map_err(|problem| {
             let source = if self.url.is_some() { "--url" } else { "$PROBELET_URL" };
-            complain(&format!("error: {source} {problem}\n  help: write it as {}\n", Self::DEFAULT));
+            complain(&format!("error: {source} {problem}\n  help: write it as {}\n", Self::EXAMPLE));
             Exit::Usage
         })
     }
 }
 
 impl Daemon {
+    /// The daemon on this host that listens there: on all addresses, that is on both of loopback's.
+    fn listening(listen: Listen) -> Self {
+        let (own, own6) = (Host::Ipv4(Ipv4Addr::LOCALHOST), Host::Ipv6(Ipv6Addr::LOCALHOST));
+        let (host, other) = match listen {
+            Listen::All(_) => (own, Some(own6)),
+            Listen::One(address) => match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => (own, None),
+                IpAddr::V6(ip) if ip.is_unspecified() => (own, Some(own6)),
+                IpAddr::V4(ip) => (Host::Ipv4(ip), None),
+                IpAddr::V6(ip) => (Host::Ipv6(ip), None),
+            },
+        };
+        Self { host, port: listen.port(), other }
+    }
+
     fn at(text: &str) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
         if url.scheme() == "https" {
@@ -82,7 +107,8 @@ impl Daemon {
             return Err("holds more than a host and a port");
         }
         let host = url.host().ok_or("names no host")?.to_owned();
-        Ok(Self { host, port: url.port_or_known_default().filter(|port| *port > 0).ok_or("names the port 0")? })
+        let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("names the port 0")?;
+        Ok(Self { host, port, other: None })
     }
 
     /// Sends a request without a body and reads the answer. All of it takes no longer than until `deadline`.
@@ -90,7 +116,7 @@ impl Daemon {
         let mut stream = self.connect(deadline)?;
         let failed = |error: &io::Error| self.failed(error, deadline);
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {self}\r\nUser-Agent: probelet/{}\r\nAccept: application/json\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {self}\r\nUser-Agent: probelet-ask/{}\r\nAccept: application/json\r\n\
              Content-Length: 0\r\nConnection: close\r\n\r\n",
             env!("CARGO_PKG_VERSION")
         );
@@ -109,7 +135,7 @@ impl Daemon {
                 });
             match connected {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failure = Some(error),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         let failure = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
@@ -118,24 +144,21 @@ impl Daemon {
 
     /// The addresses of the host. A name is resolved in a thread: the system's resolver has a time limit of its own.
     fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, NoAnswer> {
-        let ip: IpAddr = match &self.host {
-            Host::Ipv4(ip) => (*ip).into(),
-            Host::Ipv6(ip) => (*ip).into(),
-            Host::Domain(name) => return self.resolve(name.clone(), deadline),
-        };
-        Ok(vec![SocketAddr::new(ip, self.port)])
+        let mut addresses = Vec::new();
+        for host in std::iter::once(&self.host).chain(&self.other) {
+            match host {
+                Host::Ipv4(ip) => addresses.push((*ip, self.port).into()),
+                Host::Ipv6(ip) => addresses.push((*ip, self.port).into()),
+                Host::Domain(name) => addresses.extend(self.resolve(name.clone(), deadline)?),
+            }
+        }
+        Ok(addresses)
     }
 
     fn resolve(&self, name: String, deadline: Deadline) -> Result<Vec<SocketAddr>, NoAnswer> {
-        let (sender, receiver) = mpsc::sync_channel(1);
         let port = self.port;
-        let resolver = thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-            let _ = sender.send((name.as_str(), port).to_socket_addrs().map(Iterator::collect));
-        });
-        let resolved = resolver.and_then(|_| {
-            receiver.recv_timeout(deadline.rest()?).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        });
-        resolved.map_err(|error| match error.kind() {
+        let resolved = in_time(deadline, move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect));
+        resolved.and_then(|resolved| resolved).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => self.failed(&error, deadline),
             _ => NoAnswer(format!("cannot reach {self}: the name cannot be resolved")),
         })
@@ -180,6 +203,15 @@ impl Deadline {
         let rest = self.at.since(Clock::Machine.now());
         if rest.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(rest) }
     }
+}
+
+/// Does `work` in a thread, and does not wait for it longer than until `deadline`.
+fn in_time<T: Send + 'static>(deadline: Deadline, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().stack_size(512 * 1024).spawn(move || {
+        let _ = sender.send(work());
+    })?;
+    receiver.recv_timeout(deadline.rest()?).map_err(|_| io::ErrorKind::TimedOut.into())
 }
 
 fn send(stream: &mut TcpStream, request: &[u8], deadline: Deadline) -> io::Result<()> {

@@ -17,6 +17,7 @@ mod demo;
 mod drain;
 mod exchange;
 pub mod explain;
+mod install;
 mod once;
 mod run;
 mod schema;
@@ -74,6 +75,7 @@ enum Command {
     Wait(wait::Wait),
     Ask(ask::Ask),
     Drain(drain::Drain),
+    Install(install::Install),
     Explain(explain::Explain),
     Simulate(simulate::Simulate),
     Schema(schema::Schema),
@@ -93,8 +95,12 @@ impl ConfigFile {
     const DEFAULT: &str = "/etc/probelet/config.yaml";
 
     fn path(&self, environment: &Environment) -> PathBuf {
-        let named = self.config.clone().or_else(|| environment.get("PROBELET_CONFIG").map(PathBuf::from));
-        named.unwrap_or_else(|| Self::DEFAULT.into())
+        self.config.clone().unwrap_or_else(|| Self::unnamed(environment))
+    }
+
+    /// The file where none is named.
+    fn unnamed(environment: &Environment) -> PathBuf {
+        environment.get("PROBELET_CONFIG").unwrap_or(Self::DEFAULT).into()
     }
 
     /// The file, read.
@@ -132,6 +138,7 @@ pub fn run<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
         Command::Wait(command) => command.execute(&environment),
         Command::Ask(command) => command.execute(&environment),
         Command::Drain(command) => command.execute(&environment),
+        Command::Install(command) => command.execute(),
         Command::Explain(command) => command.execute(&environment),
         Command::Simulate(command) => command.execute(&environment),
         Command::Schema(command) => command.execute(),

@@ -25,6 +25,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod document;
 mod expansion;
+pub mod listen;
 pub mod manifest;
 mod mask;
 mod path;

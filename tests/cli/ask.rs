@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::command::{Run, probelet, run, runs};
+use crate::command::{Config, Run, probelet, run, runs};
 use crate::fakes::{Fake, free_port};
+use crate::support::certs::Folder;
 use crate::support::daemon::Daemon;
 
 const SHOP: &str = r#"
@@ -145,6 +146,75 @@ fn the_variable_says_where_and_the_argument_wins() {
     command.env("PROBELET_URL", "localhost:10240");
     let expected = "error: $PROBELET_URL is not a URL of the scheme http\n  help: write it as http://127.0.0.1:10240\n";
     assert_eq!(run(command), Run { code: 2, stdout: String::new(), stderr: expected.into() });
+}
+
+#[tokio::test]
+async fn without_an_address_it_is_the_port_of_the_configuration_on_either_loopback() {
+    let folder = Folder::new();
+    let path = folder.write("config.yaml", "checks: []\n").into();
+    let mut daemon = Daemon::start_in(folder, path, &["--listen", "[::1]:0"], &[]).await;
+    daemon.until_status("/readyz", 200).await;
+    let line: serde_json::Value = serde_json::from_str(&daemon.logs("[::1]:").await).unwrap();
+    let port6 = line["address"].as_str().and_then(|address| address.rsplit(':').next()).unwrap();
+    let port = daemon.address.port();
+    // The last one is where nobody listens on 127.0.0.1, and the one before has no IPv6 of its own.
+    for listen in [format!(":{port}"), format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}"), format!(":{port6}")] {
+        let config = Config::of(&format!("server: {{ listen: '{listen}' }}\nchecks: [{{ nam: broken }}]\n"));
+        for (arguments, said) in [(&["ask", "livez"][..], "livez ok\n"), (&["drain", "--undo"], "not draining\n")] {
+            let mut command = probelet(arguments);
+            command.env("PROBELET_CONFIG", config.path());
+            assert_eq!(run(command), Run { code: 0, stdout: said.into(), stderr: String::new() }, "{listen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_daemon_can_be_taken_as_ok_and_a_closed_gate_cannot() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let line = format!(
+        "livez is not known, taken as ok: cannot reach 127.0.0.1:{port}: connection refused; is the daemon running?\n"
+    );
+    let told = ask(&url, &["livez", "--if-unreachable", "ok"]);
+    assert_eq!(told, Run { code: 0, stdout: line, stderr: String::new() });
+    assert_eq!(ask(&url, &["livez", "--if-unreachable", "fail"]).code, 3);
+    assert_eq!(ask(&Fake::answering("SSH-2.0\r\n").url(), &["livez", "--if-unreachable", "ok"]).code, 0);
+    let frozen = runs(&["ask", "livez", "--url", &Fake::silent().url(), "--timeout", "50ms", "--if-unreachable", "ok"]);
+    assert_eq!((frozen.code, frozen.stdout.ends_with(" did not answer within 50ms\n")), (0, true), "{frozen:?}");
+
+    let daemon = Daemon::start(SHOP).await;
+    daemon.until_state("db_connection", "error").await;
+    let url = format!("http://{}", daemon.address);
+    assert_eq!(ask(&url, &["readyz", "--if-unreachable", "ok"]).code, 1);
+    assert_eq!(ask(&url, &["nothing", "--if-unreachable", "ok"]).code, 2);
+}
+
+#[tokio::test]
+async fn the_health_of_the_daemon_itself_can_be_asked() {
+    let daemon = Daemon::start(SHOP).await;
+    daemon.until_status("/-/healthy", 200).await;
+    check_line(&format!("http://{}", daemon.address), "daemon", 0, "daemon ok");
+    let body = "the scheduler has made no progress for 12s\n";
+    let fake = Fake::saying("503 Service Unavailable", "error", body);
+    check_line(&fake.url(), "daemon", 1, &format!("daemon error: {}", body.trim_end()));
+    assert_eq!(ask(&Fake::saying("200 OK", "error", "ok").url(), &["daemon"]).code, 3);
+}
+
+#[test]
+fn it_says_who_asks_so_that_the_daemon_knows_a_startup_probe() {
+    use std::io::{BufRead, BufReader};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+        lines.collect::<Vec<String>>()
+    });
+    assert_eq!(ask(&url, &["startupz"]).code, 3);
+    let head = server.join().unwrap();
+    assert_eq!(head[0], "GET /startupz?format=json HTTP/1.0");
+    let agent = concat!("User-Agent: probelet-ask/", env!("CARGO_PKG_VERSION"));
+    assert!(head.iter().any(|line| line == agent), "{head:?}");
 }
 
 #[test]

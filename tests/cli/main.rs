@@ -7,6 +7,7 @@ mod drain;
 mod fakes;
 mod help;
 mod input;
+mod install;
 mod once;
 #[path = "../support"]
 mod support {

@@ -32,12 +32,14 @@ pub enum Severity {
     Error,
     /// It can be used and is probably not what was meant.
     Warning,
+    /// It could not be checked here.
+    Note,
 }
 
 /// Something wrong with the configuration, at a place.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Error or warning.
+    /// Error, warning or note.
     pub severity: Severity,
     /// The stable code: `unknown-key`.
     pub code: &'static str,
@@ -61,6 +63,12 @@ pub fn why_unreadable(kind: io::ErrorKind) -> String {
     }
 }
 
+/// Whether a file that could not be read may be there for somebody else: the pod.
+#[must_use]
+pub const fn is_absent(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
+}
+
 /// Reads a file that the configuration names.
 pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
@@ -71,6 +79,8 @@ pub struct Reading {
     full: Cell<bool>,
     files: RefCell<BTreeMap<PathBuf, Content>>,
     read_file: Box<ReadFile>,
+    /// What only the pod has (variables, files) is not here, and no error.
+    offline: bool,
 }
 
 /// What a file held, or why it could not be read.
@@ -83,7 +93,33 @@ impl Reading {
     /// A reading that opens files with `read_file`.
     #[must_use]
     pub fn new(read_file: Box<ReadFile>) -> Rc<Self> {
-        Rc::new(Self { problems: RefCell::default(), full: Cell::new(false), files: RefCell::default(), read_file })
+        Self::with(read_file, false)
+    }
+
+    /// The same; `offline` where it is no error that a variable or a file is missing which only the pod has.
+    #[must_use]
+    pub fn with(read_file: Box<ReadFile>, offline: bool) -> Rc<Self> {
+        let (problems, files) = (RefCell::default(), RefCell::default());
+        Rc::new(Self { problems, full: Cell::new(false), files, read_file, offline })
+    }
+
+    /// Whether it is no error that something is missing which only the pod has.
+    #[must_use]
+    pub const fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Reports that something is missing which the pod may have: offline that is a note.
+    pub fn report_absent(&self, problem: Problem) {
+        match self.offline {
+            true => self.report(Problem {
+                severity: Severity::Note,
+                message: problem.message + "; this value was not checked",
+                help: None,
+                ..problem
+            }),
+            false => self.report(problem),
+        }
     }
 
     /// Adds a problem. Where there are [`MAX_PROBLEMS`](Self::MAX_PROBLEMS) already, an error takes the place of a
@@ -93,7 +129,7 @@ impl Reading {
         if problems.len() < Self::MAX_PROBLEMS {
             problems.push(problem);
         } else if problem.severity == Severity::Error && !self.full.get() {
-            match problems.iter_mut().rfind(|found| found.severity == Severity::Warning) {
+            match problems.iter_mut().rfind(|found| found.severity != Severity::Error) {
                 Some(warning) => *warning = problem,
                 None => self.full.set(true),
             }
@@ -443,13 +479,17 @@ impl Fields {
                     // A message is one line, whatever the path.
                     _ => path.display().to_string().replace(char::is_control, "\u{fffd}"),
                 };
-                let message = format!("cannot read the file {named}: {}", why_unreadable(error.kind()));
-                self.error(
-                    key,
-                    "unreadable-file",
-                    message,
-                    Some("check the path and that it is mounted into the sidecar".into()),
-                );
+                let problem = Problem {
+                    severity: Severity::Error,
+                    code: "unreadable-file",
+                    message: format!("cannot read the file {named}: {}", why_unreadable(error.kind())),
+                    help: Some("check the path and that it is mounted into the sidecar".into()),
+                    place: self.entries.get(key).map_or(&self.place, |located| &located.place).clone(),
+                };
+                match is_absent(error.kind()) {
+                    true => self.reading.report_absent(problem),
+                    false => self.reading.report(problem),
+                }
                 None
             }
         }

@@ -47,6 +47,7 @@ impl Report {
     /// The report on `file`, whose text and tree are there as far as they could be read.
     pub(super) fn new(file: &str, mut problems: Vec<Problem>, text: Option<&str>, root: Option<&Node>) -> Self {
         let cut_off = problems.len() >= Reading::MAX_PROBLEMS;
+        drop_what_may_be_there(&mut problems);
         let key = |p: &Problem| (p.place.line, p.place.column, p.severity, p.code);
         problems.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
         // What aliases bring in at several places is wrong at one.
@@ -146,8 +147,15 @@ impl Report {
             None => self.file.clone(),
         };
         match (self.errors(), self.warnings()) {
-            (0, 0) => format!("{name} is valid"),
-            (0, warnings) => format!("{} is valid, with {}", name, count(warnings, "warning")),
+            (0, warnings) => {
+                let warnings =
+                    if warnings > 0 { format!(", with {}", count(warnings, "warning")) } else { String::new() };
+                let unchecked = match self.count(Severity::Note) {
+                    0 => String::new(),
+                    notes => format!(", but for {} that could not be checked here", count(notes, "value")),
+                };
+                format!("{name} is valid{warnings}{unchecked}")
+            }
             (errors, 0) => format!("{} is not valid: {}", name, count(errors, "error")),
             (errors, warnings) => {
                 format!("{} is not valid: {}, {}", name, count(errors, "error"), count(warnings, "warning"))
@@ -171,6 +179,23 @@ impl Report {
     fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.problem.severity == severity).count()
     }
+}
+
+/// Where a value could not be checked, what its section seems to lack may be there, and a default that seems to stand in
+/// its place may not.
+fn drop_what_may_be_there(problems: &mut Vec<Problem>) {
+    let notes = problems.iter().filter(|problem| problem.severity == Severity::Note);
+    let unchecked: Vec<String> = notes.map(|note| note.place.path.clone()).collect();
+    let is_below = |section: &str| {
+        unchecked.iter().any(|path| path.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '['])))
+    };
+    problems.retain(|problem| match problem.code {
+        "missing-key" | "invalid-value" => !is_below(&problem.place.path),
+        "timeout-above-interval" => !problem.place.path.rsplit_once('.').is_some_and(|(check, _)| {
+            unchecked.iter().any(|path| ["interval", "timeout"].iter().any(|key| *path == format!("{check}.{key}")))
+        }),
+        _ => true,
+    });
 }
 
 /// What the code `name` means, for `explain`.

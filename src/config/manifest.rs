@@ -60,7 +60,8 @@ pub fn judge(
     if entries.is_empty() {
         return vec![Report::new(file_name, vec![nothing_found()], Some(text), None)];
     }
-    let report = |entry: &Held| entry.load(file_name, text, environment, &Reading::new(read_file())).report;
+    let reading = || Reading::with(read_file(), environment.is_offline());
+    let report = |entry: &Held| entry.load(file_name, text, environment, &reading()).report;
     entries.iter().map(report).collect()
 }
 

@@ -102,7 +102,7 @@ pub fn load_input(input: &Input, environment: &Environment) -> Loaded {
 /// that it names are read by `read_file`.
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
-    let reading = Reading::new(read_file);
+    let reading = Reading::with(read_file, environment.is_offline());
     manifest::load(file_name, bytes, environment, &reading)
         .unwrap_or_else(|| read_alone(file_name, bytes, environment, &reading))
 }

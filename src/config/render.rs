@@ -99,10 +99,11 @@ fn columns(character: char) -> usize {
 }
 
 /// The word for a severity.
-pub(super) const fn word(severity: Severity) -> &'static str {
+pub const fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -172,7 +173,11 @@ struct Paint {
 
 impl Paint {
     fn severity(&self, text: &str) -> String {
-        let code = if self.severity == Severity::Error { "1;31" } else { "1;33" };
+        let code = match self.severity {
+            Severity::Error => "1;31",
+            Severity::Warning => "1;33",
+            Severity::Note => "1;36",
+        };
         self.paint(code, text)
     }
 

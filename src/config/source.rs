@@ -12,14 +12,18 @@ use rustix::fs::OFlags;
 
 use super::expansion::{Malformed, Piece, pieces};
 use crate::base::secret::Secret;
-use crate::base::value::{Part, Reading, why_unreadable};
+use crate::base::value::{Part, Reading, is_absent, why_unreadable};
 
 /// The largest file that a configuration may name, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The environment variables, read once. Its `Debug` shows none of them.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, Result<String, NotText>>);
+pub struct Environment {
+    variables: BTreeMap<String, Result<String, NotText>>,
+    /// What only the pod has is not here.
+    offline: bool,
+}
 
 /// A variable whose value is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +36,46 @@ impl Environment {
         let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().map_err(|_| NotText)))
         };
-        Self(std::env::vars_os().filter_map(variable).collect())
+        Self { variables: std::env::vars_os().filter_map(variable).collect(), offline: false }
     }
 
     /// An environment of these variables alone.
     #[must_use]
     pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), Ok(value.into()))).collect())
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), Ok(value.into()))).collect();
+        Self { variables, offline: false }
     }
 
     /// This environment with one more variable, or another value of it.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut variables = self.0.clone();
-        variables.insert(name.to_owned(), Ok(value.to_owned()));
-        Self(variables)
+        let mut environment = self.clone();
+        environment.variables.insert(name.to_owned(), Ok(value.to_owned()));
+        environment
+    }
+
+    /// This environment, away from the pod: variables and files that are missing are noted and are no error.
+    #[must_use]
+    pub fn offline(&self) -> Self {
+        Self { offline: true, ..self.clone() }
+    }
+
+    /// Whether it is no error that something is missing which only the pod has.
+    #[must_use]
+    pub const fn is_offline(&self) -> bool {
+        self.offline
     }
 
     /// The value of the variable `name`, if it is set to text.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_deref().ok()
+        self.variables.get(name)?.as_deref().ok()
     }
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Environment({})", self.0.len())
+        write!(f, "Environment({})", self.variables.len())
     }
 }
 
@@ -71,6 +88,8 @@ pub struct ExpansionError {
     pub message: String,
     /// What to do.
     pub help: String,
+    /// It is missing here, and the pod may have it.
+    pub absent: bool,
 }
 
 /// The parts of `text` with every variable and file filled in; captured values stay what they are.
@@ -189,7 +208,9 @@ fn fill(
         Ok(Piece::Variable { name, default }) => variable(name, default, environment),
         Ok(Piece::File(path)) => file(Path::new(path), reading),
         Ok(Piece::Capture { step, name }) => Ok(Part::Capture { step: step.to_owned(), name: name.to_owned() }),
-        Err(Malformed { message, help }) => Err(ExpansionError { code: "invalid-expansion", message, help }),
+        Err(Malformed { message, help }) => {
+            Err(ExpansionError { code: "invalid-expansion", message, help, absent: false })
+        }
     }
 }
 
@@ -198,8 +219,9 @@ fn variable(name: &str, default: Option<&str>, environment: &Environment) -> Res
         code: "unset-variable",
         message: format!("the environment variable `{name}` is not set"),
         help: format!("set it in the sidecar's container, or give a default: `${{{name}:-…}}`"),
+        absent: true,
     };
-    let value = match (environment.0.get(name), default) {
+    let value = match (environment.variables.get(name), default) {
         (Some(Ok(value)), Some(default)) if value.is_empty() => default,
         (Some(Ok(value)), _) => value,
         (Some(Err(NotText)), _) => {
@@ -207,6 +229,7 @@ fn variable(name: &str, default: Option<&str>, environment: &Environment) -> Res
                 code: "unset-variable",
                 message: format!("the environment variable `{name}` is not UTF-8 text"),
                 help: "set it to text".into(),
+                absent: false,
             });
         }
         (None, default) => default.ok_or_else(unset)?,
@@ -215,13 +238,15 @@ fn variable(name: &str, default: Option<&str>, environment: &Environment) -> Res
 }
 
 fn file(path: &Path, reading: &Reading) -> Result<Part, ExpansionError> {
-    let error = |why: String| ExpansionError {
+    let error = |why: String, absent| ExpansionError {
         code: "unreadable-file",
         message: format!("cannot read the file {}: {why}", super::mask::shown(&path.display().to_string())),
         help: "check the path and that it is mounted into the sidecar".into(),
+        absent,
     };
-    let content = reading.file(path).map_err(|cause| error(why_unreadable(cause.kind())))?;
-    let text = std::str::from_utf8(&content).map_err(|_| error("it is not UTF-8 text".into()))?;
+    let unreadable = |cause: io::Error| error(why_unreadable(cause.kind()), is_absent(cause.kind()));
+    let content = reading.file(path).map_err(unreadable)?;
+    let text = std::str::from_utf8(&content).map_err(|_| error("it is not UTF-8 text".into(), false))?;
     let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     Ok(Part::Expanded(Secret::new(text)))
 }

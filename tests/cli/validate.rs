@@ -84,6 +84,40 @@ fn the_configurations_of_a_manifest_are_shown_where_they_stand() {
     assert!(told(&mended, &["--strict"], 1).ends_with(summary));
 }
 
+const IN_THE_POD: &str = "service: { name: '${POD_NAME}' }
+checks:
+  - name: database
+    postgres: { url: 'postgres://orders:${file:/no/such/password}@db:5432/orders' }
+    interval: ${INTERVAL}
+    timeout: 30s
+  - name: api
+    http: { url: 'https://api.svc/', tls: { ca_file: /no/such/ca.pem } }
+    gates: [live]
+  - name: other
+    tcp: { address: 'other.svc:5000' }
+    gates: [live]
+  - name: alive
+    heartbeat: { file: '${ALIVE}', max_age: 10s }
+  - name: path
+    workflow: { steps: [{ name: a, postgres: { url: '${DATABASE_URL}' } }, { name: b, tcp: { address: '${A}' } }] }
+";
+
+#[test]
+fn what_only_the_pod_has_is_noted_offline_and_is_no_error() {
+    let config = Config::of(IN_THE_POD);
+    assert_golden("validate-offline.txt", &told(&config, &["--offline"], 0));
+    assert_golden("validate-offline.json", &told(&config, &["--offline", "--format", "json"], 0));
+    // Warnings are warnings, and what was not checked is none.
+    assert_eq!(told(&config, &["--offline", "--strict"], 1), told(&config, &["--offline"], 0));
+    let secrets = "checks: [{ name: a, simulated: { ok_message: '${SECRET} ${file:/no/such}' } }]\n";
+    told(&Config::of(secrets), &["--offline", "--strict"], 0);
+    told(&Config::of(secrets), &[], 1);
+    // What is there is checked as ever.
+    for wrong in ["'${SECRET'", "'${file:/}'", "'${file:/proc/self/exe}'", "[]"] {
+        told(&Config::of(&secrets.replace("'${SECRET} ${file:/no/such}'", wrong)), &["--offline"], 1);
+    }
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let config = Config::of("checks: []\n");

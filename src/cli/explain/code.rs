@@ -21,6 +21,7 @@ impl From<&Code> for Meaning {
         let level = match code.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         };
         let &Code { name, meaning, explanation, wrong, right, .. } = code;
         Self { level, name, meaning, explanation, wrong, right }

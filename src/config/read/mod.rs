@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::expansion::is_written_out;
 use super::mask::{is_credential, passwords, shown};
 use super::path;
-use super::source::{Environment, expand};
+use super::source::{Environment, ExpansionError, expand};
 use super::tree::{Content, Entry, Mark, Node, Scalar};
 use crate::base::shape::{Field, Presence, Shape};
 use crate::base::value::{Fields, Located, Part, Place, Problem, Reading, Severity, Text, Value};
@@ -223,8 +223,13 @@ impl<'e> Reader<'e> {
         let parts = match expand(&scalar.text, self.environment, &self.reading) {
             Ok(parts) => parts,
             Err(errors) => {
-                for error in errors {
-                    self.error(node.mark, path, error.code, error.message, Some(error.help));
+                for ExpansionError { code, message, help, absent } in errors {
+                    let place = node.mark.place(path);
+                    let problem = Problem { severity: Severity::Error, code, message, help: Some(help), place };
+                    match absent {
+                        true => self.reading.report_absent(problem),
+                        false => self.reading.report(problem),
+                    }
                 }
                 return None;
             }

@@ -11,8 +11,8 @@ const UNUSED: &str = "unused-allow";
 
 /// A reading for one section of `document`: what it finds reaches the document by [`hand_over`].
 pub fn apart_from(document: &Rc<Reading>) -> Rc<Reading> {
-    let document = Rc::clone(document);
-    Reading::new(Box::new(move |file| document.file(file).map(|content| content.to_vec())))
+    let (document, offline) = (Rc::clone(document), document.is_offline());
+    Reading::with(Box::new(move |file| document.file(file).map(|content| content.to_vec())), offline)
 }
 
 /// Reports to `document` what `section` (a check, or the whole file) has found, but for the warnings that its key

@@ -154,7 +154,7 @@ fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Envi
     let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
     let Some(mut spec) = (kind.read)(section) else {
         // Whatever a kind refuses must be seen as an error.
-        if reading.problems().iter().all(|problem| problem.severity != Severity::Error) {
+        if reading.problems().iter().all(|problem| problem.severity == Severity::Warning) {
             let message = format!("this section `{}` cannot be used", kind.name);
             fields.error(kind.name, "invalid-value", message, None);
         }

@@ -20,6 +20,7 @@ fn environment() -> Environment {
         ("POD_IP", "10.1.2.3"),
         ("DATABASE_URL", "postgres://orders:hunter2@db:5432/orders"),
         ("REDIS_URL", "rediss://:hunter2@cache:6380/0"),
+        ("QUOTED_URL", "\"postgres://orders:hunter2@db:5432/orders\""),
         ("DB_USER", "orders"),
         ("DB_PASSWORD", "hun@ter/2"),
         ("MQ_PASSWORD", "hun@ter/2"),

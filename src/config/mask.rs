@@ -221,7 +221,10 @@ fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
     let rest = &rest[..rest.find("://").unwrap_or(rest.len())];
     let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];
     let colon = authority.find(':').filter(|_| !authority.starts_with('['))?;
-    let is_port = !authority.contains('@') && authority[colon + 1..].bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    // `a:26379,b:26379` names several hosts, each with its port.
+    let are_ports = authority.split(',').all(|host| host.split_once(':').is_some_and(|(_, port)| is_port(port)));
+    let is_port = !authority.contains('@') && are_ports;
     let end = rest.rfind('@').unwrap_or(authority.len());
     (colon < end && !is_port).then_some(start + colon + 1..start + end)
 }
@@ -281,6 +284,8 @@ mod tests {
             ("http://u:hunter", "http://u:***"),
             ("http://user@host/", "http://user@host/"),
             ("http://host:8080/a@b", "http://host:8080/a@b"),
+            ("redis+sentinel://a:26379,b:26379/main", "redis+sentinel://a:26379,b:26379/main"),
+            ("redis+sentinel://a:26379,b:hunter2", "redis+sentinel://a:***"),
             ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
             ("user:hunter2@db:5432/orders", "user:***@db:5432/orders"),
             ("no url: a@b", "no url: a@b"),

@@ -2,6 +2,7 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
+use super::read::overlooked;
 use super::text::lines;
 use crate::base::value::{Place, Problem, Severity};
 
@@ -14,6 +15,11 @@ pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
     } else {
         words(error.kind())
     };
+    // A key that goes wrong for it is found out in the next line.
+    let odd = lines(text).take(marker.line()).skip(marker.line().saturating_sub(2)).find_map(overlooked::odd_space);
+    let help = odd
+        .map(|space| format!("there is {space} in this line or the one before: replace it by a space"))
+        .or(help.map(str::to_owned));
     let (mut line, mut column) = (marker.line(), marker.col() + 1);
     // The end of the text may be behind its last line: the caret belongs behind what is there.
     if let Some((number, last)) = lines(text).enumerate().filter(|(_, text)| !text.trim().is_empty()).last()
@@ -23,7 +29,7 @@ pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
     }
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let place = Place { path: String::new(), line: number(line), column: number(column.max(1)), width: 1 };
-    Box::new(Problem { severity: Severity::Error, code, message, help: help.map(str::to_owned), place })
+    Box::new(Problem { severity: Severity::Error, code, message, help, place })
 }
 
 /// Whether the parser stopped at the brace of `${` where a brace opens a mapping.
@@ -89,6 +95,16 @@ fn words(kind: &ErrorKind) -> (&'static str, String, Option<&'static str>) {
 #[cfg(test)]
 mod tests {
     use crate::config::tree;
+
+    #[test]
+    fn a_space_that_is_none_is_named() {
+        for text in ["a:\u{a0}1\nb: 2", "a: 1\n\u{a0}\u{a0}b: 2: 3"] {
+            let mut found = Vec::new();
+            tree::parse(text, &mut |p| found.push(p.help));
+            let help = "there is a no-break space (U+00A0) in this line or the one before: replace it by a space";
+            assert_eq!(found, [Some(help.to_owned())], "{text:?}");
+        }
+    }
 
     #[test]
     fn a_syntax_error_says_where_and_what_to_do() {

@@ -15,6 +15,7 @@ use crate::base::shape::{Field, Presence, Shape};
 use crate::base::value::{Fields, Located, Part, Place, Problem, Reading, Severity, Text, Value};
 
 mod json;
+pub mod overlooked;
 mod scalar;
 pub mod suggest;
 mod url;
@@ -282,6 +283,7 @@ impl<'e> Reader<'e> {
     ) -> Option<&'static str> {
         let message = format!("unknown key `{}`", shown(&entry.key));
         let (help, meant) = suggest::for_key(&entry.key, table, siblings, scope);
+        let help = overlooked::in_key(&entry.key).unwrap_or(help);
         self.error(entry.key_mark, path, "unknown-key", message, Some(help));
         meant
     }

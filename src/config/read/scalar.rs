@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::{alternatives, expected};
-use super::{Captures, Reader, Scope, suggest};
+use super::{Captures, Reader, Scope, overlooked, suggest};
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
 use crate::base::shape::Shape;
 use crate::base::value::{Text, Value};
@@ -57,7 +57,11 @@ impl Reader<'_> {
                 let fixed = text.fixed().unwrap_or_default();
                 let expanded = text.is_expanded();
                 let quoted = scalar.quoted && !expanded;
-                typed(other, &Written { text: fixed.trim(), source: &scalar.text, quoted, expanded })
+                let written = Written { text: fixed.trim(), source: &scalar.text, quoted, expanded };
+                typed(other, &written).map_err(|unfit| match overlooked::in_value(&fixed, expanded) {
+                    Some(help) => Unfit { help: Some(help), ..unfit },
+                    None => unfit,
+                })
             }
         };
         match value {

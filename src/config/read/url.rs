@@ -3,8 +3,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{ParseError, Url};
 
-use super::Reader;
 use super::words::alternatives;
+use super::{Reader, overlooked};
 use crate::base::secret::Secret;
 use crate::base::value::{Part, Text};
 use crate::config::mask::shown;
@@ -30,33 +30,43 @@ impl Reader<'_> {
         };
         let whole = text.render(|_, _| Ok::<_, ()>(STAND_IN.to_owned())).unwrap_or_default();
         let expanded = text.is_expanded();
-        match Url::parse(&whole) {
-            Ok(url) if schemes.contains(&url.scheme()) => return Some(text),
-            Ok(url) => {
+        let fix = || overlooked::in_value(&whole, expanded).unwrap_or_else(|| fix(&whole, schemes, expanded));
+        let scheme = whole.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let (message, help) = match (Url::parse(&whole), scheme) {
+            (Ok(url), _) if schemes.contains(&url.scheme()) => {
+                match url.host_str().is_some_and(|host| host.contains('$')) {
+                    false => return Some(text),
+                    true => ("a host cannot hold a `$`".to_owned(), "write a variable as `${NAME}`".to_owned()),
+                }
+            }
+            // A scheme of another kind says more than what follows from it.
+            (_, Some(scheme)) if is_scheme(&scheme) && !schemes.contains(&scheme.as_str()) => {
                 let known = alternatives(schemes.iter().copied());
                 let message = match expanded {
                     true => format!("what `{}` stands for has a scheme other than {known}", shown(&text.written)),
-                    false if whole.contains("://") => format!("the scheme `{}` is not {known}", shown(url.scheme())),
+                    false => format!("the scheme `{}` is not {known}", shown(&scheme)),
+                };
+                (message, fix())
+            }
+            (Ok(_) | Err(ParseError::RelativeUrlWithoutBase), _) => {
+                let message = match expanded {
+                    true => format!("what `{}` stands for is not a URL", shown(&text.written)),
                     false => format!("expected a URL that starts with {}", starts(schemes)),
                 };
-                error("invalid-url", message, Some(fix(&whole, schemes, expanded)));
+                (message, fix())
             }
-            Err(ParseError::RelativeUrlWithoutBase) if expanded => {
-                let message = format!("what `{}` stands for is not a URL", shown(&text.written));
-                error("invalid-url", message, Some(fix(&whole, schemes, expanded)));
-            }
-            Err(ParseError::RelativeUrlWithoutBase) => {
-                let message = format!("expected a URL that starts with {}", starts(schemes));
-                error("invalid-url", message, Some(fix(&whole, schemes, expanded)));
-            }
-            Err(_) if host_of(&whole).is_some_and(has_zone) => error("invalid-url", ZONE.0.into(), Some(ZONE.1.into())),
-            Err(cause) => {
-                let message = format!("not a URL: {cause}");
-                error("invalid-url", message, Some(help_for(cause, whole.contains('@')).into()));
-            }
-        }
+            (Err(_), _) if host_of(&whole).is_some_and(has_zone) => (ZONE.0.into(), ZONE.1.into()),
+            (Err(cause), _) => refused(cause, &whole),
+        };
+        error("invalid-url", message, Some(help));
         None
     }
+}
+
+/// Whether `text` is a scheme by its characters (RFC 3986, section 3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 /// What stands in brackets.
@@ -72,21 +82,46 @@ fn starts(schemes: &[&str]) -> String {
 /// What to write instead; a URL without a scheme is quoted if it cannot hold a secret.
 fn fix(whole: &str, schemes: &[&str], expanded: bool) -> String {
     let scheme = schemes.first().copied().unwrap_or("http");
+    if whole.split_once("://").is_some_and(|(scheme, _)| scheme.contains("sentinel")) {
+        return format!("write `{scheme}://host/…` with the host of one server: Sentinel is not asked for it");
+    }
     match expanded || whole.contains("://") || whole.contains('@') || whole.is_empty() {
         true => format!("write `{scheme}://host/…`"),
         false => format!("did you mean `{scheme}://{}`?", shown(whole)),
     }
 }
 
-fn help_for(cause: ParseError, has_user_info: bool) -> &'static str {
+/// What is wrong with a URL that has a scheme and is none all the same, and what to write.
+fn refused(cause: ParseError, whole: &str) -> (String, String) {
+    let rest = whole.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    // An `@` behind the authority: it ended too soon, at a character of the password.
+    let is_cut = behind.split(['?', '#']).next().is_some_and(|path| path.contains('@'))
+        || (host == authority && behind.contains('@'));
+    let not = |help: &str| (format!("not a URL: {cause}"), help.to_owned());
     match cause {
-        _ if has_user_info => {
-            "in a user name or password, write `@`, `/`, `:`, `?` and `#` as `%40`, `%2F`, `%3A`, `%3F` and `%23`"
+        ParseError::EmptyHost if names_a_socket(behind) => (
+            "a server is reached by TCP, not by a Unix socket".into(),
+            "name a host: it stands behind `://`, or behind the `@`".into(),
+        ),
+        ParseError::EmptyHost if !is_cut => not("write the host behind `://`, or behind the `@`"),
+        _ if is_cut => {
+            not("in a user name or password, write `@`, `/`, `:`, `?` and `#` as `%40`, `%2F`, `%3A`, `%3F` and `%23`")
         }
-        ParseError::InvalidPort => "a port is a number up to 65535",
-        ParseError::EmptyHost => "write the host behind `://`",
-        _ => "check the host",
+        ParseError::InvalidPort if host.contains(',') => {
+            ("the URL names several hosts".into(), "write a check for each of them".into())
+        }
+        ParseError::InvalidPort => not("a port is a number up to 65535"),
+        _ => not("check the host"),
     }
+}
+
+/// Whether a parameter `host` is the path of a Unix socket, as libpq takes it.
+fn names_a_socket(behind: &str) -> bool {
+    let query = behind.split_once('?').map_or("", |(_, query)| query);
+    let is_path = |value: &str| value.starts_with('/') || value.to_ascii_lowercase().starts_with("%2f");
+    query.split('&').any(|parameter| parameter.strip_prefix("host=").is_some_and(is_path))
 }
 
 /// The parts of the URL that matter here.

@@ -101,8 +101,7 @@ pub fn read(fields: &Fields) -> Option<Target> {
 fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {
     let mode = parameters.last(&["ssl-mode", "sslmode"]).unwrap_or_else(|| "prefer".into());
     if !MODES.contains(&mode.as_str()) {
-        let near = MODES.into_iter().max_by(|a, b| strsim::jaro(&mode, a).total_cmp(&strsim::jaro(&mode, b)));
-        let help = near.map(|near| format!("did you mean `{near}`?"));
+        let help = mode_meant(&mode).map(|near| format!("did you mean `{near}`?"));
         fields.error("url", "invalid-url", format!("`sslmode` is one of {}", MODES.join(", ")), help);
         return None;
     }
@@ -126,6 +125,22 @@ fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {
         Err(message) => {
             fields.error("url", "bad-certificate", message, None);
             None
+        }
+    }
+}
+
+/// The mode that another driver has this word for, or that it is a misspelling of.
+fn mode_meant(word: &str) -> Option<&'static str> {
+    let word = word.to_ascii_lowercase().replace('_', "-");
+    match word.as_str() {
+        // It encrypts and believes every certificate, and so does `require`.
+        "no-verify" | "required" | "true" | "on" | "yes" | "1" | "enable" | "enabled" => Some("require"),
+        "false" | "off" | "no" | "0" | "none" | "disabled" => Some("disable"),
+        "verify-identity" | "verify" => Some("verify-full"),
+        _ => {
+            let distance = |mode: &'static str| (strsim::damerau_levenshtein(&word, mode), mode);
+            let (distance, mode) = MODES.into_iter().map(distance).min_by_key(|(distance, _)| *distance)?;
+            (distance <= mode.len() / 3).then_some(mode)
         }
     }
 }

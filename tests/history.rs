@@ -52,6 +52,7 @@ fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
             max_connection_age: Duration::ZERO,
             max_age: Duration::ZERO,
             formerly: formerly.map(name),
+            of_pod: false,
         })
     };
     Arc::new(Plan {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::shutdown::Termination;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment};
 use crate::probe::heartbeat::Beats;
 use crate::scheduler::conductor::Command;
 use crate::server;
@@ -19,6 +19,8 @@ pub(super) struct Controls {
     beats: Arc<Beats>,
     /// Whether a drain is wanted.
     drain: Arc<AtomicBool>,
+    /// When the app's container last started anew.
+    start_ups: watch::Sender<Moment>,
 }
 
 impl Controls {
@@ -27,8 +29,9 @@ impl Controls {
         termination: Termination,
         clock: Clock,
         beats: Arc<Beats>,
+        start_ups: watch::Sender<Moment>,
     ) -> Self {
-        Self { commands, termination, clock, beats, drain: Arc::default() }
+        Self { commands, termination, clock, beats, drain: Arc::default(), start_ups }
     }
 
     fn want(&self, drain: bool) {
@@ -49,6 +52,10 @@ impl server::Control for Controls {
         self.want(false);
     }
 
+    fn start_up(&self, at: Moment) {
+        self.start_ups.send_replace(at);
+    }
+
     fn beat(&self, check: &str) -> bool {
         self.beats.beat(check, self.clock.now())
     }
@@ -62,7 +69,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_wanted_last_is_done_however_many_ask() {
         let (commands, mut orders) = mpsc::channel(2);
-        let controls = Controls::new(commands, Termination::default(), Clock::tokio(), Arc::default());
+        let controls = Controls::new(
+            commands,
+            Termination::default(),
+            Clock::tokio(),
+            Arc::default(),
+            watch::channel(Moment::default()).0,
+        );
         for _ in 0..100 {
             controls.drain();
         }

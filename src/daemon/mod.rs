@@ -33,7 +33,7 @@ use crate::probe::heartbeat::Beats;
 use crate::scheduler::chronicle::Chronicle;
 use crate::scheduler::conductor::{Command, Conductor, Program};
 use crate::scheduler::machine::Machine;
-use crate::server::{self, App};
+use crate::server::{self, App, StartUps};
 use crate::store::board;
 
 use controls::Controls;
@@ -165,17 +165,20 @@ async fn serve(
     let origin = clock.read();
     let history = History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall);
     let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats), origin);
-    if let Some(latches) = saved_latches(&history, &commands, &termination, clock, origin).await {
+    let start_ups = Arc::new(StartUps::new(origin.moment));
+    if let Some(latches) = saved_latches(&history, &commands, &termination, &start_ups, clock, origin).await {
         chronicle.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
-    let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats));
+    let (start_up, start_ups_wanted) = tokio::sync::watch::channel(Moment::default());
+    let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats), start_up);
     let vitals = Arc::new(Vitals::default());
     let app = App {
         board,
         clock,
         vitals: Arc::clone(&vitals),
         history: history.clone(),
+        start_ups,
         control: Box::new(controls),
         pulse: Arc::clone(&pulse),
     };
@@ -197,7 +200,8 @@ async fn serve(
         vitals.history_dropped(told.dropped().saturating_sub(vitals.history_dropped_total()));
         vitals.set_history_writable(told.is_written());
     });
-    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress };
+    let start_ups = start_ups_wanted;
+    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
     let conductor = tokio::spawn(conductor.conduct(specs, orders));
 
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
@@ -234,15 +238,19 @@ async fn saved_latches(
     history: &History,
     commands: &mpsc::Sender<Command>,
     termination: &Termination,
+    start_ups: &Arc<StartUps>,
     clock: Clock,
     origin: Reading,
 ) -> Option<Latches> {
-    let (history, termination) = (history.clone(), termination.clone());
+    let (history, termination, start_ups) = (history.clone(), termination.clone(), Arc::clone(start_ups));
     let mut coming = Box::pin(async move {
         let latches = history.latches(LONGEST_OPENING).await;
         if let Some(since) = latches.draining_since {
             let now = clock.now();
             termination.restore(now - origin.wall_at(now).since(since));
+        }
+        if latches.ready_once {
+            start_ups.taken_over();
         }
         latches
     });

@@ -8,6 +8,7 @@ use crate::model::outcome::{Facts, FailureKind};
 use crate::model::plan::Definition;
 use crate::model::plan::testing::plan;
 use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, Counters, LastRun, OutcomeKind, State};
 
 /// Now: 1000 s after boot, 2026-11-21T10:30:00Z.
@@ -26,6 +27,7 @@ pub(crate) fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
         checks: states.into_iter().map(Arc::new).collect(),
         draining: false,
         ready_once: false,
+        start_up: StartUp::default(),
         configuration: Configuration { last_success: Some(now().wall), ..Configuration::default() },
         endpoint_transitions: Default::default(),
     }
@@ -53,6 +55,8 @@ pub(crate) fn pending() -> CheckState {
         held: false,
         passed_once: false,
         seen_once: false,
+        unproven: false,
+        recovery: None,
         probation: None,
         due: Some(now().moment + Duration::from_secs(5)),
         counters: Arc::default(),

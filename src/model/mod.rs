@@ -7,5 +7,6 @@ pub mod outcome;
 pub mod plan;
 pub mod pod;
 pub mod snapshot;
+pub mod start_up;
 pub mod state;
 pub mod verdict;

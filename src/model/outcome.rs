@@ -14,6 +14,9 @@ pub struct Pass {
     pub message: Option<String>,
     /// The pass is one to worry about (a certificate that ends soon, a volume that fills up); the message says why.
     pub degraded: bool,
+    /// When what it shows happened, where that may be before the run: the last beat of a heartbeat. It says nothing of
+    /// an app's container that started later.
+    pub as_of: Option<Moment>,
     /// What else the run learned.
     pub facts: Facts,
     /// The answer itself, when the run was asked to keep it for captures. Never shown.

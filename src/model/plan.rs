@@ -117,6 +117,24 @@ pub struct Definition {
     pub max_age: Duration,
     /// An earlier name, whose history it continues.
     pub formerly: Option<CheckName>,
+    /// Its target is on this pod: on `localhost`, a loopback address, `$POD_IP` or a Unix socket, or the app itself, which
+    /// beats.
+    pub of_pod: bool,
+}
+
+impl Definition {
+    /// Whether what it saw of the app's last container tells nothing of a new one: it gates the start-up or the life
+    /// of the app, or its traffic from within the pod.
+    #[must_use]
+    pub const fn counts_for_start_up(&self) -> bool {
+        self.gates.live || self.gates.startup || (self.gates.ready && self.of_pod)
+    }
+
+    /// Whether it watches the app itself closely: the app's death and recovery are to be seen within seconds.
+    #[must_use]
+    pub const fn watches_the_app(&self) -> bool {
+        self.of_pod && (self.gates.live || self.gates.startup)
+    }
 }
 
 /// How many outcomes in a row change a check's state.
@@ -221,6 +239,7 @@ pub(crate) mod testing {
             max_connection_age: Duration::ZERO,
             max_age: Duration::ZERO,
             formerly: None,
+            of_pod: false,
         }
     }
 

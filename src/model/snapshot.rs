@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::plan::Plan;
+use super::start_up::StartUp;
 use super::state::CheckState;
-use crate::base::clock::{Moment, Timestamp};
+use crate::base::clock::{Moment, Reading, Timestamp};
 
 /// The one published state of the daemon.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub draining: bool,
     /// `/readyz` has been open once: from then on `at_startup` checks are not critical.
     pub ready_once: bool,
+    /// The present start-up of the app's container.
+    pub start_up: StartUp,
     /// How the configuration stands.
     pub configuration: Configuration,
     /// How often each endpoint has opened and closed since the daemon's start, in the order of
@@ -38,8 +41,21 @@ impl Snapshot {
         Arc::ptr_eq(&self.plan, &other.plan)
             && self.checks.iter().zip(&other.checks).all(same)
             && (self.draining, self.ready_once) == (other.draining, other.ready_once)
+            && self.start_up == other.start_up
             && self.configuration == other.configuration
             && self.endpoint_transitions == other.endpoint_transitions
+    }
+
+    /// This as it stands once a start-up has begun at `now`, until the scheduler has published it.
+    #[must_use]
+    pub fn starting_anew(&self, now: Reading) -> Self {
+        let mut next = Self { start_up: StartUp { began: now.moment, opened: false }, ..self.clone() };
+        for (check, definition) in next.checks.iter_mut().zip(&self.plan.checks) {
+            if definition.counts_for_start_up() {
+                Arc::make_mut(check).start_anew(now);
+            }
+        }
+        next
     }
 }
 

@@ -75,10 +75,17 @@ pub struct CheckState {
     pub fresh_at: Option<Moment>,
     /// It waits for parents that are failing, pending, or asked to confirm its failure; its result does not age.
     pub held: bool,
-    /// It has passed once (under this definition).
+    /// It has passed once: under this definition and, for a check that counts for the start-up of the app, by a run
+    /// that began in the present start-up.
     pub passed_once: bool,
-    /// It has had its first run or skip.
+    /// It has had its first run or skip, in the same sense.
     pub seen_once: bool,
+    /// A start-up has begun beside the running daemon, and it has not passed in it yet: what was seen before was seen of
+    /// the app's last container.
+    pub unproven: bool,
+    /// Set while it has been pending since its parents came back: it closes what its skip kept closed, and nothing
+    /// else. The first verdict ends that.
+    pub recovery: Option<Closed>,
     /// Set while a definition that a reload brought has not passed yet: it keeps closed what the old one kept closed,
     /// and closes nothing else.
     pub probation: Option<Closed>,
@@ -88,7 +95,7 @@ pub struct CheckState {
     pub counters: Arc<Counters>,
 }
 
-/// The endpoints that a check kept closed when its definition was changed.
+/// The endpoints that a check kept closed when its definition was changed, or while it was skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // named after the endpoints
 pub struct Closed {
@@ -96,6 +103,19 @@ pub struct Closed {
     pub readyz: bool,
     pub startupz: bool,
     pub healthz: bool,
+}
+
+impl Closed {
+    /// What both keep closed.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            livez: self.livez && other.livez,
+            readyz: self.readyz && other.readyz,
+            startupz: self.startupz && other.startupz,
+            healthz: self.healthz && other.healthz,
+        }
+    }
 }
 
 /// The last run or skip of a check.
@@ -183,6 +203,8 @@ impl CheckState {
             held: false,
             passed_once: false,
             seen_once: false,
+            unproven: false,
+            recovery: None,
             probation: None,
             due: None,
             counters: Arc::default(),
@@ -210,6 +232,29 @@ impl CheckState {
             *date = date.moved(by);
         }
         next
+    }
+
+    /// The app's container starts anew: what is known was seen of the last one, and counts for nothing.
+    pub fn start_anew(&mut self, now: Reading) {
+        (self.passed_once, self.seen_once, self.unproven) = (false, false, true);
+        (self.passes, self.failures) = (0, 0);
+        (self.held, self.recovery, self.no_verdict) = (false, None, None);
+        self.enter(State::Pending, now.moment, now.wall);
+    }
+
+    /// Whether nothing has been seen of it since the app's container started anew.
+    #[must_use]
+    pub fn awaits_the_new_container(&self) -> bool {
+        self.unproven && !self.seen_once && self.state == State::Pending
+    }
+
+    /// The endpoints that it may keep closed, where a reload or a recovery limits them.
+    #[must_use]
+    pub fn may_close(&self) -> Option<Closed> {
+        match (self.probation, self.recovery) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Moves to `state` and counts the transition; nothing happens when it is there already.
@@ -241,6 +286,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
             next.failures = 0;
             next.passes = next.passes.saturating_add(1);
             next.passed_once = true;
+            next.unproven = false;
             next.probation = None;
             let reached = check.state.is_up() || next.passes >= definition.thresholds.success.get();
             reached.then(|| if is_worrying(pass, observation.took(), definition) { State::Degraded } else { State::Ok })
@@ -258,6 +304,11 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
     };
     if let Some(target) = target {
         next.enter(target, observation.ended, observation.wall);
+    }
+    // A threshold above 1 leaves it pending. Readiness has none for a failure of the app itself.
+    let app_failed = definition.gates.live && next.failures > 0;
+    if next.state != State::Pending || app_failed {
+        next.recovery = None;
     }
     next
 }

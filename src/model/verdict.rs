@@ -223,6 +223,7 @@ impl<'a> Judged<'a> {
             JudgedState::Fresh(State::Skipped) => "Skipped due to upstream failure".into(),
             JudgedState::Fresh(State::Pending) => match (&check.no_verdict, last) {
                 (Some(why), _) => why.as_ref().into(),
+                _ if check.awaits_the_new_container() => "seen before this start".into(),
                 (None, Some(last)) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
                 _ => "no result yet".into(),
             },
@@ -320,13 +321,22 @@ impl<'a> Judged<'a> {
     #[must_use]
     pub fn closed_by(&self, index: usize) -> Closed {
         let by_first_runs = self.starts_by_first_runs();
-        let closes = |endpoint| self.closes(index, endpoint, by_first_runs);
-        Closed {
-            livez: closes(Endpoint::Livez),
-            readyz: closes(Endpoint::Readyz),
-            startupz: closes(Endpoint::Startupz),
-            healthz: closes(Endpoint::Healthz),
-        }
+        Closed::by(|endpoint| self.closes(index, endpoint, by_first_runs))
+    }
+
+    /// What each skipped check keeps closed, by position; nothing for the others. All of them are found in one walk.
+    #[must_use]
+    pub fn closed_by_skips(&self) -> Vec<Option<Closed>> {
+        let by_first_runs = self.starts_by_first_runs();
+        let behind = Endpoint::ALL.map(|endpoint| self.behind_critical(endpoint));
+        let closed_by = |index| {
+            Closed::by(|endpoint| {
+                let behind = Endpoint::ALL.iter().zip(&behind).find(|(other, _)| **other == endpoint);
+                self.closes_with(index, endpoint, by_first_runs, behind.map(|(_, behind)| &behind[..]))
+            })
+        };
+        let is_skipped = |index: usize| self.check(index).state == State::Skipped;
+        (0..self.len()).map(|index| is_skipped(index).then(|| closed_by(index))).collect()
     }
 
     fn is_failing(&self, index: usize) -> bool {
@@ -356,14 +366,7 @@ impl<'a> Judged<'a> {
             Critical::No => false,
             Critical::AtStartup => !self.snapshot.ready_once,
         };
-        declared
-            && !self.is_excluded(index)
-            && self.check(index).probation.is_none_or(|closed| match endpoint {
-                Endpoint::Livez => closed.livez,
-                Endpoint::Readyz => closed.readyz,
-                Endpoint::Startupz => closed.startupz,
-                Endpoint::Healthz => closed.healthz,
-            })
+        declared && !self.is_excluded(index) && self.check(index).may_close().is_none_or(|closed| closed.has(endpoint))
     }
 
     fn closes(&self, index: usize, endpoint: Endpoint, by_first_runs: bool) -> bool {
@@ -374,7 +377,8 @@ impl<'a> Judged<'a> {
     fn closes_with(&self, index: usize, endpoint: Endpoint, by_first_runs: bool, behind: Option<&[bool]>) -> bool {
         let (gates, state, check) = (self.definition(index).gates, self.states[index], self.check(index));
         // What most checks are most of the time.
-        if matches!(state, JudgedState::Fresh(State::Ok | State::Degraded)) && check.passed_once && check.seen_once {
+        let passes = matches!(state, JudgedState::Fresh(State::Ok | State::Degraded));
+        if passes && check.passed_once && check.seen_once && check.failures == 0 {
             return false;
         }
         // Through /livez or /startupz a check closes /readyz by their rules, and under their probation.
@@ -384,19 +388,42 @@ impl<'a> Judged<'a> {
         {
             return true;
         }
+        // Readiness has no threshold for the app itself, and no container gets traffic for what another one did.
+        if endpoint == Endpoint::Readyz && (self.falters(index) || self.is_unproven(index)) {
+            return true;
+        }
         if !self.takes_part(index, endpoint, by_first_runs) || !self.is_critical(index, endpoint) {
             return false;
         }
         match endpoint {
-            Endpoint::Livez => state == JudgedState::Fresh(State::Error),
+            // What has never passed in this start-up is starting still: kubelet's startup probe decides about that.
+            Endpoint::Livez => state == JudgedState::Fresh(State::Error) && check.passed_once,
             Endpoint::Startupz => {
-                let live =
-                    gates.live && !matches!(state, JudgedState::Fresh(State::Ok | State::Degraded | State::Skipped));
-                live || (gates.startup && !check.passed_once) || (by_first_runs && gates.ready && !check.seen_once)
+                let excused = state == JudgedState::Fresh(State::Skipped) && check.seen_once;
+                (gates.live && !passes && !excused)
+                    || (gates.startup && !check.passed_once)
+                    || (by_first_runs && gates.ready && !check.seen_once)
             }
             Endpoint::Readyz => self.is_down(index, endpoint, behind),
             Endpoint::Healthz => gates.any() && self.is_down(index, endpoint, behind),
         }
+    }
+
+    /// Whether the check watches the app's life, passed until now, and has failed: `/readyz` closes at once, `/livez`
+    /// waits for `failure_threshold`.
+    fn falters(&self, index: usize) -> bool {
+        let check = self.check(index);
+        self.definition(index).gates.live
+            && check.failures > 0
+            && check.state.is_up()
+            && self.is_critical(index, Endpoint::Readyz)
+    }
+
+    /// Whether the app's container has started anew and the check has not passed since, though it would have to.
+    fn is_unproven(&self, index: usize) -> bool {
+        self.check(index).unproven
+            && self.definition(index).counts_for_start_up()
+            && self.is_critical(index, Endpoint::Readyz)
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
@@ -418,7 +445,7 @@ impl<'a> Judged<'a> {
         }
         let mut seen = vec![false; self.len()];
         for part in parts.iter().filter(|part| part.closes) {
-            self.walk_up(part.check, &mut seen, &mut causes, Judged::is_failing);
+            self.walk_up(part.check, &mut seen, &mut causes, |judged, at| judged.is_failing(at) || judged.falters(at));
         }
         if causes.is_empty() {
             seen.fill(false);
@@ -478,6 +505,26 @@ impl<'a> Judged<'a> {
     }
 }
 
+impl Closed {
+    fn by(closes: impl Fn(Endpoint) -> bool) -> Self {
+        Self {
+            livez: closes(Endpoint::Livez),
+            readyz: closes(Endpoint::Readyz),
+            startupz: closes(Endpoint::Startupz),
+            healthz: closes(Endpoint::Healthz),
+        }
+    }
+
+    const fn has(self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Livez => self.livez,
+            Endpoint::Readyz => self.readyz,
+            Endpoint::Startupz => self.startupz,
+            Endpoint::Healthz => self.healthz,
+        }
+    }
+}
+
 /// Whether the result of a check is too old. A check that waits for its parents is as fresh as they are; one without
 /// any result is pending, not stale. `known` holds what has been found out of checks that wait and of their parents:
 /// each of them is judged once.
@@ -519,6 +566,7 @@ mod tests {
     use crate::model::plan::Gates;
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Configuration;
+    use crate::model::start_up::StartUp;
     use crate::model::state::advance;
 
     const NOW: Moment = Moment::at(Duration::from_secs(1000));
@@ -558,6 +606,7 @@ mod tests {
             checks: states,
             draining: false,
             ready_once: false,
+            start_up: StartUp::default(),
             configuration: Configuration::default(),
             endpoint_transitions: Default::default(),
         }
@@ -660,7 +709,8 @@ mod tests {
             ("r", "no", "", "oddd"),
             ("r", "startup", "f", "o-d-"),
             ("l", "yes", "p", "oooo"),
-            ("l", "yes", "f", "----"),
+            ("l", "yes", "f", "d---"),
+            ("l", "yes", "pf", "----"),
             ("l", "yes", "", "d---"),
             ("l", "yes", "!p", "d---"),
             ("l", "yes", "!f", "d---"),
@@ -669,7 +719,8 @@ mod tests {
             ("s", "yes", "f", "o---"),
             ("s", "yes", "pf", "ood-"),
             ("s", "yes", "!p", "ood-"),
-            ("rl", "yes", "f", "----"),
+            ("rl", "yes", "f", "d---"),
+            ("rl", "yes", "pf", "----"),
             ("rls", "yes", "d", "dddd"),
         ];
         for (gates, critical, script, expected) in cases {

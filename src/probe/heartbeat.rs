@@ -79,11 +79,20 @@ impl Spec for Heartbeat {
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let source = match &self.file {
-            Some(path) => Source::File(Watched { path: path.clone(), looked: Blocking::default(), seen: None }),
+            Some(path) => {
+                Source::File(Watched { path: path.clone(), looked: Blocking::default(), looked_at: None, seen: None })
+            }
             None => Source::Push(setting.beats.register(setting.check.as_str())),
         };
         let started = setting.clock.now();
-        Box::new(HeartbeatProbe { source, max_age: self.max_age, clock: setting.clock, started, beat: None })
+        Box::new(HeartbeatProbe {
+            source,
+            max_age: self.max_age,
+            clock: setting.clock,
+            started,
+            beat: None,
+            as_of: None,
+        })
     }
 }
 
@@ -168,6 +177,8 @@ struct HeartbeatProbe {
     started: Moment,
     /// When the last beat was seen.
     beat: Option<Moment>,
+    /// The earliest moment at which it can have been.
+    as_of: Option<Moment>,
 }
 
 enum Source {
@@ -178,6 +189,8 @@ enum Source {
 struct Watched {
     path: PathBuf,
     looked: Blocking<io::Result<SystemTime>>,
+    /// When the last look began.
+    looked_at: Option<Moment>,
     /// The modification time at the last look, and whether there was a file. Nothing before the first look: the time
     /// that a file has then may be from another life of the app, and is no beat.
     seen: Option<Option<SystemTime>>,
@@ -189,15 +202,19 @@ impl Probe for HeartbeatProbe {
             match &mut self.source {
                 Source::Push(slot) => {
                     self.beat = slot.beat();
+                    self.as_of = self.beat;
                 }
                 Source::File(watched) => {
                     run.trace.enter(Phase::Disk);
+                    let last_look = watched.looked_at.replace(self.clock.now());
                     if watched.has_changed().await? {
                         self.beat = Some(self.clock.now());
+                        self.as_of = last_look;
                     }
                 }
             }
             judge(self.beat, self.started, self.clock.now(), self.max_age)
+                .map(|pass| Pass { as_of: self.as_of, ..pass })
         })
     }
 }

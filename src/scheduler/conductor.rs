@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -68,6 +68,8 @@ pub struct Conductor {
     pub clock: Clock,
     /// What probes are built with; the name is filled in for each.
     pub setting: Setting,
+    /// When the app's container last started anew, as kubelet's questions tell.
+    pub start_ups: watch::Receiver<Moment>,
     /// Told the time whenever progress is made, at least every second.
     pub progress: Box<dyn Fn(Moment) + Send>,
 }
@@ -139,6 +141,11 @@ impl Conductor {
                     Some(command) => self.obey(command, &mut ensemble),
                     None => return,
                 },
+                Ok(()) = self.start_ups.changed() => {
+                    let began = *self.start_ups.borrow_and_update();
+                    tracing::info!("the app's container starts anew: what was seen before counts for nothing");
+                    self.machine.begin_start_up(began, self.clock.read());
+                }
                 () = &mut alarm => {}
             }
         }
@@ -335,7 +342,9 @@ mod tests {
         let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
         let setting = setting(clock);
         let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
-        let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
+        let start_ups = watch::channel(Moment::default()).1;
+        let progress = Box::new(|_| {});
+        let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(conductor.conduct(specs(targets), receiver));
         (sender, board)

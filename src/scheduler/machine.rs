@@ -2,19 +2,22 @@
 //! that depend on it. Pure: it is told the time and what was observed, and says what to start.
 //!
 //! The rules are those of "How a check's state moves" in the reference. What is easily overlooked: a failure of a check
-//! with parents counts only once every parent has passed in a run that began after the failing run ended, and a run
-//! that was brought forward (by a recovery or a jump of the clock) can only mend.
+//! with parents counts only once every parent has passed in a run that began after the failing run ended, a run that
+//! was brought forward (by a recovery or a jump of the clock) can only mend, and what was seen before the app's container
+//! started anew counts for nothing.
 
 use std::ops::Index;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cadence::{Cadence, spread};
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::Latches;
-use crate::model::outcome::{Observation, Outcome};
+use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, Closed, LastRun, State, advance, count_only};
 use crate::model::verdict::{Endpoint, Judged};
 
@@ -64,6 +67,9 @@ pub struct Observed {
 const OBSERVATIONS: usize = 256;
 const OBSERVATIONS_OF_A_CHECK: usize = 4;
 
+/// A run that was brought forward and failed is repeated after this long.
+const MENDING_GAP: Duration = Duration::from_secs(1);
+
 /// All checks, their states and their places in time.
 #[derive(Debug)]
 pub struct Machine {
@@ -80,6 +86,7 @@ pub struct Machine {
     observations: Vec<Observed>,
     draining: bool,
     ready_once: bool,
+    start_up: StartUp,
     configuration: Configuration,
     /// How often what [`latches`](Self::latches) says has changed.
     latched: u64,
@@ -132,8 +139,14 @@ struct Course {
     cadence: Cadence,
     /// The next regular run, or skip.
     beat: Moment,
-    /// Set until the first pass: when the first run was, and the gap to the next.
-    first_runs: Option<FirstRuns>,
+    /// Set while runs follow each other more quickly than the beats: until the first pass, and after a failure of
+    /// what watches the app.
+    quick: Option<QuickRuns>,
+    /// Its first pass (in this start-up) is still to come.
+    first_runs: bool,
+    /// The app itself is watched: after a failure it is looked at every second, and also while the failure waits for
+    /// the parents to be confirmed.
+    watches_the_app: bool,
     running: Option<Running>,
     /// When a run that was brought forward is to start.
     forward: Option<Moment>,
@@ -144,6 +157,8 @@ struct Course {
     last_run: Option<Ran>,
     /// A failed run that waits for the parents to be confirmed.
     unconfirmed: Option<Observation>,
+    /// The app's container has started anew, and it has not passed since.
+    must_prove: bool,
     /// It was skipped and has not been run since the parents came back.
     recovering: bool,
     /// A parent that fails or is pending keeps it from running.
@@ -153,10 +168,13 @@ struct Course {
     postponed: bool,
 }
 
+/// Runs that follow each other quickly; the gaps grow to the interval within a minute.
 #[derive(Clone, Copy, Debug)]
-struct FirstRuns {
+struct QuickRuns {
     begun: Option<Moment>,
-    gap: std::time::Duration,
+    gap: Duration,
+    /// The gaps do not grow.
+    steady: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +216,7 @@ impl Machine {
             observations: Vec::new(),
             draining: false,
             ready_once: false,
+            start_up: StartUp { began: now.moment, opened: false },
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
             latched: 0,
         };
@@ -223,14 +242,18 @@ impl Machine {
         }
         let snapshot = self.snapshot(now);
         let judged = Judged::new(&snapshot, now.moment);
+        let skips = judged.closed_by_skips();
+        let mut kept_closed = Vec::with_capacity(plan.checks.len());
         let mut checks = Vec::with_capacity(plan.checks.len());
         let mut courses = Courses::default();
         for (definition, origin) in plan.checks.iter().zip(origins) {
             if let Origin::Kept(old) = origin {
+                kept_closed.push(skips[*old]);
                 checks.push(Arc::clone(&self.checks[*old]));
                 courses.push(self.courses[*old].clone());
                 continue;
             }
+            kept_closed.push(None);
             let mut check = CheckState::new(now);
             check.probation = Some(Closed::default());
             if let Origin::Changed(old) = origin {
@@ -245,7 +268,34 @@ impl Machine {
         self.latched += 1;
         (self.plan, self.checks, self.courses) = (plan, checks, courses);
         self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
-        self.settle(now);
+        self.settle(now, &kept_closed);
+    }
+
+    /// The app's container has started anew, as kubelet's question at `at` tells. What was seen of the one before counts
+    /// for nothing: the checks that count for the start-up are pending, run at once and every second until they pass.
+    pub fn begin_start_up(&mut self, at: Moment, now: Reading) {
+        if at <= self.start_up.began {
+            return;
+        }
+        let kept_closed = self.closed_by_skips(now);
+        self.start_up = StartUp { began: at, opened: false };
+        self.latched += 1;
+        for index in 0..self.checks.len() {
+            if !self.definition(index).counts_for_start_up() {
+                continue;
+            }
+            // What is shared is not asked by a whole fleet every second.
+            let steady = self.definition(index).of_pod;
+            if let Some(failed) = self.courses.touch(index).start_anew(steady, now.moment) {
+                self.count(index, &failed);
+            }
+            let from = self.checks[index].state;
+            Arc::make_mut(&mut self.checks[index]).start_anew(now);
+            if from != State::Pending {
+                self.note(index, from, None);
+            }
+        }
+        self.settle(now, &kept_closed);
     }
 
     /// A machine without a configuration, for the `reason` given, until [`reload`](Self::reload) brings one.
@@ -325,18 +375,19 @@ impl Machine {
         self.latched += 1;
         self.ready_once |= latches.ready_once;
         for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
-            if !check.passed_once && definition.gates.startup && latches.passed_once.contains(&definition.name) {
+            let saved = is_latched(definition) && latches.passed_once.contains(&definition.name);
+            if saved && !check.passed_once && !check.unproven {
                 Arc::make_mut(check).passed_once = true;
             }
         }
     }
 
     /// What has to be known after a restart: whether `/readyz` has been open once, and which of the checks that gate
-    /// `startup` have passed once.
+    /// `live` or `startup` have passed in the present start-up.
     #[must_use]
     pub fn latches(&self) -> Latches {
         let checks = self.plan.checks.iter().zip(&self.checks);
-        let passed = checks.filter(|(definition, check)| definition.gates.startup && check.passed_once);
+        let passed = checks.filter(|(definition, check)| is_latched(definition) && check.passed_once);
         let passed_once = passed.map(|(definition, _)| definition.name.clone()).collect();
         Latches { ready_once: self.ready_once, passed_once, ..Latches::default() }
     }
@@ -347,11 +398,26 @@ impl Machine {
         self.latched
     }
 
-    /// Everything as it stands, for publication. Judges the latch: whether `/readyz` has been open once.
+    /// Everything as it stands, for publication. Judges the latches: whether `/readyz` has been open once, and
+    /// `/startupz` in this start-up.
     #[must_use]
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
         self.catch_up();
-        let mut snapshot = Snapshot {
+        let mut snapshot = self.as_it_stands(now);
+        if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
+            self.ready_once = true;
+            self.latched += 1;
+            snapshot.ready_once = true;
+        }
+        if !self.start_up.opened && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Startupz).open {
+            self.start_up.opened = true;
+            snapshot.start_up.opened = true;
+        }
+        snapshot
+    }
+
+    fn as_it_stands(&self, now: Reading) -> Snapshot {
+        Snapshot {
             generation: 0,
             at: now.moment,
             wall: now.wall,
@@ -359,15 +425,15 @@ impl Machine {
             checks: self.checks.clone(),
             draining: self.draining,
             ready_once: self.ready_once,
+            start_up: self.start_up,
             configuration: self.configuration.clone(),
             endpoint_transitions: Default::default(),
-        };
-        if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
-            self.ready_once = true;
-            self.latched += 1;
-            snapshot.ready_once = true;
         }
-        snapshot
+    }
+
+    /// What each skipped check keeps closed, before something happens that may end its skip.
+    fn closed_by_skips(&self, now: Reading) -> Vec<Option<Closed>> {
+        Judged::new(&self.as_it_stands(now), now.moment).closed_by_skips()
     }
 
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
@@ -392,7 +458,7 @@ impl Machine {
 
     /// Starts what is due at `now`: the runs that are to begin at this moment.
     pub fn due(&mut self, now: Reading) -> Vec<Start> {
-        self.settle(now);
+        self.settle(now, &[]);
         self.catch_up();
         let mut starts = Vec::new();
         for place in 0..self.order.len() {
@@ -401,52 +467,121 @@ impl Machine {
                 continue;
             }
             let beaten = self.courses[index].beat <= now.moment;
-            match self.obstacle(index) {
-                Some(Obstacle::Blocked) if beaten => {
-                    self.record(index, &skip(now));
-                    self.courses.touch(index).skip_to_next_beat(now.moment);
-                }
-                Some(Obstacle::Waiting) if beaten => self.courses.touch(index).skip_to_next_beat(now.moment),
-                Some(_) => {}
-                None => starts.extend(self.courses.touch(index).start(index, now.moment)),
+            let obstacle = self.obstacle(index);
+            if obstacle == Some(Obstacle::Blocked) && beaten {
+                self.skip(index, now);
+            }
+            let goes = obstacle.is_none() || (beaten && self.proves_itself_now(index));
+            if goes {
+                starts.extend(self.courses.touch(index).start(index, now.moment));
+            } else if beaten {
+                self.courses.touch(index).skip_to_next_beat(now.moment);
             }
         }
         starts
+    }
+
+    /// Whether the check runs whatever its parents are doing: the app's container has started anew and has to show that
+    /// it works. Behind a parent that has to show the same it waits for that one.
+    fn proves_itself_now(&self, index: usize) -> bool {
+        let parents = &self.definition(index).depends_on;
+        self.courses[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
     }
 
     /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
     /// away: it changes nothing.
     pub fn finished(&mut self, key: Key, observation: Observation, now: Reading) {
         let Some(index) = self.courses.position(key) else { return };
+        let observation = self.as_seen_of_this_container(index, observation);
+        let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
         let course = self.courses.touch(index);
         let forward = course.running.take().is_some_and(|running| running.forward);
+        if of_the_last_container {
+            // The run that is to see the new container has been due since it started.
+            self.count(index, &observation);
+            return;
+        }
         let passed = matches!(observation.outcome, Outcome::Pass(_));
-        if !matches!(observation.outcome, Outcome::Void(_)) {
+        let void = matches!(observation.outcome, Outcome::Void(_));
+        if !void {
             course.last_run = Some(Ran { began: observation.began, passed });
         }
-        if passed {
-            course.first_runs = None;
+        let unconfirmed = if passed { course.passed() } else { None };
+        if !passed && !void && !forward {
+            course.look_again_soon(observation.began);
         }
         if course.beat <= now.moment {
             course.skip_to_next_beat(now.moment);
         }
+        if !passed && forward {
+            course.mend_again(now.moment);
+        }
+        if let Some(failed) = unconfirmed {
+            self.count(index, &failed);
+        }
+        let ends_skips = passed && self.checks[index].state.blocks_children();
+        let kept_closed = if ends_skips { self.closed_by_skips(now) } else { Vec::new() };
         let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
         let has_parents = !self.definition(index).depends_on.is_empty();
         match (&observation.outcome, blocked) {
-            (Outcome::Pass(_), true) => self.count(index, &observation),
+            (Outcome::Pass(_), true) => self.prove(index, &observation),
             // It says nothing about the target, so there is nothing to confirm either.
             (Outcome::Void(_), _) => self.count(index, &observation),
             (Outcome::Fail(_), true) => self.count(index, &Observation { outcome: Outcome::Skip, ..observation }),
             (Outcome::Fail(_), false) if forward => self.count(index, &observation),
-            (Outcome::Fail(_), false) if has_parents => {
-                let check = Arc::make_mut(&mut self.checks[index]);
-                check.fresh_at = Some(observation.ended);
-                check.seen_once = true;
-                self.courses.touch(index).unconfirmed = Some(observation);
-            }
+            (Outcome::Fail(_), false) if has_parents => self.leave_unconfirmed(index, observation),
             (_, _) => self.record(index, &observation),
         }
-        self.settle(now);
+        self.settle(now, &kept_closed);
+    }
+
+    /// What the run says of the app's present container: a pass that shows what the last one did is none.
+    fn as_seen_of_this_container(&self, index: usize, observation: Observation) -> Observation {
+        match &observation.outcome {
+            Outcome::Pass(Pass { as_of: Some(as_of), .. })
+                if self.checks[index].unproven && *as_of < self.start_up.began =>
+            {
+                let why = Failure::new(FailureKind::Void, "nothing yet in this start");
+                Observation { outcome: Outcome::Void(why), ..observation }
+            }
+            _ => observation,
+        }
+    }
+
+    /// A pass of a check whose parents fail: it moves no state, but shows that the new container works.
+    fn prove(&mut self, index: usize, observation: &Observation) {
+        self.count(index, observation);
+        if self.checks[index].unproven {
+            let check = Arc::make_mut(&mut self.checks[index]);
+            (check.unproven, check.passed_once, check.seen_once) = (false, true, true);
+            self.latched += 1;
+        }
+    }
+
+    /// A failure that counts once the parents have passed after it. Where one waits already, that one decides: it is
+    /// the older, and the parents are not asked for each.
+    fn leave_unconfirmed(&mut self, index: usize, observation: Observation) {
+        let check = Arc::make_mut(&mut self.checks[index]);
+        check.fresh_at = Some(observation.ended);
+        check.seen_once = true;
+        if self.courses[index].unconfirmed.is_some() {
+            self.count(index, &observation);
+        } else {
+            self.courses.touch(index).unconfirmed = Some(observation);
+        }
+    }
+
+    /// A parent fails. For a check that has to prove itself in a new start-up this excuses it only where the failure
+    /// was seen in that start-up.
+    fn skip(&mut self, index: usize, now: Reading) {
+        let seen_before = self.checks[index].seen_once;
+        self.record(index, &skip(now));
+        if self.checks[index].unproven && !seen_before {
+            let began = self.start_up.began;
+            let is_fresh = |cause: usize| self.courses[cause].last_run.is_some_and(|ran| ran.began >= began);
+            let excused = self.causes_of(index).into_iter().all(is_fresh);
+            Arc::make_mut(&mut self.checks[index]).seen_once = excused;
+        }
     }
 
     /// The clock has jumped (the machine slept, the process was paused, the wall clock was set): all checks run at
@@ -485,13 +620,16 @@ impl Machine {
             key: Key(self.keys),
             cadence,
             beat: now + definition.initial_delay,
-            first_runs: Some(FirstRuns { begun: None, gap: cadence.first_gap() }),
+            quick: Some(QuickRuns { begun: None, gap: cadence.first_gap(), steady: false }),
+            first_runs: true,
+            watches_the_app: definition.watches_the_app(),
             running: None,
             forward: None,
             asked: false,
             last_extra: None,
             last_run: None,
             unconfirmed: None,
+            must_prove: false,
             recovering: false,
             waiting: false,
             postponed: false,
@@ -514,8 +652,9 @@ impl Machine {
     }
 
     /// Brings every check in line with its parents, parents first: failures are confirmed or turn out to be skips,
-    /// children of failing parents are skipped, and those of recovered parents wait for their run.
-    fn settle(&mut self, now: Reading) {
+    /// children of failing parents are skipped, and those of recovered parents wait for their run. `kept_closed` says
+    /// what each skip kept closed before that which may have ended it.
+    fn settle(&mut self, now: Reading, kept_closed: &[Option<Closed>]) {
         let mut released = Vec::new();
         for place in 0..self.dependents.len() {
             let index = self.dependents[place];
@@ -524,10 +663,10 @@ impl Machine {
             let state = self.checks[index].state;
             if obstacle == Some(Obstacle::Blocked) {
                 if state != State::Skipped {
-                    self.record(index, &skip(now));
+                    self.skip(index, now);
                 }
             } else if state == State::Skipped {
-                self.recover(index, now);
+                self.recover(index, kept_closed.get(index).copied().flatten(), now);
             }
             if self.wait_or_go(index, obstacle) {
                 released.push(index);
@@ -596,12 +735,18 @@ impl Machine {
         }
     }
 
-    /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
-    fn recover(&mut self, index: usize, now: Reading) {
+    /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up. Until
+    /// that counts it closes what its skip kept closed, so that the end of an outage closes nothing.
+    fn recover(&mut self, index: usize, kept_closed: Option<Closed>, now: Reading) {
         let check = Arc::make_mut(&mut self.checks[index]);
         (check.passes, check.failures) = (0, 0);
+        check.recovery = kept_closed;
         check.enter(State::Pending, now.moment, now.wall);
-        self.courses.touch(index).recovering = true;
+        let course = self.courses.touch(index);
+        course.recovering = true;
+        if !course.first_runs {
+            course.quick = None;
+        }
         self.note(index, State::Skipped, None);
     }
 
@@ -676,9 +821,40 @@ impl Course {
         self.is_idle().then(|| self.forward.map_or(self.beat, |forward| forward.min(self.beat)))
     }
 
-    /// It neither runs nor waits for the parents to confirm a failure.
+    /// It neither runs nor waits for the parents to confirm a failure. What has never passed, or watches the app, is
+    /// looked at while it waits: a pass is news, whatever the parents say.
     const fn is_idle(&self) -> bool {
-        self.running.is_none() && self.unconfirmed.is_none()
+        self.running.is_none() && (self.unconfirmed.is_none() || self.first_runs || self.watches_the_app)
+    }
+
+    /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
+    fn passed(&mut self) -> Option<Observation> {
+        (self.quick, self.first_runs, self.must_prove) = (None, false, false);
+        self.unconfirmed.take()
+    }
+
+    /// A run that began at `began` has failed: what watches the app looks again in a second, then less and less often.
+    fn look_again_soon(&mut self, began: Moment) {
+        if self.watches_the_app && self.quick.is_none() {
+            let gap = self.cadence.first_gap();
+            self.quick = Some(QuickRuns { begun: Some(began), gap, steady: false });
+            self.beat = self.beat.min(began + gap);
+        }
+    }
+
+    /// A run that was brought forward has failed: another one may mend it until the beat, whose failure counts.
+    fn mend_again(&mut self, now: Moment) {
+        self.forward = Some(now + MENDING_GAP).filter(|again| *again < self.beat);
+    }
+
+    /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
+    /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
+    fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Observation> {
+        self.quick = Some(QuickRuns { begun: None, gap: self.cadence.first_gap(), steady });
+        (self.first_runs, self.must_prove) = (true, true);
+        (self.forward, self.recovering, self.postponed) = (None, false, false);
+        self.beat = now;
+        self.unconfirmed.take()
     }
 
     /// Starts a run at `now` if one is due, wanted or asked for.
@@ -700,18 +876,20 @@ impl Course {
         }
         self.asked = false;
         self.running = Some(Running { began: now, forward: forward && !regular && !extra });
-        Some(Start { key: self.key, check, crowded: forward || self.first_runs.is_some() })
+        Some(Start { key: self.key, check, crowded: forward || self.first_runs })
     }
 
-    /// The beat that follows a run that begins at `now`; the gaps between first runs grow.
+    /// The beat that follows a run that begins at `now`; the gaps between quick runs grow.
     fn next_beat(&mut self, now: Moment) -> Moment {
         let cadence = self.cadence;
-        match &mut self.first_runs {
+        match &mut self.quick {
             None => cadence.after(now),
-            Some(first) => {
-                let begun = *first.begun.get_or_insert(now);
-                let gap = first.gap;
-                first.gap = cadence.next_gap(gap, now.since(begun) + gap);
+            Some(quick) => {
+                let begun = *quick.begun.get_or_insert(now);
+                let gap = quick.gap;
+                if !quick.steady {
+                    quick.gap = cadence.next_gap(gap, now.since(begun) + gap);
+                }
                 if gap >= cadence.interval() { cadence.after(now) } else { now + gap }
             }
         }
@@ -719,13 +897,13 @@ impl Course {
 
     /// The beat has come and nothing can be started: the next one is the check's, a run that overruns skips to it.
     fn skip_to_next_beat(&mut self, now: Moment) {
-        self.beat = match self.first_runs {
-            Some(first) if first.gap < self.cadence.interval() && !self.waiting => now + first.gap,
+        self.beat = match self.quick {
+            Some(quick) if quick.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => now + quick.gap,
             _ => self.cadence.after(now),
         };
     }
 
-    fn bring_forward(&mut self, now: Moment, delay: std::time::Duration) {
+    fn bring_forward(&mut self, now: Moment, delay: Duration) {
         self.forward = Some(now + delay);
         if !std::mem::replace(&mut self.postponed, true) {
             self.beat = self.cadence.well_after(now + delay);
@@ -736,6 +914,11 @@ impl Course {
     fn extra_allowed(&self) -> Moment {
         self.last_extra.map_or_else(Moment::default, |last| last + self.cadence.interval())
     }
+}
+
+/// Whether it is known after a restart that the check has passed in the present start-up.
+const fn is_latched(definition: &Definition) -> bool {
+    definition.gates.startup || definition.gates.live
 }
 
 fn skip(now: Reading) -> Observation {

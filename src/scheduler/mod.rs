@@ -8,6 +8,8 @@ pub mod cadence;
 pub mod check;
 pub mod chronicle;
 pub mod conductor;
+#[cfg(test)]
+mod containers;
 pub mod kubelet;
 pub mod machine;
 pub mod playback;

@@ -19,6 +19,7 @@ use crate::base::trace::Trace;
 use crate::model::outcome::{Observation, Outcome};
 use crate::model::plan::{Answers, Definition, Details, Plan, Thresholds};
 use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, advance};
 use crate::probe::net::Network;
 use crate::probe::{Probe, Run, Setting, Spec};
@@ -154,6 +155,7 @@ impl Rounds {
             checks: self.checks.clone(),
             draining: false,
             ready_once: false,
+            start_up: StartUp::default(),
             configuration: Configuration::default(),
             endpoint_transitions: Default::default(),
         }

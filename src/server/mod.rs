@@ -21,6 +21,7 @@ mod respond;
 mod routes;
 mod seat;
 mod serve;
+mod start_up;
 mod stream;
 mod target;
 mod v1;
@@ -33,8 +34,9 @@ use std::sync::Arc;
 pub use health::healthz_json;
 pub use listen::{ListenError, bind};
 pub use serve::{MOST_CONNECTIONS, serve};
+pub use start_up::StartUps;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment};
 use crate::history::History;
 use crate::metrics::{Pulse, Vitals};
 use crate::store::Board;
@@ -51,6 +53,8 @@ pub struct App {
     pub pulse: Arc<Pulse>,
     /// What was.
     pub history: History,
+    /// What kubelet's questions about `/startupz` have begun.
+    pub start_ups: Arc<StartUps>,
     /// What the control routes do.
     pub control: Box<dyn Control>,
 }
@@ -61,12 +65,14 @@ impl fmt::Debug for App {
     }
 }
 
-/// What the control routes do. It is called while a request is answered: none of it may block.
+/// What requests can bring about. It is called while a request is answered: none of it may block.
 pub trait Control: Send + Sync {
     /// A drain begins.
     fn drain(&self);
     /// The drain is undone.
     fn undrain(&self);
+    /// The app's container has started anew, as kubelet's question at that moment tells.
+    fn start_up(&self, at: Moment);
     /// The app beats for `check`. Whether that check exists and takes beats over HTTP.
     fn beat(&self, check: &str) -> bool;
 }

@@ -55,7 +55,12 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, rout
         && kubelet::is_kubelet(ask.headers)
     {
         app.vitals.asks.note(endpoint, ask.reading);
+        let moment = ask.reading.moment;
+        if endpoint == Endpoint::Startupz && ask.is_read() && app.start_ups.asked(moment, &snapshot) {
+            app.control.start_up(moment);
+        }
     }
+    let snapshot = app.start_ups.applied_to(snapshot, ask.reading);
     Reply::Now(match route {
         Route::DaemonDrain => control::drain(ask, app, &snapshot),
         Route::Heartbeat => control::heartbeat(ask, app, &snapshot, name),

@@ -86,6 +86,7 @@ mod tests {
     use crate::base::clock::{Moment, Reading, Timestamp};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::{Configuration, EndpointTransitions};
+    use crate::model::start_up::StartUp;
     use crate::model::state::{CheckState, State};
 
     const NOW: Moment = Moment::at(Duration::from_secs(1000));
@@ -107,6 +108,7 @@ mod tests {
             checks: vec![Arc::new(seen)],
             draining: false,
             ready_once: false,
+            start_up: StartUp::default(),
             configuration: Configuration::default(),
             endpoint_transitions: Default::default(),
         }

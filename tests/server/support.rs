@@ -15,8 +15,9 @@ use probelet::metrics::{Pulse, Vitals};
 use probelet::model::outcome::Facts;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
 use probelet::model::snapshot::{Configuration, Snapshot};
+use probelet::model::start_up::StartUp;
 use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
-use probelet::server::{App, Control, bind, serve};
+use probelet::server::{App, Control, StartUps, bind, serve};
 use probelet::store::{Recorder, board};
 use tokio::sync::oneshot;
 
@@ -32,6 +33,8 @@ pub struct Server {
 struct Teller(Arc<Mutex<Vec<String>>>);
 
 impl Control for Teller {
+    fn start_up(&self, _at: Moment) {}
+
     fn drain(&self) {
         self.0.lock().unwrap().push("drain".into());
     }
@@ -120,6 +123,7 @@ pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (
         vitals: Arc::new(Vitals::default()),
         history: History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall),
         pulse: Arc::new(Pulse::default()),
+        start_ups: Arc::new(StartUps::new(Moment::default())),
         control: Box::new(Teller(told)),
     };
     (Arc::new(app), recorder)
@@ -193,6 +197,7 @@ pub fn definition(name: &str) -> Definition {
         max_connection_age: Duration::ZERO,
         max_age: Duration::ZERO,
         formerly: None,
+        of_pod: false,
     }
 }
 
@@ -221,6 +226,8 @@ pub fn state(state: State, message: &str) -> CheckState {
         held: false,
         passed_once: true,
         seen_once: true,
+        unproven: false,
+        recovery: None,
         probation: None,
         due: None,
         counters: Arc::default(),
@@ -242,6 +249,7 @@ pub fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
         checks: states.into_iter().map(Arc::new).collect(),
         draining: false,
         ready_once: false,
+        start_up: StartUp::default(),
         configuration: Configuration::default(),
         endpoint_transitions: Default::default(),
     }

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::certs::Folder;
 use crate::support::daemon::{Daemon, PATIENCE, Reply};
+use crate::support::fake::{Act, Fake, http};
 use crate::support::held::Held;
 
 /// A history file that outlives the daemons of a test.
@@ -101,6 +102,56 @@ async fn a_killed_sidecar_comes_back_with_its_latches_and_another_pod_without() 
 }
 
 /// A daemon that is asked to drain, and crashes once that is saved.
+/// Kubelet's question, and the code of the answer.
+async fn kubelet_asks(daemon: &Daemon, path: &str) -> u16 {
+    daemon.ask("GET", path, "User-Agent: kube-probe/1.37\r\n").await.status
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_sidecar_kubelets_question_tells_of_a_new_app() {
+    let app = Fake::start(Act::Answer(http(200, &[], ""))).await;
+    let checks = format!("  - {{ name: app, http: {{ url: \"http://{}/\" }}, gates: [live, ready] }}\n", app.address());
+    let past = Past::new();
+    let daemon = past.daemon("pod-1", &checks).await;
+    daemon.until_status("/readyz", 200).await;
+    assert_eq!(kubelet_asks(&daemon, "/startupz").await, 200, "the container that the sidecar has seen start");
+    past.holds("passed_once").await;
+    killed(daemon).await;
+
+    let daemon = past.daemon("pod-1", &checks).await;
+    daemon.until_status("/readyz", 200).await;
+    // The app dies, and its next container is slow to start. Nothing of that has been seen yet.
+    app.act(Act::Refuse).await;
+    assert_eq!(kubelet_asks(&daemon, "/startupz").await, 503);
+    let starting = daemon.until("/readyz", |reply| reply.status == 503).await.body;
+    assert!(starting.ends_with("readyz check failed: root cause app\n"), "{starting}");
+    let failed = |reply: &crate::support::daemon::Reply| reply.json()["checks"][0]["consecutive_failures"] == 4;
+    daemon.until("/healthz?format=json", failed).await;
+    assert_eq!(kubelet_asks(&daemon, "/livez").await, 200, "no strike before this container has passed");
+    assert_eq!(kubelet_asks(&daemon, "/startupz").await, 503);
+    app.act(Act::Answer(http(200, &[], ""))).await;
+    daemon.until_status("/readyz", 200).await;
+    assert_eq!(kubelet_asks(&daemon, "/startupz").await, 200);
+    app.act(Act::Refuse).await;
+    daemon.until_status("/livez", 503).await;
+    ended(daemon).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_comes_back_beside_a_dead_app_has_it_restarted() {
+    let app = Fake::start(Act::Answer(http(200, &[], ""))).await;
+    let checks = format!("  - {{ name: app, http: {{ url: \"http://{}/\" }}, gates: [live, ready] }}\n", app.address());
+    let past = Past::new();
+    let daemon = past.daemon("pod-1", &checks).await;
+    daemon.until_status("/readyz", 200).await;
+    past.holds("passed_once").await;
+    killed(daemon).await;
+    app.act(Act::Refuse).await;
+    let daemon = past.daemon("pod-1", &checks).await;
+    daemon.until_status("/livez", 503).await;
+    ended(daemon).await;
+}
+
 async fn killed_while_draining(past: &Past) {
     let daemon = past.daemon("pod-1", &checks(0)).await;
     daemon.until_status("/readyz", 200).await;

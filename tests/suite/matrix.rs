@@ -252,6 +252,7 @@ async fn scheduler_stalled() {
     impl Control for Nobody {
         fn drain(&self) {}
         fn undrain(&self) {}
+        fn start_up(&self, _at: Moment) {}
         fn beat(&self, _check: &str) -> bool {
             false
         }
@@ -274,7 +275,9 @@ async fn scheduler_stalled() {
     let keep = probelet::history::answer::Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
     let kept = probelet::history::Settings { path: None, keep, pod: None, boot: None };
     let history = probelet::history::History::start(kept, now.wall);
-    let app = App { board, clock: Clock::Machine, vitals: Arc::default(), pulse, history, control: Box::new(Nobody) };
+    let start_ups = Arc::new(server::StartUps::new(now.moment));
+    let control = Box::new(Nobody);
+    let app = App { board, clock: Clock::Machine, vitals: Arc::default(), pulse, history, start_ups, control };
     let listeners = server::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("a free port");
     let address = listeners[0].local_addr().expect("it is bound");
     let serving = tokio::spawn(server::serve(listeners, Arc::new(app), std::future::pending()));

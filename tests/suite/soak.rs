@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use probelet::base::clock::Clock;
+use probelet::base::clock::{Clock, Moment};
 use probelet::base::name::CheckName;
 use probelet::config::diff::ConfigDiff;
 use probelet::config::source::Environment;
@@ -266,7 +266,9 @@ async fn reloads_ten_thousand_times() {
     let keep = Keep { retention: current.history.retention, max_size: current.history.max_size };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
-    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress: Box::new(|_| {}) };
+    let start_ups = tokio::sync::watch::channel(Moment::default()).1;
+    let progress = Box::new(|_| {});
+    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
     let conductor = tokio::spawn(conductor.conduct(specs(&current), orders));
     let mut warm = None;

@@ -9,6 +9,7 @@ use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Plan, Thresholds};
 use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, advance};
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
@@ -102,6 +103,7 @@ impl<'p> Matrix<'p> {
             checks: self.passing.clone(),
             draining: false,
             ready_once: self.phase == Phase::Service,
+            start_up: StartUp::default(),
             configuration: Configuration::default(),
             endpoint_transitions: Default::default(),
         }
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn at_start_up_what_has_never_passed_holds_the_pod_back() {
-        assert_eq!(matrix(shop(), Phase::StartUp), ["d-d- 1 3", "---- 3", "odod", "o-o-", "oood", "o---"]);
+        assert_eq!(matrix(shop(), Phase::StartUp), ["d-d- 1 3", "d--- 3", "odod", "o-o-", "oood", "o---"]);
     }
 
     #[test]

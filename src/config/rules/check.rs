@@ -18,7 +18,7 @@ use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
 use crate::model::plan::{Critical, Gates, Thresholds};
-use crate::probe::{KindOfProbe, Spec, kind};
+use crate::probe::{KindOfProbe, Spec, heartbeat, kind};
 
 /// A check as it was read, before it is looked at beside the others.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Draft {
     pub observed: Option<Observed>,
     /// Its times and thresholds, defaults filled in.
     pub timing: Timing,
+    /// Its target is on this pod.
+    pub of_pod: bool,
     /// What a failure does.
     pub critical: Critical,
     /// Which gates it takes part in.
@@ -66,6 +68,8 @@ pub struct Observed {
 pub struct Timing {
     /// From start to start.
     pub interval: Duration,
+    /// The interval is the one that holds where nobody wrote another.
+    pub interval_by_default: bool,
     /// The hard limit of one run.
     pub timeout: Duration,
     /// When a streak changes the state.
@@ -78,6 +82,12 @@ pub struct Timing {
 
 /// What holds for every kind that does not say otherwise.
 const BUILT_IN: (&str, &str) = ("10s", "2s");
+
+/// The first of them.
+pub const GENERAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The app's own death and recovery are to be seen within seconds.
+const INTERVAL_OF_THE_APP: &str = "2s";
 
 /// A check that can have an app restarted is not to do so for one lost packet.
 const LIVE_FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
@@ -101,7 +111,10 @@ pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -
 fn draft(fields: Fields, reading: &Reading, defaults: &Defaults, environment: &Environment) -> Draft {
     let gates = gates(&fields);
     let observed = observed(&fields, reading, gates, environment);
-    let timing = timing(&fields, defaults, observed.as_ref().and_then(|observed| observed.kind.cadence), gates);
+    let of_pod = observed.as_ref().is_some_and(|observed| observed.is_of_pod(environment));
+    let cadence = observed.as_ref().and_then(|observed| observed.kind.cadence);
+    let cadence = cadence.or((of_pod && (gates.live || gates.startup)).then_some((INTERVAL_OF_THE_APP, BUILT_IN.1)));
+    let timing = timing(&fields, defaults, cadence, gates);
     let critical = critical(&fields, gates);
     Draft {
         name: name(&fields, "name"),
@@ -110,8 +123,18 @@ fn draft(fields: Fields, reading: &Reading, defaults: &Defaults, environment: &E
         fields,
         observed,
         timing,
+        of_pod,
         critical,
         gates,
+    }
+}
+
+impl Observed {
+    /// Whether all that it observes is on this pod: the app's own beats, or targets on `localhost` and the like.
+    fn is_of_pod(&self, environment: &Environment) -> bool {
+        let hosts = self.target.spec.hosts();
+        let all_own = !hosts.is_empty() && hosts.iter().all(|host| is_own_host(host, environment));
+        self.kind.name == heartbeat::KIND.name || all_own
     }
 }
 
@@ -221,7 +244,8 @@ fn depends_on(fields: &Fields) -> Vec<Parent> {
 fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, gates: Gates) -> Timing {
     let (interval, timeout) = cadence.unwrap_or(BUILT_IN);
     let built_in = |text| parse_duration(text).expect("the table of kinds holds durations");
-    let interval = fields.duration("interval").or(defaults.interval).unwrap_or_else(|| built_in(interval));
+    let written = fields.duration("interval").or(defaults.interval);
+    let interval = written.unwrap_or_else(|| built_in(interval));
     let timeout = fields.duration("timeout").or(defaults.timeout).unwrap_or_else(|| built_in(timeout));
     let of_gate = if gates.live { LIVE_FAILURE_THRESHOLD } else { NonZeroU32::MIN };
     let degraded_above = fields.duration("degraded_above");
@@ -233,6 +257,7 @@ fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, g
     }
     Timing {
         interval,
+        interval_by_default: written.is_none(),
         timeout,
         thresholds: Thresholds {
             failure: threshold(fields, "failure_threshold").or(defaults.failure_threshold).unwrap_or(of_gate),
@@ -269,6 +294,7 @@ impl Draft {
             max_connection_age: target.spec.max_connection_age(),
             max_age: target.spec.max_age(),
             formerly: self.formerly.clone(),
+            of_pod: self.of_pod,
         };
         Some((definition, target.clone()))
     }

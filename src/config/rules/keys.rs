@@ -154,8 +154,9 @@ const CHECK_FIELDS: &[Field] = &[
     Field::optional(
         "interval",
         INTERVAL,
-        "From start to start of its runs, at least 100ms. A run that overruns skips to the next beat. Default: `10s`; \
-         `60s` for a workflow.",
+        "From start to start of its runs, at least 100ms. A run that overruns skips to the next beat. A check of this pod \
+         that gates `live` or `startup` is run every second after a failure, backing off to its interval within a \
+         minute. Default: `10s`; `2s` for such a check; `60s` for a workflow.",
     ),
     Field::optional(
         "timeout",

@@ -19,7 +19,9 @@ pub fn look_at(draft: &Draft, defaults: &Defaults, environment: &Environment) {
 
 /// It is said at the check where that says one of them, else once at the default from which it follows.
 fn timeout_above_interval(Draft { fields, timing, .. }: &Draft, defaults: &Defaults) {
-    if timing.timeout <= timing.interval {
+    // A timeout that the general interval has room for is not blamed where the app is looked at more often than that.
+    let by_default = timing.interval_by_default && timing.timeout <= super::check::GENERAL_INTERVAL;
+    if timing.timeout <= timing.interval || by_default {
         return;
     }
     let (timeout, interval) = (show_duration(timing.timeout), show_duration(timing.interval));

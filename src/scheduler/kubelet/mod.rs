@@ -276,7 +276,7 @@ mod tests {
             Machine::new(plan(vec![Definition { gates, ..check("app") }]), "", reading(at)).snapshot(reading(at));
         let state = if open { State::Ok } else { State::Error };
         let app = std::sync::Arc::make_mut(&mut snapshot.checks[0]);
-        (app.state, app.passed_once, app.fresh_at) = (state, open, Some(at));
+        (app.state, app.passed_once, app.fresh_at) = (state, true, Some(at));
         snapshot
     }
 

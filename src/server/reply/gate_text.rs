@@ -89,10 +89,13 @@ fn line(view: &View<'_>, part: Part) -> String {
         return format!("[+]{name} excluded: ok\n");
     }
     let mark = if part.closes { '-' } else { '+' };
+    let check = view.judged.check(part.check);
     let word = match view.judged.state(part.check) {
+        JudgedState::Fresh(State::Ok | State::Degraded) if part.closes && check.failures > 0 => "failed",
         JudgedState::Fresh(State::Ok) if part.closes => return format!("[-]{name} pending: not passed yet\n"),
         JudgedState::Fresh(State::Ok) => return format!("[+]{name} ok\n"),
         JudgedState::Fresh(State::Error) => "failed",
+        JudgedState::Fresh(State::Pending) if check.awaits_the_new_container() => "starting",
         other => other.label(),
     };
     format!("[{mark}]{name} {word}: {}\n", view.reason(part.check))

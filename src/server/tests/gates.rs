@@ -362,3 +362,47 @@ fn what_kubelet_asks_is_noted_by_endpoint_and_what_others_ask_is_not() {
     let last = Endpoint::ALL.map(|endpoint| app.vitals.asks.last_wall(endpoint));
     assert_eq!(last, [now, None, now, None]);
 }
+
+/// A pod in service: its app is watched, its database is not of this pod.
+fn in_service() -> Snapshot {
+    let app = Definition { of_pod: true, depends_on: vec![0], ..gating("app", true, true, false) };
+    let mut snapshot = snapshot(vec![(check("db"), ok("Database is connected")), (app, ok("app OK (3ms)"))]);
+    snapshot.start_up.opened = true;
+    snapshot
+}
+
+#[test]
+fn what_was_seen_of_the_last_container_counts_for_nothing_from_kubelets_first_question_on() {
+    let (app, told) = app(&in_service());
+    let says = |agent: &str, uri: &str| {
+        let answer = ask(&app, &Method::GET, uri, &[("user-agent", agent)]);
+        format!("{} {}", answer.code.as_u16(), body(&answer))
+    };
+    for (agent, uri) in [("curl/8.5.0", "/startupz"), ("kube-probe/1.37", "/readyz"), ("kube-probe/1.37", "/livez")] {
+        assert_eq!(says(agent, uri), "200 ok", "{agent} {uri} begins nothing");
+    }
+    let starting = "[-]app starting: seen before this start\n";
+    let closed = |endpoint: &str, db: &str| format!("503 {db}{starting}{endpoint} check failed: root cause app\n");
+    assert_eq!(says("kube-probe/1.37", "/startupz"), closed("startupz", ""));
+    assert_eq!(told.all(), ["start-up at 1000s"]);
+    // The scheduler has not published it yet.
+    assert_eq!(says("curl/8.5.0", "/readyz"), closed("readyz", "[+]db ok\n"));
+    assert_eq!(says("kube-probe/1.37", "/livez"), "200 ok");
+    assert_eq!(says("kube-probe/1.37", "/startupz"), closed("startupz", ""));
+    assert_eq!(told.all().len(), 1, "once");
+}
+
+#[test]
+fn readiness_closes_at_the_first_failure_of_what_watches_the_app() {
+    let mut failing = in_service();
+    let state = std::sync::Arc::make_mut(&mut failing.checks[1]);
+    state.failures = 1;
+    state.last = error("connection refused").last;
+    check_answer(
+        &failing,
+        "/readyz",
+        "503 error: [+]db ok\n[-]app failed: connection refused (failure 1 of 1)\n\
+         readyz check failed: root cause app\n",
+    );
+    check_answer(&failing, "/livez", "200 ok: ok");
+}

@@ -20,8 +20,9 @@ use super::answer::{Answer, Reply};
 use super::ask::{Ask, Ends};
 use super::query::Query;
 use super::stream::Streams;
-use super::{App, Control, respond, routes};
+use super::{App, Control, StartUps, respond, routes};
 use crate::base::clock::Clock;
+use crate::base::clock::Moment;
 use crate::history::answer::Keep;
 use crate::history::{History, Settings};
 use crate::metrics::testing::now;
@@ -44,6 +45,10 @@ impl Told {
 struct Teller(Arc<Told>);
 
 impl Control for Teller {
+    fn start_up(&self, at: Moment) {
+        self.0.0.lock().unwrap().push(format!("start-up at {}s", at.since_boot().as_secs()));
+    }
+
     fn drain(&self) {
         self.0.0.lock().unwrap().push("drain".into());
     }
@@ -66,6 +71,7 @@ pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
         vitals: Arc::new(Vitals::default()),
         history: History::start(Settings { path: None, keep: KEEP, pod: None, boot: None }, now().wall),
         pulse: Arc::new(Pulse::default()),
+        start_ups: Arc::new(StartUps::new(Moment::default())),
         control: Box::new(Teller(Arc::clone(&told))),
     };
     (Arc::new(app), told)

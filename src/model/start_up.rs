@@ -1,0 +1,108 @@
+//! The start-up of the app's container: since when it counts, and how kubelet's questions tell that a new one begins.
+//!
+//! Kubelet asks `/startupz` only while a container has not started. So a question after a pause, once the endpoint had
+//! opened, is the news of a new container, of which nothing that was seen before tells anything.
+
+use std::time::Duration;
+
+use crate::base::clock::Moment;
+
+/// A question that comes this long after the last one tells of a new container.
+pub const PAUSE: Duration = Duration::from_secs(30);
+
+/// The present start-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartUp {
+    /// When it began: with the daemon, or with kubelet's first question about a new container.
+    pub began: Moment,
+    /// `/startupz` has been open in it.
+    pub opened: bool,
+}
+
+/// Kubelet's questions about `/startupz`, as far as they tell of new containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks {
+    last: Moment,
+    /// The last question came after a pause, and none has followed it.
+    alone: bool,
+}
+
+impl Asks {
+    /// No question yet. A daemon that starts at `now` is told of its first container by no question: the pause is
+    /// counted from its start.
+    #[must_use]
+    pub const fn since(now: Moment) -> Self {
+        Self { last: now, alone: false }
+    }
+
+    /// No question for as long as anybody knows: the daemon took over a start-up that had opened before it began, so
+    /// the next question tells of a new container however soon it comes.
+    #[must_use]
+    pub const fn after_a_restart() -> Self {
+        Self { last: Moment::at(Duration::ZERO), alone: false }
+    }
+
+    /// A question at `now`. Whether a start-up begins with it, where `/startupz` had opened in the present one.
+    ///
+    /// A client that asks more rarely than every [`PAUSE`] is not kubelet beside a starting container: its second
+    /// question alone, and every later one, begins nothing.
+    #[must_use = "the start-up has to begin"]
+    pub fn asked(&mut self, now: Moment, opened: bool) -> bool {
+        let paused = self.last == Moment::default() || now.since(self.last) >= PAUSE;
+        let slow_poller = paused && self.alone;
+        *self = Self { last: now, alone: paused };
+        opened && paused && !slow_poller
+    }
+
+    /// As one number, for an atomic: milliseconds on the boot clock, and in the lowest bit whether it stands alone.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        let millis = u64::try_from(self.last.since_boot().as_millis()).unwrap_or(u64::MAX >> 1);
+        millis << 1 | u64::from(self.alone)
+    }
+
+    /// What [`to_bits`](Self::to_bits) made.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { last: Moment::at(Duration::from_millis(bits >> 1)), alone: bits & 1 == 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the questions at these seconds begin a start-up, while `/startupz` has been open all along.
+    fn beginnings(mut asks: Asks, seconds: &[u64]) -> Vec<u64> {
+        let begins = |second: &&u64| {
+            let begins = asks.asked(Moment::at(Duration::from_secs(**second)), true);
+            asks = Asks::from_bits(asks.to_bits());
+            begins
+        };
+        seconds.iter().filter(begins).copied().collect()
+    }
+
+    #[test]
+    fn a_question_after_a_pause_tells_of_a_new_container() {
+        let start = Asks::since(Moment::at(Duration::from_secs(1000)));
+        assert_eq!(beginnings(start, &[1002, 1004, 1006]), [0u64; 0], "the container that starts with the daemon");
+        assert_eq!(beginnings(start, &[1002, 1004, 1040, 1042, 1044, 1100, 1102]), [1040, 1100]);
+        assert_eq!(beginnings(start, &[1002, 1031]), [0u64; 0], "29 s later");
+        assert_eq!(beginnings(start, &[1002, 1032]), [1032]);
+        assert_eq!(beginnings(start, &[1300]), [1300], "the app restarted, and nobody had asked before");
+        assert_eq!(beginnings(Asks::after_a_restart(), &[5, 7, 9]), [5]);
+    }
+
+    #[test]
+    fn a_slow_poller_begins_one_start_up_at_most() {
+        let start = Asks::since(Moment::at(Duration::from_secs(1000)));
+        assert_eq!(beginnings(start, &[1060, 1120, 1180, 1240]), [1060]);
+        assert_eq!(beginnings(start, &[1060, 1120, 1122, 1200, 1202]), [1060, 1200], "kubelet after it");
+    }
+
+    #[test]
+    fn while_the_first_start_up_is_under_way_no_other_begins() {
+        let mut asks = Asks::since(Moment::at(Duration::from_secs(1000)));
+        assert!(!asks.asked(Moment::at(Duration::from_secs(1100)), false));
+    }
+}

@@ -1,0 +1,66 @@
+//! Kubelet's questions about `/startupz`, and the start-up that one of them has begun until the scheduler has published
+//! it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::base::clock::{Moment, Reading};
+use crate::model::snapshot::Snapshot;
+use crate::model::start_up::Asks;
+
+/// What kubelet's questions have begun. It is asked by many at a time and takes no lock.
+#[derive(Debug)]
+pub struct StartUps {
+    /// [`Asks`], as bits.
+    asks: AtomicU64,
+    /// When the start-up began that was last asked for, in nanoseconds on the boot clock.
+    wanted: AtomicU64,
+}
+
+impl StartUps {
+    /// No question yet, beside a daemon that starts at `now`.
+    #[must_use]
+    pub fn new(now: Moment) -> Self {
+        Self { asks: AtomicU64::new(Asks::since(now).to_bits()), wanted: AtomicU64::new(0) }
+    }
+
+    /// The daemon has taken over a start-up that had opened before it began: the next question tells of a new container.
+    pub fn taken_over(&self) {
+        self.asks.store(Asks::after_a_restart().to_bits(), Ordering::Relaxed);
+    }
+
+    /// Kubelet asks at `now`. Whether the app's container starts anew with it.
+    pub(super) fn asked(&self, now: Moment, snapshot: &Snapshot) -> bool {
+        let opened = snapshot.start_up.opened && self.awaited(snapshot).is_none();
+        let mut begins = false;
+        let next = |bits| {
+            let mut asks = Asks::from_bits(bits);
+            begins = asks.asked(now, opened);
+            Some(asks.to_bits())
+        };
+        let _ = self.asks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        if begins {
+            self.wanted.store(nanos(now), Ordering::Relaxed);
+        }
+        begins
+    }
+
+    /// The snapshot as it stands once the start-up that was asked for is in it.
+    pub(super) fn applied_to(&self, snapshot: Arc<Snapshot>, now: Reading) -> Arc<Snapshot> {
+        match self.awaited(&snapshot) {
+            None => snapshot,
+            Some(began) => Arc::new(snapshot.starting_anew(Reading { moment: began, ..now })),
+        }
+    }
+
+    /// When the start-up began that the scheduler has not published yet.
+    fn awaited(&self, snapshot: &Snapshot) -> Option<Moment> {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        (wanted > nanos(snapshot.start_up.began)).then(|| Moment::at(Duration::from_nanos(wanted)))
+    }
+}
+
+fn nanos(moment: Moment) -> u64 {
+    u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX)
+}

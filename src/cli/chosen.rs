@@ -11,7 +11,7 @@ use crate::base::clock::Clock;
 use crate::config::document::nearest;
 use crate::config::source::Environment;
 use crate::config::{self, Config};
-use crate::probe::Spec;
+use crate::probe::{Spec, farewell};
 use crate::scheduler::rounds::Rounds;
 
 /// Which checks of which configuration.
@@ -85,11 +85,13 @@ pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, E
         // As the first process of a container the default action would be to ignore them.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-        tokio::select! {
+        let result = tokio::select! {
             done = work => Ok(done),
             _ = interrupt.recv() => Err(Exit::Interrupted),
             _ = terminate.recv() => Err(Exit::Terminated),
-        }
+        };
+        farewell::all_said().await;
+        result
     });
     // A name resolution that hangs must not hold up the end.
     runtime.shutdown_background();

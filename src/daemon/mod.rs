@@ -28,8 +28,8 @@ use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::metrics::{Pulse, Vitals};
 use crate::model::plan::{Answers, Origin, Plan, Service};
-use crate::probe::Setting;
 use crate::probe::heartbeat::Beats;
+use crate::probe::{Setting, farewell};
 use crate::scheduler::chronicle::Chronicle;
 use crate::scheduler::conductor::{Command, Conductor, Program};
 use crate::scheduler::machine::Machine;
@@ -210,7 +210,7 @@ async fn serve(
     let _ = server.await;
     conductor.abort();
     let _ = conductor.await;
-    daemon.history.close(PATIENCE_AT_END).await;
+    tokio::join!(daemon.history.close(PATIENCE_AT_END), farewell::all_said());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod clock;
 mod consumers;
+mod farewells;
 mod daemon;
 mod heartbeat;
 mod history;

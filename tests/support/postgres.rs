@@ -176,6 +176,11 @@ impl Pooler {
         Self { server, port, folder }
     }
 
+    /// Where it writes its log.
+    pub fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("output.log")
+    }
+
     /// Says why it has ended, if it has.
     pub fn assert_runs(&mut self) {
         let log = std::fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default();

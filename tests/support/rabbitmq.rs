@@ -106,6 +106,11 @@ impl Rabbit {
         self.broker.as_mut().expect("it was started")
     }
 
+    /// Where it writes its log.
+    pub fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("output.log")
+    }
+
     /// The URL without TLS for these credentials and this virtual host.
     pub fn url(&self, credentials: &str, path: &str) -> String {
         format!("amqp://{credentials}@localhost:{}{path}", self.port)

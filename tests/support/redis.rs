@@ -32,7 +32,7 @@ impl Redis {
         let mut settings = format!(
             "bind 127.0.0.1\nport {port}\ntls-port {tls_port}\n\
              tls-cert-file server.pem\ntls-key-file server.key\ntls-ca-cert-file clients.pem\n\
-             save \"\"\nappendonly no\nrequirepass hunter2\nmasterauth hunter2\nrepl-diskless-sync-delay 0\n\
+             loglevel verbose\nsave \"\"\nappendonly no\nrequirepass hunter2\nmasterauth hunter2\nrepl-diskless-sync-delay 0\n\
              user probe on >hunter3 allkeys allcommands\n\
              user narrow on >hunter4 nocommands +ping +info +select\n"
         );
@@ -61,6 +61,11 @@ impl Redis {
     /// The running server.
     pub fn server(&mut self) -> &mut Server {
         self.server.as_mut().expect("it was started")
+    }
+
+    /// Where it writes its log.
+    pub fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("output.log")
     }
 
     /// The URL without TLS for these credentials.

@@ -213,6 +213,31 @@ struct LoggedIn {
     secretive: bool,
 }
 
+/// A login under way. The broker takes no leave before it is over, so one that is given up goes on beside everything else
+/// for as long as a farewell may take.
+struct LoggingIn(Option<(BoxFuture<'static, lapin::Result<Connection>>, Line)>);
+
+impl LoggingIn {
+    async fn finish(mut self) -> (lapin::Result<Connection>, Line) {
+        let (connecting, _) = self.0.as_mut().expect("taken only below");
+        let connected = connecting.await;
+        let (_, line) = self.0.take().expect("taken only here");
+        (connected, line)
+    }
+}
+
+impl Drop for LoggingIn {
+    fn drop(&mut self) {
+        let Some((connecting, line)) = self.0.take() else { return };
+        drop(farewell::say(async move {
+            if let Ok(connection) = connecting.await {
+                let _ = connection.close(200, "OK".into()).await;
+            }
+            drop(line);
+        }));
+    }
+}
+
 impl Session for LoggedIn {
     type Target = Server;
     type Question = Question;
@@ -224,7 +249,9 @@ impl Session for LoggedIn {
         let (line, end) = server.lines.lay(stream)?;
         let take = async move |_, _| end.take();
         let properties = ConnectionProperties::default().with_connection_name(server.name.as_str().into());
-        match Connection::connector(server.uri(), runtime::current(), take, properties).await {
+        let connecting = Box::pin(Connection::connector(server.uri(), runtime::current(), take, properties));
+        let (connected, line) = LoggingIn(Some((connecting, line))).finish().await;
+        match connected {
             Ok(connection) => Ok(Self { connection, line, not_after, secretive }),
             Err(error) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
         }

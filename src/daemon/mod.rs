@@ -139,7 +139,13 @@ async fn serve(
     let mut signals = Signals::catch()?;
     reap::start()?;
     let telemetry = telemetry::start(DEFAULT_LOG, environment.get("RUST_LOG").map(str::to_owned));
-    let Some(start) = start::start(options, environment, &mut signals, &telemetry).await? else { return Ok(()) };
+    let start = tokio::select! {
+        start = start::start(options, environment, &telemetry) => start?,
+        () = any(&mut signals.terminate) => {
+            tracing::info!("told to end before there was a configuration: the end");
+            return Ok(());
+        }
+    };
     let Start { config, wanting, listeners, watch, mut arrivals, state } = start;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 

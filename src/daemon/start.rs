@@ -1,5 +1,5 @@
-//! The start: the first configuration, and where to listen. Signals are attended to from the beginning, and a file that
-//! does not answer (a mount that hangs) does not keep the port closed with `--config-error serve`.
+//! The start: the first configuration, and where to listen. A file that does not answer (a mount that hangs) does not keep
+//! the port closed with `--config-error serve`.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::state::State;
 use super::telemetry::Telemetry;
 use super::watch::{News, Watch};
-use super::{DEMO, Options, Signals, Source, Stop, any};
+use super::{DEMO, Options, Source, Stop};
 use crate::config::source::{self, Environment};
 use crate::config::{self, Config, Listen, Loaded, Report};
 use crate::server;
@@ -37,24 +37,18 @@ pub(super) struct Start {
     pub(super) state: Option<State>,
 }
 
-/// Reads the configuration and binds the sockets; nothing when a signal came first.
-pub(super) async fn start(
-    options: &Options,
-    environment: &Environment,
-    signals: &mut Signals,
-    telemetry: &Telemetry,
-) -> Result<Option<Start>, Stop> {
+/// Reads the configuration and binds the sockets. It may be given up at any moment.
+pub(super) async fn start(options: &Options, environment: &Environment, telemetry: &Telemetry) -> Result<Start, Stop> {
     let (news, mut arrivals) = mpsc::channel(1);
     let path = match &options.source {
         Source::File(path) => path,
-        Source::Demo => return demo(options, environment, telemetry, arrivals).map(Some),
+        Source::Demo => return demo(options, environment, telemetry, arrivals),
     };
     let pod = environment.get("POD_UID").unwrap_or_default();
     let state = options.state.clone().map(|directory| State::open(directory, pod)).transpose()?;
     let (state, kept) = state.unzip();
     let watch = Watch::start(path.clone(), environment.clone(), news)?;
-    let Some(first) = first(&mut arrivals, signals, options.serve_without).await else { return Ok(None) };
-    let (config, wanting) = match first {
+    let (config, wanting) = match first(&mut arrivals, options.serve_without).await {
         Some(Loaded { config: Some(config), written, .. }) => {
             // The state directory is there before history looks for it; a disk that hangs is not waited for.
             let _ = timeout(PATIENCE, kept_text(kept)).await;
@@ -78,28 +72,18 @@ pub(super) async fn start(
     }
     let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
     let listeners = listen(options.listen.as_deref().unwrap_or(declared))?;
-    Ok(Some(Start { config, wanting, listeners, watch: Some(watch), arrivals, state }))
+    Ok(Start { config, wanting, listeners, watch: Some(watch), arrivals, state })
 }
 
-/// What was read first: nothing when a signal came before, `Some(None)` when the file does not answer and that is not
-/// waited for.
-async fn first(
-    arrivals: &mut mpsc::Receiver<News>,
-    signals: &mut Signals,
-    serve_without: bool,
-) -> Option<Option<Loaded>> {
-    let mut is_late = false;
-    loop {
-        tokio::select! {
-            news = arrivals.recv() => return Some(news.map(|news| news.loaded)),
-            () = any(&mut signals.terminate) => return None,
-            () = tokio::time::sleep(PATIENCE), if !is_late => {
-                if serve_without {
-                    return Some(None);
-                }
-                tracing::warn!("the configuration file does not answer: waiting for it");
-                is_late = true;
-            }
+/// What was read first; nothing when the file does not answer and that is not waited for.
+async fn first(arrivals: &mut mpsc::Receiver<News>, serve_without: bool) -> Option<Loaded> {
+    let loaded = |news: Option<News>| news.map(|news| news.loaded);
+    match timeout(PATIENCE, arrivals.recv()).await {
+        Ok(news) => loaded(news),
+        Err(_) if serve_without => None,
+        Err(_) => {
+            tracing::warn!("the configuration file does not answer: waiting for it");
+            loaded(arrivals.recv().await)
         }
     }
 }

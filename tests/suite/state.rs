@@ -306,6 +306,31 @@ async fn a_pipe_in_place_of_the_file_ends_no_reloads() {
 }
 
 #[tokio::test]
+async fn of_a_manifest_only_the_configuration_is_kept() {
+    let manifest = |name: &str| {
+        let indented: String =
+            format!("checks:\n{}", check(name, "${GREETING}")).lines().map(|line| format!("    {line}\n")).collect();
+        format!(
+            "apiVersion: v1\nkind: Secret\nstringData: {{ password: hunter3 }}\n---\napiVersion: v1\nkind: ConfigMap\n\
+             data:\n  config.yaml: |\n{indented}"
+        )
+    };
+    let pod = Pod::new(&manifest("shop"));
+    let daemon = pod.sidecar(&POD).await;
+    daemon.until_state("shop", "ok").await;
+    pod.keeps("last-good.yaml", "${GREETING}").await;
+    assert!(!std::fs::read_to_string(pod.state.join("last-good.yaml")).unwrap().contains("hunter3"));
+    pod.write(&manifest("till"));
+    daemon.until_state("till", "ok").await;
+    pod.keeps("last-good.yaml", "till").await;
+    killed(daemon).await;
+    pod.write(BROKEN);
+    let daemon = pod.sidecar(&POD).await;
+    daemon.until_state("till", "ok").await;
+    killed(daemon).await;
+}
+
+#[tokio::test]
 async fn a_configuration_from_a_stream_is_read_once() {
     let pod = Pod::new(&good());
     let script = format!("exec \"$0\" run --listen 127.0.0.1:0 --config <(cat {})", pod.config.display());

@@ -112,7 +112,8 @@ const HISTORY: &[Field] = &[
     Field::optional(
         "path",
         Shape::Text,
-        "The SQLite file. Without one, history is kept in memory only. What it holds for a restart of the sidecar's \
+        "The SQLite file. Without one it is `history.db` in the state directory (`run --state`), or history is kept in memory \
+         only. What it holds for a restart of the sidecar's \
          container (that the pod was ready, what has started, a drain, pushed beats) counts only while `$POD_UID` is the \
          one it was written under; unset is one like any other, so set it where the file outlives the pod. A change \
          needs a restart.",
@@ -125,7 +126,8 @@ const RELOAD: &[Field] = &[Field::with_default(
     "watch",
     Shape::Bool,
     "true",
-    "Reload when the content of this file, or of any file that it names, changes.",
+    "Reload when the content of this file, or of any file that it names, has changed and then stayed the same for a \
+     second. SIGHUP reloads at once.",
 )];
 
 const LOG: &[Field] = &[

@@ -13,9 +13,9 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests schema bench image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests schema bench kubelet image static image-check clean
 
-demo build static: export PROBELET_REVISION = $(REVISION)
+demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ doc: ## the documentation, without a broken link
 
 manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	$(CARGO) build --locked --quiet
-	$(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet deploy/kubernetes.yaml deploy/podmonitor.yaml
+	$(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet deploy/*.yaml
 
 schema: $(VENV)/done ## config/schema.json, and every example against it
 	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json
@@ -66,6 +66,14 @@ $(VENV)/done: .ci/requirements.txt | packages
 bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about eight minutes)
 	@.ci/packages bench
 	$(CARGO) bench --locked --profile dev --bench compare
+
+kubelet: $(VENV)/done ## the manifests on a real kubelet, night by night (as root, with Go; twenty minutes to build, then fifteen)
+	@.ci/packages kubelet
+	@command -v go >/dev/null || { echo "make kubelet: install Go 1.21 or later, which fetches what go.mod asks for" >&2; exit 1; }
+	$(CARGO) build --release --locked
+	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/kubelet .
+	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
+	    --logs $(TARGET)/kubelet/logs $(SCENARIOS)
 
 image: ## the container image, with docker, podman or buildah
 	@test -n "$(BUILDER)" || { echo "make image: install docker, podman or buildah" >&2; exit 1; }

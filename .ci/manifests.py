@@ -50,26 +50,77 @@ def check_schema(document):
 
 
 def check_pod(pod):
-    """What the schema cannot know: the words of a native sidecar, and that the probes ask the sidecar's port."""
+    """What the schema cannot know: the words of a native sidecar, and that the probes ask the sidecar."""
     sidecars = [container for container in pod["initContainers"] if container["name"] == "probelet"]
-    for sidecar in sidecars:
-        if sidecar.get("restartPolicy") != "Always":
-            yield "the sidecar needs `restartPolicy: Always`"
-        if PORT not in [port["containerPort"] for port in sidecar["ports"]]:
-            yield f"the sidecar does not name the port {PORT}"
-        if any("subPath" in mount for mount in sidecar["volumeMounts"]):
-            yield "a `subPath` never sees a change"
     if not sidecars:
         yield "there is no sidecar called probelet among the initContainers"
+    for sidecar in sidecars:
+        yield from check_sidecar(sidecar, pod)
     volumes = {volume["name"] for volume in pod["volumes"]}
     for container in pod["initContainers"] + pod["containers"]:
         unknown = {mount["name"] for mount in container.get("volumeMounts", [])} - volumes
         if unknown:
             yield f"{container['name']} mounts unknown volumes: {unknown}"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            port = container.get(probe, {}).get("httpGet", {}).get("port", PORT)
+            if port != PORT:
+                yield f"the {probe} of {container['name']} names the port {port}: Istio needs the number {PORT}"
     for container in pod["containers"]:
-        for probe, path in [("startupProbe", "/startupz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]:
-            if container[probe]["httpGet"] != {"path": path, "port": PORT}:
-                yield f"the {probe} of {container['name']} does not ask {path} of port {PORT}"
+        yield from check_app(container, pod)
+    yield from check_restricted(pod)
+
+
+def check_sidecar(sidecar, pod):
+    if sidecar.get("restartPolicy") != "Always":
+        yield "the sidecar needs `restartPolicy: Always`"
+    if PORT not in [port["containerPort"] for port in sidecar["ports"]]:
+        yield f"the sidecar does not name the port {PORT}"
+    if any("subPath" in mount for mount in sidecar["volumeMounts"]):
+        yield "a `subPath` never sees a change"
+    liveness = sidecar["livenessProbe"]
+    if liveness["periodSeconds"] * liveness["failureThreshold"] > 10:
+        yield "a frozen sidecar is not restarted within 10 s"
+    if liveness.get("terminationGracePeriodSeconds") != 1:
+        yield "a frozen sidecar would hold kubelet up for the grace period of the pod"
+    state = [variable.get("value") for variable in sidecar["env"] if variable["name"] == "PROBELET_STATE"]
+    kept = [volume["name"] for volume in pod["volumes"] if "emptyDir" in volume]
+    if state not in [[mount["mountPath"]] for mount in sidecar["volumeMounts"] if mount["name"] in kept]:
+        yield "PROBELET_STATE of the sidecar is not an emptyDir: what it knows would not outlive its container"
+
+
+def check_app(container, pod):
+    """All three probes ask over HTTP, or all with the command that an init container installs."""
+    asked = {probe: container[f"{probe}Probe"] for probe in ("startup", "liveness", "readiness")}
+    gates = {"startup": "startupz", "liveness": "livez", "readiness": "readyz"}
+    over_http = {probe: {"path": f"/{gate}", "port": PORT} for probe, gate in gates.items()}
+    if {probe: asked[probe].get("httpGet") for probe in asked} == over_http:
+        return
+    folder = next((init["args"][1] for init in pod["initContainers"] if init.get("args", [])[:1] == ["install"]), None)
+    fail_open = {"liveness": ["--if-unreachable", "ok"]}
+    by_command = {
+        probe: {"command": [f"{folder}/probelet", "ask", gate, *fail_open.get(probe, [])]}
+        for probe, gate in gates.items()
+    }
+    if {probe: asked[probe].get("exec") for probe in asked} != by_command:
+        yield f"the probes of {container['name']} ask neither over HTTP nor with the installed command, as they should"
+    if folder not in [mount["mountPath"] for mount in container.get("volumeMounts", [])]:
+        yield f"{container['name']} does not see what was installed"
+
+
+def check_restricted(pod):
+    """Pod Security's level "restricted", as far as these manifests touch it; `make kubelet` asks Kubernetes itself."""
+    if pod["securityContext"] != {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}:
+        yield "the pod is not `restricted`"
+    for container in pod["initContainers"] + pod["containers"]:
+        context = container["securityContext"]
+        if (
+            context["allowPrivilegeEscalation"]
+            or context["capabilities"] != {"drop": ["ALL"]}
+            or not context["readOnlyRootFilesystem"]
+        ):
+            yield f"{container['name']} is not `restricted`"
+    if any(volume.keys() & {"hostPath", "nfs", "iscsi"} for volume in pod["volumes"]):
+        yield "a volume is not `restricted`"
 
 
 def check_configuration(text, probelet):

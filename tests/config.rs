@@ -207,17 +207,19 @@ fn the_schema_and_the_reference_are_current() {
 }
 
 #[test]
-fn the_configuration_in_the_manifest_of_the_deployment_is_valid() {
-    let manifest = fs::read(root().join("deploy/kubernetes.yaml")).unwrap();
+fn the_configurations_in_the_manifests_of_the_deployment_are_valid() {
     let files = || -> Box<probelet::base::value::ReadFile> {
         Box::new(|path| match path.to_str() {
             Some("/run/secrets/orders-db/password") => Ok(b"hun@ter/2\n".to_vec()),
             _ => Err(io::ErrorKind::NotFound.into()),
         })
     };
-    let reports = probelet::config::manifest::judge("kubernetes.yaml", &manifest, &environment(), files);
-    let text: String = reports.iter().map(|report| report.text(false)).collect();
-    assert_eq!(text, "kubernetes.yaml (ConfigMap orders-probelet, data.config.yaml) is valid\n");
+    for name in ["kubernetes.yaml", "kubernetes-exec.yaml"] {
+        let manifest = fs::read(root().join("deploy").join(name)).unwrap();
+        let reports = probelet::config::manifest::judge(name, &manifest, &environment(), files);
+        let text: String = reports.iter().map(|report| report.text(false)).collect();
+        assert_eq!(text, format!("{name} (ConfigMap orders-probelet, data.config.yaml) is valid\n"));
+    }
 }
 
 /// A folder that is gone when the test is over.

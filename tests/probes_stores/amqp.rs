@@ -48,7 +48,7 @@ fn probe_url() -> String {
 
 #[tokio::test]
 async fn a_broker_that_answers_is_connected() {
-    for path in ["", "/", "/%2f", "/%2F", "/shop%2Feu"] {
+    for path in ["", "/", "//", "/%2f", "/%2F", "/shop%2Feu", "/shop/eu", "//team", "/%2Fteam"] {
         let mut probe = section(shared().rabbit.url("probe:hunter2", path)).probe(&KIND);
         for _ in 0..3 {
             assert_eq!(pass(&mut *probe).await, Pass::saying("Broker is connected"), "{path}");
@@ -63,6 +63,8 @@ async fn who_may_not_come_in_is_told_why() {
         ("probe:wr0ng-s3cret", "", FailureKind::Auth, wrong),
         ("nobody:wr0ng-s3cret", "", FailureKind::Auth, wrong),
         ("outsider:hunter2", "", FailureKind::Auth, "the user may not use the virtual host (530)"),
+        ("probe:hunter2", "/team", FailureKind::Auth, "the user may not use the virtual host (530)"),
+        ("probe:hunter2", "///team", FailureKind::Protocol, "the virtual host does not exist (530)"),
         ("probe:hunter2", "/nowhere", FailureKind::Protocol, "the virtual host does not exist (530)"),
     ];
     for (credentials, path, kind, message) in cases {

@@ -367,6 +367,121 @@ async fn a_server_that_freezes_dies_and_comes_back_is_followed() {
     until_no_task_is_left().await;
 }
 
+#[tokio::test]
+async fn passwords_are_those_that_the_server_takes() {
+    for (password, expected) in [
+        ("%F0%9F%94%91%20hunter2", "pass"),
+        ("%F0%9F%94%92%20hunter2", "password authentication failed"),
+        ("hunter2", "password authentication failed"),
+    ] {
+        let url = shared().postgres.url(&format!("merry:{password}"), "");
+        let said = observe(&mut *section(url).probe(&KIND), LIMIT).await.unwrap();
+        assert_eq!(said.map_or_else(|failure| failure.message, |_| "pass".into()), expected, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_bound_to_its_session_where_that_is_required() {
+    for (user, parameters, expected) in [
+        ("probe", "sslmode=require&channel_binding=require", "pass"),
+        ("probe", "sslmode=require&channel_binding=disable", "pass"),
+        ("probe", "sslmode=require", "pass"),
+        ("plain", "sslmode=require", "pass"),
+        ("plain", "sslmode=require&channel_binding=require", "unbound"),
+        ("hashed", "sslmode=require&channel_binding=require", "unbound"),
+    ] {
+        let url = shared().postgres.url(&format!("{user}:hunter2"), parameters);
+        let said = observe(&mut *section(url).probe(&KIND), LIMIT).await.unwrap();
+        let unbound = "the login cannot be bound to TLS, which `channel_binding` requires";
+        let said = said.map_or_else(|failure| failure.message, |_| "pass".into()).replace(unbound, "unbound");
+        assert_eq!(said, expected, "{user} {parameters}");
+    }
+    // A pooler without TLS cannot bind anything.
+    let pooler = pooler("scram-sha-256");
+    let url = format!("postgres://probe:hunter2@127.0.0.1:{}/orders?channel_binding=require", pooler.port);
+    let unbound = failure(&mut *section(url).probe(&KIND)).await;
+    assert_eq!(unbound.kind, FailureKind::Auth, "{unbound:?}");
+}
+
+#[tokio::test]
+async fn a_standby_is_told_from_a_primary() {
+    let own = Authority::new("own");
+    let standby = Postgres::standby(&own.server(&["localhost"]), &own, true);
+    let primary = &shared().postgres;
+    let by_role = |server: &Postgres, role: &'static str| {
+        section(server.url("probe:hunter2", "")).with("role", Value::Word(role)).probe(&KIND)
+    };
+    let by_url = |server: &Postgres, user: &str, attributes: &str| {
+        let parameters = format!("target_session_attrs={attributes}");
+        section(server.url(&format!("{user}:hunter2"), &parameters)).probe(&KIND)
+    };
+    for (mut probe, expected) in [
+        (by_role(primary, "primary"), "pass"),
+        (by_role(primary, "replica"), "the server is primary, not replica"),
+        (by_role(&standby, "replica"), "pass"),
+        (by_role(&standby, "primary"), "the server is replica, not primary"),
+        (by_url(primary, "probe", "read-write"), "pass"),
+        (by_url(primary, "timid", "read-write"), "the server is read-only, not read-write"),
+        (by_url(primary, "timid", "primary"), "pass"),
+        (by_url(primary, "timid", "read-only"), "pass"),
+        (by_url(primary, "probe", "read-only"), "the server is primary, not read-only"),
+        (by_url(&standby, "probe", "any"), "pass"),
+        (by_url(&standby, "probe", "prefer-standby"), "pass"),
+        (by_url(&standby, "probe", "standby"), "pass"),
+        (by_url(&standby, "probe", "read-only"), "pass"),
+        (by_url(&standby, "probe", "primary"), "the server is replica, not primary"),
+        (by_url(&standby, "probe", "read-write"), "the server is replica, not read-write"),
+    ] {
+        for _ in 0..2 {
+            let said = observe(&mut *probe, LIMIT).await.unwrap();
+            assert_eq!(said.map_or_else(|failure| failure.message, |_| "pass".into()), expected);
+        }
+    }
+    let cold = Postgres::standby(&own.server(&["localhost"]), &own, false);
+    let refused = failure(&mut *section(cold.url("probe:hunter2", "")).probe(&KIND)).await;
+    let expected = "the server is a standby without hot standby mode (SQLSTATE 57P03 cannot_connect_now)";
+    assert_eq!(refused.message, expected);
+}
+
+/// A probe whose URL an expansion brought in, so that the server's own words stay out of everything.
+fn expanded(url: String) -> Box<dyn Probe> {
+    let parts = vec![Part::Expanded(Secret::new(url))];
+    Section::new().with("url", Value::Text(Text { parts, written: "${DATABASE_URL}".into() })).probe(&KIND)
+}
+
+#[tokio::test]
+async fn a_role_s_own_limit_is_told_from_the_server_s() {
+    let url = shared().postgres.url("single:hunter2", "sslmode=disable");
+    let _only = PgConnection::connect(&url).await.unwrap();
+    let message = "the role has no connection left (SQLSTATE 53300 too_many_connections)";
+    assert_eq!(failure(&mut *expanded(url)).await.message, message);
+}
+
+#[tokio::test]
+async fn what_a_pooler_lacks_is_told_whatever_brought_the_url_in() {
+    let settings = "max_client_conn = 3\nadmin_users = probe\nquery_wait_timeout = 1\n";
+    let pooler = Pooler::start_with(&shared().postgres, "scram-sha-256", &[("probe", "hunter2")], settings);
+    let url = |rest: &str| format!("postgres://probe:hunter2@127.0.0.1:{}/{rest}", pooler.port);
+    let said = async |rest: &str| {
+        let result = observe(&mut *expanded(url(rest)), LIMIT).await.unwrap();
+        result.map_or_else(|failure| failure.message, |_| "pass".into())
+    };
+    assert_eq!(said("hunter3").await, "the pooler does not know the database");
+    assert_eq!(said("orders?options=-c%20geqo%3Doff").await, "the pooler does not support a parameter of the URL");
+    pooler.command("PAUSE");
+    assert_eq!(said("orders").await, "the pooler had no server connection free in time, or is paused");
+    pooler.command("RESUME");
+    pass(&mut *expanded(url("orders"))).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let kept = section(url("orders")).with("max_connection_age", Value::Duration(Duration::from_secs(300)));
+        let mut probe = kept.probe(&KIND);
+        pass(&mut *probe).await;
+        held.push(probe);
+    }
+    assert_eq!(said("orders").await, "the pooler has no connection left (max_client_conn)");
+}
+
 /// A pool of one server connection, in front of the shared server.
 fn pooler(authentication: &str) -> Pooler {
     Pooler::start(&shared().postgres, authentication, &[("probe", "hunter2"), ("nobody", "hunter2")])

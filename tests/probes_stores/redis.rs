@@ -43,7 +43,7 @@ fn section(url: impl Into<String>) -> Section {
 
 #[tokio::test]
 async fn a_server_that_answers_is_connected() {
-    for credentials in [":hunter2", "default:hunter2", "probe:hunter3", "narrow:hunter4"] {
+    for credentials in [":hunter2", "default:hunter2", "probe:hunter3", "narrow:hunter4", "open", "open:any"] {
         let mut probe = section(shared().redis.url(credentials)).probe(&KIND);
         for _ in 0..3 {
             assert_eq!(pass(&mut *probe).await, Pass::saying("Redis is connected"), "{credentials}");
@@ -60,6 +60,7 @@ async fn who_may_not_come_in_is_told_why() {
         (shared().redis.url(":wr0ng-s3cret"), FailureKind::Auth, wrong),
         (shared().redis.url("probe:wr0ng-s3cret"), FailureKind::Auth, wrong),
         (shared().redis.url("nobody:wr0ng-s3cret"), FailureKind::Auth, wrong),
+        (shared().redis.url("probe"), FailureKind::Auth, wrong),
         (shared().redis.url(""), FailureKind::Auth, "the server wants a password (NOAUTH)"),
         (shared().redis.url(":hunter2") + "/16", FailureKind::Protocol, nowhere),
     ];
@@ -110,7 +111,23 @@ async fn roles_are_told_apart_and_a_replica_without_its_primary_fails() {
             assert_eq!(failure(&mut *probe).await, Failure::new(FailureKind::Mismatch, message));
         }
     }
+    // A replica that serves what it has, as they do unless told otherwise, answers PING without its primary.
+    let mut admin = TcpStream::connect(("127.0.0.1", replica.port)).await.unwrap();
+    admin.write_all(b"AUTH hunter2\r\nCONFIG SET replica-serve-stale-data yes\r\n").await.unwrap();
+    let mut okay = [0; 10];
+    admin.read_exact(&mut okay).await.unwrap();
+    assert_eq!(&okay, b"+OK\r\n+OK\r\n");
     primary.server().kill();
+    for credentials in [":hunter2", "narrow:hunter4"] {
+        let mut probe = with(&replica, credentials, "replica");
+        while observe(&mut *probe, Duration::from_secs(5)).await.unwrap().is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let message = "the replica is not connected to its primary";
+        assert_eq!(failure(&mut *probe).await, Failure::new(FailureKind::Mismatch, message), "{credentials}");
+    }
+    pass(&mut *any).await;
+    admin.write_all(b"CONFIG SET replica-serve-stale-data no\r\n").await.unwrap();
     while observe(&mut *any, Duration::from_secs(5)).await.unwrap().is_ok() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

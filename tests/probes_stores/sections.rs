@@ -35,6 +35,31 @@ fn urls_of_postgres() {
     );
     check(kind, "postgres://bob:a%00b@db", "invalid-url: the URL holds what is neither text nor UTF-8");
     check(kind, "postgres://bob:%ff@db", "invalid-url: the URL holds what is neither text nor UTF-8");
+    check(
+        kind,
+        "postgres://bob@db?target_session_attrs=readwrite",
+        "invalid-url: `target_session_attrs` is one of any, read-write, read-only, primary, standby, prefer-standby",
+    );
+    check(
+        kind,
+        "postgres://bob@db?channel_binding=yes",
+        "invalid-url: `channel_binding` is one of disable, prefer, require",
+    );
+    check(
+        kind,
+        "postgres://bob@db?sslmode=disable&channel_binding=require",
+        "invalid-url: `channel_binding=require` needs TLS",
+    );
+    check(
+        kind,
+        "postgres://bob@db?sslcrl=/etc/crl.pem",
+        "ineffective-key: the parameter `sslcrl` of the URL has no effect here",
+    );
+    check(
+        kind,
+        "postgres://bob@db?target_sesion_attrs=primary",
+        "ineffective-key: a parameter of the URL is not one of libpq's",
+    );
     let modes = "invalid-url: `sslmode` is one of disable, allow, prefer, require, verify-ca, verify-full";
     check(kind, "postgres://bob@db?sslmode=verify_full", modes);
     check(
@@ -48,11 +73,34 @@ fn urls_of_postgres() {
         "postgres://bob@db?sslmode=verify-full&sslrootcert=system",
         "postgres://bob@db/orders?schema=public&connection_limit=5&pgbouncer=true",
         "postgres:///orders?user=bob&host=db&port=5433",
+        "postgres://bob@db?target_session_attrs=prefer-standby&channel_binding=require&connect_timeout=5&keepalives=1",
     ] {
         assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
     }
     let spec = Section::new().text("url", "postgresql://bob@[::1]:6432/x").read(kind).unwrap();
     assert_eq!(spec.hosts(), ["::1"]);
+}
+
+#[test]
+fn roles_of_postgres() {
+    let with = |parameters: &str, role: &'static str| {
+        let section = Section::new().text("url", format!("postgres://bob@db?{parameters}"));
+        section.with("role", Value::Word(role)).read(&postgres::KIND).map(|_| ())
+    };
+    for (attributes, role) in
+        [("primary", "primary"), ("read-write", "primary"), ("standby", "replica"), ("any", "replica")]
+    {
+        assert_eq!(with(&format!("target_session_attrs={attributes}"), role), Ok(()), "{attributes}");
+    }
+    let problem = "invalid-value: `role` and the URL's `target_session_attrs` exclude each other";
+    assert_eq!(with("target_session_attrs=standby", "primary"), Err(vec![problem.into()]));
+    let foregone = Section::new().text("url", "postgres://bob@db").text("query", "SHOW transaction_read_only");
+    assert_eq!(
+        problems(&postgres::KIND, foregone.text("expect", "off")),
+        [
+            "invalid-value: `transaction_read_only` is always `on` here: the query runs in a transaction that can only read"
+        ]
+    );
 }
 
 #[test]
@@ -110,13 +158,14 @@ fn urls_of_redis() {
     check(kind, "redis://", "invalid-url: the URL names no host, or the port 0");
     check(kind, "redis://cache:0", "invalid-url: the URL names no host, or the port 0");
     check(kind, "redis://cache/orders", "invalid-url: the path of the URL is not the number of a database");
-    check(
-        kind,
-        "redis://secret@cache",
-        "invalid-url: the URL holds a user and no password; a password alone stands behind a colon, `:password@`",
-    );
     check(kind, "redis://:%ff@cache", "invalid-url: user or password are not text in UTF-8");
-    for url in ["redis://cache", "redis://cache/", "rediss://:a%2fb@[::1]:6380/3", "redis://bob:x@cache/0"] {
+    for url in [
+        "redis://cache",
+        "redis://cache/",
+        "rediss://:a%2fb@[::1]:6380/3",
+        "redis://bob:x@cache/0",
+        "redis://bob@cache",
+    ] {
         assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
     }
     let plain = Section::new().text("url", "redis://cache").section("tls", Section::new());

@@ -15,6 +15,10 @@ CREATE ROLE probe LOGIN PASSWORD 'hunter2'
 CREATE ROLE sealed LOGIN PASSWORD 'hunter2'
 CREATE ROLE carded LOGIN
 CREATE ROLE plain LOGIN PASSWORD 'hunter2'
+CREATE ROLE merry LOGIN PASSWORD '\u{1f511} hunter2'
+CREATE ROLE single LOGIN PASSWORD 'hunter2' CONNECTION LIMIT 1
+CREATE ROLE timid LOGIN PASSWORD 'hunter2'
+ALTER ROLE timid SET default_transaction_read_only = on
 SET password_encryption = md5
 CREATE ROLE hashed LOGIN PASSWORD 'hunter2'
 ";
@@ -28,7 +32,8 @@ CREATE TABLE vault (secret text)
 
 /// A cluster with the databases `orders` and `postgres`, SCRAM, TLS on, and the users `admin` (a superuser), `probe`
 /// (password `hunter2`), `sealed` (TLS only), `carded` (a client certificate
-/// only), `plain` and `hashed` (older ways of authentication).
+/// only), `plain` and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single` (one
+/// connection at a time) and `timid` (whose transactions only read).
 pub struct Postgres {
     server: Option<Server>,
     /// The port it listens on, loopback only.
@@ -41,6 +46,24 @@ pub struct Postgres {
 impl Postgres {
     /// A new cluster that presents `identity` and accepts client certificates of `clients`.
     pub fn start(identity: &Identity, clients: &Authority) -> Self {
+        let mut postgres = Self::new(identity, clients);
+        postgres.restart();
+        postgres
+    }
+
+    /// The same as a standby whose primary is not to be found; with `hot` it may be asked.
+    pub fn standby(identity: &Identity, clients: &Authority, hot: bool) -> Self {
+        let mut postgres = Self::new(identity, clients);
+        postgres.folder.write("data/standby.signal", "", &postgres.account);
+        let (hot, ready) = match hot {
+            true => ("hot_standby=on", "ready to accept read-only connections"),
+            false => ("hot_standby=off", "entering standby mode"),
+        };
+        postgres.restart_with(&["wal_level=replica", "max_connections=100", "max_wal_senders=10", hot], ready);
+        postgres
+    }
+
+    fn new(identity: &Identity, clients: &Authority) -> Self {
         let account = Account::of("postgres");
         let folder = Folder::new("postgres");
         account.own(folder.path());
@@ -65,10 +88,9 @@ impl Postgres {
                    host all hashed 127.0.0.1/32 md5\n\
                    host all all 127.0.0.1/32 scram-sha-256\n";
         folder.write("data/pg_hba.conf", hba, &account);
-        let mut postgres = Self { server: None, port: free_port(), folder, account };
+        let postgres = Self { server: None, port: free_port(), folder, account };
         postgres.set_up("postgres", ROLES);
         postgres.set_up("orders", TABLES);
-        postgres.restart();
         postgres
     }
 
@@ -93,6 +115,11 @@ impl Postgres {
 
     /// Starts it (again) on its port.
     pub fn restart(&mut self) {
+        self.restart_with(&["wal_level=minimal"], "database system is ready to accept connections");
+    }
+
+    /// Starts it (again) with more settings, and waits until its log says that it is `ready`.
+    fn restart_with(&mut self, settings: &[&str], ready: &str) {
         self.server = None;
         let _ = std::fs::remove_file(self.folder.path().join("data/postmaster.pid"));
         let mut command = Command::new(program("postgres", "postgresql"));
@@ -106,20 +133,21 @@ impl Postgres {
             "shared_buffers=16MB",
             "max_connections=60",
             "max_wal_senders=0",
-            "wal_level=minimal",
             "autovacuum=off",
             "timezone=America/New_York",
             "ssl=on",
             "ssl_cert_file=../server.pem",
             "ssl_key_file=../server.key",
             "ssl_ca_file=../clients.pem",
-        ] {
+        ]
+        .iter()
+        .chain(settings)
+        {
             command.args(["-c", setting]);
         }
         let mut server = Server::start(command, self.account, &self.folder);
         // The log says when it takes logins; a connection is accepted before that.
         let log = self.folder.path().join("output.log");
-        let ready = "database system is ready to accept connections";
         let wanted = std::fs::read_to_string(&log).unwrap_or_default().matches(ready).count() + 1;
         until("PostgreSQL is ready", || {
             let content = std::fs::read_to_string(&log).unwrap_or_default();
@@ -152,20 +180,25 @@ pub struct Pooler {
 impl Pooler {
     /// A pooler in front of `postgres` with this `auth_type`; whoever is listed in `users` as `name` and `password` may come in.
     pub fn start(postgres: &Postgres, authentication: &str, users: &[(&str, &str)]) -> Self {
+        Self::start_with(postgres, authentication, users, "")
+    }
+
+    /// The same with more settings.
+    pub fn start_with(postgres: &Postgres, authentication: &str, users: &[(&str, &str)], settings: &str) -> Self {
         let account = Account::of("postgres");
         let folder = Folder::new("pgbouncer");
         account.own(folder.path());
         let port = free_port();
         let list: String = users.iter().map(|(name, password)| format!("\"{name}\" \"{password}\"\n")).collect();
         folder.write("users.txt", &list, &account);
-        let settings = format!(
+        let file = format!(
             "[databases]\norders = host=127.0.0.1 port={} dbname=orders\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = {authentication}\nauth_file = users.txt\n\
-             pool_mode = transaction\ndefault_pool_size = 1\nmin_pool_size = 0\n",
+             pool_mode = transaction\ndefault_pool_size = 1\nmin_pool_size = 0\n{settings}",
             postgres.port
         );
-        folder.write("pgbouncer.ini", &settings, &account);
+        folder.write("pgbouncer.ini", &file, &account);
         let mut command = Command::new(program("pgbouncer", "pgbouncer"));
         command.arg("pgbouncer.ini");
         let mut server = Server::start(command, account, &folder);
@@ -179,6 +212,13 @@ impl Pooler {
     /// Where it writes its log.
     pub fn log(&self) -> std::path::PathBuf {
         self.folder.path().join("output.log")
+    }
+
+    /// Runs a command on its console, as the user `probe`, who must be one of its `admin_users`.
+    pub fn command(&self, command: &str) {
+        let console = format!("postgres://probe:hunter2@127.0.0.1:{}/pgbouncer", self.port);
+        let output = Command::new(program("psql", "postgresql")).args([&console, "-c", command]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Says why it has ended, if it has.

@@ -6,7 +6,8 @@ use std::process::Command;
 use super::certs::{Authority, Identity};
 use super::servers::{Account, Folder, Server, free_port, is_open, program, until};
 
-/// A broker with the virtual hosts `/` and `shop/eu`; the user `probe` (password `hunter2`) may use both, `outsider`
+/// A broker with the virtual hosts `/`, `shop/eu`, `/team` and `team`; the user `probe` (password `hunter2`) may use all
+/// but the last, `outsider`
 /// (password `hunter2`) none, `narrow` (password `hunter2`) enters `/` and may touch nothing there.
 pub struct Rabbit {
     /// The port without TLS, loopback only.
@@ -35,7 +36,7 @@ impl Rabbit {
         folder.write("environment", "", &account);
         folder.write(".erlang.cookie", &format!("probelet{}", std::process::id()), &account);
         let definitions = r#"{
-            "vhosts": [{ "name": "/" }, { "name": "shop/eu" }],
+            "vhosts": [{ "name": "/" }, { "name": "shop/eu" }, { "name": "/team" }, { "name": "team" }],
             "users": [
                 { "name": "probe", "password": "hunter2", "tags": "" },
                 { "name": "outsider", "password": "hunter2", "tags": "" },
@@ -44,6 +45,7 @@ impl Rabbit {
             "permissions": [
                 { "user": "probe", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*" },
                 { "user": "probe", "vhost": "shop/eu", "configure": ".*", "write": ".*", "read": ".*" },
+                { "user": "probe", "vhost": "/team", "configure": ".*", "write": ".*", "read": ".*" },
                 { "user": "narrow", "vhost": "/", "configure": "^$", "write": "^$", "read": "^$" }
             ]
         }"#;

@@ -6,8 +6,8 @@ use std::process::Command;
 use super::certs::{Authority, Identity};
 use super::servers::{Account, Folder, Server, free_port, is_open, program, until};
 
-/// A server with the password `hunter2` and the users `probe` (password `hunter3`, all commands) and `narrow`
-/// (password `hunter4`, `PING` and `INFO` alone).
+/// A server with the password `hunter2` and the users `probe` (password `hunter3`, all commands), `narrow` (password
+/// `hunter4`, `PING` and `INFO` alone) and `open` (no password).
 pub struct Redis {
     server: Option<Server>,
     /// The port without TLS, loopback only.
@@ -34,6 +34,7 @@ impl Redis {
              tls-cert-file server.pem\ntls-key-file server.key\ntls-ca-cert-file clients.pem\n\
              loglevel verbose\nsave \"\"\nappendonly no\nrequirepass hunter2\nmasterauth hunter2\nrepl-diskless-sync-delay 0\n\
              user probe on >hunter3 allkeys allcommands\n\
+             user open on nopass allkeys allcommands\n\
              user narrow on >hunter4 nocommands +ping +info +select\n"
         );
         if let Some(primary) = primary {

@@ -38,8 +38,8 @@ const FIELDS: &[Field] = &[
     Field::required(
         "url",
         Shape::Url { schemes: &["amqp", "amqps"] },
-        "The broker: `amqp://user:password@host:5672/vhost`, `amqps://` for TLS. Without a path, or with `/` alone, the \
-         virtual host is `/`; a `/` in its name is written `%2f`.",
+        "The broker: `amqp://user:password@host:5672/vhost`, `amqps://` for TLS. What follows the one `/` behind the host is \
+         the virtual host: `//` is `/` and `//team` is `/team`, as `/%2f` and `/%2fteam` are; nothing stands for `/`.",
     ),
     Field::optional("queue", Shape::Text, "A queue that must exist. It is only looked at (declared passively)."),
     Field::optional(
@@ -86,9 +86,10 @@ struct Question {
 fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
     let url = endpoint::url_of(fields, EXAMPLE)?;
     let endpoint = Endpoint::read(fields, &url, "amqps", (5672, 5671))?;
+    // One slash separates, as Celery and kombu have it; the rest is the name.
     let path = match url.path() {
         "" | "/" => "%2f",
-        path => path.trim_start_matches('/'),
+        path => path.strip_prefix('/').unwrap_or(path),
     };
     let parts = [url.username(), url.password().unwrap_or_default(), path].map(endpoint::decode);
     let [Some(user), Some(password), Some(vhost)] = parts else {

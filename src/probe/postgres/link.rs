@@ -18,7 +18,8 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::wire::{Fault, FromDriver, FromServer, Seen};
+use super::scram::{Binding, Refused, Scram};
+use super::wire::{Fault, FromDriver, FromServer, Seen, message, startup};
 use crate::probe::endpoint::Stream;
 use crate::probe::farewell;
 use crate::probe::kept::Life;
@@ -32,6 +33,18 @@ pub enum Break {
     Io(io::Error),
     /// What came is not to be passed on.
     Fault(Fault),
+}
+
+/// Who logs in, and how.
+pub struct Login<'a> {
+    /// Those of the startup message, user and database included.
+    pub parameters: &'a [(&'a str, &'a str)],
+    /// The password; empty without one.
+    pub password: &'a str,
+    /// Whether the login is bound to the TLS session.
+    pub binding: Binding,
+    /// The server's certificate, where there is TLS.
+    pub certificate: Option<&'a [u8]>,
 }
 
 /// A logged-in connection: the driver's end and what connects it to the server.
@@ -56,14 +69,14 @@ pub struct Wires {
 }
 
 impl Link {
-    /// Logs in over `server`. `parameters` are those of the startup message, user and database included.
+    /// Logs in over `server`.
     ///
     /// # Errors
     /// What the driver says, with the wires, which know more about it.
     pub async fn open(
         server: Box<dyn Stream>,
         address: Option<SocketAddr>,
-        parameters: &[(&str, &str)],
+        login: &Login<'_>,
         options: PgConnectOptions,
     ) -> io::Result<Result<Self, (sqlx::Error, Wires)>> {
         let name = format!("\0probelet-{}-{:016x}", std::process::id(), RandomState::new().hash_one(address));
@@ -79,9 +92,14 @@ impl Link {
             },
         };
         drop(listener);
-        let (up, down) = (FromDriver::new(parameters), FromServer::new());
+        let (up, down) = (FromDriver::new(), FromServer::new());
         let pending = (Vec::new(), Vec::new());
         let mut wires = Wires { server, local, up, down, pending, broken: None, address };
+        if let Err(reason) = wires.log_in(login).await {
+            // The driver is told by the end of its stream.
+            wires.broken = Some(reason);
+            let _ = wires.local.shutdown().await;
+        }
         let connected = wires.carry(connecting.as_mut()).await;
         drop(connecting);
         Ok(match connected {
@@ -171,6 +189,53 @@ impl Wires {
         drop(farewell::say(async { drop(cancelling.await) }));
     }
 
+    /// Begins a login and goes through SCRAM, of which the driver learns nothing. Whatever else the server wants, or says,
+    /// is left to the driver.
+    async fn log_in(&mut self, login: &Login<'_>) -> Result<(), Break> {
+        const SASL: u32 = 10;
+        const CONTINUE: u32 = 11;
+        const FINAL: u32 = 12;
+        self.say(&startup(login.parameters)).await?;
+        let Some(offered) = self.hear(SASL).await? else {
+            return match login.binding {
+                Binding::Required if self.down.seen.error.is_none() => Err(Break::Fault(Fault::Unbound)),
+                _ => Ok(()),
+            };
+        };
+        let begun = Scram::begin(login.password, &offered, login.binding, login.certificate);
+        let (mut scram, mechanism, first) = begun.map_err(refused)?;
+        let length = u32::try_from(first.len()).map_err(|_| refused(Refused::Garbage))?;
+        self.say(&message(b'p', &[mechanism.as_bytes(), &[0], &length.to_be_bytes(), &first].concat())).await?;
+        let Some(challenge) = self.hear(CONTINUE).await? else { return Ok(()) };
+        self.say(&message(b'p', &scram.prove(&challenge).await.map_err(refused)?)).await?;
+        let Some(last) = self.hear(FINAL).await? else { return Ok(()) };
+        scram.verify(&last).map_err(|_| Break::Fault(Fault::Unproven))
+    }
+
+    async fn say(&mut self, message: &[u8]) -> Result<(), Break> {
+        self.server.write_all(message).await.map_err(Break::Io)?;
+        self.server.flush().await.map_err(Break::Io)
+    }
+
+    /// What the server's next message says, if it is one of authentication of this sort. Any other stays for the driver.
+    async fn hear(&mut self, sort: u32) -> Result<Option<Vec<u8>>, Break> {
+        let mut buffer = [0; 4096];
+        // What is passed on are whole messages.
+        while self.pending.1.is_empty() {
+            match self.server.read(&mut buffer).await.map_err(Break::Io)? {
+                0 => return Err(Break::Closed),
+                read => self.down.translate(&buffer[..read], &mut self.pending.1).map_err(Break::Fault)?,
+            }
+        }
+        let start = [b"R".as_slice(), &self.pending.1[1..5], &sort.to_be_bytes()].concat();
+        if !self.pending.1.starts_with(&start) {
+            return Ok(None);
+        }
+        let length = self.pending.1[1..5].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let message: Vec<u8> = self.pending.1.drain(..=length).collect();
+        Ok(Some(message[start.len()..].to_vec()))
+    }
+
     /// Lets the driver do something while what it writes and reads is carried over.
     pub async fn carry<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::select! {
@@ -195,6 +260,13 @@ impl Wires {
         }
         std::future::pending().await
     }
+}
+
+fn refused(refused: Refused) -> Break {
+    Break::Fault(match refused {
+        Refused::Garbage => Fault::Garbage,
+        Refused::Unbound => Fault::Unbound,
+    })
 }
 
 async fn downwards(

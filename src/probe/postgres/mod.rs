@@ -5,6 +5,10 @@
 //! the server is our own, see `link.rs`.
 
 mod link;
+mod parameters;
+mod pooler;
+mod role;
+mod scram;
 mod sql;
 mod sqlstate;
 mod target;
@@ -18,7 +22,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use self::link::{Break, Link, Wires};
+use self::link::{Break, Link, Login, Wires};
+use self::role::Role;
 use self::target::{Encryption, Target};
 use self::wire::{Fault, ServerError};
 use super::endpoint::Stream;
@@ -50,7 +55,14 @@ const FIELDS: &[Field] = &[
         "url",
         Shape::Url { schemes: &["postgres", "postgresql"] },
         "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `prefer` (the \
-         default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files.",
+         default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files; \
+         `target_session_attrs` and `channel_binding` are as libpq has them.",
+    ),
+    Field::optional(
+        "role",
+        Shape::Word(role::ROLES),
+        "The role that the server must have: `primary` takes writes, `replica` follows one. It is asked for in the same \
+         transaction. Default: either.",
     ),
     Field::with_default(
         "query",
@@ -90,6 +102,12 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         fields.error("query", "invalid-value", "the query is empty", Some("leave it out to ask `SELECT 1`".into()));
     }
     let expect = fields.text("expect").cloned();
+    if let (Some(query), Some(expect)) = (query.fixed(), expect.as_ref().and_then(Text::fixed))
+        && role::is_foregone(&query, &expect)
+    {
+        let message = "`transaction_read_only` is always `on` here: the query runs in a transaction that can only read";
+        fields.error("expect", "invalid-value", message, Some(role::INSTEAD.into()));
+    }
     let url = fields.text("url")?;
     let texts = [Some(url), Some(&query), expect.as_ref()];
     let secretive = texts.into_iter().flatten().any(|text| text.is_expanded() || text.captures().next().is_some());
@@ -163,6 +181,7 @@ struct LoggedIn {
 
 /// What a run asks.
 struct Question {
+    role: Option<Role>,
     sql: String,
     values: Vec<String>,
     expect: Option<String>,
@@ -177,6 +196,13 @@ enum Cell {
 }
 
 impl Cell {
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::NoRow | Self::Null => &[],
+        }
+    }
+
     /// For somebody who debugs: what was found, and nothing of it.
     fn for_notes(&self) -> String {
         match self {
@@ -194,7 +220,8 @@ impl Probe for PostgresProbe {
             let spec = &self.server.spec;
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
             let expect = spec.expect.as_ref().map(|text| run.captured.fill(text)).transpose().map_err(unfilled)?;
-            let question = Question { sql, values, expect, keep_answer: run.keep_answer };
+            let role = spec.target.role;
+            let question = Question { role, sql, values, expect, keep_answer: run.keep_answer };
             self.kept.run(&self.server, &question, run).await
         })
     }
@@ -202,24 +229,35 @@ impl Probe for PostgresProbe {
 
 impl Server {
     /// Asks for TLS, if the URL wants it.
-    async fn encrypt(
-        &self,
-        mut stream: TcpStream,
-        trace: &Trace,
-    ) -> Result<(Box<dyn Stream>, Option<Timestamp>), Failure> {
+    async fn encrypt(&self, mut stream: TcpStream, trace: &Trace) -> Result<Way, Failure> {
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-        let Some((tls, insist)) = &self.tls else { return Ok((Box::new(stream), None)) };
+        let Some((tls, insist)) = &self.tls else { return Ok(Way::plain(stream)) };
         trace.enter(Phase::Tls);
         stream.write_all(&SSL_REQUEST).await.map_err(|error| failure::of_io(&error))?;
         match stream.read_u8().await.map_err(|error| failure::of_io(&error))? {
             b'S' => {
                 let (stream, not_after) = tls.handshake(&self.spec.target.host, stream, trace).await?;
-                Ok((Box::new(stream), not_after))
+                let certificate = stream.certificate().map(|certificate| certificate.to_vec());
+                Ok(Way { stream: Box::new(stream), not_after, certificate })
             }
-            b'N' if !insist => Ok((Box::new(stream), None)),
+            b'N' if !insist => Ok(Way::plain(stream)),
             b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")),
             _ => Err(not_postgres()),
         }
+    }
+}
+
+/// A way to the server, before anybody has logged in.
+struct Way {
+    stream: Box<dyn Stream>,
+    not_after: Option<Timestamp>,
+    /// The server's own, where there is TLS.
+    certificate: Option<Vec<u8>>,
+}
+
+impl Way {
+    fn plain(stream: TcpStream) -> Self {
+        Self { stream: Box::new(stream), not_after: None, certificate: None }
     }
 }
 
@@ -231,11 +269,17 @@ impl Session for LoggedIn {
         let Target { host, port, .. } = &server.spec.target;
         let stream = server.network.dial(host, *port, trace).await?;
         let address = stream.peer_addr().ok();
-        let (stream, not_after) = server.encrypt(stream, trace).await?;
+        let Way { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);
-        let parameters = server.spec.target.startup_parameters();
+        let target = &server.spec.target;
+        let login = Login {
+            parameters: &target.startup_parameters(),
+            password: target.password.expose(),
+            binding: target.binding,
+            certificate: certificate.as_deref(),
+        };
         let secretive = server.spec.secretive;
-        let mut failure = match Link::open(stream, address, &parameters, server.options.clone()).await {
+        let mut failure = match Link::open(stream, address, &login, server.options.clone()).await {
             Ok(Ok(link)) => return Ok(Self { link, not_after, secretive }),
             Ok(Err((error, wires))) => explain(&error, &wires, false, secretive),
             Err(error) => {
@@ -249,7 +293,7 @@ impl Session for LoggedIn {
     async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
         run.trace.enter(Phase::Answer);
         self.link.wires.begin();
-        let cell = self.transaction(question).await;
+        let cell = self.transaction(question, &run.trace).await;
         let idle = self.roll_back().await;
         let wires = &self.link.wires;
         let is_boolean = wires.seen().first_type == Some(BOOLEAN);
@@ -282,14 +326,19 @@ impl Session for LoggedIn {
 }
 
 impl LoggedIn {
-    async fn transaction(&mut self, question: &Question) -> Result<Cell, Failure> {
+    async fn transaction(&mut self, question: &Question, trace: &Trace) -> Result<Cell, Failure> {
         let Link { driver, wires } = &mut self.link;
+        let failed = |error: sqlx::Error, wires: &Wires| explain(&error, wires, true, self.secretive);
         let begun = wires.carry(sqlx::raw_sql("BEGIN READ ONLY").execute(&mut *driver)).await;
-        let found = match begun {
-            Ok(_) => wires.carry(first_cell(driver, question)).await,
-            Err(error) => Err(error),
-        };
-        found.map_err(|error| explain(&error, wires, true, self.secretive))
+        begun.map_err(|error| failed(error, wires))?;
+        if let Some(role) = question.role {
+            let found = wires.carry(first_cell(driver, role::QUERY, &[])).await;
+            let found = found.map_err(|error| failed(error, wires))?;
+            trace.note(|| format!("the role is {}", role::shown(found.text())));
+            role.judge(found.text())?;
+        }
+        let found = wires.carry(first_cell(driver, &question.sql, &question.values)).await;
+        found.map_err(|error| failed(error, wires))
     }
 
     /// Ends the transaction, if there is somebody to do so; says whether the connection is as it was before.
@@ -304,9 +353,9 @@ impl LoggedIn {
     }
 }
 
-async fn first_cell(driver: &mut sqlx::PgConnection, question: &Question) -> Result<Cell, sqlx::Error> {
-    let mut query = sqlx::query(AssertSqlSafe(question.sql.clone())).persistent(false);
-    for value in &question.values {
+async fn first_cell(driver: &mut sqlx::PgConnection, sql: &str, values: &[String]) -> Result<Cell, sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
+    for value in values {
         query = query.bind(value);
     }
     let Some(row) = query.fetch_optional(driver).await? else { return Ok(Cell::NoRow) };
@@ -367,13 +416,23 @@ fn explain(error: &sqlx::Error, wires: &Wires, logged_in: bool, secretive: bool)
         Some(Break::Fault(Fault::UnknownMethod)) => {
             Failure::new(FailureKind::Auth, "the server asks for a way of authentication that is not supported")
         }
+        Some(Break::Fault(Fault::Unbound)) => {
+            Failure::new(FailureKind::Auth, "the login cannot be bound to TLS, which `channel_binding` requires")
+        }
+        Some(Break::Fault(Fault::Unproven)) => {
+            Failure::new(FailureKind::Auth, "the server cannot prove that it knows the password")
+        }
         Some(Break::Fault(Fault::Copy)) => Failure::new(FailureKind::Protocol, "the query is a COPY, not a SELECT"),
-        None => match error {
-            sqlx::Error::Configuration(_) => {
-                Failure::new(FailureKind::Auth, "user or password hold characters that SCRAM does not allow")
-            }
-            _ => Failure::new(FailureKind::Protocol, "the answer breaks the protocol"),
-        },
+        None => Failure::new(FailureKind::Protocol, "the answer breaks the protocol").with_detail(kind_of(error)),
+    }
+}
+
+/// The sort of a driver's error: its words may hold what the server said.
+const fn kind_of(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Protocol(_) => "the driver calls it a protocol error",
+        sqlx::Error::Configuration(_) => "the driver calls it a configuration error",
+        _ => "the driver failed",
     }
 }
 

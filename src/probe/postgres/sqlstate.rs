@@ -1,5 +1,6 @@
 //! What an error of the server is called, and whose fault it is.
 
+use super::pooler;
 use super::wire::ServerError;
 use crate::model::outcome::{Failure, FailureKind};
 
@@ -28,15 +29,21 @@ fn meaning(error: &ServerError, logged_in: bool) -> (FailureKind, String) {
     let (kind, what) = match code {
         "28P01" => return (FailureKind::Auth, "password authentication failed".into()),
         // Poolers have but this one code for whatever they refuse.
-        "08P01" if refuses_the_user(&error.message) => return (FailureKind::Auth, "authentication failed".into()),
-        "08P01" if error.message.contains("cannot connect") => {
-            return (FailureKind::Protocol, "the pooler cannot reach the server".into());
-        }
+        "08P01" if let Some((kind, meaning)) = pooler::meaning(&error.message) => return (kind, meaning.into()),
         _ if code.starts_with("28") => (FailureKind::Auth, "the server rejected the login"),
         "42501" => (FailureKind::Auth, "permission denied"),
         "3D000" => (FailureKind::Protocol, "the database does not exist"),
+        "53300" if error.message.starts_with("too many connections for role") => {
+            (FailureKind::Protocol, "the role has no connection left")
+        }
+        "53300" if error.message.starts_with("too many connections for database") => {
+            (FailureKind::Protocol, "the database has no connection left")
+        }
         "53300" => (FailureKind::Protocol, "the server has no connection left"),
-        "57P03" => (FailureKind::Protocol, "the server is starting up or shutting down"),
+        "57P03" => (FailureKind::Protocol, why_not_now(error)),
+        "55000" if error.message.ends_with("is not currently accepting connections") => {
+            (FailureKind::Protocol, "the database accepts no connections")
+        }
         "57P01" | "57P02" => (FailureKind::Protocol, "the server is shutting down"),
         "57014" => (FailureKind::Protocol, "the server cancelled the query"),
         "25006" => (FailureKind::Protocol, "the query tries to change something"),
@@ -46,9 +53,18 @@ fn meaning(error: &ServerError, logged_in: bool) -> (FailureKind, String) {
     (kind, format!("{what} ({named})"))
 }
 
-fn refuses_the_user(message: &str) -> bool {
-    let message = message.to_lowercase();
-    ["authentication failed", "no such user", "not allowed"].iter().any(|words| message.contains(words))
+/// Why the server takes no logins now, as far as it says so in English.
+fn why_not_now(error: &ServerError) -> &'static str {
+    let says = |words: &str| error.message.contains(words) || error.detail.contains(words);
+    match () {
+        () if says("ot standby mode is disabled") => "the server is a standby without hot standby mode",
+        () if says("starting up") => "the server is starting up",
+        () if says("shutting down") => "the server is shutting down",
+        () if says("recovery mode") => "the server is recovering from a crash",
+        () if says("not yet accepting connections") => "the server is recovering and not consistent yet",
+        // Until version 13 a standby without hot standby mode said that it was starting up.
+        () => "the server is starting up or shutting down",
+    }
 }
 
 /// The conditions that a probe may well meet, by the names in PostgreSQL's manual.
@@ -129,7 +145,7 @@ mod tests {
     use super::*;
 
     fn error(code: &str, message: &str) -> ServerError {
-        ServerError { severity: "ERROR".into(), code: code.into(), message: message.into() }
+        ServerError { severity: "ERROR".into(), code: code.into(), message: message.into(), detail: String::new() }
     }
 
     #[test]
@@ -173,6 +189,41 @@ mod tests {
         assert_eq!(meaning("no such user: bob"), FailureKind::Auth);
         assert_eq!(meaning("pgbouncer cannot connect to server"), FailureKind::Protocol);
         assert_eq!(meaning("query_wait_timeout"), FailureKind::Protocol);
+    }
+
+    #[test]
+    fn a_server_says_why_it_takes_no_login() {
+        let says = |code, message: &str, detail: &str| {
+            meaning(&ServerError { detail: detail.into(), ..error(code, message) }, false).1
+        };
+        let cases = [
+            ("the database system is starting up", "", "the server is starting up"),
+            ("the database system is shutting down", "", "the server is shutting down"),
+            ("the database system is in recovery mode", "", "the server is recovering from a crash"),
+            (
+                "the database system is not accepting connections",
+                "Hot standby mode is disabled.",
+                "the server is a standby without hot standby mode",
+            ),
+            (
+                "the database system is not yet accepting connections",
+                "Consistent recovery state has not been yet reached.",
+                "the server is recovering and not consistent yet",
+            ),
+            ("das Datenbanksystem startet", "", "the server is starting up or shutting down"),
+        ];
+        for (message, detail, expected) in cases {
+            assert_eq!(says("57P03", message, detail), format!("{expected} (SQLSTATE 57P03 cannot_connect_now)"));
+        }
+        let cases = [
+            ("too many connections for role \"bob\"", "the role has no connection left"),
+            ("too many connections for database \"orders\"", "the database has no connection left"),
+            ("sorry, too many clients already", "the server has no connection left"),
+            ("remaining connection slots are reserved for superusers", "the server has no connection left"),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(says("53300", message, ""), format!("{expected} (SQLSTATE 53300 too_many_connections)"));
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The URL of a database, read as libpq reads it: `postgres://user:password@host:port/database?sslmode=…`.
 
-use url::Url;
-
+use super::parameters::Parameters;
+use super::role::Role;
+use super::scram::Binding;
 use crate::base::secret::Secret;
 use crate::base::value::Fields;
 use crate::probe::endpoint::{self, decode};
@@ -25,6 +26,10 @@ pub struct Target {
     pub settings: Vec<(&'static str, Secret)>,
     /// Whether and how to encrypt.
     pub encryption: Encryption,
+    /// Whether a login is bound to the TLS session.
+    pub binding: Binding,
+    /// What the server must be, if that matters.
+    pub role: Option<Role>,
 }
 
 /// Whether and how to encrypt.
@@ -83,6 +88,7 @@ pub fn read(fields: &Fields) -> Option<Target> {
     if host.contains(',') {
         return wrong("the URL names several hosts: write a check for each");
     }
+    parameters.warn(fields);
     let settings = ["application_name", "options"]
         .into_iter()
         .filter_map(|name| Some((name, parameters.last(&[name])?.into())))
@@ -95,11 +101,52 @@ pub fn read(fields: &Fields) -> Option<Target> {
         password: password.unwrap_or_default().into(),
         settings,
         encryption: encryption(fields, &parameters)?,
+        binding: binding(fields, &parameters)?,
+        role: role(fields, &parameters)?,
     })
 }
 
+/// Nothing is returned when there is a problem, and nothing inside when no role is wanted.
+fn role(fields: &Fields, parameters: &Parameters) -> Option<Option<Role>> {
+    let key = fields.word("role").map(Role::of_key);
+    let attributes = parameters.last(&["target_session_attrs"]).unwrap_or_else(|| "any".into());
+    let Ok(attributes) = Role::of_attributes(&attributes) else {
+        let message = "`target_session_attrs` is one of any, read-write, read-only, primary, standby, prefer-standby";
+        fields.error("url", "invalid-url", message, None);
+        return None;
+    };
+    match (key, attributes) {
+        (Some(key), Some(attributes)) => {
+            let both = key.and(attributes);
+            if both.is_none() {
+                let message = "`role` and the URL's `target_session_attrs` exclude each other";
+                fields.error("role", "invalid-value", message, Some("keep the one that is meant".into()));
+            }
+            both.map(Some)
+        }
+        (key, attributes) => Some(key.or(attributes)),
+    }
+}
+
+fn binding(fields: &Fields, parameters: &Parameters) -> Option<Binding> {
+    let wrong = |message: &str, help: &str| {
+        fields.error("url", "invalid-url", message, Some(help.into()));
+        None
+    };
+    let is_plain = parameters.last(MODE).as_deref() == Some("disable");
+    match parameters.last(&["channel_binding"]).as_deref() {
+        None | Some("prefer") => Some(Binding::Preferred),
+        Some("disable") => Some(Binding::Disabled),
+        Some("require") if is_plain => {
+            wrong("`channel_binding=require` needs TLS", "write `sslmode=require`, or a stricter one")
+        }
+        Some("require") => Some(Binding::Required),
+        Some(_) => wrong("`channel_binding` is one of disable, prefer, require", "libpq's default is `prefer`"),
+    }
+}
+
 fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {
-    let mode = parameters.last(&["ssl-mode", "sslmode"]).unwrap_or_else(|| "prefer".into());
+    let mode = parameters.last(MODE).unwrap_or_else(|| "prefer".into());
     if !MODES.contains(&mode.as_str()) {
         let help = mode_meant(&mode).map(|near| format!("did you mean `{near}`?"));
         fields.error("url", "invalid-url", format!("`sslmode` is one of {}", MODES.join(", ")), help);
@@ -169,21 +216,6 @@ fn tls(mode: &str, roots: Option<&[u8]>, certificate: Option<&[u8]>, key: Option
     }
 }
 
+const MODE: &[&str] = &["ssl-mode", "sslmode"];
+
 const ROOTS: &[&str] = &["ssl-ca", "ssl-root-cert", "sslrootcert"];
-
-/// The parameters behind the question mark. Those that are not libpq's (an application may share the URL) are ignored.
-struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    fn of(url: &Url) -> Option<Self> {
-        let parts = [url.username(), url.password().unwrap_or_default(), url.path()];
-        parts.into_iter().all(|part| decode(part).is_some()).then_some(())?;
-        endpoint::parameters(url).map(Self)
-    }
-
-    /// The value of the last parameter that has one of these names, unless it is empty.
-    fn last(&self, names: &[&str]) -> Option<String> {
-        let found = self.0.iter().rev().find(|(name, _)| names.contains(&name.as_str()));
-        found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
-    }
-}

@@ -24,6 +24,10 @@ pub enum Fault {
     TooLong,
     /// The server asks for a way of authentication that the driver does not know.
     UnknownMethod,
+    /// A login must be bound to the TLS session, and cannot be.
+    Unbound,
+    /// The server does not know the password itself.
+    Unproven,
     /// The query is a `COPY`.
     Copy,
 }
@@ -37,6 +41,8 @@ pub struct ServerError {
     pub code: String,
     /// The server's own words.
     pub message: String,
+    /// More of them, where there are.
+    pub detail: String,
 }
 
 impl ServerError {
@@ -49,14 +55,14 @@ impl ServerError {
 /// The direction from the driver to the server.
 pub struct FromDriver {
     buffer: Vec<u8>,
-    /// The startup message to send instead of the driver's; nothing once it is gone.
-    startup: Option<Vec<u8>>,
+    /// The driver has sent its startup message, in whose place ours has gone before.
+    has_started: bool,
 }
 
 impl FromDriver {
-    /// Sends a startup message with these parameters in place of the driver's own.
-    pub fn new(parameters: &[(&str, &str)]) -> Self {
-        Self { buffer: Vec::new(), startup: Some(startup(parameters)) }
+    /// A driver that has not said anything yet.
+    pub const fn new() -> Self {
+        Self { buffer: Vec::new(), has_started: false }
     }
 
     /// Takes what the driver wrote and gives what the server is to get.
@@ -64,22 +70,21 @@ impl FromDriver {
         self.buffer.extend_from_slice(bytes);
         loop {
             // The startup message alone has no type in front of its length.
-            let head = usize::from(self.startup.is_none());
+            let head = usize::from(self.has_started);
             let Some(length) = self.buffer.get(head..head + 4).map(be_length) else { return };
             let Some(end) = head.checked_add(length).filter(|end| *end <= self.buffer.len()) else { return };
             let mut message: Vec<u8> = self.buffer.drain(..end).collect();
-            if let Some(startup) = self.startup.take() {
-                message = startup;
-            } else {
+            if self.has_started {
                 adapt(&mut message);
+                out.append(&mut message);
             }
-            out.append(&mut message);
+            self.has_started = true;
         }
     }
 }
 
 /// A startup message of protocol 3.0.
-fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+pub fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = 196_608u32.to_be_bytes().to_vec();
     for (name, value) in parameters {
         for text in [name, value] {
@@ -90,6 +95,12 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     body.push(0);
     let length = u32::try_from(body.len() + 4).expect("a URL is far shorter than 4 GiB");
     [length.to_be_bytes().as_slice(), &body].concat()
+}
+
+/// A message of this type.
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("a login is far shorter than 4 GiB");
+    [&[kind], length.to_be_bytes().as_slice(), body].concat()
 }
 
 /// Lets `Bind` ask for values as text (its last two bytes are the format of all columns), and `Execute` for one row
@@ -300,17 +311,13 @@ fn server_error(body: &[u8]) -> ServerError {
         severity: if matches!(severity.as_str(), "FATAL" | "PANIC") { severity } else { "ERROR".into() },
         code: code.unwrap_or_else(|| "XX000".into()),
         message: field(b'M').unwrap_or_default(),
+        detail: field(b'D').unwrap_or_default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 4).unwrap();
-        [&[kind], length.to_be_bytes().as_slice(), body].concat()
-    }
 
     fn from_server(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
@@ -322,19 +329,21 @@ mod tests {
     }
 
     #[test]
-    fn the_startup_message_is_replaced_whatever_pieces_it_comes_in() {
-        let drivers = [&[0, 0, 0, 9], 196_608u32.to_be_bytes().as_slice(), &[0]].concat();
-        let mut wire = FromDriver::new(&[("user", "bob"), ("database", "orders")]);
+    fn the_startup_message_stays_behind_whatever_pieces_it_comes_in() {
+        let drivers = [&[0, 0, 0, 9], 196_608u32.to_be_bytes().as_slice(), &[0], &message(b'S', b"")].concat();
+        let mut wire = FromDriver::new();
         let mut out = Vec::new();
         for byte in drivers {
             wire.translate(&[byte], &mut out);
         }
-        assert_eq!(out, b"\0\0\0\x22\0\x03\0\0user\0bob\0database\0orders\0\0");
+        assert_eq!(out, message(b'S', b""));
+        let ours = startup(&[("user", "bob"), ("database", "orders")]);
+        assert_eq!(ours, b"\0\0\0\x22\0\x03\0\0user\0bob\0database\0orders\0\0");
     }
 
     #[test]
     fn values_are_asked_for_as_text_and_one_row_at_a_time() {
-        let mut wire = FromDriver { buffer: Vec::new(), startup: None };
+        let mut wire = FromDriver { buffer: Vec::new(), has_started: true };
         let mut out = Vec::new();
         wire.translate(&message(b'B', b"\0\0\0\x01\0\x01\0\0\0\x01\0\x01"), &mut out);
         wire.translate(&message(b'E', b"\0\0\0\0\0"), &mut out);

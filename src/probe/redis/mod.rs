@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 
 use self::metered::{Meter, Metered};
-use self::reply::{Asked, ROLES};
+use self::reply::{Asked, ROLES, Role};
 use super::endpoint::{self, Door, Endpoint};
 use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
@@ -38,9 +38,14 @@ const FIELDS: &[Field] = &[
         "url",
         Shape::Url { schemes: &["redis", "rediss"] },
         "The server: `redis://user:password@host:6379/0`, `rediss://` for TLS; without a user, \
-         `redis://:password@host`.",
+         `redis://:password@host`; with a user whom the server lets in without a password (`nopass`), \
+         `redis://user@host`.",
     ),
-    Field::optional("role", Shape::Word(ROLES), "The role that the server must have. Default: either."),
+    Field::optional(
+        "role",
+        Shape::Word(ROLES),
+        "The role that the server must have. A replica must also be connected to its primary. Default: either.",
+    ),
     endpoint::TLS,
     MAX_CONNECTION_AGE,
 ];
@@ -73,9 +78,6 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
     else {
         return wrong("user or password are not text in UTF-8");
     };
-    if !user.is_empty() && password.is_empty() {
-        return wrong("the URL holds a user and no password; a password alone stands behind a colon, `:password@`");
-    }
     let database = match url.path().trim_start_matches('/') {
         "" => Some(0),
         number => number.parse().ok(),
@@ -180,8 +182,9 @@ impl Session for LoggedIn {
         let mut result = self.ping().await;
         if let (Ok(()), Some(role)) = (&result, role) {
             let found = self.role().await;
-            run.trace.note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {role}")));
-            result = found.and_then(|found| judge(role, found));
+            run.trace
+                .note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {}", role.name)));
+            result = found.and_then(|found| judge(role, &found));
         }
         let after = match &result {
             Err(_) if self.driver.is_none() || self.meter.end().is_some() => After::Broken,
@@ -215,12 +218,13 @@ impl Session for LoggedIn {
 
 impl LoggedIn {
     async fn log_in(&mut self, spec: &Redis) -> Result<(), Failure> {
-        if let Some(password) = &spec.password {
+        if spec.user.is_some() || spec.password.is_some() {
             let mut command = redis::cmd("AUTH");
             if let Some(user) = &spec.user {
                 command.arg(user.expose());
             }
-            command.arg(password.expose());
+            // A user without a password (`nopass`) is let in with any.
+            command.arg(spec.password.as_ref().map_or("", Secret::expose));
             self.expect_okay(&command, Asked::Login).await?;
         }
         if spec.database > 0 {
@@ -244,7 +248,7 @@ impl LoggedIn {
     }
 
     /// The server's role; from the longer answer where the user may not run `ROLE`.
-    async fn role(&mut self) -> Result<&'static str, Failure> {
+    async fn role(&mut self) -> Result<Role, Failure> {
         let found = match self.send(&redis::cmd("ROLE"), Asked::Role).await {
             Ok(answer) => reply::role_of(&answer),
             Err(failure) if failure.kind == FailureKind::Auth => {
@@ -284,9 +288,14 @@ impl LoggedIn {
     }
 }
 
-fn judge(wanted: &str, found: &str) -> Result<(), Failure> {
-    if wanted == found {
-        return Ok(());
+fn judge(wanted: &str, found: &Role) -> Result<(), Failure> {
+    let mismatch = |message: String| Err(Failure::new(FailureKind::Mismatch, message));
+    match found {
+        Role { is_primary: true, .. } if wanted == "primary" => Ok(()),
+        Role { is_replica: true, is_linked: true, .. } if wanted == "replica" => Ok(()),
+        Role { is_replica: true, .. } if wanted == "replica" => {
+            mismatch("the replica is not connected to its primary".into())
+        }
+        Role { name, .. } => mismatch(format!("the role of the server is {name}, not {wanted}")),
     }
-    Err(Failure::new(FailureKind::Mismatch, format!("the role of the server is {found}, not {wanted}")))
 }

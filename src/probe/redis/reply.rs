@@ -64,33 +64,66 @@ fn meaning(code: &str, words: &str, asked: Asked) -> (FailureKind, String) {
 /// The roles that can be wanted.
 pub const ROLES: &[&str] = &["primary", "replica"];
 
-/// The role in an answer to `ROLE`, in our words; another word of the server's (a sentinel) is not repeated.
-pub fn role_of(answer: &Value) -> Option<&'static str> {
+/// What a server says of its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// In our words; another word of the server's is not repeated.
+    pub name: &'static str,
+    /// It takes writes.
+    pub is_primary: bool,
+    /// It follows a primary.
+    pub is_replica: bool,
+    /// The link to each primary that it follows stands.
+    pub is_linked: bool,
+}
+
+impl Role {
+    fn of(word: &[u8], is_linked: bool) -> Self {
+        let (name, is_primary, is_replica) = match word {
+            b"master" => ("primary", true, false),
+            b"slave" => ("replica", false, true),
+            // KeyDB: two that follow each other and both take writes.
+            b"active-replica" => ("active-replica", true, true),
+            b"sentinel" => ("sentinel", false, false),
+            _ => ("something else", false, false),
+        };
+        Self { name, is_primary, is_replica, is_linked }
+    }
+}
+
+/// The role in an answer to `ROLE`. A replica's is its role, host and port of its primary, and the state of the link.
+pub fn role_of(answer: &Value) -> Option<Role> {
     let Value::Array(items) = answer else { return None };
-    match items.first()? {
-        Value::BulkString(word) => Some(named(word)),
-        Value::SimpleString(word) => Some(named(word.as_bytes())),
+    // KeyDB answers with one such list for each primary that it follows.
+    if let Some(Value::Array(_)) = items.first() {
+        let mut roles = items.iter().map(role_of);
+        let first = roles.next()??;
+        return roles.try_fold(first, |all, next| Some(Role { is_linked: all.is_linked && next?.is_linked, ..all }));
+    }
+    let is_linked = items.get(3).and_then(word) == Some(b"connected");
+    Some(Role::of(word(items.first()?)?, is_linked))
+}
+
+fn word(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(word) => Some(word),
+        Value::SimpleString(word) => Some(word.as_bytes()),
         _ => None,
     }
 }
 
 /// The role in an answer to `INFO replication`.
-pub fn role_in_information(answer: &Value) -> Option<&'static str> {
+pub fn role_in_information(answer: &Value) -> Option<Role> {
     let text = match answer {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?,
         Value::VerbatimString { text, .. } => text,
         _ => return None,
     };
-    text.lines().find_map(|line| line.strip_prefix("role:")).map(|word| named(word.trim().as_bytes()))
-}
-
-fn named(word: &[u8]) -> &'static str {
-    match word {
-        b"master" => "primary",
-        b"slave" => "replica",
-        b"sentinel" => "sentinel",
-        _ => "something else",
-    }
+    let fields = || text.lines().filter_map(|line| line.trim().split_once(':'));
+    let (_, role) = fields().find(|(name, _)| *name == "role")?;
+    // KeyDB numbers the links behind the first.
+    let mut links = fields().filter(|(name, _)| name.starts_with("master") && name.contains("link_status"));
+    Some(Role::of(role.as_bytes(), links.all(|(_, state)| state == "up")))
 }
 
 #[cfg(test)]
@@ -139,14 +172,31 @@ mod tests {
 
     #[test]
     fn a_role_is_read_from_either_answer() {
-        let role = |word: &str| Value::Array(vec![Value::BulkString(word.into()), Value::Int(0)]);
-        assert_eq!(role_of(&role("master")), Some("primary"));
-        assert_eq!(role_of(&role("slave")), Some("replica"));
-        assert_eq!(role_of(&role("sentinel")), Some("sentinel"));
+        let text = |word: &str| Value::BulkString(word.into());
+        let replica = |word: &str, state: &str| {
+            Value::Array(vec![text(word), text("10.0.0.1"), Value::Int(6379), text(state), Value::Int(7)])
+        };
+        let said = |role: Option<Role>| role.map(|role| (role.name, role.is_primary, role.is_replica, role.is_linked));
+        let primary = Value::Array(vec![text("master"), Value::Int(0), Value::Array(vec![])]);
+        assert_eq!(said(role_of(&primary)), Some(("primary", true, false, false)));
+        assert_eq!(said(role_of(&replica("slave", "connected"))), Some(("replica", false, true, true)));
+        for state in ["connect", "connecting", "handshake", "sync", "none"] {
+            assert_eq!(said(role_of(&replica("slave", state))), Some(("replica", false, true, false)), "{state}");
+        }
+        assert_eq!(said(role_of(&Value::Array(vec![text("sentinel")]))), Some(("sentinel", false, false, false)));
+        let active = |state| replica("active-replica", state);
+        assert_eq!(said(role_of(&active("connected"))), Some(("active-replica", true, true, true)));
+        let several = |other| Value::Array(vec![active("connected"), active(other)]);
+        assert_eq!(said(role_of(&several("connected"))), Some(("active-replica", true, true, true)));
+        assert_eq!(said(role_of(&several("connect"))), Some(("active-replica", true, true, false)));
         assert_eq!(role_of(&Value::Array(vec![])), None);
         assert_eq!(role_of(&Value::Okay), None);
-        let information = |text: &str| Value::BulkString(text.into());
-        assert_eq!(role_in_information(&information("# Replication\r\nrole:slave\r\nx:1\r\n")), Some("replica"));
-        assert_eq!(role_in_information(&information("# Replication\r\n")), None);
+        let information = |lines: &str| role_in_information(&text(&format!("# Replication\r\n{lines}\r\nx:1\r\n")));
+        let slave =
+            |state: &str| said(information(&format!("role:slave\r\nmaster_host:db\r\nmaster_link_status:{state}")));
+        assert_eq!(slave("up"), Some(("replica", false, true, true)));
+        assert_eq!(slave("down"), Some(("replica", false, true, false)));
+        assert_eq!(said(information("role:master")), Some(("primary", true, false, true)));
+        assert_eq!(information("no role"), None);
     }
 }

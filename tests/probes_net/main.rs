@@ -11,7 +11,6 @@ mod openssl;
 #[path = "../support/section.rs"]
 mod section;
 #[path = "../support/servers.rs"]
-#[allow(dead_code)] // other tests use the rest of it
 mod servers;
 
 mod disk;

@@ -173,7 +173,7 @@ const MOST_FIELDS: usize = 5000;
 /// HTTP/1.1 as servers speak it and other clients read it: a folded field is one line (RFC 9112, section 5.2), a blank
 /// before a colon is none of the name, and names are written as people write them, because small servers compare them
 /// with their case.
-fn speaking() -> Builder {
+pub(super) fn speaking() -> Builder {
     let mut protocol = http1::Builder::new();
     protocol
         .max_headers(MOST_FIELDS)

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
-use hyper::client::conn::http1;
 use hyper::http::Extensions;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
+
+use super::lines::speaking;
 
 /// What makes hyper write `names` with their case; it goes into the extensions of a request. Each is the valid name of a
 /// header.
@@ -26,8 +27,7 @@ pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Extensions {
 
 fn read(answer: &[u8]) -> Option<Extensions> {
     let (mut server, client) = tokio::io::duplex(answer.len() + 1024);
-    let mut protocol = http1::Builder::new();
-    let made = at_once(protocol.preserve_header_case(true).max_headers(answer.len()).handshake(TokioIo::new(client)));
+    let made = at_once(speaking().preserve_header_case(true).handshake(TokioIo::new(client)));
     let (mut sender, connection) = made?.ok()?;
     let mut connection = pin!(connection);
     let mut response = pin!(sender.send_request(Request::new(Empty::<Bytes>::new())));

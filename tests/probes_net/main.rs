@@ -11,6 +11,7 @@ mod openssl;
 #[path = "../support/section.rs"]
 mod section;
 #[path = "../support/servers.rs"]
+#[expect(dead_code)] // other tests use more of it
 mod servers;
 
 mod disk;

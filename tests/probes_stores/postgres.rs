@@ -396,9 +396,19 @@ async fn a_login_is_bound_to_its_session_where_that_is_required() {
         let said = said.map_or_else(|failure| failure.message, |_| "pass".into()).replace(unbound, "unbound");
         assert_eq!(said, expected, "{user} {parameters}");
     }
-    // A pooler without TLS cannot bind anything.
-    let pooler = pooler("scram-sha-256");
-    let url = format!("postgres://probe:hunter2@127.0.0.1:{}/orders?channel_binding=require", pooler.port);
+    // A pooler offers no binding, with TLS or without, and may say so.
+    let (files, identity) = (Folder::new(), shared().authority.server(&["localhost"]));
+    let certificate = files.write("pooler.pem", &identity.certificate);
+    let key = files.write("pooler.key", &identity.key);
+    let encrypted =
+        format!("client_tls_sslmode = allow\nclient_tls_cert_file = {certificate}\nclient_tls_key_file = {key}\n");
+    let pooler = Pooler::start_with(&shared().postgres, "scram-sha-256", &[("probe", "hunter2")], &encrypted);
+    for mode in ["disable", "require"] {
+        let url = format!("postgres://probe:hunter2@127.0.0.1:{}/orders?sslmode={mode}", pooler.port);
+        pass(&mut *section(&url).probe(&KIND)).await;
+    }
+    let url =
+        format!("postgres://probe:hunter2@127.0.0.1:{}/orders?sslmode=require&channel_binding=require", pooler.port);
     let unbound = failure(&mut *section(url).probe(&KIND)).await;
     assert_eq!(unbound.kind, FailureKind::Auth, "{unbound:?}");
 }

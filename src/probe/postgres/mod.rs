@@ -1,8 +1,8 @@
 //! The kind `postgres`: logs in and asks a query, in a transaction that can change nothing.
 //!
 //! A run is `BEGIN READ ONLY`, the query as one unnamed statement, `ROLLBACK`: no session setting, no named statement,
-//! so that a transaction pooler may stand in between. The driver does the login and the order of messages; the way to
-//! the server is our own, see `link.rs`.
+//! so that a transaction pooler may stand in between. The driver does the order of messages; the way to the server is our
+//! own, see `link.rs`, and so is the login by SCRAM, see `scram.rs`.
 
 mod link;
 mod parameters;

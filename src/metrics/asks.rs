@@ -38,6 +38,12 @@ impl GateAsks {
         self.last(endpoint)?;
         Some(Timestamp::from_unix_micros(self.0[endpoint as usize].wall.load(Ordering::Relaxed)))
     }
+
+    /// Which endpoints kubelet has asked, a bit for each.
+    #[must_use]
+    pub fn seen(&self) -> u8 {
+        Endpoint::ALL.into_iter().map(|endpoint| u8::from(self.last(endpoint).is_some()) << endpoint as u8).sum()
+    }
 }
 
 fn moment(nanos: u64) -> Option<Moment> {

@@ -7,6 +7,7 @@ pub enum Type {
     Gauge,
     Counter,
     Histogram,
+    Summary,
 }
 
 /// A metric as it is documented and exposed.

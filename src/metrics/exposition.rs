@@ -1,6 +1,8 @@
 //! The values of every metric, taken from one judged snapshot and the daemon's own counts.
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType, Summary,
+};
 use prometheus::{Encoder, TextEncoder};
 
 use super::catalog::{self, Metric, Type};
@@ -8,6 +10,7 @@ use super::openmetrics;
 use super::vitals::{REQUEST_BUCKETS, Vitals};
 use crate::base::clock::Timestamp;
 use crate::model::outcome::FailureKind;
+use crate::model::plan::MetricsLevel;
 use crate::model::state::{DURATION_BUCKETS, OutcomeKind, State};
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 
@@ -34,61 +37,134 @@ impl Format {
 /// Every metric, in `format`.
 #[must_use]
 pub fn scrape(judged: &Judged<'_>, vitals: &Vitals, format: Format) -> Vec<u8> {
-    let families = families(judged, vitals);
-    match format {
-        Format::OpenMetrics => openmetrics::encode(&families).into_bytes(),
-        Format::Text => {
-            let mut text = Vec::with_capacity(8 * 1024);
-            TextEncoder::new()
-                .encode(&families, &mut text)
-                .expect("a family has a name and samples of its own type, and a Vec takes every byte");
-            text
+    let mut scrape = Scrape::new(judged, vitals, format);
+    while scrape.step() {}
+    scrape.finish()
+}
+
+/// A scrape that is made step by step, each of which takes no longer than a millisecond or two: there may be hundreds
+/// of checks, and others wait.
+#[derive(Debug)]
+pub struct Scrape<'a> {
+    judged: &'a Judged<'a>,
+    vitals: &'a Vitals,
+    format: Format,
+    sections: std::slice::Iter<'static, Section>,
+    text: Vec<u8>,
+}
+
+/// Makes some of the metrics, in the order of the catalogue.
+type Section = fn(&Judged<'_>, &Vitals, &mut Vec<MetricFamily>);
+
+static SECTIONS: [Section; 8] = [states, declarations, durations, runs, causes, facts, endpoints, daemon];
+
+impl<'a> Scrape<'a> {
+    /// A scrape that has not begun.
+    #[must_use]
+    pub fn new(judged: &'a Judged<'a>, vitals: &'a Vitals, format: Format) -> Self {
+        Self { judged, vitals, format, sections: SECTIONS.iter(), text: Vec::with_capacity(8 * 1024) }
+    }
+
+    /// Makes some more of it; false when there is no more.
+    pub fn step(&mut self) -> bool {
+        let Some(section) = self.sections.next() else { return false };
+        let mut families = Vec::new();
+        section(self.judged, self.vitals, &mut families);
+        families.retain(|family: &MetricFamily| !family.get_metric().is_empty());
+        match self.format {
+            Format::OpenMetrics => openmetrics::encode(&families, &mut self.text),
+            Format::Text => TextEncoder::new()
+                .encode(&families, &mut self.text)
+                .expect("a family has a name and samples of its own type, and a Vec takes every byte"),
         }
+        true
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.format == Format::OpenMetrics {
+            openmetrics::end(&mut self.text);
+        }
+        self.text
     }
 }
 
 /// Every metric that has a value, in the order of the catalogue.
+#[cfg(test)]
 pub(super) fn families(judged: &Judged<'_>, vitals: &Vitals) -> Vec<MetricFamily> {
-    let mut all = Vec::with_capacity(catalog::CATALOG.len());
-    checks(judged, &mut all);
-    endpoints(judged, &mut all);
-    daemon(judged, vitals, &mut all);
+    let mut all = Vec::new();
+    SECTIONS.iter().for_each(|section| section(judged, vitals, &mut all));
     all.retain(|family| !family.get_metric().is_empty());
-    all.extend(vitals.process());
     all
 }
 
-fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
-    let root_causes = judged.root_causes();
+/// Whether to tell at most a dozen series of each check.
+fn is_lean(judged: &Judged<'_>) -> bool {
+    judged.snapshot.plan.answers.metrics == MetricsLevel::Lean
+}
+
+fn states(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::STATUS, |check, out| {
         out.gauge(&[], flag(judged.status(check) != Verdict::Error));
     }));
+    let lean = is_lean(judged);
     all.push(per_check(judged, catalog::STATE, |check, out| {
         for state in JudgedState::ALL {
-            out.gauge(&[state.label()], flag(judged.state(check) == state));
+            let is_in = judged.state(check) == state;
+            if is_in || !lean {
+                out.gauge(&[state.label()], flag(is_in));
+            }
         }
     }));
+}
+
+fn declarations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::INFO, |check, out| {
         let definition = judged.definition(check);
         let runbook = definition.runbook.as_deref().unwrap_or_default();
         let gates = definition.gates.names().join(",");
         out.gauge(&[definition.kind, definition.critical.label(), &gates, runbook], 1.0);
     }));
+    if is_lean(judged) {
+        return;
+    }
     all.push(per_check(judged, catalog::INTERVAL, |check, out| {
         out.gauge(&[], judged.definition(check).interval.as_secs_f64());
     }));
     all.push(per_check(judged, catalog::TIMEOUT, |check, out| {
         out.gauge(&[], judged.definition(check).timeout.as_secs_f64());
     }));
+}
+
+fn durations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+    if is_lean(judged) {
+        // A histogram has buckets; without them its sum and count are a summary.
+        let metric = Metric { kind: Type::Summary, ..catalog::DURATION };
+        all.push(per_check(judged, metric, |check, out| {
+            let counters = &judged.check(check).counters;
+            out.summary(counters.durations.iter().sum(), counters.duration_sum);
+        }));
+        return;
+    }
     all.push(per_check(judged, catalog::DURATION, |check, out| {
         let counters = &judged.check(check).counters;
         out.histogram(&[], &DURATION_BUCKETS, &counters.durations, counters.duration_sum);
     }));
+}
+
+fn runs(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+    let lean = is_lean(judged);
     all.push(per_check(judged, catalog::RUNS, |check, out| {
         for (outcome, count) in OutcomeKind::ALL.into_iter().zip(judged.check(check).counters.runs) {
-            out.counter(&[outcome.label()], count);
+            if !lean || matches!(outcome, OutcomeKind::Pass | OutcomeKind::Fail) {
+                out.counter(&[outcome.label()], count);
+            }
         }
     }));
+    if lean {
+        return;
+    }
     all.push(per_check(judged, catalog::FAILURES, |check, out| {
         for (reason, count) in FailureKind::ALL.into_iter().zip(judged.check(check).counters.reasons) {
             out.counter(&[reason.label()], count);
@@ -103,12 +179,19 @@ fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
         }
     }));
     all.push(per_check(judged, catalog::LAST_RUN, |check, out| out.time(judged.check(check).counters.last_run)));
+}
+
+fn causes(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::LAST_SUCCESS, |check, out| {
         out.time(judged.check(check).counters.last_success);
     }));
+    let root_causes = judged.root_causes();
     all.push(per_check(judged, catalog::ROOT_CAUSE, |check, out| {
         out.gauge(&[], flag(root_causes.binary_search(&check).is_ok()));
     }));
+    if is_lean(judged) {
+        return;
+    }
     all.push(per_check(judged, catalog::WAITS_FOR, |check, out| {
         if judged.state(check) == JudgedState::Fresh(State::Skipped) {
             for cause in judged.causes_of(check) {
@@ -116,14 +199,17 @@ fn checks(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
             }
         }
     }));
-    facts(judged, all);
 }
 
 /// What the last runs learned beside their outcomes.
 #[allow(clippy::cast_precision_loss)] // sizes below 8 PiB are exact
-fn facts(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
+fn facts(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     let last = |check| judged.check(check).last.as_ref();
+    let lean = is_lean(judged);
     all.push(per_check(judged, catalog::STEP_STATUS, |check, out| {
+        if lean {
+            return;
+        }
         for step in last(check).iter().flat_map(|last| &last.facts.steps).filter(|step| step.state != State::Skipped) {
             out.gauge(&[&step.name], flag(step.state.is_up()));
         }
@@ -143,7 +229,7 @@ fn facts(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn endpoints(judged: &Judged<'_>, all: &mut Vec<MetricFamily>) {
+fn endpoints(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::ENDPOINT_OPEN, |out| {
         for endpoint in Endpoint::ALL {
             out.gauge(&[endpoint.label()], flag(judged.endpoint(endpoint).open));
@@ -207,6 +293,7 @@ fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::BUILD, |out| {
         out.gauge(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], 1.0);
     }));
+    all.extend(vitals.process(judged.now));
 }
 
 fn flag(set: bool) -> f64 {
@@ -237,6 +324,7 @@ fn finish(metric: Metric, samples: Vec<Sample>) -> MetricFamily {
         Type::Gauge => MetricType::GAUGE,
         Type::Counter => MetricType::COUNTER,
         Type::Histogram => MetricType::HISTOGRAM,
+        Type::Summary => MetricType::SUMMARY,
     });
     family.set_metric(samples);
     family
@@ -300,6 +388,16 @@ impl Samples {
         histogram.set_sample_count(counts.iter().sum());
         histogram.set_sample_sum(sum);
         sample.set_histogram(histogram);
+        self.samples.push(sample);
+    }
+
+    /// Adds a summary without quantiles.
+    fn summary(&mut self, count: u64, sum: f64) {
+        let mut sample = self.sample(&[]);
+        let mut summary = Summary::default();
+        summary.set_sample_count(count);
+        summary.set_sample_sum(sum);
+        sample.set_summary(summary);
         self.samples.push(sample);
     }
 

@@ -12,7 +12,7 @@ pub mod route;
 pub mod vitals;
 
 pub use asks::GateAsks;
-pub use exposition::{Format, scrape};
+pub use exposition::{Format, Scrape, scrape};
 pub use pulse::Pulse;
 pub use route::Route;
 pub use vitals::Vitals;

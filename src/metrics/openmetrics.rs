@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-/// The families in OpenMetrics 1.0.
-pub(super) fn encode(families: &[MetricFamily]) -> String {
+/// Adds the families in OpenMetrics 1.0 to `text`.
+pub(super) fn encode(families: &[MetricFamily], text: &mut Vec<u8>) {
     let mut out = String::with_capacity(8 * 1024);
     for family in families {
         let counts = family.get_field_type() == MetricType::COUNTER;
@@ -15,7 +15,8 @@ pub(super) fn encode(families: &[MetricFamily]) -> String {
             MetricType::COUNTER => "counter",
             MetricType::GAUGE => "gauge",
             MetricType::HISTOGRAM => "histogram",
-            MetricType::SUMMARY | MetricType::UNTYPED => continue, // the catalogue has none
+            MetricType::SUMMARY => "summary",
+            MetricType::UNTYPED => continue, // the catalogue has none
         };
         line(&mut out, format_args!("# HELP {name} {}", Escaped(family.help())));
         line(&mut out, format_args!("# TYPE {name} {kind}"));
@@ -23,12 +24,17 @@ pub(super) fn encode(families: &[MetricFamily]) -> String {
             match family.get_field_type() {
                 MetricType::COUNTER => sample(&mut out, name, "_total", metric, None, metric.get_counter().get_value()),
                 MetricType::HISTOGRAM => histogram(&mut out, name, metric),
+                MetricType::SUMMARY => summary(&mut out, name, metric),
                 _ => sample(&mut out, name, "", metric, None, metric.get_gauge().get_value()),
             }
         }
     }
-    out.push_str("# EOF\n");
-    out
+    text.extend_from_slice(out.as_bytes());
+}
+
+/// Ends `text`, after the last family.
+pub(super) fn end(text: &mut Vec<u8>) {
+    text.extend_from_slice(b"# EOF\n");
 }
 
 #[allow(clippy::cast_precision_loss)] // counts
@@ -42,6 +48,13 @@ fn histogram(out: &mut String, name: &str, metric: &Metric) {
     sample(out, name, "_bucket", metric, Some("+Inf"), histogram.get_sample_count() as f64);
     sample(out, name, "_count", metric, None, histogram.get_sample_count() as f64);
     sample(out, name, "_sum", metric, None, histogram.get_sample_sum());
+}
+
+#[allow(clippy::cast_precision_loss)] // counts
+fn summary(out: &mut String, name: &str, metric: &Metric) {
+    let summary = metric.get_summary();
+    sample(out, name, "_count", metric, None, summary.sample_count() as f64);
+    sample(out, name, "_sum", metric, None, summary.sample_sum());
 }
 
 fn sample(out: &mut String, name: &str, suffix: &str, metric: &Metric, bound: Option<&str>, value: f64) {
@@ -88,7 +101,7 @@ fn write(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use prometheus::proto::{Bucket, Counter, Histogram};
+    use prometheus::proto::{Bucket, Counter, Histogram, Summary};
 
     use super::*;
 
@@ -121,13 +134,23 @@ mod tests {
         let mut durations = Metric::default();
         durations.set_histogram(histogram);
 
+        let mut summary = Summary::default();
+        summary.set_sample_count(2);
+        summary.set_sample_sum(0.5);
+        let mut lean = Metric::default();
+        lean.set_summary(summary);
+
         let families = [
             family("runs_total", "Say \"runs\"\\\n", MetricType::COUNTER, counter),
             family("took_seconds", "h", MetricType::HISTOGRAM, durations),
+            family("lean_seconds", "h", MetricType::SUMMARY, lean),
             family("up", "h", MetricType::GAUGE, Metric::default()),
         ];
+        let mut text = Vec::new();
+        encode(&families, &mut text);
+        end(&mut text);
         assert_eq!(
-            encode(&families),
+            String::from_utf8(text).unwrap(),
             r##"# HELP runs Say \"runs\"\\\n
 # TYPE runs counter
 runs_total{check="a\\b\"c\nd"} 3
@@ -137,6 +160,10 @@ took_seconds_bucket{le="1.0"} 2
 took_seconds_bucket{le="+Inf"} 5
 took_seconds_count 5
 took_seconds_sum 7.5
+# HELP lean_seconds h
+# TYPE lean_seconds summary
+lean_seconds_count 2
+lean_seconds_sum 0.5
 # HELP up h
 # TYPE up gauge
 up 0

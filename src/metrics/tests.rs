@@ -8,12 +8,12 @@ use std::time::Duration;
 use prometheus::proto::MetricType;
 
 use super::catalog::{CATALOG, Metric, Type};
-use super::testing::{degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
+use super::testing::{answering, degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
 use crate::model::outcome::{DiskSpace, Facts, QueueLength, StepReport};
-use crate::model::plan::Critical;
 use crate::model::plan::testing::check;
+use crate::model::plan::{Critical, MetricsLevel};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{Counters, State};
 use crate::model::verdict::{Endpoint, Judged};
@@ -224,6 +224,26 @@ fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
 }
 
 #[test]
+fn lean_metrics_have_at_most_twelve_series_of_a_check() {
+    let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
+    for format in [Format::Text, Format::OpenMetrics] {
+        let text = text(&lean, &vitals(), format);
+        for check in &lean.plan.checks {
+            let series: Vec<&str> =
+                text.lines().filter(|line| line.contains(&format!("check=\"{}\"", check.name))).collect();
+            assert!((8..=12).contains(&series.len()), "{series:#?}");
+        }
+        for left_out in ["_bucket{check", "healthcheck_failures_total", "healthcheck_transitions_total"] {
+            assert!(!text.contains(left_out), "{left_out}");
+        }
+    }
+    assert_eq!(
+        lines(&text(&lean, &vitals(), Format::Text), "healthcheck_state")[..2],
+        [r#"healthcheck_state{check="db",state="ok"} 1"#, r#"healthcheck_state{check="cache",state="degraded"} 1"#]
+    );
+}
+
+#[test]
 fn histograms_are_cumulative_and_end_with_infinity() {
     let text = text(&snapshot(vec![(check("db"), ok("ok"))]), &Vitals::default(), Format::Text);
     let buckets = [
@@ -346,6 +366,13 @@ fn open_metrics_tells_the_same() {
 
 #[test]
 fn promtool_has_nothing_to_say() {
+    let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
+    for snapshot in [everything(), lean] {
+        ask_promtool(&text(&snapshot, &vitals(), Format::Text));
+    }
+}
+
+fn ask_promtool(metrics: &str) {
     let mut promtool = Command::new("/usr/bin/promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -353,7 +380,6 @@ fn promtool_has_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("/usr/bin/promtool is missing: install the Debian package `prometheus`");
-    let metrics = text(&everything(), &vitals(), Format::Text);
     promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();

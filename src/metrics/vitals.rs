@@ -1,10 +1,11 @@
 //! What the daemon counts about itself, without locks.
 
 use std::array;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, MetricFamily};
@@ -12,7 +13,7 @@ use prometheus::proto::{Counter, MetricFamily};
 use super::asks::GateAsks;
 use super::catalog;
 use super::route::Route;
-use crate::base::clock::cpu_time;
+use crate::base::clock::{Moment, cpu_time};
 
 /// The status codes that the server answers with; anything else is counted under the last.
 pub const CODES: [&str; 10] = ["200", "204", "400", "403", "404", "405", "429", "500", "503", "other"];
@@ -23,6 +24,9 @@ const BUCKETS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 
 /// The upper bounds of the buckets of request durations, in seconds.
 pub const REQUEST_BUCKETS: [f64; BUCKETS.len()] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+/// How often the process is looked at, at most.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Counts about the daemon. Shared by whoever counts; read by the exposition.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Vitals {
     history_file: AtomicU8,
     /// Made by the first scrape: it begins by reading what the kernel says about the machine.
     process: OnceLock<ProcessCollector>,
+    looked_at: ArcSwapOption<(Moment, Vec<MetricFamily>)>,
 }
 
 /// A histogram: a counter per bucket, and the sum.
@@ -66,6 +71,7 @@ impl Default for Vitals {
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
             process: OnceLock::new(),
+            looked_at: ArcSwapOption::empty(),
         }
     }
 }
@@ -128,8 +134,19 @@ impl Vitals {
         all
     }
 
-    /// The usual metrics of the process.
-    pub(super) fn process(&self) -> Vec<MetricFamily> {
+    /// The usual metrics of the process, looked at once a second at most.
+    pub(super) fn process(&self, now: Moment) -> Vec<MetricFamily> {
+        if let Some(last) = &*self.looked_at.load()
+            && now.since(last.0) < LOOK
+        {
+            return last.1.clone();
+        }
+        let families = self.look();
+        self.looked_at.store(Some(Arc::new((now, families.clone()))));
+        families
+    }
+
+    fn look(&self) -> Vec<MetricFamily> {
         let mut families = self.process.get_or_init(ProcessCollector::for_self).collect();
         // The collector counts whole seconds, which a sidecar needs an hour for.
         let used = families.iter_mut().filter(|family| family.name() == catalog::CPU.name);
@@ -190,7 +207,7 @@ mod tests {
 
     #[test]
     fn cpu_time_is_told_to_the_fraction_of_a_second() {
-        let families = Vitals::default().process();
+        let families = Vitals::default().process(Moment::default());
         let used = families.iter().find(|family| family.name() == catalog::CPU.name).unwrap();
         let seconds = used.get_metric()[0].get_counter().get_value();
         assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");

@@ -57,14 +57,32 @@ pub struct Answers {
     pub down_status: u16,
     /// Whether the routes that change something exist.
     pub control: bool,
+    /// How much `/metrics` tells of each check.
+    pub metrics: MetricsLevel,
     /// How long the process goes on after the first sign of termination: whoever begins a drain is told.
     pub drain: Duration,
 }
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { details: Details::Full, down_status: 503, control: true, drain: Duration::from_secs(5) }
+        Self {
+            details: Details::Full,
+            down_status: 503,
+            control: true,
+            metrics: MetricsLevel::Full,
+            drain: Duration::from_secs(5),
+        }
     }
+}
+
+/// How much `/metrics` tells of each check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsLevel {
+    /// Everything.
+    #[default]
+    Full,
+    /// At most 12 series: no buckets, and no series by reason or transition.
+    Lean,
 }
 
 /// How much the body of an answer may say.

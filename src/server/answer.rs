@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -18,6 +18,8 @@ use crate::model::verdict::Verdict;
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// JSON.
 pub(super) const JSON: &str = "application/json";
+/// Server-sent events.
+pub(super) const EVENTS: &str = "text/event-stream";
 /// The methods of everything that is only looked at.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
 
@@ -42,6 +44,8 @@ pub(super) struct Answer {
     pub(super) content_type: &'static str,
     /// What a browser may do with it, for a page.
     pub(super) policy: Option<HeaderValue>,
+    /// The body is compressed, because the client asked for it.
+    pub(super) compressed: bool,
     /// The body.
     pub(super) body: Body,
 }
@@ -49,7 +53,8 @@ pub(super) struct Answer {
 impl Answer {
     /// An answer with a body of that type, that is not about health.
     pub(super) fn new(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { code, verdict: None, allow: None, content_type, policy: None, body: Body::full(body.into()) }
+        let body = Body::full(body.into());
+        Self { code, verdict: None, allow: None, content_type, policy: None, compressed: false, body }
     }
 
     /// Plain text that is not about health.
@@ -123,6 +128,14 @@ impl Answer {
         if let Some(policy) = self.policy {
             headers.insert(CONTENT_SECURITY_POLICY, policy);
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        }
+        if self.compressed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        }
+        if self.content_type == EVENTS {
+            // nginx would keep events back until it has a buffer full of them.
+            headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         }
         if closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

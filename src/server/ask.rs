@@ -26,6 +26,35 @@ impl Ask<'_> {
     }
 }
 
+/// A request that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    ends: Ends,
+    reading: Reading,
+}
+
+impl Waiting {
+    /// The request of `ask`.
+    pub(super) fn of(ask: &Ask<'_>) -> Self {
+        Self {
+            method: ask.method.clone(),
+            uri: ask.uri.clone(),
+            headers: ask.headers.clone(),
+            ends: ask.ends,
+            reading: ask.reading,
+        }
+    }
+
+    /// What is asked, when it was asked.
+    pub(super) fn ask(&self) -> Ask<'_> {
+        let Self { method, uri, headers, ends, reading } = self;
+        Ask { method, uri, query: Query::new(uri.query()), headers, ends: *ends, reading: *reading }
+    }
+}
+
 /// The addresses of the two ends of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {

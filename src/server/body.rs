@@ -2,26 +2,49 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::stream::Events;
+use super::turns::{Turn, Turns};
 
 /// The body of an answer.
 pub(super) struct Body(Content);
 
 enum Content {
     Full(Bytes),
+    Pieces(Box<Pieces>),
     Stream(Box<Events>),
 }
+
+/// A long answer on its way: what is left of it, and the turn that it waits for.
+struct Pieces {
+    rest: Bytes,
+    turns: Turns,
+    waiting: Option<Pin<Box<dyn Future<Output = Turn> + Send>>>,
+}
+
+/// So many bytes go out in one turn.
+const PIECE: usize = 64 * 1024;
 
 impl Body {
     /// All of it at once.
     pub(super) fn full(bytes: Bytes) -> Self {
         Self(Content::Full(bytes))
+    }
+
+    /// The same in pieces, if it is long: the first at once, each other in a turn of its own.
+    pub(super) fn in_turns(self, turns: &Turns) -> Self {
+        match self.0 {
+            Content::Full(bytes) if bytes.len() > PIECE => {
+                Self(Content::Pieces(Box::new(Pieces { rest: bytes, turns: turns.clone(), waiting: None })))
+            }
+            content => Self(content),
+        }
     }
 
     /// Events, until the client goes.
@@ -31,7 +54,7 @@ impl Body {
 
     /// Whether it is there all at once.
     pub(super) fn is_full(&self) -> bool {
-        matches!(self.0, Content::Full(_))
+        !matches!(self.0, Content::Stream(_))
     }
 
     /// Whether it is a stream that may end before the client goes; the connection ends with it.
@@ -39,13 +62,28 @@ impl Body {
         matches!(&self.0, Content::Stream(events) if events.may_end())
     }
 
-    /// Its bytes, if it is there all at once.
-    #[cfg(test)]
+    /// Its bytes, if it is there all at once and nothing of it has been sent.
     pub(super) fn bytes(&self) -> Option<&Bytes> {
         match &self.0 {
             Content::Full(bytes) => Some(bytes),
-            Content::Stream(_) => None,
+            Content::Pieces(_) | Content::Stream(_) => None,
         }
+    }
+}
+
+impl Pieces {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // The turn is over once the piece is handed out: it is written before anything else runs.
+        if let Some(waiting) = &mut self.waiting {
+            drop(ready!(waiting.as_mut().poll(cx)));
+        }
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let piece = self.rest.split_to(PIECE.min(self.rest.len()));
+        let turns = self.turns.clone();
+        self.waiting = (!self.rest.is_empty()).then(|| Box::pin(async move { turns.next().await }) as Pin<Box<_>>);
+        Poll::Ready(Some(piece))
     }
 }
 
@@ -53,6 +91,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Content::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            Content::Pieces(pieces) => write!(f, "Body({} bytes in pieces)", pieces.rest.len()),
             Content::Stream(_) => f.write_str("Body(stream)"),
         }
     }
@@ -66,17 +105,23 @@ impl hyper::body::Body for Body {
         match &mut self.0 {
             Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Pieces(pieces) => pieces.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Content::Stream(events) => events.poll_next(cx).map(|event| event.map(|event| Ok(Frame::data(event)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Content::Full(bytes) if bytes.is_empty())
+        match &self.0 {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Pieces(pieces) => pieces.rest.is_empty(),
+            Content::Stream(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Pieces(pieces) => SizeHint::with_exact(pieces.rest.len() as u64),
             Content::Stream(_) => SizeHint::default(),
         }
     }

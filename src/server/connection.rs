@@ -22,7 +22,7 @@ use super::ask::Ends;
 use super::body::Body;
 use super::respond::{Responding, respond};
 use super::seat::{Seat, Seated};
-use super::stream::Streams;
+use super::shared::Shared;
 
 /// The bound on a request's head: its line and headers.
 const HEAD_SIZE: usize = 16 * 1024;
@@ -39,7 +39,7 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct House {
     pub(super) app: Arc<App>,
-    pub(super) streams: Arc<Streams>,
+    pub(super) shared: Arc<Shared>,
     /// True once the server is to end.
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -57,8 +57,7 @@ enum End {
 /// Serves a connection until one of the two sides has had enough.
 pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat: Arc<Seat>) {
     let io = TokioIo::new(Seated::new(socket, Arc::clone(&seat)));
-    let clerk =
-        Clerk { app: Arc::clone(&house.app), streams: Arc::clone(&house.streams), ends, seat: Arc::clone(&seat) };
+    let clerk = Clerk { app: Arc::clone(&house.app), shared: Arc::clone(&house.shared), ends, seat: Arc::clone(&seat) };
     let mut connection = rules().serve_connection(io, clerk);
     match run(&mut connection, &mut house.closing, &seat).await {
         End::Cut => {}
@@ -84,7 +83,7 @@ pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat
 /// Answers the requests of one connection.
 struct Clerk {
     app: Arc<App>,
-    streams: Arc<Streams>,
+    shared: Arc<Shared>,
     ends: Ends,
     seat: Arc<Seat>,
 }
@@ -98,19 +97,20 @@ impl Service<Request<Incoming>> for Clerk {
         let (head, body) = request.into_parts();
         if body.is_end_stream() {
             let seat = Arc::clone(&self.seat);
-            return match respond(&self.app, &self.streams, self.ends, &head) {
+            return match respond(&self.app, &self.shared, self.ends, &head) {
                 Responding::Now(response) => Answering::Now(Some(seat_answered(&seat, response))),
                 Responding::Later(response) => {
+                    seat.waits();
                     Answering::Later(Box::pin(async move { seat_answered(&seat, response.await) }))
                 }
             };
         }
-        let (app, streams, ends, seat) =
-            (Arc::clone(&self.app), Arc::clone(&self.streams), self.ends, Arc::clone(&self.seat));
+        let (app, shared, ends, seat) =
+            (Arc::clone(&self.app), Arc::clone(&self.shared), self.ends, Arc::clone(&self.seat));
         Answering::Later(Box::pin(async move {
             // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
             let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
-            let response = match respond(&app, &streams, ends, &head) {
+            let response = match respond(&app, &shared, ends, &head) {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
@@ -124,7 +124,7 @@ fn seat_answered(seat: &Seat, response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// An answer: there at once, but for requests that have a body or ask for lists of the past.
+/// An answer: there at once, but for requests that have a body or wait for a turn or a disk.
 enum Answering {
     Now(Option<Response<Body>>),
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),

@@ -1,14 +1,22 @@
 //! The answers about the daemon itself.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::StatusCode;
+use tokio::task::yield_now;
 
 use super::App;
 use super::answer::{Answer, TEXT};
 use super::ask::Ask;
-use super::negotiate::wants_openmetrics;
+use super::negotiate::{wants_gzip, wants_openmetrics};
+use super::renderings::{Basis, Kind};
+use super::respond::latest;
+use super::shared::Shared;
 use super::view::{WITHHELD, down};
 use crate::base::quantity::show_duration;
-use crate::metrics::{Format, scrape};
+use crate::metrics::{Format, Scrape};
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, Verdict};
@@ -39,9 +47,40 @@ pub(super) fn ready(snapshot: &Snapshot) -> Answer {
     Answer::health(verdict, down(snapshot), TEXT, body)
 }
 
-/// `/metrics`.
-pub(super) fn metrics(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Answer {
+/// `/metrics`: rendered once for all who ask while nothing changes, in steps between which others run.
+pub(super) async fn metrics(ask: &Ask<'_>, app: &App, shared: &Shared) -> Answer {
     let format = if wants_openmetrics(ask.headers) { Format::OpenMetrics } else { Format::Text };
-    let judged = Judged::new(snapshot, ask.reading.moment);
-    Answer::new(StatusCode::OK, format.content_type(), scrape(&judged, &app.vitals, format))
+    let compresses = wants_gzip(ask.headers);
+    let snapshot = latest(app, ask);
+    let judged = Judged::new(&snapshot, ask.reading.moment);
+    let basis = Basis::of(&judged).with_asked(app.vitals.asks.seen());
+    let wanted = if compresses { Kind::Compressed(format) } else { Kind::Metrics(format) };
+    if let Some(kept) = shared.renderings.get(wanted, &basis, judged.now) {
+        return kept;
+    }
+    let plain = match shared.renderings.get(Kind::Metrics(format), &basis, judged.now) {
+        Some(kept) => kept,
+        None => {
+            let mut scrape = Scrape::new(&judged, &app.vitals, format);
+            while scrape.step() {
+                yield_now().await;
+            }
+            let answer = Answer::new(StatusCode::OK, format.content_type(), scrape.finish());
+            shared.renderings.keep(Kind::Metrics(format), basis.clone(), judged.now, answer)
+        }
+    };
+    let Some(text) = plain.body.bytes().filter(|_| compresses) else { return plain };
+    let answer = Answer::new(StatusCode::OK, format.content_type(), compress(text).await);
+    shared.renderings.keep(wanted, basis, judged.now, Answer { compressed: true, ..answer })
+}
+
+/// `text` in the format of gzip.
+async fn compress(text: &[u8]) -> Vec<u8> {
+    const PIECE: usize = 16 * 1024;
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    for piece in text.chunks(PIECE) {
+        encoder.write_all(piece).expect("a Vec takes every byte");
+        yield_now().await;
+    }
+    encoder.finish().expect("a Vec takes every byte")
 }

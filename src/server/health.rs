@@ -1,14 +1,16 @@
 //! The answers about health: the gates, `/healthz`, and the same verdict for other habits.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use hyper::StatusCode;
 
+use super::App;
 use super::answer::{Answer, JSON, TEXT};
 use super::ask::Ask;
 use super::negotiate::Format;
 use super::query::decode;
+use super::renderings::Kind;
 use super::reply::{self, gate_text};
+use super::shared::Shared;
 use super::view::{View, down};
 use super::warnings::{Warnings, quoted};
 use crate::base::clock::Reading;
@@ -56,13 +58,15 @@ pub(super) fn gate(ask: &Ask<'_>, snapshot: &Snapshot, endpoint: Endpoint, name:
 }
 
 /// `/healthz`.
-pub(super) fn healthz(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
+pub(super) fn healthz(ask: &Ask<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
     let format = match named_format(ask) {
         Ok(named) => named.unwrap_or_else(|| Format::accepted(ask.headers)),
         Err(unknown) => return bad_request(&unknown),
     };
     let judged = Judged::new(snapshot, ask.reading.moment);
-    reply::reply(&View::of(&judged, Endpoint::Healthz, ask.reading), format, false, &Warnings::default())
+    shared.renderings.answer(Kind::Healthz(format), &judged, || {
+        reply::reply(&View::of(&judged, Endpoint::Healthz, ask.reading), format, false, &Warnings::default())
+    })
 }
 
 /// The json of `/healthz` for whoever has a snapshot and no server.
@@ -73,10 +77,16 @@ pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {
 }
 
 /// `/health`.
-pub(super) fn health(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
-    let judged = Judged::new(snapshot, ask.reading.moment);
-    let view = View::of(&judged, Endpoint::Healthz, ask.reading);
-    Answer::health(view.judgement.verdict, view.down(), JSON, reply::health::body(&view))
+pub(super) fn health(ask: &Ask<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
+    health_at(ask.reading, snapshot, shared)
+}
+
+fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
+    let judged = Judged::new(snapshot, reading.moment);
+    shared.renderings.answer(Kind::Health, &judged, || {
+        let view = View::of(&judged, Endpoint::Healthz, reading);
+        Answer::health(view.judgement.verdict, view.down(), JSON, reply::health::body(&view))
+    })
 }
 
 /// `/alive`.
@@ -125,8 +135,7 @@ fn excluded(ask: &Ask<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<
 }
 
 /// The body of `/health` now, for its stream.
-pub(super) fn health_now(app: &Arc<super::App>) -> Vec<u8> {
-    let (snapshot, reading) = (app.board.latest(), app.clock.read());
-    let judged = Judged::new(&snapshot, reading.moment);
-    reply::health::body(&View::of(&judged, Endpoint::Healthz, reading))
+pub(super) fn health_now(app: &App, shared: &Shared) -> Bytes {
+    let answer = health_at(app.clock.read(), &app.board.latest(), shared);
+    answer.body.bytes().cloned().unwrap_or_default()
 }

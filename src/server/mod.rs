@@ -1,6 +1,7 @@
 //! How requests are answered: each answer is a view of the one published snapshot, judged when asked.
 //!
-//! No request runs a probe or waits for one; those about health take no lock and wait for nothing. A new route is a pattern in
+//! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers wait
+//! for a turn (`turns`) and are rendered once for all who ask the same (`renderings`). A new route is a pattern in
 //! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
 
 mod answer;
@@ -16,14 +17,17 @@ mod listen;
 mod negotiate;
 mod page;
 mod query;
+mod renderings;
 mod reply;
 mod respond;
 mod routes;
 mod seat;
 mod serve;
+mod shared;
 mod start_up;
 mod stream;
 mod target;
+mod turns;
 mod v1;
 mod view;
 mod warnings;

@@ -1,6 +1,6 @@
 //! Which format an answer has: by `?format=`, by `Accept`, or text.
 
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap};
 
 /// A format of an answer about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,28 @@ pub(super) fn wants_html(headers: &HeaderMap) -> bool {
     };
     let html = quality("text", "html");
     html > 0 && html >= quality("text", "plain") && html >= quality("application", "json")
+}
+
+/// Whether `Accept-Encoding` asks for gzip, and not for no compression rather.
+pub(super) fn wants_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let (mut gzip, mut any, mut identity) = (None, None, 0);
+    for coding in values.flat_map(|value| value.split(',')) {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts
+            .filter_map(|part| part.split_once('='))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case("q"))
+            .map_or(1000, |(_, value)| quality(value.trim()));
+        match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => gzip = gzip.max(Some(quality)),
+            "identity" => identity = quality,
+            "*" => any = Some(quality),
+            _ => {}
+        }
+    }
+    let gzip = gzip.or(any).unwrap_or_default();
+    gzip > 0 && gzip >= identity
 }
 
 /// How much a type is liked: by its quality, then by how precisely it is named, then by coming first.
@@ -189,5 +211,28 @@ mod tests {
             assert_eq!(wants_openmetrics(&headers(accept)), wants, "{accept}");
         }
         assert!(!wants_openmetrics(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_ask_for_it_by_their_qualities() {
+        for (accept, wants) in [
+            ("gzip", true),
+            ("GZIP;Q=0.1", true),
+            ("x-gzip", true),
+            ("deflate, gzip;q=1.0, *;q=0.5", true),
+            ("*", true),
+            ("*;q=0.5, gzip;q=0", false),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000", false),
+            ("identity", false),
+            ("identity, gzip;q=0.5", false),
+            ("identity;q=0.5, gzip", true),
+            ("br, deflate", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_str(accept).unwrap())]);
+            assert_eq!(wants_gzip(&headers), wants, "{accept}");
+        }
+        assert!(!wants_gzip(&HeaderMap::new()));
     }
 }

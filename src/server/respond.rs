@@ -8,13 +8,14 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
 use super::answer::{Answer, READ, Reply};
-use super::ask::{Ask, Ends};
+use super::ask::{Ask, Ends, Waiting};
 use super::body::Body;
 use super::query::Query;
-use super::stream::{self, Streams};
-use super::{App, badge, control, daemon, health, kubelet, page, routes, v1};
+use super::shared::Shared;
+use super::{App, badge, control, daemon, health, kubelet, page, routes, stream, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
+use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Endpoint;
 
 /// A response, or the way to one.
@@ -26,30 +27,37 @@ pub(super) enum Responding {
 }
 
 /// Answers the request with that head, and counts the answer.
-pub(super) fn respond(app: &Arc<App>, streams: &Arc<Streams>, ends: Ends, head: &Parts) -> Responding {
+pub(super) fn respond(app: &Arc<App>, shared: &Arc<Shared>, ends: Ends, head: &Parts) -> Responding {
     let reading = app.clock.read();
     let (route, name) = routes::find(head.uri.path());
     let query = Query::new(head.uri.query());
     let ask = Ask { method: &head.method, uri: &head.uri, query, headers: &head.headers, ends, reading };
-    match answer(&ask, app, streams, route, name) {
-        Reply::Now(answer) => Responding::Now(respond_with(app, route, &head.method, reading.moment, answer)),
+    match answer(&ask, app, shared, route, name) {
+        Reply::Now(answer) => Responding::Now(respond_with(app, shared, route, &head.method, reading.moment, answer)),
         Reply::Later(coming) => {
-            let (app, method) = (Arc::clone(app), head.method.clone());
+            let (app, shared, method) = (Arc::clone(app), Arc::clone(shared), head.method.clone());
             Responding::Later(Box::pin(async move {
                 let answer = coming.await;
-                respond_with(&app, route, &method, reading.moment, answer)
+                respond_with(&app, &shared, route, &method, reading.moment, answer)
             }))
         }
     }
 }
 
-fn respond_with(app: &App, route: Route, method: &Method, asked: Moment, answer: Answer) -> Response<Body> {
+fn respond_with(
+    app: &App,
+    shared: &Shared,
+    route: Route,
+    method: &Method,
+    asked: Moment,
+    answer: Answer,
+) -> Response<Body> {
     app.vitals.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
-    answer.fit_for(method).into_response()
+    answer.fit_for(method).into_response().map(|body| body.in_turns(&shared.turns))
 }
 
 /// The answer to `ask`.
-pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, route: Route, name: &str) -> Reply {
+pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route, name: &str) -> Reply {
     let snapshot = app.board.latest();
     if let Some(endpoint) = kubelet::probed(route)
         && kubelet::is_kubelet(ask.headers)
@@ -60,31 +68,91 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, streams: &Arc<Streams>, rout
             app.control.start_up(moment);
         }
     }
-    let snapshot = app.start_ups.applied_to(snapshot, ask.reading);
+    let snapshot = latest(app, ask);
+    if ask.is_read() && is_long(route, ask) {
+        return in_turn(ask, app, shared, route);
+    }
     Reply::Now(match route {
         Route::DaemonDrain => control::drain(ask, app, &snapshot),
         Route::Heartbeat => control::heartbeat(ask, app, &snapshot, name),
         Route::Unknown => Answer::not_found(),
         _ if !ask.is_read() => Answer::method_not_allowed(READ),
-        Route::Livez => health::gate(ask, &snapshot, Endpoint::Livez, None),
-        Route::LivezCheck => health::gate(ask, &snapshot, Endpoint::Livez, Some(name)),
-        Route::Readyz => health::gate(ask, &snapshot, Endpoint::Readyz, None),
-        Route::Root => page::root(ask, &snapshot),
-        Route::ReadyzCheck => health::gate(ask, &snapshot, Endpoint::Readyz, Some(name)),
-        Route::Startupz => health::gate(ask, &snapshot, Endpoint::Startupz, None),
-        Route::StartupzCheck => health::gate(ask, &snapshot, Endpoint::Startupz, Some(name)),
-        Route::Healthz => health::healthz(ask, &snapshot),
-        Route::Health => health::health(ask, &snapshot),
-        Route::HealthStream => stream::health_stream(ask, app, &snapshot, streams),
+        Route::HealthStream => stream::health_stream(ask, app, &snapshot, shared),
         Route::Alive => health::alive(ask, &snapshot),
         Route::Ready => health::ready(ask, &snapshot),
         Route::DaemonHealthy => daemon::healthy(ask, app),
         Route::DaemonReady => daemon::ready(&snapshot),
-        Route::Metrics => daemon::metrics(ask, app, &snapshot),
-        Route::Stream => stream::event_stream(ask, app, &snapshot, streams),
-        Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
-            return v1::reply(ask, app, &snapshot, route, name);
+        Route::Stream => stream::event_stream(ask, app, &snapshot, &shared.streams),
+        _ => return of_snapshot(ask, app, shared, &snapshot, route, name),
+    })
+}
+
+/// What is answered from: the snapshot with the start-up that was asked for, also where it is not published yet.
+pub(super) fn latest(app: &App, ask: &Ask<'_>) -> Arc<Snapshot> {
+    app.start_ups.applied_to(app.board.latest(), ask.reading)
+}
+
+/// Whether an answer grows with the number of checks, or is long anyway, and is no gate as kubelet asks it.
+fn is_long(route: Route, ask: &Ask<'_>) -> bool {
+    match route {
+        Route::Metrics
+        | Route::Healthz
+        | Route::Health
+        | Route::Services
+        | Route::Service
+        | Route::Events
+        | Route::Ticks
+        | Route::Badge => true,
+        Route::Root => page::is_wanted(ask) || ask.query.has("format"),
+        Route::Livez | Route::Readyz | Route::Startupz => ask.query.has("format"),
+        _ => false,
+    }
+}
+
+/// A long answer, from the snapshot as it stands when its turn has come.
+fn in_turn(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) -> Reply {
+    let (waiting, app, shared) = (Waiting::of(ask), Arc::clone(app), Arc::clone(shared));
+    Reply::Later(Box::pin(async move {
+        let turn = shared.turns.next().await;
+        let ask = waiting.ask();
+        if route == Route::Metrics {
+            return daemon::metrics(&ask, &app, &shared).await;
         }
-        Route::Badge => return badge::reply(ask, app, &snapshot, name),
+        let (_, name) = routes::find(ask.uri.path());
+        match of_snapshot(&ask, &app, &shared, &latest(&app, &ask), route, name) {
+            Reply::Now(answer) => answer,
+            Reply::Later(coming) => {
+                // Whoever waits for a disk keeps nobody from a turn.
+                drop(turn);
+                coming.await
+            }
+        }
+    }))
+}
+
+/// The answer to a request that only looks.
+fn of_snapshot(
+    ask: &Ask<'_>,
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    snapshot: &Arc<Snapshot>,
+    route: Route,
+    name: &str,
+) -> Reply {
+    Reply::Now(match route {
+        Route::Livez => health::gate(ask, snapshot, Endpoint::Livez, None),
+        Route::LivezCheck => health::gate(ask, snapshot, Endpoint::Livez, Some(name)),
+        Route::Readyz => health::gate(ask, snapshot, Endpoint::Readyz, None),
+        Route::ReadyzCheck => health::gate(ask, snapshot, Endpoint::Readyz, Some(name)),
+        Route::Startupz => health::gate(ask, snapshot, Endpoint::Startupz, None),
+        Route::StartupzCheck => health::gate(ask, snapshot, Endpoint::Startupz, Some(name)),
+        Route::Root => page::root(ask, snapshot),
+        Route::Healthz => health::healthz(ask, snapshot, shared),
+        Route::Health => health::health(ask, snapshot, shared),
+        Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
+            return v1::reply(ask, app, shared, snapshot, route, name);
+        }
+        Route::Badge => return badge::reply(ask, app, snapshot, name),
+        _ => Answer::not_found(),
     })
 }

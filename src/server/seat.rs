@@ -33,6 +33,8 @@ pub(super) struct Seat {
     head_since: Time,
     /// Since when the client takes nothing of an answer.
     stuck_since: Time,
+    /// A request has come in whose answer waits for a turn or for a disk.
+    waiting: AtomicBool,
     streaming: AtomicBool,
     leaving: AtomicBool,
     leave: Notify,
@@ -69,6 +71,8 @@ pub(super) enum Rank {
     Idle(Moment),
     /// Its client takes nothing of an answer.
     Stuck(Moment),
+    /// Its answer waits.
+    Waiting(Moment),
     /// It is a stream.
     Stream(Moment),
 }
@@ -81,6 +85,7 @@ impl Seat {
             idle_since: Time::default(),
             head_since: Time::default(),
             stuck_since: Time::default(),
+            waiting: AtomicBool::new(false),
             streaming: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
@@ -91,9 +96,15 @@ impl Seat {
         Arc::new(seat)
     }
 
+    /// A request has come in whose answer waits.
+    pub(super) fn waits(&self) {
+        self.waiting.store(true, Ordering::Relaxed);
+    }
+
     /// A request has been answered; `streaming` if the answer goes on.
     pub(super) fn answered(&self, streaming: bool) {
         self.head_since.clear();
+        self.waiting.store(false, Ordering::Relaxed);
         self.idle_since.set(self.clock.now());
         self.streaming.store(streaming, Ordering::Relaxed);
     }
@@ -123,6 +134,8 @@ impl Seat {
             Rank::Stream(idle)
         } else if let Some(stuck) = self.stuck_since.get() {
             Rank::Stuck(stuck)
+        } else if self.waiting.load(Ordering::Relaxed) {
+            Rank::Waiting(idle)
         } else {
             Rank::Idle(idle)
         }
@@ -254,10 +267,13 @@ mod tests {
         let silent = Seat::new(clock);
         tokio::time::advance(Duration::from_secs(1)).await;
         kept.answered(false);
+        let waiting = Seat::new(clock);
+        waiting.waits();
         let order = |first: &Seat, second: &Seat| assert!(first.rank() < second.rank());
         order(&silent, &kept);
         order(&kept, &stuck);
-        order(&stuck, &stream);
+        order(&stuck, &waiting);
+        order(&waiting, &stream);
         stream.ask_to_leave();
         order(&stream, &silent);
     }

@@ -16,7 +16,7 @@ use super::App;
 use super::ask::Ends;
 use super::connection::{House, attend};
 use super::seat::Seat;
-use super::stream::Streams;
+use super::shared::Shared;
 use crate::base::clock::Moment;
 
 /// The most connections at a time.
@@ -41,13 +41,13 @@ pub async fn serve(
 ) -> io::Result<()> {
     let mut door = Door::new(listeners)?;
     let (close, closing) = watch::channel(false);
-    let streams = Arc::new(Streams::default());
+    let shared = Arc::new(Shared::default());
     // It ends with the set.
     let mut feeding = JoinSet::new();
-    let (feed, board, clock) = (Arc::clone(&streams), app.board.clone(), app.clock);
+    let (feed, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
     feeding.spawn(async move { feed.feed.follow(board, clock).await });
     let mut guests = Guests {
-        house: House { app: Arc::clone(&app), streams, closing },
+        house: House { app: Arc::clone(&app), shared, closing },
         tasks: JoinSet::new(),
         seats: HashMap::new(),
     };

@@ -386,3 +386,22 @@ fn running_out_of_files_ends_nothing() {
     assert_eq!(parts(&rest(&mut client)), (200, "ok".into()));
     drop(crowd);
 }
+
+#[test]
+fn a_long_answer_arrives_whole_beside_clients_that_take_nothing_of_theirs() {
+    let checks = (0..200).map(|index| (definition(&format!("check-{index}")), state(State::Ok, "ok")));
+    let server = Server::with_small_buffers(snapshot(checks.collect()));
+    let mut crowd: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut crowd {
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    }
+    let mut reader = server.connect();
+    reader.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let (code, body) = parts(&one(&mut reader));
+    assert_eq!(code, 200);
+    assert!(body.len() > 256 * 1024, "{} bytes are one piece or a few", body.len());
+    assert!(body.trim_end().lines().last().unwrap().starts_with("process_threads "), "{body}");
+    assert_eq!(server.get("/livez"), (200, "ok".into()));
+    // Those who have waited get theirs as well.
+    assert_eq!(parts(&one(&mut crowd[0])).0, 200);
+}

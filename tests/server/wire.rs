@@ -306,7 +306,8 @@ fn a_stream_tells_the_health_now_and_again() {
          content-type: text/event-stream\r\n\
          cache-control: no-store\r\n\
          vary: Accept\r\n\
-         x-content-type-options: nosniff\r\n\r\n"
+         x-content-type-options: nosniff\r\n\
+         x-accel-buffering: no\r\n\r\n"
     );
     let events: Vec<&str> = read.split("\r\n\r\n").nth(1).unwrap().split_inclusive("\n\n").take(2).collect();
     assert_eq!(events, ["data: {\"status\":\"healthy\"}\n\n"; 2]);
@@ -347,6 +348,7 @@ fn a_stream_that_is_cut_says_why_and_closes() {
          cache-control: no-store\r\n\
          vary: Accept\r\n\
          x-content-type-options: nosniff\r\n\
+         x-accel-buffering: no\r\n\
          connection: close\r\n\
          transfer-encoding: chunked\r\n\r\n"
     );

@@ -19,6 +19,7 @@ pub static SECTIONS: &[Field] = &[
     ),
     section("history", HISTORY, "Where and how long the past of the checks is kept."),
     section("reload", RELOAD, "When the configuration is read again. `SIGHUP` always works."),
+    section("metrics", METRICS, "What `/metrics` tells."),
     section("log", LOG, "What is logged, and how."),
     Field::optional(
         "allow",
@@ -128,6 +129,14 @@ const RELOAD: &[Field] = &[Field::with_default(
     "true",
     "Reload when the content of this file, or of any file that it names, has changed and then stayed the same for a \
      second. SIGHUP reloads at once.",
+)];
+
+const METRICS: &[Field] = &[Field::with_default(
+    "level",
+    Shape::Word(&["full", "lean"]),
+    "full",
+    "`lean` tells at most 12 series of each check: no buckets of durations, no series by reason, transition or step, the \
+     state it is in without those it is not in, passes and failures without skips.",
 )];
 
 const LOG: &[Field] = &[

@@ -180,7 +180,7 @@ mod tests {
 
     use crate::config::source::Environment;
     use crate::config::{Config, Listen, LogFormat, read};
-    use crate::model::plan::{Critical, Definition, Details, Gates};
+    use crate::model::plan::{Critical, Definition, Details, Gates, MetricsLevel};
 
     fn config(text: &str) -> Config {
         let environment = Environment::of([("POD_NAME", "shop-0")]);
@@ -223,11 +223,13 @@ mod tests {
 server: { listen: [\":80\", \"127.0.0.1:81\"], drain: 0s, details: none, down_status: 500, control: false }
 history: { path: /h.db, retention: 1h, max_size: 1MiB }
 reload: { watch: false }
+metrics: { level: lean }
 log: { format: json, level: debug }",
         );
         assert_eq!(config.plan.service.name, "shop");
         assert_eq!(config.plan.service.version.as_deref(), Some("1.10"));
         assert_eq!(config.plan.answers.details, Details::None);
+        assert_eq!(config.plan.answers.metrics, MetricsLevel::Lean);
         assert_eq!((config.plan.answers.down_status, config.plan.answers.control), (500, false));
         assert_eq!(config.server.listen, [Listen::All(80), Listen::One(([127, 0, 0, 1], 81).into())]);
         assert_eq!(config.history.path.unwrap().to_str(), Some("/h.db"));

@@ -9,7 +9,7 @@ use crate::config::mask::shown;
 use crate::config::source::{Environment, host_name};
 use crate::config::{History, Listen, Log, LogFormat, Server};
 use crate::model::outcome::one_line;
-use crate::model::plan::{Answers, Details, Service};
+use crate::model::plan::{Answers, Details, MetricsLevel, Service};
 
 /// What the top level says, checks apart. Where something could not be read, the report says so and a default stands.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub fn read(top: &Fields, environment: &Environment) -> Top {
     let server = top.section("server");
     Top {
         service: service(top.section("service"), environment),
-        answers: server.map(answers).unwrap_or_default(),
+        answers: Answers { metrics: metrics(top.section("metrics")), ..server.map(answers).unwrap_or_default() },
         server: Server { listen: server.map(listen).unwrap_or_default() },
         defaults: top.section("defaults").map(defaults).unwrap_or_default(),
         history: history(top.section("history")),
@@ -87,7 +87,15 @@ fn answers(server: &Fields) -> Answers {
         },
         down_status: if server.word("down_status") == Some("500") { 500 } else { 503 },
         control: server.flag("control").unwrap_or(true),
+        metrics: MetricsLevel::default(),
         drain: server.duration("drain").unwrap_or_default(),
+    }
+}
+
+fn metrics(metrics: Option<&Fields>) -> MetricsLevel {
+    match metrics.and_then(|metrics| metrics.word("level")) {
+        Some("lean") => MetricsLevel::Lean,
+        _ => MetricsLevel::Full,
     }
 }
 

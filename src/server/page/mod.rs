@@ -61,9 +61,14 @@ fn hash_within(begin: &str, end: &str) -> String {
     format!("sha256-{}", STANDARD.encode(digest(&SHA256, inside.as_bytes())))
 }
 
-/// `/`: the page for whoever asks for HTML, else as `/readyz`.
+/// Whether the page is asked for.
+pub(super) fn is_wanted(ask: &Ask<'_>) -> bool {
+    wants_html(ask.headers) && !ask.query.has("format")
+}
+
+/// `/`: the page for whoever asks for HTML, else as `/readyz`; in both cases with the code of `/readyz`.
 pub(super) fn root(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
-    if !wants_html(ask.headers) || ask.query.has("format") {
+    if !is_wanted(ask) {
         return health::gate(ask, snapshot, Endpoint::Readyz, None);
     }
     if snapshot.plan.answers.details == Details::None {

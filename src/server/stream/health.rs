@@ -14,10 +14,12 @@ use super::{COMMENT, Place, SILENCE};
 use crate::base::clock::Moment;
 use crate::server::App;
 use crate::server::health::health_now;
+use crate::server::shared::Shared;
 
 /// A stream of it.
 pub(in crate::server) struct Now {
     app: Arc<App>,
+    shared: Arc<Shared>,
     interval: Duration,
     /// When the next event is due; at once before the first.
     due: Moment,
@@ -33,9 +35,9 @@ impl fmt::Debug for Now {
 
 impl Now {
     /// A stream that tells it every `interval`.
-    pub(super) fn new(app: Arc<App>, interval: Duration, place: Place) -> Self {
+    pub(super) fn new(app: Arc<App>, shared: Arc<Shared>, interval: Duration, place: Place) -> Self {
         let due = app.clock.now();
-        Self { app, interval, due, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), _place: place }
+        Self { app, shared, interval, due, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), _place: place }
     }
 
     /// The next event or comment.
@@ -45,7 +47,7 @@ impl Now {
         // The timer is as precise as a millisecond or two.
         let piece = if now + Duration::from_millis(2) >= self.due {
             self.due = now + self.interval;
-            event(&health_now(&self.app))
+            event(&health_now(&self.app, &self.shared))
         } else {
             Bytes::from_static(COMMENT)
         };

@@ -17,9 +17,10 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::App;
-use super::answer::Answer;
+use super::answer::{Answer, EVENTS};
 use super::ask::Ask;
 use super::body::Body;
+use super::shared::Shared;
 use super::warnings::quoted;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
@@ -44,7 +45,7 @@ pub(super) struct Streams {
 }
 
 /// `/health/$stream`.
-pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, streams: &Arc<Streams>) -> Answer {
+pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, shared: &Arc<Shared>) -> Answer {
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found();
     }
@@ -58,7 +59,7 @@ pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, 
             }
         },
     };
-    stream(streams, |place| Events::Health(Now::new(Arc::clone(app), interval, place)))
+    stream(&shared.streams, |place| Events::Health(Now::new(Arc::clone(app), Arc::clone(shared), interval, place)))
 }
 
 /// `/v1/stream`.
@@ -77,7 +78,7 @@ fn stream(streams: &Arc<Streams>, events: impl FnOnce(Place) -> Events) -> Answe
     let Some(place) = Place::take(streams) else {
         return Answer::text(StatusCode::TOO_MANY_REQUESTS, format!("{MOST} streams are open; end one of them\n"));
     };
-    let mut answer = Answer::new(StatusCode::OK, "text/event-stream", Bytes::new());
+    let mut answer = Answer::new(StatusCode::OK, EVENTS, Bytes::new());
     answer.body = Body::stream(events(place));
     answer
 }

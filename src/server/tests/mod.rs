@@ -6,6 +6,7 @@ mod daemon;
 mod gates;
 mod habits;
 mod healthz;
+mod load;
 mod page;
 mod stream;
 mod v1;
@@ -19,7 +20,6 @@ use hyper::{Method, Uri};
 use super::answer::{Answer, Reply};
 use super::ask::{Ask, Ends};
 use super::query::Query;
-use super::stream::Streams;
 use super::{App, Control, StartUps, respond, routes};
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
@@ -63,6 +63,10 @@ impl Control for Teller {
     }
 }
 
+pub(super) fn teller(told: &Arc<Told>) -> Box<dyn Control> {
+    Box::new(Teller(Arc::clone(told)))
+}
+
 pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
     let told = Arc::new(Told::default());
     let app = App {
@@ -72,7 +76,7 @@ pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
         history: History::start(Settings { path: None, keep: KEEP, pod: None, boot: None }, now().wall),
         pulse: Arc::new(Pulse::default()),
         start_ups: Arc::new(StartUps::new(Moment::default())),
-        control: Box::new(Teller(Arc::clone(&told))),
+        control: teller(&told),
     };
     (Arc::new(app), told)
 }
@@ -91,7 +95,7 @@ pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, h
         .collect();
     let (route, name) = routes::find(uri.path());
     let ask = Ask { method, uri: &uri, query: Query::new(uri.query()), headers: &headers, ends, reading: now() };
-    finished(respond::answer(&ask, app, &Arc::new(Streams::default()), route, name)).fit_for(method)
+    finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 
 /// History in memory answers at once.

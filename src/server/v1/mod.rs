@@ -18,18 +18,28 @@ use super::App;
 use super::answer::{Answer, JSON, Reply};
 use super::ask::Ask;
 use super::query::decode;
+use super::renderings::{Basis, Kind};
 use super::reply::to_json;
+use super::shared::Shared;
 use super::warnings::quoted;
 use crate::history::answer::{Away, Service};
 use crate::metrics::Route;
 use crate::model::plan::{Definition, Details, Plan};
 use crate::model::snapshot::Snapshot;
+use crate::model::verdict::Judged;
 use lookup::{Lookup, Subject};
 use page::Wanted;
 use shape::{Content, Envelope, Rows};
 
 /// The answer to `ask`, which is for one of the routes of history.
-pub(super) fn reply(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, route: Route, id: &str) -> Reply {
+pub(super) fn reply(
+    ask: &Ask<'_>,
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    snapshot: &Arc<Snapshot>,
+    route: Route,
+    id: &str,
+) -> Reply {
     if snapshot.plan.answers.details == Details::None {
         return Reply::Now(Answer::not_found());
     }
@@ -37,7 +47,7 @@ pub(super) fn reply(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, route: R
         Route::Events => list(ask, app, snapshot, Subject::Events, id),
         Route::Ticks => list(ask, app, snapshot, Subject::Ticks, id),
         Route::Service => service(ask, app, snapshot, id),
-        Route::Services => services(ask, app, snapshot),
+        Route::Services => all_services(ask, app, shared, snapshot),
         _ => own_health(app).map(Reply::Now),
     };
     reply.unwrap_or_else(|problem| Reply::Now(problem.answer()))
@@ -78,9 +88,47 @@ fn own_health(app: &App) -> Result<Answer, Problem> {
     Ok(enveloped(StatusCode::OK, None))
 }
 
-/// `/v1/services`.
-fn services(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Result<Reply, Problem> {
-    let wanted = Wanted::of(ask.query).map_err(Problem::BadRequest)?;
+/// `/v1/services`; its first page, which everybody asks for, is rendered once for all.
+fn all_services(
+    ask: &Ask<'_>,
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    snapshot: &Arc<Snapshot>,
+) -> Result<Reply, Problem> {
+    let (wanted, with_history) = (Wanted::of(ask.query).map_err(Problem::BadRequest)?, wants_history(ask));
+    if wanted != Wanted::default() {
+        return services(app, snapshot, wanted, with_history);
+    }
+    let kind = Kind::Services { with_history };
+    let judged = Judged::new(snapshot, ask.reading.moment);
+    let (basis, now) = (Basis::of(&judged), judged.now);
+    if let Some(kept) = shared.renderings.get(kind, &basis, now) {
+        return Ok(Reply::Now(kept));
+    }
+    if !with_history {
+        let reply = services(app, snapshot, wanted, with_history)?;
+        return Ok(match reply {
+            Reply::Now(answer) => Reply::Now(shared.renderings.keep(kind, basis, now, answer)),
+            later @ Reply::Later(_) => later,
+        });
+    }
+    let (app, shared, snapshot) = (Arc::clone(app), Arc::clone(shared), Arc::clone(snapshot));
+    Ok(Reply::Later(Box::pin(async move {
+        // One question to the disk for all who wait: whoever comes after it finds what was kept, also if that is an error.
+        let _turn = shared.past.next().await;
+        if let Some(kept) = shared.renderings.get(kind, &basis, now) {
+            return kept;
+        }
+        let answer = match services(&app, &snapshot, wanted, with_history) {
+            Ok(Reply::Now(answer)) => answer,
+            Ok(Reply::Later(coming)) => coming.await,
+            Err(problem) => problem.answer(),
+        };
+        shared.renderings.keep(kind, basis, now, answer)
+    })))
+}
+
+fn services(app: &App, snapshot: &Snapshot, wanted: Wanted, includes: bool) -> Result<Reply, Problem> {
     let mut known: HashMap<_, _> =
         app.history.services()?.into_iter().map(|service| (service.name.clone(), service)).collect();
     let checks = snapshot.plan.checks.iter();
@@ -97,7 +145,6 @@ fn services(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Result<Reply, Prob
     let rest = &listed[begin..];
     let part = &rest[..rest.len().min(wanted.limit)];
     let next = part.last().filter(|_| part.len() < rest.len()).map(|(_, service)| u64::from(service.id));
-    let includes = wants_history(ask);
     let row = |(check, service): &(&Definition, Service)| {
         let mut row = shape::Service::of(service, shown_url(&snapshot.plan, check));
         row.definition = includes.then(|| past::Definition::of(&snapshot.plan, check));

@@ -18,6 +18,12 @@ pub(super) struct Wanted {
     pub(super) before: Option<u64>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { limit: USUAL, before: None }
+    }
+}
+
 impl Wanted {
     /// What `query` says, or what is wrong with it and what to write instead.
     pub(super) fn of(query: Query<'_>) -> Result<Self, String> {

@@ -1,0 +1,119 @@
+//! What has been rendered, kept for all who ask the same: an answer is rendered once per change of the snapshot, and
+//! once a second, as ages and times go on.
+
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use super::answer::Answer;
+use super::negotiate::Format;
+use crate::base::clock::Moment;
+use crate::metrics::Format as Exposition;
+use crate::model::verdict::{Judged, JudgedState, Verdict};
+
+/// For so long one rendering does, while nothing changes.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// An answer that many may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `/metrics`.
+    Metrics(Exposition),
+    /// The same, compressed.
+    Compressed(Exposition),
+    /// `/healthz`.
+    Healthz(Format),
+    /// `/health`.
+    Health,
+    /// `/v1/services`, with what `?include=history` adds or without.
+    Services { with_history: bool },
+}
+
+impl Kind {
+    const COUNT: usize = 11;
+
+    const fn place(self) -> usize {
+        match self {
+            Self::Metrics(format) => format as usize,
+            Self::Compressed(format) => 2 + format as usize,
+            Self::Healthz(format) => 4 + format as usize,
+            Self::Health => 8,
+            Self::Services { with_history } => 9 + with_history as usize,
+        }
+    }
+}
+
+/// The last rendering of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Renderings([ArcSwapOption<Rendering>; Kind::COUNT]);
+
+#[derive(Debug)]
+struct Rendering {
+    of: Basis,
+    at: Moment,
+    code: StatusCode,
+    verdict: Option<Verdict>,
+    content_type: &'static str,
+    compressed: bool,
+    body: Bytes,
+}
+
+/// What an answer is rendered from: the snapshot, how its checks are judged as their results age, and which endpoints
+/// kubelet has asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Basis {
+    generation: u64,
+    /// When the app's container started: a snapshot is answered from before it is published with that.
+    start_up: Moment,
+    states: Vec<JudgedState>,
+    asked: u8,
+}
+
+impl Basis {
+    /// The snapshot as judged.
+    pub(super) fn of(judged: &Judged<'_>) -> Self {
+        let states = (0..judged.len()).map(|check| judged.state(check)).collect();
+        let snapshot = judged.snapshot;
+        Self { generation: snapshot.generation, start_up: snapshot.start_up.began, states, asked: 0 }
+    }
+
+    /// The same, with a bit for each endpoint that kubelet has asked.
+    pub(super) fn with_asked(self, asked: u8) -> Self {
+        Self { asked, ..self }
+    }
+}
+
+impl Renderings {
+    /// The answer of that kind, if it has been rendered from the same and is fresh.
+    pub(super) fn get(&self, kind: Kind, basis: &Basis, now: Moment) -> Option<Answer> {
+        let kept = self.0[kind.place()].load();
+        let kept = kept.as_ref().filter(|kept| kept.of == *basis && now.since(kept.at) < FRESH)?;
+        let answer = Answer::new(kept.code, kept.content_type, kept.body.clone());
+        Some(Answer { verdict: kept.verdict, compressed: kept.compressed, ..answer })
+    }
+
+    /// The answer of that kind: the one that is kept, or what `render` makes.
+    pub(super) fn answer(&self, kind: Kind, judged: &Judged<'_>, render: impl FnOnce() -> Answer) -> Answer {
+        let basis = Basis::of(judged);
+        self.get(kind, &basis, judged.now).unwrap_or_else(|| self.keep(kind, basis, judged.now, render()))
+    }
+
+    /// Keeps `answer`, which was rendered from `basis` at `now`.
+    pub(super) fn keep(&self, kind: Kind, basis: Basis, now: Moment, answer: Answer) -> Answer {
+        if let Some(body) = answer.body.bytes() {
+            let rendering = Rendering {
+                of: basis,
+                at: now,
+                code: answer.code,
+                verdict: answer.verdict,
+                content_type: answer.content_type,
+                compressed: answer.compressed,
+                body: body.clone(),
+            };
+            self.0[kind.place()].store(Some(std::sync::Arc::new(rendering)));
+        }
+        answer
+    }
+}

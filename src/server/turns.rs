@@ -1,0 +1,56 @@
+//! Long answers, one piece at a time: whoever prepares one, or sends a piece of one, waits for a turn.
+//!
+//! Gates, `/-/healthy` and the probes take none. Between two turns everything runs that has become ready, so these
+//! wait for one piece of one answer at most, however many clients ask for whatever else.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Those who wait, in the order in which they came.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+/// A turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(#[allow(dead_code)] Option<OwnedSemaphorePermit>); // given back when dropped
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Turns {
+    /// Waits for a turn, and once more for whatever has become ready meanwhile.
+    pub(super) async fn next(&self) -> Turn {
+        let turn = Arc::clone(&self.0).acquire_owned().await.ok();
+        tokio::task::yield_now().await;
+        Turn(turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_needs_no_turn_goes_first_and_turns_are_taken_in_order() {
+        let (turns, order) = (Turns::default(), Arc::new(Mutex::new(Vec::new())));
+        let mut tasks = tokio::task::JoinSet::new();
+        for long in 0..50 {
+            let (turns, order) = (turns.clone(), Arc::clone(&order));
+            tasks.spawn(async move {
+                let _turn = turns.next().await;
+                order.lock().unwrap().push(long);
+            });
+        }
+        let short = Arc::clone(&order);
+        tasks.spawn(async move { short.lock().unwrap().push(1000) });
+        while tasks.join_next().await.is_some() {}
+        let order = order.lock().unwrap().clone();
+        assert_eq!(order, std::iter::once(1000).chain(0..50).collect::<Vec<_>>());
+    }
+}

@@ -33,6 +33,11 @@ fn shared() -> &'static Shared {
     })
 }
 
+/// Tells the shared broker to do something.
+pub fn control(arguments: &[&str]) {
+    shared().rabbit.control(arguments);
+}
+
 /// The port of the shared broker.
 pub fn port() -> u16 {
     shared().rabbit.port

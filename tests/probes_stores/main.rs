@@ -13,6 +13,7 @@ mod support {
 }
 
 mod amqp;
+mod outages;
 mod postgres;
 mod redis;
 mod scenarios;

@@ -315,7 +315,7 @@ async fn runs_that_wait_for_a_lock_leave_no_heap_of_connections_behind() {
 }
 
 /// An administrator's own connection.
-async fn admin() -> PgConnection {
+pub async fn admin() -> PgConnection {
     PgConnection::connect(&shared().postgres.url(ADMIN, "sslmode=disable")).await.unwrap()
 }
 

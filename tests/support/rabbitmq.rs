@@ -92,6 +92,23 @@ impl Rabbit {
         self.broker = Some(Server::start(command, self.account, &self.folder));
     }
 
+    /// Runs `rabbitmqctl` with these arguments.
+    pub fn control(&self, arguments: &[&str]) {
+        let mut command = Command::new(program("rabbitmqctl", "rabbitmq-server"));
+        let output = self
+            .account
+            .run_as(&mut command)
+            .current_dir(self.folder.path())
+            .args(["-n", &format!("probelet{}@localhost", self.port)])
+            .args(arguments)
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", self.folder.path().join("environment"))
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Waits until it takes connections.
     pub fn until_ready(&mut self) {
         let (port, tls_port) = (self.port, self.tls_port);

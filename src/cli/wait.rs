@@ -18,8 +18,7 @@ use crate::scheduler::rounds::{Rounds, with_parents};
 /// Wait until checks pass
 ///
 /// Repeats the checks every second until they pass, at least degraded. Without --check it waits for the external
-/// ones, workflows included, whose hosts are neither localhost nor this pod: in an init container the app itself
-/// cannot be there yet.
+/// ones, workflows with a step that leaves the pod included: in an init container the app itself cannot be there yet.
 /// Ends with 124 when the time is up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -69,20 +68,19 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// The external checks, but for workflows that also need this pod: where the app is not there yet they cannot pass, and
-/// an init container that waited for one would wait for ever. They are named.
+/// The external checks. Of a workflow that needs this pod as well it is said that it cannot pass before the app is there.
 fn external(config: &Config, environment: &Environment) -> Vec<usize> {
     let specs = config.targets.iter().map(|target| &*target.spec).enumerate();
-    let (half, whole): (Vec<_>, Vec<_>) = specs
-        .filter(|(_, spec)| is_external(*spec, environment))
-        .partition(|(_, spec)| spec.hosts().iter().any(|host| is_own_host(host, environment)));
-    for (check, _) in half {
-        let name = &config.plan.checks[check].name;
-        complain(&format!(
-            "not waiting for {name}: some of its steps need this pod's own app (or name it with --check)\n"
-        ));
+    let external: Vec<_> = specs.filter(|(_, spec)| is_external(*spec, environment)).collect();
+    for (check, spec) in &external {
+        if spec.hosts().iter().any(|host| is_own_host(host, environment)) {
+            let name = &config.plan.checks[*check].name;
+            complain(&format!(
+                "{name} needs this pod's own app too: in an init container name what to wait for with --check\n"
+            ));
+        }
     }
-    whole.into_iter().map(|(check, _)| check).collect()
+    external.into_iter().map(|(check, _)| check).collect()
 }
 
 /// The wait for some checks.

@@ -85,8 +85,9 @@ fn without_names_it_waits_for_the_workflows_whose_steps_leave_the_pod() {
     let external = config.runs("wait", &["--timeout", "100ms"]);
     assert_eq!(external.code, 124);
     let lines: Vec<&str> = external.stderr.lines().take(2).collect();
-    let through = "not waiting for through: some of its steps need this pod's own app (or name it with --check)";
-    assert_eq!(lines, [through, "waiting for shop (at most 100ms)"]);
+    let through = "through needs this pod's own app too: in an init container name what to wait for with --check";
+    assert_eq!(lines, [through, "waiting for shop, through (at most 100ms)"]);
+    assert!(!external.stderr.contains("itself"), "{}", external.stderr);
 }
 
 /// The command with the signals as they are by default: under `nohup` the tests themselves ignore one.

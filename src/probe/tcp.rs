@@ -59,7 +59,10 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
     let tls = fields.section("tls").map(TlsSpec::read);
     let address = fields.text("address")?;
     let Some((host, port)) = address.fixed().as_deref().and_then(host_and_port) else {
-        let help = "write it as `host:5000` or `[::1]:5000`";
+        let help = match address.written.replace("${", "").contains('$') {
+            true => "write a variable as `${NAME}`",
+            false => "write it as `host:5000` or `[::1]:5000`",
+        };
         fields.error("address", "invalid-value", "not a host with a port", Some(help.into()));
         return None;
     };
@@ -86,7 +89,7 @@ fn host_and_port(address: &str) -> Option<(String, u16)> {
         None => host,
     };
     let is_host = !host.is_empty()
-        && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#[]".contains(c))
+        && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#[]$".contains(c))
         && (address.starts_with('[') || !host.contains(':'));
     is_host.then(|| (host.to_owned(), port))
 }
@@ -255,6 +258,7 @@ mod tests {
             ("db:0", None),
             ("db:65536", None),
             ("tcp://db:5000", None),
+            ("$HOST:5000", None),
             ("user@db:5000", None),
             ("a b:5000", None),
         ];

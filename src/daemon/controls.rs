@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::shutdown::Termination;
 use crate::base::clock::{Clock, Moment};
+use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::scheduler::conductor::Command;
 use crate::server;
@@ -19,8 +20,8 @@ pub(super) struct Controls {
     beats: Arc<Beats>,
     /// Whether a drain is wanted.
     drain: Arc<AtomicBool>,
-    /// When the app's container last started anew.
-    start_ups: watch::Sender<Moment>,
+    /// What kubelet last told of the app's container.
+    start_ups: watch::Sender<(ContainerNews, Moment)>,
 }
 
 impl Controls {
@@ -29,7 +30,7 @@ impl Controls {
         termination: Termination,
         clock: Clock,
         beats: Arc<Beats>,
-        start_ups: watch::Sender<Moment>,
+        start_ups: watch::Sender<(ContainerNews, Moment)>,
     ) -> Self {
         Self { commands, termination, clock, beats, drain: Arc::default(), start_ups }
     }
@@ -52,8 +53,8 @@ impl server::Control for Controls {
         self.want(false);
     }
 
-    fn start_up(&self, at: Moment) {
-        self.start_ups.send_replace(at);
+    fn start_up(&self, news: ContainerNews, at: Moment) {
+        self.start_ups.send_replace((news, at));
     }
 
     fn beat(&self, check: &str) -> bool {
@@ -74,7 +75,7 @@ mod tests {
             Termination::default(),
             Clock::tokio(),
             Arc::default(),
-            watch::channel(Moment::default()).0,
+            watch::channel((ContainerNews::None, Moment::default())).0,
         );
         for _ in 0..100 {
             controls.drain();

@@ -28,6 +28,7 @@ use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::metrics::{Pulse, Vitals};
 use crate::model::plan::{Answers, Origin, Plan, Service};
+use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::probe::{Setting, farewell};
 use crate::scheduler::chronicle::Chronicle;
@@ -176,7 +177,7 @@ async fn serve(
         chronicle.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
-    let (start_up, start_ups_wanted) = tokio::sync::watch::channel(Moment::default());
+    let (start_up, start_ups_wanted) = tokio::sync::watch::channel((ContainerNews::None, Moment::default()));
     let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats), start_up);
     let vitals = Arc::new(Vitals::default());
     let app = App {

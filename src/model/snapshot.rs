@@ -49,7 +49,7 @@ impl Snapshot {
     /// This as it stands once a start-up has begun at `now`, until the scheduler has published it.
     #[must_use]
     pub fn starting_anew(&self, now: Reading) -> Self {
-        let mut next = Self { start_up: StartUp { began: now.moment, opened: false }, ..self.clone() };
+        let mut next = Self { start_up: StartUp { began: now.moment, ..StartUp::default() }, ..self.clone() };
         for (check, definition) in next.checks.iter_mut().zip(&self.plan.checks) {
             if definition.counts_for_start_up() {
                 Arc::make_mut(check).start_anew(now);

@@ -10,6 +10,14 @@ use crate::base::clock::Moment;
 /// A question that comes this long after the last one tells of a new container.
 pub const PAUSE: Duration = Duration::from_secs(30);
 
+/// How often a question within the pause raises a doubt. Kubelet asks no container again after the answer that it
+/// has started; who goes on asking is none, and must not keep a dead app alive.
+const MOST_DOUBTS: u8 = 3;
+
+/// A start-up that kubelet was not told of (it had its 200 by then, so its own limit of start-ups does not hold) is given
+/// this long. After that a failing check closes `/livez` although it has never passed.
+pub const LONGEST_UNTOLD: Duration = Duration::from_secs(300);
+
 /// The present start-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartUp {
@@ -17,6 +25,19 @@ pub struct StartUp {
     pub began: Moment,
     /// `/startupz` has been open in it.
     pub opened: bool,
+    /// Kubelet takes the container for started: the start-up was noticed only after its question had been answered.
+    pub untold: bool,
+}
+
+/// What a question of kubelet tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerNews {
+    /// Nothing.
+    None,
+    /// Perhaps the container is a new one: the app is to be looked at, and if it fails a start-up has begun.
+    Doubt,
+    /// A start-up begins.
+    StartUp,
 }
 
 /// Kubelet's questions about `/startupz`, as far as they tell of new containers.
@@ -25,6 +46,8 @@ pub struct Asks {
     last: Moment,
     /// The last question came after a pause, and none has followed it.
     alone: bool,
+    /// How many questions were answered that the start-up is over, up to one more than there are doubts.
+    told: u8,
 }
 
 impl Asks {
@@ -32,39 +55,50 @@ impl Asks {
     /// counted from its start.
     #[must_use]
     pub const fn since(now: Moment) -> Self {
-        Self { last: now, alone: false }
+        Self { last: now, alone: false, told: 0 }
     }
 
     /// No question for as long as anybody knows: the daemon took over a start-up that had opened before it began, so
     /// the next question tells of a new container however soon it comes.
     #[must_use]
     pub const fn after_a_restart() -> Self {
-        Self { last: Moment::at(Duration::ZERO), alone: false }
+        Self { last: Moment::at(Duration::ZERO), alone: false, told: 0 }
     }
 
-    /// A question at `now`. Whether a start-up begins with it, where `/startupz` had opened in the present one.
+    /// A question at `now`, and what it tells where `/startupz` had `opened` in the present start-up.
+    ///
+    /// Within the pause a question is no proof. But kubelet, once it was told that a container has started, asks again
+    /// only about another one: that of an app which died young. So the app is looked at.
     ///
     /// A client that asks more rarely than every [`PAUSE`] is not kubelet beside a starting container: its second
     /// question alone, and every later one, begins nothing.
     #[must_use = "the start-up has to begin"]
-    pub fn asked(&mut self, now: Moment, opened: bool) -> bool {
+    pub fn asked(&mut self, now: Moment, opened: bool) -> ContainerNews {
         let paused = self.last == Moment::default() || now.since(self.last) >= PAUSE;
         let slow_poller = paused && self.alone;
-        *self = Self { last: now, alone: paused };
-        opened && paused && !slow_poller
+        let news = match (opened, paused) {
+            (true, true) if !slow_poller => ContainerNews::StartUp,
+            (true, false) if (1..=MOST_DOUBTS).contains(&self.told) => ContainerNews::Doubt,
+            _ => ContainerNews::None,
+        };
+        let told = if opened && news != ContainerNews::StartUp { (self.told + 1).min(MOST_DOUBTS + 1) } else { 0 };
+        *self = Self { last: now, alone: paused, told };
+        news
     }
 
-    /// As one number, for an atomic: milliseconds on the boot clock, and in the lowest bit whether it stands alone.
+    /// As one number, for an atomic: milliseconds on the boot clock, then three bits of how many were told, and whether
+    /// the last one stands alone.
     #[must_use]
     pub fn to_bits(self) -> u64 {
-        let millis = u64::try_from(self.last.since_boot().as_millis()).unwrap_or(u64::MAX >> 1);
-        millis << 1 | u64::from(self.alone)
+        let millis = u64::try_from(self.last.since_boot().as_millis()).unwrap_or(u64::MAX >> 4);
+        millis << 4 | u64::from(self.told) << 1 | u64::from(self.alone)
     }
 
     /// What [`to_bits`](Self::to_bits) made.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
-        Self { last: Moment::at(Duration::from_millis(bits >> 1)), alone: bits & 1 == 1 }
+        let last = Moment::at(Duration::from_millis(bits >> 4));
+        Self { last, alone: bits & 1 == 1, told: (bits >> 1 & 7) as u8 }
     }
 }
 
@@ -75,9 +109,9 @@ mod tests {
     /// Which of the questions at these seconds begin a start-up, while `/startupz` has been open all along.
     fn beginnings(mut asks: Asks, seconds: &[u64]) -> Vec<u64> {
         let begins = |second: &&u64| {
-            let begins = asks.asked(Moment::at(Duration::from_secs(**second)), true);
+            let news = asks.asked(Moment::at(Duration::from_secs(**second)), true);
             asks = Asks::from_bits(asks.to_bits());
-            begins
+            news == ContainerNews::StartUp
         };
         seconds.iter().filter(begins).copied().collect()
     }
@@ -103,6 +137,23 @@ mod tests {
     #[test]
     fn while_the_first_start_up_is_under_way_no_other_begins() {
         let mut asks = Asks::since(Moment::at(Duration::from_secs(1000)));
-        assert!(!asks.asked(Moment::at(Duration::from_secs(1100)), false));
+        assert_eq!(asks.asked(Moment::at(Duration::from_secs(1100)), false), ContainerNews::None);
+    }
+
+    #[test]
+    fn a_question_after_the_answer_that_it_has_started_is_a_doubt_three_times_at_most() {
+        let mut asks = Asks::since(Moment::at(Duration::from_secs(1000)));
+        let mut ask = |second, opened| {
+            let news = asks.asked(Moment::at(Duration::from_secs(second)), opened);
+            asks = Asks::from_bits(asks.to_bits());
+            news
+        };
+        assert_eq!([ask(1002, false), ask(1004, false)], [ContainerNews::None; 2], "it is starting");
+        assert_eq!(ask(1006, true), ContainerNews::None, "kubelet is told that it has started");
+        assert_eq!([ask(1014, true), ask(1022, true), ask(1024, true)], [ContainerNews::Doubt; 3]);
+        assert_eq!([ask(1034, true), ask(1044, true)], [ContainerNews::None; 2], "somebody who goes on asking");
+        assert_eq!(ask(1080, true), ContainerNews::StartUp);
+        assert_eq!(ask(1082, false), ContainerNews::None);
+        assert_eq!([ask(1084, true), ask(1090, true)], [ContainerNews::None, ContainerNews::Doubt]);
     }
 }

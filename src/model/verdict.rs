@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::plan::{Critical, Definition};
 use super::snapshot::Snapshot;
+use super::start_up::LONGEST_UNTOLD;
 use super::state::{CheckState, Closed, OutcomeKind, State};
 use crate::base::clock::Moment;
 use crate::base::quantity::show_duration;
@@ -397,7 +398,9 @@ impl<'a> Judged<'a> {
         }
         match endpoint {
             // What has never passed in this start-up is starting still: kubelet's startup probe decides about that.
-            Endpoint::Livez => state == JudgedState::Fresh(State::Error) && check.passed_once,
+            Endpoint::Livez => {
+                state == JudgedState::Fresh(State::Error) && (check.passed_once || self.has_started_too_long())
+            }
             Endpoint::Startupz => {
                 let excused = state == JudgedState::Fresh(State::Skipped) && check.seen_once;
                 (gates.live && !passes && !excused)
@@ -407,6 +410,12 @@ impl<'a> Judged<'a> {
             Endpoint::Readyz => self.is_down(index, endpoint, behind),
             Endpoint::Healthz => gates.any() && self.is_down(index, endpoint, behind),
         }
+    }
+
+    /// Whether the app should have started by now, where kubelet does not watch over that.
+    fn has_started_too_long(&self) -> bool {
+        let start_up = self.snapshot.start_up;
+        start_up.untold && self.now.since(start_up.began) > LONGEST_UNTOLD
     }
 
     /// Whether the check watches the app's life, passed until now, and has failed: `/readyz` closes at once, `/livez`
@@ -731,6 +740,18 @@ mod tests {
             };
             assert_eq!(verdicts(&snapshot(vec![(definition, script)])), expected, "{gates} {critical} {script}");
         }
+    }
+
+    #[test]
+    fn what_has_never_passed_asks_for_no_restart_unless_kubelet_does_not_watch_over_the_start() {
+        let began = |ago: Duration, untold| StartUp { began: NOW - ago, opened: true, untold };
+        let livez = |start_up| {
+            let starting = Snapshot { start_up, ..snapshot(vec![(gating("app", "l"), "f")]) };
+            verdicts(&starting)[..1].to_owned()
+        };
+        let (short, long) = (LONGEST_UNTOLD, LONGEST_UNTOLD + Duration::from_secs(1));
+        assert_eq!([livez(began(short, false)), livez(began(long, false)), livez(began(short, true))], ["d", "d", "d"]);
+        assert_eq!(livez(began(long, true)), "-");
     }
 
     #[test]

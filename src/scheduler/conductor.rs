@@ -19,6 +19,7 @@ use crate::base::clock::{Clock, Moment, Reading};
 use crate::history::answer::Latches;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{Origin, Plan};
+use crate::model::start_up::ContainerNews;
 use crate::model::state::State;
 use crate::probe::{Setting, Spec};
 use crate::store::Recorder;
@@ -68,8 +69,8 @@ pub struct Conductor {
     pub clock: Clock,
     /// What probes are built with; the name is filled in for each.
     pub setting: Setting,
-    /// When the app's container last started anew, as kubelet's questions tell.
-    pub start_ups: watch::Receiver<Moment>,
+    /// What kubelet's last question that told something told of the app's container.
+    pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
     /// Told the time whenever progress is made, at least every second.
     pub progress: Box<dyn Fn(Moment) + Send>,
 }
@@ -142,9 +143,12 @@ impl Conductor {
                     None => return,
                 },
                 Ok(()) = self.start_ups.changed() => {
-                    let began = *self.start_ups.borrow_and_update();
-                    tracing::info!("the app's container starts anew: what was seen before counts for nothing");
-                    self.machine.begin_start_up(began, self.clock.read());
+                    let (news, at) = *self.start_ups.borrow_and_update();
+                    match news {
+                        ContainerNews::None => {}
+                        ContainerNews::Doubt => self.machine.doubt_start(at, self.clock.read()),
+                        ContainerNews::StartUp => self.machine.begin_start_up(at, self.clock.read()),
+                    }
                 }
                 () = &mut alarm => {}
             }
@@ -342,7 +346,7 @@ mod tests {
         let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
         let setting = setting(clock);
         let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
-        let start_ups = watch::channel(Moment::default()).1;
+        let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
         let progress = Box::new(|_| {});
         let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
         let (sender, receiver) = mpsc::channel(8);

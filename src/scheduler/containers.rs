@@ -13,7 +13,7 @@ use crate::base::clock::Moment;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::testing::{check, plan};
 use crate::model::plan::{Critical, Definition, Gates, Thresholds};
-use crate::model::start_up::Asks;
+use crate::model::start_up::{Asks, ContainerNews};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged};
 
@@ -25,7 +25,9 @@ const NEVER: (f64, f64) = (0.0, 0.0);
 /// What happens in one night, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Night {
-    /// How long the first container takes until it answers.
+    /// When kubelet starts the first container: at once, or later where the sidecar has a startup probe of its own.
+    first_container: f64,
+    /// When that one answers.
     first_start: f64,
     /// When it crashes, and how long until kubelet has started the next one.
     crash: f64,
@@ -65,7 +67,8 @@ impl Night {
     /// When the container that runs at `at` started; nothing while none does.
     fn container(&self, at: f64) -> Option<f64> {
         match at {
-            at if at < self.crash => Some(0.0),
+            at if at < self.first_container => None,
+            at if at < self.crash => Some(self.first_container),
             at if at >= self.next_container() => Some(self.next_container()),
             _ => None,
         }
@@ -140,8 +143,10 @@ fn played(night: Night) -> Verdicts {
                 continue;
             }
             let opened = playback.machine.snapshot(now).start_up.opened;
-            if asks.asked(now.moment, opened) {
-                playback.machine.begin_start_up(now.moment, now);
+            match asks.asked(now.moment, opened) {
+                ContainerNews::None => {}
+                ContainerNews::Doubt => playback.machine.doubt_start(now.moment, now),
+                ContainerNews::StartUp => playback.machine.begin_start_up(now.moment, now),
             }
             let snapshot = playback.machine.snapshot(now);
             started = Judged::new(&snapshot, now.moment).endpoint(Endpoint::Startupz).open;
@@ -150,12 +155,13 @@ fn played(night: Night) -> Verdicts {
         let snapshot = playback.machine.snapshot(now);
         let judged = Judged::new(&snapshot, now.moment);
         // Whether this container has answered: the app of the first one did not crash before it had.
-        let has_answered = if since == 0.0 { at >= night.first_start } else { at >= night.serves_again() };
+        let is_first = since < night.crash;
+        let has_answered = at >= if is_first { night.first_start } else { night.serves_again() };
         if every(5) && judged.endpoint(Endpoint::Readyz).open {
             if !has_answered {
                 verdicts.traffic_too_early.push(at);
             }
-            if since > 0.0 {
+            if !is_first {
                 verdicts.ready_again.get_or_insert(at);
             }
         }
@@ -166,24 +172,35 @@ fn played(night: Night) -> Verdicts {
 }
 
 fn nights() -> impl Strategy<Value = Night> {
-    // A container that crashes within half a minute of kubelet's last question is not told from the next one.
-    let times = (0.0f64..20.0, 34.0f64..160.0, 0.3f64..12.0, 0.0f64..120.0);
+    // It lives long enough for kubelet to be told that it has started.
+    let times = (0.0f64..20.0, 6.0f64..160.0, 0.3f64..12.0, 0.0f64..120.0);
+    let first_container = prop_oneof![Just(0.0f64), 0.0f64..60.0];
     let outage = (0.0f64..300.0, 0.1f64..120.0, any::<bool>(), 0.0f64..4.0);
     let rules = (1u32..=3, 1u32..=2, any::<bool>(), prop::sample::select(vec![Critical::Yes, Critical::AtStartup]));
-    (times, outage, rules, 0.0f64..0.5, 0u32..1000).prop_map(|(times, outage, rules, phase, pod)| Night {
-        first_start: times.0,
-        // An outage from before it had started holds its start-up back as well.
-        crash: times.1 + if outage.0 < times.0 + 5.0 { times.0.max(outage.0 + outage.1 + outage.3) } else { times.0 },
-        pause: times.2,
-        next_start: times.3,
-        away: (outage.0, outage.0 + outage.1),
-        needs_database: outage.2,
-        pool: outage.3,
-        phase,
-        thresholds: (rules.0, rules.1),
-        database: rules.3,
-        gates_startup: rules.2,
-        pod,
+    let all = (first_container, times, outage, rules, 0.0f64..0.5, 0u32..1000);
+    all.prop_map(|(first_container, (first_start, lives, pause, next_start), outage, rules, phase, pod)| {
+        let first_start = first_container + first_start;
+        Night {
+            first_container,
+            first_start,
+            // An outage from before it had started holds its start-up back as well.
+            crash: lives
+                + if outage.0 < first_start + 5.0 {
+                    first_start.max(outage.0 + outage.1 + outage.3)
+                } else {
+                    first_start
+                },
+            pause,
+            next_start,
+            away: (outage.0, outage.0 + outage.1),
+            needs_database: outage.2,
+            pool: outage.3,
+            phase,
+            thresholds: (rules.0, rules.1),
+            database: rules.3,
+            gates_startup: rules.2,
+            pod,
+        }
     })
 }
 
@@ -211,7 +228,7 @@ proptest! {
         needs_database in any::<bool>(), failure in 1u32..=3, success in 1u32..=2,
     ) {
         let night = Night {
-            first_start: 0.0, crash: 1e6, pause: 1.0, next_start: 0.0, away: (away, away + length), needs_database, pool,
+            first_container: 0.0, first_start: 0.0, crash: 1e6, pause: 1.0, next_start: 0.0, away: (away, away + length), needs_database, pool,
             phase: 0.0, thresholds: (failure, success), database: Critical::AtStartup, gates_startup: false, pod,
         };
         let mut playback = Playback::new(night.machine(), night.world(), START);
@@ -237,6 +254,7 @@ proptest! {
 /// A night without an outage: the app crashes after a minute and starts again after two seconds.
 fn crash(next_start: f64) -> Night {
     Night {
+        first_container: 0.0,
         first_start: 3.0,
         crash: 60.0,
         pause: 2.0,

@@ -87,6 +87,8 @@ pub struct Machine {
     draining: bool,
     ready_once: bool,
     start_up: StartUp,
+    /// Since when it is doubted that the app's container is the one that was seen to start.
+    doubt: Option<Moment>,
     configuration: Configuration,
     /// How often what [`latches`](Self::latches) says has changed.
     latched: u64,
@@ -216,7 +218,8 @@ impl Machine {
             observations: Vec::new(),
             draining: false,
             ready_once: false,
-            start_up: StartUp { began: now.moment, opened: false },
+            start_up: StartUp { began: now.moment, ..StartUp::default() },
+            doubt: None,
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
             latched: 0,
         };
@@ -274,11 +277,54 @@ impl Machine {
     /// The app's container has started anew, as kubelet's question at `at` tells. What was seen of the one before counts
     /// for nothing: the checks that count for the start-up are pending, run at once and every second until they pass.
     pub fn begin_start_up(&mut self, at: Moment, now: Reading) {
-        if at <= self.start_up.began {
+        self.start_anew(StartUp { began: at, ..StartUp::default() }, now);
+    }
+
+    /// Perhaps the app's container is not the one any more that was seen to start, as kubelet's question at `at` makes
+    /// one think. Where the app does not pass, it is another, and starting; else what watches the app looks at once, and a
+    /// failure shows the same.
+    pub fn doubt_start(&mut self, at: Moment, now: Reading) {
+        if !self.start_up.opened || self.doubt.is_some() {
             return;
         }
+        let plan = Arc::clone(&self.plan);
+        let watching = || plan.checks.iter().enumerate().filter(|(_, check)| check.watches_the_app());
+        if watching().any(|(index, _)| !self.checks[index].state.is_up() || self.checks[index].failures > 0) {
+            self.start_anew(StartUp { began: at, opened: false, untold: true }, now);
+            return;
+        }
+        for (index, _) in watching() {
+            self.doubt = Some(at);
+            if self.courses[index].is_idle() {
+                self.courses.touch(index).beat = now.moment;
+            }
+        }
+    }
+
+    /// Whether this run shows that a doubted container is a new one. A pass shows that it is the one that was seen, or as
+    /// good.
+    fn dispels_or_confirms_doubt(&mut self, index: usize, observation: &Observation) -> Option<StartUp> {
+        let began = self.doubt.filter(|doubt| observation.began >= *doubt)?;
+        if !self.definition(index).watches_the_app() {
+            return None;
+        }
+        match observation.outcome {
+            Outcome::Fail(_) => Some(StartUp { began, opened: false, untold: true }),
+            Outcome::Pass(_) => {
+                self.doubt = None;
+                None
+            }
+            Outcome::Skip | Outcome::Void(_) => None,
+        }
+    }
+
+    fn start_anew(&mut self, start_up: StartUp, now: Reading) {
+        if start_up.began <= self.start_up.began {
+            return;
+        }
+        self.doubt = None;
         let kept_closed = self.closed_by_skips(now);
-        self.start_up = StartUp { began: at, opened: false };
+        self.start_up = start_up;
         self.latched += 1;
         for index in 0..self.checks.len() {
             if !self.definition(index).counts_for_start_up() {
@@ -493,6 +539,9 @@ impl Machine {
     pub fn finished(&mut self, key: Key, observation: Observation, now: Reading) {
         let Some(index) = self.courses.position(key) else { return };
         let observation = self.as_seen_of_this_container(index, observation);
+        if let Some(start_up) = self.dispels_or_confirms_doubt(index, &observation) {
+            self.start_anew(start_up, now);
+        }
         let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
         let course = self.courses.touch(index);
         let forward = course.running.take().is_some_and(|running| running.forward);

@@ -43,6 +43,7 @@ pub use start_up::StartUps;
 use crate::base::clock::{Clock, Moment};
 use crate::history::History;
 use crate::metrics::{Pulse, Vitals};
+use crate::model::start_up::ContainerNews;
 use crate::store::Board;
 
 /// What answers are made from.
@@ -75,8 +76,8 @@ pub trait Control: Send + Sync {
     fn drain(&self);
     /// The drain is undone.
     fn undrain(&self);
-    /// The app's container has started anew, as kubelet's question at that moment tells.
-    fn start_up(&self, at: Moment);
+    /// The app's container has started anew, or that is in doubt, as kubelet's question at that moment tells.
+    fn start_up(&self, news: ContainerNews, at: Moment);
     /// The app beats for `check`. Whether that check exists and takes beats over HTTP.
     fn beat(&self, check: &str) -> bool;
 }

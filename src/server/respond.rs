@@ -16,6 +16,7 @@ use super::{App, badge, control, daemon, health, kubelet, page, routes, stream, 
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::snapshot::Snapshot;
+use crate::model::start_up::ContainerNews;
 use crate::model::verdict::Endpoint;
 
 /// A response, or the way to one.
@@ -64,8 +65,11 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route:
     {
         app.vitals.asks.note(endpoint, ask.reading);
         let moment = ask.reading.moment;
-        if endpoint == Endpoint::Startupz && ask.is_read() && app.start_ups.asked(moment, &snapshot) {
-            app.control.start_up(moment);
+        if endpoint == Endpoint::Startupz && ask.is_read() {
+            match app.start_ups.asked(moment, &snapshot) {
+                ContainerNews::None => {}
+                news => app.control.start_up(news, moment),
+            }
         }
     }
     let snapshot = latest(app, ask);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading};
 use crate::model::snapshot::Snapshot;
-use crate::model::start_up::Asks;
+use crate::model::start_up::{Asks, ContainerNews};
 
 /// What kubelet's questions have begun. It is asked by many at a time and takes no lock.
 #[derive(Debug)]
@@ -30,20 +30,20 @@ impl StartUps {
         self.asks.store(Asks::after_a_restart().to_bits(), Ordering::Relaxed);
     }
 
-    /// Kubelet asks at `now`. Whether the app's container starts anew with it.
-    pub(super) fn asked(&self, now: Moment, snapshot: &Snapshot) -> bool {
+    /// Kubelet asks at `now`: what that tells of the app's container.
+    pub(super) fn asked(&self, now: Moment, snapshot: &Snapshot) -> ContainerNews {
         let opened = snapshot.start_up.opened && self.awaited(snapshot).is_none();
-        let mut begins = false;
+        let mut news = ContainerNews::None;
         let next = |bits| {
             let mut asks = Asks::from_bits(bits);
-            begins = asks.asked(now, opened);
+            news = asks.asked(now, opened);
             Some(asks.to_bits())
         };
         let _ = self.asks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        if begins {
+        if news == ContainerNews::StartUp {
             self.wanted.store(nanos(now), Ordering::Relaxed);
         }
-        begins
+        news
     }
 
     /// The snapshot as it stands once the start-up that was asked for is in it.

@@ -15,7 +15,7 @@ use probelet::metrics::{Pulse, Vitals};
 use probelet::model::outcome::Facts;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
 use probelet::model::snapshot::{Configuration, Snapshot};
-use probelet::model::start_up::StartUp;
+use probelet::model::start_up::{ContainerNews, StartUp};
 use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
 use probelet::server::{App, Control, StartUps, bind, serve};
 use probelet::store::{Recorder, board};
@@ -33,7 +33,7 @@ pub struct Server {
 struct Teller(Arc<Mutex<Vec<String>>>);
 
 impl Control for Teller {
-    fn start_up(&self, _at: Moment) {}
+    fn start_up(&self, _news: ContainerNews, _at: Moment) {}
 
     fn drain(&self) {
         self.0.lock().unwrap().push("drain".into());

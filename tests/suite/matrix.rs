@@ -252,7 +252,7 @@ async fn scheduler_stalled() {
     impl Control for Nobody {
         fn drain(&self) {}
         fn undrain(&self) {}
-        fn start_up(&self, _at: Moment) {}
+        fn start_up(&self, _news: probelet::model::start_up::ContainerNews, _at: Moment) {}
         fn beat(&self, _check: &str) -> bool {
             false
         }

@@ -17,6 +17,7 @@ use probelet::config::source::Environment;
 use probelet::config::{self, Config};
 use probelet::history::answer::Keep;
 use probelet::history::{History, Settings};
+use probelet::model::start_up::ContainerNews;
 use probelet::probe::{Setting, Spec};
 use probelet::scheduler::chronicle::Chronicle;
 use probelet::scheduler::conductor::{Command, Conductor, Program};
@@ -266,7 +267,7 @@ async fn reloads_ten_thousand_times() {
     let keep = Keep { retention: current.history.retention, max_size: current.history.max_size };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
-    let start_ups = tokio::sync::watch::channel(Moment::default()).1;
+    let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
     let progress = Box::new(|_| {});
     let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);

@@ -384,7 +384,7 @@ fn what_was_seen_of_the_last_container_counts_for_nothing_from_kubelets_first_qu
     let starting = "[-]app starting: seen before this start\n";
     let closed = |endpoint: &str, db: &str| format!("503 {db}{starting}{endpoint} check failed: root cause app\n");
     assert_eq!(says("kube-probe/1.37", "/startupz"), closed("startupz", ""));
-    assert_eq!(told.all(), ["start-up at 1000s"]);
+    assert_eq!(told.all(), ["StartUp at 1000s"]);
     // The scheduler has not published it yet.
     assert_eq!(says("curl/8.5.0", "/readyz"), closed("readyz", "[+]db ok\n"));
     assert_eq!(says("kube-probe/1.37", "/livez"), "200 ok");

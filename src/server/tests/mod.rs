@@ -28,6 +28,7 @@ use crate::history::{History, Settings};
 use crate::metrics::testing::now;
 use crate::metrics::{Pulse, Vitals};
 use crate::model::snapshot::Snapshot;
+use crate::model::start_up::ContainerNews;
 use crate::store::board;
 
 const KEEP: Keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
@@ -45,8 +46,8 @@ impl Told {
 struct Teller(Arc<Told>);
 
 impl Control for Teller {
-    fn start_up(&self, at: Moment) {
-        self.0.0.lock().unwrap().push(format!("start-up at {}s", at.since_boot().as_secs()));
+    fn start_up(&self, news: ContainerNews, at: Moment) {
+        self.0.0.lock().unwrap().push(format!("{news:?} at {}s", at.since_boot().as_secs()));
     }
 
     fn drain(&self) {

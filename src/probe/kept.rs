@@ -77,6 +77,11 @@ const FIRST_WORD: Duration = Duration::from_millis(500);
 /// How long a connection that is replaced may take for its farewell, so that the server has room for the next.
 const FAREWELL: Duration = Duration::from_millis(250);
 
+/// The time for a farewell within a run that has so much time in all.
+fn patience(budget: Duration) -> Duration {
+    FAREWELL.min(budget / 8)
+}
+
 /// How a run leaves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -102,7 +107,7 @@ impl<S: Session> Kept<S> {
 
     /// Asks over the kept connection, if there is one, and over a fresh one unless that passes.
     pub async fn run(&mut self, target: &S::Target, question: &S::Question, run: &Run) -> ProbeResult {
-        let (held, result) = match self.usable(question).await {
+        let (held, result) = match self.usable(question, run.budget).await {
             Some(kept) => ask_kept(kept, target, question, run).await,
             None => ask_fresh(target, question, run).await,
         };
@@ -114,10 +119,10 @@ impl<S: Session> Kept<S> {
     }
 
     /// The kept connection, where this question may be asked over it.
-    async fn usable(&mut self, question: &S::Question) -> Option<Held<S>> {
+    async fn usable(&mut self, question: &S::Question, budget: Duration) -> Option<Held<S>> {
         let mut held = self.held.take()?;
         if S::may_have_effect(question) || held.born.elapsed() >= self.max_age {
-            held.part().answered(FAREWELL).await;
+            held.part().answered(patience(budget)).await;
             return None;
         }
         held.is_open().then_some(held)
@@ -137,7 +142,7 @@ async fn ask_kept<S: Session>(
     let good_news = async {
         let result = kept.ask(question, run).await;
         if result.is_err() {
-            kept.part().answered(FAREWELL.min(run.budget / 8)).await;
+            kept.part().answered(patience(run.budget)).await;
             has_failed.notify_one();
             std::future::pending::<()>().await;
         }

@@ -35,10 +35,9 @@ pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading)
     // What several sections take from one place (a default) is wrong once.
     let is_known =
         |problem: &Problem| problem.severity == Severity::Warning && document.has(problem.code, &problem.place);
-    remaining.for_each(|problem| match is_known(&problem) {
-        true => {}
-        false => document.report(problem),
-    });
+    // All are looked at before the first is reported: one section can have more to say of one place.
+    let new: Vec<Problem> = remaining.filter(|problem| !is_known(problem)).collect();
+    new.into_iter().for_each(|problem| document.report(problem));
 }
 
 /// What is wrong with one entry, whatever there is to silence.
@@ -113,6 +112,13 @@ mod tests {
 
     fn of_check(rest: &str) -> Vec<String> {
         problems(&format!("checks:\n- {EXTERNAL}\n  {rest} }}"))
+    }
+
+    #[test]
+    fn a_place_may_have_several_warnings_of_one_code() {
+        let section = "{ name: a, postgres: { url: 'postgres://bob@db?sslcrl=/x&requirepeer=bob' } }";
+        let twice = ["2:31 ineffective-key", "2:31 ineffective-key"];
+        assert_eq!(problems(&format!("checks:\n- {section}")), twice);
     }
 
     #[test]

@@ -76,12 +76,8 @@ impl Parameters {
         for (name, _) in &self.0 {
             if let Some(name) = IGNORED.iter().find(|known| *known == name) {
                 let message = format!("the parameter `{name}` of the URL has no effect here");
-                fields.warning(
-                    "url",
-                    "ineffective-key",
-                    message,
-                    Some("remove it, or do without what it asks for".into()),
-                );
+                let help = "what it asks for is not done by this check: remove it from its URL";
+                fields.warning("url", "ineffective-key", message, Some(help.into()));
             } else if let Some(near) = nearly(name) {
                 let help = format!("did you mean `{near}`?");
                 fields.warning("url", "ineffective-key", "a parameter of the URL is not one of libpq's", Some(help));

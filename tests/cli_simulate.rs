@@ -55,3 +55,38 @@ fn a_scenario_that_is_not_there_is_named() {
 fn a_pod_that_asks_nothing_of_probelet_is_refused() {
     SIMULATE.expect("elsewhere.err", 2, "simulate --config shop.yaml --scenario outage.yaml --pod elsewhere.yaml");
 }
+
+#[test]
+fn an_app_that_crashes_and_starts_slowly_is_left_to_start_and_gets_no_traffic_before() {
+    SIMULATE.expect("crash.txt", 0, "simulate --config orders.yaml --scenario crash.yaml --pod pod.yaml");
+    SIMULATE.expect(
+        "crash.json",
+        0,
+        "simulate --config orders.yaml --scenario crash.yaml --pod pod.yaml --format json",
+    );
+}
+
+#[test]
+fn a_sidecar_that_is_frozen_ends_soon_and_leaves_the_app_alone() {
+    SIMULATE.expect("frozen.txt", 0, "simulate --config orders.yaml --scenario frozen.yaml --pod pod.yaml");
+    SIMULATE.expect(
+        "frozen.svg",
+        0,
+        "simulate --config orders.yaml --scenario frozen.yaml --pod pod.yaml --format svg",
+    );
+}
+
+#[test]
+fn without_its_own_grace_period_a_frozen_sidecar_has_the_app_restarted() {
+    SIMULATE.expect("frozen-plain.txt", 0, "simulate --config orders.yaml --scenario frozen.yaml --pod plain.yaml");
+}
+
+#[test]
+fn processes_are_struck_without_a_manifest_too() {
+    SIMULATE.expect("struck.txt", 0, "simulate --config orders.yaml --scenario struck.yaml");
+}
+
+#[test]
+fn mistakes_about_processes_are_told_with_what_to_write() {
+    SIMULATE.expect("wrong-processes.err", 2, "simulate --config orders.yaml --scenario wrong-processes.yaml");
+}

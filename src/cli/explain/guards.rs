@@ -53,6 +53,41 @@ fn startup_probe(app: &Probed, pod: &Pod) -> Option<Advice> {
     Some(Advice { pitfall: &pitfalls::NO_STARTUP_PROBE, message, help: help.into() })
 }
 
+/// What becomes of what probelet knows when its container restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is on a volume.
+    Kept,
+    /// It is in this folder of the container.
+    Lost(String),
+    /// It is in memory.
+    None,
+}
+
+/// Where `sidecar` keeps its state: by `--state`, `$PROBELET_STATE` or `history.path`.
+pub fn state(sidecar: &Container, config: &Config) -> State {
+    let variable = sidecar.env.iter().find(|(name, _)| name == "PROBELET_STATE");
+    let history = || config.history.path.as_ref().map(|path| path.display().to_string());
+    let folder = match (option(&sidecar.runs, "--state"), variable) {
+        (Some(folder), _) => Some(folder.to_owned()),
+        // What it comes from is not in the manifest.
+        (None, Some((_, None))) => return State::Kept,
+        (None, Some((_, folder))) => folder.clone(),
+        (None, None) => history(),
+    };
+    let Some(folder) = folder else { return State::None };
+    let is_within = |mount: &String| {
+        let rest = folder.strip_prefix(mount.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if sidecar.writable.iter().any(is_within) { State::Kept } else { State::Lost(folder) }
+}
+
+/// Whether its preStop hook drains.
+pub fn drains(sidecar: &Container) -> bool {
+    matches!(&sidecar.pre_stop, Some(Hook::Exec(words)) if words.iter().any(|word| word.contains("drain")))
+}
+
 struct Guards<'a> {
     config: &'a Config,
     pod: &'a Pod,
@@ -111,29 +146,17 @@ impl Guards<'_> {
 
     /// What it knows outlives its container.
     fn state(&self) -> Option<Advice> {
-        let (env, runs) = (&self.sidecar.env, &self.sidecar.runs);
-        let variable = env.iter().find(|(name, _)| name == "PROBELET_STATE");
-        let history = self.config.history.path.as_ref().map(|path| path.display().to_string());
-        let folder = option(runs, "--state").map(str::to_owned).or_else(|| match variable {
-            Some((_, value)) => value.clone(),
-            None => history,
-        });
-        if variable.is_some_and(|(_, value)| value.is_none()) {
-            return None;
-        }
+        let folder = match state(self.sidecar, self.config) {
+            State::Kept => return None,
+            State::Lost(folder) => Some(folder),
+            State::None => None,
+        };
         let help = "add `--state /var/lib/probelet` to its `args`, and mount an emptyDir there";
         let Some(folder) = folder else {
             let message = "keeps nothing: when its own container restarts while a shared dependency is away, a pod that was \
                            ready is taken out of its Services";
             return self.advise(&pitfalls::NO_STATE, message, help);
         };
-        let is_within = |mount: &String| {
-            let rest = folder.strip_prefix(mount.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if self.sidecar.writable.iter().any(is_within) {
-            return None;
-        }
         let message = format!("keeps its state in `{folder}`, where no volume is mounted: it ends with the container");
         self.advise(&pitfalls::NO_STATE, &message, "mount an emptyDir there")
     }
@@ -150,11 +173,7 @@ impl Guards<'_> {
 
     /// Traffic ends before the app does.
     fn drain(&self) -> Option<Advice> {
-        let drains = match &self.sidecar.pre_stop {
-            Some(Hook::Exec(words)) => words.iter().any(|word| word.contains("drain")),
-            _ => false,
-        };
-        if drains || !self.sidecar.native {
+        if drains(self.sidecar) || !self.sidecar.native {
             return None;
         }
         let message = "has no preStop hook that drains: `/readyz` stays open while the pod ends, because SIGTERM reaches a \

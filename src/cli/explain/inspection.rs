@@ -150,11 +150,12 @@ impl Inspection<'_> {
             return None;
         }
         let matrix = Matrix::new(&self.config.plan, Phase::StartUp);
-        let check =
-            (0..self.config.plan.checks.len()).filter(|check| is_of_pod(self.config, *check)).find(|check| {
+        let check = (0..self.config.plan.checks.len()).filter(|check| self.config.plan.checks[*check].of_pod).find(
+            |check| {
                 let snapshot = matrix.failing(*check);
                 !question.passes(&Judged::new(&snapshot, snapshot.at))
-            })?;
+            },
+        )?;
         let message = format!(
             "asks `{path}`, which {} keeps closed until the app runs, and kubelet starts the app only once this probe has \
              passed: the pod never starts",
@@ -264,12 +265,4 @@ pub fn ports(config: &Config) -> Vec<u16> {
 pub fn is_sidecar(container: &Container, config: &Config) -> bool {
     let ports = ports(config);
     container.ports.iter().any(|(_, port)| ports.contains(port)) || container.image.contains("probelet")
-}
-
-/// Whether what the check at `check` observes is on this pod: it passes only while the app runs.
-pub fn is_of_pod(config: &Config, check: usize) -> bool {
-    let nowhere = crate::config::source::Environment::of::<String, String>([]);
-    let hosts = config.targets[check].spec.hosts();
-    let is_own = |host: &String| host.starts_with('/') || crate::config::is_own_host(host, &nowhere);
-    hosts.iter().any(is_own) || config.plan.checks[check].kind == "heartbeat"
 }

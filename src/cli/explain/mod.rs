@@ -9,8 +9,10 @@ use crate::config::source::{Environment, Input};
 use crate::config::{self, Config, Listen};
 use crate::model::pod::Pod;
 use crate::model::verdict::Judged;
-use crate::scheduler::kubelet::Probed;
 use crate::scheduler::kubelet::aim::probed;
+use crate::scheduler::kubelet::{Probed, Role};
+use guards::State;
+use inspection::is_sidecar;
 use wrap::wrapped;
 
 mod advice;
@@ -72,7 +74,7 @@ impl Explain {
         }
         let mut text = effects::matrix(&config.plan);
         let asking: Vec<_> = pods.iter().map(|pod| (pod, containers(pod, &config))).collect();
-        let mut asking: Vec<_> = asking.into_iter().filter(|(_, containers)| !containers.is_empty()).collect();
+        let mut asking: Vec<_> = asking.into_iter().filter(|(_, containers)| any_asks(containers)).collect();
         if let (Some(manifest), false, true) = (&manifest, pods.is_empty(), asking.is_empty()) {
             text = text + "\n" + &nobody_asks(&manifest.name(), &config);
         }
@@ -118,9 +120,29 @@ fn nobody_asks(file: &str, config: &Config) -> String {
     wrapped(&head, &message, 2) + &wrapped("  help: ", &help, 4)
 }
 
-/// The containers of `pod` that ask probelet.
+/// The containers of `pod`, each with what it is to probelet.
 pub(super) fn containers(pod: &Pod, config: &Config) -> Vec<Probed> {
     let ports: Vec<u16> = config.server.listen.iter().map(Listen::port).collect();
     let snapshot = matrix::all_well(&config.plan);
-    probed(pod, &ports, &Judged::new(&snapshot, snapshot.at))
+    let mut containers = probed(pod, &ports, &Judged::new(&snapshot, snapshot.at));
+    let sidecar = pod.containers.iter().position(|container| is_sidecar(container, config));
+    if let Some(place) = sidecar {
+        let sidecar = &pod.containers[place];
+        containers[place].role = Role::Sidecar { keeps_state: guards::state(sidecar, config) == State::Kept };
+        if guards::drains(sidecar) {
+            containers[place].stop.hook = config.plan.answers.drain;
+        }
+    }
+    let others = |container: &Probed| container.role == Role::Other;
+    let asks = containers.iter().position(|container| others(container) && !container.probes.is_empty());
+    let runs = || containers.iter().position(|container| others(container) && !container.native);
+    if let Some(app) = asks.or_else(runs) {
+        containers[app].role = Role::App;
+    }
+    containers
+}
+
+/// Whether any of the containers asks probelet.
+pub(super) fn any_asks(containers: &[Probed]) -> bool {
+    containers.iter().any(|container| !container.probes.is_empty())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::story::{Story, What, badness, cells};
+use super::story::{App, Daemon, Story, What, badness, cells};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, JudgedState, Verdict};
 use crate::scheduler::kubelet::{Act, Deed};
@@ -31,6 +31,10 @@ pub enum Cell {
     Stale,
     /// error, closed, gets no traffic.
     Down,
+    /// Traffic comes to an app that does not serve.
+    Refused,
+    /// Probelet does not answer.
+    Silent,
     /// Kubelet restarts a container.
     Restart,
     /// The scenario lets the target fail.
@@ -40,7 +44,7 @@ pub enum Cell {
 }
 
 /// What each look of a cell means, in the order of a legend.
-pub const LEGEND: [(Cell, &str); 8] = [
+pub const LEGEND: [(Cell, &str); 10] = [
     (Cell::Well, "ok, open, traffic"),
     (Cell::Degraded, "degraded"),
     (Cell::Down, "error, closed, no traffic"),
@@ -49,6 +53,8 @@ pub const LEGEND: [(Cell, &str); 8] = [
     (Cell::Stale, "stale"),
     (Cell::Fault, "fault of the scenario"),
     (Cell::Restart, "restart"),
+    (Cell::Silent, "probelet does not answer"),
+    (Cell::Refused, "traffic refused"),
 ];
 
 /// The rows of `story`, with `count` cells each.
@@ -57,16 +63,26 @@ pub fn rows(story: &Story, count: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for (check, track) in story.checks.iter().enumerate() {
         let states = cells(track, story.length, count, badness);
-        rows.push(Row { label: story.name(check).to_owned(), cells: states.into_iter().map(state).collect() });
+        let cells = states.into_iter().map(state).collect();
+        rows.push(unanswered(story, Row { label: story.name(check).to_owned(), cells }));
         rows.extend(faults(story, check, count));
     }
     for (endpoint, track) in Endpoint::ALL.into_iter().zip(&story.endpoints) {
         let verdicts = cells(track, story.length, count, |verdict| verdict as u8);
         let cells = verdicts.into_iter().map(verdict).collect();
-        rows.push(Row { label: format!("/{}", endpoint.label()), cells });
+        rows.push(unanswered(story, Row { label: format!("/{}", endpoint.label()), cells }));
     }
     if !story.containers.is_empty() {
         rows.push(pod(story, count));
+    }
+    if story.app.iter().any(|(since, app)| *app != App::Serves && *since > Duration::ZERO) {
+        let looks = |app| match app {
+            App::Serves => Cell::Well,
+            App::Starts => Cell::Pending,
+            App::Gone => Cell::Down,
+        };
+        let states = cells(&story.app, story.length, count, |app| app as u8);
+        rows.push(Row { label: format!("{} runs", story.app_name()), cells: states.into_iter().map(looks).collect() });
     }
     rows
 }
@@ -107,6 +123,21 @@ const fn verdict(verdict: Verdict) -> Cell {
     }
 }
 
+/// The row with what nobody could be told.
+fn unanswered(story: &Story, mut row: Row) -> Row {
+    for (from, to) in story.spans(&story.daemon, |daemon| daemon != Daemon::Answers) {
+        mark(story, &mut row, from, to, Cell::Silent);
+    }
+    row
+}
+
+/// Marks a span.
+fn mark(story: &Story, row: &mut Row, from: Duration, to: Duration, cell: Cell) {
+    let count = row.cells.len();
+    let last = cell_at(to.saturating_sub(Duration::from_nanos(1)), story.length, count);
+    row.cells[cell_at(from, story.length, count)..=last].fill(cell);
+}
+
 /// When the scenario lets the check fail; nothing where it never does.
 fn faults(story: &Story, check: usize, count: usize) -> Option<Row> {
     let mut cells = vec![Cell::NoFault; count];
@@ -127,8 +158,11 @@ fn pod(story: &Story, count: usize) -> Row {
     let in_service = cells(&story.in_service, story.length, count, |in_service| u8::from(!in_service));
     let traffic = |in_service| if in_service { Cell::Well } else { Cell::Down };
     let mut row = Row { label: "pod".into(), cells: in_service.into_iter().map(traffic).collect() };
+    for (from, to) in story.spans(&story.refused, |refused| refused) {
+        mark(story, &mut row, from, to, Cell::Refused);
+    }
     for event in &story.events {
-        if let What::Kubelet(Act { deed: Deed::Restart { .. }, .. }) = event.what {
+        if let What::Kubelet(Act { deed: Deed::Restart { .. } | Deed::Exited { .. }, .. }) = event.what {
             row.cells[cell_at(event.at, story.length, count)] = Cell::Restart;
         }
     }

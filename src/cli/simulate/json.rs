@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::scenario::{Fault, FaultKind};
-use super::story::{Event, Openness, Story, Track, What};
+use super::story::{Blow, Event, Openness, Story, Track, What};
 use super::words;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, JudgedState, Verdict};
@@ -29,6 +29,9 @@ pub fn json(story: &Story) -> Value {
             "restarts": story.restarts(),
             "ready": times(openness),
             "spans": spans(&story.in_service, story, |ready| ("ready", json!(ready))),
+            "app": spans(&story.app, story, |app| ("state", json!(words::app(app)))),
+            "probelet": spans(&story.daemon, story, |daemon| ("state", json!(words::daemon(daemon)))),
+            "refused": spans(&story.refused, story, |refused| ("refused", json!(refused))),
         })
     });
     json!({
@@ -82,6 +85,12 @@ fn record(story: &Story, event: &Event) -> Value {
             "root_causes": story.names(root_causes),
         }),
         What::Kubelet(act) => kubelet(story, act),
+        What::Blow(Blow::AppExits) => json!({ "type": "app", "does": "exits" }),
+        What::Blow(Blow::Killed) => json!({ "type": "probelet", "does": "killed" }),
+        What::Blow(Blow::Freezes) => json!({ "type": "probelet", "does": "freezes" }),
+        What::Blow(Blow::Thaws) => json!({ "type": "probelet", "does": "goes_on" }),
+        What::Serves => json!({ "type": "app", "does": "serves" }),
+        What::Traffic { refused } => json!({ "type": "traffic", "refused": refused }),
     };
     for part in [more, json!({ "text": words::sentence(story, event) })] {
         if let (Value::Object(record), Value::Object(part)) = (&mut record, part) {
@@ -107,17 +116,22 @@ fn fault(story: &Story, fault: &Fault, begins: bool) -> Value {
 }
 
 fn kubelet(story: &Story, act: &Act) -> Value {
-    let (does, purpose, pause) = match act.deed {
-        Deed::Started => ("started", None, None),
-        Deed::Ready => ("ready", None, None),
-        Deed::NotReady => ("not_ready", None, None),
-        Deed::Restart { purpose, pause } => ("restart", Some(purpose.label()), Some(millis(pause))),
+    let (does, purpose, takes, pause) = match act.deed {
+        Deed::Start { .. } => ("start", None, None, None),
+        Deed::Started => ("started", None, None, None),
+        Deed::Ready => ("ready", None, None, None),
+        Deed::NotReady => ("not_ready", None, None, None),
+        Deed::Exited { pause } => ("exited", None, None, Some(millis(pause))),
+        Deed::Restart { purpose, takes, pause } => {
+            ("restart", Some(purpose.label()), Some(millis(takes)), Some(millis(pause)))
+        }
     };
     json!({
         "type": "kubelet",
         "container": story.containers[act.container],
         "does": does,
         "probe": purpose,
+        "takes_ms": takes,
         "pause_ms": pause,
         "pod_ready": act.in_service,
     })

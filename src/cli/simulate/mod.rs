@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::explain::containers;
+use super::explain::{any_asks, containers};
 use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
 use crate::config::source::{Environment, Input};
 use crate::config::{self, Config};
 use crate::model::pod::Pod;
+use crate::scheduler::kubelet::{Probed, Role};
+use scenario::Life;
 
 mod chart;
 mod json;
@@ -26,6 +28,8 @@ mod words;
   faults:
     - { check: db_connection, from: 30s, to: 90s, outcome: fail }        # fail | slow | hang
     - { check: cache, from: 60s, to: 70s, outcome: slow, latency: 3s }
+  app: { exits: 100s, starts_in: 40s }    # it exits by itself, and serves 40s after its next start
+  sidecar: { frozen: 150s..180s, killed: 200s }
   pod:                                    # or --pod FILE
     liveness: { period: 10s, failure_threshold: 3 }
     readiness: { period: 10s, failure_threshold: 3 }
@@ -84,13 +88,27 @@ impl Simulate {
             },
         };
         let containers = pod.map(|pod| containers(&pod, &config)).unwrap_or_default();
-        let story = story::play(&config.plan, scenario.length, &scenario.faults, &containers);
+        let containers = with_those_of(&scenario.life, containers);
+        let story = story::play_life(&config.plan, scenario.length, &scenario.faults, &containers, &scenario.life);
         Ok(match self.format {
             Format::Text => text::text(&story, coloured(&std::io::stdout(), environment)),
             Format::Json => format!("{:#}\n", json::json(&story)),
             Format::Svg => svg::svg(&story),
         })
     }
+}
+
+/// The containers, with those that something happens to where the manifest has none.
+fn with_those_of(life: &Life, mut containers: Vec<Probed>) -> Vec<Probed> {
+    let is_probelet = |container: &Probed| matches!(container.role, Role::Sidecar { .. });
+    if life.strikes_sidecar() && !containers.iter().any(is_probelet) {
+        let role = Role::Sidecar { keeps_state: false };
+        containers.insert(0, Probed { name: "probelet".into(), role, native: true, ..Probed::default() });
+    }
+    if !life.is_quiet() && !containers.iter().any(|container| container.role == Role::App) {
+        containers.push(Probed { name: "app".into(), role: Role::App, ..Probed::default() });
+    }
+    containers
 }
 
 /// The port that the scenario's own probes ask.
@@ -106,7 +124,7 @@ fn pod_of(manifest: &Input, config: &Config, wanted: bool, colour: bool) -> Resu
         return Err(report.text(colour));
     }
     let wanted = wanted || !pods.is_empty();
-    match pods.into_iter().find(|pod| !containers(pod, config).is_empty()) {
+    match pods.into_iter().find(|pod| any_asks(&containers(pod, config))) {
         None if wanted => {
             let (file, port) = (manifest.name(), port(config));
             Err(format!("error: no pod in {file} has a probe that asks probelet: it listens on port {port}\n"))

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::story::work;
+use super::story::{Blow, work};
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::base::quantity::show_duration;
 use crate::base::shape::{Field, Shape};
@@ -31,6 +31,48 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What kubelet asks.
     pub pod: Option<Pod>,
+    /// What happens to the processes of the app and of the sidecar.
+    pub life: Life,
+}
+
+/// What happens to processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// When the app exits by itself.
+    pub exits: Vec<Duration>,
+    /// How long the app takes from the start of its container until it serves, when it starts again.
+    pub starts_in: Duration,
+    /// The same for its first start.
+    pub first_start: Duration,
+    /// When the sidecar is frozen, from and to; one that is restarted meanwhile is not.
+    pub frozen: Vec<(Duration, Duration)>,
+    /// When the sidecar is killed.
+    pub killed: Vec<Duration>,
+}
+
+impl Life {
+    /// Whether anything happens to the sidecar.
+    #[must_use]
+    pub fn strikes_sidecar(&self) -> bool {
+        !self.frozen.is_empty() || !self.killed.is_empty()
+    }
+
+    /// Whether nothing happens.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What happens within `length`, in order.
+    #[must_use]
+    pub fn blows(&self, length: Duration) -> Vec<(Duration, Blow)> {
+        let exits = self.exits.iter().map(|at| (*at, Blow::AppExits));
+        let killed = self.killed.iter().map(|at| (*at, Blow::Killed));
+        let frozen = self.frozen.iter().flat_map(|(from, to)| [(*from, Blow::Freezes), (*to, Blow::Thaws)]);
+        let mut blows: Vec<_> = exits.chain(killed).chain(frozen).filter(|(at, _)| *at < length).collect();
+        blows.sort_by_key(|(at, _)| *at);
+        blows
+    }
 }
 
 /// A check that does not find its target well for a while.
@@ -80,6 +122,8 @@ const FIELDS: &[Field] = &[
     Field::required("for", Shape::Duration { min: SECOND }, "How long the simulation goes."),
     Field::optional("faults", Shape::List(&Shape::Section(FAULT)), "What fails when."),
     Field::optional("pod", Shape::Section(POD), "What kubelet asks."),
+    Field::optional("app", Shape::Section(APP), "What happens to the app's process."),
+    Field::optional("sidecar", Shape::Section(SIDECAR), "What happens to probelet's process."),
 ];
 
 const FAULT: &[Field] = &[
@@ -88,6 +132,24 @@ const FAULT: &[Field] = &[
     Field::optional("to", Shape::Duration { min: Duration::ZERO }, "When it is over. Default: never."),
     Field::required("outcome", Shape::Word(&["fail", "slow", "hang"]), "What its runs find."),
     Field::optional("latency", Shape::Duration { min: Duration::ZERO }, "How long a slow run takes."),
+];
+
+const MOMENTS: Shape = Shape::OneOrMany(&Shape::Duration { min: Duration::ZERO });
+
+const APP: &[Field] = &[
+    Field::optional("exits", MOMENTS, "When it exits by itself."),
+    Field::with_default(
+        "starts_in",
+        Shape::Duration { min: Duration::ZERO },
+        "0s",
+        "How long it takes until it serves when its container starts again.",
+    ),
+    Field::with_default("first_start", Shape::Duration { min: Duration::ZERO }, "0s", "The same for the first start."),
+];
+
+const SIDECAR: &[Field] = &[
+    Field::optional("frozen", Shape::OneOrMany(&Shape::DurationRange), "When it stands still: `30s..60s`."),
+    Field::optional("killed", MOMENTS, "When it is killed."),
 ];
 
 const POD: &[Field] = &[
@@ -126,7 +188,68 @@ fn judge(fields: &Fields, plan: &Plan, port: u16) -> Option<Scenario> {
     });
     let faults = sections.filter_map(|section| fault(section, plan, length)).collect();
     let pod = fields.section("pod").map(|section| pod(section, plan, port));
-    Some(Scenario { length, faults, pod })
+    Some(Scenario { length, faults, pod, life: life(fields, length) })
+}
+
+fn life(fields: &Fields, length: Duration) -> Life {
+    let app = fields.section("app");
+    let takes = |key| app.and_then(|app| app.duration(key)).unwrap_or_default();
+    let sidecar = fields.section("sidecar");
+    Life {
+        exits: app.map(|app| moments(app, "exits", "the app exits", length)).unwrap_or_default(),
+        starts_in: takes("starts_in"),
+        first_start: takes("first_start"),
+        frozen: sidecar.map(|sidecar| spans(sidecar, length)).unwrap_or_default(),
+        killed: sidecar.map(|sidecar| moments(sidecar, "killed", "the sidecar is killed", length)).unwrap_or_default(),
+    }
+}
+
+/// The points in time at `key`, in order.
+fn moments(fields: &Fields, key: &str, what: &str, length: Duration) -> Vec<Duration> {
+    let mut moments = Vec::new();
+    for located in fields.list(key) {
+        let Value::Duration(at) = located.value else { continue };
+        if at >= length {
+            fields.report_at(&located.place, "invalid-value", too_late(what, at), Some(within(length)));
+        }
+        moments.push(at);
+    }
+    moments.sort_unstable();
+    moments
+}
+
+/// The spans at `frozen`, in order and apart.
+fn spans(fields: &Fields, length: Duration) -> Vec<(Duration, Duration)> {
+    let mut spans: Vec<(Duration, Duration)> = Vec::new();
+    for located in fields.list("frozen") {
+        let (from, to) = match located.value {
+            Value::DurationRange(from, to) => (from, to),
+            Value::Duration(only) => (only, only),
+            _ => continue,
+        };
+        let report = |message: String, help: String| {
+            fields.report_at(&located.place, "invalid-value", message, Some(help));
+        };
+        if from == to {
+            let (at, later) = (show_duration(from), show_duration(from + Duration::from_secs(30)));
+            report("a freeze has a beginning and an end".into(), format!("write both, such as `{at}..{later}`"));
+        } else if from >= length {
+            report(too_late("the sidecar is frozen", from), within(length));
+        } else if spans.iter().any(|(other_from, other_to)| from < *other_to && *other_from < to) {
+            report("two freezes overlap".into(), "write one that covers both".into());
+        }
+        spans.push((from, to));
+    }
+    spans.sort_unstable();
+    spans
+}
+
+fn too_late(what: &str, at: Duration) -> String {
+    format!("{what} at {}, the end of the scenario or later", show_duration(at))
+}
+
+fn within(length: Duration) -> String {
+    format!("let it happen earlier, or play longer than `for: {}`", show_duration(length))
 }
 
 fn fault(fields: &Fields, plan: &Plan, length: Duration) -> Option<Fault> {
@@ -291,6 +414,51 @@ pod:
                 "7:45 invalid-value: `latency` belongs to `outcome: slow` (remove it, or write `outcome: slow`)",
                 "8:30 unknown-word: `explode` is not `fail`, `slow` or `hang` ()",
                 "10:26 invalid-value: probelet has no path `/readz` (did you mean `/readyz`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_happens_to_processes_is_read() {
+        let text = "\
+for: 2m
+app: { exits: [50s, 31s], starts_in: 40s }
+sidecar: { frozen: 30s..60s, killed: 100s }
+";
+        let (scenario, report) = read(text);
+        assert_eq!(report.text(false), "outage.yaml is valid\n");
+        let seconds = Duration::from_secs;
+        let life = Life {
+            exits: vec![seconds(31), seconds(50)],
+            starts_in: seconds(40),
+            first_start: Duration::ZERO,
+            frozen: vec![(seconds(30), seconds(60))],
+            killed: vec![seconds(100)],
+        };
+        assert_eq!(scenario.unwrap().life, life);
+        let blows = [Blow::Freezes, Blow::AppExits, Blow::AppExits, Blow::Thaws, Blow::Killed];
+        assert_eq!(life.blows(seconds(120)).into_iter().map(|(_, blow)| blow).collect::<Vec<_>>(), blows);
+    }
+
+    #[test]
+    fn mistakes_about_processes_are_told_at_their_places() {
+        let text = "\
+for: 1m
+app: { exits: [10s, 90s], start_in: 40s }
+sidecar: { frozen: [10s, 70s..80s, 20s..30s, 25s..40s], killed: 60s }
+";
+        assert_eq!(
+            problems(text),
+            [
+                "2:21 invalid-value: the app exits at 1m30s, the end of the scenario or later (let it happen earlier, or play \
+                 longer than `for: 1m`)",
+                "2:27 unknown-key: unknown key `start_in` (did you mean `starts_in`?)",
+                "3:21 invalid-value: a freeze has a beginning and an end (write both, such as `10s..40s`)",
+                "3:26 invalid-value: the sidecar is frozen at 1m10s, the end of the scenario or later (let it happen earlier, or \
+                 play longer than `for: 1m`)",
+                "3:46 invalid-value: two freezes overlap (write one that covers both)",
+                "3:65 invalid-value: the sidecar is killed at 1m, the end of the scenario or later (let it happen earlier, or \
+                 play longer than `for: 1m`)",
             ]
         );
     }

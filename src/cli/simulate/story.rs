@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scenario::{Fault, FaultKind};
+use super::scenario::{Fault, FaultKind, Life};
 use crate::base::clock::Moment;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
+use crate::model::start_up::Asks;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
-use crate::scheduler::kubelet::{Act, Deed, Kubelet, Probed};
+use crate::scheduler::kubelet::{Act, Answer, Deed, Kubelet, Probed, Role};
 use crate::scheduler::machine::Machine;
 use crate::scheduler::playback::{Playback, World, reading};
 
@@ -32,8 +33,16 @@ pub struct Story {
     pub endpoints: [Track<Verdict>; 4],
     /// The containers that kubelet probes; empty without a pod.
     pub containers: Vec<String>,
+    /// The name of the app's, where it is known.
+    pub app_container: Option<String>,
     /// Whether the pod is in its Services.
     pub in_service: Track<bool>,
+    /// How the app's process stands.
+    pub app: Track<App>,
+    /// How the sidecar's process stands.
+    pub daemon: Track<Daemon>,
+    /// Whether traffic is refused: the pod gets it, and the app does not serve.
+    pub refused: Track<bool>,
     /// Everything in order.
     pub events: Vec<Event>,
 }
@@ -81,6 +90,50 @@ pub enum What {
     },
     /// Kubelet does something.
     Kubelet(Act),
+    /// The script does something to a process.
+    Blow(Blow),
+    /// The app serves from now on, after a start that took its time.
+    Serves,
+    /// Traffic comes to an app that does not serve, or does so no more.
+    Traffic {
+        /// It is refused.
+        refused: bool,
+    },
+}
+
+/// What the script does to the process of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// The app exits.
+    AppExits,
+    /// The sidecar is killed.
+    Killed,
+    /// The sidecar is frozen.
+    Freezes,
+    /// It goes on.
+    Thaws,
+}
+
+/// How the app's process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum App {
+    /// It serves.
+    Serves,
+    /// It runs, and does not serve yet.
+    Starts,
+    /// There is none.
+    Gone,
+}
+
+/// How the sidecar's process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Daemon {
+    /// It answers.
+    Answers,
+    /// It is there and does nothing.
+    Frozen,
+    /// There is none.
+    Gone,
 }
 
 /// How much there is to do in a story of this length: runs, times the checks that are judged after each.
@@ -93,31 +146,205 @@ pub fn work(plan: &Plan, length: Duration) -> u128 {
 /// Plays `length` of the daemon's life with `faults`, and kubelet with the probes of `containers`.
 #[must_use]
 pub fn play(plan: &Arc<Plan>, length: Duration, faults: &[Fault], containers: &[Probed]) -> Story {
+    play_life(plan, length, faults, containers, &Life::default())
+}
+
+/// The same, with what happens to the processes of the containers.
+#[must_use]
+pub fn play_life(plan: &Arc<Plan>, length: Duration, faults: &[Fault], containers: &[Probed], life: &Life) -> Story {
+    let mut simulation = Simulation::new(plan, length, faults, containers, life);
     let end = START + length;
-    let mut machine = Machine::new(Arc::clone(plan), "pod", reading(START));
-    let mut kubelet = Kubelet::new(containers, START);
-    let mut writer = Writer::new(&machine.snapshot(reading(START)), length, containers, kubelet.in_service());
-    let mut playback = Playback::new(machine, Script { faults }, START);
-    let mut boundaries = boundaries(faults, length);
-    loop {
-        let boundary = boundaries.last().map(|event| START + event.at);
-        let asks = kubelet.next_wake().filter(|_| !containers.is_empty());
-        let wakes = [playback.next_step(), boundary, asks, writer.expires];
-        let next = wakes.into_iter().flatten().min().map_or(end, |next| next.min(end));
-        playback.play_until(next, |_| {});
-        while let Some(event) = boundaries.pop_if(|event| START + event.at <= next) {
-            writer.story.events.push(event);
+    while simulation.now < end {
+        simulation.step(end);
+    }
+    simulation.writer.story
+}
+
+/// Everything that moves.
+struct Simulation<'a> {
+    now: Moment,
+    playback: Playback<Script<'a>>,
+    daemon: Daemon,
+    asks: Asks,
+    kubelet: Kubelet,
+    containers: &'a [Probed],
+    life: &'a Life,
+    /// What is still to come, the first one last.
+    boundaries: Vec<Event>,
+    blows: Vec<(Duration, Blow)>,
+    writer: Writer,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(plan: &Arc<Plan>, length: Duration, faults: &'a [Fault], containers: &'a [Probed], life: &'a Life) -> Self {
+        let app = containers.iter().position(|container| container.role == Role::App);
+        let serves_from = Some(START).filter(|_| app.is_none());
+        let script = Script { faults, plan: Arc::clone(plan), serves_from, left: START };
+        let mut machine = Machine::new(Arc::clone(plan), "pod", reading(START));
+        let first = machine.snapshot(reading(START));
+        let kubelet = Kubelet::new(containers, START);
+        let daemon = if sidecar(containers).is_some() { Daemon::Gone } else { Daemon::Answers };
+        let mut blows = life.blows(length);
+        blows.reverse();
+        let mut simulation = Self {
+            now: START,
+            playback: Playback::new(machine, script, START),
+            daemon,
+            asks: Asks::since(START),
+            kubelet,
+            containers,
+            life,
+            boundaries: boundaries(faults, length),
+            blows,
+            writer: Writer::new(&first, length, containers),
+        };
+        simulation.ask();
+        simulation.writer.begin();
+        simulation
+    }
+
+    /// Goes on to where something happens next.
+    fn step(&mut self, end: Moment) {
+        let answers = self.daemon == Daemon::Answers;
+        let serves_from = self.playback.world.serves_from.filter(|at| *at > self.now);
+        let wakes = [
+            self.playback.next_step().filter(|_| answers),
+            self.boundaries.last().map(|event| START + event.at),
+            self.blows.last().map(|(at, _)| START + *at),
+            self.kubelet.next_wake(),
+            self.writer.expires.filter(|_| answers),
+            serves_from,
+        ];
+        let next = wakes.into_iter().flatten().min().map_or(end, |next| next.min(end)).max(self.now);
+        self.now = next;
+        match self.daemon {
+            Daemon::Answers => self.playback.play_until(next, |_| {}),
+            Daemon::Frozen | Daemon::Gone => self.playback.skip_until(next),
         }
-        let snapshot = playback.machine.snapshot(reading(next));
-        writer.see(&snapshot);
-        if asks.is_some_and(|asks| asks <= next) {
-            let acts = kubelet.ask(&Judged::new(&snapshot, next));
-            writer.note(next, acts, kubelet.in_service());
+        while let Some(event) = self.boundaries.pop_if(|event| START + event.at <= next) {
+            self.writer.story.events.push(event);
         }
-        if next >= end {
-            return writer.story;
+        while let Some((_, blow)) = self.blows.pop_if(|(at, _)| START + *at <= next) {
+            self.suffer(blow);
+        }
+        self.ask();
+    }
+
+    /// What the scenario does to a process.
+    fn suffer(&mut self, blow: Blow) {
+        let (app, sidecar) = (self.app(), sidecar(self.containers));
+        let struck = match (blow, self.daemon) {
+            (Blow::AppExits, _) => app.is_some_and(|app| self.kubelet.is_running(app)),
+            (Blow::Killed, daemon) => daemon != Daemon::Gone,
+            (Blow::Freezes, daemon) => daemon == Daemon::Answers,
+            (Blow::Thaws, daemon) => daemon == Daemon::Frozen,
+        };
+        if !struck {
+            return;
+        }
+        self.writer.tell(self.now, What::Blow(blow));
+        match blow {
+            Blow::AppExits => {
+                self.leave();
+                app.into_iter().for_each(|app| self.kubelet.exits(app, self.now));
+            }
+            Blow::Killed => {
+                self.daemon = Daemon::Gone;
+                sidecar.into_iter().for_each(|sidecar| self.kubelet.exits(sidecar, self.now));
+            }
+            Blow::Freezes => self.daemon = Daemon::Frozen,
+            Blow::Thaws => {
+                self.daemon = Daemon::Answers;
+                // The daemon takes the pause for a jump of the clock.
+                self.playback.machine.jumped(reading(self.now));
+            }
         }
     }
+
+    /// Kubelet asks and acts, and what follows from that.
+    fn ask(&mut self) {
+        let (now, answers) = (self.now, self.daemon == Daemon::Answers);
+        let mut snapshot = self.playback.machine.snapshot(reading(now));
+        if answers && self.kubelet.asks_startupz(now) && self.asks.asked(now, snapshot.start_up.opened) {
+            self.playback.machine.begin_start_up(now, reading(now));
+            snapshot = self.playback.machine.snapshot(reading(now));
+        }
+        if answers {
+            self.writer.see(&snapshot);
+        }
+        let judged = Judged::new(&snapshot, now);
+        let answer = match self.daemon {
+            Daemon::Answers => Answer::Judged(&judged),
+            Daemon::Frozen => Answer::Silence,
+            Daemon::Gone => Answer::Refusal,
+        };
+        let acts = self.kubelet.ask(&answer, now);
+        self.follow(&acts);
+        self.writer.note(now, acts, self.kubelet.in_service());
+        let world = &self.playback.world;
+        let app = match world.serves_from {
+            Some(at) if at <= now => App::Serves,
+            Some(_) => App::Starts,
+            None => App::Gone,
+        };
+        self.writer.see_processes(now, app, self.daemon);
+    }
+
+    /// What kubelet's acts do to the processes.
+    fn follow(&mut self, acts: &[Act]) {
+        let (app, sidecar) = (self.app(), sidecar(self.containers));
+        for act in acts {
+            let Deed::Start { again } = act.deed else { continue };
+            if Some(act.container) == app {
+                let takes = if again { self.life.starts_in } else { self.life.first_start };
+                self.playback.world.serves_from = Some(self.now + takes);
+            }
+            if Some(act.container) == sidecar {
+                self.start_daemon(again);
+            }
+        }
+        if app.is_some_and(|app| !self.kubelet.is_running(app)) {
+            self.leave();
+        }
+        if sidecar.is_some_and(|sidecar| !self.kubelet.is_running(sidecar)) {
+            self.daemon = Daemon::Gone;
+        }
+    }
+
+    fn start_daemon(&mut self, again: bool) {
+        let old = &mut self.playback.machine;
+        let (plan, latches) = (Arc::clone(old.plan()), old.latches());
+        let keeps_state = sidecar(self.containers)
+            .is_some_and(|place| self.containers[place].role == Role::Sidecar { keeps_state: true });
+        let mut machine = Machine::new(plan, "pod", reading(self.now));
+        self.asks = Asks::since(self.now);
+        if again && keeps_state {
+            machine.restore(&latches);
+            if machine.snapshot(reading(self.now)).start_up.opened {
+                self.asks = Asks::after_a_restart();
+            }
+        }
+        let script = Script { plan: Arc::clone(&self.playback.world.plan), ..self.playback.world };
+        self.playback = Playback::new(machine, script, self.now);
+        self.daemon = Daemon::Answers;
+    }
+
+    /// The app's process is gone.
+    fn leave(&mut self) {
+        let world = &mut self.playback.world;
+        if world.serves_from.take().is_some() {
+            world.left = self.now;
+        }
+    }
+
+    fn app(&self) -> Option<usize> {
+        self.containers.iter().position(|container| container.role == Role::App)
+    }
+}
+
+/// The place of probelet among the containers.
+fn sidecar(containers: &[Probed]) -> Option<usize> {
+    containers.iter().position(|container| matches!(container.role, Role::Sidecar { .. }))
 }
 
 /// The beginnings and ends of the faults within `length`, the first one last.
@@ -133,8 +360,24 @@ fn boundaries(faults: &[Fault], length: Duration) -> Vec<Event> {
     events
 }
 
+/// What runs find: what the scenario says, and nothing of an app that does not serve.
 struct Script<'a> {
     faults: &'a [Fault],
+    plan: Arc<Plan>,
+    /// From when on the present process of the app serves.
+    serves_from: Option<Moment>,
+    /// When its last one ended.
+    left: Moment,
+}
+
+impl Script<'_> {
+    /// Whether what the check looks at is there at `at`.
+    fn is_there(&self, check: usize, at: Moment) -> bool {
+        let definition = &self.plan.checks[check];
+        let serves = self.serves_from.is_some_and(|from| from <= at);
+        // An old beat counts for a while.
+        serves || !definition.of_pod || (self.left > START && at.since(self.left) <= definition.max_age)
+    }
 }
 
 impl World for Script<'_> {
@@ -142,6 +385,9 @@ impl World for Script<'_> {
         let now = at.since(START);
         let meets = |fault: &&Fault| fault.check == check && (fault.from..fault.to).contains(&now);
         match self.faults.iter().rev().find(meets).map(|fault| fault.outcome) {
+            None if !self.is_there(check, at) => {
+                (Err(Failure::new(FailureKind::Connect, "connection refused")), LATENCY)
+            }
             None => (Ok(Pass::default()), LATENCY),
             Some(FaultKind::Slow(latency)) => (Ok(Pass::default()), latency),
             Some(FaultKind::Hang) => (Ok(Pass::default()), Duration::MAX),
@@ -158,7 +404,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(first: &Snapshot, length: Duration, containers: &[Probed], in_service: bool) -> Self {
+    fn new(first: &Snapshot, length: Duration, containers: &[Probed]) -> Self {
         let judged = Judged::new(first, first.at);
         let start = Duration::ZERO;
         let story = Story {
@@ -167,10 +413,44 @@ impl Writer {
             checks: (0..judged.len()).map(|check| vec![(start, judged.state(check))]).collect(),
             endpoints: Endpoint::ALL.map(|endpoint| vec![(start, judged.endpoint(endpoint).verdict)]),
             containers: containers.iter().map(|container| container.name.clone()).collect(),
-            in_service: vec![(start, in_service)],
+            app_container: containers.iter().find(|one| one.role == Role::App).map(|app| app.name.clone()),
+            in_service: vec![(start, false)],
+            app: vec![(start, App::Gone)],
+            daemon: vec![(start, Daemon::Answers)],
+            refused: vec![(start, false)],
             events: Vec::new(),
         };
         Self { story, expires: None }
+    }
+
+    /// What holds at the start is how things begin, and no change.
+    fn begin(&mut self) {
+        fn last<T>(track: &mut Track<T>) {
+            track.drain(..track.len() - 1);
+        }
+        let Story { in_service, app, daemon, refused, .. } = &mut self.story;
+        last(in_service);
+        last(app);
+        last(daemon);
+        last(refused);
+    }
+
+    fn tell(&mut self, now: Moment, what: What) {
+        self.story.events.push(Event { at: now.since(START), what });
+    }
+
+    /// How the processes stand, and whether traffic comes to one that does not serve.
+    fn see_processes(&mut self, now: Moment, app: App, daemon: Daemon) {
+        let at = now.since(START);
+        change(&mut self.story.daemon, at, daemon);
+        if change(&mut self.story.app, at, app) == Some(App::Starts) && app == App::Serves {
+            self.tell(now, What::Serves);
+        }
+        let in_service = self.story.in_service.last().is_some_and(|(_, in_service)| *in_service);
+        let refused = in_service && app != App::Serves && !self.story.containers.is_empty();
+        if change(&mut self.story.refused, at, refused).is_some() {
+            self.tell(now, What::Traffic { refused });
+        }
     }
 
     fn see(&mut self, snapshot: &Snapshot) {
@@ -236,10 +516,29 @@ impl Story {
         indices.iter().map(|index| self.name(*index)).collect()
     }
 
+    /// The name of the app's container.
+    #[must_use]
+    pub fn app_name(&self) -> &str {
+        self.app_container.as_deref().unwrap_or("app")
+    }
+
+    /// The spans in which what the track holds `counts`.
+    pub fn spans<T: Copy>(
+        &self,
+        track: &Track<T>,
+        counts: impl Fn(T) -> bool,
+    ) -> impl Iterator<Item = (Duration, Duration)> {
+        let ends = track.iter().skip(1).map(|(since, _)| *since).chain([self.length]);
+        let spans: Vec<_> = track.iter().zip(ends).filter(|((_, held), _)| counts(*held)).collect();
+        spans.into_iter().map(|((since, _), end)| (*since, end)).collect::<Vec<_>>().into_iter()
+    }
+
     /// How often kubelet restarts a container.
     #[must_use]
     pub fn restarts(&self) -> usize {
-        let restarts = |event: &&Event| matches!(&event.what, What::Kubelet(Act { deed: Deed::Restart { .. }, .. }));
+        let restarts = |event: &&Event| {
+            matches!(&event.what, What::Kubelet(Act { deed: Deed::Restart { .. } | Deed::Exited { .. }, .. }))
+        };
         self.events.iter().filter(restarts).count()
     }
 }
@@ -352,12 +651,101 @@ mod tests {
         use crate::scheduler::kubelet::question::{Question, Subject};
         let plan = plan(vec![Definition { gates: Gates { live: true, ..Gates::default() }, ..check("app") }]);
         let question = Question::about(Subject::Endpoint(Endpoint::Livez));
-        let asking = Asking { purpose: Purpose::Liveness, timing: Timing::default(), question };
-        let app = Probed { name: "app".into(), probes: vec![asking] };
+        let asking =
+            Asking { purpose: Purpose::Liveness, timing: Timing::default(), question, fails_open: false, grace: None };
+        let app = Probed { name: "app".into(), probes: vec![asking], role: Role::App, ..Probed::default() };
         let fault = Fault { check: 0, from: seconds(30), to: seconds(300), outcome: FaultKind::Hang };
         assert_eq!(play(&plan, seconds(40), from_ref(&fault), from_ref(&app)).restarts(), 0);
         assert_eq!(play(&plan, seconds(75), from_ref(&fault), from_ref(&app)).restarts(), 1);
         assert!(play(&plan, seconds(300), &[fault], &[app]).restarts() >= 4);
+    }
+
+    /// A database that is shared, and the app behind it, which is on this pod and gates its life and its traffic.
+    fn app_behind_a_database() -> Arc<Plan> {
+        let gates = Gates { live: true, ready: true, ..Gates::default() };
+        let app = Definition {
+            gates,
+            of_pod: true,
+            interval: seconds(2),
+            thresholds: crate::model::plan::Thresholds { failure: 3.try_into().unwrap(), ..Default::default() },
+            depends_on: vec![0],
+            ..check("app")
+        };
+        plan(vec![check("db"), app])
+    }
+
+    /// A native sidecar and an app with all probes, as our manifests have them.
+    fn guarded_pod(fails_open: bool) -> Vec<Probed> {
+        use crate::model::pod::{Purpose, Timing};
+        use crate::scheduler::kubelet::Asking;
+        use crate::scheduler::kubelet::question::{Question, Subject};
+        let asking = |purpose, subject, period, failures| Asking {
+            purpose,
+            timing: Timing { period: seconds(period), failures, ..Timing::default() },
+            question: Question::about(subject),
+            fails_open,
+            grace: None,
+        };
+        let liveness =
+            Asking { grace: Some(seconds(1)), fails_open: false, ..asking(Purpose::Liveness, Subject::Daemon, 5, 2) };
+        let sidecar = Probed {
+            role: Role::Sidecar { keeps_state: true },
+            native: true,
+            probes: vec![asking(Purpose::Startup, Subject::Daemon, 1, 30), liveness],
+            ..Probed::default()
+        };
+        let probes = vec![
+            asking(Purpose::Startup, Subject::Endpoint(Endpoint::Startupz), 2, 200),
+            asking(Purpose::Liveness, Subject::Endpoint(Endpoint::Livez), 10, 3),
+            asking(Purpose::Readiness, Subject::Endpoint(Endpoint::Readyz), 5, 1),
+        ];
+        vec![sidecar, Probed { role: Role::App, probes, ..Probed::default() }]
+    }
+
+    fn restarts_by_probes(story: &Story, container: usize) -> usize {
+        let is_restart = |event: &&Event| matches!(&event.what, What::Kubelet(act) if act.container == container && matches!(act.deed, Deed::Restart { .. }));
+        story.events.iter().filter(is_restart).count()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 60, ..Default::default() })]
+
+        #[test]
+        fn an_app_that_crashes_gets_no_traffic_before_it_serves_and_is_left_to_start(
+            exits in 45_000u64..120_000, starts_in in 0u64..120_000,
+        ) {
+            let life = Life {
+                exits: vec![Duration::from_millis(exits)],
+                starts_in: Duration::from_millis(starts_in),
+                ..Life::default()
+            };
+            let story = play_life(&app_behind_a_database(), seconds(300), &[], &guarded_pod(false), &life);
+            let refused: Duration = story.spans(&story.refused, |refused| refused).map(|(from, to)| to - from).sum();
+            assert!(refused <= seconds(1), "until kubelet sees that it is gone: {refused:?}");
+            assert_eq!(restarts_by_probes(&story, 1), 0);
+            assert_eq!(story.in_service.last().map(|(_, in_service)| *in_service), Some(true));
+        }
+
+        #[test]
+        fn a_sidecar_that_is_frozen_or_killed_never_restarts_the_app(
+            from in 20_000u64..120_000, length in 1u64..120_000, killed in 20_000u64..250_000, fails_open in proptest::prelude::any::<bool>(),
+        ) {
+            let millis = Duration::from_millis;
+            let life =
+                Life { frozen: vec![(millis(from), millis(from + length))], killed: vec![millis(killed)], ..Life::default() };
+            let story = play_life(&app_behind_a_database(), seconds(300), &[], &guarded_pod(fails_open), &life);
+            assert_eq!(restarts_by_probes(&story, 1), 0);
+            assert_eq!(story.in_service.last().map(|(_, in_service)| *in_service), Some(true));
+        }
+    }
+
+    #[test]
+    fn a_sidecar_that_crash_loops_restarts_the_app_unless_its_probe_fails_open() {
+        let life = Life { killed: [40, 42, 53, 75, 117].map(seconds).into(), ..Life::default() };
+        for (fails_open, restarts) in [(false, 1), (true, 0)] {
+            let story = play_life(&app_behind_a_database(), seconds(300), &[], &guarded_pod(fails_open), &life);
+            assert_eq!(restarts_by_probes(&story, 1), restarts, "{fails_open}");
+        }
     }
 
     #[test]

@@ -125,6 +125,8 @@ const LOOKS: &[(Cell, &str, Option<&str>)] = &[
     (Cell::Stale, "#8250df", Some("M0 0L8 8M0 8L8 0")),
     (Cell::Fault, "#afb8c1", Some("M0 0L8 8")),
     (Cell::Restart, "#24292f", None),
+    (Cell::Refused, "#a40e26", Some("M0 8L8 0M0 0L8 8")),
+    (Cell::Silent, "#6e7781", Some("M4 0V8M0 4H8")),
 ];
 
 fn paint(cell: Cell) -> String {
@@ -146,6 +148,8 @@ const fn class(cell: Cell) -> &'static str {
         Cell::Fault => "fault",
         Cell::NoFault => "none",
         Cell::Restart => "restart",
+        Cell::Refused => "refused",
+        Cell::Silent => "silent",
     }
 }
 

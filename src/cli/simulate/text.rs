@@ -88,6 +88,8 @@ const fn look(cell: Cell) -> (char, Option<&'static str>) {
         Cell::Stale => ('?', Some("35")),
         Cell::Down => ('█', Some("31")),
         Cell::Restart => ('R', Some("1;31")),
+        Cell::Refused => ('!', Some("1;31")),
+        Cell::Silent => ('~', Some("35")),
         Cell::Fault => ('x', Some("2")),
         Cell::NoFault => (' ', None),
     }

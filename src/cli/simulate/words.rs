@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::story::{Event, Openness, Story, What};
+use super::story::{App, Blow, Daemon, Event, Openness, Story, What};
 use crate::base::quantity::show_duration;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, JudgedState, Verdict};
@@ -30,6 +30,9 @@ pub fn subject(story: &Story, event: &Event) -> String {
         What::Check { check, .. } => story.name(*check).to_owned(),
         What::Endpoint { endpoint, .. } => format!("/{}", endpoint.label()),
         What::Kubelet(_) => "kubelet".to_owned(),
+        What::Blow(Blow::AppExits) | What::Serves => story.app_name().to_owned(),
+        What::Blow(_) => "probelet".to_owned(),
+        What::Traffic { .. } => "traffic".to_owned(),
     }
 }
 
@@ -48,6 +51,13 @@ pub fn sentence(story: &Story, event: &Event) -> String {
         },
         What::Endpoint { from, to, root_causes, .. } => endpoint(*from, *to, &story.names(root_causes)),
         What::Kubelet(act) => kubelet(story, act),
+        What::Blow(Blow::AppExits) => "(scenario) exits".to_owned(),
+        What::Blow(Blow::Killed) => "(scenario) is killed".to_owned(),
+        What::Blow(Blow::Freezes) => "(scenario) is frozen: it answers nobody".to_owned(),
+        What::Blow(Blow::Thaws) => "(scenario) goes on".to_owned(),
+        What::Serves => "serves".to_owned(),
+        What::Traffic { refused: true } => "is refused: the pod gets it, and the app does not serve".to_owned(),
+        What::Traffic { refused: false } => "is refused no more".to_owned(),
     }
 }
 
@@ -68,17 +78,43 @@ fn kubelet(story: &Story, act: &Act) -> String {
         Deed::Started => format!("{container} has started"),
         Deed::Ready => format!("{container} is ready"),
         Deed::NotReady => format!("{container} is not ready"),
-        Deed::Restart { purpose, pause } if pause.is_zero() => {
-            format!("restarts {container} ({} probe)", purpose.label())
-        }
-        Deed::Restart { purpose, pause } => {
-            format!("restarts {container} ({} probe), after a pause of {}", purpose.label(), show_duration(pause))
+        Deed::Start { again: false } => format!("starts {container}"),
+        Deed::Start { again: true } => format!("starts {container} again"),
+        Deed::Exited { pause } => format!("sees that {container} has exited{}", after(pause)),
+        Deed::Restart { purpose, takes, pause } => {
+            let ends = match takes.is_zero() {
+                true => String::new(),
+                false => format!(", which takes {} to end", show_duration(takes)),
+            };
+            format!("restarts {container} ({} probe){ends}{}", purpose.label(), after(pause))
         }
     };
     match act.in_service {
         Some(true) => format!("{happens}: the pod gets traffic"),
         Some(false) => format!("{happens}: the pod gets no traffic"),
         None => happens,
+    }
+}
+
+fn after(pause: Duration) -> String {
+    if pause.is_zero() { String::new() } else { format!(", after a pause of {}", show_duration(pause)) }
+}
+
+/// How the app's process stands, in a word.
+pub const fn app(app: App) -> &'static str {
+    match app {
+        App::Serves => "serves",
+        App::Starts => "starts",
+        App::Gone => "gone",
+    }
+}
+
+/// How the sidecar's process stands, in a word.
+pub const fn daemon(daemon: Daemon) -> &'static str {
+    match daemon {
+        Daemon::Answers => "answers",
+        Daemon::Frozen => "frozen",
+        Daemon::Gone => "gone",
     }
 }
 
@@ -97,6 +133,18 @@ pub fn summary(story: &Story) -> Vec<(String, String)> {
             times => times.to_string(),
         };
         lines.push(("restarts".into(), restarts));
+        let silent: Duration =
+            story.spans(&story.daemon, |daemon| daemon != Daemon::Answers).map(|(from, to)| to - from).sum();
+        if !silent.is_zero() {
+            lines.push(("probelet".into(), format!("does not answer for {}", exact(silent))));
+        }
+        let refused: Duration = story.spans(&story.refused, |refused| refused).map(|(from, to)| to - from).sum();
+        if !refused.is_zero() {
+            lines.push((
+                "refused".into(),
+                format!("traffic for {}: the pod gets it, and the app does not serve", exact(refused)),
+            ));
+        }
     }
     lines
 }

@@ -1,10 +1,12 @@
 //! Which probes of a pod ask probelet: those that aim at a port of the sidecar, and those that run `probelet ask` or an
 //! HTTP client.
 
+use std::time::Duration;
+
 use super::command::command;
 use super::question::{Question, Subject};
-use super::{Asking, Probed};
-use crate::model::pod::{Container, Handler, Pod, Port, Probe};
+use super::{Asking, Probed, Role, Stop};
+use crate::model::pod::{Container, Handler, Hook, Pod, Port, Probe};
 use crate::model::verdict::Judged;
 
 /// Where a probe's question goes.
@@ -59,7 +61,7 @@ pub fn aim(pod: &Pod, container: &Container, probe: &Probe, ports: &[u16]) -> Ai
     }
 }
 
-/// The containers of `pod` with probes that ask probelet on `ports`, and what these ask; `judged` is any snapshot of
+/// The containers of `pod`, and what those of their probes ask that ask probelet on `ports`; `judged` is any snapshot of
 /// the plan.
 #[must_use]
 pub fn probed(pod: &Pod, ports: &[u16], judged: &Judged<'_>) -> Vec<Probed> {
@@ -71,11 +73,34 @@ pub fn probed(pod: &Pod, ports: &[u16], judged: &Judged<'_>) -> Vec<Probed> {
                 Aim::Amiss(_) => Question::about(Subject::Nothing),
                 Aim::Elsewhere => return None,
             };
-            Some(Asking { purpose, timing: probe.timing, question })
+            let fails_open = match &probe.asks {
+                Handler::Exec(words) => command(words, ports).is_some_and(|command| command.fails_open),
+                _ => false,
+            };
+            Some(Asking { purpose, timing: probe.timing, question, fails_open, grace: probe.grace })
         };
-        Probed { name: container.name.clone(), probes: container.probes().filter_map(asking).collect() }
+        let hook = match &container.pre_stop {
+            Some(Hook::Sleep(time)) => *time,
+            Some(Hook::Exec(words)) => sleeps(words).unwrap_or_default(),
+            Some(Hook::Other) | None => Duration::ZERO,
+        };
+        Probed {
+            name: container.name.clone(),
+            role: Role::Other,
+            native: container.native,
+            probes: container.probes().filter_map(asking).collect(),
+            stop: Stop { hook, grace: pod.grace },
+        }
     };
-    pod.containers.iter().map(asking).filter(|container| !container.probes.is_empty()).collect()
+    pod.containers.iter().map(asking).collect()
+}
+
+/// How long `sleep 5` takes, by itself or in a shell.
+fn sleeps(words: &[String]) -> Option<Duration> {
+    let text = words.join(" ");
+    let (_, behind) = text.split_once("sleep ")?;
+    let seconds: f64 = behind.split([' ', ';', '&']).next()?.trim_end_matches('s').parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// The number of a port of probelet; nothing when it is none of probelet's.

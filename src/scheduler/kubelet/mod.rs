@@ -1,22 +1,24 @@
-//! A model of kubelet's probes in virtual time: what it asks when, and what it does with the answers. Pure.
+//! A model of kubelet in virtual time: what it starts, asks and ends when, and what it does with the answers. Pure.
 //!
-//! It follows the prober of Kubernetes: a start-up probe holds the other two back until it has passed; a liveness or
-//! start-up probe that has failed often enough restarts its container and waits for the new one; a container whose
-//! readiness probe fails takes the pod out of its Services. Probes that do not ask probelet are taken to pass.
+//! It follows the prober and the pod worker of Kubernetes: native sidecars start one after the other and before the
+//! rest; a start-up probe holds the other two back until it has passed; a liveness or start-up probe that has failed
+//! often enough restarts its container, with pauses that double; a container whose readiness probe fails takes the pod
+//! out of its Services. The pod worker does one thing at a time: while it waits for a container to end, it starts and
+//! ends no other. Probes that do not ask probelet are taken to pass.
 
 use std::time::Duration;
 
-use question::Question;
+use question::{Question, Subject};
 
 use crate::base::clock::Moment;
 use crate::model::pod::{Purpose, Timing};
-use crate::model::verdict::Judged;
+use crate::model::verdict::{Endpoint, Judged};
 
 pub mod aim;
 pub mod command;
 pub mod question;
 
-/// Kubelet looks every second whether a container has started; its probes begin then.
+/// Kubelet looks every second whether a container has started or exited.
 const NOTICE: Duration = Duration::from_secs(1);
 /// The pause before the second restart; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -24,14 +26,64 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A container that has run for so long is restarted at once again.
 const FORGIVEN: Duration = Duration::from_secs(600);
+/// After SIGTERM a container has this long, however little of its grace period is left.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// A container, with the probes of it that ask probelet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probed {
     /// Its name.
     pub name: String,
+    /// What it is to probelet.
+    pub role: Role,
+    /// A native sidecar: it starts before the others.
+    pub native: bool,
     /// The probes.
     pub probes: Vec<Asking>,
+    /// How it ends.
+    pub stop: Stop,
+}
+
+/// What a container is to probelet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It is the app that probelet watches.
+    App,
+    /// It is probelet.
+    Sidecar {
+        /// What it knows outlives it.
+        keeps_state: bool,
+    },
+    /// Neither.
+    #[default]
+    Other,
+}
+
+/// How a container ends when kubelet ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// How long its preStop hook takes.
+    pub hook: Duration,
+    /// How long all of it may take.
+    pub grace: Duration,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { hook: Duration::ZERO, grace: Duration::from_secs(30) }
+    }
+}
+
+impl Stop {
+    /// How long it takes to end within `grace`: after the hook at once, but for one that hangs.
+    fn takes(self, grace: Duration, hangs: bool) -> Duration {
+        match hangs {
+            false => self.hook.min(grace),
+            // A hook that asks what hangs waits as well.
+            true if self.hook.is_zero() => grace.max(LEAST_GRACE),
+            true => grace + LEAST_GRACE,
+        }
+    }
 }
 
 /// A probe that asks probelet.
@@ -43,6 +95,30 @@ pub struct Asking {
     pub timing: Timing,
     /// What it asks.
     pub question: Question,
+    /// It passes while probelet cannot be reached.
+    pub fails_open: bool,
+    /// How long the container has to end when this probe restarts it, where that is not the pod's own time.
+    pub grace: Option<Duration>,
+}
+
+/// What probelet answers to whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// By this.
+    Judged(&'a Judged<'a>),
+    /// Nothing: it hangs.
+    Silence,
+    /// Nobody listens.
+    Refusal,
+}
+
+impl Asking {
+    fn passes(&self, answer: &Answer<'_>) -> bool {
+        match answer {
+            Answer::Judged(judged) => self.question.passes(judged),
+            Answer::Silence | Answer::Refusal => self.fails_open,
+        }
+    }
 }
 
 /// What kubelet does.
@@ -59,17 +135,29 @@ pub struct Act {
 /// What kubelet does to a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
+    /// It starts it.
+    Start {
+        /// Not for the first time.
+        again: bool,
+    },
     /// Its start-up probe has passed.
     Started,
     /// It gets traffic.
     Ready,
     /// It gets none.
     NotReady,
-    /// It is killed and started again.
+    /// It is ended, to be started again.
     Restart {
         /// The probe that asked for it.
         purpose: Purpose,
-        /// How long kubelet waits before it starts it again.
+        /// How long it takes to end.
+        takes: Duration,
+        /// How long kubelet waits then before it starts it again.
+        pause: Duration,
+    },
+    /// It has exited by itself, and is to be started again.
+    Exited {
+        /// How long kubelet waits before it does.
         pause: Duration,
     },
 }
@@ -83,14 +171,37 @@ pub struct Kubelet {
 
 #[derive(Clone, Debug)]
 struct Watched {
+    native: bool,
+    is_probelet: bool,
     workers: Vec<Worker>,
-    /// When it was started, or will be after the pause of a restart.
+    stop: Stop,
+    state: State,
+    /// When it was started.
     runs_from: Moment,
-    running: bool,
     pause: Duration,
+    starts: u32,
     restarts: u32,
     started: bool,
     ready: bool,
+    /// The probe that wants it restarted.
+    condemned: Option<(Purpose, Option<Duration>)>,
+}
+
+/// Where a container stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The native sidecars before it have not started.
+    Waiting,
+    /// It is to be started then.
+    Pausing(Moment),
+    Running,
+    /// Kubelet waits until then for its end.
+    Stopping(Moment),
+    /// It has exited, and kubelet sees it then.
+    Gone {
+        at: Moment,
+        seen: Moment,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -102,18 +213,20 @@ struct Worker {
 }
 
 impl Kubelet {
-    /// Kubelet at `start`, when all containers start.
+    /// Kubelet at `start`, when the pod comes. The first [`ask`](Self::ask) starts its containers.
     #[must_use]
     pub fn new(containers: &[Probed], start: Moment) -> Self {
-        let containers: Vec<_> = containers.iter().map(|container| Watched::new(container, start)).collect();
-        let in_service = containers.iter().all(|container| container.ready);
-        Self { containers, in_service }
+        Self {
+            containers: containers.iter().map(|container| Watched::new(container, start)).collect(),
+            in_service: false,
+        }
     }
 
     /// When it has something to do next.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        self.containers.iter().filter_map(Watched::next_wake).min()
+        let is_busy = self.is_busy();
+        self.containers.iter().filter_map(|container| container.next_wake(is_busy)).min()
     }
 
     /// Whether the pod is in its Services.
@@ -128,20 +241,92 @@ impl Kubelet {
         self.containers[container].restarts
     }
 
-    /// Asks everything that is due, and tells what follows.
-    pub fn ask(&mut self, judged: &Judged<'_>) -> Vec<Act> {
-        let mut acts = Vec::new();
-        for container in 0..self.containers.len() {
-            for deed in self.containers[container].ask(judged) {
-                let all_ready = self.containers.iter().all(|container| container.ready);
-                let changed = matches!(deed, Deed::Ready | Deed::NotReady) && self.in_service != all_ready;
-                if changed {
-                    self.in_service = all_ready;
-                }
-                acts.push(Act { container, deed, in_service: changed.then_some(all_ready) });
-            }
+    /// Whether a process of the container runs.
+    #[must_use]
+    pub fn is_running(&self, container: usize) -> bool {
+        matches!(self.containers[container].state, State::Running | State::Stopping(_))
+    }
+
+    /// The process of the container exits by itself.
+    pub fn exits(&mut self, container: usize, now: Moment) {
+        let container = &mut self.containers[container];
+        if container.state == State::Running {
+            container.state = State::Gone { at: now, seen: now + NOTICE };
         }
+    }
+
+    /// Whether a start-up probe asks `/startupz` now.
+    #[must_use]
+    pub fn asks_startupz(&self, now: Moment) -> bool {
+        let startupz = Subject::Endpoint(Endpoint::Startupz);
+        self.containers.iter().any(|container| {
+            let mut workers = container.workers.iter();
+            workers.any(|worker| worker.asking.question.subject == startupz && container.is_asking(worker, now))
+        })
+    }
+
+    /// Does everything that is due, and tells what follows.
+    pub fn ask(&mut self, answer: &Answer<'_>, now: Moment) -> Vec<Act> {
+        let mut acts = Vec::new();
+        self.work(answer, now, &mut acts);
+        for container in 0..self.containers.len() {
+            let deeds = self.containers[container].ask(answer, now);
+            self.tell(container, deeds, &mut acts);
+        }
+        // What the probes have found.
+        self.work(answer, now, &mut acts);
         acts
+    }
+
+    fn tell(&mut self, container: usize, deeds: Vec<Deed>, acts: &mut Vec<Act>) {
+        for deed in deeds {
+            let all_ready = self.containers.iter().all(|container| container.ready);
+            let changed = matches!(deed, Deed::Ready | Deed::NotReady) && self.in_service != all_ready;
+            if changed {
+                self.in_service = all_ready;
+            }
+            acts.push(Act { container, deed, in_service: changed.then_some(all_ready) });
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.containers.iter().any(|container| matches!(container.state, State::Stopping(_)))
+    }
+
+    /// What the pod worker does: it ends what is to be restarted, one after the other, and starts what is to run.
+    fn work(&mut self, answer: &Answer<'_>, now: Moment, acts: &mut Vec<Act>) {
+        loop {
+            let mut deeds = Vec::new();
+            let ended = self.containers.iter().position(|container| container.has_ended(now));
+            let condemned = self.containers.iter().position(Watched::is_condemned).filter(|_| !self.is_busy());
+            let startable = (0..self.containers.len()).find(|place| self.is_to_start(*place, now));
+            let container = match (ended, condemned, startable) {
+                (Some(place), ..) => {
+                    self.containers[place].end(&mut deeds);
+                    place
+                }
+                (None, Some(place), _) => {
+                    self.containers[place].stop(matches!(answer, Answer::Silence), now, &mut deeds);
+                    place
+                }
+                (None, None, Some(place)) => {
+                    self.containers[place].begin(now, &mut deeds);
+                    place
+                }
+                (None, None, None) => return,
+            };
+            self.tell(container, deeds, acts);
+        }
+    }
+
+    fn is_to_start(&self, place: usize, now: Moment) -> bool {
+        let is_up = |before: &Watched| !before.native || before.started;
+        match self.containers[place].state {
+            _ if self.is_busy() => false,
+            State::Waiting => self.containers[..place].iter().all(is_up),
+            State::Pausing(until) => until <= now,
+            State::Running | State::Stopping(_) | State::Gone { .. } => false,
+        }
     }
 }
 
@@ -150,29 +335,39 @@ impl Watched {
         let mut probes = container.probes.clone();
         probes.sort_by_key(|asking| asking.purpose as usize);
         let worker = |asking| Worker { asking, next: start, last: None, streak: 0 };
-        let mut watched = Self {
+        Self {
+            native: container.native,
+            is_probelet: matches!(container.role, Role::Sidecar { .. }),
             workers: probes.into_iter().map(worker).collect(),
+            stop: container.stop,
+            state: State::Waiting,
             runs_from: start,
-            running: false,
             pause: Duration::ZERO,
+            starts: 0,
             restarts: 0,
             started: false,
             ready: false,
-        };
-        watched.begin(&mut Vec::new());
-        watched
+            condemned: None,
+        }
     }
 
-    fn next_wake(&self) -> Option<Moment> {
-        match self.running {
-            true => self.workers.iter().map(|worker| worker.next).min(),
-            false => Some(self.runs_from),
+    fn next_wake(&self, is_busy: bool) -> Option<Moment> {
+        let readiness = || self.workers.iter().filter(|worker| worker.asking.purpose == Purpose::Readiness);
+        match self.state {
+            State::Waiting => None,
+            State::Pausing(_) if is_busy => None,
+            State::Pausing(until) => Some(until),
+            State::Running => self.workers.iter().map(|worker| worker.next).min(),
+            State::Stopping(ends) => readiness().map(|worker| worker.next).chain([ends]).min(),
+            State::Gone { seen, .. } => Some(seen),
         }
     }
 
     /// A new container runs: what is not probed holds at once.
-    fn begin(&mut self, deeds: &mut Vec<Deed>) {
-        self.running = true;
+    fn begin(&mut self, now: Moment, deeds: &mut Vec<Deed>) {
+        deeds.push(Deed::Start { again: self.starts > 0 });
+        self.starts += 1;
+        (self.state, self.runs_from) = (State::Running, now);
         self.started = !self.has(Purpose::Startup);
         for worker in &mut self.workers {
             (worker.next, worker.last, worker.streak) = (self.runs_from + NOTICE, None, 0);
@@ -186,46 +381,63 @@ impl Watched {
         self.workers.iter().any(|worker| worker.asking.purpose == purpose)
     }
 
-    fn ask(&mut self, judged: &Judged<'_>) -> Vec<Deed> {
-        let mut deeds = Vec::new();
-        if !self.running {
-            if self.runs_from <= judged.now {
-                self.begin(&mut deeds);
-            }
-            return deeds;
+    fn is_condemned(&self) -> bool {
+        self.condemned.is_some() && self.state == State::Running
+    }
+
+    fn has_ended(&self, now: Moment) -> bool {
+        match self.state {
+            State::Stopping(ends) => ends <= now,
+            State::Gone { seen, .. } => seen <= now,
+            State::Waiting | State::Pausing(_) | State::Running => false,
         }
+    }
+
+    fn ask(&mut self, answer: &Answer<'_>, now: Moment) -> Vec<Deed> {
+        let mut deeds = Vec::new();
         for index in 0..self.workers.len() {
-            let Some((purpose, passes)) = self.believed(index, judged) else { continue };
+            let Some((purpose, passes)) = self.believed(index, answer, now) else { continue };
             match (purpose, passes) {
-                (Purpose::Startup, true) => self.start(judged.now, &mut deeds),
+                (Purpose::Startup, true) => self.start(now, &mut deeds),
                 (Purpose::Readiness, _) => self.set_ready(passes, &mut deeds),
                 (Purpose::Liveness, true) => {}
                 (Purpose::Startup | Purpose::Liveness, false) => {
-                    self.restart(purpose, judged.now, &mut deeds);
-                    break;
+                    self.condemned = Some((purpose, self.workers[index].asking.grace));
                 }
             }
         }
         deeds
     }
 
+    /// Whether the probe asks at `now`.
+    fn is_asking(&self, worker: &Worker, now: Moment) -> bool {
+        let Asking { purpose, timing, .. } = &worker.asking;
+        let is_alive = match self.state {
+            // A probe that wants the container restarted waits for the new one.
+            State::Running => self.condemned.is_none() || *purpose == Purpose::Readiness,
+            State::Stopping(_) => *purpose == Purpose::Readiness,
+            State::Waiting | State::Pausing(_) | State::Gone { .. } => false,
+        };
+        let is_young = now.since(self.runs_from) < timing.initial_delay;
+        is_alive && !is_young && worker.next <= now && self.started != (*purpose == Purpose::Startup)
+    }
+
     /// What the probe at `index` makes kubelet believe now, if it is due and has said so often enough.
-    fn believed(&mut self, index: usize, judged: &Judged<'_>) -> Option<(Purpose, bool)> {
+    fn believed(&mut self, index: usize, answer: &Answer<'_>, now: Moment) -> Option<(Purpose, bool)> {
+        let asks = self.is_asking(&self.workers[index], now);
         let worker = &mut self.workers[index];
-        let Asking { purpose, timing, question } = &worker.asking;
-        if worker.next > judged.now {
+        let Asking { purpose, timing, .. } = worker.asking;
+        while worker.next <= now {
+            worker.next = worker.next + timing.period;
+        }
+        if !asks {
             return None;
         }
-        worker.next = worker.next + timing.period;
-        let young = judged.now.since(self.runs_from) < timing.initial_delay;
-        if young || self.started == (*purpose == Purpose::Startup) {
-            return None;
-        }
-        let passes = question.passes(judged);
+        let passes = worker.asking.passes(answer);
         worker.streak = if worker.last == Some(passes) { worker.streak.saturating_add(1) } else { 1 };
         worker.last = Some(passes);
         let wanted = if passes { timing.successes } else { timing.failures };
-        (worker.streak >= wanted).then_some((*purpose, passes))
+        (worker.streak >= wanted).then_some((purpose, passes))
     }
 
     /// The start-up probe has passed: the readiness probe asks at once.
@@ -244,14 +456,35 @@ impl Watched {
         }
     }
 
-    fn restart(&mut self, purpose: Purpose, now: Moment, deeds: &mut Vec<Deed>) {
+    /// Kubelet begins to end it.
+    fn stop(&mut self, hangs: bool, now: Moment, deeds: &mut Vec<Deed>) {
+        let Some((purpose, grace)) = self.condemned.take() else { return };
+        let takes = self.stop.takes(grace.unwrap_or(self.stop.grace), hangs && self.is_probelet);
+        self.lengthen_pause(now);
+        deeds.push(Deed::Restart { purpose, takes, pause: self.pause });
+        self.state = State::Stopping(now + takes);
+    }
+
+    /// It has ended, and waits for its next start.
+    fn end(&mut self, deeds: &mut Vec<Deed>) {
+        let ended = match self.state {
+            State::Stopping(ended) => ended,
+            State::Gone { at, .. } => {
+                self.lengthen_pause(at);
+                deeds.push(Deed::Exited { pause: self.pause });
+                at
+            }
+            State::Waiting | State::Pausing(_) | State::Running => return,
+        };
+        self.set_ready(false, deeds);
+        (self.state, self.started, self.condemned) = (State::Pausing(ended + self.pause), false, None);
+    }
+
+    fn lengthen_pause(&mut self, now: Moment) {
         let forgiven = self.restarts == 0 || now.since(self.runs_from) >= FORGIVEN;
         let doubled = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.pause = if forgiven { Duration::ZERO } else { doubled };
         self.restarts += 1;
-        deeds.push(Deed::Restart { purpose, pause: self.pause });
-        self.set_ready(false, deeds);
-        (self.runs_from, self.running) = (now + self.pause, false);
     }
 }
 
@@ -289,21 +522,41 @@ mod tests {
             purpose: *purpose,
             timing: *timing,
             question: Question::of(purpose.path(), &judged),
+            fails_open: false,
+            grace: None,
         };
         let probed =
-            |probes: &&[(Purpose, Timing)]| Probed { name: String::new(), probes: probes.iter().map(asking).collect() };
+            |probes: &&[(Purpose, Timing)]| Probed { probes: probes.iter().map(asking).collect(), ..Probed::default() };
         let probed: Vec<_> = containers.iter().map(probed).collect();
-        let mut kubelet = Kubelet::new(&probed, Moment::default());
+        played(&probed, closed, &[], end)
+    }
+
+    /// The same, with containers that exit by themselves at a second.
+    fn played(containers: &[Probed], closed: &[(f64, f64)], exits: &[(usize, f64)], end: f64) -> Vec<String> {
+        let mut kubelet = Kubelet::new(containers, Moment::default());
+        let mut exits = exits.iter().rev().copied().collect::<Vec<_>>();
+        let mut next = Some(Moment::default());
         let mut lines = Vec::new();
-        while let Some(now) = kubelet.next_wake().filter(|now| now.since_boot() <= seconds(end)) {
+        while let Some(now) = next.filter(|now| now.since_boot() <= seconds(end)) {
             let second = now.since_boot().as_secs_f64();
+            while let Some((container, _)) = exits.pop_if(|(_, at)| *at <= second) {
+                kubelet.exits(container, now);
+            }
             let open = !closed.iter().any(|(from, to)| (*from..*to).contains(&second));
-            for act in kubelet.ask(&Judged::new(&snapshot(open, now), now)) {
+            for act in kubelet.ask(&Answer::Judged(&Judged::new(&snapshot(open, now), now)), now) {
                 let deed = match act.deed {
+                    Deed::Start { again: false } => continue,
+                    Deed::Start { again: true } => "start".into(),
                     Deed::Started => "started".into(),
                     Deed::Ready => "ready".into(),
                     Deed::NotReady => "not ready".into(),
-                    Deed::Restart { purpose, pause } => format!("restart by {} after {pause:?}", purpose.label()),
+                    Deed::Exited { pause } => format!("exited, start after {pause:?}"),
+                    Deed::Restart { purpose, takes, pause } if takes.is_zero() => {
+                        format!("restart by {} after {pause:?}", purpose.label())
+                    }
+                    Deed::Restart { purpose, takes, pause } => {
+                        format!("restart by {} within {takes:?} after {pause:?}", purpose.label())
+                    }
                 };
                 let service = match act.in_service {
                     Some(true) => ", in",
@@ -312,6 +565,7 @@ mod tests {
                 };
                 lines.push(format!("{second} {} {deed}{service}", act.container));
             }
+            next = kubelet.next_wake().into_iter().chain(exits.last().map(|(_, at)| Moment::at(seconds(*at)))).min();
         }
         lines
     }
@@ -360,8 +614,11 @@ mod tests {
                 "1 0 ready, in",
                 "31 0 not ready, out",
                 "51 0 restart by liveness after 0ns",
+                "51 0 start",
                 "72 0 restart by liveness after 10s",
+                "82 0 start",
                 "103 0 restart by liveness after 20s",
+                "123 0 start",
                 "124 0 ready, in",
             ]
         );
@@ -370,7 +627,7 @@ mod tests {
     #[test]
     fn a_startup_probe_that_runs_out_restarts_the_container() {
         let lines = acts(&[&[(Purpose::Startup, every(10.0, 3))]], &[(0.0, 40.0)], 60.0);
-        assert_eq!(lines, ["21 0 restart by startup after 0ns", "42 0 started", "42 0 ready, in"]);
+        assert_eq!(lines, ["21 0 restart by startup after 0ns", "21 0 start", "42 0 started", "42 0 ready, in"]);
     }
 
     #[test]
@@ -389,13 +646,133 @@ mod tests {
     #[test]
     fn a_restart_without_a_readiness_probe_is_a_moment_out_of_the_services() {
         let lines = acts(&[&[(Purpose::Liveness, every(10.0, 1))]], &[(10.0, 12.0)], 60.0);
-        assert_eq!(lines, ["11 0 restart by liveness after 0ns", "11 0 not ready, out", "11 0 ready, in"]);
+        assert_eq!(
+            lines,
+            [
+                "0 0 ready, in",
+                "11 0 restart by liveness after 0ns",
+                "11 0 not ready, out",
+                "11 0 start",
+                "11 0 ready, in"
+            ]
+        );
     }
 
     #[test]
-    fn a_pod_without_probes_is_ready_and_never_woken_for() {
-        let kubelet = Kubelet::new(&[Probed { name: "app".into(), probes: vec![] }], Moment::default());
+    fn a_pod_without_probes_is_ready_at_once_and_never_woken_for() {
+        let first = snapshot(true, Moment::default());
+        let mut kubelet = Kubelet::new(&[Probed::default()], Moment::default());
+        kubelet.ask(&Answer::Judged(&Judged::new(&first, Moment::default())), Moment::default());
         assert!(kubelet.in_service());
         assert_eq!(kubelet.next_wake(), None);
+    }
+
+    /// A native sidecar that is probelet, and an app behind it, with the purposes that each probes.
+    fn pod(sidecar: &[(Purpose, Timing)], app: &[(Purpose, Timing)]) -> [Probed; 2] {
+        let first = snapshot(true, Moment::default());
+        let judged = Judged::new(&first, Moment::default());
+        let asks = |path: Option<&str>, (purpose, timing): &(Purpose, Timing)| Asking {
+            purpose: *purpose,
+            timing: *timing,
+            question: Question::of(path.unwrap_or_else(|| purpose.path()), &judged),
+            fails_open: false,
+            grace: None,
+        };
+        let sidecar = sidecar.iter().map(|probe| asks(Some("/-/healthy"), probe)).collect();
+        let app = app.iter().map(|probe| asks(None, probe)).collect();
+        [
+            Probed { role: Role::Sidecar { keeps_state: false }, native: true, probes: sidecar, ..Probed::default() },
+            Probed { role: Role::App, probes: app, ..Probed::default() },
+        ]
+    }
+
+    #[test]
+    fn the_app_starts_once_the_native_sidecar_has_started() {
+        let pod = pod(&[(Purpose::Startup, every(5.0, 9))], &[(Purpose::Readiness, every(10.0, 1))]);
+        let lines = played(&pod, &[], &[], 20.0);
+        assert_eq!(lines, ["1 0 started", "1 0 ready", "2 1 ready, in"]);
+    }
+
+    #[test]
+    fn a_container_that_exits_is_started_again_with_pauses_that_double_and_are_forgiven() {
+        let pod = pod(&[], &[(Purpose::Readiness, every(1.0, 1))]);
+        let lines = played(&pod, &[], &[(1, 20.0), (1, 30.0), (1, 700.0)], 720.0);
+        assert_eq!(
+            lines,
+            [
+                "0 0 ready",
+                "1 1 ready, in",
+                "21 1 exited, start after 0ns",
+                "21 1 not ready, out",
+                "21 1 start",
+                "22 1 ready, in",
+                "31 1 exited, start after 10s",
+                "31 1 not ready, out",
+                "40 1 start",
+                "41 1 ready, in",
+                "701 1 exited, start after 0ns",
+                "701 1 not ready, out",
+                "701 1 start",
+                "702 1 ready, in",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_native_sidecar_counts_for_the_readiness_of_the_pod() {
+        let lines = played(&pod(&[], &[]), &[], &[(0, 20.0)], 60.0);
+        assert_eq!(
+            lines,
+            [
+                "0 0 ready",
+                "0 1 ready, in",
+                "21 0 exited, start after 0ns",
+                "21 0 not ready, out",
+                "21 0 start",
+                "21 0 ready, in"
+            ]
+        );
+    }
+
+    /// What a sidecar that hangs from second 20 on does to the app, with its liveness probe and its time to end.
+    fn hanging(liveness: Timing, grace: Option<Duration>) -> Vec<String> {
+        let mut pod = pod(&[(Purpose::Liveness, liveness)], &[(Purpose::Liveness, every(10.0, 3))]);
+        pod[0].probes[0].grace = grace;
+        pod[0].stop.hook = seconds(5.0);
+        let mut kubelet = Kubelet::new(&pod, Moment::default());
+        let (mut next, mut hangs, mut lines) = (Some(Moment::default()), true, Vec::new());
+        while let Some(now) = next.filter(|now| now.since_boot() <= seconds(120.0)) {
+            let well = snapshot(true, now);
+            let judged = Judged::new(&well, now);
+            let silent = hangs && now.since_boot() >= seconds(20.0);
+            for act in kubelet.ask(&if silent { Answer::Silence } else { Answer::Judged(&judged) }, now) {
+                hangs &= act != Act { container: 0, deed: Deed::Start { again: true }, in_service: None };
+                if matches!(act.deed, Deed::Restart { .. }) {
+                    lines.push(format!("{} {}", now.since_boot().as_secs_f64(), act.container));
+                }
+            }
+            next = kubelet.next_wake();
+        }
+        lines
+    }
+
+    #[test]
+    fn a_sidecar_that_hangs_takes_the_app_with_it_unless_it_ends_soon() {
+        assert_eq!(hanging(every(10.0, 3), None), ["41 0", "73 1"], "it holds the pod worker, and the app is next");
+        assert_eq!(hanging(every(5.0, 2), None), ["26 0", "58 1"]);
+        assert_eq!(hanging(every(5.0, 2), Some(seconds(1.0))), ["26 0"]);
+    }
+
+    #[test]
+    fn what_fails_open_passes_while_nobody_answers() {
+        let mut pod = pod(&[], &[(Purpose::Liveness, every(10.0, 1))]);
+        pod[1].probes[0].fails_open = true;
+        let mut kubelet = Kubelet::new(&pod, Moment::default());
+        let mut next = Some(Moment::default());
+        while let Some(now) = next.filter(|now| now.since_boot() <= seconds(60.0)) {
+            let acts = kubelet.ask(&Answer::Refusal, now);
+            assert!(acts.iter().all(|act| !matches!(act.deed, Deed::Restart { .. })));
+            next = kubelet.next_wake();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::until_error;
+use super::budget::{closes_readiness_first, until_error};
 use super::effects::acts;
 use super::guards;
 use super::inspection::Inspection;
@@ -46,7 +46,10 @@ pub fn advice(config: &Config, pod: &Pod, containers: &[Probed]) -> Vec<Advice> 
     }
     found.extend(unasked(plan, containers));
     found.extend(long_outages(plan, containers));
-    found.extend(starts(plan, containers));
+    // A pod that never starts has no start to be played.
+    if !found.iter().any(|advice| std::ptr::eq(advice.pitfall, &pitfalls::STARTUP_DEADLOCK)) {
+        found.extend(starts(plan, containers));
+    }
     for guard in guards::missing(config, pod, containers) {
         // One that was missed in a play has been told, with figures.
         if !found.iter().any(|advice| advice.says(&guard)) {
@@ -102,7 +105,8 @@ fn long_outages(plan: &Arc<Plan>, containers: &[Probed]) -> Vec<Advice> {
         for (container, asking, after) in acts(&matrix, plan, check, containers) {
             let after = after.saturating_sub(unseen);
             let (ours, theirs) = (definition.thresholds.failure.get(), asking.timing.failures);
-            if asking.purpose != Purpose::Readiness || ours == 1 || theirs == 1 || after < LONG {
+            let at_first = closes_readiness_first(definition);
+            if asking.purpose != Purpose::Readiness || ours == 1 || at_first || theirs == 1 || after < LONG {
                 continue;
             }
             let message = format!(

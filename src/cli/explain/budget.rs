@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::plan::{Definition, Plan};
+use crate::model::plan::{Critical, Definition, Plan};
+use crate::scheduler::cadence::Cadence;
 
 /// The time from the beginning of an outage to the state `error`, at most. All was well before it, and runs are shorter
 /// than the interval then; no other target fails.
@@ -24,6 +25,8 @@ pub struct Budget {
     pub confirmation: Option<Duration>,
     /// All of it.
     pub total: Duration,
+    /// The same until the first failure counts.
+    pub first: Duration,
 }
 
 /// The budget of the check at `index`, for an outage of its target alone.
@@ -33,11 +36,23 @@ pub fn until_error(plan: &Plan, index: usize) -> Budget {
     let failures = check.thresholds.failure.get();
     let mut parents: Vec<_> = check.depends_on.iter().map(|parent| Parent::new(&plan.checks[*parent])).collect();
     let mut between = Duration::ZERO;
+    let first = confirmation(&parents);
+    let cadence = Cadence::new(check.interval, "", "");
+    // After a failure the app is looked at more often than at its interval, and then less and less.
+    let mut gap = if check.watches_the_app() { cadence.first_gap() } else { check.interval };
     for failed in 1..failures {
-        let cycle = beats(check.interval, check.timeout + confirmation(&parents));
+        let busy = check.timeout + confirmation(&parents);
+        let is_settled = gap >= check.interval;
+        let next = if is_settled { gap } else { cadence.next_gap(gap, between.saturating_add(gap)) };
+        let cycle = match is_settled {
+            true => beats(check.interval, busy),
+            false if busy < gap => gap,
+            false => busy + next,
+        };
         between = between.saturating_add(cycle);
-        let later: Vec<_> = parents.iter().map(|parent| parent.after_one_more(check)).collect();
-        if later == parents {
+        let later: Vec<_> = parents.iter().map(|parent| parent.after_one_more(check, gap)).collect();
+        gap = next;
+        if is_settled && later == parents {
             // From here on every failure takes as long as this one.
             between = between.saturating_add(cycle.saturating_mul(failures - 1 - failed));
             break;
@@ -50,7 +65,15 @@ pub fn until_error(plan: &Plan, index: usize) -> Budget {
     let until_run = check.interval;
     let parts = [until_look.unwrap_or_default(), unseen, until_run, between, check.timeout];
     let total = parts.into_iter().fold(confirmation.unwrap_or_default(), Duration::saturating_add);
-    Budget { until_look, unseen, until_run, failures, between, timeout: check.timeout, confirmation, total }
+    let parts = [until_look.unwrap_or_default(), unseen, until_run, check.timeout];
+    let first = parts.into_iter().fold(first, Duration::saturating_add);
+    Budget { until_look, unseen, until_run, failures, between, timeout: check.timeout, confirmation, total, first }
+}
+
+/// Whether `/readyz` closes at the first failure of the check that counts, and not at its threshold.
+#[must_use]
+pub fn closes_readiness_first(check: &Definition) -> bool {
+    check.gates.live && check.critical == Critical::Yes
 }
 
 /// How long all parents take to pass once more.
@@ -72,9 +95,10 @@ impl<'p> Parent<'p> {
         Self { check, wait: check.timeout }
     }
 
-    /// The same for the next failure in a row of `child`: at most an interval after the last time, or at its own beat.
-    fn after_one_more(&self, child: &Definition) -> Self {
-        let allowed = (self.check.interval + child.timeout + self.wait).saturating_sub(child.interval);
+    /// The same for the next failure in a row of `child`, whose runs follow each other after `gap`: at most an interval
+    /// after the last time, or at its own beat.
+    fn after_one_more(&self, child: &Definition, gap: Duration) -> Self {
+        let allowed = (self.check.interval + child.timeout + self.wait).saturating_sub(gap);
         let next_beat = beats(self.check.interval, self.check.timeout);
         Self { check: self.check, wait: allowed.max(self.check.timeout).min(next_beat) }
     }
@@ -93,8 +117,8 @@ mod tests {
     use super::*;
     use crate::base::clock::Moment;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-    use crate::model::plan::Thresholds;
     use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::{Gates, Thresholds};
     use crate::model::state::State;
     use crate::scheduler::machine::Machine;
     use crate::scheduler::playback::{Playback, reading};
@@ -241,10 +265,13 @@ mod tests {
             failures in 1u32..=4, interval in 500u64..20_000, timeout in 100u64..30_000,
             parents in proptest::collection::vec((500u64..20_000, 100u64..30_000), 0..3),
             from in 70_000u64..120_000, pod in 0u32..1000, chance in proptest::prelude::any::<u64>(),
+            of_pod in proptest::prelude::any::<bool>(),
         ) {
             let mut checks: Vec<_> =
                 parents.iter().map(|(interval, timeout)| failing_after(1, *interval, *timeout)).collect();
-            checks.push(Definition { depends_on: (0..checks.len()).collect(), ..failing_after(failures, interval, timeout) });
+            let gates = Gates { live: of_pod, ready: true, startup: false };
+            let depends_on = (0..checks.len()).collect();
+            checks.push(Definition { depends_on, gates, of_pod, ..failing_after(failures, interval, timeout) });
             let budget = until_error(&plan(checks.clone()), checks.len() - 1).total;
             let takes = |check: usize, run: u64| {
                 let quick = chance.rotate_left(u32::try_from(run % 64).unwrap_or_default()) % 3 == 0;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::{Budget, until_error};
+use super::budget::{Budget, closes_readiness_first, until_error};
 use super::matrix::{Matrix, Phase, Row};
 use super::wrap::wrapped;
 use crate::base::quantity::show_duration;
 use crate::model::plan::Plan;
 use crate::model::pod::Purpose;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::scheduler::kubelet::question::Subject;
 use crate::scheduler::kubelet::{Asking, Probed};
 
 /// What the failure of each check closes, at start-up and later.
@@ -67,7 +68,12 @@ pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
         let budget = until_error(plan, row.check);
         text += &format!("\n  {}\n", plan.checks[row.check].name);
         text += &line(budget.total, &format!("error: {}", made_of(plan, row.check, &budget)));
-        text += &line(budget.total, &closes(&row));
+        let first = Some(budget.first).filter(|_| closes_readiness_first(&plan.checks[row.check]));
+        let first = first.filter(|first| *first < budget.total);
+        if let Some(first) = first {
+            text += &line(first, "/readyz closes at the first failure");
+        }
+        text += &line(budget.total, &closes(&row, first.is_some()));
         for (container, asking, after) in acts(&matrix, plan, row.check, containers) {
             text += &line(after, &act(container, asking));
         }
@@ -111,10 +117,11 @@ fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
     parts.join(" + ")
 }
 
-fn closes(row: &Row) -> String {
+/// What the failure closes, but for `/readyz` where that has closed before.
+fn closes(row: &Row, but_readyz: bool) -> String {
     let closed: Vec<_> = Endpoint::ALL
         .iter()
-        .filter(|endpoint| row.closes(**endpoint))
+        .filter(|endpoint| row.closes(**endpoint) && !(but_readyz && **endpoint == Endpoint::Readyz))
         .map(|endpoint| format!("/{}", endpoint.label()))
         .collect();
     match &closed[..] {
@@ -136,13 +143,16 @@ pub fn acts<'a>(
     }
     let (snapshot, well) = (matrix.failing(check), matrix.all_well());
     let (judged, all_well) = (Judged::new(&snapshot, snapshot.at), Judged::new(&well, well.at));
-    let seen = until_error(plan, check).total;
+    let budget = until_error(plan, check);
+    let first = closes_readiness_first(&plan.checks[check]);
     let mut acts = Vec::new();
     for container in containers {
         for asking in &container.probes {
             // A probe that never passes says nothing about this check.
             let asked = asking.purpose != Purpose::Startup && asking.question.passes(&all_well);
             if asked && !asking.question.passes(&judged) {
+                let asks_readyz = asking.question.subject == Subject::Endpoint(Endpoint::Readyz);
+                let seen = if first && asks_readyz { budget.first } else { budget.total };
                 acts.push((container, asking, seen.saturating_add(asking.timing.patience())));
             }
         }

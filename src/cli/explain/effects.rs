@@ -11,7 +11,7 @@ use crate::model::plan::Plan;
 use crate::model::pod::Purpose;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 use crate::scheduler::kubelet::question::Subject;
-use crate::scheduler::kubelet::{Asking, Probed};
+use crate::scheduler::kubelet::{Asking, Probed, Role, Stop};
 
 /// What the failure of each check closes, at start-up and later.
 pub fn matrix(plan: &Arc<Plan>) -> String {
@@ -82,7 +82,38 @@ pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
         let startup = container.probes.iter().find(|asking| asking.purpose == Purpose::Startup);
         text += &startup.map(|asking| start(container, asking)).unwrap_or_default();
     }
-    text
+    text + &end(containers)
+}
+
+/// What happens when the pod is deleted, and when.
+fn end(containers: &[Probed]) -> String {
+    let sidecar = containers.iter().find(|container| matches!(container.role, Role::Sidecar { .. }));
+    let Some(sidecar) = sidecar else { return String::new() };
+    let mut lines = Vec::new();
+    if matches!(sidecar.role, Role::Sidecar { drains: true, .. }) {
+        lines.push((Duration::ZERO, format!("{} drains: /readyz closes", sidecar.name)));
+    }
+    let is_last = |container: &Probed| container.native;
+    for container in containers.iter().filter(|container| !is_last(container)) {
+        let Stop { hook, grace } = container.stop;
+        lines.push(match hook {
+            hook if hook.is_zero() => (hook, format!("{} gets SIGTERM", container.name)),
+            hook if hook >= grace => {
+                (grace, format!("{} is killed: its preStop hook takes {}", container.name, show_duration(hook)))
+            }
+            hook => (hook, format!("{} gets SIGTERM, after its preStop hook", container.name)),
+        });
+    }
+    let grace = sidecar.stop.grace;
+    lines.sort_by_key(|(at, _)| *at);
+    let then = if sidecar.native {
+        format!("; {} gets SIGTERM once the others have ended", sidecar.name)
+    } else {
+        String::new()
+    };
+    lines.push((grace, format!("what still runs is killed{then}")));
+    let lines: String = lines.into_iter().map(|(at, text)| line(at, &text)).collect();
+    format!("\n  end of the pod\n{lines}")
 }
 
 /// How long the app may take to start.
@@ -94,7 +125,8 @@ fn start(container: &Probed, asking: &Asking) -> String {
 }
 
 fn line(after: Duration, text: &str) -> String {
-    wrapped(&format!("  {:>8}  ", show_duration(after)), text, 12)
+    let after = if after.is_zero() { "0s".to_owned() } else { show_duration(after) };
+    wrapped(&format!("  {after:>8}  "), text, 12)
 }
 
 fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {

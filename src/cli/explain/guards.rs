@@ -9,10 +9,10 @@ use crate::base::quantity::show_duration;
 use crate::config::Config;
 use crate::model::pod::{Container, Handler, Hook, Pod, Probe, Purpose};
 use crate::model::verdict::Endpoint;
-use crate::scheduler::kubelet::Probed;
 use crate::scheduler::kubelet::aim::{Aim, aim};
 use crate::scheduler::kubelet::command::command;
 use crate::scheduler::kubelet::question::Subject;
+use crate::scheduler::kubelet::{Probed, Stop};
 
 /// A sidecar that hangs should have ended after so long.
 const SHORT_GRACE: Duration = Duration::from_secs(5);
@@ -20,13 +20,31 @@ const SHORT_GRACE: Duration = Duration::from_secs(5);
 /// The guards that `pod` lacks, of whose containers `containers` ask probelet.
 pub fn missing(config: &Config, pod: &Pod, containers: &[Probed]) -> Vec<Advice> {
     let sidecar = pod.containers.iter().find(|container| is_sidecar(container, config));
+    let mut found: Vec<Advice> = containers.iter().filter_map(grace_period).collect();
     let apps = containers.iter().filter(|app| sidecar.is_none_or(|sidecar| sidecar.name != app.name));
-    let mut found: Vec<Advice> = apps.filter_map(|app| startup_probe(app, pod)).collect();
+    found.extend(apps.filter_map(|app| startup_probe(app, pod)));
     let Some(sidecar) = sidecar else { return found };
     let guards = Guards { config, pod, sidecar };
     let more = [guards.liveness(), guards.state(), guards.config_error(), guards.drain(), guards.failing_open()];
     found.extend(more.into_iter().flatten());
     found
+}
+
+/// A hook leaves time for the container to end.
+fn grace_period(container: &Probed) -> Option<Advice> {
+    let Stop { hook, grace } = container.stop;
+    if hook < grace || hook.is_zero() {
+        return None;
+    }
+    let message = format!(
+        "the preStop hook of {} takes {}, and the pod has {} to end: it is killed before it gets SIGTERM",
+        container.name,
+        show_duration(hook),
+        show_duration(grace)
+    );
+    let help =
+        "raise `terminationGracePeriodSeconds` of the pod, or shorten the hook (for `probelet drain`: `server.drain`)";
+    Some(Advice { pitfall: &pitfalls::GRACE_TOO_SHORT, message, help: help.into() })
 }
 
 /// A new container is known by its startup probe alone.

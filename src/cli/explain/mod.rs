@@ -128,8 +128,9 @@ pub(super) fn containers(pod: &Pod, config: &Config) -> Vec<Probed> {
     let sidecar = pod.containers.iter().position(|container| is_sidecar(container, config));
     if let Some(place) = sidecar {
         let sidecar = &pod.containers[place];
-        containers[place].role = Role::Sidecar { keeps_state: guards::state(sidecar, config) == State::Kept };
-        if guards::drains(sidecar) {
+        let (keeps_state, drains) = (guards::state(sidecar, config) == State::Kept, guards::drains(sidecar));
+        containers[place].role = Role::Sidecar { keeps_state, drains };
+        if drains {
             containers[place].stop.hook = config.plan.answers.drain;
         }
     }

@@ -61,6 +61,7 @@ pub static PITFALLS: &[&Pitfall] = &[
     &NO_STATE,
     &CONFIG_ERROR_EXIT,
     &NO_DRAIN,
+    &GRACE_TOO_SHORT,
     &NAMED_PORT,
     &FAILS_CLOSED,
 ];
@@ -288,6 +289,18 @@ pub(super) static NO_DRAIN: Pitfall = Pitfall {
             [/probelet, drain] } } }\n",
 };
 
+pub(super) static GRACE_TOO_SHORT: Pitfall = Pitfall {
+    name: "grace-too-short",
+    level: Level::Warning,
+    meaning: "A preStop hook uses up the time that the pod has to end.",
+    explanation: "`terminationGracePeriodSeconds` (30 unless said) covers the hook and the end of the container after it. When \
+                  the hook takes all of it, the container is killed in the middle of its requests.",
+    wrong: "containers:\n  - name: app\n    lifecycle: { preStop: { sleep: { seconds: 30 } } }\n    livenessProbe: { httpGet: { \
+            path: /livez, port: 10240 } }\n",
+    right: "terminationGracePeriodSeconds: 60\ncontainers:\n  - name: app\n    lifecycle: { preStop: { sleep: { seconds: 30 } } \
+            }\n    livenessProbe: { httpGet: { path: /livez, port: 10240 } }\n",
+};
+
 pub(super) static NAMED_PORT: Pitfall = Pitfall {
     name: "named-port",
     level: Level::Warning,
@@ -370,6 +383,21 @@ checks:
             let (wrong, right) = (codes(pitfall, pitfall.wrong), codes(pitfall, pitfall.right));
             assert!(wrong.contains(&pitfall.name), "{}: {wrong:?}", pitfall.name);
             assert!(!right.contains(&pitfall.name), "{}: {right:?}", pitfall.name);
+        }
+    }
+
+    #[test]
+    fn the_manifests_that_we_ship_lack_no_guard() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+        for (file, notes) in [("kubernetes.yaml", &["fails-closed"][..]), ("kubernetes-exec.yaml", &[])] {
+            let text = std::fs::read(folder.join(file)).unwrap();
+            let (pods, _) = config::pod::read(file, &text);
+            let environment = Environment::of::<String, String>([]);
+            let nothing = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+            let config = config::read("config.yaml", CONFIG.as_bytes(), &environment, nothing).config.unwrap();
+            let advice = advice::advice(&config, &pods[0], &containers(&pods[0], &config));
+            let messages: Vec<_> = advice.iter().map(|advice| (advice.pitfall.name, advice.message.as_str())).collect();
+            assert_eq!(messages.iter().map(|(name, _)| *name).collect::<Vec<_>>(), notes, "{file}: {messages:?}");
         }
     }
 

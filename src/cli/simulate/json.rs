@@ -24,9 +24,13 @@ pub fn json(story: &Story) -> Value {
     });
     let pod = (!story.containers.is_empty()).then(|| {
         let openness = Openness::of(&story.in_service, story.length, |in_service| in_service);
+        let names = story.containers.iter().enumerate();
+        let restarts_of: serde_json::Map<_, _> =
+            names.map(|(place, name)| (name.clone(), json!(story.restarts_of(place)))).collect();
         json!({
             "containers": story.containers,
             "restarts": story.restarts(),
+            "restarts_of": restarts_of,
             "ready": times(openness),
             "spans": spans(&story.in_service, story, |ready| ("ready", json!(ready))),
             "app": spans(&story.app, story, |app| ("state", json!(words::app(app)))),

@@ -102,7 +102,7 @@ impl Simulate {
 fn with_those_of(life: &Life, mut containers: Vec<Probed>) -> Vec<Probed> {
     let is_probelet = |container: &Probed| matches!(container.role, Role::Sidecar { .. });
     if life.strikes_sidecar() && !containers.iter().any(is_probelet) {
-        let role = Role::Sidecar { keeps_state: false };
+        let role = Role::Sidecar { keeps_state: false, drains: false };
         containers.insert(0, Probed { name: "probelet".into(), role, native: true, ..Probed::default() });
     }
     if !life.is_quiet() && !containers.iter().any(|container| container.role == Role::App) {

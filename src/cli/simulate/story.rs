@@ -8,7 +8,7 @@ use crate::base::clock::Moment;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
-use crate::model::start_up::Asks;
+use crate::model::start_up::{Asks, ContainerNews};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 use crate::scheduler::kubelet::{Act, Answer, Deed, Kubelet, Probed, Role};
@@ -265,8 +265,12 @@ impl<'a> Simulation<'a> {
     fn ask(&mut self) {
         let (now, answers) = (self.now, self.daemon == Daemon::Answers);
         let mut snapshot = self.playback.machine.snapshot(reading(now));
-        if answers && self.kubelet.asks_startupz(now) && self.asks.asked(now, snapshot.start_up.opened) {
-            self.playback.machine.begin_start_up(now, reading(now));
+        if answers && self.kubelet.asks_startupz(now) {
+            match self.asks.asked(now, snapshot.start_up.opened) {
+                ContainerNews::None => {}
+                ContainerNews::Doubt => self.playback.machine.doubt_start(now, reading(now)),
+                ContainerNews::StartUp => self.playback.machine.begin_start_up(now, reading(now)),
+            }
             snapshot = self.playback.machine.snapshot(reading(now));
         }
         if answers {
@@ -315,7 +319,7 @@ impl<'a> Simulation<'a> {
         let old = &mut self.playback.machine;
         let (plan, latches) = (Arc::clone(old.plan()), old.latches());
         let keeps_state = sidecar(self.containers)
-            .is_some_and(|place| self.containers[place].role == Role::Sidecar { keeps_state: true });
+            .is_some_and(|place| matches!(self.containers[place].role, Role::Sidecar { keeps_state: true, .. }));
         let mut machine = Machine::new(plan, "pod", reading(self.now));
         self.asks = Asks::since(self.now);
         if again && keeps_state {
@@ -533,11 +537,20 @@ impl Story {
         spans.into_iter().map(|((since, _), end)| (*since, end)).collect::<Vec<_>>().into_iter()
     }
 
-    /// How often kubelet restarts a container.
+    /// How often kubelet restarts the containers.
     #[must_use]
     pub fn restarts(&self) -> usize {
-        let restarts = |event: &&Event| {
-            matches!(&event.what, What::Kubelet(Act { deed: Deed::Restart { .. } | Deed::Exited { .. }, .. }))
+        (0..self.containers.len()).map(|container| self.restarts_of(container)).sum()
+    }
+
+    /// How often kubelet restarts one container.
+    #[must_use]
+    pub fn restarts_of(&self, container: usize) -> usize {
+        let restarts = |event: &&Event| match &event.what {
+            What::Kubelet(Act { deed: Deed::Restart { .. } | Deed::Exited { .. }, container: other, .. }) => {
+                *other == container
+            }
+            _ => false,
         };
         self.events.iter().filter(restarts).count()
     }
@@ -689,7 +702,7 @@ mod tests {
         let liveness =
             Asking { grace: Some(seconds(1)), fails_open: false, ..asking(Purpose::Liveness, Subject::Daemon, 5, 2) };
         let sidecar = Probed {
-            role: Role::Sidecar { keeps_state: true },
+            role: Role::Sidecar { keeps_state: true, drains: true },
             native: true,
             probes: vec![asking(Purpose::Startup, Subject::Daemon, 1, 30), liveness],
             ..Probed::default()

@@ -130,7 +130,12 @@ pub fn summary(story: &Story) -> Vec<(String, String)> {
         lines.push(("pod".into(), opened(openness, "gets traffic", "cut off")));
         let restarts = match story.restarts() {
             0 => "none".to_owned(),
-            times => times.to_string(),
+            times => {
+                let named = story.containers.iter().enumerate().map(|(place, name)| (name, story.restarts_of(place)));
+                let named: Vec<_> =
+                    named.filter(|(_, times)| *times > 0).map(|(name, times)| format!("{name} {times}")).collect();
+                if named.len() < 2 && story.containers.len() < 2 { times.to_string() } else { named.join(", ") }
+            }
         };
         lines.push(("restarts".into(), restarts));
         let silent: Duration =

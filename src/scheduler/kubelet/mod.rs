@@ -53,6 +53,8 @@ pub enum Role {
     Sidecar {
         /// What it knows outlives it.
         keeps_state: bool,
+        /// Its preStop hook closes `/readyz`.
+        drains: bool,
     },
     /// Neither.
     #[default]
@@ -681,7 +683,12 @@ mod tests {
         let sidecar = sidecar.iter().map(|probe| asks(Some("/-/healthy"), probe)).collect();
         let app = app.iter().map(|probe| asks(None, probe)).collect();
         [
-            Probed { role: Role::Sidecar { keeps_state: false }, native: true, probes: sidecar, ..Probed::default() },
+            Probed {
+                role: Role::Sidecar { keeps_state: false, drains: false },
+                native: true,
+                probes: sidecar,
+                ..Probed::default()
+            },
             Probed { role: Role::App, probes: app, ..Probed::default() },
         ]
     }

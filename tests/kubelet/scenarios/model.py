@@ -9,7 +9,7 @@ import yaml
 
 @dataclass
 class Prediction:
-    restarts: int | None
+    restarts: int | None  # of the app
     unready: float | None  # seconds that the pod is not READY after it was for the first time
     readyz: float | None  # seconds that /readyz is closed after it was open for the first time
 
@@ -43,7 +43,7 @@ def play(probelet, manifest, folder, happens):
     played = json.loads(answer.stdout)
     readyz = next(endpoint for endpoint in played["endpoints"] if endpoint["endpoint"] == "readyz")
     return Prediction(
-        played["pod"]["restarts"],
+        played["pod"]["restarts_of"]["orders"],
         lost(played["pod"]["spans"], lambda span: span["ready"]),
         lost(readyz["spans"], lambda span: span["verdict"] != "error"),
     )

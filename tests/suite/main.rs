@@ -1,6 +1,10 @@
 //! The integration tests, in one binary: one link, and one pool of threads for all of them.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
+/// Counts what the process has allocated, for the tests that look for growth.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
 mod clock;
 mod consumers;
 mod farewells;

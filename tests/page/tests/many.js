@@ -22,33 +22,40 @@ test("two hundred checks are there at once and stay smooth", async (t) => {
   await context.addInitScript(() => {
     window.tasks = [];
     new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask", buffered: true });
-    window.rowsAt = new Promise((there) => {
-      new MutationObserver((_, observer) => {
-        if (document.querySelectorAll("tr.check").length < 200) return;
-        observer.disconnect();
-        there(performance.now());
-      }).observe(document, { subtree: true, childList: true });
-    });
+    // What is drawn, in nodes and attributes that change: the rows of checks apart from the rest.
+    window.drawn = { rows: 0, rest: 0 };
+    new MutationObserver((records) => {
+      for (const { target } of records) {
+        const at = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
+        window.drawn[at?.closest("tr.check") ? "rows" : "rest"] += 1;
+      }
+    }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   });
   const requests = [];
   page.on("request", (request) => requests.push(new URL(request.url()).pathname));
   await page.goto(house.url);
-  const rows = await page.evaluate(() => window.rowsAt);
   await settled(page);
   await page.waitForFunction(() => document.querySelectorAll("tr.check.ok").length === 200);
   await page.waitForFunction(() => [...document.querySelectorAll("tr.check .spark .curve")].slice(0, 8).every((curve) => curve.getAttribute("d")));
   const loading = await page.evaluate(() => window.tasks.splice(0));
-  // It goes on living for a while: each check ticks three times.
-  await page.evaluate(() => new Promise((done) => {
-    let frames = 0;
-    const next = () => (++frames < 180 ? requestAnimationFrame(next) : done());
-    next();
-  }));
+  // It goes on living until each check has ticked three times or so.
+  const ticks = async () => {
+    const metrics = await (await fetch(`${house.url}metrics`)).text();
+    const counts = metrics.matchAll(/^healthcheck_runs_total\{.*\} (\d+)$/gm);
+    return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+  const before = await ticks();
+  await page.evaluate(() => { window.drawn = { rows: 0, rest: 0 }; });
+  while (await ticks() < before + 3 * COUNT) await page.evaluate(() => new Promise(requestAnimationFrame));
+  const { rows, rest } = await page.evaluate(() => window.drawn);
+  const ticked = await ticks() - before;
   const living = await page.evaluate(() => window.tasks);
   const longest = (tasks) => Math.round(Math.max(0, ...tasks));
-  t.diagnostic(`rows after ${Math.round(rows)} ms; longest task while loading ${longest(loading)} ms, afterwards ${longest(living)} ms; ${requests.length} requests`);
+  t.diagnostic(`longest task while loading ${longest(loading)} ms, afterwards ${longest(living)} ms; ${ticked} ticks drew ${rows} things in rows, ${rest} elsewhere; ${requests.length} requests`);
   assert.ok(requests.length <= 5, requests.join(" "));
-  assert.ok(rows < 20_000 && longest(loading) < 5000 && longest(living) < 2000);
+  // How long that takes is a matter of the machine; how much it is, is ours. A tick that drew every row would draw two
+  // hundred times as much.
+  assert.ok(rows > 0 && rows < 20 * ticked, `${rows} changes in rows for ${ticked} ticks`);
   await page.keyboard.press("/");
   await page.keyboard.type("check_19");
   assert.equal(await page.$$eval("tr.check", (all) => all.filter((row) => row.offsetParent !== null).length), 11);

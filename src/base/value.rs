@@ -270,7 +270,12 @@ pub enum Value {
     Word(&'static str),
     /// Inclusive bounds of a span of status codes.
     Status(u16, u16),
-    Json(serde_json::Value),
+    Json {
+        /// The value.
+        value: serde_json::Value,
+        /// An expansion is part of it: it is not to be shown.
+        is_expanded: bool,
+    },
     List(Vec<Located>),
     Map(Vec<(String, Located)>),
     Section(Fields),

@@ -139,18 +139,18 @@ async fn serve(
     // attend to it.
     let mut signals = Signals::catch()?;
     reap::start()?;
-    let telemetry = telemetry::start(DEFAULT_LOG, environment.get("RUST_LOG").map(str::to_owned));
+    let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
+    let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned));
     let start = tokio::select! {
         start = start::start(options, environment, &telemetry) => start?,
-        () = any(&mut signals.terminate) => {
-            tracing::info!("told to end before there was a configuration: the end");
+        reason = any(&mut signals.terminate) => {
+            tracing::info!(reason, "probelet has stopped, before there was a configuration");
             return Ok(());
         }
     };
     let Start { config, wanting, listeners, watch, mut arrivals, state } = start;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
-    let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
     let (mut machine, specs) = match (&config, wanting) {
         (Some(config), None) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
         (Some(config), Some(reason)) => {
@@ -192,7 +192,7 @@ async fn serve(
     let (closed, close) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(close.await) }));
     for address in &addresses {
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
+        tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
     started(&addresses);
     // Whoever has been waiting for the port is answered before the first probes begin.
@@ -212,12 +212,13 @@ async fn serve(
     let conductor = tokio::spawn(conductor.conduct(specs, orders));
 
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
-    daemon.attend(&mut arrivals, signals).await;
+    let signal = daemon.attend(&mut arrivals, signals).await;
     drop(closed);
     let _ = server.await;
     conductor.abort();
     let _ = conductor.await;
     tokio::join!(daemon.history.close(PATIENCE_AT_END), farewell::all_said());
+    tracing::info!(reason = signal, "probelet has stopped");
     Ok(())
 }
 
@@ -286,18 +287,18 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Attends to signals and to news of the configuration, until the drain is over.
-    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>, mut signals: Signals) {
-        loop {
+    /// Attends to signals and to news of the configuration, until the drain is over. It tells which signal ended it.
+    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>, mut signals: Signals) -> &'static str {
+        let signal = loop {
             tokio::select! {
-                () = any(&mut signals.terminate) => break,
+                signal = any(&mut signals.terminate) => break signal,
                 _ = signals.hang_up.recv() => match &self.watch {
                     Some(watch) => watch.reload(),
                     None => tracing::info!("SIGHUP: the built-in configuration does not change"),
                 },
                 Some(news) = arrivals.recv() => self.adopt(news.loaded).await,
             }
-        }
+        };
         self.termination.begin(self.clock.now());
         let drain = self.config.as_ref().map_or(std::time::Duration::ZERO, |config| config.plan.answers.drain);
         let remaining = self.termination.remaining(self.clock.now(), drain);
@@ -308,9 +309,9 @@ impl Daemon {
         let _ = self.commands.send(Command::End).await;
         tokio::select! {
             () = tokio::time::sleep(remaining) => {}
-            () = any(&mut signals.terminate) => {}
+            _ = any(&mut signals.terminate) => {}
         }
-        tracing::info!("the end");
+        signal
     }
 
     /// Uses a configuration that has been read, if it is valid; otherwise the one in use stays.
@@ -344,7 +345,7 @@ impl Daemon {
         let changed = count(|origin| matches!(origin, Origin::Changed(_)));
         let kept = count(|origin| matches!(origin, Origin::Kept(_)));
         tracing::info!(added, changed, kept, "the configuration was loaded");
-        self.telemetry.change(next.log);
+        self.telemetry.change(next.log, &next.plan.service);
         self.history.keep(keep(&next));
         if let Some(watch) = &self.watch {
             watch.follow(next.watch);
@@ -390,11 +391,11 @@ impl Signals {
     }
 }
 
-async fn any(signals: &mut [Signal; 2]) {
+async fn any(signals: &mut [Signal; 2]) -> &'static str {
     let [first, second] = signals;
     tokio::select! {
-        _ = first.recv() => {}
-        _ = second.recv() => {}
+        _ = first.recv() => "SIGTERM",
+        _ = second.recv() => "SIGINT",
     }
 }
 

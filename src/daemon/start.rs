@@ -67,7 +67,7 @@ pub(super) async fn start(options: &Options, environment: &Environment, telemetr
         }
     };
     if let Some(config) = &config {
-        telemetry.change(config.log);
+        telemetry.change(config.log, &config.plan.service);
         watch.follow(config.watch || wanting.is_some());
     }
     let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
@@ -128,7 +128,7 @@ fn demo(
     let environment = environment.with("PROBELET_DEMO_PORT", &port.to_string());
     let loaded = config::read("demo.yaml (built in)", DEMO.as_bytes(), &environment, Box::new(source::read_file));
     let Some(config) = loaded.config else { return Err(Stop::Configuration(Box::new(loaded.report))) };
-    telemetry.change(config.log);
+    telemetry.change(config.log, &config.plan.service);
     Ok(Start { config: Some(config), wanting: None, listeners, watch: None, arrivals, state: None })
 }
 

@@ -12,6 +12,7 @@ pub enum Route {
     Startupz,
     StartupzCheck,
     Healthz,
+    HealthzCheck,
     Health,
     HealthStream,
     Alive,
@@ -34,7 +35,7 @@ pub enum Route {
 
 impl Route {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Root,
         Self::Livez,
         Self::LivezCheck,
@@ -43,6 +44,7 @@ impl Route {
         Self::Startupz,
         Self::StartupzCheck,
         Self::Healthz,
+        Self::HealthzCheck,
         Self::Health,
         Self::HealthStream,
         Self::Alive,
@@ -74,6 +76,7 @@ impl Route {
             Self::Startupz => "/startupz",
             Self::StartupzCheck => "/startupz/{check}",
             Self::Healthz => "/healthz",
+            Self::HealthzCheck => "/healthz/{check}",
             Self::Health => "/health",
             Self::HealthStream => "/health/$stream",
             Self::Alive => "/alive",

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::machine::Key;
 use super::runner::{self, Ending};
 use crate::base::clock::Clock;
+use crate::base::trace::Phase;
 use crate::model::outcome::Observation;
 use crate::probe::{Probe, Run, Setting, Spec};
 
@@ -31,6 +32,8 @@ pub struct Ended {
     pub key: Key,
     /// What was observed.
     pub observation: Observation,
+    /// How long each phase took, where the log wants to know.
+    pub phases: Vec<(Phase, Duration)>,
 }
 
 /// What a check's task is made of.
@@ -55,22 +58,32 @@ impl Task {
     pub async fn serve(self, mut orders: mpsc::Receiver<Order>, ended: mpsc::Sender<Ended>) {
         let mut probe = self.spec.build(&self.setting);
         while let Some(order) = orders.recv().await {
-            let (observation, ending) = self.run(probe.as_mut(), order).await;
+            let (observation, ending, phases) = self.run(probe.as_mut(), order).await;
             if ending == Ending::Panicked {
                 probe = self.spec.build(&self.setting);
             }
-            if ended.send(Ended { key: self.key, observation }).await.is_err() {
+            if ended.send(Ended { key: self.key, observation, phases }).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn run(&self, probe: &mut dyn Probe, order: Order) -> (Observation, Ending) {
-        let run = || Run { budget: self.timeout, ..Run::default() };
-        match order.crowded {
+    async fn run(&self, probe: &mut dyn Probe, order: Order) -> (Observation, Ending, Vec<(Phase, Duration)>) {
+        let mut trace = None;
+        let run = || {
+            let run = Run { budget: self.timeout, ..Run::default() };
+            trace = Some(Arc::clone(&run.trace));
+            run
+        };
+        let (observation, ending) = match order.crowded {
             true => observe_in_a_crowd(probe, run, self.timeout, self.clock, &self.places).await,
-            false => runner::observe(probe, &run(), self.timeout, self.clock).await,
-        }
+            false => {
+                let run = { run }();
+                runner::observe(probe, &run, self.timeout, self.clock).await
+            }
+        };
+        let is_logged = tracing::enabled!(tracing::Level::DEBUG);
+        (observation, ending, trace.filter(|_| is_logged).map(|trace| trace.spans()).unwrap_or_default())
     }
 }
 

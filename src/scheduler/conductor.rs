@@ -16,11 +16,13 @@ use super::check::{Ended, Order, SIDE_BY_SIDE, Task};
 use super::chronicle::Chronicle;
 use super::machine::{Key, Machine, Transition};
 use crate::base::clock::{Clock, Moment, Reading};
+use crate::base::quantity::show_duration;
+use crate::base::trace::Phase;
 use crate::history::answer::Latches;
-use crate::model::outcome::Outcome;
-use crate::model::plan::{Origin, Plan};
+use crate::model::outcome::{Observation, Outcome};
+use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::start_up::ContainerNews;
-use crate::model::state::State;
+use crate::model::state::{CheckState, State};
 use crate::probe::{Setting, Spec};
 use crate::store::Recorder;
 
@@ -157,8 +159,12 @@ impl Conductor {
 
     fn take_in(&mut self, first: Ended, reports: &mut mpsc::Receiver<Ended>) {
         let mut next = Some(first);
-        while let Some(Ended { key, observation }) = next {
+        while let Some(Ended { key, observation, phases }) = next {
+            let told = tracing::enabled!(tracing::Level::DEBUG).then(|| observation.clone());
             self.machine.finished(key, observation, self.clock.read());
+            if let (Some(observation), Some((definition, state))) = (told, self.machine.check(key)) {
+                log_run(definition, state, &observation, &phases);
+            }
             next = reports.try_recv().ok();
         }
     }
@@ -188,7 +194,10 @@ impl Conductor {
 
     fn publish(&mut self, now: Reading) {
         for transition in self.machine.take_transitions() {
-            log(&transition);
+            let plan = self.machine.plan();
+            let declared =
+                plan.position(transition.check.as_str()).and_then(|check| plan.checks[check].target.as_deref());
+            log(&transition, declared);
             self.chronicle.changed(&transition);
         }
         let snapshot = self.machine.snapshot(now);
@@ -266,8 +275,25 @@ fn shortest_interval(machine: &Machine) -> Duration {
     machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
 }
 
-/// A transition is one event, logged once.
-fn log(transition: &Transition) {
+/// Each run, for somebody who debugs a check.
+fn log_run(definition: &Definition, state: &CheckState, observation: &Observation, phases: &[(Phase, Duration)]) {
+    let (outcome, failure) = match &observation.outcome {
+        Outcome::Pass(_) => ("pass", None),
+        Outcome::Fail(failure) => ("fail", Some(failure)),
+        Outcome::Void(failure) => ("void", Some(failure)),
+        Outcome::Skip => ("skip", None),
+    };
+    let ms = observation.took().as_secs_f64() * 1e3;
+    let phase = |(phase, took): &(Phase, Duration)| format!("{} {}", phase.label(), show_duration(*took));
+    let phases = phases.iter().map(phase).collect::<Vec<_>>().join(", ");
+    let reason = failure.map(|failure| failure.kind.label());
+    let error = failure.map(|failure| failure.message.as_str());
+    let (state, passes, failures) = (state.state.label(), state.passes, state.failures);
+    tracing::debug!(check = %definition.name, outcome, ms, reason, error, state, passes, failures, phases, "run");
+}
+
+/// A transition is one event, logged once. `address` is the target as it is written in the file.
+fn log(transition: &Transition, address: Option<&str>) {
     let Transition { check, from, to, observation, root_causes, .. } = transition;
     let (from, to) = (from.label(), to.label());
     let failure = match observation.as_ref().map(|observation| &observation.outcome) {
@@ -280,7 +306,7 @@ fn log(transition: &Transition) {
     let causes = root_causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let root_causes = (!causes.is_empty()).then_some(causes);
     match transition.to {
-        State::Error => tracing::error!(%check, from, to, reason, error, detail, "check failed"),
+        State::Error => tracing::error!(%check, from, to, reason, error, detail, address, "check failed"),
         State::Skipped => tracing::warn!(%check, from, to, root_causes, "check skipped"),
         State::Ok | State::Degraded | State::Pending => tracing::info!(%check, from, to, "check changed"),
     }
@@ -293,7 +319,6 @@ mod tests {
     use crate::history::answer::Keep;
     use crate::history::{History, Settings};
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-    use crate::model::plan::Definition;
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
     use crate::probe::{BoxFuture, Probe, Run};

@@ -482,6 +482,13 @@ impl Machine {
         Judged::new(&self.as_it_stands(now), now.moment).closed_by_skips()
     }
 
+    /// The check with that key, as it is declared and as it stands.
+    #[must_use]
+    pub fn check(&self, key: Key) -> Option<(&Definition, &CheckState)> {
+        let index = self.courses.position(key)?;
+        Some((&*self.plan.checks[index], &*self.checks[index]))
+    }
+
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
     #[must_use]
     pub fn next_wake(&mut self) -> Option<Moment> {

@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
+use crate::model::plan::Details;
 use crate::model::verdict::Verdict;
 
 /// Plain text.
@@ -22,6 +23,12 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const EVENTS: &str = "text/event-stream";
 /// The methods of everything that is only looked at.
 pub(super) const READ: &str = "GET, HEAD, OPTIONS";
+
+macro_rules! not_found {
+    () => {
+        "not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics"
+    };
+}
 
 /// An answer, or the way to one.
 pub(super) enum Reply {
@@ -73,10 +80,12 @@ impl Answer {
         Self { verdict: Some(verdict), ..Self::new(code, content_type, body) }
     }
 
-    /// No such path.
-    pub(super) fn not_found() -> Self {
-        let body = "not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics, \
-                    /v1/services, /v1/stream\n";
+    /// No such path; the paths that there are with these details.
+    pub(super) fn not_found(details: Details) -> Self {
+        let body = match details {
+            Details::Full | Details::Names => concat!(not_found!(), ", /v1/services, /v1/stream\n"),
+            Details::None => concat!(not_found!(), "\n"),
+        };
         Self::text(StatusCode::NOT_FOUND, body)
     }
 

@@ -50,7 +50,7 @@ pub(super) fn heartbeat(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &st
 
 fn guarded(ask: &Ask<'_>, snapshot: &Snapshot, act: impl FnOnce(&Ask<'_>) -> Answer) -> Answer {
     if !snapshot.plan.answers.control {
-        return Answer::not_found();
+        return Answer::not_found(snapshot.plan.answers.details);
     }
     if !is_from_here(ask) {
         let body = "forbidden; this path is for the same host alone: use http://127.0.0.1 or http://localhost, \

@@ -69,6 +69,21 @@ pub(super) fn healthz(ask: &Ask<'_>, snapshot: &Snapshot, shared: &Shared) -> An
     })
 }
 
+/// `/healthz/{check}`: that check alone, gated or not.
+pub(super) fn healthz_check(ask: &Ask<'_>, snapshot: &Snapshot, name: &str) -> Answer {
+    let format = match named_format(ask) {
+        Ok(named) => named.unwrap_or_else(|| Format::accepted(ask.headers)),
+        Err(unknown) => return bad_request(&unknown),
+    };
+    let name = decode(name);
+    let Some(check) = snapshot.plan.position(&name) else {
+        return Answer::text(StatusCode::NOT_FOUND, format!("no check named {}\n", quoted(&name)));
+    };
+    let judged = Judged::new(snapshot, ask.reading.moment);
+    let view = View::of_check_alone(&judged, check, ask.reading);
+    reply::reply(&view, format, false, &Warnings::default())
+}
+
 /// The json of `/healthz` for whoever has a snapshot and no server.
 #[must_use]
 pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {

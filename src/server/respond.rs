@@ -79,7 +79,7 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route:
     Reply::Now(match route {
         Route::DaemonDrain => control::drain(ask, app, &snapshot),
         Route::Heartbeat => control::heartbeat(ask, app, &snapshot, name),
-        Route::Unknown => Answer::not_found(),
+        Route::Unknown => Answer::not_found(snapshot.plan.answers.details),
         _ if !ask.is_read() => Answer::method_not_allowed(READ),
         Route::HealthStream => stream::health_stream(ask, app, &snapshot, shared),
         Route::Alive => health::alive(ask, &snapshot),
@@ -101,6 +101,7 @@ fn is_long(route: Route, ask: &Ask<'_>) -> bool {
     match route {
         Route::Metrics
         | Route::Healthz
+        | Route::HealthzCheck
         | Route::Health
         | Route::Services
         | Route::Service
@@ -152,11 +153,12 @@ fn of_snapshot(
         Route::StartupzCheck => health::gate(ask, snapshot, Endpoint::Startupz, Some(name)),
         Route::Root => page::root(ask, snapshot),
         Route::Healthz => health::healthz(ask, snapshot, shared),
+        Route::HealthzCheck => health::healthz_check(ask, snapshot, name),
         Route::Health => health::health(ask, snapshot, shared),
         Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
             return v1::reply(ask, app, shared, snapshot, route, name);
         }
         Route::Badge => return badge::reply(ask, app, snapshot, name),
-        _ => Answer::not_found(),
+        _ => Answer::not_found(snapshot.plan.answers.details),
     })
 }

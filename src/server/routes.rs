@@ -31,6 +31,7 @@ fn below(path: &str) -> (Route, &str) {
         ("/livez/", Route::LivezCheck),
         ("/readyz/", Route::ReadyzCheck),
         ("/startupz/", Route::StartupzCheck),
+        ("/healthz/", Route::HealthzCheck),
         ("/v1/heartbeats/", Route::Heartbeat),
     ];
     if let Some(rest) = path.strip_prefix("/v1/services/") {
@@ -71,7 +72,6 @@ mod tests {
             "/livezz",
             "/Livez",
             "//livez",
-            "/healthz/db",
             "/health/",
             "/v1/heartbeats",
             "/-/",

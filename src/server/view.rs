@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 
 use crate::base::clock::Reading;
+use crate::model::outcome::one_line;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
@@ -38,6 +39,21 @@ impl<'a> View<'a> {
         let root_causes = if part.closes { judged.causes_of(index) } else { Vec::new() };
         let judgement =
             Judgement { endpoint, open: !part.closes, verdict, parts: vec![part], root_causes, draining: false };
+        Self { judged, judgement, reading }
+    }
+
+    /// The check at `index` alone, gated or not.
+    pub(super) fn of_check_alone(judged: &'a Judged<'a>, index: usize, reading: Reading) -> Self {
+        let verdict = judged.status(index);
+        let closes = verdict == Verdict::Error;
+        let judgement = Judgement {
+            endpoint: Endpoint::Healthz,
+            open: !closes,
+            verdict,
+            parts: vec![Part { check: index, closes, excluded: false }],
+            root_causes: if closes { judged.causes_of(index) } else { Vec::new() },
+            draining: false,
+        };
         Self { judged, judgement, reading }
     }
 
@@ -80,6 +96,29 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What to say of the whole in formats that have one line for it: the root causes with their messages, where there
+    /// are any.
+    pub(super) fn explanation(&self) -> Cow<'a, str> {
+        let causes = self.root_causes();
+        let is_ok = self.judgement.verdict == Verdict::Ok;
+        let is_told_otherwise = is_ok || self.judgement.draining || self.missing().is_some();
+        if causes.is_empty() || is_told_otherwise || self.details() != Details::Full {
+            return self.summary();
+        }
+        let cause = |check: &usize| format!("{}: {}", self.name(*check), self.reason(*check));
+        one_line(&format!("root cause {}", causes.iter().map(cause).collect::<Vec<_>>().join("; "))).into()
+    }
+
+    /// What to say of a check in formats without its root causes: a skipped one says what it waits for.
+    pub(super) fn told(&self, check: usize) -> Cow<'a, str> {
+        match self.judged.state(check) {
+            JudgedState::Fresh(State::Skipped) if self.details() == Details::Full => {
+                format!("Skipped: {}", self.reason(check)).into()
+            }
+            _ => self.message(check),
+        }
+    }
+
     /// Why there is no configuration, where that keeps the endpoint closed.
     pub(super) fn missing(&self) -> Option<&'a str> {
         let closes = matches!(self.judgement.endpoint, Endpoint::Readyz | Endpoint::Healthz);
@@ -98,16 +137,18 @@ impl<'a> View<'a> {
         self.judged.definition(check).gates.any() && self.judged.is_critical(check, self.judgement.endpoint)
     }
 
-    /// The failing checks from which the trouble of these checks follows, in the order of the file.
+    /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed endpoint
+    /// those without which it would be open.
     pub(super) fn root_causes(&self) -> Vec<usize> {
-        if self.judgement.endpoint == Endpoint::Healthz {
-            return self.judged.root_causes();
+        let Judgement { endpoint, parts, root_causes, .. } = &self.judgement;
+        if !root_causes.is_empty() {
+            let closes = |check: usize| {
+                parts.iter().any(|part| part.check == check && part.closes) || self.judged.is_critical(check, *endpoint)
+            };
+            let closing: Vec<usize> = root_causes.iter().copied().filter(|check| closes(*check)).collect();
+            return if closing.is_empty() { root_causes.clone() } else { closing };
         }
-        if !self.judgement.root_causes.is_empty() {
-            return self.judgement.root_causes.clone();
-        }
-        let mut causes: Vec<usize> =
-            self.judgement.parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
+        let mut causes: Vec<usize> = parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
         causes.sort_unstable();
         causes.dedup();
         causes

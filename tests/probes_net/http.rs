@@ -333,7 +333,7 @@ async fn headers_and_body_are_judged() {
         ),
         (json(&[("/data/s", json!("ok")), ("/data/n", json!(3.0))]), "pass"),
         (json(&[("", json!({"data": {"s": "ok", "n": 3}}))]), "pass"),
-        (json(&[("/data/s", json!("down"))]), "mismatch: `/data/s` has another value than expected"),
+        (json(&[("/data/s", json!("down"))]), "mismatch: `/data/s` has another value than expected: \"down\""),
         (json(&[("/data/0", json!(1))]), "mismatch: `/data/0` is missing"),
         (headers("CONTENT-type", "application/json"), "pass"),
         (headers("content-type", "text/html"), "mismatch: header content-type does not contain the expected text"),

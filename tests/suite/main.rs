@@ -14,6 +14,7 @@ mod history;
 mod hostile;
 mod listening;
 mod matrix;
+mod nights;
 mod servers;
 mod simulated;
 mod soak;

@@ -131,3 +131,33 @@ impl Nginx {
         Self { passing_over, asking_first, _server: server, _folder: folder }
     }
 }
+
+/// nginx as it is shipped, with `proxy_pass` and nothing else, at the root and under a path prefix.
+pub struct StockNginx {
+    /// Where it listens.
+    pub address: u16,
+    _server: Server,
+    _folder: Folder,
+}
+
+impl StockNginx {
+    /// Starts it before a sidecar, which is also at `/health/of/shop/`.
+    pub fn start(sidecar: SocketAddr) -> Self {
+        let (folder, account) = (Folder::new("nginx"), Account::of("www-data"));
+        account.own(folder.path());
+        let address = free_port();
+        let inside: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("  {kind}_temp_path {kind};\n"))
+            .concat();
+        let settings = format!(
+            "daemon off;\npid nginx.pid;\nevents {{ }}\nhttp {{\n  access_log off;\n{inside}  server {{\n    \
+             listen 127.0.0.1:{address};\n    location / {{ proxy_pass http://{sidecar}; }}\n    \
+             location /health/of/shop/ {{ proxy_pass http://{sidecar}/; }}\n  }}\n}}\n"
+        );
+        folder.write("nginx.conf", &settings, &account);
+        let mut command = Command::new(program("nginx", "nginx-light"));
+        command.arg("-p").arg(folder.path()).args(["-e", "stderr", "-c", "nginx.conf"]);
+        let server = Server::start(command, account, &folder);
+        Self { address, _server: server, _folder: folder }
+    }
+}

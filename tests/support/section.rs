@@ -66,7 +66,9 @@ impl Section {
     /// A mapping of JSON values.
     #[must_use]
     pub fn jsons(self, key: &'static str, entries: &[(&str, serde_json::Value)]) -> Self {
-        let entries = entries.iter().map(|(name, json)| ((*name).to_owned(), located(Value::Json(json.clone()))));
+        let entries = entries
+            .iter()
+            .map(|(name, json)| ((*name).to_owned(), located(Value::Json { value: json.clone(), is_expanded: false })));
         let entries = entries.collect();
         self.with(key, Value::Map(entries))
     }

@@ -34,6 +34,15 @@ impl Reader<'_> {
     }
 }
 
+/// Whether an expansion stands in one of the texts of a node, or looks as if it did.
+pub(super) fn is_expanded(node: &Node) -> bool {
+    match &node.content {
+        Content::List(items) => items.iter().any(|item| is_expanded(item)),
+        Content::Map(entries) => entries.iter().any(|entry| is_expanded(&entry.value)),
+        Content::Scalar(scalar) => scalar.text.contains("${"),
+    }
+}
+
 /// The boolean or number that a plain scalar stands for.
 fn plain(text: &str) -> Option<Value> {
     match text {

@@ -146,7 +146,7 @@ impl<'e> Reader<'e> {
                 let table = Table { fields, one_of, apart: &[] };
                 Value::Section(self.section(node, &table, path, Scope { in_step: true, ..scope })?)
             }
-            Shape::Json => Value::Json(self.json(node, path)?),
+            Shape::Json => Value::Json { value: self.json(node, path)?, is_expanded: json::is_expanded(node) },
             scalar => self.scalar(node, scalar, path, scope)?,
         };
         Some(Located::new(node.mark.place(path), value))
@@ -292,7 +292,10 @@ impl<'e> Reader<'e> {
         let is_kind = |name: &str| table.one_of.iter().any(|field| field.name == name);
         let mut given = entries.iter().filter(|entry| is_kind(&entry.key));
         let Some(first) = given.next() else {
-            if !meant.iter().any(|name| is_kind(name)) {
+            // An unknown key with a section is an unknown kind, and has been reported as that.
+            let is_unknown_kind =
+                |entry: &Entry| table.field(&entry.key).is_none() && matches!(entry.value.content, Content::Map(_));
+            if !meant.iter().any(|name| is_kind(name)) && !entries.iter().any(is_unknown_kind) {
                 let message = "there is no section that says what to observe";
                 let help = format!("add one of {}", words::alternatives(table.one_of.iter().map(|field| field.name)));
                 self.error(node.mark, path, "missing-kind", message.into(), Some(help));
@@ -481,7 +484,7 @@ mod tests {
             .map("json")
             .iter()
             .map(|(pointer, located)| match &located.value {
-                Value::Json(json) => format!("{pointer} {json}"),
+                Value::Json { value, .. } => format!("{pointer} {value}"),
                 _ => panic!("not JSON"),
             })
             .collect();

@@ -35,7 +35,7 @@ fn value(located: &Located, hasher: &mut DefaultHasher) {
         Value::Size(size) => size.hash(hasher),
         Value::Word(word) => word.hash(hasher),
         Value::Status(from, to) => (from, to).hash(hasher),
-        Value::Json(json) => json.to_string().hash(hasher),
+        Value::Json { value, .. } => value.to_string().hash(hasher),
         Value::List(items) => {
             items.len().hash(hasher);
             items.iter().for_each(|item| value(item, hasher));

@@ -210,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_kind_is_one_mistake_and_one_diagnostic() {
+        let text = "checks: [{ name: a, oracle: { url: x } }]";
+        let environment = Environment::of([("POD_NAME", "shop-0")]);
+        let loaded =
+            read("test", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        let codes: Vec<&str> = loaded.report.diagnostics().iter().map(|diagnostic| diagnostic.problem.code).collect();
+        assert_eq!(codes, ["unknown-key"]);
+    }
+
+    #[test]
     fn a_configuration_is_known_by_the_hash_of_its_file() {
         // printf 'checks: []' | sha256sum
         assert_eq!(config("checks: []").plan.hash.as_deref(), Some("e018fe09e33ca3c2"));

@@ -41,7 +41,8 @@ pub(super) struct Expectations {
     headers: Vec<(HeaderName, Text)>,
     body_contains: Option<Text>,
     body_matches: Option<Regex>,
-    json: Vec<(String, Json)>,
+    /// Where, which value, and whether that is not to be shown.
+    json: Vec<(String, Json, bool)>,
 }
 
 /// An answer as far as it was read.
@@ -92,8 +93,8 @@ impl Expectations {
             if let Err((message, help)) = check_pointer(pointer) {
                 fields.report_at(located.key_place(), "invalid-pointer", message, Some(help));
                 sound = false;
-            } else if let Value::Json(json) = &located.value {
-                expectations.json.push((pointer.clone(), json.clone()));
+            } else if let Value::Json { value, is_expanded } = &located.value {
+                expectations.json.push((pointer.clone(), value.clone(), *is_expanded));
             }
         }
         expectations.body_contains = fields.text("body_contains").cloned();
@@ -181,11 +182,12 @@ impl Expectations {
         let Ok(body) = serde_json::from_slice::<Json>(&received.body) else {
             return Err(mismatch("the body is not JSON"));
         };
-        for (pointer, wanted) in &self.json {
+        for (pointer, wanted, is_secret) in &self.json {
             match body.pointer(pointer) {
                 None => return Err(mismatch(format!("{} is missing", shown(pointer)))),
                 Some(found) if !is_same(found, wanted) => {
-                    return Err(mismatch(format!("{} has another value than expected", shown(pointer))));
+                    let wanted = if *is_secret { String::new() } else { format!(": {wanted}") };
+                    return Err(mismatch(format!("{} has another value than expected{wanted}", shown(pointer))));
                 }
                 Some(_) => {}
             }

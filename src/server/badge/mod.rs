@@ -32,7 +32,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The badge called `name`, still encoded.
 pub(super) fn reply(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Reply {
     if snapshot.plan.answers.details == Details::None {
-        return Reply::Now(Answer::not_found());
+        return Reply::Now(Answer::not_found(snapshot.plan.answers.details));
     }
     let name = decode(name);
     let own_label = ask.query.first("label").map(|label| clean(&label));

@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use ring::digest::{SHA256, digest};
 
@@ -17,9 +16,10 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::health;
 use super::negotiate::wants_html;
+use super::view::down;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::Endpoint;
+use crate::model::verdict::{Endpoint, Judged};
 
 /// The page as it is sent. The scripts share one scope; the order is that of their floors.
 static PAGE: &str = concat!(
@@ -72,8 +72,10 @@ pub(super) fn root(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
         return health::gate(ask, snapshot, Endpoint::Readyz, None);
     }
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found();
+        return Answer::not_found(snapshot.plan.answers.details);
     }
-    let page = Answer::new(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+    // A monitor that asks like a browser is told by the code whether the app is well.
+    let verdict = Judged::new(snapshot, ask.reading.moment).endpoint(Endpoint::Readyz).verdict;
+    let page = Answer::health(verdict, down(snapshot), "text/html; charset=utf-8", PAGE);
     Answer { policy: Some(POLICY.clone()), ..page }
 }

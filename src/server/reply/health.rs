@@ -28,7 +28,7 @@ struct Check<'a> {
 pub(in crate::server) fn body(view: &View<'_>) -> Vec<u8> {
     let check = |index: usize| {
         let level = view.level(index);
-        Check { state: word(level), message: (level != Verdict::Ok).then(|| view.message(index)) }
+        Check { state: word(level), message: (level != Verdict::Ok).then(|| view.told(index)) }
     };
     let checks =
         InOrder(view.parts().iter().map(|part| (view.name(part.check), check(part.check))).collect::<Vec<_>>());

@@ -59,7 +59,7 @@ pub(super) fn body(view: &View<'_>) -> Vec<u8> {
             service_id: &service.name,
             description: format!("health of {}", service.name),
         }),
-        output: (view.judgement.verdict != Verdict::Ok).then(|| view.summary()),
+        output: (view.judgement.verdict != Verdict::Ok).then(|| view.explanation()),
         checks: InOrder(
             view.parts()
                 .iter()
@@ -80,7 +80,7 @@ fn check<'a>(view: &View<'a>, index: usize) -> Check<'a> {
             .map(|took| Observed { observed_value: millis(took), observed_unit: "ms" }),
         status: word(level),
         time: last.map(|last| last.wall.rfc3339()),
-        output: (level != Verdict::Ok).then(|| view.message(index)),
+        output: (level != Verdict::Ok).then(|| view.told(index)),
     }
 }
 

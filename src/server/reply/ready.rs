@@ -20,7 +20,7 @@ fn reasons(view: &View<'_>) -> Vec<String> {
     if view.details() == Details::None {
         return Vec::new();
     }
-    let reason = |check: usize| format!("{}: {}", view.name(check), view.reason(check));
+    let reason = |check: usize| format!("{}: {}", view.name(check), view.told(check));
     let causes = &view.judgement.root_causes;
     let mut reasons: Vec<String> = causes.iter().map(|check| reason(*check)).collect();
     if view.judgement.draining {

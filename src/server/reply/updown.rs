@@ -31,13 +31,13 @@ struct Dependency<'a> {
 pub(super) fn body(view: &View<'_>) -> Vec<u8> {
     let dependency = |index: usize| Dependency {
         status: word(view.level(index)),
-        message: view.message(index),
+        message: view.told(index),
         response_time_ms: view.judged.check(index).last.as_ref().and_then(|last| last.took).map(millis),
     };
     let version = view.judged.snapshot.plan.service.version.as_deref();
     to_json(&Report {
         status: word(view.judgement.verdict),
-        message: view.summary(),
+        message: view.explanation(),
         timestamp: view.reading.wall.rfc3339(),
         version: version.filter(|_| view.details() != Details::None),
         dependencies: InOrder(

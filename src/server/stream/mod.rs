@@ -47,7 +47,7 @@ pub(super) struct Streams {
 /// `/health/$stream`.
 pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, shared: &Arc<Shared>) -> Answer {
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found();
+        return Answer::not_found(snapshot.plan.answers.details);
     }
     let interval = match ask.query.first("poll_interval") {
         None => Duration::from_secs(1),
@@ -65,7 +65,7 @@ pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, 
 /// `/v1/stream`.
 pub(super) fn event_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, streams: &Arc<Streams>) -> Answer {
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found();
+        return Answer::not_found(snapshot.plan.answers.details);
     }
     let last = ask.headers.get("last-event-id").and_then(|last| last.to_str().ok());
     stream(streams, |place| {

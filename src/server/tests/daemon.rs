@@ -51,12 +51,24 @@ fn openmetrics_is_for_those_who_ask() {
 
 #[test]
 fn what_is_not_there_is_not_found() {
-    for uri in ["/nowhere", "/v1", "/v1/events", "/healthz/db", "/livezz", "/favicon.ico", "/-/reload"] {
+    for uri in ["/nowhere", "/v1", "/v1/events", "/livezz", "/favicon.ico", "/-/reload"] {
         check_answer(
             &snapshot(vec![]),
             uri,
             "404 -: not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics, \
              /v1/services, /v1/stream\n",
+        );
+    }
+}
+
+#[test]
+fn with_details_none_no_path_is_named_that_is_hidden() {
+    let hidden = answering(snapshot(vec![]), |answers| answers.details = Details::None);
+    for uri in ["/nowhere", "/v1/services", "/v1/stream", "/badge/overall.svg"] {
+        check_answer(
+            &hidden,
+            uri,
+            "404 -: not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics\n",
         );
     }
 }

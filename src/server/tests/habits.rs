@@ -62,7 +62,7 @@ fn ready_gives_reasons_root_causes_first() {
         "/ready",
         concat!(
             r#"503 error: {"ready": false, "reasons": ["db_connection: connection \"refused\"", "#,
-            r#""workflow: waits for db_connection"]}"#
+            r#""workflow: Skipped: waits for db_connection"]}"#
         ),
     );
     check_answer(

@@ -146,7 +146,7 @@ fn health_json_follows_the_draft() {
         body(&answer),
         concat!(
             r#"{"status":"warn","version":"1.2.3","serviceId":"shop","description":"health of shop","#,
-            r#""output":"Some checks are degraded","checks":{"#,
+            r#""output":"root cause mail: connection refused; volume: 2.0 GiB free (1%), below 10%; side: status 500","checks":{"#,
             r#""cache:responseTime":[{"componentId":"cache","componentType":"datastore","observedValue":12,"#,
             r#""observedUnit":"ms","status":"warn","time":"2026-11-21T10:29:55Z","output":"cache OK (812ms), above 500ms"}],"#,
             r#""mail:responseTime":[{"componentId":"mail","componentType":"component","observedValue":12,"#,
@@ -171,7 +171,7 @@ fn health_json_follows_the_draft() {
         "/healthz?format=health+json",
         concat!(
             r#"503 error: {"status":"fail","version":"1.2.3","serviceId":"shop","description":"health of shop","#,
-            r#""output":"Some checks failed","checks":{"new:responseTime":[{"componentId":"new","#,
+            r#""output":"root cause new: no result yet","checks":{"new:responseTime":[{"componentId":"new","#,
             r#""componentType":"component","status":"fail","output":"no result yet"}]}}"#
         ),
     );
@@ -183,11 +183,11 @@ fn updown_is_for_consumers_of_up_and_down() {
         &ill(),
         "/healthz?format=updown",
         concat!(
-            r#"503 error: {"status":"DOWN","message":"Some checks failed","timestamp":"2026-11-21T10:30:00Z","#,
+            r#"503 error: {"status":"DOWN","message":"root cause internal_api/user: internal_api/user returned error","timestamp":"2026-11-21T10:30:00Z","#,
             r#""version":"1.2.3","dependencies":{"#,
             r#""db_connection":{"status":"UP","message":"Database is connected","response_time_ms":12},"#,
             r#""internal_api/user":{"status":"DOWN","message":"internal_api/user returned error","response_time_ms":12},"#,
-            r#""endtoend_workflow":{"status":"DOWN","message":"Skipped due to upstream failure"}}}"#
+            r#""endtoend_workflow":{"status":"DOWN","message":"Skipped: waits for internal_api/user"}}}"#
         ),
     );
     let states: serde_json::Value = serde_json::from_str(&body(&get(&worried(), "/healthz?format=updown"))).unwrap();
@@ -277,4 +277,53 @@ fn details_none_leaves_only_the_verdict_in_every_format() {
         check_answer(&silent, uri, expected);
     }
     assert_eq!(get(&silent, "/health/$stream").code, 404);
+}
+
+/// A database behind which a workflow waits, and a report that nobody needs.
+fn outage() -> Snapshot {
+    let workflow = Definition { depends_on: vec![0], ..check("workflow") };
+    let report = Definition { critical: Critical::No, ..check("report") };
+    snapshot(vec![
+        (check("database"), error("returned status 500")),
+        (workflow, skipped()),
+        (report, error("connection refused")),
+    ])
+}
+
+#[test]
+fn the_root_causes_of_a_closed_endpoint_are_those_without_which_it_would_be_open() {
+    let json: serde_json::Value = serde_json::from_str(&body(&get(&outage(), "/healthz?format=json"))).unwrap();
+    assert_eq!(json["root_causes"], serde_json::json!(["database"]));
+    assert_eq!(json["checks"][1]["message"], "Skipped due to upstream failure");
+    let updown: serde_json::Value = serde_json::from_str(&body(&get(&outage(), "/healthz?format=updown"))).unwrap();
+    assert_eq!(updown["message"], "root cause database: returned status 500");
+    assert_eq!(updown["dependencies"]["workflow"]["message"], "Skipped: waits for database");
+    let draft: serde_json::Value =
+        serde_json::from_str(&body(&get(&outage(), "/healthz?format=health%2Bjson"))).unwrap();
+    assert_eq!(draft["output"], "root cause database: returned status 500");
+    assert_eq!(draft["checks"]["workflow:responseTime"][0]["output"], "Skipped: waits for database");
+    let health: serde_json::Value = serde_json::from_str(&body(&get(&outage(), "/health"))).unwrap();
+    assert_eq!(health["checks"]["workflow"]["message"], "Skipped: waits for database");
+}
+
+#[test]
+fn one_check_alone_is_told_gated_or_not() {
+    let table = |name: &str, status: &str, detail: &str| {
+        format!("Component                     Status  Detail\n{name:30}{status:8}{detail}\n")
+    };
+    let ungated = Definition { gates: Gates::default(), ..check("a/b") };
+    let snapshot = snapshot(vec![
+        (check("db"), ok("fine")),
+        (ungated, error("connection refused")),
+        (check("c"), degraded("slow")),
+    ]);
+    check_answer(&snapshot, "/healthz/db", &format!("200 ok: {}", table("db", "PASS", "fine")));
+    let failing = format!("503 error: {}", table("a/b", "FAIL", "connection refused"));
+    check_answer(&snapshot, "/healthz/a/b", &failing);
+    check_answer(&snapshot, "/healthz/a%2Fb", &failing);
+    check_answer(&snapshot, "/healthz/c", &format!("200 degraded: {}", table("c", "WARN", "slow")));
+    check_answer(&snapshot, "/healthz/nothing", "404 -: no check named \"nothing\"\n");
+    let json: serde_json::Value = serde_json::from_str(&body(&get(&snapshot, "/healthz/a%2Fb?format=json"))).unwrap();
+    assert_eq!((json["status"].as_str(), json["checks"].as_array().map(Vec::len)), (Some("error"), Some(1)));
+    assert_eq!(json["root_causes"], serde_json::json!(["a/b"]));
 }

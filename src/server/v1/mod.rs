@@ -41,7 +41,7 @@ pub(super) fn reply(
     id: &str,
 ) -> Reply {
     if snapshot.plan.answers.details == Details::None {
-        return Reply::Now(Answer::not_found());
+        return Reply::Now(Answer::not_found(snapshot.plan.answers.details));
     }
     let reply = match route {
         Route::Events => list(ask, app, snapshot, Subject::Events, id),

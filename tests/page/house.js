@@ -145,7 +145,9 @@ export async function open(url, { clock = false, ...options } = {}) {
   if (clock) await page.clock.install();
   const trouble = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) trouble.push(`console: ${message.text()}`);
+    // The page itself has the code of /readyz: while that is closed the browser says so.
+    if (message.location().url === new URL(url).href && message.text().includes("status of 503")) return;
+    if (["error", "warning"].includes(message.type())) trouble.push(`console: ${message.text()} ${message.location().url}`.trim());
   });
   page.on("pageerror", (error) => trouble.push(`error: ${error.stack}`));
   page.on("request", (request) => {

@@ -141,6 +141,8 @@ struct Course {
     cadence: Cadence,
     /// The next regular run, or skip.
     beat: Moment,
+    /// Its `initial_delay` is over then, whatever its parents do.
+    not_before: Moment,
     /// Set while runs follow each other more quickly than the beats: until the first pass, and after a failure of
     /// what watches the app.
     quick: Option<QuickRuns>,
@@ -650,7 +652,7 @@ impl Machine {
                 Some(running) => running.forward = true,
                 None => {
                     let delay = spread(count, course.cadence.interval(), &self.pod, definition.name.as_str());
-                    course.bring_forward(now.moment, delay);
+                    course.bring_forward(now.moment + delay);
                 }
             }
         }
@@ -676,6 +678,7 @@ impl Machine {
             key: Key(self.keys),
             cadence,
             beat: now + definition.initial_delay,
+            not_before: now + definition.initial_delay,
             quick: Some(QuickRuns { begun: None, gap: cadence.first_gap(), steady: false }),
             first_runs: true,
             watches_the_app: definition.watches_the_app(),
@@ -732,10 +735,11 @@ impl Machine {
             let name = self.plan.checks[*index].name.as_str();
             let course = self.courses.touch(*index);
             let delay = spread(released.len(), course.cadence.interval(), &self.pod, name);
+            let at = (now.moment + delay).max(course.not_before);
             if std::mem::take(&mut course.recovering) {
-                course.bring_forward(now.moment, delay);
+                course.bring_forward(at);
             } else {
-                course.beat = course.beat.min(now.moment + delay);
+                course.beat = course.beat.min(at);
             }
         }
     }
@@ -909,7 +913,7 @@ impl Course {
         self.quick = Some(QuickRuns { begun: None, gap: self.cadence.first_gap(), steady });
         (self.first_runs, self.must_prove) = (true, true);
         (self.forward, self.recovering, self.postponed) = (None, false, false);
-        self.beat = now;
+        (self.beat, self.not_before) = (now, now);
         self.unconfirmed.take()
     }
 
@@ -953,16 +957,21 @@ impl Course {
 
     /// The beat has come and nothing can be started: the next one is the check's, a run that overruns skips to it.
     fn skip_to_next_beat(&mut self, now: Moment) {
+        let beat = self.cadence.after(now);
         self.beat = match self.quick {
-            Some(quick) if quick.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => now + quick.gap,
-            _ => self.cadence.after(now),
+            Some(quick) if quick.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => {
+                let soon = now + quick.gap;
+                // After a failure the beats stay, and quick runs come between them.
+                if self.first_runs { soon } else { soon.min(beat) }
+            }
+            _ => beat,
         };
     }
 
-    fn bring_forward(&mut self, now: Moment, delay: Duration) {
-        self.forward = Some(now + delay);
+    fn bring_forward(&mut self, at: Moment) {
+        self.forward = Some(at);
         if !std::mem::replace(&mut self.postponed, true) {
-            self.beat = self.cadence.well_after(now + delay);
+            self.beat = self.cadence.well_after(at);
         }
     }
 
@@ -1179,6 +1188,15 @@ mod tests {
             }
         });
         assert!(held);
+    }
+
+    #[test]
+    fn an_initial_delay_holds_however_soon_the_parents_pass() {
+        let app = || Definition { initial_delay: Duration::from_secs(20), ..child("app", &[0]) };
+        let lines = played(vec![check("db"), app()], vec![vec![], vec![]], 25.0);
+        assert_eq!(lines, ["0 db ok", "20 app ok"]);
+        let lines = played(vec![check("db"), app()], vec![vec![(0.0, 3.0)], vec![]], 40.0);
+        assert_eq!(lines, ["0 db error", "0 app skipped for db", "4 db ok", "4 app pending", "20 app ok"]);
     }
 
     #[test]

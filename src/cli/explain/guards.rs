@@ -119,7 +119,7 @@ impl Guards<'_> {
 
     /// A sidecar that hangs is restarted, before the app is and without holding kubelet up.
     fn liveness(&self) -> Option<Advice> {
-        let help = "write `periodSeconds: 5, failureThreshold: 2, terminationGracePeriodSeconds: 1` at its livenessProbe, \
+        let help = "write `periodSeconds: 3, failureThreshold: 2, terminationGracePeriodSeconds: 1` at its livenessProbe, \
                     which asks `/-/healthy`";
         let Some(probe) = self.sidecar.liveness.as_ref() else {
             let follows = match self.apps_liveness().next() {

@@ -233,11 +233,11 @@ pub(super) static SIDECAR_LIVENESS: Pitfall = Pitfall {
     level: Level::Warning,
     meaning: "When probelet hangs, the app is restarted instead of it.",
     explanation: "A frozen or starved sidecar answers no probe. Its own liveness probe has to restart it before that of the \
-                  app gives up: every 5 s, at the second failure.",
+                  app gives up: every 3 s, at the second failure.",
     wrong: "initContainers:\n  - name: probelet\n    restartPolicy: Always\n    livenessProbe: { httpGet: { path: /-/healthy, \
             port: 10240 } }\n",
     right: "initContainers:\n  - name: probelet\n    restartPolicy: Always\n    livenessProbe:\n      httpGet: { path: \
-            /-/healthy, port: 10240 }\n      periodSeconds: 5\n      failureThreshold: 2\n      terminationGracePeriodSeconds: \
+            /-/healthy, port: 10240 }\n      periodSeconds: 3\n      failureThreshold: 2\n      terminationGracePeriodSeconds: \
             1\n",
 };
 
@@ -249,9 +249,9 @@ pub(super) static SIDECAR_GRACE: Pitfall = Pitfall {
                   nothing else for the pod meanwhile, and restarts the app next. `terminationGracePeriodSeconds: 1` at the \
                   sidecar's own liveness probe is for this case alone: the pod's own end keeps its 30 s.",
     wrong: "initContainers:\n  - name: probelet\n    restartPolicy: Always\n    livenessProbe:\n      httpGet: { path: \
-            /-/healthy, port: 10240 }\n      periodSeconds: 5\n      failureThreshold: 2\n",
+            /-/healthy, port: 10240 }\n      periodSeconds: 3\n      failureThreshold: 2\n",
     right: "initContainers:\n  - name: probelet\n    restartPolicy: Always\n    livenessProbe:\n      httpGet: { path: \
-            /-/healthy, port: 10240 }\n      periodSeconds: 5\n      failureThreshold: 2\n      terminationGracePeriodSeconds: \
+            /-/healthy, port: 10240 }\n      periodSeconds: 3\n      failureThreshold: 2\n      terminationGracePeriodSeconds: \
             1\n",
 };
 

@@ -13,7 +13,9 @@ pub(super) struct Turns(Arc<Semaphore>);
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(#[allow(dead_code)] Option<OwnedSemaphorePermit>); // given back when dropped
+pub(super) struct Turn {
+    _given_back_when_dropped: Option<OwnedSemaphorePermit>,
+}
 
 impl Default for Turns {
     fn default() -> Self {
@@ -26,7 +28,7 @@ impl Turns {
     pub(super) async fn next(&self) -> Turn {
         let turn = Arc::clone(&self.0).acquire_owned().await.ok();
         tokio::task::yield_now().await;
-        Turn(turn)
+        Turn { _given_back_when_dropped: turn }
     }
 }
 

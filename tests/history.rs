@@ -352,7 +352,7 @@ fn a_service_shows_its_figures() {
         assert_eq!((service.updated_at, service.current_status.kind), (at(9.0), Downtime));
         let metric = service.metric;
         assert_eq!((metric.up_count, metric.down_count, metric.tick_count), (2, 1, 3));
-        assert_eq!(metric.average_response_time_ms, Some(54.5));
+        assert_eq!(metric.average_response_time_ms, Some(703.0));
         assert_eq!((metric.uptime_percent, metric.coverage_percent), (Some(50.0), Some(50.0)));
         let window = told.runtime.block_on(told.history.window(1, Duration::from_secs(4))).unwrap();
         assert_eq!((window.uptime_percent(), window.coverage_percent()), (Some(25.0), Some(100.0)));

@@ -87,6 +87,8 @@ pub struct Machine {
     draining: bool,
     ready_once: bool,
     start_up: StartUp,
+    /// It has begun since anybody asked.
+    started_anew: bool,
     /// Since when it is doubted that the app's container is the one that was seen to start.
     doubt: Option<Moment>,
     configuration: Configuration,
@@ -221,6 +223,7 @@ impl Machine {
             draining: false,
             ready_once: false,
             start_up: StartUp { began: now.moment, ..StartUp::default() },
+            started_anew: false,
             doubt: None,
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
             latched: 0,
@@ -326,7 +329,7 @@ impl Machine {
         }
         self.doubt = None;
         let kept_closed = self.closed_by_skips(now);
-        self.start_up = start_up;
+        (self.start_up, self.started_anew) = (start_up, true);
         self.latched += 1;
         for index in 0..self.checks.len() {
             if !self.definition(index).counts_for_start_up() {
@@ -405,6 +408,11 @@ impl Machine {
     /// How every check stands, in the order of the plan.
     pub fn states(&self) -> impl Iterator<Item = (&CheckName, State)> {
         self.plan.checks.iter().zip(&self.checks).map(|(definition, check)| (&definition.name, check.state))
+    }
+
+    /// The start-up that has begun since this was last asked.
+    pub fn take_start_up(&mut self) -> Option<StartUp> {
+        std::mem::take(&mut self.started_anew).then_some(self.start_up)
     }
 
     /// The changes of state since this was last asked.

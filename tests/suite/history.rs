@@ -118,11 +118,12 @@ async fn after_a_restart_of_the_sidecar_kubelets_question_tells_of_a_new_app() {
     past.holds("passed_once").await;
     killed(daemon).await;
 
-    let daemon = past.daemon("pod-1", &checks).await;
+    let mut daemon = past.daemon("pod-1", &checks).await;
     daemon.until_status("/readyz", 200).await;
     // The app dies, and its next container is slow to start. Nothing of that has been seen yet.
     app.act(Act::Refuse).await;
     assert_eq!(kubelet_asks(&daemon, "/startupz").await, 503);
+    daemon.logs("the app's container starts anew").await;
     let starting = daemon.until("/readyz", |reply| reply.status == 503).await.body;
     assert!(starting.ends_with("readyz check failed: root cause app\n"), "{starting}");
     let failed = |reply: &crate::support::daemon::Reply| reply.json()["checks"][0]["consecutive_failures"] == 4;

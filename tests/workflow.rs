@@ -198,11 +198,11 @@ async fn each_step_can_fail_and_what_was_ordered_is_always_cleaned_up() {
         ),
         (
             Trouble::NeverDone,
-            "done: `/state` has another value than expected (after 4 attempts)",
+            "done: `/state` has another value than expected: \"done\" (after 4 attempts)",
             [
                 "login ok: login",
                 "order ok: order",
-                "done error: `/state` has another value than expected (after 4 attempts)",
+                "done error: `/state` has another value than expected: \"done\" (after 4 attempts)",
                 "audit ok: audit",
                 "clean_up ok: clean_up",
             ]

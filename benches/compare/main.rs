@@ -2,7 +2,7 @@
 //!
 //! Everything runs on loopback, against servers that this starts and ends: nginx, PostgreSQL, Redis and RabbitMQ. The
 //! two take turns, and each figure is the median of the rounds. It needs about eight minutes, less with the names of parts
-//! behind it: `cargo bench --bench compare -- memory answers cost start`.
+//! behind it: `cargo bench --bench compare -- memory answers beside cost start`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a report for people
 
 #[expect(dead_code, clippy::unwrap_used)] // the tests use more of it
@@ -16,6 +16,7 @@ mod support {
 }
 
 mod answers;
+mod beside;
 mod client;
 mod contestants;
 mod cost;
@@ -42,7 +43,7 @@ fn main() {
     table.heading("size");
     let [ours, theirs] = [&binary, &exporter].map(|file| std::fs::metadata(file).expect("it was just found").len());
     table.bytes("binary", ours, Some(theirs), Goal::None);
-    if is_wanted("memory") || is_wanted("answers") {
+    if is_wanted("memory") || is_wanted("answers") || is_wanted("beside") {
         let seven = Sidecar::start(&binary, &targets.seven_checks());
         let rival = Exporter::start(&exporter);
         if is_wanted("memory") {
@@ -50,6 +51,9 @@ fn main() {
         }
         if is_wanted("answers") {
             answers::compare(&mut table, &seven, &rival);
+        }
+        if is_wanted("beside") {
+            beside::compare(&mut table, &seven, &rival);
         }
     }
     if is_wanted("cost") {

@@ -130,3 +130,9 @@ fn a_manifest_with_every_guard_is_told_nothing() {
 fn a_liveness_probe_on_readiness_is_named_with_a_database_that_only_holds_back_new_pods() {
     EXPLAIN.expect("wide.txt", 0, "explain --config local.yaml --pod wide.yaml");
 }
+
+#[test]
+fn what_only_the_pod_has_may_be_missing() {
+    // The manifest that we ship names a secret, which no pipeline has.
+    EXPLAIN.expect("shipped.txt", 0, "explain --config ../../../../deploy/kubernetes.yaml");
+}

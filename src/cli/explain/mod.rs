@@ -62,7 +62,8 @@ impl Explain {
     fn configuration(&self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
         let input = self.config.input(environment);
-        let loaded = config::load_input(&input, environment);
+        // Nothing is dialled: what only the pod has may be missing.
+        let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
         if config.plan.checks.is_empty() {
             return Ok("There are no checks: every endpoint is always open.\n".into());

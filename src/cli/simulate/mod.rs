@@ -76,7 +76,8 @@ impl Simulate {
     fn play(self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
         let input = self.config.input(environment);
-        let loaded = config::load_input(&input, environment);
+        // Nothing is dialled: what only the pod has may be missing.
+        let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
         let (scenario, report) = scenario::load(&self.scenario, environment, &config.plan, port(&config));
         let scenario = scenario.ok_or_else(|| report.text(colour))?;

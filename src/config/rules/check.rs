@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::top::{Defaults, line, threshold};
+use super::unread::Unread;
 use super::warnings::is_own_host;
 use super::{allow, fingerprint, keys, warnings};
 use crate::base::name::CheckName;
@@ -175,13 +176,17 @@ fn similar_name(text: &str) -> Option<CheckName> {
 
 fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Environment) -> Option<Observed> {
     let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
-    let Some(mut spec) = (kind.read)(section) else {
-        // Whatever a kind refuses must be seen as an error.
-        if reading.problems().iter().all(|problem| problem.severity == Severity::Warning) {
-            let message = format!("this section `{}` cannot be used", kind.name);
-            fields.error(kind.name, "invalid-value", message, None);
+    let mut spec = match (kind.read)(section) {
+        Some(spec) => spec,
+        None if is_only_absent(reading) => Box::new(Unread),
+        None => {
+            // Whatever a kind refuses must be seen as an error.
+            if reading.problems().iter().all(|problem| problem.severity == Severity::Warning) {
+                let message = format!("this section `{}` cannot be used", kind.name);
+                fields.error(kind.name, "invalid-value", message, None);
+            }
+            return None;
         }
-        return None;
     };
     // What can restart the app must see what a new client sees; and of reuse on this pod nobody has anything.
     let asks_for_restart = gates.live || gates.startup;
@@ -190,6 +195,13 @@ fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Envi
     let spec: Arc<dyn Spec> = spec.into();
     let fingerprint = fingerprint::of(kind.name, section, reading);
     Some(Observed { kind, target: Target { spec, fingerprint } })
+}
+
+/// Whether a section could not be read for want of what the pod has, and for nothing else.
+fn is_only_absent(reading: &Reading) -> bool {
+    let problems = reading.problems();
+    let is = |severity| problems.iter().any(|problem| problem.severity == severity);
+    reading.is_offline() && is(Severity::Note) && !is(Severity::Error)
 }
 
 fn gates(fields: &Fields) -> Gates {

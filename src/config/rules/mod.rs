@@ -23,6 +23,7 @@ pub mod keys;
 pub mod listen;
 mod rings;
 mod top;
+mod unread;
 pub mod warnings;
 
 /// The configuration in the document `root`, as far as it could be read. It is usable when nothing was reported as an

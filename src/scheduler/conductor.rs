@@ -288,7 +288,8 @@ fn log_run(definition: &Definition, state: &CheckState, observation: &Observatio
         Outcome::Void(failure) => ("void", Some(failure)),
         Outcome::Skip => ("skip", None),
     };
-    let ms = observation.took().as_secs_f64() * 1e3;
+    // To the microsecond, as a number that reads well.
+    let ms = (observation.took().as_secs_f64() * 1e6).round() / 1e3;
     let phase = |(phase, took): &(Phase, Duration)| format!("{} {}", phase.label(), show_duration(*took));
     let phases = phases.iter().map(phase).collect::<Vec<_>>().join(", ");
     let reason = failure.map(|failure| failure.kind.label());

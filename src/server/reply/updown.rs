@@ -30,7 +30,8 @@ struct Dependency<'a> {
 /// The report on an endpoint.
 pub(super) fn body(view: &View<'_>) -> Vec<u8> {
     let dependency = |index: usize| Dependency {
-        status: word(view.level(index)),
+        // Critical or not: the whole says what that means.
+        status: word(view.judged.status(index)),
         message: view.told(index),
         response_time_ms: view.judged.check(index).last.as_ref().and_then(|last| last.took).map(millis),
     };

@@ -14,9 +14,13 @@ pub const PAUSE: Duration = Duration::from_secs(30);
 /// has started; who goes on asking is none, and must not keep a dead app alive.
 const MOST_DOUBTS: u8 = 3;
 
-/// A start-up that kubelet was not told of (it had its 200 by then, so its own limit of start-ups does not hold) is given
-/// this long. After that a failing check closes `/livez` although it has never passed.
-pub const LONGEST_UNTOLD: Duration = Duration::from_secs(300);
+/// In place of a count: nothing was asked yet, and the start-up was taken over.
+const TAKEN_OVER: u8 = 7;
+
+/// A start-up is given this long. After that a failing check closes `/livez` although it has never passed. While kubelet
+/// watches over a start-up it does not ask `/livez`; but it may not know of this one: the daemon was restarted beside an
+/// app that hangs, or a person asked.
+pub const LONGEST_START: Duration = Duration::from_secs(300);
 
 /// The present start-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +29,6 @@ pub struct StartUp {
     pub began: Moment,
     /// `/startupz` has been open in it.
     pub opened: bool,
-    /// Kubelet takes the container for started: the start-up was noticed only after its question had been answered.
-    pub untold: bool,
 }
 
 /// What a question of kubelet tells.
@@ -46,7 +48,8 @@ pub struct Asks {
     last: Moment,
     /// The last question came after a pause, and none has followed it.
     alone: bool,
-    /// How many questions were answered that the start-up is over, up to one more than there are doubts.
+    /// How many questions were answered that the start-up is over, up to one more than there are doubts; or
+    /// [`TAKEN_OVER`].
     told: u8,
 }
 
@@ -62,7 +65,7 @@ impl Asks {
     /// the next question tells of a new container however soon it comes.
     #[must_use]
     pub const fn after_a_restart() -> Self {
-        Self { last: Moment::at(Duration::ZERO), alone: false, told: 0 }
+        Self { last: Moment::at(Duration::ZERO), alone: false, told: TAKEN_OVER }
     }
 
     /// A question at `now`, and what it tells where `/startupz` had `opened` in the present start-up.
@@ -74,9 +77,12 @@ impl Asks {
     /// question alone, and every later one, begins nothing.
     #[must_use = "the start-up has to begin"]
     pub fn asked(&mut self, now: Moment, opened: bool) -> ContainerNews {
-        let paused = self.last == Moment::default() || now.since(self.last) >= PAUSE;
+        let taken_over = self.told == TAKEN_OVER;
+        let paused = taken_over || now.since(self.last) >= PAUSE;
         let slow_poller = paused && self.alone;
         let news = match (opened, paused) {
+            // Whatever this daemon has seen by now: what it took over was seen of a container that may be gone.
+            _ if taken_over => ContainerNews::StartUp,
             (true, true) if !slow_poller => ContainerNews::StartUp,
             (true, false) if (1..=MOST_DOUBTS).contains(&self.told) => ContainerNews::Doubt,
             _ => ContainerNews::None,
@@ -125,6 +131,7 @@ mod tests {
         assert_eq!(beginnings(start, &[1002, 1032]), [1032]);
         assert_eq!(beginnings(start, &[1300]), [1300], "the app restarted, and nobody had asked before");
         assert_eq!(beginnings(Asks::after_a_restart(), &[5, 7, 9]), [5]);
+        assert_eq!(Asks::after_a_restart().asked(Moment::at(Duration::from_secs(5)), false), ContainerNews::StartUp);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plan::{Critical, Definition};
 use super::snapshot::Snapshot;
-use super::start_up::LONGEST_UNTOLD;
+use super::start_up::LONGEST_START;
 use super::state::{CheckState, Closed, OutcomeKind, State};
 use crate::base::clock::Moment;
 use crate::base::quantity::show_duration;
@@ -399,7 +399,9 @@ impl<'a> Judged<'a> {
         match endpoint {
             // What has never passed in this start-up is starting still: kubelet's startup probe decides about that.
             Endpoint::Livez => {
-                state == JudgedState::Fresh(State::Error) && (check.passed_once || self.has_started_too_long())
+                // What the old definition kept closed stays closed until the new one passes.
+                check.probation.is_some_and(|closed| closed.livez)
+                    || state == JudgedState::Fresh(State::Error) && (check.passed_once || self.should_have_started())
             }
             Endpoint::Startupz => {
                 let excused = state == JudgedState::Fresh(State::Skipped) && check.seen_once;
@@ -412,10 +414,9 @@ impl<'a> Judged<'a> {
         }
     }
 
-    /// Whether the app should have started by now, where kubelet does not watch over that.
-    fn has_started_too_long(&self) -> bool {
-        let start_up = self.snapshot.start_up;
-        start_up.untold && self.now.since(start_up.began) > LONGEST_UNTOLD
+    /// Whether the app should have started by now.
+    fn should_have_started(&self) -> bool {
+        self.now.since(self.snapshot.start_up.began) > LONGEST_START
     }
 
     /// Whether the check watches the app's life, passed until now, and has failed: `/readyz` closes at once, `/livez`
@@ -615,7 +616,7 @@ mod tests {
             checks: states,
             draining: false,
             ready_once: false,
-            start_up: StartUp::default(),
+            start_up: StartUp { began: NOW - Duration::from_secs(60), opened: false },
             configuration: Configuration::default(),
             endpoint_transitions: Default::default(),
         }
@@ -743,15 +744,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_never_passed_asks_for_no_restart_unless_kubelet_does_not_watch_over_the_start() {
-        let began = |ago: Duration, untold| StartUp { began: NOW - ago, opened: true, untold };
-        let livez = |start_up| {
+    fn what_has_never_passed_asks_for_no_restart_until_it_should_have_started() {
+        let livez = |ago: Duration| {
+            let start_up = StartUp { began: NOW - ago, opened: false };
             let starting = Snapshot { start_up, ..snapshot(vec![(gating("app", "l"), "f")]) };
             verdicts(&starting)[..1].to_owned()
         };
-        let (short, long) = (LONGEST_UNTOLD, LONGEST_UNTOLD + Duration::from_secs(1));
-        assert_eq!([livez(began(short, false)), livez(began(long, false)), livez(began(short, true))], ["d", "d", "d"]);
-        assert_eq!(livez(began(long, true)), "-");
+        assert_eq!(livez(LONGEST_START), "d");
+        assert_eq!(livez(LONGEST_START + Duration::from_secs(1)), "-");
     }
 
     #[test]

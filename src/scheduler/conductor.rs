@@ -194,9 +194,8 @@ impl Conductor {
 
     fn publish(&mut self, now: Reading) {
         // Before its transitions, which follow from it.
-        if let Some(start_up) = self.machine.take_start_up() {
-            let told = if start_up.untold { "the app failed after kubelet asked again" } else { "kubelet asked" };
-            tracing::info!(told, "the app's container starts anew: what was seen before counts for nothing");
+        if self.machine.take_start_up() {
+            tracing::info!("the app's container starts anew: what was seen before counts for nothing");
         }
         for transition in self.machine.take_transitions() {
             let plan = self.machine.plan();

@@ -12,7 +12,7 @@ use super::playback::{Playback, reading};
 use crate::base::clock::Moment;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::testing::{check, plan};
-use crate::model::plan::{Critical, Definition, Gates, Thresholds};
+use crate::model::plan::{Critical, Definition, Gates, Origin, Thresholds};
 use crate::model::start_up::{Asks, ContainerNews};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged};
@@ -277,5 +277,115 @@ fn a_start_of_forty_seconds_and_one_of_ninety_get_neither_traffic_nor_a_strike()
         assert_eq!((verdicts.traffic_too_early, verdicts.strikes_while_starting), (vec![], vec![]), "{next_start}");
         let ready = verdicts.ready_again.unwrap() - crash(next_start).serves_again();
         assert!(ready < 8.0, "{next_start}: ready after {ready} s");
+    }
+}
+
+/// The app's own check, which gates `live` and `ready`.
+fn app(name: &str) -> Definition {
+    let gates = Gates { live: true, ready: true, startup: false };
+    let thresholds = Thresholds { failure: NonZeroU32::new(3).unwrap(), success: NonZeroU32::MIN };
+    Definition { gates, of_pod: true, interval: Duration::from_secs(2), thresholds, ..check(name) }
+}
+
+fn at(second: f64) -> Moment {
+    START + Duration::from_secs_f64(second)
+}
+
+/// The checks fail in these spans of seconds; a run takes 20 ms.
+fn failing(spans: Vec<(f64, f64)>) -> impl FnMut(usize, Moment) -> (ProbeResult, Duration) {
+    move |check, now| {
+        let failure = Failure::new(FailureKind::Connect, "connection refused");
+        let fails = (at(spans[check].0)..at(spans[check].1)).contains(&now);
+        (if fails { Err(failure) } else { Ok(Pass::default()) }, Duration::from_millis(20))
+    }
+}
+
+fn is_open<W: super::playback::World>(playback: &mut Playback<W>, endpoint: Endpoint) -> bool {
+    let now = reading(playback.now());
+    Judged::new(&playback.machine.snapshot(now), now.moment).endpoint(endpoint).open
+}
+
+#[test]
+fn an_app_that_hangs_is_restarted_in_the_end_whatever_the_sidecar_has_not_seen() {
+    // From the sidecar's own start on; and from a start-up that nobody but a person has asked about.
+    for (hangs_from, asked) in [(0.0, None), (100.0, Some(120.0))] {
+        let machine = Machine::new(plan(vec![app("app")]), "pod", reading(START));
+        let mut playback = Playback::new(machine, failing(vec![(hangs_from, 1e9)]), START);
+        if let Some(second) = asked {
+            playback.play_until(at(second), |_| {});
+            assert!(!is_open(&mut playback, Endpoint::Livez));
+            playback.machine.begin_start_up(at(second), reading(at(second)));
+        }
+        playback.play_until(at(asked.unwrap_or_default() + 290.0), |_| {});
+        assert!(is_open(&mut playback, Endpoint::Livez), "it may be starting");
+        playback.play_until(at(asked.unwrap_or_default() + 310.0), |_| {});
+        assert!(!is_open(&mut playback, Endpoint::Livez));
+    }
+}
+
+#[test]
+fn a_reload_keeps_livez_closed_until_the_new_definition_passes() {
+    let machine = Machine::new(plan(vec![app("app")]), "pod", reading(START));
+    let mut playback = Playback::new(machine, failing(vec![(100.0, 200.0)]), START);
+    playback.play_until(at(120.0), |_| {});
+    assert!(!is_open(&mut playback, Endpoint::Livez));
+    let changed = Definition { timeout: Duration::from_secs(1), ..app("app") };
+    playback.machine.reload(plan(vec![changed]), &[Origin::Changed(0)], reading(at(120.0)));
+    for second in 121..200 {
+        assert!(!is_open(&mut playback, Endpoint::Livez), "{second}");
+        playback.play_until(at(f64::from(second)), |_| {});
+    }
+    playback.play_until(at(205.0), |_| {});
+    assert!(is_open(&mut playback, Endpoint::Livez));
+}
+
+#[test]
+fn a_doubt_is_not_dispelled_by_a_check_of_something_else() {
+    let machine = Machine::new(plan(vec![app("other"), app("app")]), "pod", reading(START));
+    let mut playback = Playback::new(machine, failing(vec![(1e9, 1e9), (20.0, 70.0)]), START);
+    playback.play_until(at(20.01), |_| {});
+    playback.machine.doubt_start(at(20.01), reading(at(20.01)));
+    playback.play_until(at(69.0), |snapshot| {
+        let livez = Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez);
+        assert!(livez.open, "a strike for a container that has never passed");
+    });
+    assert!(!is_open(&mut playback, Endpoint::Readyz));
+    playback.play_until(at(75.0), |_| {});
+    assert!(is_open(&mut playback, Endpoint::Readyz));
+}
+
+#[test]
+fn a_start_up_in_an_outage_of_what_is_rarely_looked_at_is_excused_soon() {
+    let rare = Duration::from_secs(300);
+    let database = Definition { critical: Critical::AtStartup, interval: rare, ..check("database") };
+    let behind = Definition { depends_on: vec![0], ..app("app") };
+    let machine = Machine::new(plan(vec![database, behind]), "pod", reading(START));
+    let mut playback = Playback::new(machine, failing(vec![(400.0, 3000.0); 2]), START);
+    playback.play_until(at(1000.0), |_| {});
+    playback.machine.begin_start_up(at(1000.0), reading(at(1000.0)));
+    assert!(!is_open(&mut playback, Endpoint::Startupz), "what was seen before does not count");
+    playback.play_until(at(1005.0), |_| {});
+    assert!(is_open(&mut playback, Endpoint::Startupz), "a restart mends no database");
+    assert!(!is_open(&mut playback, Endpoint::Readyz), "and the container has not passed");
+}
+
+#[test]
+fn a_run_under_way_when_the_outage_ends_can_only_mend() {
+    let database = Definition { interval: Duration::from_secs(1), ..check("database") };
+    let once = Thresholds { failure: NonZeroU32::MIN, success: NonZeroU32::MIN };
+    let behind = Definition { depends_on: vec![0], timeout: Duration::from_secs(8), thresholds: once, ..app("app") };
+    for tenth in 0..20 {
+        let away = (30.0 + f64::from(tenth) / 10.0, 33.0 + f64::from(tenth) / 10.0);
+        let mut of_database = failing(vec![away]);
+        // What began in the outage waits for the database, and fails long after its end.
+        let world = move |check: usize, now: Moment| match of_database(0, now) {
+            (Err(failure), _) if check == 1 => (Err(failure), Duration::from_secs(6)),
+            (Ok(pass), _) if check == 1 => (Ok(pass), Duration::from_millis(400)),
+            seen => seen,
+        };
+        let machine = Machine::new(plan(vec![database.clone(), behind.clone()]), "pod", reading(START));
+        Playback::new(machine, world, START).play_until(at(60.0), |snapshot| {
+            assert!(Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Livez).open, "{away:?}: {snapshot:?}");
+        });
     }
 }

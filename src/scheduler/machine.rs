@@ -17,7 +17,7 @@ use crate::history::answer::Latches;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
-use crate::model::start_up::StartUp;
+use crate::model::start_up::{PAUSE, StartUp};
 use crate::model::state::{CheckState, Closed, LastRun, State, advance, count_only};
 use crate::model::verdict::{Endpoint, Judged};
 
@@ -295,7 +295,7 @@ impl Machine {
         let plan = Arc::clone(&self.plan);
         let watching = || plan.checks.iter().enumerate().filter(|(_, check)| check.watches_the_app());
         if watching().any(|(index, _)| !self.checks[index].state.is_up() || self.checks[index].failures > 0) {
-            self.start_anew(StartUp { began: at, opened: false, untold: true }, now);
+            self.start_anew(StartUp { began: at, opened: false }, now);
             return;
         }
         for (index, _) in watching() {
@@ -306,21 +306,34 @@ impl Machine {
         }
     }
 
-    /// Whether this run shows that a doubted container is a new one. A pass shows that it is the one that was seen, or as
-    /// good.
+    /// Whether this run shows that a doubted container is a new one. Once everything that watches the app has passed, it is
+    /// the one that was seen, or as good.
     fn dispels_or_confirms_doubt(&mut self, index: usize, observation: &Observation) -> Option<StartUp> {
-        let began = self.doubt.filter(|doubt| observation.began >= *doubt)?;
+        let began = self.doubt?;
+        if observation.ended > began + PAUSE {
+            // Too long ago to tell anything: from here on a question is news by itself.
+            self.doubt = None;
+            return None;
+        }
         if !self.definition(index).watches_the_app() {
             return None;
         }
-        match observation.outcome {
-            Outcome::Fail(_) => Some(StartUp { began, opened: false, untold: true }),
-            Outcome::Pass(_) => {
-                self.doubt = None;
-                None
-            }
-            Outcome::Skip | Outcome::Void(_) => None,
+        if observation.began < began {
+            self.courses.touch(index).beat = observation.ended;
+            return None;
         }
+        match &observation.outcome {
+            Outcome::Fail(_) => return Some(StartUp { began, opened: false }),
+            Outcome::Pass(pass) if pass.as_of.is_none_or(|as_of| as_of >= began) => {
+                let passed = |at: usize| self.courses[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
+                let mut watching = (0..self.checks.len()).filter(|at| self.definition(*at).watches_the_app());
+                if watching.all(|at| at == index || passed(at)) {
+                    self.doubt = None;
+                }
+            }
+            Outcome::Pass(_) | Outcome::Skip | Outcome::Void(_) => {}
+        }
+        None
     }
 
     fn start_anew(&mut self, start_up: StartUp, now: Reading) {
@@ -347,6 +360,14 @@ impl Machine {
             }
         }
         self.settle(now, &kept_closed);
+        // What is skipped is excused by a failure seen in this start-up: its causes are looked at now.
+        for index in 0..self.checks.len() {
+            if self.checks[index].unproven && self.checks[index].state == State::Skipped {
+                for cause in self.causes_of(index) {
+                    self.courses.touch(cause).asked = true;
+                }
+            }
+        }
     }
 
     /// A machine without a configuration, for the `reason` given, until [`reload`](Self::reload) brings one.
@@ -410,9 +431,9 @@ impl Machine {
         self.plan.checks.iter().zip(&self.checks).map(|(definition, check)| (&definition.name, check.state))
     }
 
-    /// The start-up that has begun since this was last asked.
-    pub fn take_start_up(&mut self) -> Option<StartUp> {
-        std::mem::take(&mut self.started_anew).then_some(self.start_up)
+    /// Whether a start-up has begun since this was last asked.
+    pub fn take_start_up(&mut self) -> bool {
+        std::mem::take(&mut self.started_anew)
     }
 
     /// The changes of state since this was last asked.
@@ -657,10 +678,11 @@ impl Machine {
         for (index, definition) in self.plan.checks.iter().enumerate() {
             let course = self.courses.touch(index);
             match &mut course.running {
-                Some(running) => running.forward = true,
+                // Put off once: failures would never count while the clock keeps jumping.
+                Some(running) => running.forward |= !std::mem::replace(&mut course.postponed, true),
                 None => {
                     let delay = spread(count, course.cadence.interval(), &self.pod, definition.name.as_str());
-                    course.bring_forward(now.moment + delay);
+                    course.bring_forward((now.moment + delay).max(course.not_before));
                 }
             }
         }
@@ -812,6 +834,11 @@ impl Machine {
         check.enter(State::Pending, now.moment, now.wall);
         let course = self.courses.touch(index);
         course.recovering = true;
+        // A run under way began in the outage, and nobody waits for one any more.
+        course.asked = false;
+        if let Some(running) = &mut course.running {
+            running.forward = true;
+        }
         if !course.first_runs {
             course.quick = None;
         }
@@ -943,7 +970,7 @@ impl Course {
             self.forward = None;
         }
         self.asked = false;
-        self.running = Some(Running { began: now, forward: forward && !regular && !extra });
+        self.running = Some(Running { began: now, forward: forward && !regular });
         Some(Start { key: self.key, check, crowded: forward || self.first_runs })
     }
 

@@ -315,11 +315,7 @@ impl Machine {
             self.doubt = None;
             return None;
         }
-        if !self.definition(index).watches_the_app() {
-            return None;
-        }
-        if observation.began < began {
-            self.courses.touch(index).beat = observation.ended;
+        if observation.began < began || !self.definition(index).watches_the_app() {
             return None;
         }
         match &observation.outcome {
@@ -580,6 +576,7 @@ impl Machine {
         if let Some(start_up) = self.dispels_or_confirms_doubt(index, &observation) {
             self.start_anew(start_up, now);
         }
+        let tells_nothing_of_the_doubt = self.doubt.is_some_and(|doubt| observation.began < doubt);
         let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
         let course = self.courses.touch(index);
         let forward = course.running.take().is_some_and(|running| running.forward);
@@ -599,6 +596,10 @@ impl Machine {
         }
         if course.beat <= now.moment {
             course.skip_to_next_beat(now.moment);
+        }
+        if tells_nothing_of_the_doubt && course.watches_the_app {
+            // It was under way when the doubt arose: the run that decides follows at once.
+            course.beat = now.moment;
         }
         if !passed && forward {
             course.mend_again(now.moment);

@@ -183,10 +183,10 @@ fn nights() -> impl Strategy<Value = Night> {
         Night {
             first_container,
             first_start,
-            // An outage from before it had started holds its start-up back as well.
+            // An outage from before it had started holds its start-up back as well, until the database's next beat is over.
             crash: lives
                 + if outage.0 < first_start + 5.0 {
-                    first_start.max(outage.0 + outage.1 + outage.3)
+                    first_start.max(outage.0 + outage.1 + outage.3 + 12.0)
                 } else {
                     first_start
                 },

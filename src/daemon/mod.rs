@@ -1,6 +1,7 @@
 //! The daemon: the only floor that knows all parts. It puts them together, replaces the configuration, and ends.
 
 mod controls;
+mod gates;
 mod reap;
 pub mod shutdown;
 mod start;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::base::clock::{Clock, Moment, Reading, boot_id};
+use crate::base::lane;
 use crate::base::name::CheckName;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
@@ -38,6 +40,7 @@ use crate::server::{self, App, StartUps};
 use crate::store::board;
 
 use controls::Controls;
+use gates::Gates;
 use shutdown::Termination;
 use start::Start;
 use state::State;
@@ -50,14 +53,10 @@ pub const DEMO: &str = include_str!("../../config/demo.yaml");
 /// How to log until there is a configuration that says so.
 const DEFAULT_LOG: Log = Log { format: LogFormat::Auto, level: "info" };
 
-/// What the kernel tells at a time; the rest comes with the next question.
-const EVENTS: usize = 128;
 /// The start waits this long for what was saved before a restart; after that it is taken over as soon as it is known.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 /// More than history itself gives the disk to open the file: by then it is known, or history does without.
 const LONGEST_OPENING: Duration = Duration::from_secs(60);
-/// At the start the server has so many turns before the first probe: to accept, to read, to answer.
-const TURNS_OF_THE_SERVER: usize = 4;
 /// The end waits this long for the history file.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 
@@ -120,9 +119,8 @@ pub fn run(
     environment: &Environment,
     started: impl FnOnce(&[std::net::SocketAddr]),
 ) -> Result<(), Stop> {
-    // One thread: less memory, more answers per second and a better p99 than two.
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_io_events_per_tick(EVENTS).build()?;
+    // The lane of the probes, and of what the daemon attends to: it is this thread.
+    let runtime = lane::runtime()?;
     let result = runtime.block_on(serve(options, environment, started));
     // A name resolution that hangs must not hold up the end.
     runtime.shutdown_background();
@@ -189,16 +187,12 @@ async fn serve(
         control: Box::new(controls),
         pulse: Arc::clone(&pulse),
     };
-    let (closed, close) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(close.await) }));
+    let mut gates = Gates::open(listeners, app)?;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
     started(&addresses);
-    // Whoever has been waiting for the port is answered before the first probes begin.
-    for _ in 0..TURNS_OF_THE_SERVER {
-        tokio::task::yield_now().await;
-    }
+    gates.opened().await;
     let check = CheckName::new("probelet").expect("a valid name");
     let setting = Setting { check, network: Arc::default(), clock, beats };
     let told = history.clone();
@@ -212,9 +206,11 @@ async fn serve(
     let conductor = tokio::spawn(conductor.conduct(specs, orders));
 
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
-    let signal = daemon.attend(&mut arrivals, signals).await;
-    drop(closed);
-    let _ = server.await;
+    let signal = tokio::select! {
+        signal = daemon.attend(&mut arrivals, signals) => signal,
+        () = gates.ended() => return Err(Stop::System(std::io::Error::other("no request is answered any more"))),
+    };
+    gates.close().await;
     conductor.abort();
     let _ = conductor.await;
     tokio::join!(daemon.history.close(PATIENCE_AT_END), farewell::all_said());

@@ -1,0 +1,60 @@
+//! The lane of the gates: a thread of its own that has the listeners and all connections, and does nothing else.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::base::lane;
+use crate::server::{self, App};
+
+/// The stack of the thread.
+const STACK: usize = 512 * 1024;
+/// Before the first probe the gates have so many turns: to accept, to read, to answer.
+const TURNS: usize = 4;
+
+/// The lane while it works.
+#[derive(Debug)]
+pub(super) struct Gates {
+    close: oneshot::Sender<()>,
+    opened: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Gates {
+    /// Answers requests on `listeners` from now on, whatever any other thread is doing.
+    pub(super) fn open(listeners: Vec<TcpListener>, app: App) -> io::Result<Self> {
+        let (close, closing) = oneshot::channel::<()>();
+        let (open, opened) = oneshot::channel();
+        let ended = lane::start("gates", STACK, async move {
+            let serving = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(closing.await) }));
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            let _ = open.send(());
+            match serving.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "no request is answered any more"),
+                Err(error) => tracing::error!(%error, "no request is answered any more: a defect of probelet"),
+            }
+        })?;
+        Ok(Self { close, opened, ended })
+    }
+
+    /// Waits until whoever has been waiting for the port could be answered.
+    pub(super) async fn opened(&mut self) {
+        let _ = (&mut self.opened).await;
+    }
+
+    /// Waits until no request is answered any more, which is a defect before [`close`](Self::close) was called.
+    pub(super) async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Accepts nothing more, and waits until the answers that are being written are out.
+    pub(super) async fn close(self) {
+        drop(self.close);
+        let _ = self.ended.await;
+    }
+}

@@ -4,12 +4,16 @@
 //! The library lets a thread of its own work on a stream for as long as that lives. Handing it one end of a pipe makes
 //! the end of its thread ours to decide: it comes with the end of the line.
 
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use lapin::AsyncTcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::frames::Frames;
@@ -29,10 +33,15 @@ pub struct Lines {
     threads: Arc<()>,
 }
 
+/// The library has this long for what it read before a line has ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// A line. It ends when it is dropped.
 pub struct Line {
     carrier: JoinHandle<()>,
     end: Arc<OnceLock<Failure>>,
+    /// Closed once the line has ended.
+    stands: watch::Receiver<()>,
     /// Shows that something comes.
     pub life: Life,
 }
@@ -57,10 +66,15 @@ impl Lines {
         }
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let (end, life) = (Arc::new(OnceLock::new()), Life::default());
+        let (standing, stands) = watch::channel(());
+        let carried = carry(server, ours, Arc::clone(&end), life.clone());
         // On a task of its own: heartbeats go to and fro between runs too.
-        let carrier = tokio::spawn(carry(server, ours, Arc::clone(&end), life.clone()));
+        let carrier = tokio::spawn(async move {
+            carried.await;
+            drop(standing);
+        });
         let stream = Mutex::new(Some(theirs));
-        Ok((Line { carrier, end, life }, End { stream, _thread: Arc::clone(&self.threads) }))
+        Ok((Line { carrier, end, stands, life }, End { stream, _thread: Arc::clone(&self.threads) }))
     }
 }
 
@@ -78,6 +92,21 @@ impl Line {
     /// Why the broker's side has ended, if it has.
     pub fn end(&self) -> Option<&Failure> {
         self.end.get()
+    }
+
+    /// What comes of `work` with the library; nothing when the line has ended and the library still waits. It does so for
+    /// ever where a broker hangs up while it thinks of something else.
+    pub async fn outlasting<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut stands = self.stands.clone();
+        let ended = async {
+            while stands.changed().await.is_ok() {}
+            sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = ended => None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kind `amqp`: logs in to a RabbitMQ broker, opens a channel, and looks at a queue if one is named.
 
-mod frames;
+pub mod frames;
 mod line;
 mod runtime;
 
@@ -219,9 +219,10 @@ struct LoggedIn {
 struct LoggingIn(Option<(BoxFuture<'static, lapin::Result<Connection>>, Line)>);
 
 impl LoggingIn {
-    async fn finish(mut self) -> (lapin::Result<Connection>, Line) {
-        let (connecting, _) = self.0.as_mut().expect("taken only below");
-        let connected = connecting.await;
+    /// The connection, or nothing when the line has ended before there was one.
+    async fn finish(mut self) -> (Option<lapin::Result<Connection>>, Line) {
+        let (connecting, line) = self.0.as_mut().expect("taken only below");
+        let connected = line.outlasting(connecting).await;
         let (_, line) = self.0.take().expect("taken only here");
         (connected, line)
     }
@@ -253,15 +254,17 @@ impl Session for LoggedIn {
         let connecting = Box::pin(Connection::connector(server.uri(), runtime::current(), take, properties));
         let (connected, line) = LoggingIn(Some((connecting, line))).finish().await;
         match connected {
-            Ok(connection) => Ok(Self { connection, line, not_after, secretive }),
-            Err(error) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
+            Some(Ok(connection)) => Ok(Self { connection, line, not_after, secretive }),
+            Some(Err(error)) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
+            None => Err(with_end(ended(&line), not_after)),
         }
     }
 
     async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
         run.trace.enter(Phase::Answer);
-        match self.look(question, &run.trace).await {
-            Ok((queue, verdict)) => {
+        match self.line.outlasting(self.look(question, &run.trace)).await {
+            None => (Err(with_end(ended(&self.line), self.not_after)), After::Broken),
+            Some(Ok((queue, verdict))) => {
                 let facts = Facts { tls_not_after: self.not_after, queue: queue.map(Box::new), ..Facts::default() };
                 let result = match verdict {
                     Ok(()) => Ok(Pass { facts, ..Pass::default() }),
@@ -269,7 +272,7 @@ impl Session for LoggedIn {
                 };
                 (result, After::Idle)
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let failure = explain(&error, &self.line, Asked::Queue, self.secretive);
                 // The broker closes a channel on which something was asked in vain, not the connection.
                 let after = if error.is_amqp_soft_error() { After::Idle } else { After::Broken };
@@ -347,11 +350,15 @@ fn explain(error: &lapin::Error, line: &Line, asked: Asked, secretive: bool) -> 
         (ErrorKind::MissingHeartbeatError, _) => {
             Failure::new(FailureKind::Connect, "the broker does not answer any more")
         }
-        (ErrorKind::IOError(_) | ErrorKind::InvalidConnectionState(_), _) => {
-            Failure::new(FailureKind::Connect, "connection closed by the server")
-        }
+        (ErrorKind::IOError(_) | ErrorKind::InvalidConnectionState(_), _) => ended(line),
         _ => not_amqp(),
     }
+}
+
+/// Why the line has ended.
+fn ended(line: &Line) -> Failure {
+    let closed = || Failure::new(FailureKind::Connect, "connection closed by the server");
+    line.end().cloned().unwrap_or_else(closed)
 }
 
 fn meaning(code: u16, words: &str, asked: Asked) -> (FailureKind, String) {

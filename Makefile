@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests schema bench kubelet image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests schema bench kubelet fuzz image static image-check clean
 
 demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
@@ -74,6 +74,9 @@ kubelet: $(VENV)/done ## the manifests on a real kubelet, night by night (as roo
 	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/kubelet .
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
 	    --logs $(TARGET)/kubelet/logs $(SCENARIOS)
+
+fuzz: ## the fuzz targets, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)
+	tests/fuzz/run $(TARGETS)
 
 image: ## the container image, with docker, podman or buildah
 	@test -n "$(BUILDER)" || { echo "make image: install docker, podman or buildah" >&2; exit 1; }

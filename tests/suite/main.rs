@@ -9,6 +9,7 @@ mod clock;
 mod consumers;
 mod farewells;
 mod daemon;
+mod fuzzed;
 mod heartbeat;
 mod history;
 mod hostile;

@@ -151,7 +151,7 @@ pub fn any_bytes(world: &World, bytes: &[u8]) {
 }
 
 /// Where a request goes, before what the input adds.
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 26] = [
     "/livez?",
     "/livez/",
     "/startupz?",
@@ -176,12 +176,14 @@ const PATHS: [&str; 24] = [
     "/livez?format=",
     "/startupz?exclude=",
     "/health/$stream?",
+    "/v1/stream?",
+    "/badge/",
 ];
 
 const METHODS: [&str; 6] = ["GET", "GET", "HEAD", "OPTIONS", "POST", "DELETE"];
 
 /// The first two bytes choose the server, the method and the path; the rest of the line follows the path, and the next
-/// two lines are the values of `Accept` and `Host`.
+/// three lines are the values of `Accept`, `Host` and `Last-Event-ID`.
 pub fn any_request(world: &World, bytes: &[u8]) {
     let [first, second, rest @ ..] = bytes else { return };
     let (server, method) = (usize::from(*first) % 3, METHODS[usize::from(*first) / 3 % METHODS.len()]);
@@ -190,7 +192,7 @@ pub fn any_request(world: &World, bytes: &[u8]) {
     let mut line = || lines.next().unwrap_or_default().iter().copied();
     let target: Vec<u8> = line().filter(|byte| *byte != b'\r').take(4000).collect();
     let mut value = || -> Vec<u8> { line().filter(|byte| *byte >= b' ' && *byte != 0x7f).take(4000).collect() };
-    let (accept, host) = (value(), value());
+    let (accept, host, last) = (value(), value(), value());
     let reads = !matches!(method, "POST" | "DELETE");
     // What is only looked at has the same answer for each of the three.
     let methods: &[&str] = if reads { &["GET", "HEAD", "OPTIONS"] } else { &[method] };
@@ -198,7 +200,7 @@ pub fn any_request(world: &World, bytes: &[u8]) {
         .iter()
         .map(|method| {
             let head = [method.as_bytes(), b" ", path.as_bytes(), &target, b" HTTP/1.1\r\nAccept: ", &accept];
-            (*method, [&head.concat(), &b"\r\nHost: "[..], &host, b"\r\n\r\n"].concat())
+            (*method, [&head.concat(), &b"\r\nHost: "[..], &host, b"\r\nLast-Event-ID: ", &last, b"\r\n\r\n"].concat())
         })
         .collect();
     let told = || world.told.lock().expect("nobody panicked").clone();

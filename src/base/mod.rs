@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod lane;
 pub mod name;
+pub mod pattern;
 pub mod quantity;
 pub mod redact;
 pub mod secret;

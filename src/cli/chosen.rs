@@ -1,6 +1,7 @@
 //! The checks that a command runs by itself: chosen by name from a configuration, run until done or interrupted.
 
 use std::future::Future;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,7 +11,7 @@ use super::{ConfigFile, Exit, coloured, complain};
 use crate::base::clock::Clock;
 use crate::config::document::nearest;
 use crate::config::source::Environment;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Listen};
 use crate::probe::{Spec, farewell};
 use crate::scheduler::rounds::Rounds;
 
@@ -67,7 +68,15 @@ pub(super) fn no_check(name: &str, known: &[&str], among: &str) -> String {
 /// Rounds of the checks of `config` at the positions `chosen`.
 pub(super) fn rounds(config: &Config, chosen: &[usize], noting: bool) -> Rounds {
     let specs: Vec<Arc<dyn Spec>> = config.targets.iter().map(|target| Arc::clone(&target.spec)).collect();
-    Rounds::new(&config.plan, &specs, chosen, Clock::Machine, noting)
+    let daemon: Vec<SocketAddr> = config.server.listen.iter().copied().map(socket_of).collect();
+    Rounds::new(&config.plan, &specs, chosen, Clock::Machine, noting).beside(&daemon)
+}
+
+fn socket_of(listen: Listen) -> SocketAddr {
+    match listen {
+        Listen::All(port) => (Ipv6Addr::UNSPECIFIED, port).into(),
+        Listen::One(address) => address,
+    }
 }
 
 /// Does `work` until it is done, or until the process is told to end: an interrupted command is no success.

@@ -212,6 +212,18 @@ pub static CODES: &[Code] = &[
         "checks:\n  - name: user\n    http: { url: \"http://user.svc/\", expect: { body_matches: \"(ok)\" } }\n",
     ),
     error(
+        "costly-pattern",
+        "A regular expression may take too long on the body that it is for.",
+        "How long a search takes is bounded by the size of the pattern, in which `{1,1000}` counts a thousand times, and by \
+         `max_body`. Together they may need no more than a second or two of a processor's time, whatever the target \
+         answers. A search that takes longer than a run's `timeout` ends with it. Lower `max_body`, or write smaller numbers \
+         in `{…}`; often `+` or `*` serve as well.",
+        "checks:\n  - name: user\n    http:\n      url: http://localhost:8080/version\n      max_body: 4MiB\n      expect: { \
+         body_matches: '[a-z]{1,1000}!' }\n",
+        "checks:\n  - name: user\n    http:\n      url: http://localhost:8080/version\n      max_body: 4MiB\n      expect: { \
+         body_matches: '[a-z]+!' }\n",
+    ),
+    error(
         "invalid-status",
         "A value is not a status code.",
         "Write one code (`204`), a class (`2xx`), a span (`200-299`), or a list of these.",

@@ -32,6 +32,7 @@ use crate::metrics::{Pulse, Vitals};
 use crate::model::plan::{Answers, Origin, Plan, Service};
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
+use crate::probe::net::Network;
 use crate::probe::{Setting, farewell};
 use crate::scheduler::chronicle::Chronicle;
 use crate::scheduler::conductor::{Command, Conductor, Program};
@@ -194,7 +195,8 @@ async fn serve(
     started(&addresses);
     gates.opened().await;
     let check = CheckName::new("probelet").expect("a valid name");
-    let setting = Setting { check, network: Arc::default(), clock, beats };
+    let network = Arc::new(Network::default().around(&addresses));
+    let setting = Setting { check, network, clock, beats };
     let told = history.clone();
     let progress = Box::new(move |now| {
         pulse.beat(now);

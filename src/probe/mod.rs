@@ -23,6 +23,7 @@ use crate::workflow::captures::Captures;
 
 pub mod amqp;
 mod blocking;
+mod costly;
 pub mod disk;
 mod endpoint;
 pub mod farewell;

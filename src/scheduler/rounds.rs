@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +105,13 @@ impl Rounds {
             tasks: JoinSet::new(),
             plan,
         }
+    }
+
+    /// The same, beside a daemon that listens at these addresses.
+    #[must_use]
+    pub fn beside(mut self, daemon: &[SocketAddr]) -> Self {
+        self.setting.network = Arc::new(Network::default().around(daemon));
+        self
     }
 
     /// The checks, as they are run here.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use regex_lite::Regex;
 use serde_json::Value;
+
+use crate::base::pattern::{Find, Pattern};
 
 /// Where a value is found.
 #[derive(Clone)]
@@ -13,7 +14,7 @@ pub enum Expression {
     /// `header:<name>`: in the first header of that name, in lower case.
     Header(String),
     /// `regex:<pattern>`: what the only group of a pattern matches in the body.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// `status`: the status code.
     Status,
 }
@@ -63,21 +64,48 @@ impl Expression {
         }
     }
 
-    /// The value in `source`.
-    ///
-    /// # Errors
-    /// Why there is none, as a phrase that shows nothing of the answer.
-    pub fn find(&self, source: Source<'_>) -> Result<String, &'static str> {
-        let value = match self {
-            Self::Json(pointer) => json_at(source.body, pointer)?,
+    /// A search for the value in `source`.
+    #[must_use]
+    pub fn search<'a>(&'a self, source: Source<'a>) -> Search<'a> {
+        match self {
+            Self::Pattern(pattern) => Search::Pattern(pattern.find(source.body)),
+            other => Search::AtOnce(other, source),
+        }
+    }
+
+    fn look_up(&self, source: Source<'_>) -> Result<String, &'static str> {
+        match self {
+            Self::Json(pointer) => json_at(source.body, pointer),
             Self::Header(name) => {
                 let header = source.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-                header.map(|(_, value)| value.clone()).ok_or("the answer has no such header")?
+                header.map(|(_, value)| value.clone()).ok_or("the answer has no such header")
             }
-            Self::Pattern(pattern) => first_group(source.body, pattern)?,
-            Self::Status => source.status.ok_or("the answer has no status code")?.to_string(),
+            Self::Status => source.status.map(|status| status.to_string()).ok_or("the answer has no status code"),
+            Self::Pattern(_) => Err("the pattern matches nothing"),
+        }
+    }
+}
+
+/// A search for a value. It goes on from slice to slice: that of a pattern may take long.
+#[derive(Debug)]
+pub enum Search<'a> {
+    /// It is found at once, or not at all.
+    AtOnce(&'a Expression, Source<'a>),
+    /// It is looked for.
+    Pattern(Find<'a>),
+}
+
+impl Search<'_> {
+    /// Goes on for about so many steps: the value, or why there is none, as a phrase that shows nothing of the answer;
+    /// nothing when the search has not come to an end.
+    pub fn go_on(&mut self, steps: usize) -> Option<Result<String, &'static str>> {
+        let found = match self {
+            Self::AtOnce(expression, source) => expression.look_up(*source),
+            Self::Pattern(find) => find.go_on(steps)?.map(str::to_owned).ok_or("the pattern matches nothing"),
         };
-        if value.len() > Self::MAX { Err("the value is longer than 8 KiB") } else { Ok(value) }
+        Some(found.and_then(|value| {
+            if value.len() > Expression::MAX { Err("the value is longer than 8 KiB") } else { Ok(value) }
+        }))
     }
 }
 
@@ -108,11 +136,11 @@ fn is_header_name(name: &str) -> bool {
 }
 
 fn parse_pattern(pattern: &str) -> Result<Expression, ExpressionError> {
-    let pattern = Regex::new(pattern).map_err(|error| ExpressionError {
+    let pattern = Pattern::new(pattern).map_err(|error| ExpressionError {
         message: format!("this is no regular expression: {error}"),
         help: "write a pattern with one (group)".into(),
     })?;
-    match pattern.captures_len() - 1 {
+    match pattern.groups() {
         1 => Ok(Expression::Pattern(pattern)),
         0 => Err(ExpressionError {
             message: "the pattern has no group".into(),
@@ -136,12 +164,6 @@ fn json_at(body: &[u8], pointer: &str) -> Result<String, &'static str> {
     }
 }
 
-fn first_group(body: &[u8], pattern: &Regex) -> Result<String, &'static str> {
-    let text = String::from_utf8_lossy(body);
-    let group = pattern.captures(&text).and_then(|groups| groups.get(1).map(|group| group.as_str().to_owned()));
-    group.ok_or("the pattern matches nothing")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +171,16 @@ mod tests {
     fn find(expression: &str, body: &str) -> Result<String, &'static str> {
         let headers = [("location".to_owned(), "/a".to_owned()), ("location".to_owned(), "/b".to_owned())];
         let source = Source { status: Some(201), headers: &headers, body: body.as_bytes() };
-        Expression::parse(expression).unwrap().find(source)
+        found(&Expression::parse(expression).unwrap(), source)
+    }
+
+    fn found(expression: &Expression, source: Source<'_>) -> Result<String, &'static str> {
+        let mut search = expression.search(source);
+        loop {
+            if let Some(found) = search.go_on(2) {
+                return found;
+            }
+        }
     }
 
     fn problem(expression: &str) -> String {
@@ -199,7 +230,7 @@ mod tests {
             assert_eq!(find(expression, body), Err(expected), "{expression} {body}");
         }
         let bare = Source { status: None, headers: &[], body: b"" };
-        assert_eq!(Expression::Status.find(bare), Err("the answer has no status code"));
+        assert_eq!(found(&Expression::Status, bare), Err("the answer has no status code"));
     }
 
     #[test]

@@ -16,8 +16,10 @@ mod servers;
 
 mod disk;
 mod http;
+mod http_floods;
 mod http_keeps;
 mod http_reads;
+mod http_redirects;
 mod tcp;
 mod tls;
 mod tls_openssl;

@@ -125,7 +125,11 @@ async fn a_server_s_name_is_none_for_the_one_that_it_redirects_to() {
     let first = Fake::answers(redirect).await.with_tls(known.authority.server(&["api.internal"]).server());
     let section = Section::new().text("url", format!("https://localhost:{}/", first.port()));
     let tls = known.tls().text("server_name", "api.internal");
-    let mut probe = section.section("tls", tls).with("max_redirects", Value::Integer(1)).probe(&http::KIND);
+    let mut probe = section
+        .section("tls", tls)
+        .with("max_redirects", Value::Integer(1))
+        .with("redirects", Value::Word("any"))
+        .probe(&http::KIND);
     let earliest = observe(&mut *probe, LONG).await.unwrap().unwrap().facts.tls_not_after;
     let mut alone = Section::new().text("url", location).section("tls", known.tls()).probe(&http::KIND);
     assert_eq!(earliest, observe(&mut *alone, LONG).await.unwrap().unwrap().facts.tls_not_after);

@@ -16,6 +16,7 @@ mod hostile;
 mod listening;
 mod matrix;
 mod nights;
+mod redirects;
 mod servers;
 mod simulated;
 mod soak;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::words::{alternatives, expected};
 use super::{Captures, Reader, Scope, overlooked, suggest};
+use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
 use crate::base::shape::Shape;
 use crate::base::value::{Text, Value};
@@ -252,7 +253,7 @@ fn status(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> 
 }
 
 fn pattern(text: Text) -> Result<Value, Unfit> {
-    match regex_lite::Regex::new(&text.fixed().unwrap_or_default()) {
+    match Pattern::new(&text.fixed().unwrap_or_default()) {
         Ok(_) => Ok(Value::Text(text)),
         Err(error) => Err(Unfit {
             code: "invalid-pattern",

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use hyper::Response;
 use hyper::body::{Body, Incoming};
-use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE, HOST,
-    HeaderMap, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
-};
-use hyper::{Method, Response, StatusCode};
-use url::Url;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
 
 use super::expect::Received;
 use super::lines::{Dialler, Line, Lines};
+use super::redirect::{self, Guard};
 use super::request::{Address, Prepared};
 use super::{Declared, failure_of};
 use crate::base::quantity::show_size;
@@ -20,6 +16,7 @@ use crate::base::trace::Phase;
 use crate::model::outcome::{Failure, FailureKind, one_line};
 use crate::probe::Run;
 use crate::probe::net::presented::Expiry;
+use crate::probe::net::reach::Reach;
 use crate::probe::net::{Network, failure};
 
 /// A run on its way through one or more requests.
@@ -37,11 +34,12 @@ impl Exchange<'_> {
     pub(super) async fn complete(&mut self, prepared: &Arc<Prepared>) -> Result<Received, Failure> {
         let limit = self.declared.max_redirects;
         let mut request = Arc::clone(prepared);
+        let mut guard = Guard::Declared;
         for followed in 0.. {
-            let mut line = self.line_for(&request, &prepared.address).await?;
-            let asked = line.ask(request.to_send(), &self.run.trace).await;
-            let response = asked.map_err(|error| failure_of(&error, false))?;
-            let Some(target) = redirect_of(&response, &request.address.url).filter(|_| limit > 0) else {
+            let mut line = self.line_for(&request, &prepared.address, guard).await?;
+            let response = line.ask(request.to_send(), self.declared.max_body, &self.run.trace).await?;
+            let target = redirect::target_of(response.status(), response.headers(), &request.address.url);
+            let Some(target) = target.filter(|_| limit > 0) else {
                 self.run.trace.enter(Phase::Body);
                 let received = receive(response, &mut line, self.declared, self.run).await?;
                 self.lines.put_back(line);
@@ -54,19 +52,22 @@ impl Exchange<'_> {
             let status = response.status();
             self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
             drop(response);
+            guard = Guard::RedirectFrom(Reach::of(line.peer()));
             self.lines.put_back(line);
-            request = Arc::new(redirected(&request, target?, status));
+            let target = target?;
+            redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
+            request = Arc::new(redirect::following(&request, target, status)?);
         }
         unreachable!("redirects are counted up to a limit")
     }
 
     /// A connection for this request of a run that begins at `first`.
-    async fn line_for(&mut self, request: &Prepared, first: &Address) -> Result<Line, Failure> {
+    async fn line_for(&mut self, request: &Prepared, first: &Address, guard: Guard) -> Result<Line, Failure> {
         let (declared, origin) = (self.declared, &request.address.origin);
         // A name for the server of the check is none for one that it redirects to.
         let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let dialler = Dialler { network: self.network, tls };
+        let dialler = Dialler { network: self.network, tls, guard };
         let taken = self.lines.take(origin, &dialler, &self.run.trace).await;
         let presented = match &taken {
             Ok(line) => line.expiry(),
@@ -75,51 +76,6 @@ impl Exchange<'_> {
         self.expiry = self.expiry.into_iter().chain(presented).min();
         taken
     }
-}
-
-/// Where the answer redirects to, if it does (RFC 9110, section 15.4).
-fn redirect_of(response: &Response<Incoming>, from: &Url) -> Option<Result<Address, Failure>> {
-    use StatusCode as Code;
-    let redirects =
-        [Code::MOVED_PERMANENTLY, Code::FOUND, Code::SEE_OTHER, Code::TEMPORARY_REDIRECT, Code::PERMANENT_REDIRECT];
-    if !redirects.contains(&response.status()) {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?;
-    let target = std::str::from_utf8(location.as_bytes()).ok().and_then(|location| from.join(location).ok());
-    // What a server writes for user and password is not ours to send.
-    let address = target.and_then(|url| Address::new(url).ok());
-    Some(address.ok_or_else(|| Failure::new(FailureKind::Protocol, "a redirect leads to no HTTP address")))
-}
-
-/// The request that follows a redirect: credentials and other secrets in headers stay with the origin they were meant
-/// for, and what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2 to 15.4.4).
-fn redirected(request: &Prepared, target: Address, status: StatusCode) -> Prepared {
-    let becomes_get = match status {
-        StatusCode::SEE_OTHER => request.method != Method::HEAD,
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => request.method == Method::POST,
-        _ => false,
-    };
-    let mut request = request.clone();
-    if becomes_get {
-        request.method = Method::GET;
-        request.body = Bytes::new();
-        for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_LENGTH] {
-            request.headers.remove(name);
-        }
-    }
-    if target.origin != request.address.origin {
-        for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
-            request.headers.remove(name);
-        }
-        let secret = request.headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone());
-        for name in secret.collect::<Vec<_>>() {
-            request.headers.remove(name);
-        }
-        request.headers.insert(HOST, target.host.clone());
-    }
-    request.address = target;
-    request
 }
 
 /// No part of the text or JSON behind it (RFC 8259, section 8.1).

@@ -4,6 +4,7 @@
 //! so that an idle one costs nothing.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -12,16 +13,19 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Builder, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::consume_budget;
 
 use super::failure_of;
+use super::pace::{Pace, Paced};
+use super::redirect::Guard;
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
-use crate::probe::net::Network;
 use crate::probe::net::presented::Expiry;
 use crate::probe::net::tls::TlsSpec;
+use crate::probe::net::{Network, failure};
 
 /// A server as a URL names it (RFC 6454): requests to the same one may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(super) struct Dialler<'a> {
     pub(super) network: &'a Network,
     /// How TLS is spoken with this server.
     pub(super) tls: &'a TlsSpec,
+    /// Where a redirect may not lead.
+    pub(super) guard: Guard,
 }
 
 /// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
@@ -59,6 +65,7 @@ impl Lines {
         while let Some(index) = self.found.iter().position(|line| line.origin == *origin) {
             let mut line = self.found.swap_remove(index);
             if line.is_open() {
+                dialler.guard.admits(dialler.network, line.peer, origin.port)?;
                 return Ok(line);
             }
             line.hang_up();
@@ -101,27 +108,38 @@ pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     /// Gone when the connection is.
     driver: Option<Driver>,
+    pace: Arc<Pace>,
+    peer: IpAddr,
     expiry: Option<Expiry>,
 }
 
 impl Line {
     async fn dial(origin: &Arc<Origin>, dialler: &Dialler<'_>, trace: &Trace) -> Result<Self, Failure> {
-        let stream = dialler.network.dial(&origin.host, origin.port, trace).await?;
+        let admits = |address| dialler.guard.admits(dialler.network, address, origin.port);
+        let stream = dialler.network.dial_where(&origin.host, origin.port, admits, trace).await?;
+        let peer = stream.peer_addr().map_err(|error| failure::of_io(&error))?.ip();
         if !origin.is_secure {
-            return Self::over(stream, Arc::clone(origin), None).await;
+            return Self::over(stream, Arc::clone(origin), peer, None).await;
         }
         let tls = dialler.tls.client(dialler.network).speaking(b"http/1.1");
         let (stream, _) = tls.handshake(&origin.host, stream, trace).await?;
-        Self::over(stream, Arc::clone(origin), tls.expiry()).await
+        Self::over(stream, Arc::clone(origin), peer, tls.expiry()).await
     }
 
-    async fn over<S>(stream: S, origin: Arc<Origin>, expiry: Option<Expiry>) -> Result<Self, Failure>
+    async fn over<S>(stream: S, origin: Arc<Origin>, peer: IpAddr, expiry: Option<Expiry>) -> Result<Self, Failure>
     where
-        TokioIo<S>: Read + Write + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let pace = Arc::new(Pace::default());
+        let stream = Paced::new(stream, Arc::clone(&pace));
         let made = speaking().handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), expiry })
+        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), pace, peer, expiry })
+    }
+
+    /// The address at the other end.
+    pub(super) const fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// The earliest end of validity in the chain that the server presented.
@@ -129,20 +147,30 @@ impl Line {
         self.expiry
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer, of whose body no more than `max_body` is wanted.
     pub(super) async fn ask(
         &mut self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
+        max_body: usize,
         trace: &Trace,
-    ) -> hyper::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, Failure> {
         trace.enter(Phase::Answer);
+        self.pace.begin(max_body);
+        let pace = Arc::clone(&self.pace);
+        hyper::ext::on_informational(&mut request, move |_| pace.interim());
         let answered = self.sender.send_request(request);
-        driving(&mut self.driver, answered).await
+        let response = driving(&mut self.driver, answered).await.map_err(|error| failure_of(&error, false))?;
+        match self.pace.excess() {
+            Some(excess) => Err(excess.failure()),
+            None => Ok(response),
+        }
     }
 
-    /// The next piece of an answer's body; trailers are passed over.
+    /// The next piece of an answer's body; trailers are passed over. However many pieces are there already, others get
+    /// their turn.
     pub(super) async fn piece(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
         loop {
+            consume_budget().await;
             match driving(&mut self.driver, body.frame()).await.transpose()?.map(hyper::body::Frame::into_data) {
                 None => return Ok(None),
                 Some(Ok(piece)) => return Ok(Some(piece)),

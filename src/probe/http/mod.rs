@@ -1,10 +1,13 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
-//! `request` fills and checks what is sent, `spelling` keeps the case of its names, `lines` keeps connections, `exchange` sends and reads, `expect` judges.
+//! `request` fills and checks what is sent, `spelling` keeps the case of its names, `lines` keeps connections, `pace`
+//! bounds what comes over them, `exchange` sends and reads, `redirect` says where it goes on, `expect` judges.
 
 mod exchange;
 mod expect;
 mod lines;
+mod pace;
+mod redirect;
 mod request;
 mod spelling;
 
@@ -15,6 +18,7 @@ use std::time::Duration;
 use self::exchange::Exchange;
 use self::expect::Expectations;
 use self::lines::Lines;
+use self::pace::Excess;
 use self::request::{Prepared, RequestSpec};
 use super::kept::{After, Kept, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
@@ -64,8 +68,16 @@ const FIELDS: &[Field] = &[
         "max_redirects",
         Shape::Integer { min: 0, max: 20 },
         "0",
-        "How many redirects are followed. With 0 a redirect is an answer like any other. Credentials, and headers with \
-         an expansion or a captured value in them, are not sent to another origin.",
+        "How many redirects are followed. With 0 a redirect is an answer like any other.",
+    ),
+    Field::with_default(
+        "redirects",
+        Shape::Word(&["same_host", "any"]),
+        "same_host",
+        "Where redirects may lead: to the host of `url` alone, or to `any`. To another origin (scheme, host and port) no \
+         credential goes along, and no header with an expansion or a captured value in it; a body with one, or with a \
+         credential, is not sent there: the check fails. No redirect is followed to probelet itself or, from elsewhere, \
+         to a loopback or link-local address.",
     ),
     Field::with_default("max_body", Shape::Size, "64KiB", "No more than this is read of the answer's body."),
     Field::optional("expect", Shape::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
@@ -86,13 +98,16 @@ struct Declared {
     expect: Expectations,
     tls: TlsSpec,
     max_redirects: usize,
+    /// Redirects may lead to other hosts.
+    to_any_host: bool,
     max_body: usize,
 }
 
 fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
     let tls = fields.section("tls").map_or_else(|| Some(TlsSpec::default()), TlsSpec::read);
     let method = fields.word("method").unwrap_or("GET");
-    let expect = Expectations::read(fields.section("expect"), method);
+    let max_body = fields.size("max_body").unwrap_or(64 << 10);
+    let expect = Expectations::read(fields.section("expect"), method, max_body);
     let request = RequestSpec::read(fields, method)?;
     let host = request.host();
     if fields.section("tls").is_some() && request.is_plain() && fields.integer("max_redirects") == Some(0) {
@@ -108,7 +123,8 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         expect: expect?,
         tls: tls?,
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
-        max_body: fields.size("max_body").and_then(|size| usize::try_from(size).ok()).unwrap_or(64 << 10),
+        to_any_host: fields.word("redirects") == Some("any"),
+        max_body: usize::try_from(max_body).unwrap_or(64 << 10),
     };
     let target = redact::target(&fields.text("url")?.written);
     let max_age = ConnectionAge::read(fields);
@@ -190,10 +206,10 @@ impl Session for Connections {
         let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
         self.lines.settle();
-        let judged = received.and_then(|received| {
-            declared.expect.judge(&received, &run.captured)?;
-            Ok(received)
-        });
+        let judged = match received {
+            Ok(received) => declared.expect.judge(&received, &run.captured).await.map(|()| received),
+            Err(failure) => Err(failure),
+        };
         let result = match judged {
             Ok(received) => {
                 let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
@@ -224,6 +240,9 @@ impl Session for Connections {
 
 /// What an error of the client means, before an answer has begun or after. Its own text says nothing of what was sent.
 fn failure_of(error: &hyper::Error, has_begun: bool) -> Failure {
+    if let Some(excess) = failure::find::<Excess>(error) {
+        return excess.failure();
+    }
     if let Some(failure) = failure::of_chain(error) {
         return match failure.kind {
             // An I/O error that is hyper's own.

@@ -58,6 +58,8 @@ pub(super) struct Prepared {
     pub(super) headers: HeaderMap,
     spelling: Extensions,
     pub(super) body: Bytes,
+    /// An expansion or a captured value is part of the body.
+    pub(super) body_is_expanded: bool,
 }
 
 /// Where a request goes.
@@ -143,7 +145,7 @@ impl RequestSpec {
             let value = captured.fill_header(text).map_err(unfilled)?;
             let mut value = HeaderValue::from_bytes(value.as_bytes())
                 .map_err(|_| mismatch(format!("the header {name} holds a line break or control character")))?;
-            value.set_sensitive(text.is_expanded() || text.captures().next().is_some());
+            value.set_sensitive(is_filled_in(text));
             headers.insert(name.clone(), value);
         }
         let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?.unwrap_or_default();
@@ -155,7 +157,8 @@ impl RequestSpec {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let (method, spelling) = (self.method.clone(), self.spelling.clone());
-        Ok(Arc::new(Prepared { method, address, headers, spelling, body: body.into() }))
+        let body_is_expanded = self.body.as_ref().is_some_and(|body| is_filled_in(&body.text));
+        Ok(Arc::new(Prepared { method, address, headers, spelling, body: body.into(), body_is_expanded }))
     }
 }
 
@@ -236,6 +239,11 @@ fn fill_form(text: &Text, captured: &Captures) -> Result<String, FillError> {
         Some(value) => Ok(utf8_percent_encode(value, RESERVED).to_string()),
         None => Err(FillError(format!("{name} of step {step} was not captured"))),
     })
+}
+
+/// Whether a part of the text is not written in the file: it may be a secret.
+fn is_filled_in(text: &Text) -> bool {
+    text.is_expanded() || text.captures().next().is_some()
 }
 
 fn unfilled(error: FillError) -> Failure {

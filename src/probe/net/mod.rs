@@ -8,6 +8,7 @@ mod ecdsa;
 pub mod failure;
 mod key_exchange;
 pub mod presented;
+pub mod reach;
 mod refusal;
 mod resolve;
 pub mod secured;
@@ -34,21 +35,36 @@ use crate::model::outcome::Failure;
 pub struct Network {
     lookups: Lookups,
     roots: Arc<MachineRoots>,
+    /// Where the daemon itself listens.
+    own: Box<[SocketAddr]>,
 }
 
 impl Network {
+    /// The same network, around a daemon that listens at these addresses.
+    #[must_use]
+    pub fn around(mut self, own: &[SocketAddr]) -> Self {
+        self.own = own.into();
+        self
+    }
+
+    /// Whether what is dialled at `address` and `port` ends at the daemon itself.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr, port: u16) -> bool {
+        reach::is_one_of(&self.own, address, port)
+    }
+
     /// A network that resolves names with `resolver` instead of the system's; for tests.
     #[must_use]
     pub fn resolving_with(
         resolver: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
     ) -> Self {
-        Self { lookups: Lookups::new(Resolver::new(resolver)), roots: Arc::default() }
+        Self { lookups: Lookups::new(Resolver::new(resolver)), ..Self::default() }
     }
 
     /// A network that trusts these certificate authorities instead of the machine's; for tests.
     #[must_use]
     pub fn trusting(roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { lookups: Lookups::default(), roots: Arc::new(MachineRoots::fixed(roots)) }
+        Self { roots: Arc::new(MachineRoots::fixed(roots)), ..Self::default() }
     }
 
     /// The addresses of `host`, in the resolver's order; an address stands for itself, with or without brackets.
@@ -69,10 +85,25 @@ impl Network {
     /// # Errors
     /// A failure of the kind `resolve` or `connect`.
     pub async fn dial(&self, host: &str, port: u16, trace: &Trace) -> Result<TcpStream, Failure> {
+        self.dial_where(host, port, |_| Ok(()), trace).await
+    }
+
+    /// The same, if `admits` does not refuse any of the addresses that `host` has now.
+    ///
+    /// # Errors
+    /// A failure of the kind `resolve` or `connect`, or the one of `admits`.
+    pub async fn dial_where(
+        &self,
+        host: &str,
+        port: u16,
+        admits: impl Fn(IpAddr) -> Result<(), Failure>,
+        trace: &Trace,
+    ) -> Result<TcpStream, Failure> {
         if literal(host).is_none() {
             trace.enter(Phase::Resolve);
         }
         let addresses = self.resolve(host).await?;
+        addresses.iter().try_for_each(|address| admits(*address))?;
         trace.enter(Phase::Connect);
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::diary::Diary;
+use crate::base::pattern::SLICE;
 use crate::base::quantity::show_duration;
 use crate::base::trace::Trace;
 use crate::model::outcome::{Answer, Failure, FailureKind, Pass, ProbeResult};
@@ -124,16 +126,23 @@ impl Span<'_> {
             keep_answer: !stage.captures.is_empty(),
             trace: Arc::clone(&trace),
         };
-        let ended = timeout(budget, stage.probe.observe(&run)).await;
+        let ended = timeout(budget, async {
+            let pass = stage.probe.observe(&run).await?;
+            let values = values_in(&pass, &stage.captures).await?;
+            Ok((pass, values))
+        });
+        let ended = ended.await;
         trace.end();
         *captured = run.captured;
         match ended {
             Err(_) => (Fate::OutOfTime, Err(self.timed_out(&trace))),
             Ok(Err(failure)) => (Fate::Failed, Err(failure)),
-            Ok(Ok(pass)) => match keep(&step.name, &stage.captures, &pass, captured) {
-                Ok(()) => (Fate::Passed, Ok(pass)),
-                Err(failure) => (Fate::Failed, Err(failure)),
-            },
+            Ok(Ok((pass, values))) => {
+                for (capture, value) in stage.captures.iter().zip(values) {
+                    captured.insert(&step.name, &capture.name, value);
+                }
+                (Fate::Passed, Ok(pass))
+            }
         }
     }
 
@@ -172,25 +181,29 @@ fn after(attempts: u32, failure: Failure) -> Failure {
     Failure { message, ..failure }
 }
 
-/// Captures all values of a step, or none.
-fn keep(step: &str, captures: &[Capture], pass: &Pass, captured: &mut Captures) -> Result<(), Failure> {
-    let values: Vec<(&str, String)> = captures
-        .iter()
-        .map(|capture| Ok((capture.name.as_str(), find(capture, pass)?)))
-        .collect::<Result<_, Failure>>()?;
-    for (name, value) in values {
-        captured.insert(step, name, value);
+/// The values of all captures of a step.
+async fn values_in(pass: &Pass, captures: &[Capture]) -> Result<Vec<String>, Failure> {
+    let mut values = Vec::with_capacity(captures.len());
+    for capture in captures {
+        values.push(value_of(capture, pass).await?);
     }
-    Ok(())
+    Ok(values)
 }
 
-fn find(capture: &Capture, pass: &Pass) -> Result<String, Failure> {
+/// The value of a capture. While it is looked for, others get their turn.
+async fn value_of(capture: &Capture, pass: &Pass) -> Result<String, Failure> {
     let nothing = |why: &str| Failure::new(FailureKind::Mismatch, format!("capture {}: {why}", capture.name));
     let Some(answer) = &pass.answer else {
         return Err(nothing("this kind of step gives no answer to capture from"));
     };
     let Answer { status, headers, body } = &**answer;
-    capture.expression.find(Source { status: *status, headers, body }).map_err(nothing)
+    let mut search = capture.expression.search(Source { status: *status, headers, body });
+    loop {
+        if let Some(found) = search.go_on(SLICE) {
+            return found.map_err(nothing);
+        }
+        yield_now().await;
+    }
 }
 
 #[cfg(test)]

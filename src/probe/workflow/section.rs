@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::journey::{Capture, Journey, Stage};
 use crate::base::name::CheckName;
 use crate::base::value::{Fields, Located, Place, Text, Value};
-use crate::probe::{KINDS, Probe, Setting, Spec};
+use crate::probe::{KINDS, Probe, Setting, Spec, costly};
 use crate::workflow::expression::Expression;
 use crate::workflow::flaw::Flaw;
 use crate::workflow::plan::{Draft, Plan, Retry};
@@ -140,6 +140,11 @@ impl<'a> WrittenStep<'a> {
         }
     }
 
+    /// The longest body that values are captured from.
+    fn longest_answer(&self) -> u64 {
+        self.fields.section("http").and_then(|http| http.size("max_body")).unwrap_or(LONGEST_ANSWER)
+    }
+
     fn captures(&self) -> Option<Arc<[Capture]>> {
         let captures: Vec<Option<Capture>> =
             self.fields.map("capture").iter().map(|(name, located)| self.capture(name, located)).collect();
@@ -154,6 +159,10 @@ impl<'a> WrittenStep<'a> {
         }
         let Value::Text(text) = &located.value else { return None };
         match Expression::parse(&text.fixed()?) {
+            Ok(Expression::Pattern(pattern)) if pattern.longest_text() < self.longest_answer() => {
+                costly::report(self.fields, &located.place, &pattern, self.longest_answer());
+                None
+            }
             Ok(expression) => Some(Capture { name: name.to_owned(), expression }),
             Err(error) => {
                 self.fields.report_at(&located.place, "invalid-capture", error.message, Some(error.help));
@@ -162,6 +171,9 @@ impl<'a> WrittenStep<'a> {
         }
     }
 }
+
+/// What another kind than `http` gives to capture from is no longer than this.
+const LONGEST_ANSWER: u64 = 64 << 10;
 
 const NAME_HELP: &str = "use letters, digits, `_` and `-`, starting with a letter or a digit";
 

@@ -1,0 +1,220 @@
+//! What comes over a connection: no more at a time than others can wait for, and no more for one answer than an answer
+//! can need.
+//!
+//! hyper reads and parses for as long as something is there, whatever it is: interim answers, framing without content,
+//! line breaks before a head. The bound is here, below it, so that there is no phase without one.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::model::outcome::{Failure, FailureKind};
+
+/// So much is read until others get their turn.
+const TURN: usize = 64 << 10;
+
+/// No read brings more: what it brings is parsed at once.
+const MOST_AT_ONCE: usize = 16 << 10;
+
+/// Every read counts as so much, however little it brings: a head that is not complete is looked at again.
+const LEAST: usize = 4 << 10;
+
+/// More interim answers (RFC 9110, section 15.2) than this do not come before an answer; Go's client has the same limit.
+const MOST_INTERIM: u32 = 5;
+
+/// Heads, trailers and extensions of chunks are never longer than this together: hyper has lower limits for each.
+const LONGEST_HEADS: u64 = 1 << 20;
+
+/// A chunk of one byte is sent as six.
+const FRAMING: u64 = 8;
+
+/// What has come for the present answer.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    interim: AtomicU32,
+    read: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Pace {
+    /// A request is sent; of the body of its answer no more than `max_body` is wanted.
+    pub(super) fn begin(&self, max_body: usize) {
+        self.interim.store(0, Ordering::Relaxed);
+        self.read.store(0, Ordering::Relaxed);
+        self.most.store((max_body as u64).saturating_mul(FRAMING).saturating_add(LONGEST_HEADS), Ordering::Relaxed);
+    }
+
+    /// An interim answer has come.
+    pub(super) fn interim(&self) {
+        self.interim.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What there is too much of, if that is so.
+    pub(super) fn excess(&self) -> Option<Excess> {
+        if self.interim.load(Ordering::Relaxed) > MOST_INTERIM {
+            return Some(Excess::Interim);
+        }
+        (self.read.load(Ordering::Relaxed) > self.most.load(Ordering::Relaxed)).then_some(Excess::Framing)
+    }
+}
+
+/// There is too much of something in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Excess {
+    Interim,
+    Framing,
+}
+
+impl Excess {
+    pub(super) fn failure(self) -> Failure {
+        Failure::new(FailureKind::Protocol, self.to_string())
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interim => write!(f, "more than {MOST_INTERIM} interim answers (1xx) come before the answer"),
+            Self::Framing => f.write_str("the answer has far more framing than content"),
+        }
+    }
+}
+
+impl std::error::Error for Excess {}
+
+/// A stream at its pace.
+pub(super) struct Paced<S> {
+    stream: S,
+    pace: Arc<Pace>,
+    /// Read since others had their turn.
+    in_turn: usize,
+}
+
+impl<S> Paced<S> {
+    pub(super) const fn new(stream: S, pace: Arc<Pace>) -> Self {
+        Self { stream, pace, in_turn: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(excess) = this.pace.excess() {
+            return Poll::Ready(Err(io::Error::other(excess)));
+        }
+        if this.in_turn >= TURN {
+            this.in_turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let room = buffer.remaining().min(MOST_AT_ONCE);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        let polled = Pin::new(&mut this.stream).poll_read(cx, &mut part);
+        let read = part.filled().len();
+        match polled {
+            Poll::Ready(Ok(())) => {
+                buffer.advance(read);
+                this.in_turn += read.max(LEAST);
+                this.pace.read.fetch_add(read as u64, Ordering::Relaxed);
+            }
+            // Whatever comes next, others have their turn before.
+            Poll::Pending => this.in_turn = 0,
+            Poll::Ready(Err(_)) => {}
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A stream that is always ready.
+    struct Ready;
+
+    impl AsyncRead for Ready {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            buffer.put_slice(&vec![b'x'; buffer.remaining()]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// One read into a buffer of `size`: how much it brings, `None` when others get their turn.
+    fn read(stream: &mut Paced<Ready>, size: usize) -> Option<io::Result<usize>> {
+        let mut bytes = vec![0; size];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+            Poll::Pending => None,
+            Poll::Ready(read) => Some(read.map(|()| buffer.filled().len())),
+        }
+    }
+
+    #[test]
+    fn others_get_their_turn_however_much_is_there_and_however_little_a_read_brings() {
+        for (size, reads) in [(1 << 20, 4), (16 << 10, 4), (8 << 10, 8), (1, 16)] {
+            let pace = Arc::new(Pace::default());
+            pace.begin(64 << 20);
+            let mut stream = Paced::new(Ready, pace);
+            for _ in 0..3 {
+                for _ in 0..reads {
+                    assert_eq!(read(&mut stream, size).unwrap().unwrap(), size.min(MOST_AT_ONCE), "{size}");
+                }
+                assert!(read(&mut stream, size).is_none(), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_brings_more_than_it_can_need_is_not_read_on() {
+        let pace = Arc::new(Pace::default());
+        pace.begin(1 << 20);
+        let mut stream = Paced::new(Ready, Arc::clone(&pace));
+        let mut total = 0;
+        let error = loop {
+            match read(&mut stream, 1 << 20) {
+                Some(Ok(read)) => total += read,
+                Some(Err(error)) => break error,
+                None => {}
+            }
+        };
+        assert_eq!(error.to_string(), "the answer has far more framing than content");
+        assert!(total <= (9 << 20) + MOST_AT_ONCE, "{total}");
+        pace.begin(1 << 20);
+        assert_eq!(pace.excess(), None);
+        (0..=MOST_INTERIM).for_each(|_| pace.interim());
+        assert_eq!(pace.excess(), Some(Excess::Interim));
+    }
+}

@@ -10,5 +10,6 @@ pub mod quantity;
 pub mod redact;
 pub mod secret;
 pub mod shape;
+pub mod token;
 pub mod trace;
 pub mod value;

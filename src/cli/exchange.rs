@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use url::{Host, Url};
 use super::{ConfigFile, Exit, complain};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
-use crate::config::source::Environment;
+use crate::base::secret::Secret;
+use crate::base::value::why_unreadable;
+use crate::config::source::{self, Environment};
 use crate::config::{Listen, listen};
 use crate::model::outcome::one_line;
 
@@ -26,15 +29,21 @@ pub(super) struct DaemonUrl {
     /// configuration of `run` says, else 10240]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// A file with the token that the daemon wants [default: $PROBELET_TOKEN, else for a daemon on this host what the
+    /// configuration of `run` says]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
-/// The address of a daemon.
+/// The address of a daemon, and what it wants to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Daemon {
     host: Host,
     port: u16,
     /// Where else it may be reached, if not there.
     other: Option<Host>,
+    /// What `server.token` says there.
+    token: Option<Secret>,
 }
 
 /// An answer, as far as it matters.
@@ -64,18 +73,54 @@ impl DaemonUrl {
     /// `deadline`.
     pub(super) fn daemon(&self, environment: &Environment, deadline: Deadline) -> Result<Daemon, Exit> {
         let variable = environment.get("PROBELET_URL").filter(|url| !url.is_empty());
-        let Some(url) = self.url.as_deref().or(variable) else {
-            let (path, environment) = (ConfigFile::unnamed(environment), environment.clone());
-            // The file may lie on a mount that hangs.
-            let declared = in_time(deadline, move || listen::declared(&path, &environment)).unwrap_or_default();
-            return Ok(Daemon::listening(declared.first().copied().unwrap_or(Listen::All(10240))));
-        };
-        Daemon::at(url).map_err(|problem| {
+        let named = self.url.as_deref().or(variable).map(Daemon::at).transpose().map_err(|problem| {
             let source = if self.url.is_some() { "--url" } else { "$PROBELET_URL" };
             complain(&format!("error: {source} {problem}\n  help: write it as {}\n", Self::EXAMPLE));
             Exit::Usage
-        })
+        })?;
+        let token = self.token(environment, deadline)?;
+        // A token is for the daemon of its own configuration alone.
+        let needs_file = named.as_ref().is_none_or(|daemon| token.is_none() && daemon.is_on_this_host());
+        let (path, environment) = (ConfigFile::unnamed(environment), environment.clone());
+        // The file may lie on a mount that hangs.
+        let declared =
+            if needs_file { in_time(deadline, move || listen::declared(&path, &environment)).ok() } else { None };
+        let declared = declared.unwrap_or_default();
+        let listen = declared.listen.first().copied().unwrap_or(Listen::All(10240));
+        let daemon = named.unwrap_or_else(|| Daemon::listening(listen));
+        Ok(Daemon { token: token.or(declared.token).filter(|token| is_one_word(token)), ..daemon })
     }
+
+    /// The token that the command line or the environment names; what is wrong with it has been said.
+    fn token(&self, environment: &Environment, deadline: Deadline) -> Result<Option<Secret>, Exit> {
+        let (source, token) = match &self.token_file {
+            Some(path) => {
+                let file = path.clone();
+                let read = in_time(deadline, move || source::read_file(&file)).and_then(|content| content);
+                let content = read.map_err(|error| {
+                    let why = why_unreadable(error.kind());
+                    complain(&format!("error: cannot read the file of --token-file, {}: {why}\n", path.display()));
+                    Exit::Usage
+                })?;
+                ("the file of --token-file", String::from_utf8_lossy(&content).into_owned())
+            }
+            None => match environment.get("PROBELET_TOKEN").filter(|token| !token.is_empty()) {
+                Some(token) => ("$PROBELET_TOKEN", token.to_owned()),
+                None => return Ok(None),
+            },
+        };
+        let token = Secret::new(token.trim_end_matches(['\r', '\n']));
+        if !is_one_word(&token) {
+            complain(&format!("error: {source} holds no token: one word of letters, digits and signs of ASCII\n"));
+            return Err(Exit::Usage);
+        }
+        Ok(Some(token))
+    }
+}
+
+/// Whether a header can carry it.
+fn is_one_word(token: &Secret) -> bool {
+    !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Daemon {
@@ -91,7 +136,7 @@ impl Daemon {
                 IpAddr::V6(ip) => (Host::Ipv6(ip), None),
             },
         };
-        Self { host, port: listen.port(), other }
+        Self { host, port: listen.port(), other, token: None }
     }
 
     fn at(text: &str) -> Result<Self, &'static str> {
@@ -108,21 +153,42 @@ impl Daemon {
         }
         let host = url.host().ok_or("names no host")?.to_owned();
         let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("names the port 0")?;
-        Ok(Self { host, port, other: None })
+        Ok(Self { host, port, other: None, token: None })
+    }
+
+    fn is_on_this_host(&self) -> bool {
+        match &self.host {
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => ip.is_loopback(),
+            Host::Domain(name) => name == "localhost",
+        }
     }
 
     /// Sends a request without a body and reads the answer. All of it takes no longer than until `deadline`.
     pub(super) fn ask(&self, method: &str, path: &str, deadline: Deadline) -> Result<Reply, NoAnswer> {
         let mut stream = self.connect(deadline)?;
         let failed = |error: &io::Error| self.failed(error, deadline);
+        // What changes something is not taken in HTTP/1.0, which is how proxies speak.
+        let version = if method == "GET" { "1.0" } else { "1.1" };
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {}\r\n", token.expose()));
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {self}\r\nUser-Agent: probelet-ask/{}\r\nAccept: application/json\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n",
-            env!("CARGO_PKG_VERSION")
+            "{method} {path} HTTP/{version}\r\nHost: {self}\r\nUser-Agent: probelet-ask/{}\r\n\
+             Accept: application/json\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION"),
+            token.unwrap_or_default()
         );
         send(&mut stream, request.as_bytes(), deadline).map_err(|error| failed(&error))?;
         let answer = receive(&mut stream, deadline).map_err(|error| failed(&error))?;
-        read(&answer).ok_or_else(|| NoAnswer(format!("{self} does not answer as probelet does")))
+        let reply = read(&answer).ok_or_else(|| NoAnswer(format!("{self} does not answer as probelet does")))?;
+        match (reply.status, &self.token) {
+            (401, None) => Err(NoAnswer(format!(
+                "{self} wants its token\n  help: give it in $PROBELET_TOKEN or with --token-file, as `server.token` there"
+            ))),
+            (401, Some(_)) => {
+                Err(NoAnswer(format!("{self} wants another token: compare it with `server.token` there")))
+            }
+            _ => Ok(reply),
+        }
     }
 
     fn connect(&self, deadline: Deadline) -> Result<TcpStream, NoAnswer> {

@@ -1,4 +1,4 @@
-//! Where the daemon of a configuration listens, for whoever wants to ask it: no more of the file is read than that.
+//! Where the daemon of a configuration listens and which token it wants, for whoever asks it: no more of the file is read.
 
 use std::path::Path;
 
@@ -6,32 +6,46 @@ use super::pod::{child, items, written};
 use super::source::{self, Environment, Input};
 use super::tree::Node;
 use super::{Listen, text, tree};
+use crate::base::secret::Secret;
 use crate::base::value::{Reading, Text};
 
-/// What `server.listen` says in the file at `path`, those addresses first that answer everything; nothing where it says
-/// nothing, or the file cannot be read.
+/// What the section `server` says to whoever asks that daemon.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// `server.listen`, those addresses first that answer everything.
+    pub listen: Vec<Listen>,
+    /// `server.token`.
+    pub token: Option<Secret>,
+}
+
+/// What the file at `path` says; nothing of what it does not say, or where it cannot be read.
 #[must_use]
-pub fn declared(path: &Path, environment: &Environment) -> Vec<Listen> {
-    let Ok(bytes) = Input::read_file(path).content else { return Vec::new() };
+pub fn declared(path: &Path, environment: &Environment) -> Declared {
+    let Ok(bytes) = Input::read_file(path).content else { return Declared::default() };
     let root = text::decode(&bytes).ok().and_then(|text| tree::parse(text, &mut |_| {}));
-    let Some(listen) =
-        root.as_deref().and_then(|root| child(root, "server")).and_then(|server| child(server, "listen"))
-    else {
-        return Vec::new();
-    };
+    let Some(server) = root.as_deref().and_then(|root| child(root, "server")) else { return Declared::default() };
+    Declared {
+        listen: child(server, "listen").map(|listen| addresses(listen, environment)).unwrap_or_default(),
+        token: child(server, "token").and_then(|token| value(token, environment)).map(Secret::from),
+    }
+}
+
+fn addresses(listen: &Node, environment: &Environment) -> Vec<Listen> {
     let mut nodes: Vec<&Node> = items(Some(listen)).map(|item| &**item).collect();
     if nodes.is_empty() {
         nodes.push(listen);
     }
     let is_narrow = |node: &&Node| child(node, "routes").and_then(written).is_some_and(|routes| routes != "all");
     nodes.sort_by_key(is_narrow);
-    nodes.into_iter().filter_map(|node| address(child(node, "address").unwrap_or(node), environment)).collect()
+    let address = |node| value(child(node, "address").unwrap_or(node), environment)?.parse().ok();
+    nodes.into_iter().filter_map(address).collect()
 }
 
-fn address(node: &Node, environment: &Environment) -> Option<Listen> {
+/// The text of a scalar, with what its expansions stand for.
+fn value(node: &Node, environment: &Environment) -> Option<String> {
     let reading = Reading::new(Box::new(source::read_file));
     let parts = source::expand(written(node)?, environment, &reading).ok()?;
-    Text { parts, written: String::new() }.fixed()?.parse().ok()
+    Text { parts, written: String::new() }.fixed()
 }
 
 #[cfg(test)]
@@ -46,7 +60,7 @@ mod tests {
         let environment = Environment::of([("PORT", "9000")]);
         let found = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            declared(&path, &environment).iter().map(ToString::to_string).collect::<Vec<_>>()
+            declared(&path, &environment).listen.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(found("server: { listen: ':9000' }\nchecks: [{ nam: broken }]"), [":9000"]);
         assert_eq!(found("server: { listen: '127.0.0.1:${PORT}' }"), ["127.0.0.1:9000"]);
@@ -56,7 +70,12 @@ mod tests {
         {
             assert!(found(nothing).is_empty(), "{nothing}");
         }
+        std::fs::write(folder.join("token"), "hunter2\n").unwrap();
+        let text = format!("server: {{ token: '${{file:{}/token}}' }}\nchecks: [{{ nam: broken }}]", folder.display());
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(declared(&path, &environment).token.unwrap().expose(), "hunter2");
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(declared(&path, &environment).is_empty());
+        let nothing = declared(&path, &environment);
+        assert!(nothing.listen.is_empty() && nothing.token.is_none());
     }
 }

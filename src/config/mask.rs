@@ -35,6 +35,13 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
+/// Whether `value` is a token, and not where a step of a workflow finds one that it captures.
+fn is_token(key: &str, value: &Node) -> bool {
+    const CAPTURES: [&str; 5] = ["json:", "header:", "cookie:", "regex:", "status"];
+    let is_capture = |text: &str| CAPTURES.iter().any(|capture| text.starts_with(capture));
+    key == "token" && !matches!(&value.content, Content::Scalar(scalar) if is_capture(&scalar.text))
+}
+
 /// Whether a credential is written here, and not only the names of variables and files that hold it.
 fn is_written_out(credential: &str) -> bool {
     let schemes = ["Bearer ", "Basic ", "Token "];
@@ -94,7 +101,7 @@ fn credential_value(line: &str) -> Option<usize> {
         let colon = lower[behind..].find(|c: char| c != '"' && c != '\'' && c != ' ')? + behind;
         lower[colon..].starts_with(':').then_some(colon + 1)
     };
-    let value = CREDENTIALS.iter().filter_map(value_of).min()?;
+    let value = CREDENTIALS.iter().chain([&"token"]).filter_map(value_of).min()?;
     let start = value + line[value..].find(|c: char| c != ' ')?;
     is_written_out(line[start..].trim_matches(['"', '\'', ' '])).then_some(start)
 }
@@ -141,7 +148,7 @@ pub fn scalars_on(lines: &BTreeSet<u32>, root: Option<&Node>) -> Vec<ScalarOnLin
             Content::List(items) => left.extend(items.iter().map(|item| (&**item, credential))),
             Content::Map(entries) => {
                 for entry in entries {
-                    left.push((&entry.value, is_credential(&entry.key)));
+                    left.push((&entry.value, is_credential(&entry.key) || is_token(&entry.key, &entry.value)));
                     let width = entry.key_mark.width;
                     let key = ScalarOnLine {
                         line: entry.key_mark.line,

@@ -16,7 +16,7 @@ use super::route::Route;
 use crate::base::clock::{Moment, cpu_time};
 
 /// The status codes that the server answers with; anything else is counted under the last.
-pub const CODES: [&str; 10] = ["200", "204", "400", "403", "404", "405", "429", "500", "503", "other"];
+pub const CODES: [&str; 11] = ["200", "204", "400", "401", "403", "404", "405", "429", "500", "503", "other"];
 
 /// The upper bounds of the buckets of request durations, in microseconds; one more bucket has no bound.
 const BUCKETS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
@@ -164,13 +164,14 @@ const fn place_of(code: u16) -> usize {
         200 => 0,
         204 => 1,
         400 => 2,
-        403 => 3,
-        404 => 4,
-        405 => 5,
-        429 => 6,
-        500 => 7,
-        503 => 8,
-        _ => 9,
+        401 => 3,
+        403 => 4,
+        404 => 5,
+        405 => 6,
+        429 => 7,
+        500 => 8,
+        503 => 9,
+        _ => 10,
     }
 }
 

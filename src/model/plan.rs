@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::name::CheckName;
+use crate::base::token::Token;
 
 /// Everything that a snapshot is judged by, and that answers say about the service.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,8 @@ pub struct Answers {
     pub down_status: u16,
     /// Whether the routes that change something exist.
     pub control: bool,
+    /// What has to be presented for everything but the gates and the like.
+    pub token: Option<Token>,
     /// How much `/metrics` tells of each check.
     pub metrics: MetricsLevel,
     /// How long the process goes on after the first sign of termination: whoever begins a drain is told.
@@ -69,6 +72,7 @@ impl Default for Answers {
             details: Details::Full,
             down_status: 503,
             control: true,
+            token: None,
             metrics: MetricsLevel::Full,
             drain: Duration::from_secs(5),
         }

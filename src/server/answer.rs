@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -89,6 +89,13 @@ impl Answer {
         Self::text(StatusCode::NOT_FOUND, body)
     }
 
+    /// The token of `server.token` is missing, or it is another.
+    pub(super) fn unauthorized() -> Self {
+        let body = "unauthorized; this path wants the token of `server.token`: send `Authorization: Bearer <token>`, or the \
+                    token as the password of basic authentication\n";
+        Self::text(StatusCode::UNAUTHORIZED, body)
+    }
+
     /// A method that the path does not take.
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let body = format!("method not allowed; this path takes {allow}\n");
@@ -130,6 +137,11 @@ impl Answer {
         });
         if self.content_type != TEXT {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        if self.code == StatusCode::UNAUTHORIZED {
+            for challenge in ["Bearer realm=\"probelet\"", "Basic realm=\"probelet\""] {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hyper::header::HeaderMap;
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 
 use super::query::Query;
 use crate::base::clock::Reading;
@@ -12,6 +12,7 @@ use crate::base::clock::Reading;
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
     pub(super) method: &'a Method,
+    pub(super) version: Version,
     pub(super) uri: &'a Uri,
     pub(super) query: Query<'a>,
     pub(super) headers: &'a HeaderMap,
@@ -30,6 +31,7 @@ impl Ask<'_> {
 #[derive(Debug)]
 pub(super) struct Waiting {
     method: Method,
+    version: Version,
     uri: Uri,
     headers: HeaderMap,
     ends: Ends,
@@ -41,6 +43,7 @@ impl Waiting {
     pub(super) fn of(ask: &Ask<'_>) -> Self {
         Self {
             method: ask.method.clone(),
+            version: ask.version,
             uri: ask.uri.clone(),
             headers: ask.headers.clone(),
             ends: ask.ends,
@@ -50,8 +53,8 @@ impl Waiting {
 
     /// What is asked, when it was asked.
     pub(super) fn ask(&self) -> Ask<'_> {
-        let Self { method, uri, headers, ends, reading } = self;
-        Ask { method, uri, query: Query::new(uri.query()), headers, ends: *ends, reading: *reading }
+        let Self { method, version, uri, headers, ends, reading } = self;
+        Ask { method, version: *version, uri, query: Query::new(uri.query()), headers, ends: *ends, reading: *reading }
     }
 }
 

@@ -4,6 +4,7 @@
 //! for a turn (`turns`) and are rendered once for all who ask the same (`renderings`). A new route is a pattern in
 //! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
 
+mod access;
 mod answer;
 mod ask;
 mod badge;

@@ -12,7 +12,7 @@ use super::ask::{Ask, Ends, Waiting};
 use super::body::Body;
 use super::query::Query;
 use super::shared::Shared;
-use super::{App, badge, control, daemon, health, kubelet, page, routes, stream, v1};
+use super::{App, access, badge, control, daemon, health, kubelet, page, routes, stream, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
 use crate::model::snapshot::Snapshot;
@@ -32,7 +32,8 @@ pub(super) fn respond(app: &Arc<App>, shared: &Arc<Shared>, ends: Ends, head: &P
     let reading = app.clock.read();
     let (route, name) = routes::find(head.uri.path());
     let query = Query::new(head.uri.query());
-    let ask = Ask { method: &head.method, uri: &head.uri, query, headers: &head.headers, ends, reading };
+    let Parts { method, uri, version, headers, .. } = head;
+    let ask = Ask { method, version: *version, uri, query, headers, ends, reading };
     match answer(&ask, app, shared, route, name) {
         Reply::Now(answer) => Responding::Now(respond_with(app, shared, route, &head.method, reading.moment, answer)),
         Reply::Later(coming) => {
@@ -60,6 +61,12 @@ fn respond_with(
 /// The answer to `ask`.
 pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route, name: &str) -> Reply {
     let snapshot = app.board.latest();
+    if let Some(token) = &snapshot.plan.answers.token
+        && access::needs_token(route)
+        && !access::presents(ask.headers, token)
+    {
+        return Reply::Now(Answer::unauthorized());
+    }
     if let Some(endpoint) = kubelet::probed(route)
         && kubelet::is_kubelet(ask.headers)
     {

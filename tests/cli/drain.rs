@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::command::{Run, probelet, runs, start};
+use crate::command::{Run, probelet, run, runs, start};
 use crate::fakes::{Fake, free_port};
 use crate::support::daemon::Daemon;
 
@@ -27,6 +27,47 @@ async fn it_closes_readiness_waits_for_the_drain_and_can_be_undone() {
     let undone = runs(&["drain", "--undo", "--url", &url]);
     assert_eq!(undone, Run { code: 0, stdout: "not draining\n".into(), stderr: String::new() });
     daemon.until_status("/readyz", 200).await;
+}
+
+#[tokio::test]
+async fn the_token_comes_from_the_configuration_the_environment_or_a_file() {
+    let folder = crate::support::certs::Folder::new();
+    let token = folder.write("token", "hunter2\n");
+    let config = format!("server: {{ drain: 0s, token: \"${{file:{token}}}\" }}\n{WELL}");
+    let daemon = Daemon::start(&config).await;
+    let path = folder.write("config.yaml", &config);
+    let url = format!("http://{}", daemon.address);
+    let drains = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = probelet(&["drain", "--url", &url]);
+        command.args(arguments).envs(variables.iter().copied());
+        run(command)
+    };
+    let wanted = |stderr: &str| Run {
+        code: 3,
+        stdout: String::new(),
+        stderr: stderr.replace("{}", &daemon.address.to_string()),
+    };
+    let drained = Run { code: 0, stdout: "draining for 0s\n".into(), stderr: String::new() };
+    let help =
+        "error: {} wants its token\n  help: give it in $PROBELET_TOKEN or with --token-file, as `server.token` there\n";
+    assert_eq!(drains(&[], &[]), wanted(help));
+    let another = "error: {} wants another token: compare it with `server.token` there\n";
+    assert_eq!(drains(&[], &[("PROBELET_TOKEN", "hunter3")]), wanted(another));
+    // As a preStop hook in the sidecar's own container.
+    assert_eq!(drains(&[], &[("PROBELET_CONFIG", &path)]), drained);
+    assert_eq!(drains(&[], &[("PROBELET_TOKEN", "hunter2\n")]), drained);
+    assert_eq!(drains(&["--token-file", &token, "--undo"], &[]).stdout, "not draining\n");
+    assert_eq!(
+        drains(&["--token-file", "/nowhere"], &[]).stderr,
+        "error: cannot read the file of --token-file, /nowhere: no such file\n"
+    );
+    let empty = "error: $PROBELET_TOKEN holds no token: one word of letters, digits and signs of ASCII\n";
+    assert_eq!(drains(&[], &[("PROBELET_TOKEN", "a b")]), Run { code: 2, stdout: String::new(), stderr: empty.into() });
+    let mut ask = probelet(&["ask", "well", "--url", &url]);
+    ask.env("PROBELET_TOKEN", "hunter2");
+    assert_eq!(run(ask).stdout, "well ok\n");
+    // Kubelet's own questions need none.
+    assert_eq!(runs(&["ask", "livez", "--url", &url]).stdout, "livez ok\n");
 }
 
 #[tokio::test]

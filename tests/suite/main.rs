@@ -21,6 +21,7 @@ mod servers;
 mod simulated;
 mod soak;
 mod state;
+mod strangers;
 #[path = "../support"]
 mod support {
     pub mod certs;

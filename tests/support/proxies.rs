@@ -143,6 +143,11 @@ pub struct StockNginx {
 impl StockNginx {
     /// Starts it before a sidecar, which is also at `/health/of/shop/`.
     pub fn start(sidecar: SocketAddr) -> Self {
+        Self::start_with(sidecar, "")
+    }
+
+    /// The same with one more setting.
+    pub fn start_with(sidecar: SocketAddr, setting: &str) -> Self {
         let (folder, account) = (Folder::new("nginx"), Account::of("www-data"));
         account.own(folder.path());
         let address = free_port();
@@ -150,7 +155,7 @@ impl StockNginx {
             .map(|kind| format!("  {kind}_temp_path {kind};\n"))
             .concat();
         let settings = format!(
-            "daemon off;\npid nginx.pid;\nevents {{ }}\nhttp {{\n  access_log off;\n{inside}  server {{\n    \
+            "daemon off;\npid nginx.pid;\nevents {{ }}\nhttp {{\n  access_log off;\n{inside}  {setting}\n  server {{\n    \
              listen 127.0.0.1:{address};\n    location / {{ proxy_pass http://{sidecar}; }}\n    \
              location /health/of/shop/ {{ proxy_pass http://{sidecar}/; }}\n  }}\n}}\n"
         );

@@ -96,6 +96,12 @@ const SERVER: &[Field] = &[
         "true",
         "`false` turns off the routes that change something (drain, heartbeats).",
     ),
+    Field::optional(
+        "token",
+        Shape::Text,
+        "What has to be presented for everything but the gates, `/alive`, `/ready`, `/-/healthy` and `/-/ready`, as \
+         `Authorization: Bearer <token>` or as the password of basic authentication: `${file:/run/secrets/token}`.",
+    ),
 ];
 
 const DEFAULTS: &[Field] = &[

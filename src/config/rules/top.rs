@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::token::Token;
 use crate::base::value::{Fields, Place, Value};
 use crate::config::mask::shown;
 use crate::config::source::{Environment, host_name};
@@ -87,9 +88,22 @@ fn answers(server: &Fields) -> Answers {
         },
         down_status: if server.word("down_status") == Some("500") { 500 } else { 503 },
         control: server.flag("control").unwrap_or(true),
+        token: token(server),
         metrics: MetricsLevel::default(),
         drain: server.duration("drain").unwrap_or_default(),
     }
+}
+
+fn token(server: &Fields) -> Option<Token> {
+    let token = server.text("token")?.fixed()?;
+    // What a header can carry, and no proxy changes on the way.
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let found = if token.is_empty() { "is empty" } else { "holds more than letters, digits and signs of ASCII" };
+        let help = "write one word, such as `openssl rand -hex 32` makes, into a file, and `${file:…}` here";
+        server.error("token", "invalid-value", format!("the token {found}"), Some(help.into()));
+        return None;
+    }
+    Some(Token::new(&token))
 }
 
 fn metrics(metrics: Option<&Fields>) -> MetricsLevel {

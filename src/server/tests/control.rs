@@ -5,12 +5,22 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::{app, ask, ask_from, show};
+use crate::base::token::Token;
 use crate::metrics::testing::{answering, snapshot};
+use crate::server::answer::Answer;
 use crate::server::ask::Ends;
 
 const HOST: (&str, &str) = ("host", "localhost:10240");
-const FORBIDDEN: &str = "403 -: forbidden; this path is for the same host alone: use http://127.0.0.1 or \
-                         http://localhost, without a proxy and not from a web page\n";
+/// Behind the reason.
+const FOR_WHOM: &str =
+    "; this path is for the same pod alone: use HTTP/1.1 with http://127.0.0.1 or http://localhost, \
+                        without a proxy and not from a web page
+";
+
+#[track_caller]
+fn assert_forbidden(answer: &Answer, reason: &str) {
+    assert_eq!(show(answer), format!("403 -: forbidden: {reason}{FOR_WHOM}"));
+}
 
 #[test]
 fn a_drain_begins_and_is_undone() {
@@ -59,21 +69,43 @@ fn strangers_proxies_and_web_pages_are_turned_away() {
     let (app, told) = app(&snapshot(vec![]));
     let requests = [(Method::POST, "/-/drain"), (Method::DELETE, "/-/drain"), (Method::PUT, "/v1/heartbeats/loop")];
     for (method, uri) in &requests {
-        for headers in [
-            &[][..],
-            &[("host", "evil.example")],
-            &[("host", "10.0.0.1:10240")],
-            &[HOST, ("host", "evil.example")],
-            &[HOST, ("origin", "http://localhost")],
-            &[HOST, ("origin", "null")],
-            &[HOST, ("forwarded", "for=10.0.0.1")],
-            &[HOST, ("x-forwarded-for", "127.0.0.1")],
-            &[HOST, ("X-Forwarded-Anything", "")],
+        for headers in
+            [&[][..], &[("host", "evil.example")], &[("host", "10.0.0.1:10240")], &[HOST, ("host", "evil.example")]]
+        {
+            assert_forbidden(&ask(&app, method, uri, headers), "the request is for another host");
+        }
+        for (name, value) in [
+            ("origin", "http://localhost"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "none, cross-site"),
         ] {
-            assert_eq!(show(&ask(&app, method, uri, headers)), FORBIDDEN, "{headers:?}");
+            assert_forbidden(&ask(&app, method, uri, &[HOST, (name, value)]), "the request comes from a web page");
+        }
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "X-Forwarded-Anything",
+            "via",
+            "x-real-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "x-envoy-external-address",
+            "x-envoy-expected-rq-timeout-ms",
+            "x-original-url",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "fastly-client-ip",
+            "cdn-loop",
+            "max-forwards",
+            "proxy-connection",
+        ] {
+            let reason = format!("a proxy sent the header {}", name.to_lowercase());
+            assert_forbidden(&ask(&app, method, uri, &[HOST, (name, "")]), &reason);
         }
         let absolute = format!("http://evil.example{uri}");
-        assert_eq!(show(&ask(&app, method, &absolute, &[HOST])), FORBIDDEN);
+        assert_forbidden(&ask(&app, method, &absolute, &[HOST]), "the request is for another host");
         for (peer, local) in [
             ("10.0.0.1", "127.0.0.1"),
             ("127.0.0.1", "10.0.0.1"),
@@ -83,7 +115,8 @@ fn strangers_proxies_and_web_pages_are_turned_away() {
             ("fe80::1", "::1"),
         ] {
             let ends = Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
-            assert_eq!(show(&ask_from(&app, ends, method, uri, &[HOST])), FORBIDDEN, "{peer} {local}");
+            let answer = ask_from(&app, ends, method, uri, &[HOST]);
+            assert_forbidden(&answer, "the connection is not one within the pod");
         }
     }
     assert_eq!(told.all(), [""; 0]);
@@ -105,6 +138,73 @@ fn every_form_of_this_host_is_let_in() {
         );
     }
     assert_eq!(told.all(), ["drain"; 4]);
+}
+
+#[test]
+fn what_apps_and_their_tracing_send_is_let_in() {
+    let (app, told) = app(&snapshot(vec![]));
+    for header in [
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "none"),
+        ("x-request-id", "1"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("connection", "close"),
+        ("user-agent", "Python-urllib/3.11"),
+    ] {
+        let answer = ask(&app, &Method::PUT, "/v1/heartbeats/loop", &[HOST, header]);
+        assert_eq!(answer.code, 204, "{header:?}");
+    }
+    assert_eq!(told.all(), ["beat loop"; 6]);
+}
+
+#[test]
+fn with_a_token_everything_but_the_gates_and_the_like_wants_it() {
+    let (app, told) = app(&answering(snapshot(vec![]), |answers| answers.token = Some(Token::new("hunter2"))));
+    for path in [
+        "/livez",
+        "/livez/a",
+        "/readyz",
+        "/readyz/a",
+        "/startupz",
+        "/startupz/a",
+        "/alive",
+        "/ready",
+        "/-/ready",
+        "/-/healthy",
+    ] {
+        assert_ne!(ask(&app, &Method::GET, path, &[HOST]).code, 401, "{path}");
+    }
+    for path in [
+        "/",
+        "/healthz",
+        "/healthz/a",
+        "/health",
+        "/metrics",
+        "/v1/services",
+        "/v1/stream",
+        "/badge/overall.svg",
+        "/none",
+    ] {
+        let refused = ask(&app, &Method::GET, path, &[HOST]);
+        let body = "401 -: unauthorized; this path wants the token of `server.token`: send `Authorization: Bearer <token>`, or \
+                    the token as the password of basic authentication\n";
+        assert_eq!(show(&refused), body, "{path}");
+        let response = refused.into_response();
+        let challenges: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
+        assert_eq!(challenges, ["Bearer realm=\"probelet\"", "Basic realm=\"probelet\""]);
+        let let_in = ask(&app, &Method::GET, path, &[HOST, ("authorization", "Bearer hunter2")]);
+        assert_ne!(let_in.code, 401, "{path}");
+    }
+    for (method, path) in
+        [(Method::POST, "/-/drain"), (Method::DELETE, "/-/drain"), (Method::PUT, "/v1/heartbeats/loop")]
+    {
+        assert_eq!(ask(&app, &method, path, &[HOST]).code, 401);
+        assert_eq!(ask(&app, &method, path, &[HOST, ("authorization", "Bearer hunter3")]).code, 401);
+        let with_token = ("authorization", "Bearer hunter2");
+        assert_eq!(ask(&app, &method, path, &[HOST, with_token]).code.as_u16() / 100, 2);
+        assert_eq!(ask(&app, &method, path, &[HOST, with_token, ("via", "1.1 x")]).code, 403);
+    }
+    assert_eq!(told.all(), ["drain", "undrain", "beat loop"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 
 use super::answer::{Answer, Reply};
 use super::ask::{Ask, Ends};
@@ -95,7 +95,8 @@ pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, h
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
     let (route, name) = routes::find(uri.path());
-    let ask = Ask { method, uri: &uri, query: Query::new(uri.query()), headers: &headers, ends, reading: now() };
+    let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
+    let ask = Ask { method, version, uri: &uri, query, headers: &headers, ends, reading: now() };
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 

@@ -44,7 +44,8 @@ impl Stage {
         }
         let home = "127.0.0.1".parse().unwrap();
         let (method, uri, ends) = (&Method::GET, &"/v1/stream".parse().unwrap(), Ends { peer: home, local: home });
-        let ask = Ask { method, uri, query: Query::new(None), headers: &headers, ends, reading: now() };
+        let (version, query) = (hyper::Version::HTTP_11, Query::new(None));
+        let ask = Ask { method, version, uri, query, headers: &headers, ends, reading: now() };
         event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here knows of probes, HTTP or YAML. To add a unit or a word that several floors share, add a file.
 
 pub mod clock;
+pub mod descriptors;
 pub mod lane;
 pub mod name;
 pub mod pattern;

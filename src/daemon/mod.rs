@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::base::clock::{Clock, Moment, Reading, boot_id};
+use crate::base::descriptors;
 use crate::base::lane;
 use crate::base::name::CheckName;
 use crate::base::value::Severity;
@@ -120,6 +121,7 @@ pub fn run(
     environment: &Environment,
     started: impl FnOnce(&[std::net::SocketAddr]),
 ) -> Result<(), Stop> {
+    descriptors::raise_limit();
     // The lane of the probes, and of what the daemon attends to: it is this thread.
     let runtime = lane::runtime()?;
     let result = runtime.block_on(serve(options, environment, started));

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::config::source::{self, Environment, Input};
 use crate::config::{self, Loaded};
+use crate::probe::exhausted;
 
 /// From one look at the content of the files to the next.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -115,10 +116,12 @@ impl Watcher {
 
     /// What two looks in a row have seen, if it is not what was told last.
     fn look(&mut self) -> Option<Loaded> {
-        if let Some(candidate) = self.candidate.take().filter(|candidate| self.is_current(&candidate.files)) {
+        if let Some(candidate) =
+            self.candidate.take().filter(|candidate| self.are_current(&candidate.files) == Some(true))
+        {
             return Some(candidate);
         }
-        if !self.is_current(&self.files) {
+        if self.are_current(&self.files) == Some(false) {
             self.candidate = Some(self.load());
         }
         None
@@ -128,13 +131,23 @@ impl Watcher {
         config::load_input(&Input::read_file(&self.path), &self.environment)
     }
 
-    /// Whether the files hold what they are said to.
-    fn is_current(&self, files: &Files) -> bool {
+    /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no descriptor
+    /// left to open one.
+    fn are_current(&self, files: &Files) -> Option<bool> {
         let content = |path: &PathBuf| match *path == self.path {
             true => Input::read_file(path).content,
             false => source::read_file(path),
         };
-        files.iter().all(|(path, known)| content(path).unwrap_or_default()[..] == known[..])
+        for (path, known) in files {
+            let read = content(path);
+            if read.as_ref().is_err_and(|error| exhausted::of_io(error).is_some()) {
+                return None;
+            }
+            if read.unwrap_or_default()[..] != known[..] {
+                return Some(false);
+            }
+        }
+        Some(true)
     }
 }
 

@@ -161,6 +161,9 @@ fn runs(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
                 out.counter(&[outcome.label()], count);
             }
         }
+        if !lean {
+            out.counter(&["void"], judged.check(check).counters.voids);
+        }
     }));
     if lean {
         return;

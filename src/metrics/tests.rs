@@ -206,7 +206,7 @@ fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
     );
     assert_eq!(
         lines(&text, "healthcheck_runs_total"),
-        ["pass", "fail", "skip"]
+        ["pass", "fail", "skip", "void"]
             .map(|outcome| format!(r#"healthcheck_runs_total{{check="new",outcome="{outcome}"}} 0"#))
     );
     assert_eq!(

@@ -103,6 +103,8 @@ pub enum FailureKind {
     Bug,
     /// No failure of the target: the run has nothing to judge it by. See [`Outcome::Void`].
     Void,
+    /// The same, because something of our own was used up: descriptors, threads, memory or local ports.
+    Exhausted,
 }
 
 impl FailureKind {
@@ -123,6 +125,7 @@ impl FailureKind {
             Self::Mismatch => "mismatch",
             Self::Bug => "bug",
             Self::Void => "void",
+            Self::Exhausted => "exhausted",
         }
     }
 }
@@ -206,7 +209,7 @@ impl From<ProbeResult> for Outcome {
     fn from(result: ProbeResult) -> Self {
         match result {
             Ok(pass) => Self::Pass(pass),
-            Err(failure) if failure.kind == FailureKind::Void => Self::Void(failure),
+            Err(failure) if matches!(failure.kind, FailureKind::Void | FailureKind::Exhausted) => Self::Void(failure),
             Err(failure) => Self::Fail(failure),
         }
     }

@@ -171,6 +171,8 @@ pub const DURATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 pub struct Counters {
     /// Runs by outcome, in the order of [`OutcomeKind::ALL`].
     pub runs: [u64; 3],
+    /// Runs that came to nothing because something of our own was used up.
+    pub voids: u64,
     /// Failures by kind, in the order of [`FailureKind::ALL`].
     pub reasons: [u64; 8],
     /// Changes of state by target, in the order of [`State::ALL`].
@@ -276,8 +278,8 @@ impl CheckState {
 pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    let Some(run) = LastRun::of(observation, definition) else { return next };
     tally(Arc::make_mut(&mut next.counters), observation);
+    let Some(run) = LastRun::of(observation, definition) else { return next };
     next.last = Some(Arc::new(run));
     next.fresh_at = Some(observation.ended);
     next.seen_once = true;
@@ -319,8 +321,8 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
 pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    let Some(run) = LastRun::of(observation, definition) else { return next };
     tally(Arc::make_mut(&mut next.counters), observation);
+    let Some(run) = LastRun::of(observation, definition) else { return next };
     if next.state == State::Pending {
         next.last = Some(Arc::new(run));
     }
@@ -343,7 +345,10 @@ fn tally(counters: &mut Counters, observation: &Observation) {
         Outcome::Pass(_) => 0,
         Outcome::Fail(_) => 1,
         Outcome::Skip => 2,
-        Outcome::Void(_) => return,
+        Outcome::Void(why) => {
+            counters.voids += u64::from(why.kind == FailureKind::Exhausted);
+            return;
+        }
     };
     counters.runs[place] += 1;
     let facts = match &observation.outcome {

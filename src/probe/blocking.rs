@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::exhausted;
 
 /// The place of one such call. A call that its caller did not live to see the end of keeps the place: the next one
 /// waits for it, so that threads never pile up.
@@ -21,7 +22,7 @@ impl<T: Send + 'static> Blocking<T> {
     /// Calls `work` on a thread called `name`, once an earlier call has ended.
     ///
     /// # Errors
-    /// A failure of the kind `bug` when the system gives us no thread, or the call panics.
+    /// One of the kind `exhausted` when the system gives us no thread, of the kind `bug` when the call panics.
     pub async fn call(&mut self, name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         if let Some(earlier) = &mut self.under_way {
             let _ = earlier.await;
@@ -33,8 +34,7 @@ impl<T: Send + 'static> Blocking<T> {
             let _ = sender.send(work());
         });
         if let Err(error) = thread {
-            let failure = Failure::new(FailureKind::Bug, "the system gives us no thread");
-            return Err(failure.with_detail(error.to_string()));
+            return Err(exhausted::of_thread(&error));
         }
         let result = self.under_way.insert(receiver).await;
         self.under_way = None;

@@ -21,6 +21,7 @@ use crate::base::shape::{Field, Shape};
 use crate::base::trace::Phase;
 use crate::base::value::Fields;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+use crate::probe::exhausted;
 
 /// The kind.
 pub static KIND: KindOfProbe = KindOfProbe {
@@ -226,6 +227,7 @@ impl Watched {
         let now = match self.looked.call("heartbeat", modified).await? {
             Ok(time) => Some(time),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if let Some(used_up) = exhausted::of_io(&error) => return Err(used_up),
             Err(error) => {
                 let message = format!("the time of the file cannot be read: {}", error.kind());
                 return Err(Failure::new(FailureKind::Mismatch, message));

@@ -26,6 +26,7 @@ mod blocking;
 mod costly;
 pub mod disk;
 mod endpoint;
+pub mod exhausted;
 pub mod farewell;
 pub mod heartbeat;
 pub mod http;

@@ -19,7 +19,7 @@ use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
 use crate::base::trace::Phase;
 use crate::history::answer::Latches;
-use crate::model::outcome::{Observation, Outcome};
+use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::start_up::ContainerNews;
 use crate::model::state::{CheckState, State};
@@ -114,6 +114,7 @@ impl Conductor {
         self.chronicle.declare(&self.machine, self.clock.read());
         let mut watch = JumpWatch::new(self.clock.read());
         let mut dated = self.clock.read();
+        let mut exhaustion = Exhaustion::default();
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut wake = Moment::default();
         loop {
@@ -139,7 +140,7 @@ impl Conductor {
                 alarm.as_mut().reset(Instant::now() + next);
             }
             tokio::select! {
-                Some(report) = reports.recv() => self.take_in(report, &mut reports),
+                Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut exhaustion),
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command, &mut ensemble),
                     None => return,
@@ -157,9 +158,12 @@ impl Conductor {
         }
     }
 
-    fn take_in(&mut self, first: Ended, reports: &mut mpsc::Receiver<Ended>) {
+    fn take_in(&mut self, first: Ended, reports: &mut mpsc::Receiver<Ended>, exhaustion: &mut Exhaustion) {
         let mut next = Some(first);
         while let Some(Ended { key, observation, phases }) = next {
+            if let (Outcome::Void(why), Some((definition, _))) = (&observation.outcome, self.machine.check(key)) {
+                exhaustion.tell(definition, why, observation.ended);
+            }
             let told = tracing::enabled!(tracing::Level::DEBUG).then(|| observation.clone());
             self.machine.finished(key, observation, self.clock.read());
             if let (Some(observation), Some((definition, state))) = (told, self.machine.check(key)) {
@@ -277,6 +281,32 @@ impl JumpWatch {
 
 fn shortest_interval(machine: &Machine) -> Duration {
     machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
+}
+
+/// How often it is logged at most that something of our own is used up, and what.
+const EXHAUSTION_LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Tells in the log of runs that came to nothing because something of our own was used up, now and again.
+#[derive(Debug, Default)]
+struct Exhaustion {
+    logged: Option<Moment>,
+    /// Such runs since then.
+    untold: u64,
+}
+
+impl Exhaustion {
+    fn tell(&mut self, definition: &Definition, why: &Failure, now: Moment) {
+        if why.kind != FailureKind::Exhausted {
+            return;
+        }
+        self.untold += 1;
+        if self.logged.is_some_and(|last| now.since(last) < EXHAUSTION_LOG_INTERVAL) {
+            return;
+        }
+        let (runs, error, detail) = (std::mem::take(&mut self.untold), why.message.as_str(), why.detail.as_deref());
+        self.logged = Some(now);
+        tracing::warn!(check = %definition.name, runs, error, detail, "runs have no verdict");
+    }
 }
 
 /// Each run, for somebody who debugs a check.

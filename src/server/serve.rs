@@ -18,9 +18,16 @@ use super::connection::{House, attend};
 use super::seat::Seat;
 use super::shared::Shared;
 use crate::base::clock::Moment;
+use crate::base::descriptors;
 
-/// The most connections at a time.
+/// The most connections at a time, where there are descriptors for them.
 pub const MOST_CONNECTIONS: usize = 256;
+/// The fewest: kubelet, a scrape and a few more find room between idle ones, however low the limit is.
+const FEWEST_CONNECTIONS: usize = 8;
+/// The descriptors of the daemon itself: its runtimes, listeners, log, history and configuration.
+const OWN_DESCRIPTORS: usize = 32;
+/// And those of each check: a kept connection and a fresh one, each with what its client library opens beside it.
+const DESCRIPTORS_OF_A_CHECK: usize = 4;
 
 /// How long to wait after an error of `accept` that closing a connection does not mend.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,7 +73,7 @@ pub async fn serve(
                         logged = Some(now);
                         tracing::warn!(%error, "cannot accept connections");
                     }
-                    if !(is_out_of_files(&error) && guests.make_room().await) {
+                    if !(is_for_want_of_room(&error) && guests.make_room().await) {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
@@ -118,7 +125,8 @@ struct Guests {
 impl Guests {
     /// Gives a connection a seat, another's if all are taken.
     async fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) {
-        while self.seats.len() >= MOST_CONNECTIONS && self.make_room().await {}
+        let most = most_connections(self.house.app.board.latest().plan.checks.len(), descriptors::limit());
+        while self.seats.len() >= most && self.make_room().await {}
         // An answer is one small packet: waiting for more to send would only delay it.
         let (Ok(local), Ok(())) = (socket.local_addr(), socket.set_nodelay(true)) else { return };
         let seat = Seat::new(self.house.app.clock);
@@ -149,14 +157,44 @@ impl Guests {
     }
 }
 
-/// Neither this process nor the machine may open another file: closing a connection helps.
-fn is_out_of_files(error: &io::Error) -> bool {
+/// How many connections leave enough of `limit` descriptors for that many checks.
+fn most_connections(checks: usize, limit: usize) -> usize {
+    let others = OWN_DESCRIPTORS + DESCRIPTORS_OF_A_CHECK * checks;
+    limit.saturating_sub(others).clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS)
+}
+
+/// Neither this process nor the machine may open another file, or has memory for a socket: closing a connection helps.
+fn is_for_want_of_room(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+        .into_iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// The error belongs to a connection that is gone already; the next one is fine.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_checks() {
+        for (checks, limit, most) in [
+            (0, 1 << 20, 256),
+            (0, usize::MAX, 256),
+            (100, 1024, 256),
+            (200, 1024, 192),
+            (10, 256, 184),
+            (3, 64, 20),
+            (20, 64, 8),
+            (0, 0, 8),
+            (usize::MAX / 8, 1024, 8),
+        ] {
+            assert_eq!(most_connections(checks, limit), most, "{checks} checks, {limit} descriptors");
+        }
+    }
 }

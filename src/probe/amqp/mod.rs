@@ -24,6 +24,7 @@ use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::{Fields, Text};
 use crate::model::outcome::{Facts, Failure, FailureKind, Pass, ProbeResult, QueueLength};
+use crate::probe::exhausted;
 
 /// The kind.
 pub static KIND: KindOfProbe = KindOfProbe {
@@ -347,6 +348,8 @@ fn explain(error: &lapin::Error, line: &Line, asked: Asked, secretive: bool) -> 
         }
         (ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_), _) => not_amqp(),
         (_, Some(end)) => end.clone(),
+        // Nothing else of the library's is done by the system: it starts a thread for each connection.
+        (ErrorKind::IOError(error), _) if error.raw_os_error().is_some() => exhausted::of_thread(error),
         (ErrorKind::MissingHeartbeatError, _) => {
             Failure::new(FailureKind::Connect, "the broker does not answer any more")
         }

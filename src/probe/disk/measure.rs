@@ -10,6 +10,7 @@ use rustix::fs::statvfs;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::model::outcome::{DiskSpace, Failure, FailureKind};
+use crate::probe::exhausted;
 
 /// What is measured, again and again.
 #[derive(Clone)]
@@ -55,6 +56,9 @@ impl Measurement {
 }
 
 fn unreachable_path(error: &io::Error) -> Failure {
+    if let Some(used_up) = exhausted::of_io(error) {
+        return used_up;
+    }
     let (kind, message) = match error.kind() {
         io::ErrorKind::NotFound => (FailureKind::Mismatch, "the path does not exist: is the volume mounted?"),
         io::ErrorKind::NotADirectory => (FailureKind::Mismatch, "a part of the path is not a folder"),
@@ -120,6 +124,9 @@ fn is_left_behind(path: &Path) -> bool {
 }
 
 fn unwritable(error: &io::Error) -> Failure {
+    if let Some(used_up) = exhausted::of_io(error) {
+        return used_up;
+    }
     let (kind, message) = match error.kind() {
         io::ErrorKind::StorageFull => (FailureKind::Mismatch, "cannot write: no space left"),
         io::ErrorKind::QuotaExceeded => (FailureKind::Mismatch, "cannot write: the quota is used up"),

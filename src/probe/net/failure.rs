@@ -8,8 +8,9 @@ use std::sync::Arc;
 use rustls::{AlertDescription, CertificateError, PeerMisbehaved};
 
 use super::refusal::Refusal;
-use super::verify::NoRoots;
+use super::verify::{NoRoots, RootsUnread};
 use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::exhausted;
 
 /// The failure that an error is about, found along its chain of sources: TLS's or the system's. Nothing when
 /// the chain holds none of them; the error is then the client library's own.
@@ -30,6 +31,9 @@ pub fn of_io(error: &io::Error) -> Failure {
     {
         return failure;
     }
+    if let Some(used_up) = exhausted::of_io(error) {
+        return used_up;
+    }
     let (kind, message) = match error.kind() {
         Kind::ConnectionRefused => (FailureKind::Connect, "connection refused"),
         Kind::ConnectionReset => (FailureKind::Connect, "connection reset"),
@@ -37,7 +41,7 @@ pub fn of_io(error: &io::Error) -> Failure {
         Kind::UnexpectedEof => (FailureKind::Connect, "connection closed before the answer was complete"),
         Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => (FailureKind::Connect, "no route"),
         Kind::TimedOut => (FailureKind::Connect, "no answer from the network"),
-        Kind::AddrNotAvailable | Kind::AddrInUse => (FailureKind::Connect, "no local address or port is free"),
+        Kind::AddrNotAvailable => (FailureKind::Connect, "this machine has no address to connect from"),
         Kind::PermissionDenied => (FailureKind::Connect, "the system does not permit the connection"),
         Kind::InvalidData | Kind::InvalidInput => (FailureKind::Protocol, "the answer breaks the protocol"),
         _ => (FailureKind::Connect, "connection failed"),
@@ -54,6 +58,11 @@ pub fn of_io(error: &io::Error) -> Failure {
 #[must_use]
 pub fn of_tls(error: &rustls::Error) -> Failure {
     use rustls::Error as Tls;
+    if let Tls::Other(other) = error
+        && let Some(failure) = other.0.downcast_ref::<RootsUnread>()
+    {
+        return failure.0.clone();
+    }
     let message = match error {
         Tls::InvalidCertificate(CertificateError::Other(other))
             if let Some(refusal) = other.0.downcast_ref::<Refusal>() =>
@@ -154,7 +163,7 @@ mod tests {
             (rustix::io::Errno::NETUNREACH, FailureKind::Connect, "no route"),
             (rustix::io::Errno::PIPE, FailureKind::Connect, "connection closed"),
             (rustix::io::Errno::TIMEDOUT, FailureKind::Connect, "no answer from the network"),
-            (rustix::io::Errno::MFILE, FailureKind::Connect, "connection failed"),
+            (rustix::io::Errno::NOMEM, FailureKind::Exhausted, "the machine had no memory left for the run"),
         ];
         for (errno, kind, message) in cases {
             let failure = of_io(&io::Error::from(errno));

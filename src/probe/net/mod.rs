@@ -16,7 +16,7 @@ mod verify;
 pub mod tls;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use self::resolve::{Lookups, Resolver};
 use self::verify::MachineRoots;
-use super::BoxFuture;
+use super::{BoxFuture, exhausted};
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
 
@@ -141,14 +141,14 @@ const MOST_ADDRESSES: usize = 16;
 /// The first connection that comes about. When none does: the error that says most.
 async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     if let [only] = addresses {
-        return TcpStream::connect((*only, port)).await;
+        return attempt(SocketAddr::new(*only, port)).await;
     }
     let mut waiting = alternating(addresses).into_iter().take(MOST_ADDRESSES);
     let mut attempts = JoinSet::new();
     let mut error = io::Error::from(io::ErrorKind::HostUnreachable);
     loop {
         if let Some(address) = waiting.next() {
-            attempts.spawn(TcpStream::connect(SocketAddr::new(address, port)));
+            attempts.spawn(attempt(SocketAddr::new(address, port)));
         }
         tokio::select! {
             ended = attempts.join_next() => match ended {
@@ -162,6 +162,21 @@ async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     }
 }
 
+async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(address).await.map_err(|error| match error.kind() {
+        // Of the two reasons for this one is lasting, and no want of ours: there is no address of that family. A datagram
+        // socket, whose ports are others, tells.
+        io::ErrorKind::AddrNotAvailable if !has_address_for(address) => io::ErrorKind::AddrNotAvailable.into(),
+        _ => error,
+    })
+}
+
+/// Whether this machine has an address from which `address` can be reached.
+fn has_address_for(address: SocketAddr) -> bool {
+    let any: IpAddr = if address.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address)).is_ok()
+}
+
 /// The two families in turn, the one that the resolver prefers first (RFC 8305, section 4).
 fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
@@ -171,12 +186,14 @@ fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
     (0..longest).flat_map(|index| [preferred.get(index), other.get(index)]).flatten().copied().collect()
 }
 
-/// A refusal says more than a reset, and either says more than a missing route (of a family the machine lacks).
+/// A refusal says more than a reset, and either says more than a missing route (of a family the machine lacks). Where an
+/// address could not be tried for want of something of our own, nothing is known of the target.
 fn more_telling(one: io::Error, other: io::Error) -> io::Error {
     let rank = |error: &io::Error| match error.kind() {
+        _ if exhausted::of_io(error).is_some() => 4,
         io::ErrorKind::ConnectionRefused => 3,
         io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut => 2,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => 0,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => 0,
         _ => 1,
     };
     if rank(&other) >= rank(&one) { other } else { one }

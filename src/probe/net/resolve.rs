@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::model::outcome::{Failure, FailureKind};
-use crate::probe::BoxFuture;
+use crate::probe::{BoxFuture, exhausted};
 
-/// What a lookup found, or the resolver's own error line.
-type Found = Result<Arc<[IpAddr]>, Arc<str>>;
+/// What a lookup found, or why it found nothing, with the resolver's own error line.
+type Found = Result<Arc<[IpAddr]>, Failure>;
 
 /// The lookups under way, by name.
 type UnderWay = Arc<Mutex<HashMap<String, watch::Receiver<Option<Found>>>>>;
@@ -42,7 +43,7 @@ impl Lookups {
         match found {
             Some(Ok(addresses)) if !addresses.is_empty() => Ok(addresses.to_vec()),
             Some(Ok(_)) | None => Err(unresolved()),
-            Some(Err(line)) => Err(unresolved().with_detail(line)),
+            Some(Err(failure)) => Err(failure),
         }
     }
 
@@ -62,7 +63,7 @@ impl Lookups {
         let (host, entries) = (host.to_owned(), Arc::clone(&self.under_way));
         // On a task of its own: it goes on when the run that asked first is over, and the next run joins it.
         tokio::spawn(async move {
-            let found = lookup.await.map(Arc::from).map_err(|error| Arc::from(error.to_string()));
+            let found = lookup.await.map(Arc::from).map_err(|error| why_unresolved(&error));
             lock(&entries).remove(&host);
             sender.send_replace(Some(found));
         });
@@ -73,6 +74,28 @@ impl Lookups {
 fn unresolved() -> Failure {
     Failure::new(FailureKind::Resolve, "name does not resolve")
 }
+
+/// The resolver does not tell whether it could not open its socket or its files: then its answer says nothing of the name.
+fn why_unresolved(error: &io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<NoThread>()) {
+        Some(NoThread(cause)) => exhausted::of_thread(cause),
+        None => exhausted::of_io(error)
+            .or_else(exhausted::of_descriptors)
+            .unwrap_or_else(|| unresolved().with_detail(error.to_string())),
+    }
+}
+
+/// The system gives us no thread to ask the resolver on.
+#[derive(Debug)]
+struct NoThread(io::Error);
+
+impl fmt::Display for NoThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no thread: {}", self.0)
+    }
+}
+
+impl std::error::Error for NoThread {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,16 +116,29 @@ impl Default for Resolver {
     fn default() -> Self {
         Self::new(|host| {
             Box::pin(async move {
-                let mut addresses = Vec::new();
-                for address in tokio::net::lookup_host((host.as_str(), 0)).await? {
-                    if !addresses.contains(&address.ip()) {
-                        addresses.push(address.ip());
-                    }
-                }
-                Ok(addresses)
+                let (sender, receiver) = oneshot::channel();
+                // The runtime's own threads for this panic where the system gives none.
+                let thread = thread::Builder::new().name("resolver".into()).stack_size(STACK);
+                let asked = thread.spawn(move || drop(sender.send(addresses_of(&host))));
+                asked.map_err(|error| io::Error::other(NoThread(error)))?;
+                receiver.await.unwrap_or_else(|_| Err(io::Error::other("the lookup panicked")))
             })
         })
     }
+}
+
+/// For the C library and its plugins.
+const STACK: usize = 512 * 1024;
+
+/// Asks the system's resolver. It blocks.
+fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for address in (host, 0).to_socket_addrs()? {
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    Ok(addresses)
 }
 
 impl fmt::Debug for Resolver {

@@ -12,6 +12,8 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 use super::presented::{Presented, validity};
 use super::refusal::{Refusal, explained, unusable_key};
 use super::tls::provider;
+use crate::model::outcome::Failure;
+use crate::probe::exhausted;
 
 /// Who may vouch for a server.
 #[derive(Clone, Default)]
@@ -61,11 +63,19 @@ impl MachineRoots {
     }
 
     fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, rustls::Error> {
-        let verifier = self.0.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            verifier_of(roots)
-        });
+        let verifier = match self.0.get() {
+            Some(verifier) => verifier,
+            None => {
+                let loaded = rustls_native_certs::load_native_certs();
+                if let Some(used_up) = used_up(&loaded.errors) {
+                    // What could not be read now is read by the next run.
+                    return Err(rustls::Error::Other(OtherError(Arc::new(RootsUnread(used_up)))));
+                }
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(loaded.certs);
+                self.0.get_or_init(|| verifier_of(roots))
+            }
+        };
         verifier.as_ref().ok_or_else(|| rustls::Error::Other(OtherError(Arc::new(NoRoots))))
     }
 }
@@ -75,6 +85,26 @@ impl fmt::Debug for MachineRoots {
         f.write_str("MachineRoots")
     }
 }
+
+/// What was used up of our own when the machine's authorities were read, if that is why they were not.
+fn used_up(errors: &[rustls_native_certs::Error]) -> Option<Failure> {
+    errors.iter().find_map(|error| match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, .. } => exhausted::of_io(inner),
+        _ => None,
+    })
+}
+
+/// The machine's certificate authorities could not be read for want of something of our own.
+#[derive(Debug)]
+pub(super) struct RootsUnread(pub(super) Failure);
+
+impl fmt::Display for RootsUnread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the CA certificates could not be read")
+    }
+}
+
+impl std::error::Error for RootsUnread {}
 
 /// The machine has no certificate authorities.
 #[derive(Debug)]

@@ -39,6 +39,7 @@ use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::{Fields, Text};
 use crate::model::outcome::{Answer, Failure, FailureKind, Pass, ProbeResult};
+use crate::probe::exhausted;
 use crate::workflow::captures::FillError;
 
 /// The kind.
@@ -282,9 +283,9 @@ impl Session for LoggedIn {
         let mut failure = match Link::open(stream, address, &login, server.options.clone()).await {
             Ok(Ok(link)) => return Ok(Self { link, not_after, secretive }),
             Ok(Err((error, wires))) => explain(&error, &wires, false, secretive),
-            Err(error) => {
+            Err(error) => exhausted::of_io(&error).unwrap_or_else(|| {
                 Failure::new(FailureKind::Bug, "no local socket for the driver").with_detail(error.to_string())
-            }
+            }),
         };
         failure.facts.tls_not_after = not_after;
         Err(failure)

@@ -35,11 +35,9 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
-/// Whether `value` is a token, and not where a step of a workflow finds one that it captures.
-fn is_token(key: &str, value: &Node) -> bool {
-    const CAPTURES: [&str; 5] = ["json:", "header:", "cookie:", "regex:", "status"];
-    let is_capture = |text: &str| CAPTURES.iter().any(|capture| text.starts_with(capture));
-    key == "token" && !matches!(&value.content, Content::Scalar(scalar) if is_capture(&scalar.text))
+/// Whether `key` of the section `section` holds a token; elsewhere it may be what a workflow calls what it captures.
+fn is_token(section: &str, key: &str) -> bool {
+    key == "token" && matches!(section, "server" | "heartbeat")
 }
 
 /// Whether a credential is written here, and not only the names of variables and files that hold it.
@@ -142,13 +140,13 @@ pub struct ScalarOnLine {
 /// The parts of all scalars that stand on one of `lines`, in the order of the file.
 pub fn scalars_on(lines: &BTreeSet<u32>, root: Option<&Node>) -> Vec<ScalarOnLine> {
     let mut found = Vec::new();
-    let mut left: Vec<(&Node, bool)> = root.map(|node| (node, false)).into_iter().collect();
-    while let Some((node, credential)) = left.pop() {
+    let mut left: Vec<(&Node, bool, &str)> = root.map(|node| (node, false, "")).into_iter().collect();
+    while let Some((node, credential, section)) = left.pop() {
         match &node.content {
-            Content::List(items) => left.extend(items.iter().map(|item| (&**item, credential))),
+            Content::List(items) => left.extend(items.iter().map(|item| (&**item, credential, section))),
             Content::Map(entries) => {
                 for entry in entries {
-                    left.push((&entry.value, is_credential(&entry.key) || is_token(&entry.key, &entry.value)));
+                    left.push((&entry.value, is_credential(&entry.key) || is_token(section, &entry.key), &entry.key));
                     let width = entry.key_mark.width;
                     let key = ScalarOnLine {
                         line: entry.key_mark.line,

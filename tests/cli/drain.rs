@@ -47,7 +47,7 @@ async fn the_token_comes_from_the_configuration_the_environment_or_a_file() {
         stdout: String::new(),
         stderr: stderr.replace("{}", &daemon.address.to_string()),
     };
-    let drained = Run { code: 0, stdout: "draining for 0s\n".into(), stderr: String::new() };
+    let drained = Run { code: 0, stdout: "draining for 0ms\n".into(), stderr: String::new() };
     let help =
         "error: {} wants its token\n  help: give it in $PROBELET_TOKEN or with --token-file, as `server.token` there\n";
     assert_eq!(drains(&[], &[]), wanted(help));

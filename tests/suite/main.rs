@@ -7,6 +7,7 @@ static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::Syste
 
 mod clock;
 mod consumers;
+mod exhausted;
 mod farewells;
 mod daemon;
 mod fuzzed;

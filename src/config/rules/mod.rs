@@ -248,6 +248,26 @@ log: { format: json, level: debug }",
     }
 
     #[test]
+    fn a_token_is_one_word_and_shown_nowhere() {
+        let token = |text: &str| config(text).plan.answers.token;
+        assert_eq!(token("server: { token: hunter2 }\nchecks: []"), Some(crate::base::token::Token::new("hunter2")));
+        assert_eq!(token("checks: []"), None);
+        let environment = Environment::of([("EMPTY", "")]);
+        for (server, found) in [
+            ("{ token: 'hunter2 and more' }", "holds more than letters, digits and signs of ASCII"),
+            ("{ token: 'hünter2' }", "holds more than letters, digits and signs of ASCII"),
+            ("{ token: '${EMPTY}' }", "the token is empty"),
+            ("{ token: hunter2, lisen: ':80' }", "did you mean `listen`?"),
+        ] {
+            let text = format!("server: {server}\nchecks: []");
+            let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+            let report = read("test", text.as_bytes(), &environment, unread).report;
+            let shown = report.text(false);
+            assert!(!report.is_valid() && shown.contains(found) && !shown.contains("nter2"), "{shown}");
+        }
+    }
+
+    #[test]
     fn a_check_takes_the_built_in_defaults() {
         let check = &checks("checks: [{ name: a, simulated: {} }]")[0];
         assert_eq!((check.interval, check.timeout, check.initial_delay), (seconds(10), seconds(2), seconds(0)));

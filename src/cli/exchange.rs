@@ -88,7 +88,7 @@ impl DaemonUrl {
         let declared = declared.unwrap_or_default();
         let listen = declared.listen.first().copied().unwrap_or(Listen::All(10240));
         let daemon = named.unwrap_or_else(|| Daemon::listening(listen));
-        Ok(Daemon { token: token.or(declared.token).filter(|token| is_one_word(token)), ..daemon })
+        Ok(Daemon { token: token.or(declared.token).filter(is_one_word), ..daemon })
     }
 
     /// The token that the command line or the environment names; what is wrong with it has been said.

@@ -106,7 +106,7 @@ checks:
             amqp = rabbit.port,
         )
     };
-    let path = folder.write("config.yaml", &config(""));
+    let path = folder.write("config.yaml", config(""));
     let mut daemon = Daemon::start_in(folder, path.into(), &[], &[]).await;
     daemon.until_status("/readyz", 200).await;
     let mut kept = Kept::to(daemon.address).await;

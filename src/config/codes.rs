@@ -502,6 +502,15 @@ pub static CODES: &[Code] = &[
         "checks:\n  - name: user\n    http: { url: \"http://probe:${USER_PASSWORD:-}@user.svc/health\" }\n",
     ),
     warning(
+        "password-in-clear",
+        "A database that answers without TLS can ask for the password itself.",
+        "PostgreSQL's default `sslmode=prefer` speaks TLS where the server offers it. Whoever answers in its place offers \
+         none, asks for the password in clear or as MD5, and gets it. With `require_auth: scram-sha-256` nobody gets it; \
+         `sslmode=require` in the URL insists on TLS, `verify-full` also on the right server.",
+        "checks:\n  - name: db\n    postgres: { url: \"${DATABASE_URL:-postgres://probe@db/orders}\" }\n",
+        "checks:\n  - name: db\n    postgres:\n      url: \"${DATABASE_URL:-postgres://probe@db/orders}\"\n      require_auth: scram-sha-256\n",
+    ),
+    warning(
         "bare-tcp",
         "An open port is taken for a healthy server.",
         "PostgreSQL, RabbitMQ and Redis accept connections while they cannot serve, and a connection without a word costs \

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 use super::net::Network;
+use super::net::metered::Meter;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use crate::base::clock::Timestamp;
 use crate::base::shape::{Field, Shape};
@@ -80,12 +81,13 @@ pub struct Door {
 }
 
 impl Door {
-    /// A stream to the server, and the end of validity of its certificate.
-    pub async fn open(&self, trace: &Trace) -> Result<(Box<dyn Stream>, Option<Timestamp>), Failure> {
+    /// A stream to the server.
+    pub async fn open(&self, trace: &Trace) -> Result<Opened, Failure> {
         let stream = self.network.dial(&self.host, self.port, trace).await?;
-        let Some(tls) = &self.tls else { return Ok((Box::new(stream), None)) };
+        let meter = Arc::clone(stream.meter());
+        let Some(tls) = &self.tls else { return Ok(Opened { stream: Box::new(stream), meter, not_after: None }) };
         let (stream, not_after) = tls.handshake(&self.host, stream, trace).await?;
-        Ok((Box::new(stream), not_after))
+        Ok(Opened { stream: Box::new(stream), meter, not_after })
     }
 
     /// A pass that says `message`, or one that worries about the server's certificate.
@@ -95,6 +97,16 @@ impl Door {
             None => Pass::saying(message),
         }
     }
+}
+
+/// A way that has been gone.
+pub struct Opened {
+    /// The stream.
+    pub stream: Box<dyn Stream>,
+    /// The meter on it.
+    pub meter: Arc<Meter>,
+    /// The end of validity of the server's certificate.
+    pub not_after: Option<Timestamp>,
 }
 
 /// The URL under the key `url`. It is known at load: no captured value may stand in it.

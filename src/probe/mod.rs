@@ -90,6 +90,12 @@ pub trait Spec: fmt::Debug + Send + Sync {
         Duration::ZERO
     }
 
+    /// The hosts of which whoever answers there, or listens on the way, may get to know a password although the target
+    /// could be declared so that they do not.
+    fn hosts_told_the_password(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How old what a run finds may be and still pass; zero where a run sees the target as it is.
     fn max_age(&self) -> Duration {
         Duration::ZERO

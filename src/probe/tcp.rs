@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::net::metered::{Meter, MeteredStream};
 use super::net::secured::Secured;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use super::net::{Network, ZONE, failure, has_zone};
@@ -40,6 +41,9 @@ const FIELDS: &[Field] = &[
 
 /// No more than this is read of what the server says.
 const MOST_READ: usize = 64 << 10;
+
+/// No more than this comes over the network for it: TLS puts more around each word than a short word has.
+const MOST_CARRIED: usize = 16 * MOST_READ;
 
 #[derive(Clone)]
 struct Declared {
@@ -148,6 +152,7 @@ impl Probe for TcpProbe {
 
 impl TcpProbe {
     async fn converse(&self, mut stream: impl Conversation, run: &Run) -> Result<(), Failure> {
+        stream.meter().allow("the answer", MOST_CARRIED);
         let fill = |text: &Text| {
             let filled = run.captured.fill(text);
             filled.map_err(|error| Failure::new(FailureKind::Mismatch, error.0))
@@ -220,17 +225,28 @@ async fn part(mut stream: impl Conversation) {
 trait Conversation: AsyncRead + AsyncWrite + Unpin + Send {
     /// The connection below.
     fn tcp(&self) -> &TcpStream;
+
+    /// The meter on it.
+    fn meter(&self) -> &Meter;
 }
 
-impl Conversation for TcpStream {
+impl Conversation for MeteredStream {
     fn tcp(&self) -> &TcpStream {
-        self
+        Self::tcp(self)
+    }
+
+    fn meter(&self) -> &Meter {
+        Self::meter(self)
     }
 }
 
 impl Conversation for Secured {
     fn tcp(&self) -> &TcpStream {
         Self::tcp(self)
+    }
+
+    fn meter(&self) -> &Meter {
+        Self::meter(self)
     }
 }
 

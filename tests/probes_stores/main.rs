@@ -13,6 +13,7 @@ mod support {
 }
 
 mod amqp;
+mod floods;
 mod outages;
 mod postgres;
 mod redis;

@@ -381,6 +381,47 @@ async fn passwords_are_those_that_the_server_takes() {
 }
 
 #[tokio::test]
+async fn a_server_may_only_ask_for_what_the_url_allows() {
+    for (user, methods, expected) in [
+        ("probe", "scram-sha-256", "pass"),
+        ("probe", "!password,!md5", "pass"),
+        ("probe", "md5,password", "a login by SCRAM"),
+        ("plain", "scram-sha-256", "the password in clear"),
+        ("plain", "!password", "the password in clear"),
+        ("plain", "password", "pass"),
+        ("hashed", "scram-sha-256,none", "the password as MD5"),
+        ("hashed", "md5", "pass"),
+    ] {
+        let url = shared().postgres.url(&format!("{user}:hunter2"), "sslmode=disable");
+        let by_url = section(format!("{url}&require_auth={methods}"));
+        let by_key = section(url).text("require_auth", methods);
+        let said = observe(&mut *by_url.probe(&KIND), LIMIT).await.unwrap();
+        assert_eq!(observe(&mut *by_key.probe(&KIND), LIMIT).await.unwrap(), said, "{user} {methods}");
+        let said = said.map_or_else(|failure| failure.message, |_| "pass".into());
+        let expected = match expected {
+            "pass" => "pass".to_owned(),
+            asked => format!("the server asks for {asked}, which `require_auth` forbids"),
+        };
+        assert_eq!(said, expected, "{user} {methods}");
+    }
+    // A client certificate is proof enough for a server, and no challenge.
+    let files = Folder::new();
+    let identity = shared().clients.client("carded");
+    let certificate = files.write("carded.pem", identity.certificate);
+    let key = files.write("carded.key", identity.key);
+    for (methods, expected) in [
+        ("none", "pass"),
+        ("!none", "the server asks for no authentication, which `require_auth` forbids"),
+        ("scram-sha-256", "the server asks for no authentication, which `require_auth` forbids"),
+    ] {
+        let parameters = format!("sslmode=require&sslcert={certificate}&sslkey={key}&require_auth={methods}");
+        let url = shared().postgres.url("carded", &parameters);
+        let said = observe(&mut *section(url).probe(&KIND), LIMIT).await.unwrap();
+        assert_eq!(said.map_or_else(|failure| failure.message, |_| "pass".into()), expected, "{methods}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_is_bound_to_its_session_where_that_is_required() {
     for (user, parameters, expected) in [
         ("probe", "sslmode=require&channel_binding=require", "pass"),

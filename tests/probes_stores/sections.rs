@@ -60,6 +60,16 @@ fn urls_of_postgres() {
         "postgres://bob@db?target_sesion_attrs=primary",
         "ineffective-key: a parameter of the URL is not one of libpq's",
     );
+    for (methods, problem) in [
+        ("scram", "`require_auth` is a list of password, md5, scram-sha-256 and none, or of these with `!`"),
+        ("md5,!password", "`require_auth` has methods with `!` and without: it is one or the other"),
+        ("gss", "`require_auth` leaves no method that there is here: password, md5, scram-sha-256 or none"),
+    ] {
+        check(kind, &format!("postgres://bob@db?require_auth={methods}"), &format!("invalid-url: {problem}"));
+    }
+    let section = Section::new().text("url", "postgres://bob@db?require_auth=!md5").text("require_auth", "md5");
+    let problem = "invalid-value: `require_auth` and that of the URL exclude each other";
+    assert_eq!(problems(kind, section), [problem]);
     let modes = "invalid-url: `sslmode` is one of disable, allow, prefer, require, verify-ca, verify-full";
     check(kind, "postgres://bob@db?sslmode=verify_full", modes);
     check(
@@ -76,6 +86,18 @@ fn urls_of_postgres() {
         "postgres://bob@db?target_session_attrs=prefer-standby&channel_binding=require&connect_timeout=5&keepalives=1",
     ] {
         assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
+    }
+    for (rest, is_told) in [
+        ("", true),
+        ("?sslmode=disable", true),
+        ("?require_auth=!password", true),
+        ("?require_auth=scram-sha-256", false),
+        ("?require_auth=!password,!md5", false),
+        ("?sslmode=require", false),
+        ("?sslmode=verify-full", false),
+    ] {
+        let spec = Section::new().text("url", format!("postgres://bob:secret@db/orders{rest}")).read(kind).unwrap();
+        assert_eq!(spec.hosts_told_the_password() == ["db"], is_told, "{rest}");
     }
     let spec = Section::new().text("url", "postgresql://bob@[::1]:6432/x").read(kind).unwrap();
     assert_eq!(spec.hosts(), ["::1"]);

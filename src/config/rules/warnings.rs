@@ -15,6 +15,7 @@ pub fn look_at(draft: &Draft, defaults: &Defaults, environment: &Environment) {
     restart_for_another(draft, environment);
     live_without_effect(draft);
     bare_tcp(draft);
+    password_in_clear(draft, environment);
 }
 
 /// It is said at the check where that says one of them, else once at the default from which it follows.
@@ -89,6 +90,19 @@ fn bare_tcp(Draft { fields, .. }: &Draft) {
     };
     let message = format!("a bare TCP connection to the port of `{kind}`: {why}");
     section.warning("address", "bare-tcp", message, Some(format!("write `{kind}: …`, which asks the server itself")));
+}
+
+/// A server that speaks no TLS may ask for the password itself, and so may anybody who answers in its place.
+fn password_in_clear(Draft { fields, observed, .. }: &Draft, environment: &Environment) {
+    let Some(Observed { kind, target }) = observed else { return };
+    if target.spec.hosts_told_the_password().iter().all(|host| is_own_host(host, environment)) {
+        return;
+    }
+    let message = "without TLS whoever answers at this address can ask for the password in clear, or as MD5";
+    let help = "write `require_auth: scram-sha-256`, or `sslmode=require` or a stricter one in the URL";
+    let section = fields.section(kind.name).unwrap_or(fields);
+    let key = if section.get("url").is_some() { "url" } else { "steps" };
+    section.warning(key, "password-in-clear", message, Some(help.into()));
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
-use super::frames::Frames;
+use super::frames::{BadFrame, Frames};
 use super::runtime::LibraryStream;
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::endpoint::Stream;
@@ -68,7 +68,7 @@ impl Lines {
         let (end, life) = (Arc::new(OnceLock::new()), Life::default());
         let (standing, stands) = watch::channel(());
         let carried = carry(server, ours, Arc::clone(&end), life.clone());
-        // On a task of its own: heartbeats go to and fro between runs too.
+        // On a task of its own: heartbeats go to and fro between runs too. Its meter bounds what comes in all that time.
         let carrier = tokio::spawn(async move {
             carried.await;
             drop(standing);
@@ -145,11 +145,15 @@ async fn downwards(
             Err(error) => return of_io(&error),
         };
         life.show();
-        if frames.follow(&buffer[..read]).is_err() {
-            return not_amqp();
-        }
-        if let Err(error) = library.write_all(&buffer[..read]).await {
+        let mut passed = Vec::new();
+        let followed = frames.follow(&buffer[..read], &mut passed);
+        if let Err(error) = library.write_all(&passed).await {
             return of_io(&error);
+        }
+        match followed {
+            Ok(()) => {}
+            Err(BadFrame::NotAmqp) => return not_amqp(),
+            Err(BadFrame::Unasked(what)) => return unasked(what),
         }
     }
 }
@@ -163,6 +167,13 @@ async fn upwards(library: &mut (impl AsyncRead + Unpin), server: &mut (impl Asyn
             broken = server.write_all(&buffer[..read]).await.is_err() || server.flush().await.is_err();
         }
     }
+}
+
+/// The broker sends what is not for a probe.
+fn unasked(what: Option<(u16, u16)>) -> Failure {
+    let failure = Failure::new(FailureKind::Protocol, "the broker sends what nobody has asked for");
+    failure
+        .with_detail(what.map_or_else(|| "a message".into(), |(class, method)| format!("the method {class}.{method}")))
 }
 
 /// What came is not AMQP.

@@ -4,6 +4,7 @@ pub mod frames;
 mod line;
 mod runtime;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
@@ -12,10 +13,11 @@ use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserIn
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
 use self::line::{Line, Lines, not_amqp};
-use super::endpoint::{self, Door, Endpoint};
+use super::endpoint::{self, Door, Endpoint, Opened};
 use super::farewell;
 use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::metered::Meter;
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::clock::Timestamp;
 use crate::base::redact;
@@ -58,6 +60,9 @@ const FIELDS: &[Field] = &[
 ];
 
 const EXAMPLE: &str = "amqp://user:password@host:5672/vhost";
+
+/// A broker sends no more than this during a login, for an answer, or between two runs.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// Names are short strings in AMQP.
 const LONGEST_NAME: usize = 255;
@@ -211,6 +216,7 @@ impl Server {
 struct LoggedIn {
     connection: Connection,
     line: Line,
+    meter: Arc<Meter>,
     not_after: Option<Timestamp>,
     secretive: bool,
 }
@@ -246,7 +252,8 @@ impl Session for LoggedIn {
     type Question = Question;
 
     async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
-        let (stream, not_after) = server.door.open(trace).await?;
+        let Opened { stream, meter, not_after } = server.door.open(trace).await?;
+        meter.allow("the login", LONGEST_ANSWER);
         trace.enter(Phase::Login);
         let secretive = server.spec.secretive;
         let (line, end) = server.lines.lay(stream)?;
@@ -255,7 +262,7 @@ impl Session for LoggedIn {
         let connecting = Box::pin(Connection::connector(server.uri(), runtime::current(), take, properties));
         let (connected, line) = LoggingIn(Some((connecting, line))).finish().await;
         match connected {
-            Some(Ok(connection)) => Ok(Self { connection, line, not_after, secretive }),
+            Some(Ok(connection)) => Ok(Self { connection, line, meter, not_after, secretive }),
             Some(Err(error)) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
             None => Err(with_end(ended(&line), not_after)),
         }
@@ -263,7 +270,10 @@ impl Session for LoggedIn {
 
     async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
         run.trace.enter(Phase::Answer);
-        match self.line.outlasting(self.look(question, &run.trace)).await {
+        self.meter.allow("the answer", LONGEST_ANSWER);
+        let looked = self.line.outlasting(self.look(question, &run.trace)).await;
+        self.meter.allow("what came between runs", LONGEST_ANSWER);
+        match looked {
             None => (Err(with_end(ended(&self.line), self.not_after)), After::Broken),
             Some(Ok((queue, verdict))) => {
                 let facts = Facts { tls_not_after: self.not_after, queue: queue.map(Box::new), ..Facts::default() };

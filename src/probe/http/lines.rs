@@ -99,6 +99,9 @@ impl Drop for Lines {
     }
 }
 
+/// The meter of a connection does not end an answer: hyper bounds its head, `max_body` and its pace what follows.
+const BOUNDED_ABOVE: usize = usize::MAX;
+
 /// What moves the bytes of a connection.
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
@@ -117,12 +120,15 @@ impl Line {
     async fn dial(origin: &Arc<Origin>, dialler: &Dialler<'_>, trace: &Trace) -> Result<Self, Failure> {
         let admits = |address| dialler.guard.admits(dialler.network, address, origin.port);
         let stream = dialler.network.dial_where(&origin.host, origin.port, admits, trace).await?;
-        let peer = stream.peer_addr().map_err(|error| failure::of_io(&error))?.ip();
+        let peer = stream.tcp().peer_addr().map_err(|error| failure::of_io(&error))?.ip();
+        let meter = Arc::clone(stream.meter());
         if !origin.is_secure {
+            meter.allow("the answer", BOUNDED_ABOVE);
             return Self::over(stream, Arc::clone(origin), peer, None).await;
         }
         let tls = dialler.tls.client(dialler.network).speaking(b"http/1.1");
         let (stream, _) = tls.handshake(&origin.host, stream, trace).await?;
+        meter.allow("the answer", BOUNDED_ABOVE);
         Self::over(stream, Arc::clone(origin), peer, tls.expiry()).await
     }
 

@@ -7,15 +7,19 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, PeerMisbehaved};
 
+use super::metered::TooLong;
 use super::refusal::Refusal;
 use super::verify::{NoRoots, RootsUnread};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::exhausted;
 
-/// The failure that an error is about, found along its chain of sources: TLS's or the system's. Nothing when
+/// The failure that an error is about, found along its chain of sources: the meter's, TLS's or the system's. Nothing when
 /// the chain holds none of them; the error is then the client library's own.
 #[must_use]
 pub fn of_chain(error: &(dyn Error + 'static)) -> Option<Failure> {
+    if let Some(too_long) = find::<TooLong>(error) {
+        return Some(too_long.failure());
+    }
     if let Some(error) = find::<rustls::Error>(error) {
         return Some(of_tls(error));
     }

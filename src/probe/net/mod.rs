@@ -2,11 +2,13 @@
 //!
 //! Nothing here knows a protocol above TLS. A kind dials with [`Network::dial`], shakes hands with
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
+//! What it hears is metered from the first byte on, see [`metered`].
 
 pub mod age;
 mod ecdsa;
 pub mod failure;
 mod key_exchange;
+pub mod metered;
 pub mod presented;
 pub mod reach;
 mod refusal;
@@ -24,6 +26,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use self::metered::MeteredStream;
 use self::resolve::{Lookups, Resolver};
 use self::verify::MachineRoots;
 use super::{BoxFuture, exhausted};
@@ -79,12 +82,12 @@ impl Network {
         }
     }
 
-    /// A connection to `host` without Nagle's delay. All its addresses are tried, the next one whenever the last has
-    /// failed or has not answered for a moment, so that a dead address does not eat the run's time.
+    /// A connection to `host` without Nagle's delay, with a meter on what comes. All its addresses are tried, the next one
+    /// whenever the last has failed or has not answered for a moment, so that a dead address does not eat the run's time.
     ///
     /// # Errors
     /// A failure of the kind `resolve` or `connect`.
-    pub async fn dial(&self, host: &str, port: u16, trace: &Trace) -> Result<TcpStream, Failure> {
+    pub async fn dial(&self, host: &str, port: u16, trace: &Trace) -> Result<MeteredStream, Failure> {
         self.dial_where(host, port, |_| Ok(()), trace).await
     }
 
@@ -98,7 +101,7 @@ impl Network {
         port: u16,
         admits: impl Fn(IpAddr) -> Result<(), Failure>,
         trace: &Trace,
-    ) -> Result<TcpStream, Failure> {
+    ) -> Result<MeteredStream, Failure> {
         if literal(host).is_none() {
             trace.enter(Phase::Resolve);
         }
@@ -107,7 +110,7 @@ impl Network {
         trace.enter(Phase::Connect);
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
-        Ok(stream)
+        Ok(MeteredStream::new(stream))
     }
 }
 

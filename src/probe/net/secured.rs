@@ -12,24 +12,31 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::find;
+use super::metered::{Meter, MeteredStream};
 use super::presented::Presented;
 
 /// The session. In TLS 1.3 a server judges the client's certificate when the client has long begun to send.
 #[derive(Debug)]
 pub struct Secured {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<MeteredStream>,
     presented: Arc<Presented>,
 }
 
 impl Secured {
-    pub(super) const fn new(stream: TlsStream<TcpStream>, presented: Arc<Presented>) -> Self {
+    pub(super) const fn new(stream: TlsStream<MeteredStream>, presented: Arc<Presented>) -> Self {
         Self { stream, presented }
     }
 
     /// The connection below.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
-        self.stream.get_ref().0
+        self.stream.get_ref().0.tcp()
+    }
+
+    /// The meter of that connection.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.stream.get_ref().0.meter()
     }
 
     /// The server's own certificate.

@@ -9,10 +9,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::key_exchange::Secp521r1;
+use super::metered::{MeteredStream, UNTIL_TOLD};
 use super::presented::{Expiry, Identity, Presented};
 use super::secured::{Secured, understood};
 use super::verify::{Authorities, Trust, Verifier};
@@ -273,6 +273,9 @@ pub fn provider() -> Arc<CryptoProvider> {
     }))
 }
 
+/// No handshake is longer than this: rustls takes messages of up to 64 KiB, of which a handshake has a handful.
+const LONGEST_HANDSHAKE: usize = 256 << 10;
+
 /// Speaks TLS for one probe, and remembers what it was shown last.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
@@ -310,7 +313,7 @@ impl TlsClient {
     pub async fn handshake(
         &self,
         host: &str,
-        stream: TcpStream,
+        stream: MeteredStream,
         trace: &Trace,
     ) -> Result<(Secured, Option<Timestamp>), Failure> {
         trace.enter(Phase::Tls);
@@ -319,10 +322,15 @@ impl TlsClient {
             None => server_name_of(host)?,
         };
         self.presented.begin();
+        let meter = Arc::clone(stream.meter());
+        meter.allow("the TLS handshake", LONGEST_HANDSHAKE);
         let connected = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await;
         let not_after = self.expiry().map(|expiry| expiry.at);
         match connected {
-            Ok(stream) => Ok((Secured::new(stream, Arc::clone(&self.presented)), not_after)),
+            Ok(stream) => {
+                meter.allow("the answer", UNTIL_TOLD);
+                Ok((Secured::new(stream, Arc::clone(&self.presented)), not_after))
+            }
             Err(error) => {
                 let mut failure = of_handshake(failure::of_io(&understood(error, &self.presented)));
                 failure.facts.tls_not_after = not_after;
@@ -349,6 +357,8 @@ pub fn server_name_of(host: &str) -> Result<ServerName<'static>, Failure> {
 /// certificate, often just hang up.
 fn of_handshake(failure: Failure) -> Failure {
     let message = match (failure.kind, failure.message.as_str()) {
+        // The meter's words.
+        (FailureKind::Protocol, _) => return Failure { kind: FailureKind::Tls, ..failure },
         (FailureKind::Connect, "connection reset") => "connection reset in the TLS handshake",
         (FailureKind::Connect, _) => "connection closed in the TLS handshake",
         _ => return failure,

@@ -18,6 +18,7 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::require_auth::AllowedMethods;
 use super::scram::{Binding, Refused, Scram};
 use super::wire::{Fault, FromDriver, FromServer, Seen, message, startup};
 use crate::probe::endpoint::Stream;
@@ -45,6 +46,8 @@ pub struct Login<'a> {
     pub binding: Binding,
     /// The server's certificate, where there is TLS.
     pub certificate: Option<&'a [u8]>,
+    /// What the server may ask for.
+    pub methods: AllowedMethods,
 }
 
 /// A logged-in connection: the driver's end and what connects it to the server.
@@ -92,7 +95,7 @@ impl Link {
             },
         };
         drop(listener);
-        let (up, down) = (FromDriver::new(), FromServer::new());
+        let (up, down) = (FromDriver::new(), FromServer::new(login.methods));
         let pending = (Vec::new(), Vec::new());
         let mut wires = Wires { server, local, up, down, pending, broken: None, address };
         if let Err(reason) = wires.log_in(login).await {

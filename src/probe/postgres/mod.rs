@@ -7,6 +7,7 @@
 mod link;
 mod parameters;
 mod pooler;
+mod require_auth;
 mod role;
 mod scram;
 mod sql;
@@ -20,15 +21,15 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use self::link::{Break, Link, Login, Wires};
 use self::role::Role;
 use self::target::{Encryption, Target};
-use self::wire::{Fault, ServerError};
+use self::wire::{Fault, LONGEST, MOST_ROUNDS, ServerError};
 use super::endpoint::Stream;
 use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::metered::{Meter, MeteredStream};
 use super::net::tls::TlsClient;
 use super::net::{Network, failure};
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
@@ -57,13 +58,20 @@ const FIELDS: &[Field] = &[
         Shape::Url { schemes: &["postgres", "postgresql"] },
         "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `prefer` (the \
          default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files; \
-         `target_session_attrs` and `channel_binding` are as libpq has them.",
+         `target_session_attrs`, `channel_binding` and `require_auth` are as libpq has them.",
     ),
     Field::optional(
         "role",
         Shape::Word(role::ROLES),
         "The role that the server must have: `primary` takes writes, `replica` follows one. It is asked for in the same \
          transaction. Default: either.",
+    ),
+    Field::optional(
+        "require_auth",
+        Shape::Text,
+        "How the server may have the user prove who they are, as libpq has it: a list of `scram-sha-256`, `md5`, `password` \
+         and `none`, or of what it may not ask for (`!password,!md5`). With `scram-sha-256` nobody who answers gets the \
+         password itself. Default: what the URL says, else anything.",
     ),
     Field::with_default(
         "query",
@@ -131,6 +139,10 @@ impl Spec for Postgres {
         vec![self.target.host.clone()]
     }
 
+    fn hosts_told_the_password(&self) -> Vec<String> {
+        if self.target.may_tell_the_password() { self.hosts() } else { Vec::new() }
+    }
+
     fn max_connection_age(&self) -> Duration {
         self.max_age.effective()
     }
@@ -176,6 +188,7 @@ struct Server {
 /// A connection that serves successive runs.
 struct LoggedIn {
     link: Link,
+    meter: Arc<Meter>,
     not_after: Option<Timestamp>,
     secretive: bool,
 }
@@ -230,7 +243,7 @@ impl Probe for PostgresProbe {
 
 impl Server {
     /// Asks for TLS, if the URL wants it.
-    async fn encrypt(&self, mut stream: TcpStream, trace: &Trace) -> Result<Way, Failure> {
+    async fn encrypt(&self, mut stream: MeteredStream, trace: &Trace) -> Result<Way, Failure> {
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
         let Some((tls, insist)) = &self.tls else { return Ok(Way::plain(stream)) };
         trace.enter(Phase::Tls);
@@ -257,7 +270,7 @@ struct Way {
 }
 
 impl Way {
-    fn plain(stream: TcpStream) -> Self {
+    fn plain(stream: MeteredStream) -> Self {
         Self { stream: Box::new(stream), not_after: None, certificate: None }
     }
 }
@@ -269,19 +282,21 @@ impl Session for LoggedIn {
     async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
         let Target { host, port, .. } = &server.spec.target;
         let stream = server.network.dial(host, *port, trace).await?;
-        let address = stream.peer_addr().ok();
+        let (address, meter) = (stream.tcp().peer_addr().ok(), Arc::clone(stream.meter()));
         let Way { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);
+        meter.allow("the login", MOST_CARRIED);
         let target = &server.spec.target;
         let login = Login {
             parameters: &target.startup_parameters(),
             password: target.password.expose(),
             binding: target.binding,
             certificate: certificate.as_deref(),
+            methods: target.methods,
         };
         let secretive = server.spec.secretive;
         let mut failure = match Link::open(stream, address, &login, server.options.clone()).await {
-            Ok(Ok(link)) => return Ok(Self { link, not_after, secretive }),
+            Ok(Ok(link)) => return Ok(Self { link, meter, not_after, secretive }),
             Ok(Err((error, wires))) => explain(&error, &wires, false, secretive),
             Err(error) => exhausted::of_io(&error).unwrap_or_else(|| {
                 Failure::new(FailureKind::Bug, "no local socket for the driver").with_detail(error.to_string())
@@ -294,6 +309,7 @@ impl Session for LoggedIn {
     async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
         run.trace.enter(Phase::Answer);
         self.link.wires.begin();
+        self.meter.allow("the answer", MOST_CARRIED);
         let cell = self.transaction(question, &run.trace).await;
         let idle = self.roll_back().await;
         let wires = &self.link.wires;
@@ -374,6 +390,9 @@ fn cell_of(row: &PgRow) -> Result<Cell, sqlx::Error> {
     }
 }
 
+/// No more than this comes over the network for a login or an answer: TLS adds to it.
+const MOST_CARRIED: usize = 2 * LONGEST;
+
 /// The type `bool` in PostgreSQL's catalogue.
 const BOOLEAN: u32 = 16;
 
@@ -414,6 +433,12 @@ fn explain(error: &sqlx::Error, wires: &Wires, logged_in: bool, secretive: bool)
         Some(Break::Io(error)) => failure::of_io(error),
         Some(Break::Fault(Fault::Garbage)) => not_postgres(),
         Some(Break::Fault(Fault::TooLong)) => Failure::new(FailureKind::Protocol, "the answer is longer than 1 MiB"),
+        Some(Break::Fault(Fault::ForbiddenMethod(method))) => {
+            Failure::new(FailureKind::Auth, format!("the server asks for {method}, which `require_auth` forbids"))
+        }
+        Some(Break::Fault(Fault::TooManyRounds)) => {
+            Failure::new(FailureKind::Protocol, format!("the server asks for more than {MOST_ROUNDS} rounds of SCRAM"))
+        }
         Some(Break::Fault(Fault::UnknownMethod)) => {
             Failure::new(FailureKind::Auth, "the server asks for a way of authentication that is not supported")
         }

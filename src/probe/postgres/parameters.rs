@@ -24,6 +24,7 @@ const HONOURED: &[&str] = &[
     "sslkey",
     "target_session_attrs",
     "channel_binding",
+    "require_auth",
 ];
 
 /// Parameters of libpq that would change whether a login succeeds, and change nothing here.
@@ -40,7 +41,6 @@ const IGNORED: &[&str] = &[
     "oauth_scope",
     "passfile",
     "replication",
-    "require_auth",
     "requirepeer",
     "requiressl",
     "scram_client_key",

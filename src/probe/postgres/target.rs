@@ -1,10 +1,11 @@
 //! The URL of a database, read as libpq reads it: `postgres://user:password@host:port/database?sslmode=…`.
 
 use super::parameters::Parameters;
+use super::require_auth::{AllowedMethods, AuthMethod};
 use super::role::Role;
 use super::scram::Binding;
 use crate::base::secret::Secret;
-use crate::base::value::Fields;
+use crate::base::value::{Fields, Text};
 use crate::probe::endpoint::{self, decode};
 use crate::probe::net::tls::{TlsSpec, certificates_of, identity_of, key_of};
 use crate::probe::net::{ZONE, has_zone};
@@ -28,6 +29,8 @@ pub struct Target {
     pub encryption: Encryption,
     /// Whether a login is bound to the TLS session.
     pub binding: Binding,
+    /// What the server may ask for.
+    pub methods: AllowedMethods,
     /// What the server must be, if that matters.
     pub role: Option<Role>,
 }
@@ -51,6 +54,13 @@ impl Target {
             vec![("user", self.user.expose()), ("database", self.database.expose()), ("client_encoding", "UTF8")];
         parameters.extend(self.settings.iter().map(|(name, value)| (*name, value.expose())));
         parameters
+    }
+
+    /// Whether somebody who answers in the server's place, or who listens, gets to know the password.
+    pub fn may_tell_the_password(&self) -> bool {
+        let is_allowed = [AuthMethod::Password, AuthMethod::Md5].into_iter().any(|method| self.methods.contain(method));
+        let has_password = !self.password.expose().is_empty();
+        has_password && is_allowed && !matches!(self.encryption, Encryption::Required(_))
     }
 }
 
@@ -102,6 +112,7 @@ pub fn read(fields: &Fields) -> Option<Target> {
         settings,
         encryption: encryption(fields, &parameters)?,
         binding: binding(fields, &parameters)?,
+        methods: methods(fields, &parameters)?,
         role: role(fields, &parameters)?,
     })
 }
@@ -143,6 +154,25 @@ fn binding(fields: &Fields, parameters: &Parameters) -> Option<Binding> {
         Some("require") => Some(Binding::Required),
         Some(_) => wrong("`channel_binding` is one of disable, prefer, require", "libpq's default is `prefer`"),
     }
+}
+
+/// What both the key and the URL allow.
+fn methods(fields: &Fields, parameters: &Parameters) -> Option<AllowedMethods> {
+    let wrong = |key: &str, code: &'static str, message: &str| {
+        let help = "`scram-sha-256` lets nobody who answers have the password itself";
+        fields.error(key, code, message, Some(help.into()));
+    };
+    let parsed = |key: &str, code: &'static str, written: Option<String>| {
+        let methods = AllowedMethods::parse(&written.unwrap_or_default());
+        methods.map_err(|message| wrong(key, code, message)).ok()
+    };
+    let by_key = parsed("require_auth", "invalid-value", fields.text("require_auth").and_then(Text::fixed))?;
+    let by_url = parsed("url", "invalid-url", parameters.last(&["require_auth"]))?;
+    let both = by_key.and(by_url);
+    if both.is_none() {
+        wrong("require_auth", "invalid-value", "`require_auth` and that of the URL exclude each other");
+    }
+    both
 }
 
 fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {

@@ -7,13 +7,14 @@
 
 use std::mem;
 
+use super::require_auth::{AllowedMethods, AuthMethod};
 use crate::probe::kept::Life;
 
 /// No message, and no answer of one run, is longer than this.
 pub const LONGEST: usize = 1 << 20;
 
 /// More rounds of SCRAM than this are not worked through (PostgreSQL asks for 4096 unless told otherwise).
-const MOST_ROUNDS: u32 = 1_000_000;
+pub const MOST_ROUNDS: u32 = 100_000;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub enum Fault {
     TooLong,
     /// The server asks for a way of authentication that the driver does not know.
     UnknownMethod,
+    /// The server asks for a way of authentication that the URL does not allow.
+    ForbiddenMethod(AuthMethod),
+    /// The server asks for more rounds of SCRAM than [`MOST_ROUNDS`].
+    TooManyRounds,
     /// A login must be bound to the TLS session, and cannot be.
     Unbound,
     /// The server does not know the password itself.
@@ -120,6 +125,10 @@ pub struct FromServer {
     /// How many more bytes this run may bring.
     left: usize,
     ready: bool,
+    /// How the user may have to prove who they are.
+    methods: AllowedMethods,
+    /// The server has asked for a proof.
+    has_challenged: bool,
     /// Shows that something comes.
     pub life: Life,
     /// What the conversation has shown so far.
@@ -141,8 +150,9 @@ pub struct Seen {
 
 impl FromServer {
     /// A conversation that begins.
-    pub fn new() -> Self {
-        Self { buffer: Vec::new(), left: LONGEST, ready: false, life: Life::default(), seen: Seen::default() }
+    pub fn new(methods: AllowedMethods) -> Self {
+        let (life, seen) = (Life::default(), Seen::default());
+        Self { buffer: Vec::new(), left: LONGEST, ready: false, methods, has_challenged: false, life, seen }
     }
 
     /// A run begins: its answer may be as long as any.
@@ -184,7 +194,17 @@ impl FromServer {
     fn pass(&mut self, mut message: Vec<u8>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let body = &message[5..];
         let sound = match message[0] {
-            b'R' => authentication_is_sound(body)?,
+            b'R' => {
+                if let Some(method) =
+                    method_of(body).filter(|method| *method != AuthMethod::None || !self.has_challenged)
+                {
+                    self.has_challenged = true;
+                    if !self.methods.contain(method) {
+                        return Err(Fault::ForbiddenMethod(method));
+                    }
+                }
+                authentication_is_sound(body)?
+            }
             b'K' => {
                 self.seen.key = body.first_chunk().copied();
                 self.seen.key.is_some()
@@ -235,6 +255,17 @@ fn be_length(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
 }
 
+/// What a message of authentication asks for, where it is the first of its method.
+fn method_of(body: &[u8]) -> Option<AuthMethod> {
+    match u32::from_be_bytes(*body.first_chunk()?) {
+        0 => Some(AuthMethod::None),
+        3 => Some(AuthMethod::Password),
+        5 => Some(AuthMethod::Md5),
+        10 => Some(AuthMethod::Scram),
+        _ => None,
+    }
+}
+
 /// The driver reads `key=value` items without looking whether they are there, and works through any number of rounds.
 fn authentication_is_sound(body: &[u8]) -> Result<bool, Fault> {
     let Some((method, rest)) = body.split_first_chunk() else { return Ok(false) };
@@ -251,14 +282,23 @@ fn authentication_is_sound(body: &[u8]) -> Result<bool, Fault> {
             }
             true
         }
-        11 | 12 => rest.split(|byte| *byte == b',').all(|item| match item {
-            [b'i', b'=', rounds @ ..] => {
-                let rounds = std::str::from_utf8(rounds).ok().and_then(|rounds| rounds.parse::<u32>().ok());
-                rounds.is_some_and(|rounds| rounds <= MOST_ROUNDS)
+        11 | 12 => {
+            for item in rest.split(|byte| *byte == b',') {
+                let rounds = match item {
+                    [b'i', b'=', rounds @ ..] => {
+                        std::str::from_utf8(rounds).ok().and_then(|rounds| rounds.parse().ok())
+                    }
+                    [key, b'=', ..] if key.is_ascii_alphabetic() => Some(0),
+                    _ => None,
+                };
+                match rounds {
+                    Some(0..=MOST_ROUNDS) => {}
+                    Some(_) => return Err(Fault::TooManyRounds),
+                    None => return Ok(false),
+                }
             }
-            [key, b'=', ..] => key.is_ascii_alphabetic(),
-            _ => false,
-        }),
+            true
+        }
         2 | 6 | 7 | 8 | 9 => return Err(Fault::UnknownMethod),
         _ => false,
     })
@@ -319,9 +359,13 @@ fn server_error(body: &[u8]) -> ServerError {
 mod tests {
     use super::*;
 
+    fn any_method() -> AllowedMethods {
+        AllowedMethods::parse("").unwrap()
+    }
+
     fn from_server(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
-        FromServer::new().translate(bytes, &mut out).map(|()| out)
+        FromServer::new(any_method()).translate(bytes, &mut out).map(|()| out)
     }
 
     fn column(name: &str, column_type: u32) -> Vec<u8> {
@@ -355,7 +399,7 @@ mod tests {
 
     #[test]
     fn every_column_becomes_text() {
-        let mut wire = FromServer::new();
+        let mut wire = FromServer::new(any_method());
         let mut out = Vec::new();
         let given = [&[0, 2], column("a", 16).as_slice(), &column("b", 2950)].concat();
         wire.translate(&message(b'T', &given), &mut out).unwrap();
@@ -372,7 +416,7 @@ mod tests {
 
     #[test]
     fn an_error_is_kept_and_the_driver_only_learns_that_there_is_one() {
-        let mut wire = FromServer::new();
+        let mut wire = FromServer::new(any_method());
         let mut out = Vec::new();
         let sent = message(b'E', b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"\xff\"\0\0");
         wire.translate(&sent, &mut out).unwrap();
@@ -399,7 +443,7 @@ mod tests {
             (&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256"), Fault::Garbage),
             (&message(b'R', b"\0\0\0\x0aOAUTHBEARER\0\0"), Fault::UnknownMethod),
             (&message(b'R', b"\0\0\0\x0br=abc,,i=4096"), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x0br=abc,s=YQ==,i=4294967295"), Fault::Garbage),
+            (&message(b'R', b"\0\0\0\x0br=abc,s=YQ==,i=4294967295"), Fault::TooManyRounds),
             (&message(b'R', b"\0\0\0\x0cv"), Fault::Garbage),
             (&message(b'K', b"\0\0\0\x01"), Fault::Garbage),
             (&message(b'Z', b""), Fault::Garbage),
@@ -419,7 +463,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_an_end() {
-        let mut wire = FromServer::new();
+        let mut wire = FromServer::new(any_method());
         let row = message(b'D', &[[0, 1, 0, 0, 0x10, 0].as_slice(), &[b'x'; 4096]].concat());
         let mut passed = 0;
         let fault = loop {

@@ -1,6 +1,6 @@
 //! The kind `redis`: logs in, sends `PING`, and looks at the server's role if one is wanted.
 
-mod metered;
+mod observed;
 mod reply;
 
 use std::pin::Pin;
@@ -10,11 +10,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 
-use self::metered::{Meter, Metered};
+use self::observed::{ObservedStream, StreamState};
 use self::reply::{Asked, ROLES, Role};
-use super::endpoint::{self, Door, Endpoint};
+use super::endpoint::{self, Door, Endpoint, Opened};
 use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::metered::Meter;
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::clock::Timestamp;
 use crate::base::redact;
@@ -51,6 +52,9 @@ const FIELDS: &[Field] = &[
 ];
 
 const EXAMPLE: &str = "redis://user:password@host:6379/0";
+
+/// No login and no answer of one run is longer than this.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 struct Redis {
@@ -148,6 +152,7 @@ struct LoggedIn {
     connection: MultiplexedConnection,
     /// Carries what the connection says; only polled while a question is open.
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    state: Arc<StreamState>,
     meter: Arc<Meter>,
     not_after: Option<Timestamp>,
     secretive: bool,
@@ -158,10 +163,11 @@ impl Session for LoggedIn {
     type Question = Option<&'static str>;
 
     async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
-        let (stream, not_after) = server.door.open(trace).await?;
+        let Opened { stream, meter, not_after } = server.door.open(trace).await?;
+        meter.allow("the login", LONGEST_ANSWER);
         trace.enter(Phase::Login);
-        let meter = Arc::new(Meter::default());
-        let stream = Metered::new(stream, Arc::clone(&meter));
+        let state = Arc::new(StreamState::default());
+        let stream = ObservedStream::new(stream, Arc::clone(&state));
         // Login and choice of database are ours, because the client library calls every refusal a wrong password.
         let nothing = RedisConnectionInfo::default().set_skip_set_lib_name();
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -169,7 +175,7 @@ impl Session for LoggedIn {
         let (connection, driver) =
             opened.map_err(|error| reply::failure(&error, Asked::Login, server.spec.secretive))?;
         let secretive = server.spec.secretive;
-        let mut session = Self { connection, driver: Some(Box::pin(driver)), meter, not_after, secretive };
+        let mut session = Self { connection, driver: Some(Box::pin(driver)), state, meter, not_after, secretive };
         match session.log_in(&server.spec).await {
             Ok(()) => Ok(session),
             Err(failure) => Err(session.with_facts(failure)),
@@ -178,7 +184,7 @@ impl Session for LoggedIn {
 
     async fn ask(&mut self, role: &Option<&'static str>, run: &Run) -> (ProbeResult, After) {
         run.trace.enter(Phase::Answer);
-        self.meter.reset();
+        self.meter.allow("the answer", LONGEST_ANSWER);
         let mut result = self.ping().await;
         if let (Ok(()), Some(role)) = (&result, role) {
             let found = self.role().await;
@@ -187,7 +193,7 @@ impl Session for LoggedIn {
             result = found.and_then(|found| judge(role, &found));
         }
         let after = match &result {
-            Err(_) if self.driver.is_none() || self.meter.end().is_some() => After::Broken,
+            Err(_) if self.driver.is_none() || self.state.end().is_some() => After::Broken,
             // Whatever made no sense may have a rest that makes none either.
             Err(failure) if *failure == reply::not_redis() => After::Broken,
             _ => After::Idle,
@@ -204,7 +210,7 @@ impl Session for LoggedIn {
     }
 
     fn life(&self) -> Option<&Life> {
-        Some(&self.meter.life)
+        Some(&self.state.life)
     }
 
     /// The end of the stream is all that a server wants to hear; `QUIT` is deprecated.
@@ -276,7 +282,7 @@ impl LoggedIn {
             Err(error) => error,
         };
         // Where the stream has ended, it knows better why than the library does.
-        match self.meter.end() {
+        match self.state.end() {
             Some(failure) if error.code().is_none() => Err(failure.clone()),
             _ => Err(reply::failure(&error, asked, self.secretive)),
         }

@@ -32,6 +32,10 @@ impl Spec for Workflow {
         self.steps.iter().flat_map(|step| step.spec.hosts()).collect()
     }
 
+    fn hosts_told_the_password(&self) -> Vec<String> {
+        self.steps.iter().flat_map(|step| step.spec.hosts_told_the_password()).collect()
+    }
+
     fn max_connection_age(&self) -> Duration {
         self.steps.iter().map(|step| step.spec.max_connection_age()).max().unwrap_or_default()
     }

@@ -1,0 +1,235 @@
+//! The meter on every connection that is dialled: how much the server may send, and how much of it is taken in before
+//! others get their turn.
+//!
+//! [`Network::dial`](super::Network::dial) gives no other stream, so a new kind is metered without doing anything: it
+//! hears [`UNTIL_TOLD`] and no more. A kind with longer answers, or that asks more than once, tells the
+//! [`Meter`] what comes next with [`Meter::allow`]. Bytes are counted as they come from the system, below TLS.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::base::quantity::show_size;
+use crate::model::outcome::{Failure, FailureKind};
+
+/// No more than this is read of a connection whose meter has not been told otherwise.
+pub const UNTIL_TOLD: usize = 64 << 10;
+
+/// So many bytes are read before other tasks get their turn.
+const SLICE: usize = 16 << 10;
+
+/// A read costs at least as much as so many bytes do, however few it brings.
+const LEAST_COST: usize = 256;
+
+/// Counts what a server sends. Between two calls of [`Meter::allow`] only so much is let through; a connection that has
+/// brought more stays closed for reading.
+#[derive(Debug)]
+pub struct Meter(Mutex<Count>);
+
+#[derive(Debug)]
+struct Count {
+    what: &'static str,
+    allowed: usize,
+    left: usize,
+    is_exceeded: bool,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self(Mutex::new(Count { what: "the answer", allowed: UNTIL_TOLD, left: UNTIL_TOLD, is_exceeded: false }))
+    }
+}
+
+impl Meter {
+    /// From now on `what`, such as `the answer`, may bring so many bytes. What came before does not count.
+    pub fn allow(&self, what: &'static str, bytes: usize) {
+        let mut count = self.count();
+        *count = Count { what, allowed: bytes, left: bytes, is_exceeded: count.is_exceeded };
+    }
+
+    /// Counts what has come.
+    fn take(&self, bytes: usize) -> Result<(), TooLong> {
+        let mut count = self.count();
+        match count.left.checked_sub(bytes) {
+            Some(left) if !count.is_exceeded => {
+                count.left = left;
+                Ok(())
+            }
+            _ => {
+                count.is_exceeded = true;
+                Err(TooLong { what: count.what, allowed: count.allowed })
+            }
+        }
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server has sent more than it may. It stands inside the `io::Error` of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    what: &'static str,
+    allowed: usize,
+}
+
+impl TooLong {
+    /// The failure that it is.
+    #[must_use]
+    pub fn failure(self) -> Failure {
+        Failure::new(FailureKind::Protocol, self.to_string())
+    }
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = show_size(self.allowed as u64).replace(".0 ", " ");
+        write!(f, "{} is longer than {most}", self.what)
+    }
+}
+
+impl Error for TooLong {}
+
+/// A connection with a meter.
+#[derive(Debug)]
+pub struct MeteredStream {
+    stream: TcpStream,
+    meter: Arc<Meter>,
+    /// What was read since there was last nothing to read, or others had their turn.
+    in_a_row: usize,
+}
+
+impl MeteredStream {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, meter: Arc::default(), in_a_row: 0 }
+    }
+
+    /// Its meter.
+    #[must_use]
+    pub const fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// The connection below.
+    #[must_use]
+    pub const fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl AsyncRead for MeteredStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.in_a_row >= SLICE {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let most = buffer.remaining().min(SLICE - self.in_a_row);
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut piece) else {
+            self.in_a_row = 0;
+            return Poll::Pending;
+        };
+        let length = piece.filled().len();
+        self.in_a_row += length.max(LEAST_COST);
+        read.and_then(|()| self.meter.take(length).map_err(io::Error::other))?;
+        buffer.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for MeteredStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::probe::net::failure::of_io;
+
+    /// A metered connection on which the other end has sent so many bytes and closed.
+    async fn bringing(bytes: usize) -> MeteredStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move { server.write_all(&vec![b'x'; bytes]).await });
+        MeteredStream::new(stream)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_allowed_ends_at_a_bound_and_says_so() {
+        let mut stream = bringing(UNTIL_TOLD + 1).await;
+        let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        let failure = of_io(&error);
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (FailureKind::Protocol, "the answer is longer than 64 KiB")
+        );
+        stream.meter().allow("another answer", 1 << 20);
+        assert!(stream.read_u8().await.is_err(), "it stays closed");
+    }
+
+    #[tokio::test]
+    async fn each_part_of_a_conversation_has_its_own_bound() {
+        let mut stream = bringing(3000).await;
+        for _ in 0..3 {
+            stream.meter().allow("the greeting", 1000);
+            stream.read_exact(&mut [0; 1000]).await.unwrap();
+        }
+        let mut stream = bringing(1001).await;
+        stream.meter().allow("the greeting", 1000);
+        let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(of_io(&error).message, "the greeting is longer than 1000 B");
+    }
+
+    #[tokio::test]
+    async fn others_get_their_turn_after_a_slice() {
+        let mut stream = bringing(UNTIL_TOLD).await;
+        let mut buffer = vec![0; UNTIL_TOLD];
+        for _ in 0..UNTIL_TOLD / SLICE {
+            let mut taken = 0;
+            while taken < SLICE {
+                stream.tcp().readable().await.unwrap();
+                taken += stream.read(&mut buffer).await.unwrap();
+            }
+            assert_eq!(taken, SLICE);
+            let mut piece = ReadBuf::new(&mut buffer);
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_read(cx, &mut piece))).await;
+            assert!(polled.is_pending(), "there is more, and yet it waits");
+        }
+    }
+}

@@ -11,6 +11,21 @@ pub struct QuantityError {
     pub suggestion: Option<String>,
 }
 
+impl QuantityError {
+    /// Corrects the suggestion by its own, as long as it cannot be read as well; drops it where that leads nowhere.
+    fn suggesting_what_reads<T>(mut self, read: impl Fn(&str) -> Result<T, Self>) -> Self {
+        const MOST_WRONG_UNITS: usize = 4;
+        for _ in 0..MOST_WRONG_UNITS {
+            match self.suggestion.as_deref().map(&read) {
+                None | Some(Ok(_)) => return self,
+                Some(Err(again)) => self.suggestion = again.suggestion,
+            }
+        }
+        self.suggestion = None;
+        self
+    }
+}
+
 fn error(message: impl Into<String>, suggestion: Option<String>) -> QuantityError {
     QuantityError { message: message.into(), suggestion }
 }
@@ -23,6 +38,10 @@ const DURATION_UNITS: [(&str, u64); 6] =
 /// # Errors
 /// Says what is missing or unknown; a bare number gets the suggestion with `s`.
 pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
+    read_duration(text).map_err(|error| error.suggesting_what_reads(read_duration))
+}
+
+fn read_duration(text: &str) -> Result<Duration, QuantityError> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(error("the duration is empty", None));
@@ -106,6 +125,10 @@ const SIZE_WORDS: [(&str, &str); 8] = [
 /// # Errors
 /// Says what is missing or unknown, with the unit that was probably meant.
 pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
+    read_size(text).map_err(|error| error.suggesting_what_reads(read_size))
+}
+
+fn read_size(text: &str) -> Result<u64, QuantityError> {
     let trimmed = text.trim();
     let (number, unit, tail) = number_and_unit(trimmed);
     let Ok(amount) = number.parse::<f64>() else {
@@ -136,6 +159,10 @@ pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
 /// # Errors
 /// Says what is wrong; a bare number gets the suggestion with `%`.
 pub fn parse_share(text: &str) -> Result<f64, QuantityError> {
+    read_share(text).map_err(|error| error.suggesting_what_reads(read_share))
+}
+
+fn read_share(text: &str) -> Result<f64, QuantityError> {
     let trimmed = text.trim();
     let Some(number) = trimmed.strip_suffix('%') else {
         let suggestion = trimmed.parse::<f64>().is_ok().then(|| format!("{trimmed}%"));
@@ -236,6 +263,9 @@ mod tests {
             ("10sec", "`sec` is not a unit of time", Some("10s")),
             ("5M", "`M` is not a unit of time", Some("5m")),
             ("5parsec", "`parsec` is not a unit of time", None),
+            ("1min 30sec", "`min` is not a unit of time", Some("1m 30s")),
+            ("10sec!", "`sec` is not a unit of time", None),
+            ("1e3", "a duration needs a unit", None),
             ("fast", "not a duration", None),
             ("-5s", "not a duration", None),
             ("", "the duration is empty", None),
@@ -271,6 +301,7 @@ mod tests {
     fn shares_are_percentages() {
         assert!((parse_share("10%").unwrap() - 0.1).abs() < 1e-12);
         assert_eq!(parse_share("10").unwrap_err().suggestion.as_deref(), Some("10%"));
+        assert_eq!(parse_share("200").unwrap_err().suggestion, None);
         assert_eq!(parse_share("101%").unwrap_err().message, "a share is from 0% to 100%");
         assert_eq!(parse_share("NaN%").unwrap_err().message, "a share is from 0% to 100%");
     }

@@ -1,9 +1,11 @@
 //! What holds for every answer of the resolver. The protocol itself is spoken by the system (`getaddrinfo`); what comes
 //! out of it, addresses or an error, is ours.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use probelet::base::clock::Clock;
@@ -117,11 +119,12 @@ impl World {
         let observe = async { tokio::time::timeout(PATIENCE, observe).await };
         let result = self.runtime.block_on(observe).expect("dialling ends");
         // Connections that nobody waited for are not the next input's.
-        self.runtime.block_on(async {
-            while let Ok(accepted) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {
+        self.runtime.block_on(poll_fn(|context| {
+            while let Poll::Ready(Ok(accepted)) = self.listener.poll_accept(context) {
                 drop(accepted);
             }
-        });
+            Poll::Ready(())
+        }));
         result
     }
 }

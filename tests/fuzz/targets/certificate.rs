@@ -4,7 +4,6 @@
 #[path = "../counted.rs"]
 mod counted;
 #[path = "../properties/lines.rs"]
-#[expect(dead_code, reason = "each target takes its part of the rules")]
 mod lines;
 #[path = "../properties/certificate.rs"]
 mod property;

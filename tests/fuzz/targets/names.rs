@@ -2,7 +2,6 @@
 #![no_main]
 
 #[path = "../properties/lines.rs"]
-#[expect(dead_code, reason = "each target takes its part of the rules")]
 mod lines;
 #[path = "../properties/names.rs"]
 mod property;

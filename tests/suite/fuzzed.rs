@@ -13,6 +13,8 @@ mod history;
 mod lines;
 #[path = "../fuzz/properties/manifest.rs"]
 mod manifest;
+#[path = "../fuzz/properties/messages.rs"]
+mod messages;
 #[path = "../fuzz/properties/names.rs"]
 mod names;
 #[path = "../fuzz/properties/target.rs"]
@@ -65,6 +67,7 @@ fn targets_that_speak_redis() {
 fn targets_that_speak_postgres() {
     let world = target::World::new(target::Kind::Postgres);
     hold("target_postgres", |bytes| target::any_answer(&world, bytes, uncounted));
+    hold("messages", messages::any_messages);
 }
 
 #[test]

@@ -22,6 +22,9 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use self::require_auth::AllowedMethods;
+pub use self::wire::FromServer;
+
 use self::link::{Break, Link, Login, Wires};
 use self::role::Role;
 use self::target::{Encryption, Target};

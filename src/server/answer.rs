@@ -53,6 +53,8 @@ pub(super) struct Answer {
     pub(super) policy: Option<HeaderValue>,
     /// The body is compressed, because the client asked for it.
     pub(super) compressed: bool,
+    /// The body is one that is kept for all, and counted already.
+    pub(super) counted: bool,
     /// The body.
     pub(super) body: Body,
 }
@@ -61,7 +63,7 @@ impl Answer {
     /// An answer with a body of that type, that is not about health.
     pub(super) fn new(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = Body::full(body.into());
-        Self { code, verdict: None, allow: None, content_type, policy: None, compressed: false, body }
+        Self { code, verdict: None, allow: None, content_type, policy: None, compressed: false, counted: false, body }
     }
 
     /// Plain text that is not about health.

@@ -11,6 +11,7 @@ use hyper::body::{Frame, SizeHint};
 
 use super::stream::Events;
 use super::turns::{Turn, Turns};
+use super::under_way::UnderWay;
 
 /// The body of an answer.
 pub(super) struct Body(Content);
@@ -47,6 +48,14 @@ impl Body {
         }
     }
 
+    /// The same, counted among what is under way.
+    pub(super) fn counted(self, under_way: &UnderWay) -> Self {
+        match self.0 {
+            Content::Full(bytes) => Self(Content::Full(under_way.counted(bytes))),
+            content => Self(content),
+        }
+    }
+
     /// Events, until the client goes.
     pub(super) fn stream(events: Events) -> Self {
         Self(Content::Stream(Box::new(events)))
@@ -55,6 +64,15 @@ impl Body {
     /// Whether it is there all at once.
     pub(super) fn is_full(&self) -> bool {
         !matches!(self.0, Content::Stream(_))
+    }
+
+    /// How long it is, if it is there all at once.
+    pub(super) fn length(&self) -> usize {
+        match &self.0 {
+            Content::Full(bytes) => bytes.len(),
+            Content::Pieces(pieces) => pieces.rest.len(),
+            Content::Stream(_) => 0,
+        }
     }
 
     /// Whether it is a stream that may end before the client goes; the connection ends with it.

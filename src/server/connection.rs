@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -96,12 +96,12 @@ impl Service<Request<Incoming>> for Clerk {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (head, body) = request.into_parts();
         if body.is_end_stream() {
-            let seat = Arc::clone(&self.seat);
+            let (seat, method) = (Arc::clone(&self.seat), head.method.clone());
             return match respond(&self.app, &self.shared, self.ends, &head) {
-                Responding::Now(response) => Answering::Now(Some(seat_answered(&seat, response))),
+                Responding::Now(response) => Answering::Now(Some(seat_answered(&seat, &method, response))),
                 Responding::Later(response) => {
                     seat.waits();
-                    Answering::Later(Box::pin(async move { seat_answered(&seat, response.await) }))
+                    Answering::Later(Box::pin(async move { seat_answered(&seat, &method, response.await) }))
                 }
             };
         }
@@ -114,13 +114,14 @@ impl Service<Request<Incoming>> for Clerk {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
-            seat_answered(&seat, response)
+            seat_answered(&seat, &head.method, response)
         }))
     }
 }
 
-fn seat_answered(seat: &Seat, response: Response<Body>) -> Response<Body> {
-    seat.answered(!response.body().is_full());
+fn seat_answered(seat: &Seat, method: &Method, response: Response<Body>) -> Response<Body> {
+    let length = if *method == Method::HEAD { 0 } else { response.body().length() };
+    seat.answered(!response.body().is_full(), length);
     response
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::App;
-use super::answer::{Answer, JSON, TEXT};
+use super::answer::{Answer, EVENTS, JSON, TEXT};
 use super::ask::Ask;
 use super::negotiate::Format;
 use super::query::decode;
@@ -149,8 +149,14 @@ fn excluded(ask: &Ask<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<
     positions
 }
 
-/// The body of `/health` now, for its stream.
-pub(super) fn health_now(app: &App, shared: &Shared) -> Bytes {
-    let answer = health_at(app.clock.read(), &app.board.latest(), shared);
+/// The body of `/health` now, as an event of its stream: one for all who follow it.
+pub(super) fn health_event(app: &App, shared: &Shared) -> Bytes {
+    let (reading, snapshot) = (app.clock.read(), app.board.latest());
+    let judged = Judged::new(&snapshot, reading.moment);
+    let answer = shared.renderings.answer(Kind::HealthEvent, &judged, || {
+        let body = health_at(reading, &snapshot, shared).body;
+        let json = body.bytes().map_or(&b""[..], |json| &json[..]);
+        Answer::new(StatusCode::OK, EVENTS, [b"data: ", json, b"\n\n"].concat())
+    });
     answer.body.bytes().cloned().unwrap_or_default()
 }

@@ -12,6 +12,10 @@ use crate::config::Listen;
 /// again by its client a second later, when kubelet has given up.
 const BACKLOG: i32 = 4096;
 
+/// What the kernel takes of an answer that a client does not read yet, and counts to the sidecar's memory (twice that, as it
+/// counts). Of itself it takes megabytes for each connection.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// An address that cannot be listened on.
 #[derive(Debug)]
 pub struct ListenError {
@@ -79,6 +83,8 @@ fn open(address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
     if dual {
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
+    // Connections have it of the listener.
+    sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())

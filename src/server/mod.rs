@@ -29,6 +29,7 @@ mod start_up;
 mod stream;
 mod target;
 mod turns;
+mod under_way;
 mod v1;
 mod view;
 mod warnings;

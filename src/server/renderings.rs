@@ -8,7 +8,9 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::answer::Answer;
+use super::body::Body;
 use super::negotiate::Format;
+use super::under_way::UnderWay;
 use crate::base::clock::Moment;
 use crate::metrics::Format as Exposition;
 use crate::model::verdict::{Judged, JudgedState, Verdict};
@@ -27,12 +29,14 @@ pub(super) enum Kind {
     Healthz(Format),
     /// `/health`.
     Health,
+    /// The same, as an event of `/health/$stream`.
+    HealthEvent,
     /// `/v1/services`, with what `?include=history` adds or without.
     Services { with_history: bool },
 }
 
 impl Kind {
-    const COUNT: usize = 11;
+    const COUNT: usize = 12;
 
     const fn place(self) -> usize {
         match self {
@@ -41,13 +45,17 @@ impl Kind {
             Self::Healthz(format) => 4 + format as usize,
             Self::Health => 8,
             Self::Services { with_history } => 9 + with_history as usize,
+            Self::HealthEvent => 11,
         }
     }
 }
 
 /// The last rendering of each kind.
-#[derive(Debug, Default)]
-pub(super) struct Renderings([ArcSwapOption<Rendering>; Kind::COUNT]);
+#[derive(Debug)]
+pub(super) struct Renderings {
+    kept: [ArcSwapOption<Rendering>; Kind::COUNT],
+    under_way: UnderWay,
+}
 
 #[derive(Debug)]
 struct Rendering {
@@ -86,12 +94,17 @@ impl Basis {
 }
 
 impl Renderings {
+    /// Nothing is rendered yet; what will be is counted in `under_way` once it is no longer kept.
+    pub(super) fn new(under_way: UnderWay) -> Self {
+        Self { kept: Default::default(), under_way }
+    }
+
     /// The answer of that kind, if it has been rendered from the same and is fresh.
     pub(super) fn get(&self, kind: Kind, basis: &Basis, now: Moment) -> Option<Answer> {
-        let kept = self.0[kind.place()].load();
+        let kept = self.kept[kind.place()].load();
         let kept = kept.as_ref().filter(|kept| kept.of == *basis && now.since(kept.at) < FRESH)?;
         let answer = Answer::new(kept.code, kept.content_type, kept.body.clone());
-        Some(Answer { verdict: kept.verdict, compressed: kept.compressed, ..answer })
+        Some(Answer { verdict: kept.verdict, compressed: kept.compressed, counted: true, ..answer })
     }
 
     /// The answer of that kind: the one that is kept, or what `render` makes.
@@ -102,18 +115,18 @@ impl Renderings {
 
     /// Keeps `answer`, which was rendered from `basis` at `now`.
     pub(super) fn keep(&self, kind: Kind, basis: Basis, now: Moment, answer: Answer) -> Answer {
-        if let Some(body) = answer.body.bytes() {
-            let rendering = Rendering {
-                of: basis,
-                at: now,
-                code: answer.code,
-                verdict: answer.verdict,
-                content_type: answer.content_type,
-                compressed: answer.compressed,
-                body: body.clone(),
-            };
-            self.0[kind.place()].store(Some(std::sync::Arc::new(rendering)));
-        }
-        answer
+        let Some(body) = answer.body.bytes().map(|body| self.under_way.counted(body.clone())) else { return answer };
+        let rendering = Rendering {
+            of: basis,
+            at: now,
+            code: answer.code,
+            verdict: answer.verdict,
+            content_type: answer.content_type,
+            compressed: answer.compressed,
+            body: body.clone(),
+        };
+        let replaced = self.kept[kind.place()].swap(Some(std::sync::Arc::new(rendering)));
+        self.under_way.keeps(body.len(), replaced.map_or(0, |replaced| replaced.body.len()));
+        Answer { body: Body::full(body), counted: true, ..answer }
     }
 }

@@ -55,7 +55,9 @@ fn respond_with(
     answer: Answer,
 ) -> Response<Body> {
     app.vitals.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
-    answer.fit_for(method).into_response().map(|body| body.in_turns(&shared.turns))
+    let is_counted = answer.counted;
+    let response = answer.fit_for(method).into_response();
+    response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_turns(&shared.turns))
 }
 
 /// The answer to `ask`.

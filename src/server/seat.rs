@@ -1,10 +1,10 @@
 //! What is known of a connection while it lasts: whether it is idle, since when, and what it may still take its time
 //! for. Written by the connection, read by whoever has to choose one to close.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,12 +13,15 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::target::Mender;
+use super::under_way::LONG;
 use crate::base::clock::{Clock, Moment};
 
 /// How long the head of a request may take, from its first byte; also how long a fresh connection may be silent.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer.
 const STUCK_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may be at taking a long answer.
+const TAKE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a connection may be kept without a request. Longer than the intervals of load balancers, which report a
 /// failure when a kept connection is closed under a request.
 const IDLE_LIMIT: Duration = Duration::from_secs(330);
@@ -35,6 +38,8 @@ pub(super) struct Seat {
     stuck_since: Time,
     /// A request has come in whose answer waits for a turn or for a disk.
     waiting: AtomicBool,
+    /// So many bytes of a long answer have not been taken yet.
+    untaken: AtomicUsize,
     streaming: AtomicBool,
     leaving: AtomicBool,
     leave: Notify,
@@ -86,6 +91,7 @@ impl Seat {
             head_since: Time::default(),
             stuck_since: Time::default(),
             waiting: AtomicBool::new(false),
+            untaken: AtomicUsize::new(0),
             streaming: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
@@ -98,11 +104,15 @@ impl Seat {
 
     /// A request has come in whose answer waits.
     pub(super) fn waits(&self) {
+        // It is our time that passes now.
+        self.head_since.clear();
+        self.idle_since.set(self.clock.now());
         self.waiting.store(true, Ordering::Relaxed);
     }
 
-    /// A request has been answered; `streaming` if the answer goes on.
-    pub(super) fn answered(&self, streaming: bool) {
+    /// A request has been answered, with a body of `length` bytes; `streaming` if the answer goes on.
+    pub(super) fn answered(&self, streaming: bool, length: usize) {
+        self.untaken.store(if length > LONG { length } else { 0 }, Ordering::Relaxed);
         self.head_since.clear();
         self.waiting.store(false, Ordering::Relaxed);
         self.idle_since.set(self.clock.now());
@@ -112,6 +122,14 @@ impl Seat {
     /// Whether an answer goes on.
     pub(super) fn is_streaming(&self) -> bool {
         self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// Since when its client takes a long answer, and how much of that is left.
+    pub(super) fn taking(&self) -> Option<(Moment, usize)> {
+        match self.untaken.load(Ordering::Relaxed) {
+            0 => None,
+            untaken => Some((self.idle_since.get().unwrap_or_default(), untaken)),
+        }
     }
 
     /// Asks the connection to go.
@@ -143,7 +161,9 @@ impl Seat {
 
     /// How much time the client has left for what it is doing; nothing left means that the connection is to be closed.
     pub(super) fn time_left(&self) -> Duration {
-        let deadline = if let Some(since) = self.stuck_since.get() {
+        let deadline = if let Some((since, _)) = self.taking() {
+            self.stuck_since.get().map_or(since + TAKE_LIMIT, |stuck| (stuck + STUCK_LIMIT).min(since + TAKE_LIMIT))
+        } else if let Some(since) = self.stuck_since.get() {
             since + STUCK_LIMIT
         } else if self.is_streaming() {
             return STUCK_LIMIT;
@@ -164,7 +184,11 @@ impl Seat {
         begins
     }
 
-    fn has_written<T>(&self, written: &Poll<T>) {
+    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            let untaken = self.untaken.load(Ordering::Relaxed);
+            self.untaken.store(untaken.saturating_sub(*bytes), Ordering::Relaxed);
+        }
         match (written, self.stuck_since.get()) {
             (Poll::Ready(_), Some(_)) => self.stuck_since.clear(),
             (Poll::Pending, None) => self.stuck_since.set(self.clock.now()),
@@ -202,12 +226,39 @@ impl AsyncRead for Seated {
     }
 }
 
-/// Not vectored: an answer is small, and copying it into one buffer costs less than the kernel's way with several.
+/// The most that is copied into one buffer before it is written.
+const SHORT: usize = 4096;
+
+/// Vectored, so that a long answer is nowhere copied, and no connection keeps a buffer that was once long enough for it. A
+/// short one is put together here: that costs less than the kernel's way with several buffers.
 impl AsyncWrite for Seated {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.seat.has_written(&written);
         written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if length > SHORT {
+            let written = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
+            self.seat.has_written(&written);
+            return written;
+        }
+        let (mut whole, mut end) = ([0; SHORT], 0);
+        for buffer in buffers {
+            whole[end..end + buffer.len()].copy_from_slice(buffer);
+            end += buffer.len();
+        }
+        self.poll_write(cx, &whole[..end])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -230,7 +281,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(4)).await;
         seat.has_read();
         assert_eq!(seat.time_left(), Duration::from_secs(6));
-        seat.answered(false);
+        seat.answered(false, 0);
         assert_eq!(seat.time_left(), IDLE_LIMIT);
         tokio::time::advance(Duration::from_secs(30)).await;
         seat.has_read();
@@ -243,15 +294,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_an_answer_has_ten_seconds() {
         let seat = Seat::new(Clock::tokio());
-        seat.answered(true);
+        seat.answered(true, 0);
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(seat.time_left(), STUCK_LIMIT);
-        seat.has_written(&Poll::<()>::Pending);
+        seat.has_written(&Poll::Pending);
         tokio::time::advance(Duration::from_secs(10)).await;
-        seat.has_written(&Poll::<()>::Pending);
+        seat.has_written(&Poll::Pending);
         assert_eq!(seat.time_left(), Duration::ZERO);
-        seat.has_written(&Poll::Ready(()));
+        seat.has_written(&Poll::Ready(Ok(1)));
         assert_eq!(seat.time_left(), STUCK_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_an_answer_is_not_cut_for_it() {
+        let seat = Seat::new(Clock::tokio());
+        tokio::time::advance(Duration::from_secs(9)).await;
+        seat.waits();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(seat.time_left(), IDLE_LIMIT - Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_is_taken_within_a_minute_however_steadily() {
+        let seat = Seat::new(Clock::tokio());
+        seat.answered(false, LONG + 1);
+        tokio::time::advance(Duration::from_secs(55)).await;
+        seat.has_written(&Poll::Ready(Ok(LONG)));
+        assert_eq!((seat.time_left(), seat.taking().map(|(_, left)| left)), (Duration::from_secs(5), Some(1)));
+        seat.has_written(&Poll::Ready(Ok(1)));
+        assert_eq!((seat.taking(), seat.time_left()), (None, IDLE_LIMIT - Duration::from_secs(55)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -259,14 +330,14 @@ mod tests {
         let clock = Clock::tokio();
         tokio::time::advance(Duration::from_secs(1)).await;
         let stream = Seat::new(clock);
-        stream.answered(true);
+        stream.answered(true, 0);
         let stuck = Seat::new(clock);
-        stuck.has_written(&Poll::<()>::Pending);
+        stuck.has_written(&Poll::Pending);
         let kept = Seat::new(clock);
         tokio::time::advance(Duration::from_secs(1)).await;
         let silent = Seat::new(clock);
         tokio::time::advance(Duration::from_secs(1)).await;
-        kept.answered(false);
+        kept.answered(false, 0);
         let waiting = Seat::new(clock);
         waiting.waits();
         let order = |first: &Seat, second: &Seat| assert!(first.rank() < second.rank());

@@ -53,6 +53,7 @@ pub async fn serve(
     let mut feeding = JoinSet::new();
     let (feed, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
     feeding.spawn(async move { feed.feed.follow(board, clock).await });
+    let under_way = shared.under_way.clone();
     let mut guests = Guests {
         house: House { app: Arc::clone(&app), shared, closing },
         tasks: JoinSet::new(),
@@ -64,6 +65,7 @@ pub async fn serve(
         tokio::select! {
             () = shutdown.as_mut() => break,
             Some(ended) = guests.tasks.join_next_with_id() => guests.gone(ended),
+            () = under_way.exceeded() => guests.cut_the_slowest(),
             accepted = poll_fn(|cx| door.poll_accept(cx)) => match accepted {
                 Ok((socket, peer)) => guests.welcome(socket, peer).await,
                 Err(error) if is_of_one_connection(&error) => {}
@@ -143,6 +145,23 @@ impl Guests {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         self.gone(ended);
         true
+    }
+
+    /// Closes the connections whose clients have been taking their long answers longest, until as much memory will be free
+    /// as is lacking. The last to begin goes on in any case.
+    fn cut_the_slowest(&self) {
+        let mut lacking = self.house.shared.under_way.excess();
+        let taking = |seat: &'_ Arc<Seat>| Some((seat.taking()?, Arc::clone(seat)));
+        let mut taking: Vec<_> = self.seats.values().filter_map(taking).collect();
+        taking.sort_by_key(|((since, _), _)| *since);
+        taking.pop();
+        for ((_, bytes), seat) in taking {
+            if lacking == 0 {
+                return;
+            }
+            lacking = lacking.saturating_sub(bytes);
+            seat.ask_to_leave();
+        }
     }
 
     fn gone(&mut self, ended: Result<(Id, ()), JoinError>) {

@@ -19,11 +19,16 @@ pub(super) struct Turn {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self::of(1)
     }
 }
 
 impl Turns {
+    /// So many at a time.
+    pub(super) fn of(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+
     /// Waits for a turn, and once more for whatever has become ready meanwhile.
     pub(super) async fn next(&self) -> Turn {
         let turn = Arc::clone(&self.0).acquire_owned().await.ok();

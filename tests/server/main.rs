@@ -3,5 +3,6 @@
 
 mod badge;
 mod limits;
+mod memory;
 mod support;
 mod wire;

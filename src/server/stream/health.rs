@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use super::{COMMENT, Place, SILENCE};
 use crate::base::clock::Moment;
 use crate::server::App;
-use crate::server::health::health_now;
+use crate::server::health::health_event;
 use crate::server::shared::Shared;
 
 /// A stream of it.
@@ -47,15 +47,11 @@ impl Now {
         // The timer is as precise as a millisecond or two.
         let piece = if now + Duration::from_millis(2) >= self.due {
             self.due = now + self.interval;
-            event(&health_now(&self.app, &self.shared))
+            health_event(&self.app, &self.shared)
         } else {
             Bytes::from_static(COMMENT)
         };
         self.sleep = Box::pin(tokio::time::sleep(self.due.since(now).min(SILENCE)));
         Poll::Ready(piece)
     }
-}
-
-fn event(json: &[u8]) -> Bytes {
-    [b"data: ", json, b"\n\n"].concat().into()
 }

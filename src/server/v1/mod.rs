@@ -44,9 +44,9 @@ pub(super) fn reply(
         return Reply::Now(Answer::not_found(snapshot.plan.answers.details));
     }
     let reply = match route {
-        Route::Events => list(ask, app, snapshot, Subject::Events, id),
-        Route::Ticks => list(ask, app, snapshot, Subject::Ticks, id),
-        Route::Service => service(ask, app, snapshot, id),
+        Route::Events => list(ask, app, shared, snapshot, Subject::Events, id),
+        Route::Ticks => list(ask, app, shared, snapshot, Subject::Ticks, id),
+        Route::Service => service(ask, app, shared, snapshot, id),
         Route::Services => all_services(ask, app, shared, snapshot),
         _ => own_health(app).map(Reply::Now),
     };
@@ -97,7 +97,7 @@ fn all_services(
 ) -> Result<Reply, Problem> {
     let (wanted, with_history) = (Wanted::of(ask.query).map_err(Problem::BadRequest)?, wants_history(ask));
     if wanted != Wanted::default() {
-        return services(app, snapshot, wanted, with_history);
+        return services(app, shared, snapshot, wanted, with_history);
     }
     let kind = Kind::Services { with_history };
     let judged = Judged::new(snapshot, ask.reading.moment);
@@ -106,7 +106,7 @@ fn all_services(
         return Ok(Reply::Now(kept));
     }
     if !with_history {
-        let reply = services(app, snapshot, wanted, with_history)?;
+        let reply = services(app, shared, snapshot, wanted, with_history)?;
         return Ok(match reply {
             Reply::Now(answer) => Reply::Now(shared.renderings.keep(kind, basis, now, answer)),
             later @ Reply::Later(_) => later,
@@ -119,7 +119,7 @@ fn all_services(
         if let Some(kept) = shared.renderings.get(kind, &basis, now) {
             return kept;
         }
-        let answer = match services(&app, &snapshot, wanted, with_history) {
+        let answer = match services(&app, &shared, &snapshot, wanted, with_history) {
             Ok(Reply::Now(answer)) => answer,
             Ok(Reply::Later(coming)) => coming.await,
             Err(problem) => problem.answer(),
@@ -128,7 +128,13 @@ fn all_services(
     })))
 }
 
-fn services(app: &App, snapshot: &Snapshot, wanted: Wanted, includes: bool) -> Result<Reply, Problem> {
+fn services(
+    app: &App,
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    wanted: Wanted,
+    includes: bool,
+) -> Result<Reply, Problem> {
     let mut known: HashMap<_, _> =
         app.history.services()?.into_iter().map(|service| (service.name.clone(), service)).collect();
     let checks = snapshot.plan.checks.iter();
@@ -153,7 +159,7 @@ fn services(app: &App, snapshot: &Snapshot, wanted: Wanted, includes: bool) -> R
     let rows = part.iter().map(row).collect();
     if includes {
         let rows = Rows::new(rows, "/v1/services?include=history", wanted.limit, next);
-        return Ok(later(app, snapshot, Subject::Services(rows)));
+        return Ok(later(app, shared, snapshot, Subject::Services(rows)));
     }
     let rows = Rows::new(rows, "/v1/services", wanted.limit, next);
     Ok(Reply::Now(enveloped(StatusCode::OK, Some(Content::Services(rows)))))
@@ -165,12 +171,12 @@ fn wants_history(ask: &Ask<'_>) -> bool {
 }
 
 /// `/v1/services/{id}`.
-fn service(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, id: &str) -> Result<Reply, Problem> {
+fn service(ask: &Ask<'_>, app: &App, shared: &Arc<Shared>, snapshot: &Snapshot, id: &str) -> Result<Reply, Problem> {
     let (check, service) = find(app, snapshot, id)?;
     let mut shape = Box::new(shape::Service::of(&service, shown_url(&snapshot.plan, check)));
     if wants_history(ask) {
         shape.definition = Some(past::Definition::of(&snapshot.plan, check));
-        return Ok(later(app, snapshot, Subject::Service(shape)));
+        return Ok(later(app, shared, snapshot, Subject::Service(shape)));
     }
     Ok(Reply::Now(enveloped(StatusCode::OK, Some(Content::service(shape)))))
 }
@@ -195,17 +201,22 @@ fn shown_url<'a>(plan: &Plan, check: &'a Definition) -> Option<&'a str> {
 fn list(
     ask: &Ask<'_>,
     app: &App,
+    shared: &Arc<Shared>,
     snapshot: &Snapshot,
     subject: fn(u32, Wanted) -> Subject,
     id: &str,
 ) -> Result<Reply, Problem> {
     let wanted = Wanted::of(ask.query).map_err(Problem::BadRequest)?;
     let (_, service) = find(app, snapshot, id)?;
-    Ok(later(app, snapshot, subject(service.id, wanted)))
+    Ok(later(app, shared, snapshot, subject(service.id, wanted)))
 }
 
-fn later(app: &App, snapshot: &Snapshot, subject: Subject) -> Reply {
+fn later(app: &App, shared: &Arc<Shared>, snapshot: &Snapshot, subject: Subject) -> Reply {
     let withheld = snapshot.plan.answers.details != Details::Full;
     let lookup = Lookup { history: app.history.clone(), subject, withheld };
-    Reply::Later(Box::pin(lookup.answer()))
+    let lookups = shared.lookups.clone();
+    Reply::Later(Box::pin(async move {
+        let _turn = lookups.next().await;
+        lookup.answer().await
+    }))
 }

@@ -1,0 +1,133 @@
+//! What long answers cost in memory while clients take them, leave them, or come and stay.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use probelet::model::state::State;
+
+use crate::support::{Server, connect, definition, one, parts, snapshot, state};
+
+/// Counts what a process has allocated: what a child of these tests tells.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
+/// Set for a child that is to serve so many checks until its input ends.
+const CHILD: &str = "PROBELET_TEST_WEIGHS";
+
+/// The server in a process of its own, which tells how much it has allocated.
+struct Weighed {
+    child: Child,
+    address: SocketAddr,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Weighed {
+    fn with(checks: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "memory::serves_and_weighs_itself", "--nocapture"])
+            .env(CHILD, checks.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut weighed = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), input, output };
+        weighed.address = weighed.hears("listening on ").parse().unwrap();
+        weighed
+    }
+
+    fn hears(&mut self, what: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the child has ended");
+            if let Some(rest) = line.trim_end().strip_prefix(what) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    /// The bytes that are allocated now.
+    fn weight(&mut self) -> usize {
+        self.input.write_all(b"?\n").unwrap();
+        self.hears("allocated ").parse().unwrap()
+    }
+}
+
+impl Drop for Weighed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The child of the tests below; nothing without it.
+#[test]
+fn serves_and_weighs_itself() {
+    let Some(count) = std::env::var(CHILD).ok().and_then(|count| count.parse::<usize>().ok()) else { return };
+    let checks = (0..count).map(|index| (definition(&format!("check-{index}")), state(State::Ok, "ok")));
+    let server = Server::with_small_buffers(snapshot(checks.collect()));
+    println!("\nlistening on {}", server.address);
+    for _ in std::io::stdin().lines().map_while(Result::ok) {
+        println!("allocated {}", ALLOCATOR.allocated());
+    }
+}
+
+fn asks(address: SocketAddr, path: &str) -> TcpStream {
+    let mut client = connect(address);
+    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+    client
+}
+
+fn has(address: SocketAddr, path: &str) -> (TcpStream, usize) {
+    let mut client = asks(address, path);
+    let (code, body) = parts(&one(&mut client));
+    assert_eq!(code, 200, "{body}");
+    (client, body.len())
+}
+
+#[test]
+fn whoever_has_read_a_long_answer_and_stays_costs_little_and_nothing_once_gone() {
+    let mut server = Weighed::with(80);
+    for path in ["/metrics", "/readyz?format=json&exclude=check-1"] {
+        let (first, length) = has(server.address, path);
+        let few: Vec<_> = (0..10).map(|_| has(server.address, path).0).collect();
+        let before = server.weight();
+        let many: Vec<_> = (0..200).map(|_| has(server.address, path).0).collect();
+        let each = server.weight().saturating_sub(before) / many.len();
+        assert!(each < 40 * 1024, "{each} bytes for each that has read {length} of {path}");
+        drop((first, few, many));
+        // Whoever is gone is noticed before the next one is served.
+        let mut left = usize::MAX;
+        for _ in 0..1000 {
+            drop(has(server.address, "/livez"));
+            left = server.weight();
+            if left < before {
+                break;
+            }
+        }
+        assert!(left < before, "{left} bytes stay of {before}");
+    }
+}
+
+#[test]
+fn answers_that_nobody_takes_are_bounded_together_and_whoever_reads_gets_the_next() {
+    let mut server = Weighed::with(1000);
+    let path = "/readyz?format=json&exclude=check-1";
+    let (_first, length) = has(server.address, path);
+    let before = server.weight();
+    let lazy: Vec<TcpStream> = (0..200).map(|_| asks(server.address, path)).collect();
+    // Answers are made in the order of the questions.
+    let (_reader, read) = has(server.address, path);
+    // But for ages it is the same.
+    assert!(read.abs_diff(length) < length / 10, "{read} bytes of {length}");
+    let grown = server.weight().saturating_sub(before);
+    assert!(length * lazy.len() > 2 * (16 << 20), "{length} bytes are no long answer");
+    assert!(grown < 16 << 20, "{grown} bytes for {} answers of {length}", lazy.len());
+    assert_eq!(has(server.address, "/livez").1, 2);
+    // The last to come are still served.
+    let mut last = lazy.into_iter().next_back().unwrap();
+    let mut byte = [0];
+    assert_eq!(last.read(&mut byte).unwrap(), 1);
+}

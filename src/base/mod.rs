@@ -7,6 +7,7 @@ pub mod descriptors;
 pub mod lane;
 pub mod name;
 pub mod pattern;
+pub mod pointer;
 pub mod quantity;
 pub mod redact;
 pub mod secret;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::base::pattern::{Find, Pattern};
+use crate::base::pointer::{Found, look_up};
 
 /// Where a value is found.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct ExpressionError {
     /// What to write instead.
     pub help: String,
 }
+
+const TOO_LONG: &str = "the value is longer than 8 KiB";
 
 const FORMS: &str = "write `json:/pointer`, `header:Name`, `regex:pattern with one (group)` or `status`";
 
@@ -103,9 +106,7 @@ impl Search<'_> {
             Self::AtOnce(expression, source) => expression.look_up(*source),
             Self::Pattern(find) => find.go_on(steps)?.map(str::to_owned).ok_or("the pattern matches nothing"),
         };
-        Some(found.and_then(|value| {
-            if value.len() > Expression::MAX { Err("the value is longer than 8 KiB") } else { Ok(value) }
-        }))
+        Some(found.and_then(|value| if value.len() > Expression::MAX { Err(TOO_LONG) } else { Ok(value) }))
     }
 }
 
@@ -153,14 +154,18 @@ fn parse_pattern(pattern: &str) -> Result<Expression, ExpressionError> {
     }
 }
 
+/// A value of more parts has more than [`Expression::MAX`] bytes.
+const MOST_PARTS: usize = 2 * Expression::MAX;
+
 /// The content of a string, the JSON text of anything else but `null`.
 fn json_at(body: &[u8], pointer: &str) -> Result<String, &'static str> {
-    let mut json: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON")?;
-    match json.pointer_mut(pointer).map(Value::take) {
-        None => Err("the answer has nothing there"),
-        Some(Value::Null) => Err("the answer has null there"),
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Ok(other.to_string()),
+    match look_up(body, &[pointer], MOST_PARTS).and_then(|mut found| found.pop()) {
+        None => Err("the answer is not JSON"),
+        Some(Found::Nothing) => Err("the answer has nothing there"),
+        Some(Found::TooMuch) => Err(TOO_LONG),
+        Some(Found::Value(Value::Null)) => Err("the answer has null there"),
+        Some(Found::Value(Value::String(text))) => Ok(text),
+        Some(Found::Value(other)) => Ok(other.to_string()),
     }
 }
 
@@ -238,6 +243,10 @@ mod tests {
         let text = |length: usize| format!("\"{}\"", "x".repeat(length));
         assert_eq!(find("json:", &text(8192)).map(|value| value.len()), Ok(8192));
         assert_eq!(find("json:", &text(8193)), Err("the value is longer than 8 KiB"));
+        let list = |length: usize| format!("[{}]", vec!["0"; length].join(","));
+        assert_eq!(find("json:", &list(4095)).map(|value| value.len()), Ok(8191));
+        assert_eq!(find("json:", &list(4097)), Err("the value is longer than 8 KiB"));
+        assert_eq!(find("json:", &list(1_000_000)), Err("the value is longer than 8 KiB"));
     }
 
     #[test]

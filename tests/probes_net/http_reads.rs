@@ -80,6 +80,24 @@ async fn the_answer_is_kept_for_captures_when_asked() {
     assert_eq!(probe.observe(&Run::default()).await.unwrap().answer, None);
 }
 
+#[tokio::test]
+async fn a_long_json_is_read_without_being_kept() {
+    let many = "0,".repeat(1 << 20);
+    let body = format!(r#"{{"list":[{many}0],"status":"ok","last":{{"n":1}}}}"#);
+    let fake = Fake::answers(fake::http(200, &[], &body)).await;
+    for (at, value, expected) in [
+        ("/status", json!("ok"), "pass"),
+        ("/last", json!({"n": 1}), "pass"),
+        ("/list/1048576", json!(0), "pass"),
+        ("/list/1048577", json!(0), "mismatch: `/list/1048577` is missing"),
+        ("/list", json!([0]), "mismatch: `/list` has another value than expected: [0]"),
+    ] {
+        let expect = Section::new().jsons("json", &[(at, value)]);
+        let section = url(&fake, "/").with("max_body", Value::Size(4 << 20)).section("expect", expect);
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, expected, "{at}");
+    }
+}
+
 /// A server that redirects `/n` to `/n-1` and answers `/0`.
 async fn countdown(status: u16) -> Fake {
     Fake::start(Act::serve(move |_, request| {

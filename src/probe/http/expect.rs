@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use hyper::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::request::report_repeated;
 use crate::base::pattern::{Pattern, SLICE};
+use crate::base::pointer::{Found, look_up, parts_of};
 use crate::base::quantity::show_size;
 use crate::base::shape::{Field, Shape};
 use crate::base::value::{Fields, Text, Value};
@@ -134,14 +135,14 @@ impl Expectations {
     ///
     /// # Errors
     /// The first thing that is not, as a mismatch that repeats nothing of the body.
-    pub(super) async fn judge(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
+    pub(super) async fn judge(&self, received: &mut Received, captured: &Captures) -> Result<(), Failure> {
         if !self.status.iter().any(|(from, to)| (*from..=*to).contains(&received.status)) {
             return Err(mismatch(format!("returned status {}", received.status)));
         }
         self.judge_headers(received, captured)?;
         self.judge_text(received, captured)?;
         self.judge_pattern(received).await?;
-        self.judge_json(received)
+        self.judge_json(received).await
     }
 
     fn judge_headers(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
@@ -182,7 +183,7 @@ impl Expectations {
         }
     }
 
-    fn judge_json(&self, received: &Received) -> Result<(), Failure> {
+    async fn judge_json(&self, received: &mut Received) -> Result<(), Failure> {
         if self.json.is_empty() {
             return Ok(());
         }
@@ -190,22 +191,44 @@ impl Expectations {
             let limit = limit(received);
             return Err(mismatch(format!("the JSON is not whole in the first {limit}: raise `max_body`")));
         }
-        let Ok(body) = serde_json::from_slice::<Json>(&received.body) else {
-            return Err(mismatch("the body is not JSON"));
-        };
-        for (pointer, wanted, is_secret) in &self.json {
-            match body.pointer(pointer) {
-                None => return Err(mismatch(format!("{} is missing", shown(pointer)))),
-                Some(found) if !is_same(found, wanted) => {
+        let Some(found) = self.json_of(received).await else { return Err(mismatch("the body is not JSON")) };
+        for ((pointer, wanted, is_secret), found) in self.json.iter().zip(found) {
+            match found {
+                Found::Nothing => return Err(mismatch(format!("{} is missing", shown(pointer)))),
+                Found::Value(found) if is_same(&found, wanted) => {}
+                Found::Value(_) | Found::TooMuch => {
                     let wanted = if *is_secret { String::new() } else { format!(": {wanted}") };
                     return Err(mismatch(format!("{} has another value than expected{wanted}", shown(pointer))));
                 }
-                Some(_) => {}
             }
         }
         Ok(())
     }
+
+    /// What is in the body where values are expected. A long body is read on a thread of its own.
+    async fn json_of(&self, received: &mut Received) -> Option<Vec<Found>> {
+        let most = MOST_PARTS + self.json.iter().map(|(_, wanted, _)| parts_of(wanted)).sum::<usize>();
+        if received.body.len() <= SOON_READ {
+            let pointers: Vec<&str> = self.json.iter().map(|(pointer, ..)| pointer.as_str()).collect();
+            return look_up(&received.body, &pointers, most);
+        }
+        let body = std::mem::take(&mut received.body);
+        let pointers: Vec<String> = self.json.iter().map(|(pointer, ..)| pointer.clone()).collect();
+        let reading = spawn_blocking(move || {
+            let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+            (look_up(&body, &pointers, most), body)
+        });
+        let found;
+        (found, received.body) = reading.await.ok()?;
+        found
+    }
 }
+
+/// A body of so many bytes is read in a moment: a millisecond or two.
+const SOON_READ: usize = 256 << 10;
+
+/// More parts of a body than this, beside those that are expected, are not kept to be compared: a few megabytes.
+const MOST_PARTS: usize = 32 << 10;
 
 fn mismatch(message: impl AsRef<str>) -> Failure {
     Failure::new(FailureKind::Mismatch, message)

@@ -207,7 +207,7 @@ impl Session for Connections {
         // Whatever the answer is worth, the connections that are left are sound.
         self.lines.settle();
         let judged = match received {
-            Ok(received) => declared.expect.judge(&received, &run.captured).await.map(|()| received),
+            Ok(mut received) => declared.expect.judge(&mut received, &run.captured).await.map(|()| received),
             Err(failure) => Err(failure),
         };
         let result = match judged {

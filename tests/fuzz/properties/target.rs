@@ -152,15 +152,22 @@ impl World {
                 }
             }
         };
-        // Those that nobody has waited for, and then all of them: none is left open.
-        poll_fn(|context| {
-            while let Poll::Ready(Ok(accepted)) = self.listener.poll_accept(context) {
-                drop(accepted);
+        // None is left open. One that was given up may send a request to cancel, which the target takes by hanging up.
+        let all = async {
+            loop {
+                tokio::select! {
+                    ended = connections.join_next() => if ended.is_none() { break },
+                    accepted = self.listener.accept() => drop(accepted),
+                }
             }
-            Poll::Ready(())
-        })
-        .await;
-        let all = async { while connections.join_next().await.is_some() {} };
+            poll_fn(|context| {
+                while let Poll::Ready(Ok(accepted)) = self.listener.poll_accept(context) {
+                    drop(accepted);
+                }
+                Poll::Ready(())
+            })
+            .await;
+        };
         let all = tokio::time::timeout(PATIENCE, all).await;
         all.unwrap_or_else(|_| panic!("a connection stays open: {}", shown()));
         (results, count)

@@ -7,7 +7,7 @@ use probelet::base::value::Value;
 use probelet::model::outcome::FailureKind;
 use probelet::probe::{amqp, postgres, redis};
 
-use crate::support::certs::Authority;
+use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::fake::{Act, Fake};
 use crate::support::section::Section;
 use crate::{failure, pass};
@@ -246,6 +246,33 @@ async fn a_handshake_without_end_is_cut_off() {
         let found = failure(&mut *Section::new().text("url", url).probe(&redis::KIND)).await;
         assert_eq!(found.kind, FailureKind::Tls, "{what}: {found:?}");
         fake.until(|seen| seen.open == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_chain_in_which_each_could_have_issued_each_is_not_tried_out() {
+    let (authority, files) = (Authority::new("own"), Folder::new());
+    let ca = files.write("ca.pem", authority.pem());
+    // None of these issuers is the one that is trusted, whose name they bear.
+    let other = Authority::new("own");
+    let with = |identity: Identity, count: usize| {
+        (0..count).fold(identity, |identity, _| identity.behind(&Authority::new("own")))
+    };
+    let too_many = "the chain of certificates takes 16 signatures and more to verify";
+    for (identity, kind, message) in [
+        (with(other.server(&["localhost"]), 40), FailureKind::Tls, too_many),
+        // Whoever presents more than is needed is still trusted.
+        (
+            with(authority.server(&["localhost"]), 8),
+            FailureKind::Protocol,
+            "the server does not speak Redis's protocol",
+        ),
+    ] {
+        let fake = Fake::answers("+OK\r\n").await.with_tls(identity.server());
+        let url = format!("rediss://localhost:{}", fake.port());
+        let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", &ca));
+        let found = failure(&mut *section.probe(&redis::KIND)).await;
+        assert_eq!((found.kind, found.message.as_str()), (kind, message));
     }
 }
 

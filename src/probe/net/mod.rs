@@ -14,6 +14,7 @@ pub mod reach;
 mod refusal;
 mod resolve;
 pub mod secured;
+mod signatures;
 mod verify;
 pub mod tls;
 

@@ -63,12 +63,27 @@ impl Lookups {
         let (host, entries) = (host.to_owned(), Arc::clone(&self.under_way));
         // On a task of its own: it goes on when the run that asked first is over, and the next run joins it.
         tokio::spawn(async move {
-            let found = lookup.await.map(Arc::from).map_err(|error| why_unresolved(&error));
+            let found = lookup.await.map(bounded).map_err(|error| why_unresolved(&error));
             lock(&entries).remove(&host);
             sender.send_replace(Some(found));
         });
         Ok(receiver)
     }
+}
+
+/// More addresses of one family than this are not kept; far fewer are tried.
+const MOST_OF_A_FAMILY: usize = 32;
+
+/// Each address once, in the order of the resolver, and no more of them than anybody needs.
+fn bounded(found: Vec<IpAddr>) -> Arc<[IpAddr]> {
+    let mut kept: Vec<IpAddr> = Vec::new();
+    for address in found {
+        let of_family = kept.iter().filter(|other| other.is_ipv6() == address.is_ipv6()).count();
+        if of_family < MOST_OF_A_FAMILY && !kept.contains(&address) {
+            kept.push(address);
+        }
+    }
+    kept.into()
 }
 
 fn unresolved() -> Failure {
@@ -132,13 +147,7 @@ const STACK: usize = 512 * 1024;
 
 /// Asks the system's resolver. It blocks.
 fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
-    let mut addresses = Vec::new();
-    for address in (host, 0).to_socket_addrs()? {
-        if !addresses.contains(&address.ip()) {
-            addresses.push(address.ip());
-        }
-    }
-    Ok(addresses)
+    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
 impl fmt::Debug for Resolver {
@@ -182,6 +191,20 @@ mod tests {
         gate.add_permits(1);
         lookups.resolve("db").await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 2, "an answer is not kept");
+    }
+
+    #[tokio::test]
+    async fn of_ten_thousand_addresses_the_first_of_each_family_are_kept() {
+        let lookups = Lookups::new(Resolver::new(|_| {
+            let v6 = (0..10_000u16).map(|number| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number / 2]));
+            let v4 = (0..10_000u32).map(|number| IpAddr::from(number.to_be_bytes()));
+            let all = v6.chain(v4).collect();
+            Box::pin(async move { Ok(all) })
+        }));
+        let found = lookups.resolve("db").await.unwrap();
+        let (v6, v4): (Vec<IpAddr>, Vec<_>) = found.iter().partition(|address| address.is_ipv6());
+        assert_eq!((v6.len(), v4.len()), (MOST_OF_A_FAMILY, MOST_OF_A_FAMILY));
+        assert_eq!(v6[1], "2001:db8::1".parse::<IpAddr>().unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 
 use super::presented::{Presented, validity};
 use super::refusal::{Refusal, explained, unusable_key};
+use super::signatures;
 use super::tls::provider;
 use crate::model::outcome::Failure;
 use crate::probe::exhausted;
@@ -145,6 +146,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         self.presented.note(end_entity, intermediates);
         let name = self.name.as_ref().unwrap_or(dialled);
+        signatures::begin();
         let verified = match &self.trust {
             Trust::Anyone => return Ok(ServerCertVerified::assertion()),
             Trust::Machine => {
@@ -165,6 +167,10 @@ impl ServerCertVerifier for Verifier {
             )) if self.any_host => Ok(ServerCertVerified::assertion()),
             verified => verified,
         };
+        if verified.is_err() && signatures::were_too_many() {
+            let words = format!("the chain of certificates takes {} signatures and more to verify", signatures::MOST);
+            return Err(Refusal(words).into());
+        }
         let presented: Vec<_> = std::iter::once(end_entity).chain(intermediates).collect();
         let verified = verified.map_err(|error| explained(error, &presented))?;
         unusable_key(end_entity).map_or(Ok(verified), |refusal| Err(refusal.into()))

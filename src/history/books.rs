@@ -47,6 +47,21 @@ impl Marks {
     /// Of books in which nothing is written.
     pub const EMPTY: Self =
         Self { seen: Timestamp::from_unix_micros(i64::MIN), next_check: 1, next_interval: 1, next_tick: 1 };
+
+    /// Whether the books came past these marks on their way from `earlier` to `later`.
+    #[must_use]
+    pub fn is_between(&self, earlier: Self, later: Self) -> bool {
+        let parts = |marks: &Self| (marks.seen, marks.next_check, marks.next_interval, marks.next_tick);
+        let (low, this, high) = (parts(&earlier), parts(self), parts(&later));
+        low.0 <= this.0
+            && this.0 <= high.0
+            && low.1 <= this.1
+            && this.1 <= high.1
+            && low.2 <= this.2
+            && this.2 <= high.2
+            && low.3 <= this.3
+            && this.3 <= high.3
+    }
 }
 
 /// The books.

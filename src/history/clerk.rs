@@ -1,6 +1,7 @@
 //! The one who writes: a thread that opens the file, writes what waits, answers from the file, and keeps it in bounds.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::{Away, Condition};
-use super::books::Books;
+use super::books::{Books, Marks};
 use super::desk::{Desk, Stage};
 use super::file::load::Contents;
 use super::file::{Fault, File, Place};
@@ -25,8 +26,12 @@ const BATCH: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 /// So often a broken file is set aside; one more is not the file's fault.
 const MOST_BREAKS: u32 = 3;
-/// A file that another process has open is tried again after this time.
-const IN_USE: Duration = Duration::from_secs(1);
+/// A file that cannot be used is tried again after this time, and then less and less often.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Not less often than this.
+const SELDOM: Duration = Duration::from_secs(60);
+/// What was saved beside a file that cannot be used is waited for this long.
+const SALVAGE: Duration = Duration::from_secs(1);
 /// A disk that has not answered for this time is away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -46,48 +51,88 @@ pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Rec
 }
 
 async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, mut questions: mpsc::Receiver<Question>) {
-    let opened = timeout(LONGEST_OPENING, File::open(&place, now)).await;
-    let opened = match opened.unwrap_or_else(|_| Err(Fault::Away("the disk does not answer".into()))) {
-        Ok((file, contents)) => {
+    // Whatever is tried on a disk that hangs hangs too: it is not given up and tried once more, but waited for.
+    let mut opening: Opening<'_> = Box::pin(File::open(&place, now));
+    let mut opened = match timeout(LONGEST_OPENING, &mut opening).await {
+        Ok(Ok((file, contents))) => {
             begin(&desk, contents, now);
-            Ok(file)
+            Some(file)
         }
-        Err(Fault::InUse) => match wait_until_free(&desk, &place, &mut questions).await {
-            Some(opened) => opened,
-            None => return,
-        },
-        Err(fault) => Err(fault),
+        Ok(Err(fault)) => wait_until_usable(&desk, &place, fault, now, None, &mut questions).await,
+        Err(_) => {
+            let fault = Fault::Away("the disk does not answer".into());
+            wait_until_usable(&desk, &place, fault, now, Some(opening), &mut questions).await
+        }
     };
-    match opened {
-        Ok(file) => {
-            let next = Instant::now();
-            let clerk = Clerk { desk, place, file: Some(file), next, breaks: 0, more: false, has_grown: true };
-            clerk.serve(questions).await;
-        }
-        Err(fault) => refuse(&desk, &place, fault.text()),
+    let mut breaks = 0;
+    while let Some(file) = opened {
+        let next = Instant::now();
+        let mut clerk = Clerk {
+            desk: &desk,
+            place: &place,
+            file: Some(file),
+            next,
+            breaks,
+            more: false,
+            has_grown: true,
+            lost: None,
+            is_suspected: false,
+        };
+        clerk.serve(&mut questions).await;
+        breaks = clerk.breaks;
+        let Some(fault) = clerk.lost else { return };
+        opened = wait_until_usable(&desk, &place, fault, now, None, &mut questions).await;
     }
 }
 
-/// Keeps history in memory until the process that has the file open is gone, then goes on in the file; nothing when
-/// nobody wants that any more.
-async fn wait_until_free(
+type Opening<'a> = Pin<Box<dyn Future<Output = Result<(File, Contents), Fault>> + Send + 'a>>;
+
+/// Keeps history in memory because of a fault until the file can be used, then goes on in it; nothing when nobody wants
+/// that any more, or the file is not ours.
+async fn wait_until_usable<'a>(
     desk: &Desk,
-    place: &Place,
+    place: &'a Place,
+    mut fault: Fault,
+    began: Timestamp,
+    mut opening: Option<Opening<'a>>,
     questions: &mut mpsc::Receiver<Question>,
-) -> Option<Result<File, Fault>> {
+) -> Option<File> {
     let path = place.path.display();
-    tracing::warn!(%path, "another process has the history file open: history is kept in memory until that one is gone");
-    desk.go_on_in_memory();
+    if fault == Fault::InUse {
+        tracing::warn!(%path, "another process has the history file open: history is kept in memory until that one is gone");
+        desk.go_on_in_memory();
+    } else {
+        without(desk, place, &fault, began).await;
+    }
+    let mut pause = AGAIN;
     loop {
+        if matches!(fault, Fault::Foreign(_)) {
+            return None;
+        }
+        let attempt = async {
+            match &mut opening {
+                Some(opening) => opening.await,
+                None => {
+                    tokio::time::sleep(pause).await;
+                    opening.insert(Box::pin(File::open(place, desk.seen()))).await
+                }
+            }
+        };
         let question = tokio::select! {
             question = questions.recv() => question?,
-            () = tokio::time::sleep(IN_USE) => match File::open_in_passing(place, desk.seen()).await {
-                Err(Fault::InUse) => continue,
-                Err(fault) => return Some(Err(fault)),
+            opened = attempt => match opened {
                 Ok((file, contents)) => {
                     tracing::info!(%path, "the history file is free: history goes on in it");
                     desk.go_on_in_file(contents);
-                    return Some(Ok(file));
+                    return Some(file);
+                }
+                Err(again) => {
+                    if matches!(again, Fault::Foreign(_)) {
+                        without(desk, place, &again, began).await;
+                    }
+                    pause = if again == Fault::InUse { AGAIN } else { pause.saturating_mul(2).min(SELDOM) };
+                    (fault, opening) = (again, None);
+                    continue;
                 }
             },
         };
@@ -98,11 +143,23 @@ async fn wait_until_free(
     }
 }
 
-fn refuse(desk: &Desk, place: &Place, why: &str) {
-    let path = place.path.display();
-    tracing::error!(%path, reason = why, "the history file cannot be used: history is kept in memory until the next start");
+/// Keeps history in memory because of a fault, with what was saved beside the file where that can be read.
+async fn without(desk: &Desk, place: &Place, fault: &Fault, began: Timestamp) {
+    let (path, reason) = (place.path.display(), fault.text());
+    let is_final = matches!(fault, Fault::Foreign(_));
+    let until = if is_final { "until the next start" } else { "until it can" };
+    tracing::error!(%path, reason, "the history file cannot be used: history is kept in memory {until}");
     desk.go_on_in_memory();
-    desk.give_up_latches();
+    match timeout(SALVAGE, File::salvage(place)).await {
+        Ok(Some(saved)) => {
+            let mut calendar = desk.state().calendar.clone();
+            calendar.go_on(&saved.reckoning, Marks::EMPTY.seen, began);
+            desk.remember(saved.latches.moved(calendar.shift().saturating_neg()));
+        }
+        // What is in the file may become known.
+        _ if is_final => desk.give_up_latches(),
+        _ => {}
+    }
 }
 
 /// Opens the books as they were left, and writes into them what was told since `now`.
@@ -125,22 +182,27 @@ fn begin(desk: &Desk, contents: Contents, now: Timestamp) {
     desk.latches.send_replace(Some(latches));
 }
 
-struct Clerk {
-    desk: Arc<Desk>,
-    place: Place,
+struct Clerk<'a> {
+    desk: &'a Desk,
+    place: &'a Place,
     file: Option<File>,
+    /// Why there is no file any more.
+    lost: Option<Fault>,
     /// When what waits is written next.
     next: Instant,
     /// So often a broken file was set aside.
     breaks: u32,
+    /// It seemed to be broken, and no damage was found.
+    is_suspected: bool,
     /// There is more to tend.
     more: bool,
     /// The file may have become too large.
     has_grown: bool,
 }
 
-impl Clerk {
-    async fn serve(mut self, mut questions: mpsc::Receiver<Question>) {
+impl Clerk<'_> {
+    /// Until the file is closed or lost.
+    async fn serve(&mut self, questions: &mut mpsc::Receiver<Question>) {
         self.sum_up(true).await;
         while self.file.is_some() {
             let question = tokio::select! {
@@ -177,13 +239,15 @@ impl Clerk {
 
     /// Writes what waits; whether it is in the file now.
     async fn flush(&mut self, is_last: bool) -> bool {
+        // Whether a disk takes more shows when it is written to.
+        let is_overdue = is_last || !self.is_well();
         let Some(file) = &mut self.file else { return false };
-        let Some((batch, marks)) = self.desk.take(is_last) else { return self.is_well() };
-        match patiently(&self.desk, file.write(&batch, marks)).await {
+        let Some((batch, marks)) = self.desk.take(is_overdue) else { return true };
+        match patiently(self.desk, file.write(&batch, marks)).await {
             Ok(()) => {
                 self.has_grown = true;
                 self.desk.was_written(marks);
-                report_back(&self.desk);
+                report_back(self.desk);
                 let is_summed_up = self.desk.state().is_summed_up;
                 if !is_summed_up {
                     self.sum_up(true).await;
@@ -201,13 +265,34 @@ impl Clerk {
     /// Does what can be done about a fault.
     async fn suffer(&mut self, fault: Fault) {
         match fault {
-            Fault::Away(_) | Fault::Foreign(_) | Fault::InUse => {
+            Fault::Foreign(_) => {
+                if let Some(file) = self.file.take() {
+                    file.abandon();
+                }
+                self.lost = Some(fault);
+            }
+            Fault::Away(_) | Fault::InUse => {
                 self.next = Instant::now() + RETRY;
-                report_away(&self.desk, fault.text());
+                report_away(self.desk, fault.text());
             }
             Fault::Lost(_) => self.open_again(None).await,
-            Fault::Broken(why) => self.open_again(Some(why)).await,
+            Fault::Broken(why) => self.suspect(why).await,
         }
+    }
+
+    /// Looks once more at a file that seems to be broken: where a disk fails for a moment SQLite may take a sound file for
+    /// one. What is not found then and shows a second time is damage too.
+    async fn suspect(&mut self, why: String) {
+        let Some(file) = &mut self.file else { return };
+        if !self.is_suspected
+            && let Ok(()) = patiently(self.desk, file.check()).await
+        {
+            self.is_suspected = true;
+            self.next = Instant::now() + RETRY;
+            return report_away(self.desk, &why);
+        }
+        self.is_suspected = false;
+        self.open_again(Some(why)).await;
     }
 
     /// Closes the file and opens it anew, set aside before when it is `broken`.
@@ -215,14 +300,18 @@ impl Clerk {
         let Some(file) = self.file.take() else { return };
         let now = self.desk.seen();
         let is_in_place = file.is_in_place().await;
-        file.close().await;
+        if is_in_place {
+            file.close().await;
+        } else {
+            file.leave().await;
+        }
         let opened = match broken.filter(|_| is_in_place) {
-            Some(why) if self.breaks == MOST_BREAKS => Err(Fault::Broken(format!("it breaks again and again: {why}"))),
+            Some(why) if self.breaks == MOST_BREAKS => Err(Fault::Foreign(format!("it breaks again and again: {why}"))),
             Some(why) => {
                 self.breaks += 1;
-                File::replace(&self.place, now, &why).await
+                File::replace(self.place, now, &why).await
             }
-            None => File::open(&self.place, now).await,
+            None => File::open(self.place, now).await,
         };
         match opened {
             Ok((file, contents)) if self.resume(&contents) => {
@@ -231,9 +320,9 @@ impl Clerk {
             }
             Ok((file, _)) => {
                 file.close().await;
-                refuse(&self.desk, &self.place, "another file has taken its place");
+                self.lost = Some(Fault::Away("another file has taken its place".into()));
             }
-            Err(fault) => refuse(&self.desk, &self.place, fault.text()),
+            Err(fault) => self.lost = Some(fault),
         }
     }
 
@@ -243,7 +332,9 @@ impl Clerk {
         let latches = state.latches.clone().map(|latches| latches.moved(state.calendar.shift()));
         let reckoning = state.calendar.reckoning();
         let Stage::InFile(books, pending, stored) = &mut state.stage else { return false };
-        if !contents.accounts.is_empty() && contents.marks != *stored {
+        // What could not be written may be in the file after all.
+        let is_as_it_was_left = contents.marks == *stored || contents.marks.is_between(*stored, books.marks());
+        if !contents.accounts.is_empty() && !is_as_it_was_left {
             return false;
         }
         *stored = contents.marks;
@@ -271,6 +362,9 @@ impl Clerk {
             self.open_again(None).await;
         }
         let Some(file) = &mut self.file else { return };
+        if is_time && let Err(fault) = patiently(self.desk, file.check()).await {
+            return self.suffer(fault).await;
+        }
         let (keep, checks) = {
             let mut state = self.desk.state();
             let keep = state.keep;
@@ -284,7 +378,7 @@ impl Clerk {
         if !(is_time || self.more || has_grown && matches!(file.is_too_large(keep).await, Ok(true))) {
             return;
         }
-        match patiently(&self.desk, file.tend(keep, now, &checks)).await {
+        match patiently(self.desk, file.tend(keep, now, &checks)).await {
             Ok(tended) => {
                 self.more = tended.more;
                 if tended.more {
@@ -347,12 +441,12 @@ impl Clerk {
         }
         state.is_summed_up = true;
         drop(state);
-        report_back(&self.desk);
+        report_back(self.desk);
     }
 
     async fn answer(&mut self, question: Question) {
         let Some(file) = &mut self.file else { return };
-        if let Err(fault) = patiently(&self.desk, question.answer(file, &self.desk)).await {
+        if let Err(fault) = patiently(self.desk, question.answer(file, self.desk)).await {
             self.suffer(fault).await;
         }
     }

@@ -54,7 +54,8 @@ pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Conten
     Ok(Contents { accounts, marks, latches: write::latches(connection, pod).await?, reckoning })
 }
 
-async fn reckoning(connection: &mut SqliteConnection) -> Result<Reckoning, Fault> {
+/// How the time of the ledger stood to the clocks.
+pub(super) async fn reckoning(connection: &mut SqliteConnection) -> Result<Reckoning, Fault> {
     let row: Option<(i64, Option<String>, Option<i64>)> =
         sqlx::query_as("SELECT ahead, boot, booted FROM reckoning").fetch_optional(connection).await?;
     let Some((ahead, boot, booted)) = row else { return Ok(Reckoning::default()) };

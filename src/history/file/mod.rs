@@ -1,39 +1,40 @@
 //! History in an SQLite file: opening it, setting a broken one aside, and what can go wrong with it.
 //!
 //! SQL is on this floor alone: [`schema`] declares the tables, [`load`] reads how the books were left, [`mod@write`] adds a
-//! batch, [`read`] answers, [`tend`] keeps the file within its bounds. Every statement runs on the connection's own
+//! batch, [`read`] answers, [`tend`] keeps the file within its bounds, [`check`] looks for damage, [`saved`] keeps the most
+//! important of it once more, and [`ours`] knows whose a file is. Every statement runs on the connection's own
 //! thread, so a disk that hangs holds up nobody but who waits for it.
 
+pub mod check;
 pub mod load;
+pub mod ours;
 pub mod read;
+pub mod saved;
 pub mod schema;
 pub mod tend;
 pub mod write;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::base::clock::Timestamp;
 use crate::history::account::Runs;
+use crate::history::answer::Latches;
+use crate::history::books::Marks;
 use crate::history::figures::Times;
 use load::Contents;
+use ours::{Origin, identity, origin, resolve};
+use saved::Saved;
 
 /// Another process may hold the file for this long before it counts as in use.
 const BUSY: Duration = Duration::from_secs(2);
-/// The same for one that is known to be in use, which is asked for again and again.
-const STILL_BUSY: Duration = Duration::from_millis(200);
-/// Where our files say that they are ours: the beginning of the first of [`schema`]'s tables, as it lies in a page.
-const SIGN: &[u8] = b"CREATE TABLE marks (one INTEGER PRIMARY KEY";
-/// How every file of SQLite begins.
-const MAGIC: &[u8] = b"SQLite format 3\0";
-
 /// What went wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -97,8 +98,20 @@ pub struct File {
     connection: SqliteConnection,
     path: PathBuf,
     identity: (u64, u64),
+    /// The same of the log beside it.
+    log: Option<(u64, u64)>,
     /// The pod whose latches these are.
     pod: String,
+    /// What is to be saved beside the file.
+    saved: Saved,
+    is_saved_beside: bool,
+    /// How far the ticks have been looked at.
+    checked: (i64, i64),
+    /// The same file, to look at it without SQLite. It was opened before and is closed after, because whoever closes a
+    /// file gives up all of the process's locks on it.
+    bytes: Arc<fs::File>,
+    /// Its length and date when we last wrote to it.
+    stamp: Option<(u64, SystemTime)>,
 }
 
 impl File {
@@ -108,45 +121,69 @@ impl File {
     /// # Errors
     /// Why the file cannot be used.
     pub async fn open(place: &Place, now: Timestamp) -> Result<(Self, Contents), Fault> {
-        Self::open_within(place, now, BUSY).await
-    }
-
-    /// The same for a file that was in use when it was last tried.
-    ///
-    /// # Errors
-    /// Why the file cannot be used.
-    pub async fn open_in_passing(place: &Place, now: Timestamp) -> Result<(Self, Contents), Fault> {
-        Self::open_within(place, now, STILL_BUSY).await
-    }
-
-    async fn open_within(place: &Place, now: Timestamp, busy: Duration) -> Result<(Self, Contents), Fault> {
-        let path = at_leisure(&place.path, resolve).await.map_err(Fault::Foreign)?;
-        let foreign = || Fault::Foreign("it is a file of something else: write the path of a file of its own".into());
-        // SQLite takes a file of a few bytes, whatever they are, for a new one.
-        let is_sqlite = at_leisure(&path, |path| beginning(path, MAGIC.len()).map(|bytes| MAGIC.starts_with(&bytes)));
-        let is_ours = at_leisure(&path, is_ours);
-        if !is_sqlite.await.map_err(Fault::Away)? && !is_ours.await.map_err(Fault::Away)? {
-            return Err(foreign());
-        }
-        match Self::attempt(&path, &place.pod, busy).await {
-            Err(Fault::Broken(why)) if at_leisure(&path, self::is_ours).await.map_err(Fault::Away)? => {
-                Self::replace(place, now, &why).await
+        let path = at_leisure(&place.path, resolve).await?;
+        let found = at_leisure(&path, |path| Ok((origin(path)?, saved::is_beside(path)))).await?;
+        match found {
+            (Origin::Somebodys, _) | (Origin::Unknown, false) => {
+                Err(Fault::Foreign("it is a file of something else: write the path of a file of its own".into()))
             }
-            Err(Fault::Broken(_)) => Err(foreign()),
-            opened => opened,
+            (Origin::Ours | Origin::Unknown, _) => match Self::attempt_twice(&path, &place.pod).await {
+                Err(Fault::Broken(why)) => Self::replace(place, now, &why).await,
+                opened => opened,
+            },
+            // What is broken and nobody's is not known well enough to be moved.
+            (Origin::Nobodys, _) => match Self::attempt_twice(&path, &place.pod).await {
+                Err(Fault::Broken(why)) => Err(Fault::Away(why)),
+                opened => opened,
+            },
         }
     }
 
-    /// Sets the file at `place` aside, because it is broken, and makes a new one.
+    /// Sets the file at `place` aside, because it is broken, and makes a new one. A file that has become text or another
+    /// database is not moved.
     ///
     /// # Errors
     /// Why that cannot be done.
     pub async fn replace(place: &Place, now: Timestamp, why: &str) -> Result<(Self, Contents), Fault> {
-        let path = at_leisure(&place.path, resolve).await.map_err(Fault::Foreign)?;
-        let aside = at_leisure(&path, move |path| set_aside(path, now)).await.map_err(Fault::Foreign)?;
+        let path = at_leisure(&place.path, resolve).await?;
+        if at_leisure(&path, origin).await? == Origin::Somebodys {
+            return Err(Fault::Foreign(
+                "something else was written over it: write the path of a file of its own".into(),
+            ));
+        }
+        let rescued = match Self::saved_at(&path, &place.pod).await {
+            Some(saved) => Some(saved),
+            None => Self::rescue(&path, &place.pod).await,
+        };
+        let aside = at_leisure(&path, move |path| set_aside(path, now)).await?;
         let (shown, aside) = (path.display(), aside.display());
         tracing::error!(path = %shown, %aside, reason = why, "the history file is broken: it was set aside, and a new one begun");
-        Self::attempt(&path, &place.pod, BUSY).await
+        let (mut file, mut contents) = Self::attempt(&path, &place.pod).await?;
+        if let Some(saved) = rescued {
+            file.saved = saved.clone();
+            (contents.latches, contents.reckoning) = (saved.latches, saved.reckoning);
+        }
+        Ok((file, contents))
+    }
+
+    /// What was saved beside the file at `place`, for when the file itself cannot be used.
+    pub async fn salvage(place: &Place) -> Option<Saved> {
+        let path = at_leisure(&place.path, resolve).await.unwrap_or_else(|_| place.path.clone());
+        Self::saved_at(&path, &place.pod).await
+    }
+
+    async fn saved_at(path: &Path, pod: &str) -> Option<Saved> {
+        let pod = pod.to_owned();
+        at_leisure(path, move |path| Ok(Saved::read(path, &pod))).await.ok().flatten()
+    }
+
+    /// What must not be forgotten, from a broken file in which it can still be read.
+    async fn rescue(path: &Path, pod: &str) -> Option<Saved> {
+        let mut connection = options(path).connect().await.ok()?;
+        let latches = write::latches(&mut connection, pod).await.ok();
+        let reckoning = load::reckoning(&mut connection).await.unwrap_or_default();
+        let _ = connection.close().await;
+        Some(Saved { latches: latches?, reckoning })
     }
 
     /// For each check the times of its intervals that have ended.
@@ -157,18 +194,31 @@ impl File {
         load::times(&mut self.connection).await
     }
 
-    async fn attempt(path: &Path, pod: &str, busy: Duration) -> Result<(Self, Contents), Fault> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .busy_timeout(busy)
-            .statement_cache_capacity(32)
-            .thread_name(|_| "history-file".into())
-            .disable_statement_logging();
-        let mut connection = options.connect().await?;
+    /// Where a disk fails for a moment SQLite may take a sound file for a broken one: it is broken when it is so twice.
+    async fn attempt_twice(path: &Path, pod: &str) -> Result<(Self, Contents), Fault> {
+        match Self::attempt(path, pod).await {
+            Err(Fault::Broken(_)) => Self::attempt(path, pod).await,
+            opened => opened,
+        }
+    }
+
+    async fn attempt(path: &Path, pod: &str) -> Result<(Self, Contents), Fault> {
+        let unusable = |error: io::Error| Fault::Away(format!("it cannot be opened: {error}"));
+        let open =
+            move |path: &Path| fs::OpenOptions::new().read(true).append(true).create(true).open(path).map_err(unusable);
+        let bytes = Arc::new(at_leisure(path, open).await?);
+        let mut connection = options(path).connect().await?;
         match Self::prepare(&mut connection, path, pod).await {
             Ok((identity, contents)) => {
-                Ok((Self { connection, path: path.to_owned(), identity, pod: pod.to_owned() }, contents))
+                let saved = Saved { latches: contents.latches.clone(), reckoning: contents.reckoning.clone() };
+                let (path, pod) = (path.to_owned(), pod.to_owned());
+                let (is_saved_beside, checked) = (true, (0, 0));
+                let (log, stamp) = (None, None);
+                let mut file =
+                    Self { connection, path, identity, log, pod, saved, is_saved_beside, checked, bytes, stamp };
+                file.log = at_leisure(&file.log_path(), ours::identity).await.unwrap_or_default();
+                file.stamp = file.stamp().await;
+                Ok((file, contents))
             }
             Err(fault) => {
                 // Only when it is closed may the file be moved: closing removes the log beside whatever has its name.
@@ -184,8 +234,15 @@ impl File {
         pod: &str,
     ) -> Result<((u64, u64), Contents), Fault> {
         schema::prepare(connection).await?;
-        let contents = load::load(connection, pod).await?;
-        let identity = at_leisure(path, identity).await.map_err(Fault::Away)?;
+        let mut contents = load::load(connection, pod).await?;
+        if contents.marks == Marks::EMPTY
+            && contents.latches == Latches::default()
+            && let Some(saved) = Self::saved_at(path, pod).await
+        {
+            // The file that it belonged to is gone.
+            (contents.latches, contents.reckoning) = (saved.latches, saved.reckoning);
+        }
+        let identity = at_leisure(path, identity).await?;
         Ok((identity.unwrap_or_default(), contents))
     }
 
@@ -203,6 +260,33 @@ impl File {
         at_leisure(&self.path, identity).await.map_or(true, |found| found == Some(self.identity))
     }
 
+    /// Closes a file that has its name no longer. SQLite leaves the log behind then, and would bring it into whatever has
+    /// the name now.
+    pub async fn leave(self) {
+        let (path, ours) = (self.log_path(), self.log);
+        self.close().await;
+        let remove = move |path: &Path| {
+            if ours.is_some() && identity(path)? == ours {
+                let _ = fs::remove_file(path);
+            }
+            Ok(())
+        };
+        let _ = at_leisure(&path, remove).await;
+    }
+
+    fn log_path(&self) -> PathBuf {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push("-wal");
+        PathBuf::from(path)
+    }
+
+    /// Leaves the file as it is. Closing it would write the rest of the log into it, and remove the log, whoever's they
+    /// are by now; so the connection stays until the end of the process.
+    #[allow(clippy::mem_forget)] // that is what it is for
+    pub fn abandon(self) {
+        std::mem::forget(self);
+    }
+
     /// Closes the file, with everything in it and nothing left beside it.
     pub async fn close(self) {
         // Whatever it says, nothing is lost: the log beside the file holds what was written.
@@ -210,72 +294,30 @@ impl File {
     }
 }
 
+/// How a file is opened.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(BUSY)
+        .statement_cache_capacity(32)
+        .thread_name(|_| "history-file".into())
+        .disable_statement_logging()
+}
+
 /// Runs something that may hang for as long as the disk does, on a thread of its own.
 async fn at_leisure<T: Send + 'static>(
     path: &Path,
-    work: impl FnOnce(&Path) -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
+    work: impl FnOnce(&Path) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || work(&path)).await.unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// The path with symbolic links followed; refuses what is there and is no file that can be written to.
-fn resolve(path: &Path) -> Result<PathBuf, String> {
-    let path = match path.canonicalize() {
-        Ok(path) => path,
-        Err(_) => {
-            let name =
-                path.file_name().ok_or("history.path names no file: write the path of a file, not of a folder")?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let folder = folder.canonicalize().map_err(|error| format!("its folder cannot be used: {error}"))?;
-            folder.join(name)
-        }
-    };
-    match fs::metadata(&path) {
-        Ok(found) if found.is_dir() => Err("a folder is in its place: write the path of a file".into()),
-        Ok(found) if !found.is_file() => Err("what is in its place is not a regular file".into()),
-        _ => match fs::OpenOptions::new().append(true).create(true).open(&path) {
-            Ok(_) => Ok(path),
-            Err(error) => Err(format!("it cannot be written to: {error}")),
-        },
-    }
-}
-
-/// Whether a file that cannot be read as a history was one of ours, or is too short to be anybody's. A file that is not
-/// ours is never touched: somebody wrote the wrong path.
-fn is_ours(path: &Path) -> Result<bool, String> {
-    const ENOUGH: usize = 256 * 1024;
-    let bytes = beginning(path, ENOUGH)?;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    // What was written last is in the log, and so is the first page of a young file.
-    let log = beginning(Path::new(&log), ENOUGH).unwrap_or_default();
-    let is_signed = [&bytes, &log].iter().any(|bytes| bytes.windows(SIGN.len()).any(|window| window == SIGN));
-    let is_marked = bytes.get(68..72) == Some(&schema::APPLICATION.to_be_bytes()[4..]);
-    let is_stump = bytes.len() < 100 && (MAGIC.starts_with(&bytes) || bytes.starts_with(MAGIC));
-    Ok(is_signed || is_marked || is_stump)
-}
-
-/// The first bytes of a file, at most so many.
-fn beginning(path: &Path, most: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| format!("it cannot be read: {error}"))?;
-    file.take(most as u64).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-    Ok(bytes)
-}
-
-/// What distinguishes the file with this name from any other; nothing when there is none.
-fn identity(path: &Path) -> Result<Option<(u64, u64)>, String> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some((found.dev(), found.ino()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
+    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    done.unwrap_or_else(|error| Err(Fault::Away(error.to_string())))
 }
 
 /// Gives the file another name, `<name>.corrupt-…` with a number behind it where there is one already, and the files
 /// beside it that belong to it. Of those that were set aside earlier the newest stay.
-fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, String> {
+fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, Fault> {
     remove_older(path);
     let suffix = format!("corrupt-{}", now.rfc3339().replace([':', '-'], ""));
     let named = |number: u32, tail: &str| {
@@ -284,14 +326,16 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, String> {
         name.push(format!(".{suffix}{number}{tail}"));
         PathBuf::from(name)
     };
-    let number =
-        (0..1000).find(|number| !named(*number, "").exists()).ok_or("there are too many broken files beside it")?;
+    let too_many = || Fault::Away("there are too many broken files beside it".into());
+    let number = (0..1000).find(|number| !named(*number, "").exists()).ok_or_else(too_many)?;
     // The file goes first: SQLite drops a log that is left without its file.
     for tail in ["", "-wal", "-shm", "-journal"] {
         let mut from = path.as_os_str().to_owned();
         from.push(tail);
         match fs::rename(&from, named(number, tail)) {
-            Err(error) if tail.is_empty() => return Err(format!("it is broken and cannot be set aside: {error}")),
+            Err(error) if tail.is_empty() => {
+                return Err(Fault::Away(format!("it is broken and cannot be set aside: {error}")));
+            }
             // What belongs to it may be missing; a log left behind is dropped.
             _ => {}
         }
@@ -311,19 +355,5 @@ fn remove_older(path: &Path) {
     let newest = aside.iter().rposition(|name| !["-wal", "-shm", "-journal"].iter().any(|tail| name.ends_with(tail)));
     for older in &aside[..newest.unwrap_or(0)] {
         let _ = fs::remove_file(folder.join(older));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_that_is_no_file_is_refused_with_what_to_write_instead() {
-        let refusal = |path: &str| resolve(Path::new(path)).unwrap_err();
-        assert_eq!(refusal("/"), "a folder is in its place: write the path of a file");
-        assert_eq!(refusal("/dev/null"), "what is in its place is not a regular file");
-        assert_eq!(refusal("/nowhere/at/all"), "its folder cannot be used: No such file or directory (os error 2)");
-        assert_eq!(refusal("/nowhere/.."), "history.path names no file: write the path of a file, not of a folder");
     }
 }

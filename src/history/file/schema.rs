@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::Fault;
+use crate::model::outcome::one_line;
 
 /// Says in the file's header that it is ours: `prob`.
 pub(super) const APPLICATION: i64 = 0x7072_6f62;
@@ -102,12 +103,19 @@ async fn identify(connection: &mut SqliteConnection) -> Result<(i64, i64, i64), 
     Ok((number(connection, "PRAGMA application_id").await?, number(connection, "PRAGMA user_version").await?, tables))
 }
 
+/// Looks for damage in all of the file, unless it is large.
 async fn check(connection: &mut SqliteConnection) -> Result<(), Fault> {
-    let size =
-        number(connection, "PRAGMA page_count").await?.saturating_mul(number(connection, "PRAGMA page_size").await?);
-    if size > LARGEST_CHECKED {
-        return Ok(());
-    }
-    let problem: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
-    if problem == "ok" { Ok(()) } else { Err(Fault::Broken(problem.replace('\n', " "))) }
+    if is_large(connection).await? { Ok(()) } else { passes(connection, "PRAGMA quick_check(1)").await }
+}
+
+/// Whether looking at all of the file takes long.
+pub(super) async fn is_large(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+    let pages = number(connection, "PRAGMA page_count").await?;
+    Ok(pages.saturating_mul(number(connection, "PRAGMA page_size").await?) > LARGEST_CHECKED)
+}
+
+/// Whether a check of SQLite finds nothing.
+pub(super) async fn passes(connection: &mut SqliteConnection, check: &'static str) -> Result<(), Fault> {
+    let problem: String = sqlx::query_scalar(check).fetch_one(connection).await?;
+    if problem == "ok" { Ok(()) } else { Err(Fault::Broken(one_line(&problem))) }
 }

@@ -6,7 +6,7 @@ use sqlx::sqlite::Sqlite;
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::schema::run;
-use super::{Fault, File};
+use super::{Fault, File, at_leisure};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::history::account::place;
@@ -25,9 +25,29 @@ impl File {
     /// # Errors
     /// What went wrong; nothing of the batch is in the file then.
     pub async fn write(&mut self, batch: &Pending, marks: Marks) -> Result<(), Fault> {
+        self.save_beside(batch).await;
+        self.check_when_touched().await?;
         run(&mut self.connection, "BEGIN IMMEDIATE").await?;
         let written = self.write_all(batch, marks).await;
         self.end_transaction(written).await
+    }
+
+    /// Saves beside the file what must not be forgotten, before it is in the file. Where that fails it is tried again
+    /// with the next batch, which is no reason not to write this one.
+    async fn save_beside(&mut self, batch: &Pending) {
+        let before = self.saved.clone();
+        self.saved.latches = batch.latches.clone().unwrap_or(self.saved.latches.clone());
+        self.saved.reckoning = batch.reckoning.clone().unwrap_or(self.saved.reckoning.clone());
+        if self.is_saved_beside && self.saved == before {
+            return;
+        }
+        let (saved, pod) = (self.saved.clone(), self.pod.clone());
+        let done = at_leisure(&self.path, move |path| saved.write(path, &pod)).await;
+        if let (true, Err(fault)) = (self.is_saved_beside, &done) {
+            let path = self.path.display();
+            tracing::warn!(%path, reason = fault.text(), "the state beside the history file cannot be saved: a damaged file would cost it");
+        }
+        self.is_saved_beside = done.is_ok();
     }
 
     /// Commits what was done, or takes it back.
@@ -37,9 +57,15 @@ impl File {
             Err(_) => Ok(()),
         };
         if done.is_err() || committed.is_err() {
-            // After some errors SQLite has rolled back by itself, and says so.
-            let _ = run(&mut self.connection, "ROLLBACK").await;
+            match run(&mut self.connection, "ROLLBACK").await {
+                // After some errors SQLite has rolled back by itself, and says so.
+                Err(fault) if !fault.text().contains("no transaction is active") => {
+                    return Err(Fault::Lost(format!("what was begun cannot be taken back: {}", fault.text())));
+                }
+                _ => {}
+            }
         }
+        self.stamp = self.stamp().await;
         committed.and(done)
     }
 
@@ -98,8 +124,9 @@ impl File {
     async fn write_ticks(&mut self, batch: &Pending) -> Result<(), Fault> {
         let ticks: Vec<&Tick> = batch.ticks.iter().collect();
         for some in ticks.chunks(TICKS_AT_ONCE) {
-            let mut query =
-                QueryBuilder::<Sqlite>::new("INSERT INTO ticks (check_id, id, at, outcome, reason, took, message) ");
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "INSERT OR REPLACE INTO ticks (check_id, id, at, outcome, reason, took, message) ",
+            );
             query.push_values(some, |mut row, tick| {
                 row.push_bind(tick.check).push_bind(signed(tick.id)).push_bind(tick.at.unix_micros());
                 row.push_bind(signed(place(tick.outcome) as u64)).push_bind(tick.reason.map(reason));

@@ -1,6 +1,10 @@
 //! History and its file under real faults: killed writers, full disks, broken and foreign files.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
+mod damage;
+mod faults;
+mod others;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -153,6 +157,11 @@ impl Told {
 
     fn settle(&self) {
         self.runtime.block_on(self.history.settle()).unwrap();
+    }
+
+    /// The same, however busy the machine is.
+    fn settle_patiently(&self) {
+        self.wait_for("a disk that takes it", || self.runtime.block_on(self.history.settle()).is_ok());
     }
 
     fn close(self) {
@@ -877,17 +886,20 @@ struct Writer {
 
 impl Writer {
     fn start(role: &str, path: &Path, before: &str) -> Self {
+        Self::start_with(role, path, before, Stdio::null())
+    }
+
+    /// The same, with what it complains about.
+    fn start_with(role: &str, path: &Path, before: &str, complaints: Stdio) -> Self {
         let script = format!("{before} exec \"$0\" \"$@\"");
-        // A test is called by its path within the crate.
-        let role = module_path!().split_once("::").map_or(role.to_owned(), |(_, path)| format!("{path}::{role}"));
         let child = Command::new("sh")
             .args(["-c", &script])
             .arg(std::env::current_exe().unwrap())
-            .args([role.as_str(), "--exact", "--nocapture", "--test-threads=1"])
+            .args([role, "--exact", "--nocapture", "--test-threads=1"])
             .env(CHILD, path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(complaints)
             .spawn();
         let mut child = child.unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());

@@ -27,7 +27,7 @@ impl Gates {
     pub(super) fn open(listeners: Vec<TcpListener>, app: App) -> io::Result<Self> {
         let (close, closing) = oneshot::channel::<()>();
         let (open, opened) = oneshot::channel();
-        let ended = lane::start("gates", STACK, async move {
+        let (_, ended) = lane::start(lane::runtime()?, "gates", STACK, async move {
             let serving = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(closing.await) }));
             for _ in 0..TURNS {
                 tokio::task::yield_now().await;

@@ -153,7 +153,8 @@ impl<'a> Judged<'a> {
 
     /// Judges `snapshot` at `now`, the checks at the positions `excluded` counting as ok, also as root causes.
     #[must_use]
-    pub fn excluding(snapshot: &'a Snapshot, now: Moment, excluded: Vec<usize>) -> Self {
+    pub fn excluding(snapshot: &'a Snapshot, now: Moment, mut excluded: Vec<usize>) -> Self {
+        excluded.sort_unstable();
         let mut stale = Vec::new();
         let states = (0..snapshot.checks.len())
             .map(|index| match is_stale(snapshot, index, now, &mut stale) {
@@ -162,6 +163,24 @@ impl<'a> Judged<'a> {
             })
             .collect();
         Self { snapshot, now, states, excluded }
+    }
+
+    /// The last moment at which everything is judged as now, and the same is said of it.
+    #[must_use]
+    pub fn holds_until(&self) -> Moment {
+        // How old a stale result is, is told.
+        if self.states.contains(&JudgedState::Stale) {
+            return self.now;
+        }
+        let becomes_stale = self
+            .snapshot
+            .checks
+            .iter()
+            .zip(&self.snapshot.plan.checks)
+            .filter_map(|(check, definition)| check.fresh_at.map(|at| at + definition.stale_after));
+        let should_have_started = self.snapshot.start_up.began + LONGEST_START;
+        let changes = becomes_stale.chain([should_have_started]).filter(|at| *at >= self.now);
+        changes.min().unwrap_or(Moment::at(Duration::MAX))
     }
 
     /// How many checks there are.
@@ -197,7 +216,7 @@ impl<'a> Judged<'a> {
     /// Whether the one who asked wanted it left out.
     #[must_use]
     pub fn is_excluded(&self, index: usize) -> bool {
-        self.excluded.contains(&index)
+        self.excluded.binary_search(&index).is_ok()
     }
 
     /// Its status: its state for clients that know three values; `ok` when excluded.

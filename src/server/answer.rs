@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -51,6 +51,8 @@ pub(super) struct Answer {
     pub(super) content_type: &'static str,
     /// What a browser may do with it, for a page.
     pub(super) policy: Option<HeaderValue>,
+    /// It is worth asking again in a second.
+    pub(super) retries: bool,
     /// The body is compressed, because the client asked for it.
     pub(super) compressed: bool,
     /// The body is one that is kept for all, and counted already.
@@ -63,7 +65,17 @@ impl Answer {
     /// An answer with a body of that type, that is not about health.
     pub(super) fn new(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = Body::full(body.into());
-        Self { code, verdict: None, allow: None, content_type, policy: None, compressed: false, counted: false, body }
+        Self {
+            code,
+            verdict: None,
+            allow: None,
+            content_type,
+            policy: None,
+            retries: false,
+            compressed: false,
+            counted: false,
+            body,
+        }
     }
 
     /// Plain text that is not about health.
@@ -80,6 +92,12 @@ impl Answer {
     ) -> Self {
         let code = if verdict == Verdict::Error { down } else { StatusCode::OK };
         Self { verdict: Some(verdict), ..Self::new(code, content_type, body) }
+    }
+
+    /// Too many wait for long answers already.
+    pub(super) fn busy() -> Self {
+        let body = "too many long answers are being made; ask again in a second\n";
+        Self { retries: true, ..Self::text(StatusCode::SERVICE_UNAVAILABLE, body) }
     }
 
     /// No such path; the paths that there are with these details.
@@ -151,6 +169,9 @@ impl Answer {
         if let Some(policy) = self.policy {
             headers.insert(CONTENT_SECURITY_POLICY, policy);
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        }
+        if self.retries {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.compressed {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

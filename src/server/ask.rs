@@ -21,6 +21,12 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Whether there is more to look through in its query than in any that kubelet sends.
+    pub(super) fn has_long_query(&self) -> bool {
+        const SHORT: usize = 512;
+        self.uri.query().is_some_and(|query| query.len() > SHORT)
+    }
+
     /// Whether it only looks.
     pub(super) fn is_read(&self) -> bool {
         matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)

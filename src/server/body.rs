@@ -2,15 +2,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::stream::Events;
-use super::turns::{Turn, Turns};
 use super::under_way::UnderWay;
 
 /// The body of an answer.
@@ -18,18 +16,11 @@ pub(super) struct Body(Content);
 
 enum Content {
     Full(Bytes),
-    Pieces(Box<Pieces>),
+    Pieces(Bytes),
     Stream(Box<Events>),
 }
 
-/// A long answer on its way: what is left of it, and the turn that it waits for.
-struct Pieces {
-    rest: Bytes,
-    turns: Turns,
-    waiting: Option<Pin<Box<dyn Future<Output = Turn> + Send>>>,
-}
-
-/// So many bytes go out in one turn.
+/// A long answer is handed on in pieces of so many bytes: each is copied once more on its way out.
 const PIECE: usize = 64 * 1024;
 
 impl Body {
@@ -38,12 +29,10 @@ impl Body {
         Self(Content::Full(bytes))
     }
 
-    /// The same in pieces, if it is long: the first at once, each other in a turn of its own.
-    pub(super) fn in_turns(self, turns: &Turns) -> Self {
+    /// The same in pieces, if it is long.
+    pub(super) fn in_pieces(self) -> Self {
         match self.0 {
-            Content::Full(bytes) if bytes.len() > PIECE => {
-                Self(Content::Pieces(Box::new(Pieces { rest: bytes, turns: turns.clone(), waiting: None })))
-            }
+            Content::Full(bytes) if bytes.len() > PIECE => Self(Content::Pieces(bytes)),
             content => Self(content),
         }
     }
@@ -69,8 +58,7 @@ impl Body {
     /// How long it is, if it is there all at once.
     pub(super) fn length(&self) -> usize {
         match &self.0 {
-            Content::Full(bytes) => bytes.len(),
-            Content::Pieces(pieces) => pieces.rest.len(),
+            Content::Full(bytes) | Content::Pieces(bytes) => bytes.len(),
             Content::Stream(_) => 0,
         }
     }
@@ -89,27 +77,11 @@ impl Body {
     }
 }
 
-impl Pieces {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        // The turn is over once the piece is handed out: it is written before anything else runs.
-        if let Some(waiting) = &mut self.waiting {
-            drop(ready!(waiting.as_mut().poll(cx)));
-        }
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let piece = self.rest.split_to(PIECE.min(self.rest.len()));
-        let turns = self.turns.clone();
-        self.waiting = (!self.rest.is_empty()).then(|| Box::pin(async move { turns.next().await }) as Pin<Box<_>>);
-        Poll::Ready(Some(piece))
-    }
-}
-
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Content::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
-            Content::Pieces(pieces) => write!(f, "Body({} bytes in pieces)", pieces.rest.len()),
+            Content::Pieces(rest) => write!(f, "Body({} bytes in pieces)", rest.len()),
             Content::Stream(_) => f.write_str("Body(stream)"),
         }
     }
@@ -123,23 +95,22 @@ impl hyper::body::Body for Body {
         match &mut self.0 {
             Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Pieces(pieces) => pieces.poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Content::Pieces(rest) if rest.is_empty() => Poll::Ready(None),
+            Content::Pieces(rest) => Poll::Ready(Some(Ok(Frame::data(rest.split_to(PIECE.min(rest.len())))))),
             Content::Stream(events) => events.poll_next(cx).map(|event| event.map(|event| Ok(Frame::data(event)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Content::Full(bytes) => bytes.is_empty(),
-            Content::Pieces(pieces) => pieces.rest.is_empty(),
+            Content::Full(bytes) | Content::Pieces(bytes) => bytes.is_empty(),
             Content::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Pieces(pieces) => SizeHint::with_exact(pieces.rest.len() as u64),
+            Content::Full(bytes) | Content::Pieces(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream(_) => SizeHint::default(),
         }
     }

@@ -4,11 +4,12 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::Service;
 use hyper::{Method, Request, Response};
@@ -72,7 +73,7 @@ pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat
             // A request that has just arrived is still answered.
             tokio::task::yield_now().await;
             poll_fn(|cx| {
-                let _ = poll(&mut connection, cx);
+                let _ = poll(&mut connection, &seat, cx);
                 Poll::Ready(())
             })
             .await;
@@ -95,27 +96,41 @@ impl Service<Request<Incoming>> for Clerk {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (head, body) = request.into_parts();
+        let asked = Asked {
+            app: Arc::clone(&self.app),
+            shared: Arc::clone(&self.shared),
+            ends: self.ends,
+            seat: Arc::clone(&self.seat),
+            head,
+        };
         if body.is_end_stream() {
-            let (seat, method) = (Arc::clone(&self.seat), head.method.clone());
-            return match respond(&self.app, &self.shared, self.ends, &head) {
-                Responding::Now(response) => Answering::Now(Some(seat_answered(&seat, &method, response))),
-                Responding::Later(response) => {
-                    seat.waits();
-                    Answering::Later(Box::pin(async move { seat_answered(&seat, &method, response.await) }))
-                }
-            };
+            return Answering::Asked(asked);
         }
-        let (app, shared, ends, seat) =
-            (Arc::clone(&self.app), Arc::clone(&self.shared), self.ends, Arc::clone(&self.seat));
         Answering::Later(Box::pin(async move {
             // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
             let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
-            let response = match respond(&app, &shared, ends, &head) {
+            poll_fn(|cx| asked.seat.share_left(cx)).await;
+            let response = match asked.respond() {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
-            seat_answered(&seat, &head.method, response)
+            seat_answered(&asked.seat, &asked.head.method, response)
         }))
+    }
+}
+
+/// A request without a body, or the head of one.
+struct Asked {
+    app: Arc<App>,
+    shared: Arc<Shared>,
+    ends: Ends,
+    seat: Arc<Seat>,
+    head: Parts,
+}
+
+impl Asked {
+    fn respond(&self) -> Responding {
+        respond(&self.app, &self.shared, self.ends, &self.head)
     }
 }
 
@@ -125,9 +140,11 @@ fn seat_answered(seat: &Seat, method: &Method, response: Response<Body>) -> Resp
     response
 }
 
-/// An answer: there at once, but for requests that have a body or wait for a turn or a disk.
+/// An answer: there at once, if the connection has something left of its share, but for requests that have a body or are
+/// answered from elsewhere.
+#[allow(clippy::large_enum_variant)] // a connection has one at a time, and most are the large one
 enum Answering {
-    Now(Option<Response<Body>>),
+    Asked(Asked),
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
@@ -135,10 +152,19 @@ impl Future for Answering {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Now(response) => Poll::Ready(Ok(response.take().expect("a future is not polled after its end"))),
-            Self::Later(response) => response.as_mut().poll(cx).map(Ok),
+        if let Self::Asked(asked) = &*self {
+            ready!(asked.seat.share_left(cx));
+            let (seat, method) = (Arc::clone(&asked.seat), asked.head.method.clone());
+            match asked.respond() {
+                Responding::Now(response) => return Poll::Ready(Ok(seat_answered(&seat, &method, response))),
+                Responding::Later(response) => {
+                    seat.waits();
+                    *self = Self::Later(Box::pin(async move { seat_answered(&seat, &method, response.await) }));
+                }
+            }
         }
+        let Self::Later(response) = &mut *self else { return Poll::Pending };
+        response.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -174,7 +200,7 @@ async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, seat
     loop {
         tokio::select! {
             biased;
-            () = poll_fn(|cx| poll(connection, cx)) => return End::Over,
+            () = poll_fn(|cx| poll(connection, seat, cx)) => return End::Over,
             () = seat.asked_to_leave() => return End::Asked,
             () = watchdog.as_mut() => match seat.time_left() {
                 Duration::ZERO => return End::Cut,
@@ -191,7 +217,8 @@ async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, seat
     }
 }
 
-fn poll(connection: &mut Serving, cx: &mut Context<'_>) -> Poll<()> {
+fn poll(connection: &mut Serving, seat: &Seat, cx: &mut Context<'_>) -> Poll<()> {
+    seat.has_its_turn();
     // What went wrong is the client's business: it has been told with a 400, or is gone.
     connection.poll_without_shutdown(cx).map(|_| ())
 }

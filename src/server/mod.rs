@@ -1,7 +1,7 @@
 //! How requests are answered: each answer is a view of the one published snapshot, judged when asked.
 //!
-//! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers wait
-//! for a turn (`turns`) and are rendered once for all who ask the same (`renderings`). A new route is a pattern in
+//! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers are
+//! made on a lane of their own (`long`), in turns (`turns`) and once for all who ask the same (`renderings`). A new route is a pattern in
 //! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
 
 mod access;
@@ -15,6 +15,7 @@ mod daemon;
 mod health;
 mod kubelet;
 mod listen;
+mod long;
 mod negotiate;
 mod page;
 mod query;
@@ -25,6 +26,7 @@ mod routes;
 mod seat;
 mod serve;
 mod shared;
+mod standing;
 mod start_up;
 mod stream;
 mod target;
@@ -39,7 +41,7 @@ use std::sync::Arc;
 
 pub use health::healthz_json;
 pub use listen::{ListenError, bind};
-pub use serve::{MOST_CONNECTIONS, serve};
+pub use serve::{MOST_CONNECTIONS, serve, serve_on_one_thread};
 pub use start_up::StartUps;
 
 use crate::base::clock::{Clock, Moment};

@@ -10,6 +10,7 @@ use hyper::{Method, Response};
 use super::answer::{Answer, READ, Reply};
 use super::ask::{Ask, Ends, Waiting};
 use super::body::Body;
+use super::long::Full;
 use super::query::Query;
 use super::shared::Shared;
 use super::{App, access, badge, control, daemon, health, kubelet, page, routes, stream, v1};
@@ -57,7 +58,7 @@ fn respond_with(
     app.vitals.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
     let is_counted = answer.counted;
     let response = answer.fit_for(method).into_response();
-    response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_turns(&shared.turns))
+    response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_pieces())
 }
 
 /// The answer to `ask`.
@@ -82,6 +83,12 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route:
         }
     }
     let snapshot = latest(app, ask);
+    if ask.is_read()
+        && ask.uri.query().is_none()
+        && let Some(gate) = gate(route)
+    {
+        return Reply::Now(shared.standings.answer(gate, &snapshot, ask.reading).0);
+    }
     if ask.is_read() && is_long(route, ask) {
         return in_turn(ask, app, shared, route);
     }
@@ -92,12 +99,21 @@ pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route:
         _ if !ask.is_read() => Answer::method_not_allowed(READ),
         Route::HealthStream => stream::health_stream(ask, app, &snapshot, shared),
         Route::Alive => health::alive(ask, &snapshot),
-        Route::Ready => health::ready(ask, &snapshot),
         Route::DaemonHealthy => daemon::healthy(ask, app),
         Route::DaemonReady => daemon::ready(&snapshot),
         Route::Stream => stream::event_stream(ask, app, &snapshot, &shared.streams),
         _ => return of_snapshot(ask, app, shared, &snapshot, route, name),
     })
+}
+
+/// The gate that a route asks about.
+const fn gate(route: Route) -> Option<Endpoint> {
+    match route {
+        Route::Livez => Some(Endpoint::Livez),
+        Route::Readyz => Some(Endpoint::Readyz),
+        Route::Startupz => Some(Endpoint::Startupz),
+        _ => None,
+    }
 }
 
 /// What is answered from: the snapshot with the start-up that was asked for, also where it is not published yet.
@@ -116,17 +132,21 @@ fn is_long(route: Route, ask: &Ask<'_>) -> bool {
         | Route::Service
         | Route::Events
         | Route::Ticks
+        | Route::InternalHealth
         | Route::Badge => true,
         Route::Root => page::is_wanted(ask) || ask.query.has("format"),
-        Route::Livez | Route::Readyz | Route::Startupz => ask.query.has("format"),
+        Route::Livez | Route::Readyz | Route::Startupz => ask.has_long_query() || ask.query.has("format"),
+        Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck | Route::Ready => ask.has_long_query(),
         _ => false,
     }
 }
 
-/// A long answer, from the snapshot as it stands when its turn has come.
+/// A long answer, made elsewhere, from the snapshot as it stands when its turn has come.
 fn in_turn(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) -> Reply {
-    let (waiting, app, shared) = (Waiting::of(ask), Arc::clone(app), Arc::clone(shared));
-    Reply::Later(Box::pin(async move {
+    let (waiting, app) = (Waiting::of(ask), Arc::clone(app));
+    let long = shared.long.clone();
+    let shared = Arc::clone(shared);
+    let coming = long.begin(async move {
         let turn = shared.turns.next().await;
         let ask = waiting.ask();
         if route == Route::Metrics {
@@ -141,7 +161,8 @@ fn in_turn(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) ->
                 coming.await
             }
         }
-    }))
+    });
+    coming.map_or_else(|Full| Reply::Now(Answer::busy()), Reply::Later)
 }
 
 /// The answer to a request that only looks.
@@ -160,6 +181,7 @@ fn of_snapshot(
         Route::ReadyzCheck => health::gate(ask, snapshot, Endpoint::Readyz, Some(name)),
         Route::Startupz => health::gate(ask, snapshot, Endpoint::Startupz, None),
         Route::StartupzCheck => health::gate(ask, snapshot, Endpoint::Startupz, Some(name)),
+        Route::Ready => health::ready(ask, snapshot),
         Route::Root => page::root(ask, snapshot),
         Route::Healthz => health::healthz(ask, snapshot, shared),
         Route::HealthzCheck => health::healthz_check(ask, snapshot, name),

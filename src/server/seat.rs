@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,6 +26,11 @@ const TAKE_LIMIT: Duration = Duration::from_secs(60);
 /// failure when a kept connection is closed under a request.
 const IDLE_LIMIT: Duration = Duration::from_secs(330);
 
+/// What a connection does in one go, in bytes read and written; then the others have their turn.
+const SHARE: usize = 64 * 1024;
+/// An answer counts as so many bytes besides: it takes the time to read a request and to make one.
+const COST: usize = 32 * 1024;
+
 /// A connection's place among the others.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -43,6 +48,8 @@ pub(super) struct Seat {
     streaming: AtomicBool,
     leaving: AtomicBool,
     leave: Notify,
+    /// What is left of its share of this turn, in bytes.
+    share: AtomicUsize,
 }
 
 /// A moment that may be none: nanoseconds since boot and one, or 0.
@@ -95,6 +102,7 @@ impl Seat {
             streaming: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
+            share: AtomicUsize::new(SHARE),
         };
         let now = clock.now();
         seat.idle_since.set(now);
@@ -110,9 +118,31 @@ impl Seat {
         self.waiting.store(true, Ordering::Relaxed);
     }
 
+    /// Its turn has come: it may do its share.
+    pub(super) fn has_its_turn(&self) {
+        self.share.store(SHARE, Ordering::Relaxed);
+    }
+
+    /// What is left of its share; where that is nothing, `cx` is woken when its next turn has come.
+    pub(super) fn share_left(&self, cx: &Context<'_>) -> Poll<usize> {
+        match self.share.load(Ordering::Relaxed) {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => Poll::Ready(left),
+        }
+    }
+
+    fn has_done(&self, bytes: usize) {
+        let left = self.share.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.share.store(left, Ordering::Relaxed);
+    }
+
     /// A request has been answered, with a body of `length` bytes; `streaming` if the answer goes on.
     pub(super) fn answered(&self, streaming: bool, length: usize) {
         self.untaken.store(if length > LONG { length } else { 0 }, Ordering::Relaxed);
+        self.has_done(COST);
         self.head_since.clear();
         self.waiting.store(false, Ordering::Relaxed);
         self.idle_since.set(self.clock.now());
@@ -214,8 +244,10 @@ impl Seated {
 
 impl AsyncRead for Seated {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.seat.share_left(cx));
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.seat.has_done(buffer.filled().len() - before);
         if buffer.filled().len() > before {
             if self.seat.has_read() {
                 self.mender = Mender::default();
@@ -233,8 +265,10 @@ const SHORT: usize = 4096;
 /// short one is put together here: that costs less than the kernel's way with several buffers.
 impl AsyncWrite for Seated {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(ready!(self.seat.share_left(cx)))];
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.seat.has_written(&written);
+        self.seat.has_done(bytes.len());
         written
     }
 
@@ -245,8 +279,14 @@ impl AsyncWrite for Seated {
     ) -> Poll<io::Result<usize>> {
         let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         if length > SHORT {
+            if length > ready!(self.seat.share_left(cx)) {
+                // As much of the first one as there is a share for.
+                let first = buffers.iter().find(|buffer| !buffer.is_empty());
+                return self.poll_write(cx, first.map_or(&[], |buffer| &**buffer));
+            }
             let written = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
             self.seat.has_written(&written);
+            self.seat.has_done(length);
             return written;
         }
         let (mut whole, mut end) = ([0; SHORT], 0);

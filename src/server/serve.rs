@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::App;
 use super::ask::Ends;
 use super::connection::{House, attend};
+use super::long::Long;
 use super::seat::Seat;
 use super::shared::Shared;
 use crate::base::clock::Moment;
@@ -40,20 +41,44 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// out. Needs a tokio runtime.
 ///
 /// # Errors
-/// When a listener cannot be handed to the runtime.
+/// When a listener cannot be handed to the runtime, or there is no thread for long answers.
 pub async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_with(Long::start()?, listeners, app, shutdown).await
+}
+
+/// The same with long answers made on this thread, where time may be paused.
+///
+/// # Errors
+/// When a listener cannot be handed to the runtime.
+#[doc(hidden)]
+pub async fn serve_on_one_thread(
+    listeners: Vec<std::net::TcpListener>,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_with(Long::default(), listeners, app, shutdown).await
+}
+
+async fn serve_with(
+    long: Long,
     listeners: Vec<std::net::TcpListener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let mut door = Door::new(listeners)?;
     let (close, closing) = watch::channel(false);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(&long));
+    let (streams, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
     // It ends with the set.
     let mut feeding = JoinSet::new();
-    let (feed, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
-    feeding.spawn(async move { feed.feed.follow(board, clock).await });
     let under_way = shared.under_way.clone();
+    if let Ok(follows) = long.begin(async move { streams.feed.follow(board, clock).await }) {
+        feeding.spawn(follows);
+    }
     let mut guests = Guests {
         house: House { app: Arc::clone(&app), shared, closing },
         tasks: JoinSet::new(),

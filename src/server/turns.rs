@@ -1,7 +1,6 @@
-//! Long answers, one piece at a time: whoever prepares one, or sends a piece of one, waits for a turn.
+//! Long answers, one at a time: whoever makes one waits for a turn.
 //!
-//! Gates, `/-/healthy` and the probes take none. Between two turns everything runs that has become ready, so these
-//! wait for one piece of one answer at most, however many clients ask for whatever else.
+//! So there is never more than one that is half made in memory, and whoever comes next finds what the last one has made.
 
 use std::sync::Arc;
 

@@ -6,6 +6,8 @@
 mod certs;
 #[path = "../support/fake.rs"]
 mod fake;
+#[path = "../support/meter.rs"]
+mod meter;
 #[path = "../support/openssl.rs"]
 mod openssl;
 #[path = "../support/section.rs"]
@@ -15,6 +17,7 @@ mod section;
 mod servers;
 
 mod disk;
+mod held;
 mod http;
 mod http_floods;
 mod http_keeps;

@@ -14,6 +14,9 @@ mod support {
 
 mod amqp;
 mod floods;
+mod held;
+#[path = "../support/meter.rs"]
+mod meter;
 mod outages;
 mod postgres;
 mod redis;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use probelet::base::clock::Clock;
 use probelet::config::Listen;
 use probelet::model::state::State;
-use probelet::server::{MOST_CONNECTIONS, bind, serve};
+use probelet::server::{MOST_CONNECTIONS, bind, serve_on_one_thread};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -255,7 +255,7 @@ async fn with_a_server<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr) -> 
     let address = listeners[0].local_addr().unwrap();
     let (app, _recorder) = app(worried(), Clock::tokio(), Arc::new(Mutex::new(Vec::new())));
     tokio::select! {
-        served = serve(listeners, app, std::future::pending()) => served.unwrap(),
+        served = serve_on_one_thread(listeners, app, std::future::pending()) => served.unwrap(),
         () = test(address) => {}
     }
 }

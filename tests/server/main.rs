@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod badge;
+mod held;
 mod limits;
 mod memory;
+#[path = "../support/meter.rs"]
+mod meter;
 mod support;
 mod wire;

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use probelet::base::clock::{Clock, Moment, Timestamp};
+use probelet::base::lane;
 use probelet::base::name::CheckName;
 use probelet::config::Listen;
 use probelet::history::answer::Keep;
@@ -17,9 +18,11 @@ use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service,
 use probelet::model::snapshot::{Configuration, Snapshot};
 use probelet::model::start_up::{ContainerNews, StartUp};
 use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
-use probelet::server::{App, Control, StartUps, bind, serve};
+use probelet::server::{App, Control, StartUps, bind, serve, serve_on_one_thread};
 use probelet::store::{Recorder, board};
 use tokio::sync::oneshot;
+
+use crate::meter::{Held, held};
 
 /// A running server; it ends when dropped.
 pub struct Server {
@@ -27,7 +30,18 @@ pub struct Server {
     pub recorder: Recorder,
     pub told: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<Held>>>,
+}
+
+/// Which lanes a server has, and whether that of the gates is measured.
+enum Lanes {
+    AsInTheDaemon,
+    Measured,
+    OneMeasured,
+}
+
+fn some<T>((served, held): (T, Held)) -> (T, Option<Held>) {
+    (served, Some(held))
 }
 
 struct Teller(Arc<Mutex<Vec<String>>>);
@@ -56,7 +70,17 @@ impl Server {
     }
 
     pub fn listening(listen: Listen, snapshot: Snapshot) -> Self {
-        Self::on(bind(&[listen]).unwrap(), snapshot)
+        Self::on(bind(&[listen]).unwrap(), snapshot, Lanes::AsInTheDaemon)
+    }
+
+    /// The same, where [`end`](Self::end) tells how long the lane of the gates was held.
+    pub fn measured(snapshot: Snapshot) -> Self {
+        Self::on(bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap(), snapshot, Lanes::Measured)
+    }
+
+    /// The same without a lane for long answers.
+    pub fn measured_on_one_thread(snapshot: Snapshot) -> Self {
+        Self::on(bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap(), snapshot, Lanes::OneMeasured)
     }
 
     /// The same, where the system keeps little of what is written and not yet read.
@@ -64,17 +88,24 @@ impl Server {
         let listeners = bind(&[Listen::One("127.0.0.1:0".parse().unwrap())]).unwrap();
         // A connection has them of its listener.
         rustix::net::sockopt::set_socket_send_buffer_size(&listeners[0], 8192).unwrap();
-        Self::on(listeners, snapshot)
+        Self::on(listeners, snapshot, Lanes::AsInTheDaemon)
     }
 
-    fn on(listeners: Vec<TcpListener>, snapshot: Snapshot) -> Self {
+    fn on(listeners: Vec<TcpListener>, snapshot: Snapshot, lanes: Lanes) -> Self {
         let address = listeners[0].local_addr().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let (app, recorder) = app(snapshot, Clock::Machine, Arc::clone(&told));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(listeners, app, async { drop(stopped.await) })).unwrap();
+            let runtime = lane::runtime().unwrap();
+            let stopped = async { drop(stopped.await) };
+            let (served, held) = match lanes {
+                Lanes::AsInTheDaemon => (runtime.block_on(serve(listeners, app, stopped)), None),
+                Lanes::Measured => some(runtime.block_on(held(serve(listeners, app, stopped)))),
+                Lanes::OneMeasured => some(runtime.block_on(held(serve_on_one_thread(listeners, app, stopped)))),
+            };
+            served.unwrap();
+            held
         });
         Self { address, recorder, told, stop: Some(stop), thread: Some(thread) }
     }
@@ -97,11 +128,9 @@ impl Server {
     }
 
     /// Asks the server to end and waits until it has.
-    pub fn end(&mut self) {
+    pub fn end(&mut self) -> Option<Held> {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
+        self.thread.take().and_then(|thread| thread.join().unwrap())
     }
 }
 

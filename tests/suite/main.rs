@@ -13,9 +13,12 @@ mod daemon;
 mod fuzzed;
 mod heartbeat;
 mod history;
+mod lanes;
 mod hostile;
 mod listening;
 mod matrix;
+#[path = "../support/meter.rs"]
+mod meter;
 mod nights;
 mod redirects;
 mod servers;

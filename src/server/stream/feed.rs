@@ -35,16 +35,34 @@ pub(in crate::server) struct Feed {
 }
 
 /// What there is for one who follows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Next {
     /// This, as it is to be sent.
     Piece(Bytes),
+    /// The whole, which has to be rendered first.
+    Whole(Unrendered),
     /// Nothing yet.
     Nothing,
     /// What it wanted next is no longer kept.
     Lost,
     /// Nothing may be told any more.
     Withheld,
+}
+
+/// The whole as it is to be sent, before it is rendered.
+#[derive(Debug)]
+pub(super) struct Unrendered {
+    /// The event that it stands for.
+    pub(super) id: u64,
+    epoch: i64,
+    seen: Arc<Seen>,
+}
+
+impl Unrendered {
+    /// As it is sent.
+    pub(super) fn render(&self, reading: Reading) -> Bytes {
+        piece(self.epoch, self.id, "snapshot", &healthz_json(&self.seen.snapshot, reading))
+    }
 }
 
 impl Feed {
@@ -69,7 +87,11 @@ impl Feed {
 
     /// Writes down what has happened up to `snapshot`.
     pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) {
-        let is_news = self.record().as_mut().is_some_and(|record| record.observe(snapshot, reading));
+        // Found out and written without the lock: those who follow never wait for it.
+        let Some(before) = self.record().as_ref().map(|record| Arc::clone(&record.seen)) else { return };
+        let after = Seen::new(snapshot, reading);
+        let happenings = between(&before, &after, reading);
+        let is_news = self.record().as_mut().is_some_and(|record| record.add(after, happenings));
         if is_news {
             self.news.notify_waiters();
         }
@@ -87,7 +109,21 @@ impl Feed {
 
     /// What comes after `place`, which moves on; without a place everything there is, at once.
     pub(super) fn next(&self, place: &mut Option<u64>, reading: Reading) -> Next {
-        self.record().as_mut().map_or(Next::Nothing, |record| record.next(place, reading))
+        self.record().as_ref().map_or(Next::Nothing, |record| record.next(place, reading))
+    }
+
+    /// Keeps `bytes`, which were rendered at `at`, for others who need the whole as of the event `id`.
+    pub(super) fn keep_whole(&self, id: u64, at: Moment, bytes: &Bytes) {
+        if let Some(record) = &mut *self.record()
+            && record.newest() == id
+        {
+            record.whole = Some((id, at, bytes.clone()));
+        }
+    }
+
+    /// Whether nothing may be told any more.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.record().as_ref().is_some_and(|record| record.seen.details() == Details::None)
     }
 
     fn record(&self) -> MutexGuard<'_, Option<Record>> {
@@ -99,7 +135,7 @@ impl Feed {
 struct Record {
     /// Sets the events of this process apart from those of one before.
     epoch: i64,
-    seen: Seen,
+    seen: Arc<Seen>,
     /// The events that are kept; a renewal has no bytes of its own.
     events: VecDeque<Option<Bytes>>,
     bytes: usize,
@@ -115,7 +151,7 @@ impl Record {
     fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         Self {
             epoch: reading.wall.unix_micros(),
-            seen: Seen::new(snapshot, reading),
+            seen: Arc::new(Seen::new(snapshot, reading)),
             events: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -128,18 +164,16 @@ impl Record {
         self.gone + self.events.len() as u64
     }
 
-    fn observe(&mut self, snapshot: Arc<Snapshot>, reading: Reading) -> bool {
-        let seen = Seen::new(snapshot, reading);
-        let happenings = between(&self.seen, &seen, reading);
+    fn add(&mut self, seen: Seen, happenings: Vec<Happening>) -> bool {
         let is_other_about_details = seen.details() != self.seen.details();
-        self.seen = seen;
+        self.seen = Arc::new(seen);
         self.whole = None;
         let is_news = !happenings.is_empty();
         for happening in happenings {
             let id = self.newest() + 1;
             let event = match happening {
-                Happening::Tick(json) => Some(self.piece(id, "tick", &json)),
-                Happening::Transition(json) => Some(self.piece(id, "transition", &json)),
+                Happening::Tick(json) => Some(piece(self.epoch, id, "tick", &json)),
+                Happening::Transition(json) => Some(piece(self.epoch, id, "transition", &json)),
                 Happening::Renewal => None,
             };
             self.bytes += event.as_ref().map_or(0, Bytes::len);
@@ -163,47 +197,49 @@ impl Record {
         }
     }
 
-    fn piece(&self, id: u64, event: &str, json: &[u8]) -> Bytes {
-        let head = format!("id: {}-{id}\nevent: {event}\ndata: ", self.epoch);
-        [head.as_bytes(), json, b"\n\n"].concat().into()
-    }
-
     fn place_after(&self, last: &str) -> Option<u64> {
         let (epoch, place) = last.split_once('-')?;
         let place: u64 = place.parse().ok().filter(|_| epoch.parse() == Ok(self.epoch))?;
         (self.gone..=self.newest()).contains(&place).then_some(place).filter(|place| *place >= self.renewed)
     }
 
-    fn next(&mut self, place: &mut Option<u64>, reading: Reading) -> Next {
+    fn next(&self, place: &mut Option<u64>, reading: Reading) -> Next {
         if self.seen.details() == Details::None {
             return Next::Withheld;
         }
         let newest = self.newest();
         let at = match *place {
             Some(at) if at >= self.renewed => at,
-            _ => {
-                *place = Some(newest);
-                return Next::Piece(self.whole(newest, reading));
-            }
+            _ => return self.whole(newest, place, reading),
         };
         if at < self.gone {
             return Next::Lost;
         }
         let offset = usize::try_from(at - self.gone).unwrap_or(usize::MAX);
-        let Some(event) = self.events.get(offset).cloned() else { return Next::Nothing };
-        *place = Some(at + 1);
-        Next::Piece(event.unwrap_or_else(|| self.whole(at + 1, reading)))
+        match self.events.get(offset).cloned() {
+            None => Next::Nothing,
+            Some(Some(event)) => {
+                *place = Some(at + 1);
+                Next::Piece(event)
+            }
+            Some(None) => self.whole(at + 1, place, reading),
+        }
     }
 
-    fn whole(&mut self, id: u64, reading: Reading) -> Bytes {
+    /// The whole as of the event `id`: the place moves on where it has been rendered.
+    fn whole(&self, id: u64, place: &mut Option<u64>, reading: Reading) -> Next {
         if let Some((of, at, bytes)) = &self.whole
             && *of == id
             && reading.moment.since(*at) < FRESH
         {
-            return bytes.clone();
+            *place = Some(id);
+            return Next::Piece(bytes.clone());
         }
-        let bytes = self.piece(id, "snapshot", &healthz_json(&self.seen.snapshot, reading));
-        self.whole = Some((id, reading.moment, bytes.clone()));
-        bytes
+        Next::Whole(Unrendered { id, epoch: self.epoch, seen: Arc::clone(&self.seen) })
     }
+}
+
+fn piece(epoch: i64, id: u64, event: &str, json: &[u8]) -> Bytes {
+    let head = format!("id: {epoch}-{id}\nevent: {event}\ndata: ");
+    [head.as_bytes(), json, b"\n\n"].concat().into()
 }

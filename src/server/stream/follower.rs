@@ -3,15 +3,17 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 
-use super::feed::{MOST_EVENTS, Next};
+use super::feed::{MOST_EVENTS, Next, Unrendered};
 use super::{COMMENT, Place, SILENCE};
 use crate::base::clock::Clock;
+use crate::server::long::{Coming, Full};
 
 /// Follows the feed.
 pub(in crate::server) struct Follower {
@@ -21,6 +23,8 @@ pub(in crate::server) struct Follower {
     at: Option<u64>,
     news: Pin<Box<OwnedNotified>>,
     silence: Pin<Box<Sleep>>,
+    /// The whole, which is being rendered.
+    whole: Option<Coming<(u64, Bytes)>>,
     is_over: bool,
 }
 
@@ -35,7 +39,7 @@ impl Follower {
     pub(super) fn new(place: Place, clock: Clock, last: Option<&str>) -> Self {
         let feed = &place.0.feed;
         let (at, news) = (last.and_then(|last| feed.place_after(last)), Box::pin(feed.news()));
-        Self { place, clock, at, news, silence: Box::pin(tokio::time::sleep(SILENCE)), is_over: false }
+        Self { place, clock, at, news, silence: Box::pin(tokio::time::sleep(SILENCE)), whole: None, is_over: false }
     }
 
     /// The next event or comment; nothing after it was cut.
@@ -44,6 +48,14 @@ impl Follower {
             return Poll::Ready(None);
         }
         loop {
+            if let Some(whole) = &mut self.whole {
+                let (id, piece) = ready!(whole.as_mut().poll(cx));
+                self.whole = None;
+                if !self.place.0.feed.is_withheld() {
+                    self.at = Some(id);
+                    return self.write(piece);
+                }
+            }
             match self.place.0.feed.next(&mut self.at, self.clock.read()) {
                 Next::Piece(piece) => return self.write(piece),
                 Next::Lost => {
@@ -51,6 +63,13 @@ impl Follower {
                         .cut(&format!("too slow: more than {MOST_EVENTS} events or 512 KiB behind; connect again"));
                 }
                 Next::Withheld => return self.cut("the configuration has `details: none` now"),
+                Next::Whole(unrendered) => match self.render(unrendered) {
+                    Ok(whole) => {
+                        self.whole = Some(whole);
+                        continue;
+                    }
+                    Err(Full) => return self.cut("too many long answers are being made; connect again"),
+                },
                 Next::Nothing => {}
             }
             if self.news.as_mut().poll(cx).is_pending() {
@@ -60,6 +79,16 @@ impl Follower {
             // It is there before the feed is looked at again, so nothing falls between.
             self.news = Box::pin(self.place.0.feed.news());
         }
+    }
+
+    fn render(&self, unrendered: Unrendered) -> Result<Coming<(u64, Bytes)>, Full> {
+        let (streams, clock) = (Arc::clone(&self.place.0), self.clock);
+        self.place.0.long.begin(async move {
+            let reading = clock.read();
+            let piece = unrendered.render(reading);
+            streams.feed.keep_whole(unrendered.id, reading.moment, &piece);
+            (unrendered.id, piece)
+        })
     }
 
     fn write(&mut self, piece: Bytes) -> Poll<Option<Bytes>> {

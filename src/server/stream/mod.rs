@@ -20,6 +20,7 @@ use super::App;
 use super::answer::{Answer, EVENTS};
 use super::ask::Ask;
 use super::body::Body;
+use super::long::Long;
 use super::shared::Shared;
 use super::warnings::quoted;
 use crate::model::plan::Details;
@@ -42,6 +43,15 @@ pub(super) struct Streams {
     open: AtomicUsize,
     /// What happens.
     pub(super) feed: Feed,
+    /// Where the whole is rendered.
+    pub(super) long: Long,
+}
+
+impl Streams {
+    /// None yet; what they send is made by `long`.
+    pub(super) fn new(long: Long) -> Self {
+        Self { long, ..Self::default() }
+    }
 }
 
 /// `/health/$stream`.

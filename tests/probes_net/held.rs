@@ -1,0 +1,102 @@
+//! Targets that mean to hold the lane of the probes: none of them keeps it for long in one go, however much it sends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use probelet::base::value::Value;
+use probelet::probe::http::KIND as HTTP;
+use probelet::probe::tcp::KIND as TCP;
+use probelet::probe::{KindOfProbe, Run};
+
+use crate::meter::{MOST, endless, held, on_a_lane};
+use crate::section::Section;
+
+/// For so long a target may do its worst.
+const WHILE: Duration = Duration::from_millis(1500);
+
+async fn is_held_little(beside: &str, kind: &'static KindOfProbe, section: Section) {
+    let mut probe = section.probe(kind);
+    // Some end in a failure at once, others in a timeout: both are fine.
+    let run = Run::default();
+    let (_, held) = held(tokio::time::timeout(WHILE, probe.observe(&run))).await;
+    held.is_little(beside);
+}
+
+fn url(address: SocketAddr) -> Section {
+    Section::new().text("url", format!("http://{address}/"))
+}
+
+/// A body in chunks of one byte each.
+fn small_chunks() -> SocketAddr {
+    endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n")
+}
+
+#[test]
+fn an_http_target_holds_nobody() {
+    on_a_lane(async {
+        is_held_little("endless `100 Continue`", &HTTP, url(endless("", b"HTTP/1.1 100 Continue\r\n\r\n"))).await;
+        is_held_little(
+            "endless `103 Early Hints`",
+            &HTTP,
+            url(endless("", b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n")),
+        )
+        .await;
+        for (beside, address) in [
+            ("chunks of one byte", small_chunks()),
+            ("an endless body", endless("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n", &[b'a'; 4096])),
+            ("endless trailers", endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n")),
+            ("endless headers", endless("HTTP/1.1 200 OK\r\n", b"A: b\r\n")),
+            ("an endless header", endless("HTTP/1.1 200 OK\r\nA: ", b"aaaa")),
+            ("an endless status line", endless("HTTP/1.1 200 ", b"aaaa")),
+            ("an endless chunk size", endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0")),
+            ("endless line ends", endless("", b"\r\n")),
+        ] {
+            is_held_little(
+                beside,
+                &HTTP,
+                url(address)
+                    .with("max_body", Value::Size(4 << 20))
+                    .section("expect", Section::new().text("body_contains", "b")),
+            )
+            .await;
+        }
+    });
+}
+
+#[test]
+fn a_tcp_target_holds_nobody() {
+    on_a_lane(async {
+        let target = |address: SocketAddr| Section::new().text("address", address.to_string());
+        for (beside, rest) in [("endless lines", &b"a\n"[..]), ("an endless line", b"aaaa")] {
+            let section = target(endless("", rest)).text("send", "hello\n").text("expect", "never");
+            is_held_little(beside, &TCP, section).await;
+        }
+    });
+}
+
+#[test]
+fn the_measure_finds_what_neither_yields_nor_counts() {
+    on_a_lane(async {
+        // A client of hyper alone, as the probe was once: it skips interim answers without an end.
+        let address = endless("", b"HTTP/1.1 100 Continue\r\n\r\n");
+        let ((), beside_hyper) = held(async {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let io = hyper_util::rt::TokioIo::new(stream);
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let request = hyper::Request::get("/").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+            let _ = tokio::time::timeout(WHILE, sender.send_request(request)).await;
+            connection.abort();
+        })
+        .await;
+        // A pattern that is matched in one go.
+        let pattern = regex_lite::Regex::new(r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}").unwrap();
+        let text = "a".repeat(64 * 1024);
+        let (_, beside_a_pattern) = held(async { pattern.is_match(&text) }).await;
+        for (what, held) in [("hyper", beside_hyper), ("a pattern", beside_a_pattern)] {
+            assert!(held.most > MOST, "{what} was not found: {held:?}");
+        }
+        let (_, beside_nothing) = held(tokio::time::sleep(Duration::from_millis(50))).await;
+        beside_nothing.is_little("nothing");
+    });
+}

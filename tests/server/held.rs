@@ -1,0 +1,104 @@
+//! Clients that mean to hold the lane of the gates: none of them keeps it for long in one go, whatever it asks for, and
+//! however little of the answers it reads.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use probelet::model::snapshot::Snapshot;
+use probelet::model::state::State;
+
+use super::support::*;
+use crate::meter::{Held, MOST};
+
+/// So many checks.
+const MANY: usize = 100;
+/// So many clients at a time.
+const CLIENTS: usize = 4;
+/// So many requests each of them sends ahead.
+const AHEAD: usize = 400;
+
+fn crowd(many: usize) -> Snapshot {
+    snapshot((0..many).map(|check| (definition(&format!("check-{check}")), state(State::Ok, "fine"))).collect())
+}
+
+/// Sends the requests one behind another, and reads nothing before all have been sent, or the server takes no more.
+fn pipelined(server: &Server, request: &str) -> Vec<TcpStream> {
+    let send = |mut stream: TcpStream| {
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let requests = request.repeat(AHEAD);
+        let mut rest = requests.as_bytes();
+        while let Ok(sent @ 1..) = stream.write(rest) {
+            rest = &rest[sent..];
+        }
+        stream
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| send(server.connect()))).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    })
+}
+
+/// Gates are answered beside `request` sent by many, and the lane is held for little in one go.
+fn is_held_little(request: &str, named: &str) {
+    measured(Server::measured(crowd(MANY)), request, named).is_little(named);
+}
+
+fn measured(mut server: Server, request: &str, named: &str) -> Held {
+    let crowd = pipelined(&server, request);
+    for _ in 0..3 {
+        assert_eq!(server.get("/livez"), (200, "ok".into()), "beside {named}");
+    }
+    // Some of them read a part of the answers, and some go.
+    for mut client in crowd {
+        let _ = client.read(&mut [0; 100_000]);
+        let _ = client.shutdown(Shutdown::Both);
+    }
+    server.end().unwrap()
+}
+
+#[test]
+fn whoever_asks_ahead_for_whatever_holds_nobody() {
+    let excluded: String = (0..1000).map(|check| format!("&exclude=x{check}")).collect();
+    for path in [
+        "/metrics",
+        "/healthz",
+        "/healthz?format=json",
+        "/health",
+        "/v1/services",
+        "/v1/services?include=history",
+        "/v1/services/1/ticks?limit=1000",
+        "/badge/overall.svg",
+        "/badge/check-1.svg?metric=uptime",
+        "/readyz?verbose",
+        "/readyz?format=json",
+        &format!("/livez?{excluded}"),
+        "/livez",
+        "/alive",
+        "/ready",
+        "/",
+        "/nowhere",
+    ] {
+        for method in ["HEAD", "GET"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+            is_held_little(&request, &format!("{method} {}", &path[..path.len().min(40)]));
+        }
+    }
+}
+
+#[test]
+fn whoever_sends_what_nobody_wants_holds_nobody() {
+    let body = "1\r\na\r\n".repeat(5000);
+    let chunked =
+        format!("PUT /v1/heartbeats/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n");
+    is_held_little(&chunked, "chunks of one byte");
+    is_held_little(&format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(90)), "many headers");
+    is_held_little("\r\n\r\n\r\n\r\n", "line ends");
+}
+
+#[test]
+fn the_measure_finds_a_lane_that_makes_long_answers_itself() {
+    let request = "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
+    let held = measured(Server::measured_on_one_thread(crowd(30 * MANY)), request, "one thread");
+    assert!(held.most > MOST, "{held:?}");
+}

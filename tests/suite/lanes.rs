@@ -1,0 +1,79 @@
+//! The lanes: whatever holds one of them holds no other, and what that means is said.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::daemon::Daemon;
+
+/// A thread that is held, as by a loop without an end, until this is dropped.
+struct Stopped(Child);
+
+impl Stopped {
+    /// The thread of `daemon` that has this name.
+    fn thread(daemon: &Daemon, name: &str) -> Self {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+        let mut threads = tasks.map(|task| task.unwrap().path());
+        let is_wanted = |task: &std::path::PathBuf| std::fs::read_to_string(task.join("comm")).unwrap().trim() == name;
+        let thread = threads.find(is_wanted).unwrap_or_else(|| panic!("no thread {name}"));
+        // PTRACE_SEIZE and PTRACE_INTERRUPT stop one thread alone, which goes on when the tracer is gone.
+        let script = "import ctypes, os, sys\n\
+                      ptrace = ctypes.CDLL(None).ptrace\n\
+                      ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]\n\
+                      thread = int(sys.argv[1])\n\
+                      assert ptrace(0x4206, thread, None, None) == 0 and ptrace(0x4207, thread, None, None) == 0\n\
+                      os.waitpid(thread, 0x40000000)\n\
+                      print('stopped', flush=True)\n\
+                      sys.stdin.read()";
+        let mut python = Command::new("python3");
+        python.args(["-c", script]).arg(thread.file_name().unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut stopped = Self(python.spawn().expect("python3 is missing: install the Debian package `python3`"));
+        let mut line = String::new();
+        BufReader::new(stopped.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "stopped\n", "the thread cannot be traced");
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const CONFIG: &str = "checks:\n\
+                      \x20 - { name: db, simulated: {}, interval: 100ms, stale_after: 1s }\n\
+                      \x20 - { name: app, simulated: {}, interval: 100ms, stale_after: 1s, gates: [live] }\n";
+
+#[tokio::test]
+async fn a_scheduler_that_hangs_is_told_and_never_green_while_the_gates_are_answered() {
+    let daemon = Daemon::start(CONFIG).await;
+    daemon.until_status("/readyz", 200).await;
+    assert_eq!(daemon.get("/-/healthy").await.status, 200);
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", daemon.pid())).unwrap();
+    let stopped = Stopped::thread(&daemon, name.trim());
+    let readyz = daemon.until_status("/readyz", 503).await;
+    assert!(readyz.body.contains("[-]db stale: last result "), "{}", readyz.body);
+    assert_eq!(daemon.get("/livez").await.status, 200, "a sidecar that hangs is no reason to restart the app");
+    let healthy = daemon.until_status("/-/healthy", 503).await;
+    assert!(healthy.body.starts_with("the scheduler has made no progress for "), "{}", healthy.body);
+    assert_eq!(daemon.get("/metrics").await.status, 200);
+    drop(stopped);
+    daemon.until_status("/-/healthy", 200).await;
+    daemon.until_status("/readyz", 200).await;
+}
+
+#[tokio::test]
+async fn gates_are_answered_while_no_long_answer_is() {
+    let daemon = Daemon::start(CONFIG).await;
+    daemon.until_status("/readyz", 200).await;
+    let stopped = Stopped::thread(&daemon, "answers");
+    let mut long = std::pin::pin!(daemon.get("/metrics"));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut long).await.is_err());
+    for gate in ["/livez", "/readyz", "/startupz", "/-/healthy", "/-/ready", "/alive", "/ready", "/readyz?verbose"] {
+        assert_eq!(daemon.get(gate).await.status, 200, "{gate}");
+    }
+    drop(stopped);
+    assert_eq!(long.await.status, 200);
+}

@@ -215,8 +215,8 @@ pub static CODES: &[Code] = &[
         "costly-pattern",
         "A regular expression may take too long on the body that it is for.",
         "How long a search takes is bounded by the size of the pattern, in which `{1,1000}` counts a thousand times, and by \
-         `max_body`. Together they may need no more than a second or two of a processor's time, whatever the target \
-         answers. A search that takes longer than a run's `timeout` ends with it. Lower `max_body`, or write smaller numbers \
+         `max_body`. Together they may need no more than about four seconds of a processor's time, whatever the target \
+         answers. A run whose search takes longer than its `timeout` ends with it. Lower `max_body`, or write smaller numbers \
          in `{…}`; often `+` or `*` serve as well.",
         "checks:\n  - name: user\n    http:\n      url: http://localhost:8080/version\n      max_body: 4MiB\n      expect: { \
          body_matches: '[a-z]{1,1000}!' }\n",

@@ -3,15 +3,19 @@
 use crate::base::pattern::Pattern;
 use crate::base::value::{Fields, Place};
 
-/// Reports that a search for `pattern` in a body of `max_body` bytes may take more steps than any should.
+/// Reports that a search for `pattern` in a body of `max_body` bytes may cost more than any should.
 pub(super) fn report(fields: &Fields, place: &Place, pattern: &Pattern, max_body: u64) {
     let message = format!(
-        "the pattern has {} steps, too many to look for it in {} of a body",
-        pattern.cost(),
-        crate::base::quantity::show_size(max_body).replace(".0 ", " ")
+        "the pattern takes {} when it is compiled, too much to look for it in {} of a body",
+        shown(pattern.size()),
+        shown(max_body)
     );
     let help = format!("write `max_body: {}` or less, or smaller numbers in `{{…}}`", written(pattern.longest_text()));
     fields.report_at(place, "costly-pattern", message, Some(help));
+}
+
+fn shown(bytes: u64) -> String {
+    crate::base::quantity::show_size(bytes).replace(".0 ", " ")
 }
 
 /// A size as the file writes it, rounded down.

@@ -34,6 +34,7 @@ mod kept;
 pub mod net;
 pub mod postgres;
 pub mod redis;
+mod search;
 pub mod simulated;
 pub mod tcp;
 pub mod workflow;

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use hyper::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
-use tokio::task::{spawn_blocking, yield_now};
 
 use super::request::report_repeated;
-use crate::base::pattern::{Pattern, SLICE};
+use crate::base::pattern::Pattern;
 use crate::base::pointer::{Found, look_up, parts_of};
 use crate::base::quantity::show_size;
 use crate::base::shape::{Field, Shape};
 use crate::base::value::{Fields, Text, Value};
 use crate::model::outcome::{Answer, Failure, FailureKind};
 use crate::probe::costly;
+use crate::probe::search::cost_of_json;
 use crate::workflow::captures::Captures;
 
 /// The keys of the section `expect`.
@@ -131,18 +131,25 @@ impl Expectations {
         !self.json.is_empty()
     }
 
-    /// Whether the answer is as expected. While a pattern is looked for, others get their turn.
+    /// What it costs at most to judge an answer, in units of [`Pattern::cost`].
+    pub(super) fn cost(&self, received: &Received) -> u64 {
+        let pattern = self.body_matches.as_ref().map_or(0, |pattern| pattern.cost(received.body.len() as u64));
+        let json = if self.needs_whole_body() { cost_of_json(received.body.len()) } else { 0 };
+        pattern.saturating_add(json)
+    }
+
+    /// Whether the answer is as expected.
     ///
     /// # Errors
     /// The first thing that is not, as a mismatch that repeats nothing of the body.
-    pub(super) async fn judge(&self, received: &mut Received, captured: &Captures) -> Result<(), Failure> {
+    pub(super) fn judge(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
         if !self.status.iter().any(|(from, to)| (*from..=*to).contains(&received.status)) {
             return Err(mismatch(format!("returned status {}", received.status)));
         }
         self.judge_headers(received, captured)?;
         self.judge_text(received, captured)?;
-        self.judge_pattern(received).await?;
-        self.judge_json(received).await
+        self.judge_pattern(received)?;
+        self.judge_json(received)
     }
 
     fn judge_headers(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
@@ -168,22 +175,17 @@ impl Expectations {
         }
     }
 
-    async fn judge_pattern(&self, received: &Received) -> Result<(), Failure> {
-        let Some(pattern) = &self.body_matches else { return Ok(()) };
-        let mut search = pattern.seek(&received.body);
-        loop {
-            match search.go_on(SLICE) {
-                Some(true) => return Ok(()),
-                Some(false) => {
-                    let extent = extent(received);
-                    return Err(mismatch(format!("a match of the expected pattern is not in the {extent}")));
-                }
-                None => yield_now().await,
+    fn judge_pattern(&self, received: &Received) -> Result<(), Failure> {
+        match &self.body_matches {
+            Some(pattern) if !pattern.is_in(&received.body) => {
+                let extent = extent(received);
+                Err(mismatch(format!("a match of the expected pattern is not in the {extent}")))
             }
+            _ => Ok(()),
         }
     }
 
-    async fn judge_json(&self, received: &mut Received) -> Result<(), Failure> {
+    fn judge_json(&self, received: &Received) -> Result<(), Failure> {
         if self.json.is_empty() {
             return Ok(());
         }
@@ -191,7 +193,11 @@ impl Expectations {
             let limit = limit(received);
             return Err(mismatch(format!("the JSON is not whole in the first {limit}: raise `max_body`")));
         }
-        let Some(found) = self.json_of(received).await else { return Err(mismatch("the body is not JSON")) };
+        let pointers: Vec<&str> = self.json.iter().map(|(pointer, ..)| pointer.as_str()).collect();
+        let most = MOST_PARTS + self.json.iter().map(|(_, wanted, _)| parts_of(wanted)).sum::<usize>();
+        let Some(found) = look_up(&received.body, &pointers, most) else {
+            return Err(mismatch("the body is not JSON"));
+        };
         for ((pointer, wanted, is_secret), found) in self.json.iter().zip(found) {
             match found {
                 Found::Nothing => return Err(mismatch(format!("{} is missing", shown(pointer)))),
@@ -204,28 +210,7 @@ impl Expectations {
         }
         Ok(())
     }
-
-    /// What is in the body where values are expected. A long body is read on a thread of its own.
-    async fn json_of(&self, received: &mut Received) -> Option<Vec<Found>> {
-        let most = MOST_PARTS + self.json.iter().map(|(_, wanted, _)| parts_of(wanted)).sum::<usize>();
-        if received.body.len() <= SOON_READ {
-            let pointers: Vec<&str> = self.json.iter().map(|(pointer, ..)| pointer.as_str()).collect();
-            return look_up(&received.body, &pointers, most);
-        }
-        let body = std::mem::take(&mut received.body);
-        let pointers: Vec<String> = self.json.iter().map(|(pointer, ..)| pointer.clone()).collect();
-        let reading = spawn_blocking(move || {
-            let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
-            (look_up(&body, &pointers, most), body)
-        });
-        let found;
-        (found, received.body) = reading.await.ok()?;
-        found
-    }
 }
-
-/// A body of so many bytes is read in a moment: a millisecond or two.
-const SOON_READ: usize = 256 << 10;
 
 /// More parts of a body than this, beside those that are expected, are not kept to be compared: a few megabytes.
 const MOST_PARTS: usize = 32 << 10;

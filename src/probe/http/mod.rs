@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::exchange::Exchange;
-use self::expect::Expectations;
+use self::expect::{Expectations, Received};
 use self::lines::Lines;
 use self::pace::Excess;
 use self::request::{Prepared, RequestSpec};
@@ -24,6 +24,7 @@ use super::kept::{After, Kept, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::tls::{self, TlsSpec};
 use super::net::{Network, failure};
+use super::search::Searches;
 use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
 use crate::base::redact;
 use crate::base::shape::{Field, Shape};
@@ -157,7 +158,8 @@ impl Spec for HttpSpec {
     }
 
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let server = Server { declared: Arc::clone(&self.declared), network: Arc::clone(&setting.network) };
+        let (declared, network) = (Arc::clone(&self.declared), Arc::clone(&setting.network));
+        let server = Server { declared, network, judging: Searches::default() };
         Box::new(HttpProbe { server, kept: Kept::new(self.max_connection_age()) })
     }
 }
@@ -172,6 +174,7 @@ struct HttpProbe {
 struct Server {
     declared: Arc<Declared>,
     network: Arc<Network>,
+    judging: Searches<Result<Received, Failure>>,
 }
 
 impl Probe for HttpProbe {
@@ -199,7 +202,7 @@ impl Session for Connections {
     }
 
     async fn ask(&mut self, prepared: &Arc<Prepared>, run: &Run) -> (ProbeResult, After) {
-        let Server { declared, network } = &self.server;
+        let Server { declared, network, .. } = &self.server;
         let mut exchange = Exchange { declared, network, run, lines: &mut self.lines, expiry: None };
         let received = exchange.complete(prepared).await;
         let expiry = exchange.expiry;
@@ -207,7 +210,12 @@ impl Session for Connections {
         // Whatever the answer is worth, the connections that are left are sound.
         self.lines.settle();
         let judged = match received {
-            Ok(mut received) => declared.expect.judge(&mut received, &run.captured).await.map(|()| received),
+            Ok(received) => {
+                let (declared, captured) = (Arc::clone(declared), run.captured.clone());
+                let cost = declared.expect.cost(&received);
+                let judge = move || declared.expect.judge(&received, &captured).map(|()| received);
+                self.server.judging.run(cost, judge).await.flatten()
+            }
             Err(failure) => Err(failure),
         };
         let result = match judged {

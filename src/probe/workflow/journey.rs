@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::diary::Diary;
-use crate::base::pattern::SLICE;
 use crate::base::quantity::show_duration;
 use crate::base::trace::Trace;
 use crate::model::outcome::{Answer, Failure, FailureKind, Pass, ProbeResult};
+use crate::probe::search::{Searches, cost_of_json};
 use crate::probe::{BoxFuture, Probe, Run};
 use crate::workflow::captures::Captures;
 use crate::workflow::expression::{Expression, Source};
@@ -27,6 +26,7 @@ pub(super) struct Journey {
 pub(super) struct Stage {
     pub(super) probe: Box<dyn Probe>,
     pub(super) captures: Arc<[Capture]>,
+    searches: Searches<Result<Vec<String>, Failure>>,
 }
 
 /// A value to keep.
@@ -127,8 +127,8 @@ impl Span<'_> {
             trace: Arc::clone(&trace),
         };
         let ended = timeout(budget, async {
-            let pass = stage.probe.observe(&run).await?;
-            let values = values_in(&pass, &stage.captures).await?;
+            let mut pass = stage.probe.observe(&run).await?;
+            let values = values_in(&mut pass, &stage.captures, &stage.searches).await?;
             Ok((pass, values))
         });
         let ended = ended.await;
@@ -181,28 +181,47 @@ fn after(attempts: u32, failure: Failure) -> Failure {
     Failure { message, ..failure }
 }
 
-/// The values of all captures of a step.
-async fn values_in(pass: &Pass, captures: &[Capture]) -> Result<Vec<String>, Failure> {
-    let mut values = Vec::with_capacity(captures.len());
-    for capture in captures {
-        values.push(value_of(capture, pass).await?);
+impl Stage {
+    pub(super) fn new(probe: Box<dyn Probe>, captures: Arc<[Capture]>) -> Self {
+        Self { probe, captures, searches: Searches::default() }
     }
-    Ok(values)
 }
 
-/// The value of a capture. While it is looked for, others get their turn.
-async fn value_of(capture: &Capture, pass: &Pass) -> Result<String, Failure> {
-    let nothing = |why: &str| Failure::new(FailureKind::Mismatch, format!("capture {}: {why}", capture.name));
-    let Some(answer) = &pass.answer else {
-        return Err(nothing("this kind of step gives no answer to capture from"));
+/// The values of all captures of a step, in the answer that is taken from `pass`.
+async fn values_in(
+    pass: &mut Pass,
+    captures: &Arc<[Capture]>,
+    searches: &Searches<Result<Vec<String>, Failure>>,
+) -> Result<Vec<String>, Failure> {
+    let Some(answer) = pass.answer.take() else {
+        return match captures.first() {
+            Some(capture) => Err(capture.failure("this kind of step gives no answer to capture from")),
+            None => Ok(Vec::new()),
+        };
     };
-    let Answer { status, headers, body } = &**answer;
-    let mut search = capture.expression.search(Source { status: *status, headers, body });
-    loop {
-        if let Some(found) = search.go_on(SLICE) {
-            return found.map_err(nothing);
+    let captures = Arc::clone(captures);
+    let cost = captures.iter().map(|capture| capture.cost(answer.body.len())).sum();
+    let search = move || captures.iter().map(|capture| capture.value_in(&answer)).collect();
+    searches.run(cost, search).await.flatten()
+}
+
+impl Capture {
+    /// What it costs at most to find the value in a body of so many bytes, in units of [`Pattern::cost`].
+    fn cost(&self, bytes: usize) -> u64 {
+        match &self.expression {
+            Expression::Pattern(pattern) => pattern.cost(bytes as u64),
+            Expression::Json(_) => cost_of_json(bytes),
+            Expression::Header(_) | Expression::Status => 0,
         }
-        yield_now().await;
+    }
+
+    fn value_in(&self, answer: &Answer) -> Result<String, Failure> {
+        let Answer { status, headers, body } = answer;
+        self.expression.find(Source { status: *status, headers, body }).map_err(|why| self.failure(why))
+    }
+
+    fn failure(&self, why: &str) -> Failure {
+        Failure::new(FailureKind::Mismatch, format!("capture {}: {why}", self.name))
     }
 }
 
@@ -266,7 +285,7 @@ mod tests {
         fn step(mut self, name: &str, acts: impl Into<Vec<Act>>) -> Self {
             self.drafts.push(Draft { name: name.into(), ..Draft::default() });
             let probe = Box::new(Scripted { acts: acts.into(), seen: Arc::clone(&self.seen) });
-            self.stages.push(Stage { probe, captures: Arc::new([]) });
+            self.stages.push(Stage::new(probe, Arc::new([])));
             self
         }
 

@@ -49,7 +49,7 @@ impl Spec for Workflow {
     fn build(&self, setting: &Setting) -> Box<dyn Probe> {
         let stages = self.steps.iter().map(|step| {
             let setting = Setting { check: step.name.clone(), ..setting.clone() };
-            Stage { probe: step.spec.build(&setting), captures: Arc::clone(&step.captures) }
+            Stage::new(step.spec.build(&setting), Arc::clone(&step.captures))
         });
         Box::new(Journey::new(Arc::clone(&self.plan), stages.collect()))
     }

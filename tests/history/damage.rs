@@ -164,7 +164,7 @@ fn a_file_that_is_moved_removed_or_replaced_while_it_is_in_use_costs_no_latch() 
             "moved" => fs::rename(&place, folder.0.join("away.db")).unwrap(),
             "removed" => fs::remove_file(&place).unwrap(),
             "removed with all beside it" => {
-                folder.names().iter().for_each(|name| fs::remove_file(folder.0.join(name)).unwrap())
+                folder.names().iter().for_each(|name| fs::remove_file(folder.0.join(name)).unwrap());
             }
             _ => fs::rename(&spare, &place).unwrap(),
         }

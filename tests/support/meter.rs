@@ -30,6 +30,10 @@ pub struct Held {
 }
 
 impl Held {
+    fn or_less(self, other: Self) -> Self {
+        if other.most < self.most { other } else { self }
+    }
+
     /// Asserts that others had turns, and never had to wait for more than [`MOST`].
     #[track_caller]
     pub fn is_little(self, beside: &str) {
@@ -68,6 +72,32 @@ pub async fn held<T>(work: impl Future<Output = T>) -> (T, Held) {
     ticking.abort();
     let most = most.load(Ordering::Relaxed) as f64 / unit.as_nanos() as f64;
     (result, Held { most, turns: turns.load(Ordering::Relaxed) })
+}
+
+/// So often something is measured until it is little. What the kernel does meanwhile counts as the thread's own, now and
+/// then; what the code does counts each time.
+const ATTEMPTS: usize = 5;
+
+/// The least of some measures, of which the first that is little is enough.
+pub fn least_of(mut measure: impl FnMut() -> Held) -> Held {
+    let mut least = measure();
+    for _ in 1..ATTEMPTS {
+        if least.most >= MOST {
+            least = least.or_less(measure());
+        }
+    }
+    least
+}
+
+/// The least of what is measured beside `work`, each time that it is done.
+pub async fn least_held(mut work: impl AsyncFnMut()) -> Held {
+    let mut least = held(work()).await.1;
+    for _ in 1..ATTEMPTS {
+        if least.most >= MOST {
+            least = least.or_less(held(work()).await.1);
+        }
+    }
+    least
 }
 
 /// The processor time that this thread has used.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Timestamp};
+use crate::base::plain::is_plain;
 
 /// What a probe found: the target is well, or why it is not.
 pub type ProbeResult = Result<Pass, Failure>;
@@ -59,7 +60,8 @@ impl Failure {
     }
 }
 
-/// `text` as one line of at most 200 characters, control characters as spaces.
+/// `text` as one line of at most 200 characters, control characters as spaces; what turns the direction of writing, or is
+/// not seen, as U+FFFD.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     clip(text, 200)
@@ -68,7 +70,12 @@ pub fn one_line(text: &str) -> String {
 fn clip(text: &str, longest: usize) -> String {
     let mut line = String::with_capacity(text.len().min(longest));
     let mut blank = false;
-    for character in text.chars().map(|c| if c.is_control() || c == '\u{2028}' || c == '\u{2029}' { ' ' } else { c }) {
+    let shown = |c: char| match c {
+        c if c.is_control() || c == '\u{2028}' || c == '\u{2029}' => ' ',
+        c if is_plain(c) => c,
+        _ => '\u{fffd}',
+    };
+    for character in text.chars().map(shown) {
         if character == ' ' && (blank || line.is_empty()) {
             continue;
         }
@@ -243,6 +250,7 @@ mod tests {
     #[test]
     fn messages_are_one_line_of_at_most_200_characters() {
         assert_eq!(one_line("  a\r\n\tb\u{0}c  "), "a b c");
+        assert_eq!(one_line("a\u{202e}b\u{200b}c\u{2028}d"), "a\u{fffd}b\u{fffd}c d");
         assert_eq!(one_line(&"é".repeat(200)).chars().count(), 200);
         let cut = one_line(&"é".repeat(201));
         assert_eq!(cut.chars().count(), 200);

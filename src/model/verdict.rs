@@ -3,8 +3,10 @@
 //! Staleness is judged here, from the time of asking, so that a stuck scheduler cannot look healthy.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::causes::{Causes, Trouble};
 use super::plan::{Critical, Definition};
 use super::snapshot::Snapshot;
 use super::start_up::LONGEST_START;
@@ -112,7 +114,12 @@ pub struct Judged<'a> {
     /// When.
     pub now: Moment,
     states: Vec<JudgedState>,
-    excluded: Vec<usize>,
+    /// Which checks are left out; empty where none is.
+    excluded: Vec<bool>,
+    /// The root causes of each check, once somebody asks.
+    causes: OnceLock<Vec<Arc<[usize]>>>,
+    /// For each endpoint, which checks wait for a cause that is critical for it, once somebody asks.
+    behind: [OnceLock<Vec<bool>>; 4],
 }
 
 /// The judgement on one endpoint.
@@ -162,7 +169,12 @@ impl<'a> Judged<'a> {
                 false => JudgedState::Fresh(snapshot.checks[index].state),
             })
             .collect();
-        Self { snapshot, now, states, excluded }
+        let mut left_out = Vec::new();
+        for index in excluded {
+            left_out.resize(snapshot.checks.len(), false);
+            left_out[index] = true;
+        }
+        Self { snapshot, now, states, excluded: left_out, causes: OnceLock::new(), behind: Default::default() }
     }
 
     /// The last moment at which everything is judged as now, and the same is said of it.
@@ -216,7 +228,7 @@ impl<'a> Judged<'a> {
     /// Whether the one who asked wanted it left out.
     #[must_use]
     pub fn is_excluded(&self, index: usize) -> bool {
-        self.excluded.binary_search(&index).is_ok()
+        self.excluded.get(index).is_some_and(|excluded| *excluded)
     }
 
     /// Its status: its state for clients that know three values; `ok` when excluded.
@@ -269,13 +281,21 @@ impl<'a> Judged<'a> {
         (0..self.len()).filter(|index| self.is_failing(*index)).collect()
     }
 
-    /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it.
+    /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it, the first
+    /// [`MAX_CAUSES`](super::causes::MAX_CAUSES) in the order of the file.
     #[must_use]
     pub fn causes_of(&self, index: usize) -> Vec<usize> {
-        let mut causes = Vec::new();
-        self.walk_up(index, &mut vec![false; self.len()], &mut causes, Judged::is_failing);
-        causes.sort_unstable();
-        causes
+        let all = self.causes.get_or_init(|| {
+            let mut causes = Causes::of(self.len());
+            let trouble = |at: usize| match (self.is_failing(at), self.waits(at)) {
+                (true, _) => Trouble::Own,
+                (false, true) => Trouble::OfParents,
+                (false, false) => Trouble::None,
+            };
+            let parents = |at: usize| &self.definition(at).depends_on[..];
+            (0..self.len()).map(|index| causes.find(index, trouble, parents)).collect()
+        });
+        all[index].to_vec()
     }
 
     /// Whether `/alive` says true: `/livez` is open, and every critical check that gates `live` or `startup` has
@@ -298,12 +318,11 @@ impl<'a> Judged<'a> {
     pub fn endpoint(&self, endpoint: Endpoint) -> Judgement {
         let mut parts = Vec::with_capacity(self.len());
         let by_first_runs = self.starts_by_first_runs();
-        let behind = self.behind_critical(endpoint);
         let mut degraded = false;
         for index in 0..self.len() {
             let takes_part = self.takes_part(index, endpoint, by_first_runs);
             let excluded = self.is_excluded(index);
-            let closes = !excluded && self.closes_with(index, endpoint, by_first_runs, Some(&behind));
+            let closes = !excluded && self.closes(index, endpoint, by_first_runs);
             if takes_part || closes {
                 parts.push(Part { check: index, closes, excluded });
                 degraded |= takes_part && self.status(index) != Verdict::Ok;
@@ -344,19 +363,11 @@ impl<'a> Judged<'a> {
         Closed::by(|endpoint| self.closes(index, endpoint, by_first_runs))
     }
 
-    /// What each skipped check keeps closed, by position; nothing for the others. All of them are found in one walk.
+    /// What each skipped check keeps closed, by position; nothing for the others.
     #[must_use]
     pub fn closed_by_skips(&self) -> Vec<Option<Closed>> {
-        let by_first_runs = self.starts_by_first_runs();
-        let behind = Endpoint::ALL.map(|endpoint| self.behind_critical(endpoint));
-        let closed_by = |index| {
-            Closed::by(|endpoint| {
-                let behind = Endpoint::ALL.iter().zip(&behind).find(|(other, _)| **other == endpoint);
-                self.closes_with(index, endpoint, by_first_runs, behind.map(|(_, behind)| &behind[..]))
-            })
-        };
         let is_skipped = |index: usize| self.check(index).state == State::Skipped;
-        (0..self.len()).map(|index| is_skipped(index).then(|| closed_by(index))).collect()
+        (0..self.len()).map(|index| is_skipped(index).then(|| self.closed_by(index))).collect()
     }
 
     fn is_failing(&self, index: usize) -> bool {
@@ -390,11 +401,6 @@ impl<'a> Judged<'a> {
     }
 
     fn closes(&self, index: usize, endpoint: Endpoint, by_first_runs: bool) -> bool {
-        self.closes_with(index, endpoint, by_first_runs, None)
-    }
-
-    /// As [`closes`](Self::closes), with what [`behind_critical`](Self::behind_critical) has found where it was asked.
-    fn closes_with(&self, index: usize, endpoint: Endpoint, by_first_runs: bool, behind: Option<&[bool]>) -> bool {
         let (gates, state, check) = (self.definition(index).gates, self.states[index], self.check(index));
         // What most checks are most of the time.
         let passes = matches!(state, JudgedState::Fresh(State::Ok | State::Degraded));
@@ -428,8 +434,8 @@ impl<'a> Judged<'a> {
                     || (gates.startup && !check.passed_once)
                     || (by_first_runs && gates.ready && !check.seen_once)
             }
-            Endpoint::Readyz => self.is_down(index, endpoint, behind),
-            Endpoint::Healthz => gates.any() && self.is_down(index, endpoint, behind),
+            Endpoint::Readyz => self.is_down(index, endpoint),
+            Endpoint::Healthz => gates.any() && self.is_down(index, endpoint),
         }
     }
 
@@ -456,14 +462,13 @@ impl<'a> Judged<'a> {
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
-    fn is_down(&self, index: usize, endpoint: Endpoint, behind: Option<&[bool]>) -> bool {
+    fn is_down(&self, index: usize, endpoint: Endpoint) -> bool {
         match self.states[index] {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
-            JudgedState::Fresh(State::Skipped) => match behind {
-                Some(behind) => behind[index],
-                None => self.causes_of(index).into_iter().any(|cause| self.is_critical(cause, endpoint)),
-            },
+            JudgedState::Fresh(State::Skipped) => {
+                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint))[index]
+            }
         }
     }
 
@@ -513,12 +518,9 @@ impl<'a> Judged<'a> {
         matches!(self.states[index], JudgedState::Fresh(State::Skipped | State::Pending))
     }
 
-    /// Which checks wait for a failing check that is critical for `endpoint`: what [`causes_of`](Self::causes_of) would
-    /// tell of each, found for all in one walk down from the causes. Empty where no check is skipped.
+    /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
+    /// causes.
     fn behind_critical(&self, endpoint: Endpoint) -> Vec<bool> {
-        if !self.states.contains(&JudgedState::Fresh(State::Skipped)) {
-            return Vec::new();
-        }
         let children = self.snapshot.plan.children();
         let is_cause = |index: &usize| self.is_failing(*index) && self.is_critical(*index, endpoint);
         let mut left: Vec<usize> = (0..self.len()).filter(is_cause).collect();

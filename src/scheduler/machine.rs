@@ -14,6 +14,7 @@ use super::cadence::{Cadence, spread};
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::Latches;
+use crate::model::causes::{Causes, Trouble};
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
@@ -83,6 +84,8 @@ pub struct Machine {
     courses: Courses,
     keys: u64,
     transitions: Vec<Transition>,
+    /// The root causes that have been found while the checks are brought in line with their parents.
+    causes: Option<Causes>,
     observations: Vec<Observed>,
     draining: bool,
     ready_once: bool,
@@ -219,6 +222,7 @@ impl Machine {
             pod: pod.into(),
             keys: 0,
             transitions: Vec::new(),
+            causes: None,
             observations: Vec::new(),
             draining: false,
             ready_once: false,
@@ -357,12 +361,10 @@ impl Machine {
         }
         self.settle(now, &kept_closed);
         // What is skipped is excused by a failure seen in this start-up: its causes are looked at now.
-        for index in 0..self.checks.len() {
-            if self.checks[index].unproven && self.checks[index].state == State::Skipped {
-                for cause in self.causes_of(index) {
-                    self.courses.touch(cause).asked = true;
-                }
-            }
+        let excused = |check: &CheckState| check.unproven && check.state == State::Skipped;
+        let excused = (0..self.checks.len()).filter(|index| excused(&self.checks[*index])).collect();
+        for cause in self.all_causes_of(excused) {
+            self.courses.touch(cause).asked = true;
         }
     }
 
@@ -667,7 +669,7 @@ impl Machine {
         if self.checks[index].unproven && !seen_before {
             let began = self.start_up.began;
             let is_fresh = |cause: usize| self.courses[cause].last_run.is_some_and(|ran| ran.began >= began);
-            let excused = self.causes_of(index).into_iter().all(is_fresh);
+            let excused = self.all_causes_of(vec![index]).into_iter().all(is_fresh);
             Arc::make_mut(&mut self.checks[index]).seen_once = excused;
         }
     }
@@ -746,6 +748,8 @@ impl Machine {
     /// what each skip kept closed before that which may have ended it.
     fn settle(&mut self, now: Reading, kept_closed: &[Option<Closed>]) {
         let mut released = Vec::new();
+        // Parents come first: what is found of them holds for all that comes behind.
+        self.causes = Some(Causes::of(self.checks.len()));
         for place in 0..self.dependents.len() {
             let index = self.dependents[place];
             self.resolve(index);
@@ -762,6 +766,7 @@ impl Machine {
                 released.push(index);
             }
         }
+        self.causes = None;
         for index in &released {
             let name = self.plan.checks[*index].name.as_str();
             let course = self.courses.touch(*index);
@@ -876,17 +881,16 @@ impl Machine {
 
     fn note(&mut self, index: usize, from: State, observation: Option<Observation>) {
         let CheckState { state: to, since: at, .. } = *self.checks[index];
-        let causes = if to == State::Skipped { self.causes_of(index) } else { Vec::new() };
-        let root_causes = causes.into_iter().map(|cause| self.definition(cause).name.clone()).collect();
+        let causes = if to == State::Skipped { self.causes_of(index) } else { Arc::default() };
+        let root_causes = causes.iter().map(|cause| self.definition(*cause).name.clone()).collect();
         let check = self.definition(index).name.clone();
         self.transitions.push(Transition { check, from, to, at, observation, root_causes });
     }
 
-    /// The failing checks for which the skipped check at `index` waits, directly or through others.
-    fn causes_of(&self, index: usize) -> Vec<usize> {
+    /// The failing checks for which these skipped ones wait, directly or through others.
+    fn all_causes_of(&self, mut left: Vec<usize>) -> Vec<usize> {
         let mut causes = Vec::new();
         let mut seen = vec![false; self.checks.len()];
-        let mut left = vec![index];
         while let Some(at) = left.pop() {
             if std::mem::replace(&mut seen[at], true) {
                 continue;
@@ -897,8 +901,22 @@ impl Machine {
                 _ => {}
             }
         }
-        causes.sort_unstable();
         causes
+    }
+
+    /// What is told of them for the skipped check at `index`.
+    fn causes_of(&mut self, index: usize) -> Arc<[usize]> {
+        let (checks, plan) = (&self.checks, &self.plan);
+        let trouble = |at: usize| match checks[at].state {
+            State::Error => Trouble::Own,
+            State::Skipped => Trouble::OfParents,
+            _ => Trouble::None,
+        };
+        let parents = |at: usize| &plan.checks[at].depends_on[..];
+        match &mut self.causes {
+            Some(causes) => causes.find(index, trouble, parents),
+            None => Causes::of(checks.len()).find(index, trouble, parents),
+        }
     }
 }
 

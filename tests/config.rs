@@ -302,6 +302,180 @@ fn a_config_is_there_exactly_when_there_are_no_errors() {
     }
 }
 
+/// What is put in the place of secrets. It is not a word, as no secret should be.
+const CANARY: &str = "hunter2Zq";
+
+/// Keys whose values answers show anyway: what stands there is no secret.
+const PUBLIC: [&str; 8] = ["name", "version", "description", "listen", "formerly", "depends_on", "needs", "service"];
+
+/// Whether a report on `text`, in any of its forms, shows the canary.
+fn leaks(text: &str) -> Option<String> {
+    let loaded = loaded("config.yaml", text.as_bytes());
+    let shown = loaded.report.text(false)
+        + &loaded.report.text(true)
+        + &loaded.report.json().to_string()
+        + &loaded.report.first_error().unwrap_or_default()
+        + &format!("{:?}", loaded.report);
+    shown.contains("hunter2").then(|| loaded.report.text(false))
+}
+
+fn assert_hidden(text: &str) {
+    if let Some(report) = leaks(text) {
+        panic!("{text}\n----\n{report}");
+    }
+}
+
+#[test]
+fn nothing_that_may_be_a_secret_is_shown_wherever_it_stands_and_whatever_is_wrong() {
+    let values = |secret: &str| {
+        [
+            secret.to_owned(),
+            format!("\"{secret}\""),
+            format!("'{secret}"),
+            format!("\"{secret}"),
+            format!("[{secret}]"),
+            format!("{{ x: {secret} }}"),
+            format!("{{ pasword: {secret} }}"),
+            format!("host=h password={secret}"),
+            format!("postgres://u:{secret}@h:x/y"),
+            format!("https://{secret}@h:x/"),
+            format!("AUTH {secret}"),
+            format!("${{X:-{secret}}}"),
+            format!("${{X:-{secret}}}s"),
+            format!("${{X:{secret}}}"),
+            format!("${{{secret}"),
+            format!("!{secret} x"),
+            format!("&{secret} x"),
+            format!("*{secret}"),
+            format!("@{secret}"),
+            format!("{secret}: {secret}"),
+            format!("5s {secret}"),
+            format!("'{{\"password\": \"{secret}\"}}'"),
+            format!("{{\"password\": \"{secret}\"}}"),
+            format!("|\n      {secret}\n    {secret}\n"),
+            format!(">-\n          {secret}\n   x: {secret}"),
+            format!("5 # {secret}"),
+        ]
+    };
+    let mut tried = 0;
+    for seed in seeds() {
+        let seed = String::from_utf8(seed).unwrap();
+        let lines: Vec<&str> = seed.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some((key, _)) = line.split_once(": ") else { continue };
+            let key = key.trim_start_matches([' ', '-', '{']);
+            if PUBLIC.contains(&key) || key.starts_with('#') {
+                continue;
+            }
+            let indent = &line[..line.len() - line.trim_start_matches([' ', '-']).len()];
+            // Every key of the line as it is written, misspelt, and one that nobody knows.
+            let keys = [key.to_owned(), key[..key.len() - 1].to_owned(), "pasword".into(), "Authorization".into()];
+            for (at, value) in values(CANARY).iter().enumerate() {
+                // All of them at one key would take too long: each value meets each key in some line.
+                let key = &keys[(at + number) % keys.len()];
+                if PUBLIC.contains(&key.as_str()) {
+                    continue;
+                }
+                let damaged = format!("{indent}{key}: {value}");
+                let before = lines[..number].join("\n");
+                let behind = lines[number + 1..].join("\n");
+                assert_hidden(&format!("{before}\n{damaged}\n{behind}\n"));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+#[test]
+fn a_secret_is_not_shown_beside_any_mistake() {
+    // Each of these holds the mistakes of others on the line of the secret, or the secret is the mistake.
+    for text in [
+        "checks:\n- { name: a, redis: hunter2 }\n",
+        "checks:\n- { name: a, redis: { url: hunter2, timeot: 5 } }\n",
+        "checks:\n- { name: a, postgres: { url: 'host=h password=hunter2' } }\n",
+        "checks:\n- { name: a, tcp: { address: 'h:1', send: AUTH hunter2, x: 1 } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', body: '{\"password\":\"hunter2\"}', x: 1 } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', body: {\"password\":\"hunter2\"} } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', headers: [Authorization, hunter2] } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', headers: { Authorization:hunter2 } } }\n",
+        "checks:\n- { name: a, interval: '${X:-hunter2}', simulated: {} }\n",
+        "checks:\n- { name: a, pasword: hunter2, simulated: {} }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', tls: { ca_file: 'hunter2' } } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', tls: { key_file: \"-----BEGIN\\nhunter2\" } } }\n",
+        "checks:\n- { name: a, simulated: { ok_message: '${file:hunter2}' } }\n",
+        "checks:\n- { name: a, simulated: {}, allow: { hunter2: x } }\n",
+        "checks:\n- { name: a, simulated: {}, timeout: $hunter2 }\n",
+        "checks:\n- { name: a, simulated: {}, timeout: !hunter2 5s }\n",
+        "checks:\n- { name: a, simulated: {}, hunter2: 1, hunter2: 2 }\n",
+        "checks:\n- { name: a, password: x, password: hunter2, simulated: {} }\n",
+        "checks:\n- { name: a, critical: hunter2, gates: [hunter2], simulated: {} }\n",
+        "checks:\n- { name: a, simulated: {} } # hunter2\n  x: 1\n",
+        "checks:\n- name: a\n  simulated: {}\n  x: &hunter2 1\n",
+        "checks:\n- name: a\n  simulated: {}\n  x: &secret hunter2\n  timeout: *secret\n",
+        "defaults: { timeout: &s hunter2 }\nchecks:\n- { name: a, http: { url: 'http://h/', body: *s } }\n",
+        "server: hunter2\nchecks: hunter2\n",
+        "hunter2\n",
+        "- hunter2\n",
+        "password=hunter2\n",
+        "checks:\n- name: a\n  http: { url: 'http://h/?token=hunter2&key=hunter2x', x: 1 }\n",
+        "checks:\n- name: a\n  http:\n    url: http://h/\n    body: |\n      hunter2\n     hunter2\n",
+        "checks:\n- name: a\n  http:\n    url: http://h/\n    body: \"hunter2\n  b: hunter2\n",
+        "checks:\n\t- hunter2\n",
+        "checks: [ {{ .Values.hunter2 }} ]\n",
+        "checks:\n- { name: a, simulated: { latency: 50..hunter2 } }\n",
+        "checks:\n- { name: a, disk: { path: hunter2, min_free: hunter2 } }\n",
+        "checks:\n- { name: a, workflow: { steps: [{ name: b, simulated: {}, capture: { token: hunter2 } }] } }\n",
+        "checks:\n- { name: a, heartbeat: { push: true, file: hunter2 } }\n",
+        "apiVersion: v1\nkind: Secret\nstringData: { password: hunter2 }\n---\napiVersion: v1\nkind: ConfigMap\ndata: { x: 1, x: hunter2 }\n",
+    ] {
+        assert_hidden(text);
+    }
+}
+
+#[test]
+fn expansions_bring_in_a_bounded_amount_and_the_first_that_is_too_much_is_told_with_its_place() {
+    let megabyte = || -> Box<probelet::base::value::ReadFile> { Box::new(|_| Ok(vec![b'x'; 1 << 20])) };
+    let told = |text: &str| {
+        let report = read("config.yaml", text.as_bytes(), &environment(), megabyte()).report;
+        let line = |found: &probelet::config::diagnostic::Diagnostic| {
+            let place = &found.problem.place;
+            format!("{}:{} {} {}", place.line, place.column, found.problem.code, place.path)
+        };
+        report.diagnostics().iter().map(line).collect::<Vec<_>>()
+    };
+    let body = |times: usize| "${file:/m}".repeat(times);
+    let check = |name: &str, body: &str| {
+        format!("- {{ name: {name}, http: {{ url: 'http://h/', method: POST, body: '{body}' }} }}\n")
+    };
+    assert_eq!(told(&format!("checks:\n{}", check("a", &body(4)))), [""; 0]);
+    let at = |line: usize, check: usize| vec![format!("{line}:60 too-large checks[{check}].http.body")];
+    assert_eq!(told(&format!("checks:\n{}", check("a", &body(20)))), at(2, 0));
+    assert_eq!(told(&format!("checks:\n{}", check("a", &body(100_000)))), at(2, 0));
+    let many: String = (0..1000).map(|number| check(&format!("c{number:03}"), &body(1))).collect();
+    assert_eq!(told(&format!("checks:\n{many}"))[0], "6:63 too-large checks[4].http.body");
+    assert_eq!(told(&format!("checks:\n{many}")).len(), 1);
+    // An alias brings in again what it names.
+    let aliased = format!("service: {{ version: &big '{}' }}\nchecks:\n{}", body(2), check("a", "x").repeat(0));
+    let aliases: String =
+        (0..3).map(|number| format!("- {{ name: c{number}, simulated: {{ ok_message: *big }} }}\n")).collect();
+    assert_eq!(told(&(aliased + &aliases)).len(), 1);
+    // Files that are not expanded but named: each once, and all together.
+    let named: String = (0..100)
+        .map(|number| {
+            format!("- {{ name: c{number}, http: {{ url: 'https://h/', tls: {{ ca_file: /ca{number} }} }} }}\n")
+        })
+        .collect();
+    let codes = told(&format!("checks:\n{named}"));
+    assert_eq!(codes.iter().filter(|line| line.contains("unreadable-file")).count(), 92, "{codes:?}");
+    // A manifest with many configurations has no more than one.
+    let maps: String =
+        (0..20).map(|number| format!("  c{number}: |\n    checks:\n    {}", check("a", &body(1)))).collect();
+    let manifest = format!("apiVersion: v1\nkind: ConfigMap\ndata:\n{maps}");
+    let reports = probelet::config::manifest::judge("m.yaml", manifest.as_bytes(), &environment(), megabyte);
+    assert_eq!(reports.iter().filter(|report| report.is_valid()).count(), 4);
+}
+
 /// Files that are valid.
 fn seeds() -> Vec<Vec<u8>> {
     let folders = [root().join("config/examples"), golden().join("good"), root().join("config")];
@@ -382,7 +556,11 @@ fn hostile_files_are_refused_in_no_time() {
         many("\r"),
         many("~: "),
         format!("[{}]", many("a,")[..1_000_000].trim_end_matches(',')),
-        format!("checks: [{}]", many("{},")[..20_000].trim_end_matches(['{', ','])),
+        format!("checks: [{}]", many("{},")[..200_000].trim_end_matches(['{', ','])),
+        format!(
+            "checks: [{}]",
+            many("{a: b, k: ${X:-y}},")[..1_000_000].rsplit_once(',').unwrap().0.trim_end_matches("{a: b")
+        ),
         format!("a: \"{}\"", &many("${A}")[..1_000_000]),
         bomb,
         checks(|n| format!("- {{name: c{n}, depends_on: [c{}], simulated: {{}}}}\n", n + 1)),

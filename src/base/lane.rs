@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -12,11 +14,16 @@ const EVENTS: usize = 128;
 /// After so many turns of tasks a lane asks the kernel what else there is: nobody who comes waits for more.
 const TURNS: u32 = 8;
 
+/// A runtime that attends to signals takes no more descriptors than these pairs.
+const PAIRS: usize = 4;
+
 /// The runtime of a lane that reads and writes sockets.
 ///
 /// # Errors
 /// When the system refuses what it takes: descriptors, mostly.
 pub fn runtime() -> io::Result<Runtime> {
+    // The way by which signals reach a runtime takes descriptors without asking whether there are any: it panics.
+    (0..PAIRS).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>().map(drop)?;
     Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS).event_interval(TURNS).build()
 }
 
@@ -41,11 +48,24 @@ pub fn start<T: Send + 'static>(
 ) -> io::Result<(Handle, oneshot::Receiver<T>)> {
     let handle = runtime.handle().clone();
     let (done, result) = oneshot::channel();
-    thread::Builder::new().name(name.into()).stack_size(stack).spawn(move || {
+    let (give, given) = sync_channel::<Runtime>(1);
+    let started = thread::Builder::new().name(name.into()).stack_size(stack).spawn(move || {
+        let Ok(runtime) = given.recv() else { return };
         let _ = done.send(runtime.block_on(work));
+        // A thread that hangs must not hold up the end.
         runtime.shutdown_background();
-    })?;
-    Ok((handle, result))
+    });
+    match started {
+        Ok(_) => {
+            let _ = give.send(runtime);
+            Ok((handle, result))
+        }
+        Err(error) => {
+            // To drop it would panic where another runtime works.
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +84,12 @@ mod tests {
         // This thread is held until the other has done its work.
         assert_eq!(hears.recv().unwrap().as_deref(), Some("test"));
         assert_eq!(result.await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_refused_is_an_error() {
+        // More than a process can address.
+        assert!(start(runtime().unwrap(), "test", usize::MAX / 4, async {}).is_err());
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::plain::plain;
+
 /// A part of a run, in the words of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -92,7 +94,7 @@ impl Trace {
         if let Some(notes) = &self.notes {
             let mut notes = locked(notes);
             if notes.seen.len() < Self::MAX {
-                notes.seen.push(what());
+                notes.seen.push(plain(&what()).into_owned());
             }
         }
     }

@@ -57,8 +57,11 @@ pub fn why_unreadable(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::NotFound => "no such file".into(),
         io::ErrorKind::IsADirectory => "it is a directory".into(),
-        io::ErrorKind::Unsupported => "it is a pipe or a socket".into(),
+        io::ErrorKind::Unsupported => "it is a pipe, a socket or a device".into(),
         io::ErrorKind::FileTooLarge => "it is larger than 1 MiB".into(),
+        io::ErrorKind::QuotaExceeded => "the files that are named hold too much altogether".into(),
+        io::ErrorKind::WouldBlock => "it does not answer at once".into(),
+        io::ErrorKind::TimedOut => "it does not end".into(),
         other => other.to_string(),
     }
 }
@@ -67,6 +70,25 @@ pub fn why_unreadable(kind: io::ErrorKind) -> String {
 #[must_use]
 pub const fn is_absent(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
+}
+
+/// What helps against a file that cannot be read.
+#[must_use]
+pub const fn help_with_unreadable(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::QuotaExceeded => {
+            "name fewer or smaller files: 8 MiB of different ones, and 32 MiB counted for each place that names one"
+        }
+        _ => "check the path and that it is mounted into the sidecar",
+    }
+}
+
+/// Whether a path looks like one: absolute, or beginning with a dot, and of characters that people use in names.
+fn is_path(path: &Path) -> bool {
+    const LONGEST: usize = 200;
+    let text = path.to_string_lossy();
+    let is_rooted = text.starts_with(['/', '.', '~']);
+    is_rooted && text.len() <= LONGEST && text.chars().all(|c| c.is_alphanumeric() || "/._-~ @:+=%".contains(c))
 }
 
 /// Reads a file that the configuration names.
@@ -78,9 +100,43 @@ pub struct Reading {
     /// Nothing among as many problems as are kept can make room for another.
     full: Cell<bool>,
     files: RefCell<BTreeMap<PathBuf, Content>>,
-    read_file: Box<ReadFile>,
+    origin: Origin,
+    allowance: Rc<Allowance>,
+    /// That expansions bring in too much has been reported for this document.
+    told: Rc<Cell<bool>>,
     /// What only the pod has (variables, files) is not here, and no error.
     offline: bool,
+}
+
+/// Where a reading has files from.
+enum Origin {
+    Files(Box<ReadFile>),
+    /// Another reading, which keeps what was read: the same content is there once, however many sections name it.
+    Document(Rc<Reading>),
+}
+
+/// What all readings of one file of configuration have taken in so far, in bytes.
+#[derive(Debug, Default)]
+struct Allowance {
+    expanded: Cell<usize>,
+    kept: Cell<usize>,
+    named: Cell<usize>,
+}
+
+/// Takes `amount` more of what may reach `most`; whether there was so much left.
+fn take(taken: &Cell<usize>, amount: usize, most: usize) -> bool {
+    let total = taken.get().saturating_add(amount);
+    taken.set(total);
+    total <= most
+}
+
+/// Expansions bring in more than they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// For the first time.
+    First,
+    /// Again: that has been reported.
+    Again,
 }
 
 /// What a file held, or why it could not be read.
@@ -89,6 +145,15 @@ type Content = Result<Arc<[u8]>, io::ErrorKind>;
 impl Reading {
     /// The most problems that are kept: more help nobody, and a hostile file could make a million.
     pub const MAX_PROBLEMS: usize = 1000;
+    /// The most that expansions may bring into one file of configuration, in bytes, counted at each place that they
+    /// bring it to.
+    pub const MAX_EXPANDED: usize = 4 << 20;
+    /// The most that all files together may hold which one file of configuration names, in bytes.
+    const MAX_KEPT: usize = 8 << 20;
+    /// A file counts as so many bytes at least: names cost something, too.
+    const LEAST_OF_A_FILE: usize = 4 << 10;
+    /// The same, counted at each place that names one: what a section makes of a file (certificates) is its own.
+    const MAX_NAMED: usize = 32 << 20;
 
     /// A reading that opens files with `read_file`.
     #[must_use]
@@ -99,8 +164,53 @@ impl Reading {
     /// The same; `offline` where it is no error that a variable or a file is missing which only the pod has.
     #[must_use]
     pub fn with(read_file: Box<ReadFile>, offline: bool) -> Rc<Self> {
+        Rc::new(Self::from(Origin::Files(read_file), Rc::default(), Rc::default(), offline))
+    }
+
+    /// A reading of a part of `document`: problems are its own, files and what may be taken in are the document's.
+    #[must_use]
+    pub fn within(document: &Rc<Self>) -> Rc<Self> {
+        Rc::new(Self::beside(document, Rc::clone(&document.told)))
+    }
+
+    /// A reading of one of several documents that stand in one file and share what may be taken in: each is told for
+    /// itself that it is too much.
+    #[must_use]
+    pub fn one_of(file: &Rc<Self>) -> Rc<Self> {
+        Rc::new(Self::beside(file, Rc::default()))
+    }
+
+    fn beside(document: &Rc<Self>, told: Rc<Cell<bool>>) -> Self {
+        Self::from(Origin::Document(Rc::clone(document)), Rc::clone(&document.allowance), told, document.offline)
+    }
+
+    fn from(origin: Origin, allowance: Rc<Allowance>, told: Rc<Cell<bool>>, offline: bool) -> Self {
         let (problems, files) = (RefCell::default(), RefCell::default());
-        Rc::new(Self { problems, full: Cell::new(false), files, read_file, offline })
+        Self { problems, full: Cell::new(false), files, origin, allowance, told, offline }
+    }
+
+    /// Counts `bytes` that an expansion brings in somewhere.
+    ///
+    /// # Errors
+    /// When that is more than [`MAX_EXPANDED`](Self::MAX_EXPANDED) altogether.
+    pub fn bring_in(&self, bytes: usize) -> Result<(), Excess> {
+        match take(&self.allowance.expanded, bytes, Self::MAX_EXPANDED) {
+            true => Ok(()),
+            false if self.told.replace(true) => Err(Excess::Again),
+            false => Err(Excess::First),
+        }
+    }
+
+    /// The content of `path`, for a section that keeps what it makes of it.
+    ///
+    /// # Errors
+    /// What the file system says; `QuotaExceeded` where the sections take in too much.
+    fn named_file(&self, path: &Path) -> io::Result<Arc<[u8]>> {
+        let content = self.file(path)?;
+        match take(&self.allowance.named, content.len(), Self::MAX_NAMED) {
+            true => Ok(content),
+            false => Err(io::ErrorKind::QuotaExceeded.into()),
+        }
     }
 
     /// Whether it is no error that something is missing which only the pod has.
@@ -152,16 +262,30 @@ impl Reading {
     /// The content of `path`, read once and remembered as a file that the configuration names.
     ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says; `QuotaExceeded` where the files hold too much altogether.
     pub fn file(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         if let Some(content) = self.files.borrow().get(path) {
             return content.clone().map_err(io::Error::from);
         }
-        let read = (self.read_file)(path).map(Arc::<[u8]>::from);
+        let read = match &self.origin {
+            Origin::Document(document) => document.file(path),
+            // What is too much is neither read nor kept, nor is its name.
+            Origin::Files(_) if self.allowance.kept.get() > Self::MAX_KEPT => {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            Origin::Files(read_file) => read_file(path).map(Arc::<[u8]>::from).and_then(|content| self.kept(content)),
+        };
         // A file that cannot be read is remembered too, so that its appearance is noticed.
         let content = read.as_ref().map(Arc::clone).map_err(io::Error::kind);
         self.files.borrow_mut().insert(path.to_owned(), content);
         read
+    }
+
+    fn kept(&self, content: Arc<[u8]>) -> io::Result<Arc<[u8]>> {
+        match take(&self.allowance.kept, content.len().max(Self::LEAST_OF_A_FILE), Self::MAX_KEPT) {
+            true => Ok(content),
+            false => Err(io::ErrorKind::QuotaExceeded.into()),
+        }
     }
 
     /// Every file that was asked for, with what it held: nothing where it could not be read.
@@ -475,20 +599,21 @@ impl Fields {
     /// The content of a file that the value of `key` names in its own way (a parameter of a URL).
     #[must_use]
     pub fn file_at(&self, key: &str, path: &Path) -> Option<Arc<[u8]>> {
-        match self.reading.file(path) {
+        match self.reading.named_file(path) {
             Ok(content) => Some(content),
             Err(error) => {
                 // A path that an expansion brought in is not shown.
                 let named = match self.text(key) {
                     Some(text) if text.is_expanded() => format!("that `{key}` names"),
-                    // A message is one line, whatever the path.
-                    _ => path.display().to_string().replace(char::is_control, "\u{fffd}"),
+                    // Where a path is wanted somebody may have put what the file holds.
+                    _ if !is_path(path) => format!("that `{key}` names"),
+                    _ => path.display().to_string(),
                 };
                 let problem = Problem {
                     severity: Severity::Error,
                     code: "unreadable-file",
                     message: format!("cannot read the file {named}: {}", why_unreadable(error.kind())),
-                    help: Some("check the path and that it is mounted into the sidecar".into()),
+                    help: Some(help_with_unreadable(error.kind()).into()),
                     place: self.entries.get(key).map_or(&self.place, |located| &located.place).clone(),
                 };
                 match is_absent(error.kind()) {
@@ -582,6 +707,25 @@ mod tests {
             assert_eq!(reading.file(Path::new("/ca.pem")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         }
         assert_eq!(reading.files().keys().collect::<Vec<_>>(), [Path::new("/ca.pem")]);
+    }
+
+    #[test]
+    fn what_is_taken_in_is_bounded_for_all_parts_of_a_document_together() {
+        let document = Reading::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
+        let parts = [Reading::within(&document), Reading::within(&document)];
+        for part in parts.iter().chain(&parts) {
+            assert_eq!(part.bring_in(1 << 20), Ok(()));
+        }
+        assert_eq!(parts[0].bring_in(1), Err(Excess::First));
+        assert_eq!(parts[1].bring_in(0), Err(Excess::Again));
+        assert_eq!(Reading::one_of(&document).bring_in(0), Err(Excess::First));
+        let file = |number: usize| parts[number % 2].file(Path::new(&number.to_string()));
+        assert!((0..8).all(|number| file(number).is_ok()));
+        assert_eq!(file(8).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(file(9).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        assert!(Arc::ptr_eq(&parts[0].file(Path::new("0")).unwrap(), &parts[1].file(Path::new("0")).unwrap()));
+        assert!((0..32).all(|_| parts[0].named_file(Path::new("0")).is_ok()));
+        assert_eq!(parts[1].named_file(Path::new("0")).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
     }
 
     #[test]

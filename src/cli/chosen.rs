@@ -9,6 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Exit, coloured, complain};
 use crate::base::clock::Clock;
+use crate::base::lane;
+use crate::base::thread::why_refused;
 use crate::config::document::nearest;
 use crate::config::source::Environment;
 use crate::config::{self, Config, Listen};
@@ -86,10 +88,10 @@ pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, E
         complain(&format!("a panic at {place}: this is a defect of probelet, please report it\n"));
     }));
     let system = |error: std::io::Error| {
-        complain(&format!("error: the system refuses what cannot be done without: {error}\n"));
+        complain(&format!("error: the system refuses {}\n", why_refused(&error)));
         Exit::Unreachable
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    let runtime = lane::runtime().map_err(system)?;
     let result = runtime.block_on(async {
         // As the first process of a container the default action would be to ignore them.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;

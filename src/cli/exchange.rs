@@ -17,6 +17,7 @@ use super::{ConfigFile, Exit, complain};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::base::secret::Secret;
+use crate::base::thread::why_refused;
 use crate::base::value::why_unreadable;
 use crate::config::source::{self, Environment};
 use crate::config::{Listen, listen};
@@ -226,6 +227,10 @@ impl Daemon {
         let resolved = in_time(deadline, move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect));
         resolved.and_then(|resolved| resolved).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => self.failed(&error, deadline),
+            // No thread; a resolver's own errors have no number.
+            _ if error.raw_os_error().is_some() => {
+                NoAnswer(format!("cannot reach {self}: the system refuses {}", why_refused(&error)))
+            }
             _ => NoAnswer(format!("cannot reach {self}: the name cannot be resolved")),
         })
     }

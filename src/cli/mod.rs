@@ -17,6 +17,7 @@ mod demo;
 mod drain;
 mod exchange;
 pub mod explain;
+mod first;
 mod install;
 mod once;
 mod run;
@@ -131,20 +132,30 @@ pub fn run<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     };
     let environment = Environment::of_process();
     let exit = match arguments.command {
+        // The daemon attends to signals itself.
         Command::Run(command) => command.execute(&environment),
         Command::Demo(command) => command.execute(&environment),
-        Command::Validate(command) => command.execute(&environment),
-        Command::Once(command) => command.execute(&environment),
-        Command::Wait(command) => command.execute(&environment),
-        Command::Ask(command) => command.execute(&environment),
-        Command::Drain(command) => command.execute(&environment),
-        Command::Install(command) => command.execute(),
-        Command::Explain(command) => command.execute(&environment),
-        Command::Simulate(command) => command.execute(&environment),
-        Command::Schema(command) => command.execute(),
-        Command::Completions(command) => command.execute(),
+        command => first::guarded(move || execute(command, &environment)),
     };
     exit.into()
+}
+
+/// Runs a command that does one thing and ends.
+fn execute(command: Command, environment: &Environment) -> Exit {
+    match command {
+        Command::Run(command) => command.execute(environment),
+        Command::Demo(command) => command.execute(environment),
+        Command::Validate(command) => command.execute(environment),
+        Command::Once(command) => command.execute(environment),
+        Command::Wait(command) => command.execute(environment),
+        Command::Ask(command) => command.execute(environment),
+        Command::Drain(command) => command.execute(environment),
+        Command::Install(command) => command.execute(),
+        Command::Explain(command) => command.execute(environment),
+        Command::Simulate(command) => command.execute(environment),
+        Command::Schema(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+    }
 }
 
 /// `0.1.0 (revision abc)`, or without a revision where the build was not told one.

@@ -47,14 +47,16 @@ pub static CODES: &[Code] = &[
         "A file cannot be read: the configuration itself, or one that it names.",
         "The message names the file and says what the system said. In Kubernetes the usual reasons are a volume that is \
          not mounted into the sidecar's container, a key that the Secret or ConfigMap does not have, and a file that \
-         only another user may read. Files of more than 1 MiB are not read.",
+         only another user may read. Only regular files are read, of at most 1 MiB each; together they may hold 8 MiB, and \
+         32 MiB counted at each place that names one.",
         "checks:\n  - name: db\n    simulated: { ok_message: \"${file:/run/secrets/no-such-file}\" }\n",
         "checks:\n  - name: db\n    simulated: { ok_message: \"${file:/etc/hostname}\" }\n",
     ),
     error(
         "too-large",
         "The configuration is larger than any can be.",
-        "A configuration may have 1 MiB and 100,000 values. One that has more is most likely not a configuration.",
+        "A configuration may have 1 MiB and 100,000 values. One that has more is most likely not a configuration. What its \
+         expansions bring in may have 4 MiB, counted at each place that they bring it to.",
         "# a file of 2 MiB\n",
         "# a few kilobytes\n",
     ),

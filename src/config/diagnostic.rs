@@ -1,11 +1,11 @@
 //! What a file's reader is told: every problem with its place, sorted, as text and as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::codes::{self, Code};
-use super::mask;
+use super::mask::{self, Mask};
 use super::render::{self, Snippet};
 use super::tree::Node;
 use crate::base::value::{Problem, Reading, Severity};
@@ -60,7 +60,7 @@ impl Report {
 
     /// The report on a part of its file, which the summary names.
     pub(super) fn within(self, part: &str) -> Self {
-        Self { within: Some(super::mask::shown(part)), ..self }
+        Self { within: Some(mask::shown(part)), ..self }
     }
 
     /// The file, as it was named.
@@ -217,19 +217,12 @@ pub fn nearest_warning(name: &str) -> Option<&'static str> {
     super::read::suggest::nearest(name, warnings.map(|code| code.name))
 }
 
-/// The line of each problem, with its passwords masked.
+/// The line of each problem, without its secrets.
 fn snippets(problems: &[Problem], text: &str, root: Option<&Node>) -> Vec<Option<Snippet>> {
     let numbers: BTreeSet<u32> = problems.iter().map(|problem| problem.place.line).collect();
-    let scalars = mask::scalars_on(&numbers, root);
-    let mut lines = std::collections::BTreeMap::new();
-    for (number, line) in (1u32..).zip(super::text::lines(text)) {
-        if numbers.contains(&number) {
-            lines.insert(number, (line, mask::secrets_of_line(line, mask::on_line(&scalars, number))));
-        }
-    }
-    let snippet = |problem: &Problem| {
-        let (line, secrets) = lines.get(&problem.place.line)?;
-        Some(Snippet::new(line, secrets, problem.place.column, problem.place.width))
-    };
+    let mask = Mask::new(&numbers, root);
+    let numbered = (1u32..).zip(super::text::lines(text)).filter(|(number, _)| numbers.contains(number));
+    let lines: BTreeMap<u32, &str> = numbered.collect();
+    let snippet = |problem: &Problem| Some(Snippet::new(&mask, lines.get(&problem.place.line)?, &problem.place));
     problems.iter().map(snippet).collect()
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::vocabulary::is_path;
+
 /// A piece of a string value as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -66,6 +68,14 @@ pub fn is_only_expansions(text: &str) -> bool {
     pieces(text).iter().all(stands_elsewhere)
 }
 
+/// The default, where `text` is one variable with a default and nothing else.
+pub fn only_default(text: &str) -> Option<&str> {
+    match pieces(text).as_slice() {
+        [Ok(Piece::Variable { default, .. })] => *default,
+        _ => None,
+    }
+}
+
 /// Whether all of what `text` stands for is written in it.
 pub fn is_written_out(text: &str) -> bool {
     !pieces(text).iter().any(stands_elsewhere)
@@ -74,7 +84,9 @@ pub fn is_written_out(text: &str) -> bool {
 fn stands_elsewhere(piece: &Result<Piece<'_>, Malformed>) -> bool {
     match piece {
         Ok(Piece::Variable { default, .. }) => default.is_none_or(str::is_empty),
-        Ok(Piece::File(_) | Piece::Capture { .. }) => true,
+        // Where a path is wanted somebody may have put what the file holds.
+        Ok(Piece::File(path)) => is_path(path),
+        Ok(Piece::Capture { .. }) => true,
         Ok(Piece::Plain(_)) | Err(_) => false,
     }
 }
@@ -87,6 +99,25 @@ pub fn defaults(text: &str) -> Vec<Range<usize>> {
         let end = text[dollar..].find('}').map_or(text.len(), |end| dollar + end);
         if let Some(dash) = text[dollar..end].find(":-") {
             found.push(dollar + dash + 2..end);
+        }
+        position = end;
+    }
+    found
+}
+
+/// What in `text` only names where a value comes from: expansions, but for their defaults.
+pub fn names(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut position = 0;
+    while let Some(start) = text[position..].find("${").map(|index| position + index) {
+        let Some(end) = text[start..].find('}').map(|end| start + end + 1) else { break };
+        match inside_of(&text[start + 2..end - 1]) {
+            Ok(Piece::Variable { name, default: Some(_) }) => {
+                found.push(start..start + 2 + name.len() + 2);
+                found.push(end - 1..end);
+            }
+            piece if stands_elsewhere(&piece) => found.push(start..end),
+            _ => {}
         }
         position = end;
     }

@@ -60,8 +60,8 @@ pub fn judge(
     if entries.is_empty() {
         return vec![Report::new(file_name, vec![nothing_found()], Some(text), None)];
     }
-    let reading = || Reading::with(read_file(), environment.is_offline());
-    let report = |entry: &Held| entry.load(file_name, text, environment, &reading()).report;
+    let all = Reading::with(read_file(), environment.is_offline());
+    let report = |entry: &Held| entry.load(file_name, text, environment, &Reading::one_of(&all)).report;
     entries.iter().map(report).collect()
 }
 

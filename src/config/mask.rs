@@ -1,13 +1,15 @@
-//! Keeps passwords out of what is shown of the file: in its lines and in the words that a message quotes.
+//! Keeps secrets out of what is shown of the file: in its lines and in the words that a message quotes.
 //!
-//! A password is known by its place (the user-info and the query of a URL, the value of a header or key for
-//! credentials), never by comparing texts with secret values.
+//! Nothing is shown but what is known to be no secret, by the key that it stands under and by its form (see
+//! [`vocabulary`](super::vocabulary)): a number where a number is wanted, a word that is nearly one of those that are
+//! wanted, a name, a URL without its passwords. Texts are never compared with secret values.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expansion;
 use super::tree::{Content, Node};
+use super::vocabulary::{self, Form, is_plain_word};
 
 /// What stands in place of a password.
 const MASK: &str = "***";
@@ -35,11 +37,6 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
-/// Whether `key` of the section `section` holds a token; elsewhere it may be what a workflow calls what it captures.
-fn is_token(section: &str, key: &str) -> bool {
-    key == "token" && matches!(section, "server" | "heartbeat")
-}
-
 /// Whether a credential is written here, and not only the names of variables and files that hold it.
 fn is_written_out(credential: &str) -> bool {
     let schemes = ["Bearer ", "Basic ", "Token "];
@@ -49,59 +46,413 @@ fn is_written_out(credential: &str) -> bool {
 
 /// A word of the file as a message may quote it: short, on one line, without passwords.
 pub fn shown(text: &str) -> String {
+    short(&replace(text, &passwords(text)))
+}
+
+/// At most 60 characters of `text`, as a terminal shows them.
+fn short(text: &str) -> String {
     const LONGEST: usize = 60;
-    let masked = replace(text, &passwords(text));
-    let escaped: String = masked.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect();
+    let most = text.char_indices().nth(LONGEST + 1).map_or(text.len(), |(end, _)| end);
+    let escaped: String = text[..most].chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect();
     match escaped.char_indices().nth(LONGEST) {
         None => escaped,
         Some((end, _)) => format!("{}…", &escaped[..end]),
     }
 }
 
-/// Whether a terminal shows `character` as itself: no control character, nothing that turns the direction of writing.
-pub fn is_plain(character: char) -> bool {
-    !(character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+/// A value as a message may quote it, if it may: what stands at `path` in the file.
+pub fn told(path: &str, text: &str) -> Option<String> {
+    match shows(key_of(path), text) {
+        Shows::All => Some(short(text)),
+        Shows::ButPasswords => Some(short(&replace(text, &hidden(text)))),
+        Shows::Nothing => None,
+    }
 }
 
-/// Where on a line (in bytes) passwords stand, by the scalars of the document that reach onto it.
-pub fn secrets_of_line(line: &str, scalars: &[ScalarOnLine]) -> Vec<Range<usize>> {
+/// A key as a message may quote it: `***` for what looks like anything but a key.
+pub fn told_key(key: &str) -> String {
+    if is_key(key) { shown(key) } else { MASK.into() }
+}
+
+/// Whether a key may be shown; the spaces around it, which may be none, are.
+fn is_key(text: &str) -> bool {
+    text == "<<" || is_plain_word(text.trim_matches(|c: char| c.is_whitespace() || !is_plain(c)))
+}
+
+/// The path of a file as a message may quote it. Where a path is wanted somebody may have put what the file holds.
+pub fn told_path(path: &str) -> String {
+    if vocabulary::is_path(path) { shown(path) } else { MASK.into() }
+}
+
+/// The key under which what stands at `path` was found: that of the list for its items.
+fn key_of(path: &str) -> Option<&str> {
+    let without_index =
+        |path: &'_ str| Some(path.strip_suffix(']')?.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+    let mut path = path;
+    while let Some(length) = without_index(path).filter(|length| path[..*length].ends_with('[')) {
+        path = &path[..length - 1];
+    }
+    let key = path.rsplit('.').next()?;
+    (!key.is_empty() && !key.contains(['[', ']', '"'])).then_some(key)
+}
+
+/// How much of a value may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    All,
+    /// A URL, or what may hold one.
+    ButPasswords,
+    Nothing,
+}
+
+/// How much may be shown of `text`, which stands under `key`.
+fn shows(key: Option<&str>, text: &str) -> Shows {
+    let text = text.trim();
+    if is_empty_word(text) || expansion::is_only_expansions(text) {
+        return Shows::All;
+    }
+    let Some(key) = key else { return Shows::Nothing };
+    if is_credential(key) {
+        return if is_written_out(text) { Shows::Nothing } else { Shows::All };
+    }
+    if vocabulary::is_foreign_variable(text) {
+        return Shows::All;
+    }
+    if is_harmless_header(key, text) {
+        return Shows::All;
+    }
+    let forms = vocabulary::forms(key);
+    if let Some(default) = expansion::only_default(text) {
+        let fits = forms.iter().any(|form| form.fits(default) || (*form == Form::Url && is_url(default)));
+        return if fits { Shows::ButPasswords } else { Shows::Nothing };
+    }
+    let has_passwords = || !passwords(text).is_empty();
+    match forms {
+        forms if forms.contains(&Form::Url) && (is_url(text) || has_passwords()) => Shows::ButPasswords,
+        forms if forms.contains(&Form::Public) => Shows::ButPasswords,
+        forms if forms.iter().any(|form| form.fits(text)) => Shows::All,
+        _ => Shows::Nothing,
+    }
+}
+
+/// Whether `text` is in one word what begins with a scheme.
+fn is_url(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| is_plain_word(&scheme.replace('+', "-")) || scheme.starts_with("${"))
+        && !expansion::blanked(text).contains(char::is_whitespace)
+}
+
+/// Words that mean nothing, or yes or no, whatever they stand under.
+fn is_empty_word(text: &str) -> bool {
+    ["", "~", "null", "true", "false", "|", ">", "|-", ">-", "|+", ">+", "---", "...", "<<", "-"].contains(&text)
+}
+
+/// Headers of which everybody knows what they hold.
+fn is_harmless_header(key: &str, text: &str) -> bool {
+    let known = ["accept", "content-type", "host", "user-agent", "accept-language", "x-forwarded-proto"];
+    known.iter().any(|header| key.eq_ignore_ascii_case(header)) && is_plain_word(&text.replace('+', "-"))
+}
+
+/// Whether a terminal shows `character` as itself: no control character, nothing that turns the direction of writing,
+/// nothing that is not seen.
+pub fn is_plain(character: char) -> bool {
+    crate::base::plain::is_plain(character)
+}
+
+/// The lines of a file, with what of each is a secret.
+pub struct Mask<'a> {
+    /// By line and column; nothing where there is no tree.
+    scalars: Vec<ScalarOnLine<'a>>,
+}
+
+/// The part of a scalar that stands on one line.
+#[derive(Clone, Copy, Debug)]
+struct ScalarOnLine<'a> {
+    line: u32,
+    from: u32,
+    to: u32,
+    /// The key that it stands under; nothing where it is a key itself.
+    key: Option<&'a str>,
+    /// With escapes resolved, all of it.
+    text: &'a str,
+    is_key: bool,
+    /// It goes on over several lines.
+    broken: bool,
+}
+
+impl<'a> Mask<'a> {
+    /// The mask of these `lines` of the file whose tree is `root`, as far as there is one.
+    pub fn new(lines: &BTreeSet<u32>, root: Option<&'a Node>) -> Self {
+        let mut found = Vec::new();
+        let mut left: Vec<(&Node, Option<&str>)> = root.map(|node| (node, None)).into_iter().collect();
+        while let Some((node, key)) = left.pop() {
+            match &node.content {
+                Content::List(items) => left.extend(items.iter().map(|item| (&**item, key))),
+                Content::Map(entries) => {
+                    for entry in entries {
+                        left.push((&entry.value, Some(&entry.key)));
+                        let (line, from) = (entry.key_mark.line, entry.key_mark.column);
+                        let to = from.saturating_add(entry.key_mark.width);
+                        found.push(ScalarOnLine {
+                            line,
+                            from,
+                            to,
+                            key: None,
+                            text: &entry.key,
+                            is_key: true,
+                            broken: false,
+                        });
+                    }
+                }
+                Content::Scalar(scalar) => {
+                    let (last_line, last_column) = scalar.end;
+                    let broken = last_line > node.mark.line;
+                    for line in lines.range(node.mark.line..=last_line.max(node.mark.line)) {
+                        let from = if *line == node.mark.line { node.mark.column } else { 1 };
+                        let to = if *line == last_line { last_column } else { u32::MAX };
+                        let text = &scalar.text;
+                        found.push(ScalarOnLine { line: *line, from, to, key, text, is_key: false, broken });
+                    }
+                }
+            }
+        }
+        found.retain(|scalar| lines.contains(&scalar.line));
+        found.sort_by_key(|scalar| (scalar.line, scalar.from, scalar.to));
+        Self { scalars: found }
+    }
+
+    /// Where (in bytes) secrets stand in `text`, which begins on line `line` at the column `column`.
+    pub fn secrets(&self, line: u32, column: u32, text: &str) -> Vec<Range<usize>> {
+        let mut offsets: Vec<usize> = text.char_indices().map(|(offset, _)| offset).collect();
+        offsets.push(text.len());
+        let end = column.saturating_add(u32::try_from(offsets.len() - 1).unwrap_or(u32::MAX));
+        let byte_of = |at: u32| offsets[(at.clamp(column, end) - column) as usize];
+        let mut from = self.scalars.partition_point(|scalar| (scalar.line, scalar.from) < (line, column));
+        while from > 0 && self.scalars[from - 1].line == line && self.scalars[from - 1].to > column {
+            from -= 1;
+        }
+        let mut secrets = Vec::new();
+        let mut covered = 0;
+        for scalar in self.scalars[from..].iter().take_while(|scalar| scalar.line == line && scalar.from < end) {
+            let (start, stop) = (byte_of(scalar.from), byte_of(scalar.to));
+            if covered < start {
+                secrets.extend(shifted(scan(&text[covered..start]), covered));
+            }
+            let is_whole = scalar.from >= column && scalar.to <= end;
+            secrets.extend(shifted(scalar.secrets(&text[start..stop.max(start)], is_whole), start));
+            covered = covered.max(stop);
+        }
+        secrets.extend(shifted(scan(&text[covered..]), covered));
+        joined(secrets)
+    }
+}
+
+impl ScalarOnLine<'_> {
+    /// Its secrets in `raw`, the part of it that is shown.
+    fn secrets(&self, raw: &str, is_whole: bool) -> Vec<Range<usize>> {
+        let all = || std::iter::once(0..raw.len()).collect();
+        if self.is_key {
+            return if is_key(self.text) { Vec::new() } else { within(raw, Shows::Nothing) };
+        }
+        match shows(self.key, self.text) {
+            Shows::All => Vec::new(),
+            Shows::ButPasswords if is_whole && !self.broken => within(raw, Shows::ButPasswords),
+            Shows::ButPasswords if hidden(self.text).is_empty() => Vec::new(),
+            Shows::ButPasswords => all(),
+            Shows::Nothing => within(raw, Shows::Nothing),
+        }
+    }
+}
+
+/// What of a value as it stands in the file is not shown; its quotes are.
+fn within(raw: &str, shows: Shows) -> Vec<Range<usize>> {
+    match shows {
+        Shows::All => Vec::new(),
+        Shows::ButPasswords => hidden(raw),
+        Shows::Nothing => {
+            let quote = raw.chars().next().filter(|first| matches!(first, '"' | '\''));
+            let start = quote.map_or(0, char::len_utf8);
+            let end = match quote {
+                Some(quote) if raw.len() > start && raw.ends_with(quote) => raw.len() - quote.len_utf8(),
+                _ => raw.len(),
+            };
+            but_names(raw, start..end.max(start))
+        }
+    }
+}
+
+/// What of `range` is not shown where the names of expansions are.
+fn but_names(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    let mut hidden = Vec::new();
+    let mut position = range.start;
+    let names = expansion::names(&text[range.clone()]);
+    for name in shifted(names, range.start).chain(std::iter::once(range.end..range.end)) {
+        if !text[position..name.start].trim().is_empty() {
+            hidden.push(position..name.start);
+        }
+        position = name.end;
+    }
+    hidden
+}
+
+/// What of a URL, or of a text that may hold one, is not shown: passwords, and defaults that may be.
+fn hidden(text: &str) -> Vec<Range<usize>> {
+    let mut found = passwords(text);
+    for default in expansion::defaults(text) {
+        let written = &text[default.clone()];
+        let is_known = written.contains("://") || is_plain_word(written) || Form::Url.fits(written);
+        if !is_known && !found.iter().any(|range| range.start <= default.start && default.end <= range.end) {
+            found.push(default);
+        }
+    }
+    joined(found)
+}
+
+/// These ranges in their order, those that overlap as one.
+fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|later, earlier| {
+        let overlaps = later.start < earlier.end;
+        if overlaps {
+            earlier.end = earlier.end.max(later.end);
+        }
+        overlaps
+    });
+    ranges
+}
+
+/// Where secrets may stand in a piece of a line that no tree explains: between its scalars, or in a file that is no
+/// YAML. Structure, keys and what is known by the key before it are shown.
+fn scan(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    let mut position = 0;
-    if scalars.is_empty() {
-        // There is no tree of a file that is no YAML: then a credential is known by the word before it.
-        if let Some(start) = credential_value(line) {
-            secrets = within(line, 0..start);
-            secrets.push(start..line.len());
-            return secrets;
+    let mut scan = Scan { text, position: 0, key: None, list_key: None };
+    while let Some(unit) = scan.next_unit() {
+        match unit {
+            Unit::Key(range) if is_key(bare(&text[range.clone()])) => {}
+            Unit::Key(range) | Unit::Unknown(range) => secrets.push(range),
+            Unit::Value(range, key) => {
+                let raw = &text[range.clone()];
+                let found = within(raw, shows(key, bare(raw)));
+                secrets.extend(shifted(found, range.start));
+            }
         }
     }
-    for scalar in scalars {
-        let from = byte_of_column(line, scalar.from).max(position);
-        let to = byte_of_column(line, scalar.to).max(from);
-        secrets.extend(within(line, position..from));
-        match scalar.secret {
-            true => secrets.push(from..to),
-            false => secrets.extend(within(line, from..to)),
-        }
-        position = to;
-    }
-    secrets.extend(within(line, position..line.len()));
-    secrets.retain(|range| !range.is_empty());
     secrets
 }
 
-/// Where on a line the value of a credential begins: `Authorization: Bearer …`.
-fn credential_value(line: &str) -> Option<usize> {
-    let lower = line.to_ascii_lowercase();
-    let value_of = |word: &&str| {
-        let behind = lower.find(*word)? + word.len();
-        let colon = lower[behind..].find(|c: char| c != '"' && c != '\'' && c != ' ')? + behind;
-        lower[colon..].starts_with(':').then_some(colon + 1)
-    };
-    let value = CREDENTIALS.iter().chain([&"token"]).filter_map(value_of).min()?;
-    let start = value + line[value..].find(|c: char| c != ' ')?;
-    is_written_out(line[start..].trim_matches(['"', '\'', ' '])).then_some(start)
+fn bare(text: &str) -> &str {
+    text.trim_matches(['"', '\''])
+}
+
+enum Unit<'t> {
+    Key(Range<usize>),
+    Value(Range<usize>, Option<&'t str>),
+    /// A comment, a name of an anchor, what follows a mistake.
+    Unknown(Range<usize>),
+}
+
+/// A reader of a line that may be anything.
+struct Scan<'t> {
+    text: &'t str,
+    position: usize,
+    /// The key whose value comes next.
+    key: Option<&'t str>,
+    /// The key whose list is open.
+    list_key: Option<&'t str>,
+}
+
+impl<'t> Scan<'t> {
+    fn next_unit(&mut self) -> Option<Unit<'t>> {
+        loop {
+            let rest = &self.text[self.position..];
+            let first = rest.chars().next()?;
+            let ends_word = |offset: usize| rest[offset..].chars().next().is_none_or(char::is_whitespace);
+            match first {
+                c if c.is_whitespace() || !is_plain(c) && c.is_control() => {}
+                '{' | '}' => (self.key, self.list_key) = (None, None),
+                '[' => self.list_key = self.key,
+                ']' => (self.key, self.list_key) = (None, None),
+                ',' => self.key = self.list_key,
+                '-' | '?' | ':' if ends_word(1) => {}
+                '#' => {
+                    let start = self.position + 1 + (rest.len() - 1 - rest[1..].trim_start().len());
+                    self.position = self.text.len();
+                    return Some(Unit::Unknown(start..self.text.len()));
+                }
+                '&' | '*' | '!' if is_label(rest) && !self.key.is_some_and(is_credential) => {
+                    self.position += label_length(rest);
+                    continue;
+                }
+                _ => return Some(self.word(rest)),
+            }
+            self.position += first.len_utf8();
+        }
+    }
+
+    /// A quoted text, or what reaches to the next sign of structure.
+    fn word(&mut self, rest: &'t str) -> Unit<'t> {
+        let start = self.position;
+        let length = match rest.chars().next().filter(|quote| matches!(quote, '"' | '\'')) {
+            Some(quote) => rest[1..].find(quote).map_or(rest.len(), |end| end + 2),
+            None => plain_length(rest),
+        };
+        let range = start..start + length;
+        self.position = range.end;
+        let behind = self.text[range.end..].trim_start();
+        let is_key =
+            behind.strip_prefix(':').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '"', '\'']));
+        match (is_key, self.key) {
+            (true, None) => {
+                self.key = Some(bare(&self.text[range.clone()]));
+                self.position = self.text.len() - behind.len() + 1;
+                Unit::Key(range)
+            }
+            // `a: b: c` is no YAML: nobody knows what of it belongs together.
+            (true, Some(_)) => {
+                self.position = self.text.len();
+                Unit::Unknown(start..self.text.len())
+            }
+            (false, key) => Unit::Value(range, key),
+        }
+    }
+}
+
+/// Whether `text` begins with an anchor, an alias or a tag, of a name that is a word.
+fn is_label(text: &str) -> bool {
+    is_plain_word(text[..label_length(text)].trim_start_matches(['&', '*', '!']))
+}
+
+fn label_length(text: &str) -> usize {
+    text.find(|c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}')).unwrap_or(text.len())
+}
+
+/// How long a text without quotes is: up to a sign of structure, an expansion being one piece.
+fn plain_length(text: &str) -> usize {
+    let mut position = 0;
+    while let Some(character) = text[position..].chars().next() {
+        let rest = &text[position..];
+        if rest.starts_with("${") {
+            position += rest.find('}').map_or(rest.len(), |end| end + 1);
+            continue;
+        }
+        let behind = rest[character.len_utf8()..].chars().next();
+        let is_end = match character {
+            ',' | ':' => behind.is_none_or(char::is_whitespace),
+            '}' | ']' => true,
+            '#' => text[..position].ends_with(char::is_whitespace),
+            _ => false,
+        };
+        if is_end {
+            break;
+        }
+        position += character.len_utf8();
+    }
+    text[..position].trim_end().len().max(text.chars().next().map_or(0, char::len_utf8))
+}
+
+fn shifted(ranges: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {
+    ranges.into_iter().map(move |range| range.start + by..range.end + by)
 }
 
 /// `line` with `***` for each of the `secrets`.
@@ -127,68 +478,6 @@ pub fn moved(offset: usize, secrets: &[Range<usize>]) -> usize {
     offset - removed + added
 }
 
-/// The part of a scalar that stands on one line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScalarOnLine {
-    line: u32,
-    from: u32,
-    to: u32,
-    /// Not to be shown at all: a credential, or a part of a URL with a password that is broken over lines.
-    secret: bool,
-}
-
-/// The parts of all scalars that stand on one of `lines`, in the order of the file.
-pub fn scalars_on(lines: &BTreeSet<u32>, root: Option<&Node>) -> Vec<ScalarOnLine> {
-    let mut found = Vec::new();
-    let mut left: Vec<(&Node, bool, &str)> = root.map(|node| (node, false, "")).into_iter().collect();
-    while let Some((node, credential, section)) = left.pop() {
-        match &node.content {
-            Content::List(items) => left.extend(items.iter().map(|item| (&**item, credential, section))),
-            Content::Map(entries) => {
-                for entry in entries {
-                    left.push((&entry.value, is_credential(&entry.key) || is_token(section, &entry.key), &entry.key));
-                    let width = entry.key_mark.width;
-                    let key = ScalarOnLine {
-                        line: entry.key_mark.line,
-                        from: entry.key_mark.column,
-                        to: entry.key_mark.column + width,
-                        secret: false,
-                    };
-                    found.push(key);
-                }
-            }
-            Content::Scalar(scalar) => {
-                let (last_line, last_column) = scalar.end;
-                let broken = last_line > node.mark.line;
-                // What an expansion brings in is not shown anyway: its name may be.
-                let secret =
-                    (credential && is_written_out(&scalar.text)) || (broken && !passwords(&scalar.text).is_empty());
-                for line in lines.range(node.mark.line..=last_line) {
-                    let from = if *line == node.mark.line { node.mark.column } else { 1 };
-                    let to = if *line == last_line { last_column } else { u32::MAX };
-                    found.push(ScalarOnLine { line: *line, from, to, secret });
-                }
-            }
-        }
-    }
-    found.retain(|scalar| lines.contains(&scalar.line));
-    found.sort_by_key(|scalar| (scalar.line, scalar.from, scalar.to));
-    found.dedup();
-    found
-}
-
-/// Those of `scalars` (sorted) that stand on `line`.
-pub fn on_line(scalars: &[ScalarOnLine], line: u32) -> &[ScalarOnLine] {
-    let from = scalars.partition_point(|scalar| scalar.line < line);
-    let to = scalars.partition_point(|scalar| scalar.line <= line);
-    &scalars[from..to]
-}
-
-fn within(line: &str, range: Range<usize>) -> Vec<Range<usize>> {
-    let offset = range.start;
-    passwords(&line[range]).into_iter().map(|found| found.start + offset..found.end + offset).collect()
-}
-
 /// Where in `text` passwords of URLs stand.
 pub fn passwords(text: &str) -> Vec<Range<usize>> {
     // Within an expansion no character has a meaning for the URL.
@@ -197,7 +486,7 @@ pub fn passwords(text: &str) -> Vec<Range<usize>> {
     let mut position = 0;
     while let Some(start) = structure[position..].find("://").map(|index| position + index + 3) {
         position = start;
-        if let Some(password) = user_info_password(&structure, start) {
+        if let Some(password) = user_info_password(&structure, start).or_else(|| odd_user(&structure, start)) {
             position = password.end;
             found.push(password);
         }
@@ -234,6 +523,15 @@ fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
     (colon < end && !is_port).then_some(start + colon + 1..start + end)
 }
 
+/// The user without a password of the URL whose authority begins at `start`, where it is none that a person has: a token,
+/// or a password that lacks its colon.
+fn odd_user(structure: &str, start: usize) -> Option<Range<usize>> {
+    let rest = &structure[start..];
+    let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];
+    let user = authority.rsplit_once('@')?.0;
+    (!user.is_empty() && !is_plain_word(user)).then_some(start..start + user.len())
+}
+
 /// The password in `user:password@host`, which is a URL whose scheme was forgotten.
 fn password_without_scheme(structure: &str) -> Option<Range<usize>> {
     let (colon, at) = (structure.find(':')?, structure.rfind('@')?);
@@ -250,7 +548,12 @@ fn query_passwords(structure: &str, start: usize) -> Vec<Range<usize>> {
     let mut position = question + 1;
     for parameter in structure[question + 1..].split('&') {
         let is_secret = |name: &str| PARAMETERS.iter().any(|parameter| name.eq_ignore_ascii_case(parameter));
-        let value = parameter.find('=').filter(|equals| is_secret(&parameter[..*equals]));
+        let is_plain =
+            |value: &str| is_plain_word(value.split(['#', '"', '\'', ' ', ',', '}']).next().unwrap_or(value));
+        let value = parameter.find('=').filter(|equals| {
+            let (name, value) = (&parameter[..*equals], &parameter[*equals + 1..]);
+            is_secret(name) || !(value.is_empty() || is_plain(value) || value.starts_with('/'))
+        });
         if let Some(equals) = value {
             let end = parameter.find(['#', '"', '\'', ' ', ',', '}']).filter(|end| *end > equals);
             found.push(position + equals + 1..position + end.unwrap_or(parameter.len()));
@@ -307,17 +610,52 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tree_a_credential_is_known_by_the_word_before_it() {
+    fn without_a_tree_only_structure_and_what_its_key_makes_harmless_is_shown() {
         let cases = [
             ("headers: { Authorization: \"Bearer hunter2\": x }", "headers: { Authorization: ***"),
             ("\"x-api-key\": hunter2", "\"x-api-key\": ***"),
             ("url: a://u:hunter2@h, cookie: hunter2", "url: a://u:***@h, cookie: ***"),
             ("Authorization: Bearer ${TOKEN}", "Authorization: Bearer ${TOKEN}"),
-            ("authorization is described below", "authorization is described below"),
+            ("  - name: db # hunter2", "  - name: db # ***"),
+            ("    timeout: 5s", "    timeout: 5s"),
+            ("    timeout: hunter2", "    timeout: ***"),
+            ("    gates: [live, redy, hunter2]", "    gates: [live, redy, ***]"),
+            ("hunter2", "***"),
+            ("pasword: hunter2", "pasword: ***"),
+            ("a: b: hunter2", "a: ***"),
+            ("{ hunter2: x, y: hunter2 }", "{ ***: ***, y: *** }"),
+            ("&hunter2 x", "***"),
+            ("\"hunter2", "\"***"),
+            ("timeout: ${X:-hunter2}", "timeout: ${X:-***}"),
+            ("a: \"b ${C} ${D:-hunter2}\"", "a: \"***${C} ${D:-***}\""),
+            ("- &x [*y, *hunter2]", "- &x [*y, ***]"),
+            ("url: ${X:-postgres://u:hunter2@h}", "url: ${X:-postgres://u:***@h}"),
+            ("timeout: ${X:-5s}", "timeout: ${X:-5s}"),
         ];
         for (line, masked) in cases {
-            assert_eq!(replace(line, &secrets_of_line(line, &[])), masked);
+            assert_eq!(replace(line, &joined(scan(line))), masked, "{line}");
         }
+    }
+
+    #[test]
+    fn a_message_quotes_what_its_place_makes_harmless() {
+        let cases = [
+            ("checks[0].timeout", "10sec", Some("10sec")),
+            ("checks[0].timeot", "10sec", Some("10sec")),
+            ("checks[0].gates[1]", "redy", Some("redy")),
+            ("checks[0].gates[1]", "hunter2", None),
+            ("checks[0].redis", "hunter2", None),
+            ("checks[0].http.headers[\"X a\"]", "5", None),
+            ("checks[0].name", "my check", Some("my check")),
+            ("checks[0].http.url", "user.svc:8443/health", Some("user.svc:8443/health")),
+            ("checks[0].http.url", "host=h password=hunter2", None),
+            ("checks[0].timeout", "$INTERVAL", Some("$INTERVAL")),
+            ("", "true", Some("true")),
+        ];
+        for (path, text, quoted) in cases {
+            assert_eq!(told(path, text).as_deref(), quoted, "{path} {text}");
+        }
+        assert_eq!((told_path("/run/x"), told_path("-----BEGIN")), ("/run/x".into(), "***".into()));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub mod source;
 mod syntax;
 mod text;
 mod tree;
+mod vocabulary;
 
 pub use rules::listen::InvalidAddress;
 pub use rules::warnings::{is_external, is_own_host};
@@ -135,6 +136,7 @@ fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error) -> Proble
         io::ErrorKind::NotFound => absent,
         io::ErrorKind::PermissionDenied => "check that the sidecar's user may read it",
         io::ErrorKind::IsADirectory => "name the file in it",
+        io::ErrorKind::Unsupported => "give a regular file; commands that read it once take a pipe as well, or `-`",
         _ => "check the path",
     };
     Problem {

@@ -1,14 +1,15 @@
 //! YAML paths as people write them: `checks[2].http.headers["X-Tenant: a"]`.
 
-use super::mask::shown;
+use super::mask::told_key;
 
 /// The path of the value of `key` below `parent`.
 pub fn child(parent: &str, key: &str) -> String {
     let simple = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    let key = told_key(key);
     match (parent, simple) {
-        ("", true) => key.to_owned(),
+        ("", true) => key,
         (_, true) => format!("{parent}.{key}"),
-        (_, false) => format!("{parent}[\"{}\"]", shown(key)),
+        (_, false) => format!("{parent}[\"{key}\"]"),
     }
 }
 
@@ -26,5 +27,7 @@ mod tests {
         assert_eq!(child("", "checks"), "checks");
         assert_eq!(child(&item("checks", 2), "http"), "checks[2].http");
         assert_eq!(child("json", "/data/status"), "json[\"/data/status\"]");
+        assert_eq!(child("checks[0]", "hunter2"), "checks[0].***");
+        assert_eq!(child("", &"a".repeat(1000)), "***");
     }
 }

@@ -187,7 +187,7 @@ impl Manifests {
         let count =
             written(value).and_then(|text| text.parse::<u32>().ok()).filter(|count| i32::try_from(*count).is_ok());
         if count.is_none() {
-            let message = format!("expected a whole number, found {}", words::found(value));
+            let message = format!("expected a whole number, found {}", words::found(value, key));
             let help = Some("Kubernetes wants a number of seconds or of answers, without a unit".to_owned());
             let place = value.mark.place(path::child(at, key));
             self.report(Problem { severity: Severity::Error, code: "wrong-type", message, help, place });

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-use super::mask;
-use crate::base::value::Severity;
+use super::mask::{self, Mask};
+use crate::base::value::{Place, Severity};
 
 /// A line of the file as it is shown, and what of it is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,25 @@ const BEFORE: usize = 40;
 /// How many columns a tab takes.
 const TAB: usize = 4;
 
+/// What is looked at around the place of a problem, in characters: more than can be shown once secrets are left out.
+const LOOKED_AT: usize = 400;
+
 impl Snippet {
+    /// What stands around `place` on its `line`, without what `mask` hides.
+    pub(super) fn new(mask: &Mask<'_>, line: &str, place: &Place) -> Self {
+        let skipped = (place.column as usize).saturating_sub(LOOKED_AT);
+        let from = mask::byte_of_column(line, number(skipped + 1));
+        let to = line[from..].char_indices().nth(2 * LOOKED_AT).map_or(line.len(), |(offset, _)| from + offset);
+        let secrets = mask.secrets(place.line, number(skipped + 1), &line[from..to]);
+        let (before, behind) = (if from > 0 { "…" } else { "" }, if to < line.len() { "…" } else { "" });
+        let column = place.column - number(skipped);
+        let Self { line, meant } = Self::of(&line[from..to], &secrets, column, place.width);
+        let meant = meant.start + before.len()..meant.end + before.len();
+        Self { line: format!("{before}{line}{behind}"), meant }
+    }
+
     /// `line` without its `secrets`, marked at `column` for `width` characters.
-    pub(super) fn new(line: &str, secrets: &[Range<usize>], column: u32, width: u32) -> Self {
+    fn of(line: &str, secrets: &[Range<usize>], column: u32, width: u32) -> Self {
         let offset = |column| mask::moved(mask::byte_of_column(line, column), secrets);
         let meant = offset(column)..offset(column.saturating_add(width));
         Self { line: mask::replace(line, secrets), meant }
@@ -161,6 +177,10 @@ fn shortened(path: &str) -> String {
     }
 }
 
+fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 fn leading(marks: &str) -> usize {
     marks.len() - marks.trim_start().len()
 }
@@ -197,10 +217,10 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::value::{Place, Problem};
+    use crate::base::value::Problem;
 
     fn shown(line: &str, secrets: &[Range<usize>], column: u32, width: u32) -> (String, String) {
-        Snippet::new(line, secrets, column, width).lines()
+        Snippet::of(line, secrets, column, width).lines()
     }
 
     #[test]
@@ -232,7 +252,7 @@ mod tests {
             help: Some("did you mean `timeout`?".into()),
             place,
         };
-        let snippet = Some(Snippet::new("    timeot: 2s", &[], 5, 6));
+        let snippet = Some(Snippet::of("    timeot: 2s", &[], 5, 6));
         assert_eq!(
             diagnostic("config.yaml", &Diagnostic { problem, snippet }, false),
             "error[unknown-key]: unknown key `timeot`

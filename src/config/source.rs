@@ -3,16 +3,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use super::expansion::{Malformed, Piece, pieces};
 use crate::base::secret::Secret;
-use crate::base::value::{Part, Reading, is_absent, why_unreadable};
+use crate::base::value::{Excess, Part, Reading, help_with_unreadable, is_absent, why_unreadable};
+
+/// The most problems that are told of one value.
+const MAX_ERRORS: usize = 20;
+
+/// What writes into a pipe may take this long: a chart with many dependencies is rendered in less.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The largest file that a configuration may name, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -95,23 +105,28 @@ pub struct ExpansionError {
 /// The parts of `text` with every variable and file filled in; captured values stay what they are.
 ///
 /// # Errors
-/// Everything that is wrong with its expansions.
+/// Everything that is wrong with its expansions, within bounds; nothing where that has been told already.
 pub fn expand(text: &str, environment: &Environment, reading: &Reading) -> Result<Vec<Part>, Vec<ExpansionError>> {
     let mut parts = Vec::new();
     let mut errors = Vec::new();
     for piece in pieces(text) {
         match fill(piece, environment, reading) {
             Ok(part) => push(&mut parts, part),
-            Err(error) => errors.push(error),
+            Err(Unfilled::Reported) => return Err(errors),
+            Err(Unfilled::Wrong(error)) => errors.push(error),
+        }
+        if errors.len() == MAX_ERRORS {
+            break;
         }
     }
     if errors.is_empty() { Ok(parts) } else { Err(errors) }
 }
 
-/// The content of the file at `path`, for [`Reading`]: a regular file (or a device) of at most 1 MiB.
+/// The content of the file at `path`, for [`Reading`]: a regular file of at most 1 MiB.
 ///
 /// # Errors
-/// What the system says; `FileTooLarge` for a larger one, `Unsupported` for a pipe, which is not waited for.
+/// What the system says; `FileTooLarge` for a larger one, `Unsupported` for a pipe, a socket or a device, which is
+/// neither waited for nor touched.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open_file(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
@@ -169,26 +184,53 @@ pub fn is_stream(path: &Path) -> bool {
 }
 
 fn read_input(path: &Path) -> io::Result<Vec<u8>> {
+    if !is_stdin(path) && std::fs::metadata(path)?.is_file() {
+        return read_stream(path);
+    }
+    let path = path.to_owned();
+    in_time(PATIENCE, move || read_stream(&path))
+}
+
+fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     match is_stdin(path) {
         true => io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut content)?,
-        false => OpenOptions::new().read(true).open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?,
+        false => File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?,
     };
     Ok(content)
 }
 
-/// Opens a regular file (or a device).
-fn open_file(path: &Path) -> io::Result<File> {
+/// What `read` returns, if it does so in time: the other end of a pipe may never write, nor end.
+fn in_time<T: Send + 'static>(
+    patience: Duration,
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (done, result) = sync_channel(1);
+    thread::Builder::new().name("input".into()).stack_size(128 * 1024).spawn(move || {
+        let _ = done.send(read());
+    })?;
+    result.recv_timeout(patience).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Opens a regular file. Of what is none the kind alone is looked at: some devices do something when they are opened.
+///
+/// # Errors
+/// What the system says; `Unsupported` for what is neither a file nor a folder.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let is_file = |kind: FileType| match (kind.is_file(), kind.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
+    };
+    is_file(std::fs::metadata(path)?.file_type())?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         // Somebody has a lease on it, which is no pipe: its end is waited for, as everybody does.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => File::open(path)?,
         opened => opened?,
     };
-    let kind = file.metadata()?.file_type();
-    if kind.is_fifo() || kind.is_socket() {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
+    // Something else may stand there by now: opened like this nothing waits, and nothing of it is read.
+    is_file(file.metadata()?.file_type())?;
     Ok(file)
 }
 
@@ -198,57 +240,89 @@ pub fn host_name() -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn fill(
-    piece: Result<Piece<'_>, Malformed>,
-    environment: &Environment,
-    reading: &Reading,
-) -> Result<Part, ExpansionError> {
+/// Why there is no part.
+enum Unfilled {
+    Wrong(ExpansionError),
+    /// Something that has been reported of the file as a whole.
+    Reported,
+}
+
+impl From<ExpansionError> for Unfilled {
+    fn from(error: ExpansionError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
+fn fill(piece: Result<Piece<'_>, Malformed>, environment: &Environment, reading: &Reading) -> Result<Part, Unfilled> {
     match piece {
         Ok(Piece::Plain(text)) => Ok(Part::Plain(text.to_owned())),
-        Ok(Piece::Variable { name, default }) => variable(name, default, environment),
-        Ok(Piece::File(path)) => file(Path::new(path), reading),
+        Ok(Piece::Variable { name, default }) => brought_in(variable(name, default, environment)?, reading),
+        Ok(Piece::File(path)) => brought_in(text_of(&file(Path::new(path), reading)?, path)?, reading),
         Ok(Piece::Capture { step, name }) => Ok(Part::Capture { step: step.to_owned(), name: name.to_owned() }),
         Err(Malformed { message, help }) => {
-            Err(ExpansionError { code: "invalid-expansion", message, help, absent: false })
+            Err(ExpansionError { code: "invalid-expansion", message, help, absent: false }.into())
         }
     }
 }
 
-fn variable(name: &str, default: Option<&str>, environment: &Environment) -> Result<Part, ExpansionError> {
+/// The part that an expansion stands for. It is counted before it is copied.
+fn brought_in(text: &str, reading: &Reading) -> Result<Part, Unfilled> {
+    match reading.bring_in(text.len()) {
+        Ok(()) => Ok(Part::Expanded(Secret::new(text))),
+        Err(Excess::Again) => Err(Unfilled::Reported),
+        Err(Excess::First) => Err(Unfilled::Wrong(ExpansionError {
+            code: "too-large",
+            message: format!("expansions bring in more than {} MiB altogether", Reading::MAX_EXPANDED >> 20),
+            help:
+                "expand smaller values, or use fewer of them: what a file or variable holds counts wherever it is used"
+                    .into(),
+            absent: false,
+        })),
+    }
+}
+
+fn variable<'v>(name: &str, default: Option<&'v str>, environment: &'v Environment) -> Result<&'v str, ExpansionError> {
     let unset = || ExpansionError {
         code: "unset-variable",
         message: format!("the environment variable `{name}` is not set"),
         help: format!("set it in the sidecar's container, or give a default: `${{{name}:-…}}`"),
         absent: true,
     };
-    let value = match (environment.variables.get(name), default) {
-        (Some(Ok(value)), Some(default)) if value.is_empty() => default,
-        (Some(Ok(value)), _) => value,
-        (Some(Err(NotText)), _) => {
-            return Err(ExpansionError {
-                code: "unset-variable",
-                message: format!("the environment variable `{name}` is not UTF-8 text"),
-                help: "set it to text".into(),
-                absent: false,
-            });
-        }
-        (None, default) => default.ok_or_else(unset)?,
-    };
-    Ok(Part::Expanded(Secret::new(value)))
+    match (environment.variables.get(name), default) {
+        (Some(Ok(value)), Some(default)) if value.is_empty() => Ok(default),
+        (Some(Ok(value)), _) => Ok(value),
+        (Some(Err(NotText)), _) => Err(ExpansionError {
+            code: "unset-variable",
+            message: format!("the environment variable `{name}` is not UTF-8 text"),
+            help: "set it to text".into(),
+            absent: false,
+        }),
+        (None, default) => default.ok_or_else(unset),
+    }
 }
 
-fn file(path: &Path, reading: &Reading) -> Result<Part, ExpansionError> {
-    let error = |why: String, absent| ExpansionError {
+fn file(path: &Path, reading: &Reading) -> Result<Arc<[u8]>, ExpansionError> {
+    reading.file(path).map_err(|cause| ExpansionError {
         code: "unreadable-file",
-        message: format!("cannot read the file {}: {why}", super::mask::shown(&path.display().to_string())),
-        help: "check the path and that it is mounted into the sidecar".into(),
-        absent,
-    };
-    let unreadable = |cause: io::Error| error(why_unreadable(cause.kind()), is_absent(cause.kind()));
-    let content = reading.file(path).map_err(unreadable)?;
-    let text = std::str::from_utf8(&content).map_err(|_| error("it is not UTF-8 text".into(), false))?;
-    let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    Ok(Part::Expanded(Secret::new(text)))
+        message: format!("cannot read the file {}: {}", shown(path), why_unreadable(cause.kind())),
+        help: help_with_unreadable(cause.kind()).into(),
+        absent: is_absent(cause.kind()),
+    })
+}
+
+/// What the file at `path` holds, without the line break at its end.
+fn text_of<'c>(content: &'c [u8], path: &str) -> Result<&'c str, ExpansionError> {
+    let text = std::str::from_utf8(content).map_err(|_| ExpansionError {
+        code: "unreadable-file",
+        message: format!("cannot read the file {}: it is not UTF-8 text", shown(Path::new(path))),
+        help: help_with_unreadable(io::ErrorKind::InvalidData).into(),
+        absent: false,
+    })?;
+    Ok(text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line)))
+}
+
+fn shown(path: &Path) -> String {
+    super::mask::told_path(&path.display().to_string())
 }
 
 /// Adds a part; neighbouring plain ones become one.
@@ -312,13 +386,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_brought_in_is_bounded_and_told_once() {
+        let megabyte = Reading::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
+        let environment = Environment::of([("LONG", "x".repeat(1 << 17))]);
+        let expanded = |text: &str| {
+            let codes = |errors: Vec<ExpansionError>| errors.into_iter().map(|error| error.code).collect::<Vec<_>>();
+            expand(text, &environment, &megabyte).map(|parts| parts.len()).map_err(codes)
+        };
+        assert_eq!(expanded(&"${file:/a}".repeat(3)), Ok(3));
+        assert_eq!(expanded(&"${LONG}".repeat(8)), Ok(8));
+        assert_eq!(expanded("${LONG}"), Err(vec!["too-large"]));
+        assert_eq!(expanded("${UNSET}${LONG}${UNSET}"), Err(vec!["unset-variable"]), "the file has too much, once");
+        assert_eq!(expanded(&"${UNSET}".repeat(1000)).unwrap_err().len(), MAX_ERRORS);
+    }
+
+    #[test]
     fn a_file_that_never_ends_or_never_starts_is_not_waited_for() {
-        assert_eq!(read_file(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert!(read_file(Path::new("/")).is_err());
+        for device in ["/dev/zero", "/dev/null", "/dev/tty", "/dev/full"] {
+            assert_eq!(read_file(Path::new(device)).unwrap_err().kind(), io::ErrorKind::Unsupported, "{device}");
+        }
+        assert_eq!(read_file(Path::new("/")).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(read_file(Path::new("/proc/self/status")).unwrap().starts_with(b"Name:"));
         let pipe = std::env::temp_dir().join(format!("probelet-pipe-{}", std::process::id()));
         let (folder, owner) = (rustix::fs::CWD, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
         rustix::fs::mknodat(folder, &pipe, rustix::fs::FileType::Fifo, owner, 0).unwrap();
         let read = read_file(&pipe);
+        let input = Input::read_file(&pipe).content;
+        let path = pipe.clone();
+        let waited = in_time(Duration::from_millis(10), move || read_stream(&path));
+        assert_eq!(waited.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // Whoever waits for the other end goes on once it is there.
+        drop(OpenOptions::new().write(true).open(&pipe));
+        assert_eq!(input.unwrap_err().kind(), io::ErrorKind::Unsupported);
         std::fs::remove_file(&pipe).unwrap();
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::mask::shown;
+use super::mask::told_key;
 use super::{path, syntax};
 use crate::base::value::{Place, Problem, Severity};
 
@@ -399,7 +399,10 @@ impl<'t, 'r> Builder<'t, 'r> {
 
     fn report_tag(&mut self, tag: &Tag, span: &Span) {
         let mark = span.tag_span().map_or_else(|| self.mark(span), |tag_span| self.mark(&tag_span));
-        let message = format!("the tag `{}` means nothing here", shown(&tag.original()));
+        let original = tag.original();
+        let name = original.trim_start_matches('!');
+        let bangs = &original[..original.len() - name.len()];
+        let message = format!("the tag `{bangs}{}` means nothing here", told_key(name));
         let place = mark.place(self.path());
         (self.report)(problem("unsupported-tag", &message, Some("remove the tag".into()), place));
     }
@@ -441,7 +444,7 @@ fn key_of(node: &Node, keys: &mut HashMap<String, u32>) -> Result<Key, Fatal> {
         return Err(Box::new(problem("wrong-type", message, Some(help), node.mark.place(""))));
     };
     if let Some(line) = keys.insert(scalar.text.clone(), node.mark.line) {
-        let message = format!("the key `{}` is there twice, first on line {line}", shown(&scalar.text));
+        let message = format!("the key `{}` is there twice, first on line {line}", told_key(&scalar.text));
         let place = node.mark.place(scalar.text.as_str());
         return Err(Box::new(problem("duplicate-key", &message, Some("keep one of them".into()), place)));
     }

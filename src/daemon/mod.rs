@@ -22,6 +22,7 @@ use crate::base::clock::{Clock, Moment, Reading, boot_id};
 use crate::base::descriptors;
 use crate::base::lane;
 use crate::base::name::CheckName;
+use crate::base::thread::why_refused;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
@@ -100,7 +101,7 @@ impl fmt::Display for Stop {
         match self {
             Self::Configuration(report) => f.write_str(&report.first_error().unwrap_or_else(|| report.summary())),
             Self::Listen(error) => write!(f, "{error}"),
-            Self::System(error) => write!(f, "the system refuses what cannot be done without: {error}"),
+            Self::System(error) => write!(f, "the system refuses {}", why_refused(error)),
         }
     }
 }
@@ -141,7 +142,7 @@ async fn serve(
     let mut signals = Signals::catch()?;
     reap::start()?;
     let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
-    let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned));
+    let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned))?;
     let start = tokio::select! {
         start = start::start(options, environment, &telemetry) => start?,
         reason = any(&mut signals.terminate) => {

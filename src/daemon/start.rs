@@ -12,6 +12,7 @@ use super::state::State;
 use super::telemetry::Telemetry;
 use super::watch::{News, Watch};
 use super::{DEMO, Options, Source, Stop};
+use crate::base::thread::{apart, why_refused};
 use crate::config::source::{self, Environment};
 use crate::config::{self, Config, Listen, Loaded, Report};
 use crate::server;
@@ -20,6 +21,9 @@ use crate::server;
 const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
 /// A file that takes longer than this to read does not answer: kubelet, which asks every few seconds, does not wait.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The stack of the thread that reads a configuration.
+pub(super) const STACK: usize = 512 * 1024;
 
 /// What the daemon starts with.
 pub(super) struct Start {
@@ -102,10 +106,16 @@ async fn last_good(kept: Option<oneshot::Receiver<Option<String>>>, environment:
     let text = timeout(PATIENCE, kept_text(kept)).await.ok().flatten()?;
     let environment = environment.clone();
     // A file that it names may lie on a mount that hangs, as the configuration itself does perhaps.
-    let read = tokio::task::spawn_blocking(move || {
+    let read = apart("last good", STACK, move || {
         config::read("the last good configuration", text.as_bytes(), &environment, Box::new(source::read_file))
     });
-    let loaded = timeout(PATIENCE, read).await.ok()?.ok()?;
+    let loaded = match timeout(PATIENCE, read).await.ok()? {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::warn!(reason = why_refused(&error), "the last good configuration cannot be read");
+            return None;
+        }
+    };
     if loaded.config.is_none() {
         tracing::warn!(reason = reason(&loaded.report), "the last good configuration cannot be used either");
     }

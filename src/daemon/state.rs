@@ -14,6 +14,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use crate::config::MAX_BYTES;
+use crate::config::source::open_file;
 use crate::model::outcome::one_line;
 
 /// The default of `history.path`, in the state directory.
@@ -95,7 +96,7 @@ impl Keeper {
     fn read(&self) -> Option<String> {
         let most = (MAX_BYTES + self.header.len()) as u64;
         let mut kept = String::new();
-        fs::File::open(self.path()).ok()?.take(most).read_to_string(&mut kept).ok()?;
+        open_file(&self.path()).ok()?.take(most).read_to_string(&mut kept).ok()?;
         kept.strip_prefix(&self.header).map(str::to_owned)
     }
 

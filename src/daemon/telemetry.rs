@@ -1,6 +1,7 @@
 //! What the daemon logs, and how: lines leave the process through a queue, so that a reader which stops reading
 //! standard error stops nobody else.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,6 +15,7 @@ use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use crate::base::plain::{is_plain, plain};
 use crate::config::{Log, LogFormat};
 use crate::model::plan::Service;
 
@@ -48,7 +50,7 @@ struct About<'a> {
 impl About<'_> {
     /// The begin of a JSON object with these members.
     fn members(&self) -> Arc<[u8]> {
-        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let text = |text: &str| serde_json::Value::from(&*plain(text)).to_string();
         let version = self.service.version.as_deref().map_or_else(|| "null".to_owned(), text);
         let (service, instance) = (text(&self.service.name), text(self.instance));
         format!("{{\"service\":{service},\"version\":{version},\"instance\":{instance},").into_bytes().into()
@@ -61,14 +63,15 @@ type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 
 /// Starts logging as `log` says; `directives` (the content of `$RUST_LOG`) wins over its level. Only the first call in
 /// a process has an effect.
-#[must_use]
-pub fn start(log: Log, instance: String, directives: Option<String>) -> Telemetry {
+///
+/// # Errors
+/// When the system gives us no thread.
+pub fn start(log: Log, instance: String, directives: Option<String>) -> io::Result<Telemetry> {
     let (lines, waiting) = sync_channel(QUEUE);
     let (done, written) = sync_channel(1);
     let writer = thread::Builder::new().name("log".into()).stack_size(128 * 1024);
-    // Without the thread (no more threads allowed) lines are dropped, and the daemon goes on.
-    let _ = writer.spawn(move || write_lines(&waiting, &done));
-    let lines = LineQueue { lines, about: None };
+    writer.spawn(move || write_lines(&waiting, &done))?;
+    let lines = LineQueue { lines, about: None, escapes: false };
     // Until a configuration says for whom it speaks.
     let service = Service { name: instance.clone(), version: None };
     let about = &About { service: &service, instance: &instance };
@@ -79,7 +82,7 @@ pub fn start(log: Log, instance: String, directives: Option<String>) -> Telemetr
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "a panic: this is a defect of probelet, please report it");
     }));
-    Telemetry { lines, written, directives, instance, filter: filter_handle, format: format_handle }
+    Ok(Telemetry { lines, written, directives, instance, filter: filter_handle, format: format_handle })
 }
 
 impl Telemetry {
@@ -94,7 +97,8 @@ impl Telemetry {
 fn format(format: LogFormat, lines: &LineQueue, about: &About<'_>) -> Lines {
     let terminal = io::stderr().is_terminal();
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !terminal);
-    let writer = LineQueue { about: is_json.then(|| about.members()), ..lines.clone() };
+    let about = is_json.then(|| about.members());
+    let writer = LineQueue { about, escapes: terminal && !is_json, ..lines.clone() };
     let plain = fmt::layer().with_writer(writer).with_target(false);
     match format {
         LogFormat::Text => plain.with_ansi(terminal).boxed(),
@@ -142,6 +146,37 @@ struct LineQueue {
     lines: SyncSender<Line>,
     /// What each JSON line begins with: who speaks.
     about: Option<Arc<[u8]>>,
+    /// Lines are coloured, by escape sequences.
+    escapes: bool,
+}
+
+impl LineQueue {
+    /// The line as it leaves: whatever others have sent, it is one line, and shows what it holds.
+    fn harmless<'l>(&self, line: &'l [u8]) -> Cow<'l, [u8]> {
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        if content.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
+            return line.into();
+        }
+        let is_kept = |c: char| is_plain(c) || (self.escapes && c == '\u{1b}');
+        let mut harmless = String::with_capacity(line.len());
+        for character in String::from_utf8_lossy(content).chars() {
+            match (is_kept(character), &self.about) {
+                (true, _) => harmless.push(character),
+                // JSON has a way to write every character.
+                (false, Some(_)) => {
+                    let units = character
+                        .encode_utf16(&mut [0; 2])
+                        .iter()
+                        .map(|unit| format!("\\u{unit:04x}"))
+                        .collect::<String>();
+                    harmless.push_str(&units);
+                }
+                (false, None) => harmless.push('\u{fffd}'),
+            }
+        }
+        harmless.push('\n');
+        harmless.into_bytes().into()
+    }
 }
 
 impl std::fmt::Debug for Line {
@@ -153,9 +188,10 @@ impl std::fmt::Debug for Line {
 impl Write for LineQueue {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         // The formatter hands over whole lines.
-        let line = match (&self.about, text.strip_prefix(b"{")) {
+        let harmless = self.harmless(text);
+        let line = match (&self.about, harmless.strip_prefix(b"{")) {
             (Some(about), Some(rest)) => [about, rest].concat(),
-            _ => text.to_vec(),
+            _ => harmless.into_owned(),
         };
         match self.lines.try_send(Line::Text(line)) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(text.len()),
@@ -172,5 +208,29 @@ impl<'a> MakeWriter<'a> for LineQueue {
 
     fn make_writer(&'a self) -> Self::Writer {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(line: &str, json: bool, escapes: bool) -> String {
+        let (lines, _waiting) = sync_channel(1);
+        let queue = LineQueue { lines, about: json.then(|| Arc::from(b"{".as_slice())), escapes };
+        String::from_utf8(queue.harmless(line.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_shows_what_it_holds() {
+        for hostile in ["\u{202e}", "\u{2066}", "\u{200b}", "\u{2028}", "\u{9b}", "\u{7f}", "\u{e0041}", "a\nb"] {
+            let line = written(&format!("{{\"error\":\"{hostile}é\"}}\n"), true, false);
+            assert!(line.strip_suffix('\n').unwrap().chars().all(is_plain), "{line:?}");
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(read["error"], format!("{hostile}é"), "nothing is lost");
+        }
+        assert_eq!(written("a\u{202e}b\u{1b}[1m\nc\n", false, false), "a\u{fffd}b\u{fffd}[1m\u{fffd}c\n");
+        assert_eq!(written("\u{1b}[1mé\u{202e}\n", false, true), "\u{1b}[1mé\u{fffd}\n");
+        assert_eq!(written("plain\n", false, false), "plain\n");
     }
 }

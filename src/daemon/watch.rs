@@ -54,7 +54,7 @@ impl Watch {
         let watcher = Watcher { path, environment, files: Files::new(), candidate: None, follow: true };
         thread::Builder::new()
             .name("config".into())
-            .stack_size(512 * 1024)
+            .stack_size(super::start::STACK)
             .spawn(move || watcher.watch(&receiver, &news))?;
         Ok(Self { orders })
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,6 +16,7 @@ use super::file::{Fault, File, Place};
 use super::pending::Pending;
 use super::question::Question;
 use crate::base::clock::Timestamp;
+use crate::base::lane;
 
 /// A file that is not open after this time is done without.
 const LONGEST_OPENING: Duration = Duration::from_secs(10);
@@ -40,14 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the system gives us none.
 pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let work = move || {
-        runtime.block_on(work(desk, place, now, questions));
-        // A thread that hangs with the disk must not hold up the end.
-        runtime.shutdown_background();
-    };
-    thread::Builder::new().name("history".into()).stack_size(512 * 1024).spawn(work)?;
-    Ok(())
+    lane::start(lane::runtime_without_sockets()?, "history", 512 * 1024, work(desk, place, now, questions)).map(drop)
 }
 
 async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, mut questions: mpsc::Receiver<Question>) {

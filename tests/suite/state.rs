@@ -288,7 +288,7 @@ async fn a_pipe_in_place_of_the_file_ends_no_reloads() {
     assert!(made.success());
     std::fs::rename(&pipe, &pod.config).unwrap();
     let line = daemon.logs("the old one stays").await;
-    assert!(line.contains("it is a pipe or a socket"), "{line}");
+    assert!(line.contains("it is a pipe, a socket or a device"), "{line}");
     daemon.signal(Signal::HUP);
     pod.write(&(good() + &check("till", "open")));
     daemon.until_state("till", "ok").await;
@@ -299,7 +299,7 @@ async fn a_pipe_in_place_of_the_file_ends_no_reloads() {
     std::fs::rename(&pipe, &pod.config).unwrap();
     std::fs::remove_dir_all(&pod.state).unwrap();
     let daemon = pod.sidecar(&POD).await;
-    assert!(daemon.get("/-/ready").await.body.contains("it is a pipe or a socket"));
+    assert!(daemon.get("/-/ready").await.body.contains("it is a pipe, a socket or a device"));
     pod.write(&good());
     daemon.until_status("/readyz", 200).await;
     killed(daemon).await;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::expansion::is_written_out;
-use super::mask::{is_credential, passwords, shown};
+use super::mask::{is_credential, passwords, told, told_key};
 use super::path;
 use super::source::{Environment, ExpansionError, expand};
 use super::tree::{Content, Entry, Mark, Node, Scalar};
@@ -188,7 +188,10 @@ impl<'e> Reader<'e> {
     fn list(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Vec<Located>> {
         let Content::List(items) = &node.content else {
             let help = match &node.content {
-                Content::Scalar(scalar) if !node.is_null() => Some(format!("write `[{}]`", shown(&scalar.text))),
+                Content::Scalar(scalar) if !node.is_null() => match told(path, &scalar.text) {
+                    Some(text) => Some(format!("write `[{text}]`")),
+                    None => Some("put it in brackets: `[…]`".into()),
+                },
                 _ => Some("put a `- ` before each item".into()),
             };
             self.wrong_type(node, "a list", path, help);
@@ -211,7 +214,7 @@ impl<'e> Reader<'e> {
                 && is_credential(&entry.key)
                 && is_literal(text)
             {
-                self.plain_secret(&format!("`{}`", shown(&entry.key)), place);
+                self.plain_secret(&format!("`{}`", told_key(&entry.key)), place);
             }
             let key = Some(entry.key_mark.place(&path));
             values.extend(value.map(|value| (entry.key.clone(), Located { key, ..value })));
@@ -281,7 +284,7 @@ impl<'e> Reader<'e> {
         path: &str,
         scope: Scope<'_>,
     ) -> Option<&'static str> {
-        let message = format!("unknown key `{}`", shown(&entry.key));
+        let message = format!("unknown key `{}`", told_key(&entry.key));
         let (help, meant) = suggest::for_key(&entry.key, table, siblings, scope);
         let help = overlooked::in_key(&entry.key).unwrap_or(help);
         self.error(entry.key_mark, path, "unknown-key", message, Some(help));
@@ -313,7 +316,7 @@ impl<'e> Reader<'e> {
     }
 
     fn wrong_type(&self, node: &Node, expected: &str, path: &str, help: Option<String>) {
-        let message = format!("expected {expected}, found {}", words::found(node));
+        let message = format!("expected {expected}, found {}", words::found(node, path));
         self.error(node.mark, path, "wrong-type", message, help);
     }
 

@@ -1,6 +1,8 @@
 //! What people overlook in a value or a key because it looks right: quotes that belong to the value, a variable without
 //! its braces, a space that is none.
 
+use crate::config::vocabulary::is_foreign_variable;
+
 /// What to do about `text`, when one of these is what is wrong with it. Of what an expansion brought in nothing is
 /// quoted.
 pub fn in_value(text: &str, expanded: bool) -> Option<String> {
@@ -16,7 +18,7 @@ pub fn in_value(text: &str, expanded: bool) -> Option<String> {
     if expanded {
         return None;
     }
-    variable(text).map(|name| format!("did you mean `${{{name}}}`?"))
+    variable(text).filter(|_| is_foreign_variable(text)).map(|name| format!("did you mean `${{{name}}}`?"))
 }
 
 /// The same for a key.

@@ -8,7 +8,7 @@ use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
 use crate::base::shape::Shape;
 use crate::base::value::{Text, Value};
-use crate::config::mask::shown;
+use crate::config::mask::{shown, told};
 use crate::config::tree::{Content, Node};
 
 /// Why a scalar is not what is wanted.
@@ -24,6 +24,8 @@ struct Written<'a> {
     text: &'a str,
     /// As in the file.
     source: &'a str,
+    /// Where it stands: what is quoted of it depends on that.
+    path: &'a str,
     /// It can only be a text: quoted, and no expansion.
     quoted: bool,
     expanded: bool,
@@ -58,7 +60,7 @@ impl Reader<'_> {
                 let fixed = text.fixed().unwrap_or_default();
                 let expanded = text.is_expanded();
                 let quoted = scalar.quoted && !expanded;
-                let written = Written { text: fixed.trim(), source: &scalar.text, quoted, expanded };
+                let written = Written { text: fixed.trim(), source: &scalar.text, path, quoted, expanded };
                 typed(other, &written).map_err(|unfit| match overlooked::in_value(&fixed, expanded) {
                     Some(help) => Unfit { help: Some(help), ..unfit },
                     None => unfit,
@@ -186,7 +188,7 @@ fn size_or_share(written: &Written<'_>) -> Result<Value, Unfit> {
     quantity("invalid-size", "a size or a share", written, parse_size).map(Value::Size).map_err(|mut unfit| {
         // A bare number may be meant as either.
         if !written.expanded && written.text.parse::<f64>().is_ok() {
-            unfit.message = format!("`{}` is neither a size nor a share: it has no unit", shown(written.source));
+            unfit.message = format!("{} is neither a size nor a share: it has no unit", subject(written));
             unfit.help = Some(format!("did you mean `{0}%` or `{0}GiB`?", written.text));
         }
         unfit
@@ -203,6 +205,9 @@ fn quantity<T>(
     parse(written.text).map_err(|QuantityError { message, suggestion }| {
         let not = format!("{} is not {what}", subject(written));
         if written.expanded {
+            return Unfit { code, message: not, help: Some(example(code).into()) };
+        }
+        if told(written.path, written.source).is_none() {
             return Unfit { code, message: not, help: Some(example(code).into()) };
         }
         // "a duration needs a unit" says why; "not a duration" would say it twice.
@@ -271,18 +276,28 @@ fn out_of_range(shape: &'static Shape, written: &Written<'_>) -> Unfit {
 fn wrong_type(shape: &'static Shape, written: &Written<'_>) -> Unfit {
     let message = if written.expanded {
         format!("{} is not {}", subject(written), expected(shape))
-    } else if written.quoted {
-        format!("expected {}, found the text {}", expected(shape), subject(written))
     } else {
-        format!("expected {}, found {}", expected(shape), subject(written))
+        format!("expected {}, found {}", expected(shape), found(written))
     };
     Unfit { code: "wrong-type", message, help: None }
 }
 
-/// The value as a message may name it: never what an expansion brought in.
+/// The value as a message may name it: never what an expansion brought in, nor what may be a secret.
 fn subject(written: &Written<'_>) -> String {
-    match written.expanded {
-        true => format!("what `{}` stands for", shown(written.source)),
-        false => format!("`{}`", shown(written.source)),
+    let told = told(written.path, written.source);
+    match (told, written.expanded) {
+        (Some(text), true) => format!("what `{text}` stands for"),
+        (Some(text), false) => format!("`{text}`"),
+        (None, true) => "what the expansion stands for".into(),
+        (None, false) => "the value".into(),
+    }
+}
+
+/// The same where it is told what was found.
+fn found(written: &Written<'_>) -> String {
+    match (told(written.path, written.source), written.quoted) {
+        (Some(text), true) => format!("the text `{text}`"),
+        (Some(text), false) => format!("`{text}`"),
+        (None, _) => "a text".into(),
     }
 }

@@ -7,7 +7,7 @@ use super::words::alternatives;
 use super::{Reader, overlooked};
 use crate::base::secret::Secret;
 use crate::base::value::{Part, Text};
-use crate::config::mask::shown;
+use crate::config::mask::{told, told_key};
 use crate::config::tree::Node;
 use crate::probe::net::{ZONE, has_zone};
 
@@ -30,8 +30,10 @@ impl Reader<'_> {
         };
         let whole = text.render(|_, _| Ok::<_, ()>(STAND_IN.to_owned())).unwrap_or_default();
         let expanded = text.is_expanded();
-        let fix = || overlooked::in_value(&whole, expanded).unwrap_or_else(|| fix(&whole, schemes, expanded));
+        let fix = || overlooked::in_value(&whole, expanded).unwrap_or_else(|| fix(&whole, schemes, expanded, path));
         let scheme = whole.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let source =
+            || told(path, &text.written).map_or_else(|| "the expansion".to_owned(), |text| format!("`{text}`"));
         let (message, help) = match (Url::parse(&whole), scheme) {
             (Ok(url), _) if schemes.contains(&url.scheme()) => {
                 match url.host_str().is_some_and(|host| host.contains('$')) {
@@ -43,14 +45,16 @@ impl Reader<'_> {
             (_, Some(scheme)) if is_scheme(&scheme) && !schemes.contains(&scheme.as_str()) => {
                 let known = alternatives(schemes.iter().copied());
                 let message = match expanded {
-                    true => format!("what `{}` stands for has a scheme other than {known}", shown(&text.written)),
-                    false => format!("the scheme `{}` is not {known}", shown(&scheme)),
+                    true => format!("what {} stands for has a scheme other than {known}", source()),
+                    false => {
+                        format!("the scheme `{}` is not {known}", told_key(&scheme.replace('+', "-")).replace('-', "+"))
+                    }
                 };
                 (message, fix())
             }
             (Ok(_) | Err(ParseError::RelativeUrlWithoutBase), _) => {
                 let message = match expanded {
-                    true => format!("what `{}` stands for is not a URL", shown(&text.written)),
+                    true => format!("what {} stands for is not a URL", source()),
                     false => format!("expected a URL that starts with {}", starts(schemes)),
                 };
                 (message, fix())
@@ -80,14 +84,16 @@ fn starts(schemes: &[&str]) -> String {
 }
 
 /// What to write instead; a URL without a scheme is quoted if it cannot hold a secret.
-fn fix(whole: &str, schemes: &[&str], expanded: bool) -> String {
+fn fix(whole: &str, schemes: &[&str], expanded: bool, path: &str) -> String {
     let scheme = schemes.first().copied().unwrap_or("http");
     if whole.split_once("://").is_some_and(|(scheme, _)| scheme.contains("sentinel")) {
         return format!("write `{scheme}://host/…` with the host of one server: Sentinel is not asked for it");
     }
-    match expanded || whole.contains("://") || whole.contains('@') || whole.is_empty() {
-        true => format!("write `{scheme}://host/…`"),
-        false => format!("did you mean `{scheme}://{}`?", shown(whole)),
+    let bare =
+        told(path, whole).filter(|_| !(expanded || whole.contains("://") || whole.contains('@') || whole.is_empty()));
+    match bare {
+        None => format!("write `{scheme}://host/…`"),
+        Some(bare) => format!("did you mean `{scheme}://{bare}`?"),
     }
 }
 

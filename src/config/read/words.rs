@@ -2,7 +2,7 @@
 
 use crate::base::quantity::show_duration;
 use crate::base::shape::Shape;
-use crate::config::mask::shown;
+use crate::config::mask::told;
 use crate::config::tree::{Content, Node};
 
 /// What a value of this shape is, with its article: `a duration such as `10s``.
@@ -45,13 +45,16 @@ pub fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// What stands in the file.
-pub fn found(node: &Node) -> String {
+/// What stands in the file at `path`; a value that may be a secret is not quoted.
+pub fn found(node: &Node, path: &str) -> String {
     match &node.content {
         Content::List(_) => "a list".into(),
         Content::Map(_) => "a mapping".into(),
         Content::Scalar(_) if node.is_null() => "nothing".into(),
-        Content::Scalar(scalar) if scalar.quoted => format!("the text `{}`", shown(&scalar.text)),
-        Content::Scalar(scalar) => format!("`{}`", shown(&scalar.text)),
+        Content::Scalar(scalar) => match (told(path, &scalar.text), scalar.quoted) {
+            (Some(text), true) => format!("the text `{text}`"),
+            (Some(text), false) => format!("`{text}`"),
+            (None, _) => "a text".into(),
+        },
     }
 }

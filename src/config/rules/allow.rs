@@ -4,15 +4,14 @@ use std::rc::Rc;
 
 use crate::base::value::{Fields, Located, Place, Problem, Reading, Severity, Value};
 use crate::config::diagnostic::{code, nearest_warning};
-use crate::config::mask::shown;
+use crate::config::mask::told_key;
 
 /// The code under which an `allow` without effect is reported; it can be allowed itself.
 const UNUSED: &str = "unused-allow";
 
 /// A reading for one section of `document`: what it finds reaches the document by [`hand_over`].
 pub fn apart_from(document: &Rc<Reading>) -> Rc<Reading> {
-    let (document, offline) = (Rc::clone(document), document.is_offline());
-    Reading::with(Box::new(move |file| document.file(file).map(|content| content.to_vec())), offline)
+    Reading::within(document)
 }
 
 /// Reports to `document` what `section` (a check, or the whole file) has found, but for the warnings that its key
@@ -47,7 +46,7 @@ fn mistake(name: &str, reason: &Located) -> Option<Problem> {
             || "write the code of a warning, as it stands in brackets in the report".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        let message = format!("there is no warning `{}`", shown(name));
+        let message = format!("there is no warning `{}`", told_key(name));
         return Some(error("unknown-code", message, help, reason.key_place()));
     };
     if known.severity == Severity::Error {

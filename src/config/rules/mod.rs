@@ -83,7 +83,8 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Dra
             Vec::new()
         }
         _ => {
-            let message = format!("expected a list of checks, found {}", super::read::words::found(&entry.value));
+            let message =
+                format!("expected a list of checks, found {}", super::read::words::found(&entry.value, "checks"));
             report("wrong-type", message, "put a `- ` before each check", entry.value.mark.place("checks"));
             Vec::new()
         }

@@ -25,6 +25,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::base::clock::Timestamp;
+use crate::base::thread::{apart, why_refused};
 use crate::history::account::Runs;
 use crate::history::answer::Latches;
 use crate::history::books::Marks;
@@ -311,8 +312,10 @@ async fn at_leisure<T: Send + 'static>(
     work: impl FnOnce(&Path) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     let path = path.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    done.unwrap_or_else(|error| Err(Fault::Away(error.to_string())))
+    match apart("history file", 128 * 1024, move || work(&path)).await {
+        Ok(result) => result,
+        Err(error) => Err(Fault::Away(format!("the system refuses {}", why_refused(&error)))),
+    }
 }
 
 /// Gives the file another name, `<name>.corrupt-…` with a number behind it where there is one already, and the files

@@ -1,0 +1,73 @@
+//! Threads for what may block, and what to say where the system refuses one.
+
+use std::io;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// What `work` returns, done on a thread of its own called `name` with a stack of so many bytes. Unlike the runtime's
+/// pool, which panics, this tells where the system has no thread to give. When nobody waits any more the thread ends once
+/// `work` does.
+///
+/// # Errors
+/// When the system gives us no thread; `Other` when `work` panics.
+pub async fn apart<T: Send + 'static>(
+    name: &str,
+    stack: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (done, result) = oneshot::channel();
+    thread::Builder::new().name(name.into()).stack_size(stack).spawn(move || {
+        let _ = done.send(work());
+    })?;
+    result.await.map_err(|_| io::Error::other("a panic: this is a defect of probelet"))
+}
+
+/// Why the system refuses something, in words for somebody who can lift the limit.
+#[must_use]
+pub fn why_refused(error: &io::Error) -> String {
+    use rustix::io::Errno;
+    let limit = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::AGAIN) => "a thread: the limit on processes and threads is reached (pids.max, ulimit -u)",
+        Some(Errno::MFILE) => "an open file: the limit on open files is reached (ulimit -n)",
+        Some(Errno::NFILE) => "an open file: the machine has no more of them (fs.file-max)",
+        Some(Errno::NOMEM) => "memory: the limit on memory is reached (resources.limits.memory, ulimit -v)",
+        _ => return error.to_string(),
+    };
+    limit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: usize = 128 * 1024;
+
+    #[tokio::test]
+    async fn work_is_done_apart_and_a_panic_is_told() {
+        assert_eq!(
+            apart("test", STACK, || thread::current().name().map(str::to_owned)).await.unwrap().as_deref(),
+            Some("test")
+        );
+        assert_eq!(
+            apart("test", STACK, || panic!("on purpose")).await.map(|(): ()| ()).unwrap_err().kind(),
+            io::ErrorKind::Other
+        );
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_refused_is_an_error() {
+        // More than a process can address.
+        assert!(apart("test", usize::MAX / 4, || ()).await.is_err());
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let error = io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error());
+        assert_eq!(
+            why_refused(&error),
+            "a thread: the limit on processes and threads is reached (pids.max, ulimit -u)"
+        );
+        assert_eq!(why_refused(&io::Error::other("x")), "x");
+    }
+}

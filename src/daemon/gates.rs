@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::lane;
+use crate::base::thread::why_refused;
 use crate::server::{self, App};
 
 /// The stack of the thread.
@@ -35,7 +36,12 @@ impl Gates {
             let _ = open.send(());
             match serving.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "no request is answered any more"),
+                Ok(Err(error)) => {
+                    tracing::error!(
+                        error = format!("the system refuses {}", why_refused(&error)),
+                        "no request is answered any more"
+                    );
+                }
                 Err(error) => tracing::error!(%error, "no request is answered any more: a defect of probelet"),
             }
         })?;

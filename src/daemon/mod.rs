@@ -101,6 +101,7 @@ impl fmt::Display for Stop {
         match self {
             Self::Configuration(report) => f.write_str(&report.first_error().unwrap_or_else(|| report.summary())),
             Self::Listen(error) => write!(f, "{error}"),
+            Self::System(error) if error.raw_os_error().is_none() => write!(f, "{error}"),
             Self::System(error) => write!(f, "the system refuses {}", why_refused(error)),
         }
     }

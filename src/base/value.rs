@@ -100,7 +100,7 @@ pub struct Reading {
     /// Nothing among as many problems as are kept can make room for another.
     full: Cell<bool>,
     files: RefCell<BTreeMap<PathBuf, Content>>,
-    origin: Origin,
+    origin: FileOrigin,
     allowance: Rc<Allowance>,
     /// That expansions bring in too much has been reported for this document.
     told: Rc<Cell<bool>>,
@@ -109,7 +109,7 @@ pub struct Reading {
 }
 
 /// Where a reading has files from.
-enum Origin {
+enum FileOrigin {
     Files(Box<ReadFile>),
     /// Another reading, which keeps what was read: the same content is there once, however many sections name it.
     Document(Rc<Reading>),
@@ -132,7 +132,7 @@ fn take(taken: &Cell<usize>, amount: usize, most: usize) -> bool {
 
 /// Expansions bring in more than they may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Excess {
+pub enum TooMuch {
     /// For the first time.
     First,
     /// Again: that has been reported.
@@ -164,7 +164,7 @@ impl Reading {
     /// The same; `offline` where it is no error that a variable or a file is missing which only the pod has.
     #[must_use]
     pub fn with(read_file: Box<ReadFile>, offline: bool) -> Rc<Self> {
-        Rc::new(Self::from(Origin::Files(read_file), Rc::default(), Rc::default(), offline))
+        Rc::new(Self::from(FileOrigin::Files(read_file), Rc::default(), Rc::default(), offline))
     }
 
     /// A reading of a part of `document`: problems are its own, files and what may be taken in are the document's.
@@ -181,10 +181,10 @@ impl Reading {
     }
 
     fn beside(document: &Rc<Self>, told: Rc<Cell<bool>>) -> Self {
-        Self::from(Origin::Document(Rc::clone(document)), Rc::clone(&document.allowance), told, document.offline)
+        Self::from(FileOrigin::Document(Rc::clone(document)), Rc::clone(&document.allowance), told, document.offline)
     }
 
-    fn from(origin: Origin, allowance: Rc<Allowance>, told: Rc<Cell<bool>>, offline: bool) -> Self {
+    fn from(origin: FileOrigin, allowance: Rc<Allowance>, told: Rc<Cell<bool>>, offline: bool) -> Self {
         let (problems, files) = (RefCell::default(), RefCell::default());
         Self { problems, full: Cell::new(false), files, origin, allowance, told, offline }
     }
@@ -193,11 +193,11 @@ impl Reading {
     ///
     /// # Errors
     /// When that is more than [`MAX_EXPANDED`](Self::MAX_EXPANDED) altogether.
-    pub fn bring_in(&self, bytes: usize) -> Result<(), Excess> {
+    pub fn bring_in(&self, bytes: usize) -> Result<(), TooMuch> {
         match take(&self.allowance.expanded, bytes, Self::MAX_EXPANDED) {
             true => Ok(()),
-            false if self.told.replace(true) => Err(Excess::Again),
-            false => Err(Excess::First),
+            false if self.told.replace(true) => Err(TooMuch::Again),
+            false => Err(TooMuch::First),
         }
     }
 
@@ -268,12 +268,14 @@ impl Reading {
             return content.clone().map_err(io::Error::from);
         }
         let read = match &self.origin {
-            Origin::Document(document) => document.file(path),
+            FileOrigin::Document(document) => document.file(path),
             // What is too much is neither read nor kept, nor is its name.
-            Origin::Files(_) if self.allowance.kept.get() > Self::MAX_KEPT => {
+            FileOrigin::Files(_) if self.allowance.kept.get() > Self::MAX_KEPT => {
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }
-            Origin::Files(read_file) => read_file(path).map(Arc::<[u8]>::from).and_then(|content| self.kept(content)),
+            FileOrigin::Files(read_file) => {
+                read_file(path).map(Arc::<[u8]>::from).and_then(|content| self.kept(content))
+            }
         };
         // A file that cannot be read is remembered too, so that its appearance is noticed.
         let content = read.as_ref().map(Arc::clone).map_err(io::Error::kind);
@@ -716,9 +718,9 @@ mod tests {
         for part in parts.iter().chain(&parts) {
             assert_eq!(part.bring_in(1 << 20), Ok(()));
         }
-        assert_eq!(parts[0].bring_in(1), Err(Excess::First));
-        assert_eq!(parts[1].bring_in(0), Err(Excess::Again));
-        assert_eq!(Reading::one_of(&document).bring_in(0), Err(Excess::First));
+        assert_eq!(parts[0].bring_in(1), Err(TooMuch::First));
+        assert_eq!(parts[1].bring_in(0), Err(TooMuch::Again));
+        assert_eq!(Reading::one_of(&document).bring_in(0), Err(TooMuch::First));
         let file = |number: usize| parts[number % 2].file(Path::new(&number.to_string()));
         assert!((0..8).all(|number| file(number).is_ok()));
         assert_eq!(file(8).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);

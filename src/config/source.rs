@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 
 use super::expansion::{Malformed, Piece, pieces};
 use crate::base::secret::Secret;
-use crate::base::value::{Excess, Part, Reading, help_with_unreadable, is_absent, why_unreadable};
+use crate::base::value::{Part, Reading, TooMuch, help_with_unreadable, is_absent, why_unreadable};
 
 /// The most problems that are told of one value.
 const MAX_ERRORS: usize = 20;
@@ -269,8 +269,8 @@ fn fill(piece: Result<Piece<'_>, Malformed>, environment: &Environment, reading:
 fn brought_in(text: &str, reading: &Reading) -> Result<Part, Unfilled> {
     match reading.bring_in(text.len()) {
         Ok(()) => Ok(Part::Expanded(Secret::new(text))),
-        Err(Excess::Again) => Err(Unfilled::Reported),
-        Err(Excess::First) => Err(Unfilled::Wrong(ExpansionError {
+        Err(TooMuch::Again) => Err(Unfilled::Reported),
+        Err(TooMuch::First) => Err(Unfilled::Wrong(ExpansionError {
             code: "too-large",
             message: format!("expansions bring in more than {} MiB altogether", Reading::MAX_EXPANDED >> 20),
             help:

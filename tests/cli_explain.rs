@@ -4,8 +4,8 @@
 mod golden;
 
 use golden::Golden;
-use probelet::cli::explain::pitfalls::PITFALLS;
 use probelet::config::CODES;
+use probelet::simulation::pitfalls::PITFALLS;
 
 const EXPLAIN: Golden = Golden { folder: "explain" };
 

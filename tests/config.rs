@@ -439,7 +439,7 @@ fn expansions_bring_in_a_bounded_amount_and_the_first_that_is_too_much_is_told_w
     let told = |text: &str| {
         let report = read("config.yaml", text.as_bytes(), &environment(), megabyte()).report;
         let line = |found: &probelet::config::diagnostic::Diagnostic| {
-            let place = &found.problem.place;
+            let place = &found.problem.span;
             format!("{}:{} {} {}", place.line, place.column, found.problem.code, place.path)
         };
         report.diagnostics().iter().map(line).collect::<Vec<_>>()
@@ -589,7 +589,7 @@ fn survive(bytes: &[u8]) {
     assert_eq!(loaded.config.is_some(), loaded.report.is_valid());
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
     for diagnostic in loaded.report.diagnostics() {
-        let place = &diagnostic.problem.place;
+        let place = &diagnostic.problem.span;
         assert!(place.line >= 1 && place.column >= 1 && place.line as usize <= lines, "{:?}", diagnostic.problem);
     }
     assert!(loaded.report.text(true).len() < 4 << 20);

@@ -1,8 +1,8 @@
 //! The daemon and the commands where the system gives little: memory, descriptors, threads, and as the first process.
 //! Whatever the limit, it works, or says which limit it is.
 //!
-//! A limit that cannot be set here (no root, no namespaces) is told on standard error; `PROBELET_REQUIRE_LIMITS=1` makes
-//! that a failure.
+//! A limit that cannot be set here (no root, no namespaces) is told on standard error; `PROBELET_REQUIRE_LIMITS=1`
+//! makes that a failure.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -207,8 +207,8 @@ fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_probelet"))
 }
 
-/// Starts the daemon under `limits` and, where it starts, has it answer, reload and end. Tells what it said, and whether
-/// it started.
+/// Starts the daemon under `limits` and, where it starts, has it answer, reload and end. Tells what it said, and
+/// whether it started.
 fn live_under(name: &str, limits: &[&str], binary: &Path) -> (bool, String) {
     let folder = Folder::new(name);
     let config = folder.configuration("");

@@ -1,4 +1,5 @@
-//! However a server misbehaves, runs leave no descriptor and no task behind. Alone in its process, so that it can count.
+//! However a server misbehaves, runs leave no descriptor and no task behind. Alone in its process, so that it can
+//! count.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
 #[path = "support/certs.rs"]
@@ -16,7 +17,7 @@ use probelet::probe::{Probe, http, tcp};
 
 use certs::{Authority, Folder};
 use fake::{Act, Fake};
-use section::{Section, observe};
+use section::{SectionBuilder, observe};
 
 #[tokio::test]
 async fn runs_leave_no_descriptor_and_no_task_behind() {
@@ -26,9 +27,9 @@ async fn runs_leave_no_descriptor_and_no_task_behind() {
     let network = Arc::new(Network::default());
     let fake = Fake::answers(fake::http(200, &[], "ok")).await;
     let probes = |scheme: &str| -> Vec<Box<dyn Probe>> {
-        let (port, tls) = (fake.port(), || Section::new().text("ca_file", &ca_file));
-        let mut http = Section::new().text("url", format!("{scheme}://localhost:{port}/"));
-        let mut tcp = Section::new().text("address", format!("localhost:{port}")).text("send", "PING\r\n");
+        let (port, tls) = (fake.port(), || SectionBuilder::new().text("ca_file", &ca_file));
+        let mut http = SectionBuilder::new().text("url", format!("{scheme}://localhost:{port}/"));
+        let mut tcp = SectionBuilder::new().text("address", format!("localhost:{port}")).text("send", "PING\r\n");
         tcp = tcp.text("expect", "200");
         if scheme == "https" {
             (http, tcp) = (http.section("tls", tls()), tcp.section("tls", tls()));

@@ -15,12 +15,12 @@ mod support {
 use std::time::Duration;
 
 use probelet::base::value::Value;
-use probelet::probe::{KindOfProbe, amqp, postgres, redis};
+use probelet::probe::{ProbeKind, amqp, postgres, redis};
 
 use support::certs::Authority;
 use support::fake::{Act, Fake};
 use support::rabbitmq::Rabbit;
-use support::section::{Section, observe};
+use support::section::{SectionBuilder, observe};
 
 /// What the process holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +71,7 @@ fn peak() -> usize {
 
 #[tokio::test]
 async fn runs_leave_nothing_behind() {
-    let stores: [(&'static KindOfProbe, &str, &[u8]); 3] = [
+    let stores: [(&'static ProbeKind, &str, &[u8]); 3] = [
         (&postgres::KIND, "postgres://u:p@", b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"),
         (&redis::KIND, "redis://:p@", b"+OK\r\n"),
         (&amqp::KIND, "amqp://u:p@", b"\x01\0\0\0\0\0\x0e\0\x0a\0\x0a"),
@@ -93,7 +93,7 @@ async fn runs_leave_nothing_behind() {
         for (what, act) in acts {
             let when = format!("{} and {what}", kind.name);
             let fake = Fake::start(act).await;
-            let section = || Section::new().text("url", format!("{scheme}{}/?sslmode=disable", fake.address()));
+            let section = || SectionBuilder::new().text("url", format!("{scheme}{}/?sslmode=disable", fake.address()));
             // The first run may load what stays for good.
             let _ = observe(&mut *section().probe(kind), Duration::from_millis(60)).await;
             fake.until(|seen| seen.open == 0).await;
@@ -119,7 +119,7 @@ async fn connections_to_a_real_broker_end_with_their_threads() {
     rabbit.until_ready();
     let before = Held::settled().await;
     let probe = |age: Duration| {
-        let section = Section::new().text("url", format!("amqp://probe:hunter2@127.0.0.1:{}", rabbit.port));
+        let section = SectionBuilder::new().text("url", format!("amqp://probe:hunter2@127.0.0.1:{}", rabbit.port));
         section.with("max_connection_age", Value::Duration(age)).probe(&amqp::KIND)
     };
     let (mut kept, mut fresh) = (probe(Duration::from_secs(300)), probe(Duration::ZERO));

@@ -14,7 +14,7 @@ use probelet::config::source::Environment;
 use probelet::config::{self, Loaded};
 use probelet::model::outcome::{Facts, FailureKind, ProbeResult};
 use probelet::probe::net::Network;
-use probelet::probe::{Probe, Run, Setting};
+use probelet::probe::{BuildContext, Probe, RunContext};
 
 use fake::{Act, Fake};
 
@@ -115,7 +115,7 @@ fn probe_of(port: u16) -> Box<dyn Probe> {
     let loaded = load(WORKFLOW, port);
     assert!(loaded.report.is_valid(), "{}", loaded.report.text(false));
     let config = loaded.config.unwrap();
-    config.targets[0].spec.build(&Setting {
+    config.targets[0].spec.build(&BuildContext {
         check: config.plan.checks[0].name.clone(),
         network: Arc::new(Network::default()),
         clock: Clock::Machine,
@@ -124,7 +124,7 @@ fn probe_of(port: u16) -> Box<dyn Probe> {
 }
 
 async fn observe(shop: &Fake, budget: Duration) -> ProbeResult {
-    let result = probe_of(shop.port()).observe(&Run { budget, ..Run::default() }).await;
+    let result = probe_of(shop.port()).observe(&RunContext { budget, ..RunContext::default() }).await;
     let shown = format!("{result:?}");
     for secret in [TOKEN, "s3cr3t", ID, ID_IN_A_PATH] {
         assert!(!shown.contains(secret), "{shown}");
@@ -166,7 +166,7 @@ async fn each_attempt_on_this_pod_has_a_connection_of_its_own() {
     let shop = shop(Trouble::None).await;
     let mut probe = probe_of(shop.port());
     for _ in 0..3 {
-        probe.observe(&Run { budget: BUDGET, ..Run::default() }).await.unwrap();
+        probe.observe(&RunContext { budget: BUDGET, ..RunContext::default() }).await.unwrap();
     }
     assert_eq!(shop.seen().accepted, shop.seen().requests.len());
 }
@@ -268,7 +268,7 @@ fn problems(steps: &str) -> Vec<String> {
     let report = load(&text, 1).report;
     let line = |diagnostic: &probelet::config::diagnostic::Diagnostic| {
         let problem = &diagnostic.problem;
-        format!("{}:{} {}: {}", problem.place.line, problem.place.column, problem.code, problem.message)
+        format!("{}:{} {}: {}", problem.span.line, problem.span.column, problem.code, problem.message)
     };
     report.diagnostics().iter().map(line).collect()
 }

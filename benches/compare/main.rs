@@ -1,8 +1,8 @@
 //! `make bench`: what the released daemon costs, beside blackbox_exporter on the same machine in the same minutes.
 //!
 //! Everything runs on loopback, against servers that this starts and ends: nginx, PostgreSQL, Redis and RabbitMQ. The
-//! two take turns, and each figure is the median of the rounds. It needs about eight minutes, less with the names of parts
-//! behind it: `cargo bench --bench compare -- memory answers beside cost start`.
+//! two take turns, and each figure is the median of the rounds. It needs about eight minutes, less with the names of
+//! parts behind it: `cargo bench --bench compare -- memory answers beside cost start`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a report for people
 
 #[expect(dead_code, clippy::unwrap_used)] // the tests use more of it

@@ -192,7 +192,8 @@ pub fn boot_id() -> Option<String> {
     Some(id.trim().chars().take(64).collect()).filter(|id: &String| !id.is_empty())
 }
 
-/// The wall clock is followed when it is off by this much: less is the time between two looks, not somebody who sets it.
+/// The wall clock is followed when it is off by this much: less is the time between two looks, not somebody who sets
+/// it.
 const LEAST_STEP: i64 = 50_000;
 
 /// By how many microseconds the machine's wall clock is ahead of its boot clock, as it was when it was last set.

@@ -12,7 +12,7 @@ pub mod pointer;
 pub mod quantity;
 pub mod redact;
 pub mod secret;
-pub mod shape;
+pub mod field;
 pub mod thread;
 pub mod token;
 pub mod trace;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Whether `character` is shown as itself: no control character (which may begin an escape sequence), nothing that turns
-/// the direction of writing, no line break of Unicode, nothing that is not seen.
+/// Whether `character` is shown as itself: no control character (which may begin an escape sequence), nothing that
+/// turns the direction of writing, no line break of Unicode, nothing that is not seen.
 #[must_use]
 pub fn is_plain(character: char) -> bool {
     !(character.is_control()
@@ -15,9 +15,10 @@ pub fn is_plain(character: char) -> bool {
 /// `text` with U+FFFD for every character that is not plain.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    match text.chars().all(is_plain) {
-        true => text.into(),
-        false => text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect::<String>().into(),
+    if text.chars().all(is_plain) {
+        text.into()
+    } else {
+        text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect::<String>().into()
     }
 }
 

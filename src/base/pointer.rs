@@ -1,5 +1,5 @@
-//! Values at JSON Pointers (RFC 6901), found while the text is read: the rest of it is checked and never kept, so that a
-//! text of a megabyte takes no fifty of memory.
+//! Values at JSON Pointers (RFC 6901), found while the text is read: the rest of it is checked and never kept, so that
+//! a text of a megabyte takes no fifty of memory.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -18,15 +18,15 @@ pub enum Found {
     TooMuch,
 }
 
-/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts together (a number, a text of up to 32
-/// bytes, a list). Of members with the same name the last counts. Nothing where the text is not JSON.
+/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts together (a number, a text of up to
+/// 32 bytes, a list). Of members with the same name the last counts. Nothing where the text is not JSON.
 #[must_use]
 pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<Found>> {
     let found = RefCell::new(vec![Found::Nothing; pointers.len()]);
     let left = Cell::new(most);
     let wanted = pointers.iter().copied().enumerate().collect();
     let mut reader = serde_json::Deserializer::from_slice(text);
-    Walk { wanted, keeps: false, found: &found, left: &left }.deserialize(&mut reader).ok()?;
+    PointerWalk { wanted, keeps: false, found: &found, left: &left }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     Some(found.into_inner())
 }
@@ -47,7 +47,7 @@ const fn of_text(text: &str) -> usize {
 }
 
 /// Reads one value.
-struct Walk<'w> {
+struct PointerWalk<'w> {
     /// What is wanted of it: the number of a pointer, and the rest of that.
     wanted: Vec<(usize, &'w str)>,
     /// It is part of a value that is wanted.
@@ -56,7 +56,7 @@ struct Walk<'w> {
     left: &'w Cell<usize>,
 }
 
-impl<'w> Walk<'w> {
+impl<'w> PointerWalk<'w> {
     /// What reads the member or item of which the next token of a pointer may say `is_it`.
     fn for_part(&self, is_it: impl Fn(&str) -> bool) -> Self {
         let part = |(number, rest): &(usize, &'w str)| {
@@ -83,7 +83,7 @@ impl<'w> Walk<'w> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for PointerWalk<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(mut self, reader: D) -> Result<Option<Value>, D::Error> {
@@ -99,7 +99,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for PointerWalk<'_> {
     type Value = Option<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,31 +16,31 @@ pub fn target(written: &str) -> String {
 }
 
 /// One character, or one expansion.
-enum Piece<'a> {
+enum RedactionPiece<'a> {
     Character(char),
     Expansion(&'a str),
 }
 
-impl Piece<'_> {
+impl RedactionPiece<'_> {
     fn is_any(&self, characters: &str) -> bool {
         matches!(self, Self::Character(character) if characters.contains(*character))
     }
 }
 
-fn pieces_of(written: &str) -> Vec<Piece<'_>> {
+fn pieces_of(written: &str) -> Vec<RedactionPiece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = written;
     while let Some(first) = rest.chars().next() {
         // `$${` is the way to write `${` without an expansion.
         let length = if rest.starts_with("$${") {
-            pieces.extend("$${".chars().map(Piece::Character));
+            pieces.extend("$${".chars().map(RedactionPiece::Character));
             3
         } else if rest.starts_with("${") {
             let length = expansion_length(rest);
-            pieces.push(Piece::Expansion(&rest[..length]));
+            pieces.push(RedactionPiece::Expansion(&rest[..length]));
             length
         } else {
-            pieces.push(Piece::Character(first));
+            pieces.push(RedactionPiece::Character(first));
             first.len_utf8()
         };
         rest = &rest[length..];
@@ -63,7 +63,7 @@ fn expansion_length(text: &str) -> usize {
 }
 
 /// The pieces up to and with `://`, where that comes before anything of a path or query; and the others.
-fn split_scheme<'a, 'b>(pieces: &'a [Piece<'b>]) -> (&'a [Piece<'b>], &'a [Piece<'b>]) {
+fn split_scheme<'a, 'b>(pieces: &'a [RedactionPiece<'b>]) -> (&'a [RedactionPiece<'b>], &'a [RedactionPiece<'b>]) {
     let colon = pieces.iter().position(|piece| piece.is_any(":/?#@[")).filter(|colon| {
         let after = &pieces[*colon..];
         after.len() >= 3 && after[0].is_any(":") && after[1].is_any("/") && after[2].is_any("/")
@@ -72,8 +72,8 @@ fn split_scheme<'a, 'b>(pieces: &'a [Piece<'b>]) -> (&'a [Piece<'b>], &'a [Piece
 }
 
 /// How many pieces user and password take, their `@` included.
-fn user_info_length(rest: &[Piece<'_>], is_web: bool) -> usize {
-    let last_at = |pieces: &[Piece<'_>]| pieces.iter().rposition(|piece| piece.is_any("@"));
+fn user_info_length(rest: &[RedactionPiece<'_>], is_web: bool) -> usize {
+    let last_at = |pieces: &[RedactionPiece<'_>]| pieces.iter().rposition(|piece| piece.is_any("@"));
     let authority_end = rest.iter().position(|piece| piece.is_any("/\\?#")).unwrap_or(rest.len());
     let authority = &rest[..authority_end];
     if let Some(at) = last_at(authority) {
@@ -92,21 +92,21 @@ fn user_info_length(rest: &[Piece<'_>], is_web: bool) -> usize {
     last_at(suspect).map_or(0, |at| at + 1)
 }
 
-fn has_impossible_port(authority: &[Piece<'_>]) -> bool {
+fn has_impossible_port(authority: &[RedactionPiece<'_>]) -> bool {
     let after_host = authority.iter().rposition(|piece| piece.is_any("]")).unwrap_or(0);
     let Some(colon) = authority[after_host..].iter().position(|piece| piece.is_any(":")) else { return false };
     authority[after_host + colon + 1..].iter().any(|piece| match piece {
-        Piece::Character(character) => !character.is_ascii_digit(),
-        Piece::Expansion(_) => false,
+        RedactionPiece::Character(character) => !character.is_ascii_digit(),
+        RedactionPiece::Expansion(_) => false,
     })
 }
 
-fn text_of(pieces: &[Piece<'_>]) -> String {
+fn text_of(pieces: &[RedactionPiece<'_>]) -> String {
     let mut text = String::new();
     for piece in pieces {
         match piece {
-            Piece::Character(character) => text.push(*character),
-            Piece::Expansion(expansion) => text.push_str(&without_secret_default(expansion)),
+            RedactionPiece::Character(character) => text.push(*character),
+            RedactionPiece::Expansion(expansion) => text.push_str(&without_secret_default(expansion)),
         }
     }
     text

@@ -6,8 +6,8 @@ use std::thread;
 use tokio::sync::oneshot;
 
 /// What `work` returns, done on a thread of its own called `name` with a stack of so many bytes. Unlike the runtime's
-/// pool, which panics, this tells where the system has no thread to give. When nobody waits any more the thread ends once
-/// `work` does.
+/// pool, which panics, this tells where the system has no thread to give. When nobody waits any more the thread ends
+/// once `work` does.
 ///
 /// # Errors
 /// When the system gives us no thread; `Other` when `work` panics.

@@ -1,4 +1,5 @@
-//! A secret word that somebody has to present: only its hash is kept, so that it can be neither shown nor guessed by time.
+//! A secret word that somebody has to present: only its hash is kept, so that it can be neither shown nor guessed by
+//! time.
 
 use std::fmt;
 

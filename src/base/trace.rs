@@ -1,4 +1,4 @@
-//! How far a run has come: a probe says which phase it enters, and whoever ends the run can say where it was.
+//! How far a run has come: a probe says which phase it enters, and the runner that ends the run can say where it was.
 //! For somebody who debugs a check it also keeps notes of what was seen.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

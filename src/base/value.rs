@@ -14,7 +14,7 @@ use super::secret::Secret;
 
 /// Where something stands in the file. Lines and columns are counted from 1, columns in characters.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct SourceSpan {
     /// The YAML path: `checks[2].http.url`.
     pub path: String,
     /// The line.
@@ -48,7 +48,7 @@ pub struct Problem {
     /// What to write instead, in one line.
     pub help: Option<String>,
     /// Where.
-    pub place: Place,
+    pub span: SourceSpan,
 }
 
 /// Why a file cannot be read, in words for people.
@@ -95,11 +95,11 @@ fn is_path(path: &Path) -> bool {
 pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
 /// What all sections of one document share while it is read: the problems found, and the files it names.
-pub struct Reading {
+pub struct ParseSession {
     problems: RefCell<Vec<Problem>>,
     /// Nothing among as many problems as are kept can make room for another.
     full: Cell<bool>,
-    files: RefCell<BTreeMap<PathBuf, Content>>,
+    files: RefCell<BTreeMap<PathBuf, FileContent>>,
     origin: FileOrigin,
     allowance: Rc<Allowance>,
     /// That expansions bring in too much has been reported for this document.
@@ -112,7 +112,7 @@ pub struct Reading {
 enum FileOrigin {
     Files(Box<ReadFile>),
     /// Another reading, which keeps what was read: the same content is there once, however many sections name it.
-    Document(Rc<Reading>),
+    Document(Rc<ParseSession>),
 }
 
 /// What all readings of one file of configuration have taken in so far, in bytes.
@@ -140,9 +140,9 @@ pub enum TooMuch {
 }
 
 /// What a file held, or why it could not be read.
-type Content = Result<Arc<[u8]>, io::ErrorKind>;
+type FileContent = Result<Arc<[u8]>, io::ErrorKind>;
 
-impl Reading {
+impl ParseSession {
     /// The most problems that are kept: more help nobody, and a hostile file could make a million.
     pub const MAX_PROBLEMS: usize = 1000;
     /// The most that expansions may bring into one file of configuration, in bytes, counted at each place that they
@@ -207,9 +207,10 @@ impl Reading {
     /// What the file system says; `QuotaExceeded` where the sections take in too much.
     fn named_file(&self, path: &Path) -> io::Result<Arc<[u8]>> {
         let content = self.file(path)?;
-        match take(&self.allowance.named, content.len(), Self::MAX_NAMED) {
-            true => Ok(content),
-            false => Err(io::ErrorKind::QuotaExceeded.into()),
+        if take(&self.allowance.named, content.len(), Self::MAX_NAMED) {
+            Ok(content)
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
         }
     }
 
@@ -221,14 +222,15 @@ impl Reading {
 
     /// Reports that something is missing which the pod may have: offline that is a note.
     pub fn report_absent(&self, problem: Problem) {
-        match self.offline {
-            true => self.report(Problem {
+        if self.offline {
+            self.report(Problem {
                 severity: Severity::Note,
                 message: problem.message + "; this value was not checked",
                 help: None,
                 ..problem
-            }),
-            false => self.report(problem),
+            });
+        } else {
+            self.report(problem);
         }
     }
 
@@ -248,8 +250,8 @@ impl Reading {
 
     /// Whether a problem with `code` has been reported at `place`.
     #[must_use]
-    pub fn has(&self, code: &str, place: &Place) -> bool {
-        let is_there = |found: &Problem| (found.place.line, found.place.column) == (place.line, place.column);
+    pub fn has(&self, code: &str, span: &SourceSpan) -> bool {
+        let is_there = |found: &Problem| (found.span.line, found.span.column) == (span.line, span.column);
         self.problems.borrow().iter().any(|found| found.code == code && is_there(found))
     }
 
@@ -284,9 +286,10 @@ impl Reading {
     }
 
     fn kept(&self, content: Arc<[u8]>) -> io::Result<Arc<[u8]>> {
-        match take(&self.allowance.kept, content.len().max(Self::LEAST_OF_A_FILE), Self::MAX_KEPT) {
-            true => Ok(content),
-            false => Err(io::ErrorKind::QuotaExceeded.into()),
+        if take(&self.allowance.kept, content.len().max(Self::LEAST_OF_A_FILE), Self::MAX_KEPT) {
+            Ok(content)
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
         }
     }
 
@@ -298,15 +301,15 @@ impl Reading {
     }
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for ParseSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("problems", &self.problems).finish_non_exhaustive()
+        f.debug_struct("ParseSession").field("problems", &self.problems).finish_non_exhaustive()
     }
 }
 
 /// A piece of a [`Text`].
 #[derive(Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum TextPart {
     /// As it stands in the file.
     Plain(String),
     /// What an environment variable or a file brought in.
@@ -324,7 +327,7 @@ pub enum Part {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Text {
     /// The parts, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<TextPart>,
     /// As in the file, expansions unexpanded. It may hold a password in plain text.
     pub written: String,
 }
@@ -334,7 +337,7 @@ impl Text {
     #[must_use]
     pub fn plain(text: impl Into<String>) -> Self {
         let written = text.into();
-        Self { parts: vec![Part::Plain(written.clone())], written }
+        Self { parts: vec![TextPart::Plain(written.clone())], written }
     }
 
     /// The text, or nothing when a part is only known at run time.
@@ -346,13 +349,13 @@ impl Text {
     /// Whether an expansion brought something in, so that the text is a secret in a section of a kind.
     #[must_use]
     pub fn is_expanded(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Expanded(_)))
+        self.parts.iter().any(|part| matches!(part, TextPart::Expanded(_)))
     }
 
     /// The captured values that the text uses, as step and name.
     pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Capture { step, name } => Some((step.as_str(), name.as_str())),
+            TextPart::Capture { step, name } => Some((step.as_str(), name.as_str())),
             _ => None,
         })
     }
@@ -365,9 +368,9 @@ impl Text {
         let mut rendered = String::new();
         for part in &self.parts {
             match part {
-                Part::Plain(text) => rendered.push_str(text),
-                Part::Expanded(secret) => rendered.push_str(secret.expose()),
-                Part::Capture { step, name } => rendered.push_str(&captured(step, name)?),
+                TextPart::Plain(text) => rendered.push_str(text),
+                TextPart::Expanded(secret) => rendered.push_str(secret.expose()),
+                TextPart::Capture { step, name } => rendered.push_str(&captured(step, name)?),
             }
         }
         Ok(rendered)
@@ -402,37 +405,37 @@ pub enum Value {
         /// An expansion is part of it: it is not to be shown.
         is_expanded: bool,
     },
-    List(Vec<Located>),
-    Map(Vec<(String, Located)>),
-    Section(Fields),
+    List(Vec<Spanned>),
+    Map(Vec<(String, Spanned)>),
+    Section(Section),
 }
 
 /// A value with its place. Two are equal when their values are: a check that only moved in the file has not changed.
 #[derive(Clone, Debug)]
-pub struct Located {
+pub struct Spanned {
     /// Where the value stands.
-    pub place: Place,
+    pub span: SourceSpan,
     /// Where its key stands, in a mapping with free keys.
-    pub key: Option<Place>,
+    pub key: Option<SourceSpan>,
     /// The value.
     pub value: Value,
 }
 
-impl Located {
+impl Spanned {
     /// A value at a place, under no free key.
     #[must_use]
-    pub const fn new(place: Place, value: Value) -> Self {
-        Self { place, key: None, value }
+    pub const fn new(span: SourceSpan, value: Value) -> Self {
+        Self { span, key: None, value }
     }
 
     /// Where to report that the key is wrong: at the key itself.
     #[must_use]
-    pub fn key_place(&self) -> &Place {
-        self.key.as_ref().unwrap_or(&self.place)
+    pub fn key_span(&self) -> &SourceSpan {
+        self.key.as_ref().unwrap_or(&self.span)
     }
 }
 
-impl PartialEq for Located {
+impl PartialEq for Spanned {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
@@ -440,34 +443,34 @@ impl PartialEq for Located {
 
 /// The keys of one section, as far as they could be read, defaults filled in.
 #[derive(Clone, Debug)]
-pub struct Fields {
-    place: Place,
-    entries: BTreeMap<&'static str, Located>,
-    reading: Rc<Reading>,
+pub struct Section {
+    span: SourceSpan,
+    entries: BTreeMap<&'static str, Spanned>,
+    session: Rc<ParseSession>,
 }
 
-impl PartialEq for Fields {
+impl PartialEq for Section {
     fn eq(&self, other: &Self) -> bool {
         self.entries == other.entries
     }
 }
 
-impl Fields {
+impl Section {
     /// The section at `place` with these entries.
     #[must_use]
-    pub fn new(place: Place, entries: BTreeMap<&'static str, Located>, reading: Rc<Reading>) -> Self {
-        Self { place, entries, reading }
+    pub fn new(span: SourceSpan, entries: BTreeMap<&'static str, Spanned>, session: Rc<ParseSession>) -> Self {
+        Self { span, entries, session }
     }
 
     /// Where the section stands.
     #[must_use]
-    pub const fn place(&self) -> &Place {
-        &self.place
+    pub const fn span(&self) -> &SourceSpan {
+        &self.span
     }
 
     /// The value of `key` with its place, when it was given (or has a default) and could be read.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Located> {
+    pub fn get(&self, key: &str) -> Option<&Spanned> {
         self.entries.get(key)
     }
 
@@ -499,9 +502,9 @@ impl Fields {
 
     /// The items of a list; one value where one or many may stand is a list of one.
     #[must_use]
-    pub fn list(&self, key: &str) -> Vec<&Located> {
+    pub fn list(&self, key: &str) -> Vec<&Spanned> {
         match self.entries.get(key) {
-            Some(Located { value: Value::List(items), .. }) => items.iter().collect(),
+            Some(Spanned { value: Value::List(items), .. }) => items.iter().collect(),
             Some(single) => vec![single],
             None => Vec::new(),
         }
@@ -509,7 +512,7 @@ impl Fields {
 
     /// The entries of a mapping with free keys, in the order of the file.
     #[must_use]
-    pub fn map(&self, key: &str) -> &[(String, Located)] {
+    pub fn map(&self, key: &str) -> &[(String, Spanned)] {
         match self.value(key) {
             Some(Value::Map(entries)) => entries,
             _ => &[],
@@ -601,7 +604,7 @@ impl Fields {
     /// The content of a file that the value of `key` names in its own way (a parameter of a URL).
     #[must_use]
     pub fn file_at(&self, key: &str, path: &Path) -> Option<Arc<[u8]>> {
-        match self.reading.named_file(path) {
+        match self.session.named_file(path) {
             Ok(content) => Some(content),
             Err(error) => {
                 // A path that an expansion brought in is not shown.
@@ -616,11 +619,12 @@ impl Fields {
                     code: "unreadable-file",
                     message: format!("cannot read the file {named}: {}", why_unreadable(error.kind())),
                     help: Some(help_with_unreadable(error.kind()).into()),
-                    place: self.entries.get(key).map_or(&self.place, |located| &located.place).clone(),
+                    span: self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone(),
                 };
-                match is_absent(error.kind()) {
-                    true => self.reading.report_absent(problem),
-                    false => self.reading.report(problem),
+                if is_absent(error.kind()) {
+                    self.session.report_absent(problem);
+                } else {
+                    self.session.report(problem);
                 }
                 None
             }
@@ -638,25 +642,24 @@ impl Fields {
     }
 
     fn report(&self, severity: Severity, key: &str, code: &'static str, message: String, help: Option<String>) {
-        let place = self.entries.get(key).map_or(&self.place, |located| &located.place).clone();
-        self.reading.report(Problem { severity, code, message, help, place });
+        let span = self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone();
+        self.session.report(Problem { severity, code, message, help, span });
     }
 
     /// Reports a problem at a place of one's own choice.
-    pub fn report_at(&self, place: &Place, code: &'static str, message: impl Into<String>, help: Option<String>) {
-        let problem = Problem { severity: Severity::Error, code, message: message.into(), help, place: place.clone() };
-        self.reading.report(problem);
+    pub fn report_at(&self, span: &SourceSpan, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem = Problem { severity: Severity::Error, code, message: message.into(), help, span: span.clone() };
+        self.session.report(problem);
     }
 
     /// Reports a warning at a place of one's own choice.
-    pub fn warning_at(&self, place: &Place, code: &'static str, message: impl Into<String>, help: Option<String>) {
-        let problem =
-            Problem { severity: Severity::Warning, code, message: message.into(), help, place: place.clone() };
-        self.reading.report(problem);
+    pub fn warning_at(&self, span: &SourceSpan, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem = Problem { severity: Severity::Warning, code, message: message.into(), help, span: span.clone() };
+        self.session.report(problem);
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
-        self.entries.get(key).map(|located| &located.value)
+        self.entries.get(key).map(|spanned| &spanned.value)
     }
 }
 
@@ -664,16 +667,16 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn text(parts: Vec<Part>) -> Text {
+    fn text(parts: Vec<TextPart>) -> Text {
         Text { parts, written: String::new() }
     }
 
     #[test]
     fn a_text_is_rendered_from_its_parts() {
         let template = text(vec![
-            Part::Plain("/orders/".into()),
-            Part::Capture { step: "order".into(), name: "id".into() },
-            Part::Expanded(Secret::new("?k=v")),
+            TextPart::Plain("/orders/".into()),
+            TextPart::Capture { step: "order".into(), name: "id".into() },
+            TextPart::Expanded(Secret::new("?k=v")),
         ]);
         assert_eq!(template.fixed(), None);
         assert_eq!(
@@ -686,14 +689,14 @@ mod tests {
 
     #[test]
     fn no_error_is_lost_among_a_thousand_warnings() {
-        let reading = Reading::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
+        let session = ParseSession::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
         let problem = |severity, line| {
-            let place = Place { path: String::new(), line, column: 1, width: 1 };
-            Problem { severity, code: "x", message: String::new(), help: None, place }
+            let span = SourceSpan { path: String::new(), line, column: 1, width: 1 };
+            Problem { severity, code: "x", message: String::new(), help: None, span }
         };
-        (0..2000).for_each(|line| reading.report(problem(Severity::Warning, line)));
-        (5000..5002).for_each(|line| reading.report(problem(Severity::Error, line)));
-        let lines: Vec<u32> = reading.problems().iter().map(|found| found.place.line).collect();
+        (0..2000).for_each(|line| session.report(problem(Severity::Warning, line)));
+        (5000..5002).for_each(|line| session.report(problem(Severity::Error, line)));
+        let lines: Vec<u32> = session.problems().iter().map(|found| found.span.line).collect();
         assert_eq!((lines.len(), &lines[996..]), (1000, &[996, 997, 5001, 5000][..]));
     }
 
@@ -704,23 +707,23 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_fails_every_time_and_is_remembered() {
-        let reading = Reading::new(Box::new(|_| Err(io::ErrorKind::PermissionDenied.into())));
+        let session = ParseSession::new(Box::new(|_| Err(io::ErrorKind::PermissionDenied.into())));
         for _ in 0..2 {
-            assert_eq!(reading.file(Path::new("/ca.pem")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(session.file(Path::new("/ca.pem")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         }
-        assert_eq!(reading.files().keys().collect::<Vec<_>>(), [Path::new("/ca.pem")]);
+        assert_eq!(session.files().keys().collect::<Vec<_>>(), [Path::new("/ca.pem")]);
     }
 
     #[test]
     fn what_is_taken_in_is_bounded_for_all_parts_of_a_document_together() {
-        let document = Reading::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
-        let parts = [Reading::within(&document), Reading::within(&document)];
+        let document = ParseSession::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
+        let parts = [ParseSession::within(&document), ParseSession::within(&document)];
         for part in parts.iter().chain(&parts) {
             assert_eq!(part.bring_in(1 << 20), Ok(()));
         }
         assert_eq!(parts[0].bring_in(1), Err(TooMuch::First));
         assert_eq!(parts[1].bring_in(0), Err(TooMuch::Again));
-        assert_eq!(Reading::one_of(&document).bring_in(0), Err(TooMuch::First));
+        assert_eq!(ParseSession::one_of(&document).bring_in(0), Err(TooMuch::First));
         let file = |number: usize| parts[number % 2].file(Path::new(&number.to_string()));
         assert!((0..8).all(|number| file(number).is_ok()));
         assert_eq!(file(8).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
@@ -732,7 +735,7 @@ mod tests {
 
     #[test]
     fn values_are_compared_without_their_places() {
-        let at = |line| Located::new(Place { line, ..Place::default() }, Value::Integer(1));
+        let at = |line| Spanned::new(SourceSpan { line, ..SourceSpan::default() }, Value::Integer(1));
         assert_eq!(at(1), at(2));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::chosen::no_check;
-use super::exchange::{Daemon, DaemonUrl, Deadline, NoAnswer, Reply};
+use super::client::{ClientError, ClientResponse, DaemonClient, DaemonUrl, Deadline};
+use super::selection::no_check;
 use super::wait::duration;
 use super::{Exit, complain, print};
 use crate::config::source::Environment;
@@ -46,21 +46,21 @@ enum Unreachable {
 
 /// What is taken from the json of an endpoint.
 #[derive(Deserialize)]
-struct Report {
+struct EndpointReport {
     status: String,
-    data: Data,
-    checks: Vec<Check>,
+    data: EndpointData,
+    checks: Vec<EndpointCheck>,
     #[serde(default)]
     root_causes: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct EndpointData {
     message: String,
 }
 
 #[derive(Deserialize)]
-struct Check {
+struct EndpointCheck {
     name: String,
     status: String,
     message: String,
@@ -83,19 +83,19 @@ impl Ask {
             None => about_check(&daemon, &self.about, deadline),
         };
         match told {
-            Ok(Told::Line(line, exit)) => {
+            Ok(AskResult::Line(line, exit)) => {
                 print(&format!("{line}\n"));
                 exit
             }
-            Ok(Told::UnknownCheck(complaint)) => {
+            Ok(AskResult::UnknownCheck(complaint)) => {
                 complain(&complaint);
                 Exit::Usage
             }
-            Err(NoAnswer(why)) if self.if_unreachable == Unreachable::Ok => {
+            Err(ClientError(why)) if self.if_unreachable == Unreachable::Ok => {
                 print(&format!("{} is not known, taken as ok: {why}\n", one_line(&self.about)));
                 Exit::Fine
             }
-            Err(NoAnswer(why)) => {
+            Err(ClientError(why)) => {
                 complain(&format!("error: {why}\n"));
                 Exit::Unreachable
             }
@@ -104,40 +104,40 @@ impl Ask {
 }
 
 /// What there is to tell.
-enum Told {
+enum AskResult {
     Line(String, Exit),
     UnknownCheck(String),
 }
 
-fn about_endpoint(daemon: &Daemon, endpoint: Endpoint, deadline: Deadline) -> Result<Told, NoAnswer> {
+fn about_endpoint(daemon: &DaemonClient, endpoint: Endpoint, deadline: Deadline) -> Result<AskResult, ClientError> {
     let name = endpoint.label();
     let (report, exit) = report(daemon, name, deadline)?;
     let mut line = format!("{name} {}", report.status);
     if report.status != "ok" && !why(&report).is_empty() {
         line += &format!(": {}", why(&report).join("; "));
     }
-    Ok(Told::Line(line, exit))
+    Ok(AskResult::Line(line, exit))
 }
 
 /// The daemon's own health: whether its scheduler makes progress.
-fn about_daemon(daemon: &Daemon, deadline: Deadline) -> Result<Told, NoAnswer> {
-    let Reply { status, health, body } = daemon.ask("GET", "/-/healthy", deadline)?;
+fn about_daemon(daemon: &DaemonClient, deadline: Deadline) -> Result<AskResult, ClientError> {
+    let ClientResponse { status, health, body } = daemon.ask("GET", "/-/healthy", deadline)?;
     match (status, health.as_deref()) {
-        (200, Some("ok")) => Ok(Told::Line("daemon ok".into(), Exit::Fine)),
-        (503, Some("error")) => Ok(Told::Line(format!("daemon error: {}", one_line(&body)), Exit::Unhealthy)),
-        _ => Err(NoAnswer(format!("{daemon} does not answer as probelet does"))),
+        (200, Some("ok")) => Ok(AskResult::Line("daemon ok".into(), Exit::Fine)),
+        (503, Some("error")) => Ok(AskResult::Line(format!("daemon error: {}", one_line(&body)), Exit::Unhealthy)),
+        _ => Err(ClientError(format!("{daemon} does not answer as probelet does"))),
     }
 }
 
 /// The state of one check, by the json of `/healthz`, which has all of them.
-fn about_check(daemon: &Daemon, name: &str, deadline: Deadline) -> Result<Told, NoAnswer> {
+fn about_check(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
     let (report, _) = report(daemon, "healthz", deadline)?;
     let Some(check) = report.checks.iter().find(|check| check.name == name) else {
         if report.checks.is_empty() {
             return about_nameless(daemon, name, deadline);
         }
         let known: Vec<&str> = report.checks.iter().map(|check| check.name.as_str()).collect();
-        return Ok(Told::UnknownCheck(no_check(name, &known, "the daemon's configuration")));
+        return Ok(AskResult::UnknownCheck(no_check(name, &known, "the daemon's configuration")));
     };
     let exit = if check.status == "error" { Exit::Unhealthy } else { Exit::Fine };
     let state = one_line(&check.state);
@@ -146,20 +146,20 @@ fn about_check(daemon: &Daemon, name: &str, deadline: Deadline) -> Result<Told, 
         ("skipped", false) => format!(": root cause {}", causes(&report, &check.root_causes)),
         _ => said(&check.message),
     };
-    Ok(Told::Line(format!("{name} {state}{why}"), exit))
+    Ok(AskResult::Line(format!("{name} {state}{why}"), exit))
 }
 
 /// Where the daemon names no checks (`server.details: none`, or there are none), its code still tells about one.
-fn about_nameless(daemon: &Daemon, name: &str, deadline: Deadline) -> Result<Told, NoAnswer> {
-    let Reply { status, health, .. } = daemon.ask("GET", &format!("/readyz/{}", encoded(name)), deadline)?;
+fn about_nameless(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
+    let ClientResponse { status, health, .. } = daemon.ask("GET", &format!("/readyz/{}", encoded(name)), deadline)?;
     match (status, health.as_deref()) {
-        (200, Some(state @ ("ok" | "degraded"))) => Ok(Told::Line(format!("{name} {state}"), Exit::Fine)),
-        (500 | 503, Some("error")) => Ok(Told::Line(format!("{name} error"), Exit::Unhealthy)),
-        (404, _) => Ok(Told::UnknownCheck(format!(
+        (200, Some(state @ ("ok" | "degraded"))) => Ok(AskResult::Line(format!("{name} {state}"), Exit::Fine)),
+        (500 | 503, Some("error")) => Ok(AskResult::Line(format!("{name} error"), Exit::Unhealthy)),
+        (404, _) => Ok(AskResult::UnknownCheck(format!(
             "error: there is no check `{}` that gates readyz in the daemon's configuration\n",
             one_line(name)
         ))),
-        _ => Err(NoAnswer(format!("{daemon} does not answer as probelet does"))),
+        _ => Err(ClientError(format!("{daemon} does not answer as probelet does"))),
     }
 }
 
@@ -171,10 +171,10 @@ fn encoded(name: &str) -> String {
 }
 
 /// The report on an endpoint, and what it means. An answer whose words and code do not agree is none.
-fn report(daemon: &Daemon, endpoint: &str, deadline: Deadline) -> Result<(Report, Exit), NoAnswer> {
-    let stranger = || NoAnswer(format!("{daemon} does not answer as probelet does"));
+fn report(daemon: &DaemonClient, endpoint: &str, deadline: Deadline) -> Result<(EndpointReport, Exit), ClientError> {
+    let stranger = || ClientError(format!("{daemon} does not answer as probelet does"));
     let reply = daemon.ask("GET", &format!("/{endpoint}?format=json"), deadline)?;
-    let report: Report = serde_json::from_str(&reply.body).map_err(|_| stranger())?;
+    let report: EndpointReport = serde_json::from_str(&reply.body).map_err(|_| stranger())?;
     let exit = match (reply.status, report.status.as_str()) {
         (200, "ok" | "degraded") => Exit::Fine,
         (500 | 503, "error") => Exit::Unhealthy,
@@ -188,7 +188,7 @@ fn report(daemon: &Daemon, endpoint: &str, deadline: Deadline) -> Result<(Report
 
 /// Why an endpoint is not `ok`: what it says of itself (it drains, it has no configuration), and its root causes, or
 /// whatever is wrong with its checks.
-fn why(report: &Report) -> Vec<String> {
+fn why(report: &EndpointReport) -> Vec<String> {
     let mut reasons = Vec::new();
     match report.data.message.as_str() {
         "Some checks are degraded" | "Some checks failed" | WITHHELD => {}
@@ -209,7 +209,7 @@ fn why(report: &Report) -> Vec<String> {
 const WITHHELD: &str = "withheld";
 
 /// The first of these checks, each with its message.
-fn causes(report: &Report, names: &[String]) -> String {
+fn causes(report: &EndpointReport, names: &[String]) -> String {
     const MOST: usize = 3;
     let shown = names.iter().take(MOST).map(|name| {
         let check = report.checks.iter().find(|check| check.name == *name);
@@ -239,23 +239,27 @@ mod tests {
 
     #[test]
     fn many_causes_are_cut_short() {
-        let check = |name: &str, message: &str| Check {
+        let check = |name: &str, message: &str| EndpointCheck {
             name: name.into(),
             status: "error".into(),
             message: message.into(),
             state: "error".into(),
             root_causes: Vec::new(),
         };
-        let report = Report {
+        let report = EndpointReport {
             status: "error".into(),
-            data: Data { message: "Some checks failed".into() },
+            data: EndpointData { message: "Some checks failed".into() },
             checks: vec![check("a", "connection\nrefused"), check("b", "withheld")],
             root_causes: Vec::new(),
         };
         let names: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
         assert_eq!(causes(&report, &names), "a: connection refused; b; c; … and 2 more");
         assert_eq!(why(&report), ["a: connection refused; b"]);
-        let draining = Report { data: Data { message: "Draining".into() }, root_causes: vec!["a".into()], ..report };
+        let draining = EndpointReport {
+            data: EndpointData { message: "Draining".into() },
+            root_causes: vec!["a".into()],
+            ..report
+        };
         assert_eq!(why(&draining), ["draining", "root cause a: connection refused"]);
     }
 }

@@ -8,7 +8,7 @@ use super::run::ended;
 use super::{Exit, print};
 use crate::config::Listen;
 use crate::config::source::Environment;
-use crate::daemon::{self, Options, Source};
+use crate::daemon::{self, ConfigSource, Options};
 
 /// Run the daemon on a built-in example: a small shop
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct Demo {
 impl Demo {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let options =
-            Options { source: Source::Demo, listen: Some(vec![self.listen]), serve_without: false, state: None };
+            Options { source: ConfigSource::Demo, listen: Some(vec![self.listen]), serve_without: false, state: None };
         ended(daemon::run(&options, environment, |addresses| print(&welcome(addresses))), environment)
     }
 }

@@ -1,5 +1,5 @@
-//! A command as the first process of a container: there the kernel ignores a signal that nobody attends to, and a command
-//! that waits for a file or an answer could not be ended.
+//! A command as the first process of a container: there the kernel ignores a signal that nobody attends to, and a
+//! command that waits for a file or an answer could not be ended.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{ConfigFile, Exit, coloured, complain};
 use crate::config::Listen;
 use crate::config::source::Environment;
-use crate::daemon::{self, Options, Source, Stop};
+use crate::daemon::{self, ConfigSource, Options, StartError};
 
 /// Run the daemon
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ impl Run {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let variable = environment.get("PROBELET_STATE").filter(|directory| !directory.is_empty());
         let options = Options {
-            source: Source::File(self.config.path(environment)),
+            source: ConfigSource::File(self.config.path(environment)),
             listen: (!self.listen.is_empty()).then_some(self.listen),
             serve_without: self.config_error == OnError::Serve,
             state: self.state.or_else(|| variable.map(PathBuf::from)),
@@ -47,14 +47,14 @@ impl Run {
 }
 
 /// The exit of a daemon that ended, after saying why it did not start.
-pub(super) fn ended(result: Result<(), Stop>, environment: &Environment) -> Exit {
+pub(super) fn ended(result: Result<(), StartError>, environment: &Environment) -> Exit {
     match result {
         Ok(()) => Exit::Fine,
-        Err(Stop::Configuration(report)) => {
+        Err(StartError::Configuration(report)) => {
             complain(&report.text(coloured(&std::io::stderr(), environment)));
             Exit::Usage
         }
-        Err(stop @ (Stop::Listen(_) | Stop::System(_))) => {
+        Err(stop @ (StartError::Listen(_) | StartError::System(_))) => {
             complain(&format!("error: {stop}\n"));
             Exit::Unreachable
         }

@@ -16,8 +16,8 @@ pub struct Validate {
     #[command(flatten)]
     config: ConfigFile,
     /// How to show the problems
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ValidateFormat::Text)]
+    format: ValidateFormat,
     /// Make warnings count as errors
     #[arg(long)]
     strict: bool,
@@ -27,7 +27,7 @@ pub struct Validate {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum ValidateFormat {
     Text,
     Json,
 }
@@ -35,14 +35,15 @@ enum Format {
 impl Validate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let input = self.config.input(environment);
-        let reports = match self.offline {
-            true => manifest::validate(&input, &environment.offline()),
-            false => manifest::validate(&input, environment),
+        let reports = if self.offline {
+            manifest::validate(&input, &environment.offline())
+        } else {
+            manifest::validate(&input, environment)
         };
         let text = |report: &Report| report.text(coloured(&std::io::stdout(), environment));
         let shown = match self.format {
-            Format::Text => reports.iter().map(text).collect(),
-            Format::Json => format!("{}\n", Report::json_of(&reports)),
+            ValidateFormat::Text => reports.iter().map(text).collect(),
+            ValidateFormat::Json => format!("{}\n", Report::json_of(&reports)),
         };
         let is_fine = |report: &Report| report.is_valid() && !(self.strict && report.warnings() > 0);
         let valid = reports.iter().all(is_fine);

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::chosen::{Chosen, rounds, until_interrupted};
-use super::screen::{Paint, Progress};
+use super::selection::{CheckSelection, one_shot, until_interrupted};
+use super::terminal::{Colours, ProgressLine};
 use super::{Exit, complain, print};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::config::source::Environment;
 use crate::config::{Config, is_external, is_own_host};
 use crate::model::verdict::Judged;
-use crate::scheduler::rounds::{Rounds, with_parents};
+use crate::scheduler::one_shot::{OneShot, with_ancestors};
 
 /// Wait until checks pass
 ///
@@ -26,7 +26,7 @@ use crate::scheduler::rounds::{Rounds, with_parents};
   probelet wait --check database --timeout 30s")]
 pub struct Wait {
     #[command(flatten)]
-    chosen: Chosen,
+    chosen: CheckSelection,
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     timeout: Duration,
@@ -48,15 +48,15 @@ impl Wait {
             let external = external(&config, environment);
             (external.clone(), external)
         } else {
-            (named.clone(), with_parents(&config.plan, &named))
+            (named.clone(), with_ancestors(&config.plan, &named))
         };
         if wanted.is_empty() {
             print("nothing to wait for: no check is of an external dependency\n");
             return Exit::Fine;
         }
         let wanted = wanted.iter().filter_map(|check| chosen.binary_search(check).ok()).collect();
-        let vigil = Vigil::new(rounds(&config, &chosen, false), wanted, self.timeout, environment);
-        until_interrupted(vigil.hold()).unwrap_or_else(|exit| exit)
+        let waiter = Waiter::new(one_shot(&config, &chosen, false), wanted, self.timeout, environment);
+        until_interrupted(waiter.hold()).unwrap_or_else(|exit| exit)
     }
 }
 
@@ -68,7 +68,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// The external checks. Of a workflow that needs this pod as well it is said that it cannot pass before the app is there.
+/// The external checks. Of a workflow that needs this pod as well it is said that it cannot pass before the app is
+/// there.
 fn external(config: &Config, environment: &Environment) -> Vec<usize> {
     let specs = config.targets.iter().map(|target| &*target.spec).enumerate();
     let external: Vec<_> = specs.filter(|(_, spec)| is_external(*spec, environment)).collect();
@@ -84,8 +85,8 @@ fn external(config: &Config, environment: &Environment) -> Vec<usize> {
 }
 
 /// The wait for some checks.
-struct Vigil {
-    rounds: Rounds,
+struct Waiter {
+    one_shot: OneShot,
     /// The checks that must pass; the others are their parents.
     wanted: Vec<usize>,
     /// What was last told of each check: whether it passes.
@@ -95,23 +96,23 @@ struct Vigil {
     begun: Moment,
     timeout: Duration,
     reminded: Moment,
-    progress: Progress,
-    paint: Paint,
+    progress: ProgressLine,
+    paint: Colours,
 }
 
-impl Vigil {
-    fn new(rounds: Rounds, wanted: Vec<usize>, timeout: Duration, environment: &Environment) -> Self {
-        let (now, count) = (Clock::Machine.now(), rounds.plan().checks.len());
+impl Waiter {
+    fn new(one_shot: OneShot, wanted: Vec<usize>, timeout: Duration, environment: &Environment) -> Self {
+        let (now, count) = (Clock::Machine.now(), one_shot.plan().checks.len());
         Self {
-            rounds,
+            one_shot,
             wanted,
             told: vec![None; count],
             missing_since: vec![now; count],
             begun: now,
             timeout,
             reminded: now,
-            progress: Progress::new(environment),
-            paint: Paint::on(&io::stderr(), environment),
+            progress: ProgressLine::new(environment),
+            paint: Colours::on(&io::stderr(), environment),
         }
     }
 
@@ -130,7 +131,7 @@ impl Vigil {
         }
         let missing: String = self.missing().iter().map(|check| format!("  {}\n", self.lack(*check))).collect();
         drop(self.progress);
-        complain(&format!("error: {} passed, and this is still missing:\n{missing}", show_duration(timeout)));
+        complain(&format!("error: timed out after {}; still failing:\n{missing}", show_duration(timeout)));
         Exit::TimedOut
     }
 
@@ -138,7 +139,7 @@ impl Vigil {
     async fn all_pass(&mut self) {
         loop {
             let next = Clock::Machine.now() + PACE;
-            self.rounds.begin();
+            self.one_shot.begin();
             while let Some(check) = self.next().await {
                 self.tell(check);
             }
@@ -162,7 +163,7 @@ impl Vigil {
     async fn next(&mut self) -> Option<usize> {
         loop {
             self.show();
-            if let Ok(seen) = tokio::time::timeout(Self::TICK, self.rounds.next()).await {
+            if let Ok(seen) = tokio::time::timeout(Self::TICK, self.one_shot.next()).await {
                 return seen.map(|seen| seen.check);
             }
         }
@@ -178,7 +179,7 @@ impl Vigil {
             self.missing_since[check] = Clock::Machine.now();
         }
         self.told[check] = Some(passes);
-        let (name, state) = (&self.rounds.plan().checks[check].name, self.rounds.checks()[check].state.label());
+        let (name, state) = (&self.one_shot.plan().checks[check].name, self.one_shot.checks()[check].state.label());
         let line = format!("{name}: {}: {}", self.paint.state(state, state), self.detail(check));
         self.progress.line(&line);
     }
@@ -193,39 +194,40 @@ impl Vigil {
         let passed = Duration::from_secs(now.since(self.begun).as_secs());
         let line =
             format!("{} of {}; missing: {}", show_duration(passed), show_duration(self.timeout), missing.join("; "));
-        match self.progress.is_live() {
-            true => self.progress.status(&line),
-            false => self.progress.line(&line),
+        if self.progress.is_live() {
+            self.progress.status(&line);
+        } else {
+            self.progress.line(&line);
         }
         self.reminded = now;
     }
 
     /// What is known of a check that does not pass yet, in a line.
     fn lack(&self, check: usize) -> String {
-        let name = &self.rounds.plan().checks[check].name;
+        let name = &self.one_shot.plan().checks[check].name;
         let since = Clock::Machine.now().since(self.missing_since[check]);
         let since = show_duration(if since > PACE { Duration::from_secs(since.as_secs()) } else { since });
         format!("{name}: {} (for {since})", self.detail(check))
     }
 
     fn detail(&self, check: usize) -> String {
-        let snapshot = self.rounds.snapshot();
+        let snapshot = self.one_shot.snapshot();
         super::once::detail(&Judged::new(&snapshot, snapshot.at), check)
     }
 
     /// The checks that do not pass, those first that others wait for.
     fn missing(&self) -> Vec<usize> {
         let mut missing: Vec<usize> = (0..self.told.len()).filter(|check| !self.passes(*check)).collect();
-        missing.sort_by_key(|check| self.rounds.checks()[*check].state.label() == "skipped");
+        missing.sort_by_key(|check| self.one_shot.checks()[*check].state.label() == "skipped");
         missing
     }
 
     fn passes(&self, check: usize) -> bool {
-        self.rounds.checks()[check].state.is_up()
+        self.one_shot.checks()[check].state.is_up()
     }
 
     fn names(&self, checks: &[usize]) -> String {
-        let checks = checks.iter().map(|check| self.rounds.plan().checks[*check].name.as_str());
+        let checks = checks.iter().map(|check| self.one_shot.plan().checks[*check].name.as_str());
         checks.collect::<Vec<_>>().join(", ")
     }
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::codes::{self, Code};
 use super::mask::{self, Mask};
+pub use super::render::Diagnostic;
 use super::render::{self, Snippet};
 use super::tree::Node;
-use crate::base::value::{Problem, Reading, Severity};
+use crate::base::value::{ParseSession, Problem, Severity};
 
 /// Everything that was found in one file.
 #[derive(Clone, Debug)]
@@ -21,18 +22,9 @@ pub struct Report {
     cut_off: bool,
 }
 
-/// A problem with the line that it is about.
-#[derive(Clone, Debug)]
-pub struct Diagnostic {
-    /// The problem.
-    pub problem: Problem,
-    /// The line, passwords masked; nothing when there is no line, as when the file cannot be read.
-    pub(super) snippet: Option<Snippet>,
-}
-
 /// A diagnostic as machines read it.
 #[derive(Serialize)]
-struct Record<'a> {
+struct DiagnosticObject<'a> {
     severity: &'static str,
     code: &'static str,
     message: &'a str,
@@ -45,10 +37,10 @@ struct Record<'a> {
 
 impl Report {
     /// The report on `file`, whose text and tree are there as far as they could be read.
-    pub(super) fn new(file: &str, mut problems: Vec<Problem>, text: Option<&str>, root: Option<&Node>) -> Self {
-        let cut_off = problems.len() >= Reading::MAX_PROBLEMS;
+    pub(crate) fn new(file: &str, mut problems: Vec<Problem>, text: Option<&str>, root: Option<&Node>) -> Self {
+        let cut_off = problems.len() >= ParseSession::MAX_PROBLEMS;
         drop_what_may_be_there(&mut problems);
-        let key = |p: &Problem| (p.place.line, p.place.column, p.severity, p.code);
+        let key = |p: &Problem| (p.span.line, p.span.column, p.severity, p.code);
         problems.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
         // What aliases bring in at several places is wrong at one.
         problems.dedup_by(|a, b| key(a) == key(b) && a.message == b.message);
@@ -111,13 +103,13 @@ impl Report {
     #[must_use]
     pub fn first_error(&self) -> Option<String> {
         let first = self.diagnostics.iter().find(|diagnostic| diagnostic.problem.severity == Severity::Error)?;
-        let Problem { code, message, place, .. } = &first.problem;
+        let Problem { code, message, span, .. } = &first.problem;
         let more = match self.errors() {
             1 => String::new(),
             errors => format!(" (and {} more)", errors - 1),
         };
         Some(match first.snippet {
-            Some(_) => format!("{}:{}:{}: {message} [{code}]{more}", self.file, place.line, place.column),
+            Some(_) => format!("{}:{}:{}: {message} [{code}]{more}", self.file, span.line, span.column),
             None => format!("{message} [{code}]{more}"),
         })
     }
@@ -163,15 +155,15 @@ impl Report {
         }
     }
 
-    fn record<'a>(&'a self, problem: &'a Problem) -> Record<'a> {
-        Record {
+    fn record<'a>(&'a self, problem: &'a Problem) -> DiagnosticObject<'a> {
+        DiagnosticObject {
             severity: render::word(problem.severity),
             code: problem.code,
             message: &problem.message,
-            path: &problem.place.path,
+            path: &problem.span.path,
             file: &self.file,
-            line: problem.place.line,
-            column: problem.place.column,
+            line: problem.span.line,
+            column: problem.span.column,
             help: problem.help.as_deref(),
         }
     }
@@ -181,17 +173,17 @@ impl Report {
     }
 }
 
-/// Where a value could not be checked, what its section seems to lack may be there, and a default that seems to stand in
-/// its place may not.
+/// Where a value could not be checked, what its section seems to lack may be there, and a default that seems to stand
+/// in its place may not.
 fn drop_what_may_be_there(problems: &mut Vec<Problem>) {
     let notes = problems.iter().filter(|problem| problem.severity == Severity::Note);
-    let unchecked: Vec<String> = notes.map(|note| note.place.path.clone()).collect();
+    let unchecked: Vec<String> = notes.map(|note| note.span.path.clone()).collect();
     let is_below = |section: &str| {
         unchecked.iter().any(|path| path.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '['])))
     };
     problems.retain(|problem| match problem.code {
-        "missing-key" | "invalid-value" => !is_below(&problem.place.path),
-        "timeout-above-interval" => !problem.place.path.rsplit_once('.').is_some_and(|(check, _)| {
+        "missing-key" | "invalid-value" => !is_below(&problem.span.path),
+        "timeout-above-interval" => !problem.span.path.rsplit_once('.').is_some_and(|(check, _)| {
             unchecked.iter().any(|path| ["interval", "timeout"].iter().any(|key| *path == format!("{check}.{key}")))
         }),
         _ => true,
@@ -219,10 +211,10 @@ pub fn nearest_warning(name: &str) -> Option<&'static str> {
 
 /// The line of each problem, without its secrets.
 fn snippets(problems: &[Problem], text: &str, root: Option<&Node>) -> Vec<Option<Snippet>> {
-    let numbers: BTreeSet<u32> = problems.iter().map(|problem| problem.place.line).collect();
+    let numbers: BTreeSet<u32> = problems.iter().map(|problem| problem.span.line).collect();
     let mask = Mask::new(&numbers, root);
     let numbered = (1u32..).zip(super::text::lines(text)).filter(|(number, _)| numbers.contains(number));
     let lines: BTreeMap<u32, &str> = numbered.collect();
-    let snippet = |problem: &Problem| Some(Snippet::new(&mask, lines.get(&problem.place.line)?, &problem.place));
+    let snippet = |problem: &Problem| Some(Snippet::new(&mask, lines.get(&problem.span.line)?, &problem.span));
     problems.iter().map(snippet).collect()
 }

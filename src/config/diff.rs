@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Config, Target};
+use super::{CheckTarget, Config};
 use crate::model::plan::{Definition, Origin, Plan};
 
 /// The difference between two configurations.
@@ -26,10 +26,7 @@ impl ConfigDiff {
             old.plan.checks.iter().enumerate().map(|(position, check)| (check.name.as_str(), position)).collect();
         let origin = |(position, check): (usize, &std::sync::Arc<Definition>)| {
             let Some(before) = positions.get(check.name.as_str()).copied() else { return Origin::Added };
-            match is_same((old, before), (new, position)) {
-                true => Origin::Kept(before),
-                false => Origin::Changed(before),
-            }
+            if is_same((old, before), (new, position)) { Origin::Kept(before) } else { Origin::Changed(before) }
         };
         let names: HashSet<&str> = new.plan.checks.iter().map(|check| check.name.as_str()).collect();
         let is_gone = |position: &usize| !names.contains(old.plan.checks[*position].name.as_str());
@@ -54,7 +51,7 @@ fn is_same((old, before): (&Config, usize), (new, position): (&Config, usize)) -
 
 /// Everything about a check that matters to its state: not what is said to people about it, and its parents by name,
 /// wherever they stand in the file.
-fn essence<'a>(plan: &'a Plan, targets: &'a [Target], position: usize) -> Option<(Definition, Vec<&'a str>, u64)> {
+fn essence<'a>(plan: &'a Plan, targets: &'a [CheckTarget], position: usize) -> Option<(Definition, Vec<&'a str>, u64)> {
     let check = plan.checks.get(position)?;
     let mut parents: Vec<&str> = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
     parents.sort_unstable();

@@ -9,8 +9,8 @@ use super::diagnostic::Report;
 use super::read::{Reader, Scope, Table, suggest};
 use super::source::{self, Environment, Input};
 use super::{text, tree, unreadable};
-use crate::base::shape::Field;
-use crate::base::value::{Fields, Problem, Reading};
+use crate::base::field::Field;
+use crate::base::value::{ParseSession, Problem, Section};
 
 /// Reads the file at `path` by the table `fields`. What the table cannot say is judged by `judge`, which reports to
 /// the fields it is given; its answer counts only when nothing was an error.
@@ -18,7 +18,7 @@ pub fn load<T>(
     path: &Path,
     environment: &Environment,
     fields: &'static [Field],
-    judge: impl FnOnce(&Fields) -> Option<T>,
+    judge: impl FnOnce(&Section) -> Option<T>,
 ) -> (Option<T>, Report) {
     let input = Input::read(path);
     let name = input.name();
@@ -34,17 +34,17 @@ pub fn read<T>(
     bytes: &[u8],
     environment: &Environment,
     fields: &'static [Field],
-    judge: impl FnOnce(&Fields) -> Option<T>,
+    judge: impl FnOnce(&Section) -> Option<T>,
 ) -> (Option<T>, Report) {
-    let reading = Reading::new(Box::new(source::read_file));
-    let text = text::decode(bytes).map_err(|problem| reading.report(*problem)).ok();
-    let root = text.and_then(|text| tree::parse(text, &mut |problem| reading.report(worded(problem, fields))));
-    let reader = Reader::new(environment, Rc::clone(&reading));
+    let session = ParseSession::new(Box::new(source::read_file));
+    let text = text::decode(bytes).map_err(|problem| session.report(*problem)).ok();
+    let root = text.and_then(|text| tree::parse(text, &mut |problem| session.report(worded(problem, fields))));
+    let reader = Reader::new(environment, Rc::clone(&session));
     let table = Table { fields, ..Table::default() };
     let section = root.as_ref().and_then(|root| reader.section(root, &table, "", Scope::default()));
     let value = section.as_ref().and_then(judge);
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
-    let report = Report::new(file_name, reading.problems(), shown.as_deref(), root.as_deref());
+    let report = Report::new(file_name, session.problems(), shown.as_deref(), root.as_deref());
     (value.filter(|_| report.errors() == 0), report)
 }
 
@@ -70,9 +70,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::shape::Shape;
+    use crate::base::field::ValueType;
 
-    const FIELDS: &[Field] = &[Field::required("for", Shape::Duration { min: Duration::ZERO }, "How long.")];
+    const FIELDS: &[Field] = &[Field::required("for", ValueType::Duration { min: Duration::ZERO }, "How long.")];
 
     fn problems(text: &str) -> Vec<String> {
         let environment = Environment::of::<String, String>([]);

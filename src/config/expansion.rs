@@ -7,7 +7,7 @@ use super::vocabulary::is_path;
 
 /// A piece of a string value as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum ExpansionPiece<'a> {
     /// As it stands, `$${` already turned into `${`.
     Plain(&'a str),
     /// An environment variable, with what holds when it is unset or empty.
@@ -38,17 +38,17 @@ pub struct Malformed {
 }
 
 /// The pieces of `text`, in order.
-pub fn pieces(text: &str) -> Vec<Result<Piece<'_>, Malformed>> {
+pub fn pieces(text: &str) -> Vec<Result<ExpansionPiece<'_>, Malformed>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find("${") {
         let escaped = rest[..dollar].ends_with('$');
         let plain = &rest[..dollar - usize::from(escaped)];
         if !plain.is_empty() {
-            pieces.push(Ok(Piece::Plain(plain)));
+            pieces.push(Ok(ExpansionPiece::Plain(plain)));
         }
         if escaped {
-            pieces.push(Ok(Piece::Plain("${")));
+            pieces.push(Ok(ExpansionPiece::Plain("${")));
             rest = &rest[dollar + 2..];
             continue;
         }
@@ -57,7 +57,7 @@ pub fn pieces(text: &str) -> Vec<Result<Piece<'_>, Malformed>> {
         rest = after;
     }
     if !rest.is_empty() {
-        pieces.push(Ok(Piece::Plain(rest)));
+        pieces.push(Ok(ExpansionPiece::Plain(rest)));
     }
     pieces
 }
@@ -71,7 +71,7 @@ pub fn is_only_expansions(text: &str) -> bool {
 /// The default, where `text` is one variable with a default and nothing else.
 pub fn only_default(text: &str) -> Option<&str> {
     match pieces(text).as_slice() {
-        [Ok(Piece::Variable { default, .. })] => *default,
+        [Ok(ExpansionPiece::Variable { default, .. })] => *default,
         _ => None,
     }
 }
@@ -81,13 +81,13 @@ pub fn is_written_out(text: &str) -> bool {
     !pieces(text).iter().any(stands_elsewhere)
 }
 
-fn stands_elsewhere(piece: &Result<Piece<'_>, Malformed>) -> bool {
+fn stands_elsewhere(piece: &Result<ExpansionPiece<'_>, Malformed>) -> bool {
     match piece {
-        Ok(Piece::Variable { default, .. }) => default.is_none_or(str::is_empty),
+        Ok(ExpansionPiece::Variable { default, .. }) => default.is_none_or(str::is_empty),
         // Where a path is wanted somebody may have put what the file holds.
-        Ok(Piece::File(path)) => is_path(path),
-        Ok(Piece::Capture { .. }) => true,
-        Ok(Piece::Plain(_)) | Err(_) => false,
+        Ok(ExpansionPiece::File(path)) => is_path(path),
+        Ok(ExpansionPiece::Capture { .. }) => true,
+        Ok(ExpansionPiece::Plain(_)) | Err(_) => false,
     }
 }
 
@@ -112,7 +112,7 @@ pub fn names(text: &str) -> Vec<Range<usize>> {
     while let Some(start) = text[position..].find("${").map(|index| position + index) {
         let Some(end) = text[start..].find('}').map(|end| start + end + 1) else { break };
         match inside_of(&text[start + 2..end - 1]) {
-            Ok(Piece::Variable { name, default: Some(_) }) => {
+            Ok(ExpansionPiece::Variable { name, default: Some(_) }) => {
                 found.push(start..start + 2 + name.len() + 2);
                 found.push(end - 1..end);
             }
@@ -141,7 +141,7 @@ pub fn blanked(text: &str) -> String {
 }
 
 /// The expansion at the start of `text`, and what follows it.
-fn expansion(text: &str) -> (Result<Piece<'_>, Malformed>, &str) {
+fn expansion(text: &str) -> (Result<ExpansionPiece<'_>, Malformed>, &str) {
     let Some(end) = text.find('}') else {
         let message = "`${` is never closed";
         return (Err(malformed(message, "close it with `}`, or write `$${` for a literal `${`")), "");
@@ -150,7 +150,7 @@ fn expansion(text: &str) -> (Result<Piece<'_>, Malformed>, &str) {
     (inside_of(inside), after)
 }
 
-fn inside_of(inside: &str) -> Result<Piece<'_>, Malformed> {
+fn inside_of(inside: &str) -> Result<ExpansionPiece<'_>, Malformed> {
     if inside.contains("${") {
         return Err(malformed("expansions cannot stand inside each other", "give the default as plain text"));
     }
@@ -158,11 +158,11 @@ fn inside_of(inside: &str) -> Result<Piece<'_>, Malformed> {
         if path.is_empty() {
             return Err(malformed("`${file:}` names no file", "write `${file:/run/secrets/name}`"));
         }
-        return Ok(Piece::File(path));
+        return Ok(ExpansionPiece::File(path));
     }
     if let Some(reference) = inside.strip_prefix("steps.") {
         return match reference.split_once('.') {
-            Some((step, name)) if !step.is_empty() && !name.is_empty() => Ok(Piece::Capture { step, name }),
+            Some((step, name)) if !step.is_empty() && !name.is_empty() => Ok(ExpansionPiece::Capture { step, name }),
             _ => Err(malformed("not a reference to a captured value", "write `${steps.<step>.<name>}`")),
         };
     }
@@ -171,7 +171,7 @@ fn inside_of(inside: &str) -> Result<Piece<'_>, Malformed> {
         None => (inside, None),
     };
     if is_variable_name(name) {
-        return Ok(Piece::Variable { name, default });
+        return Ok(ExpansionPiece::Variable { name, default });
     }
     Err(malformed("not an expansion", &help_for(name)))
 }
@@ -199,13 +199,13 @@ fn malformed(message: &str, help: &str) -> Malformed {
 mod tests {
     use super::*;
 
-    fn good(text: &str) -> Vec<Piece<'_>> {
+    fn good(text: &str) -> Vec<ExpansionPiece<'_>> {
         pieces(text).into_iter().map(Result::unwrap).collect()
     }
 
     #[test]
     fn texts_split_into_what_is_written_and_what_is_expanded() {
-        use Piece::{Capture, File, Plain, Variable};
+        use ExpansionPiece::{Capture, File, Plain, Variable};
         assert_eq!(good("plain $HOME $"), [Plain("plain $HOME $")]);
         assert_eq!(good(""), []);
         assert_eq!(

@@ -1,13 +1,14 @@
-//! Where the daemon of a configuration listens and which token it wants, for whoever asks it: no more of the file is read.
+//! Where the daemon of a configuration listens and which token it wants, for whoever asks it: no more of the file is
+//! read.
 
 use std::path::Path;
 
-use super::pod::{child, items, written};
+use super::nodes::{child, items, written};
 use super::source::{self, Environment, Input};
 use super::tree::Node;
 use super::{Listen, text, tree};
 use crate::base::secret::Secret;
-use crate::base::value::{Reading, Text};
+use crate::base::value::{ParseSession, Text};
 
 /// What the section `server` says to whoever asks that daemon.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +44,8 @@ fn addresses(listen: &Node, environment: &Environment) -> Vec<Listen> {
 
 /// The text of a scalar, with what its expansions stand for.
 fn value(node: &Node, environment: &Environment) -> Option<String> {
-    let reading = Reading::new(Box::new(source::read_file));
-    let parts = source::expand(written(node)?, environment, &reading).ok()?;
+    let session = ParseSession::new(Box::new(source::read_file));
+    let parts = source::expand(written(node)?, environment, &session).ok()?;
     Text { parts, written: String::new() }.fixed()
 }
 

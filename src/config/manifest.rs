@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::diagnostic::Report;
-use super::pod::{child, documents, items, written};
+use super::nodes::{child, documents, items, written};
 use super::read::Reader;
 use super::source::{self, Environment, Input};
-use super::tree::{Content, Entry, Node};
+use super::tree::{MappingEntry, Node, NodeContent};
 use super::{Loaded, load_input, mask, path, rules, text, tree};
-use crate::base::value::{Place, Problem, ReadFile, Reading, Severity};
+use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan};
 
 /// The reports on `input`: one on a configuration, or one on each configuration in the ConfigMaps of a manifest.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn is_manifest(bytes: &[u8]) -> bool {
 }
 
 /// The one configuration in the ConfigMaps of a manifest; nothing where `bytes` are no manifest.
-pub(super) fn load(file: &str, bytes: &[u8], environment: &Environment, reading: &Rc<Reading>) -> Option<Loaded> {
+pub(super) fn load(file: &str, bytes: &[u8], environment: &Environment, session: &Rc<ParseSession>) -> Option<Loaded> {
     let text = text::decode(bytes).ok()?;
     let entries = entries(text)?;
     let refused = |problem| Loaded {
@@ -39,8 +39,8 @@ pub(super) fn load(file: &str, bytes: &[u8], environment: &Environment, reading:
     };
     Some(match entries.as_slice() {
         [] => refused(nothing_found()),
-        [only] => only.load(file, text, environment, reading),
-        [first, ..] => refused(several(&entries, &first.place)),
+        [only] => only.load(file, text, environment, session),
+        [first, ..] => refused(several(&entries, &first.span)),
     })
 }
 
@@ -60,25 +60,25 @@ pub fn judge(
     if entries.is_empty() {
         return vec![Report::new(file_name, vec![nothing_found()], Some(text), None)];
     }
-    let all = Reading::with(read_file(), environment.is_offline());
-    let report = |entry: &Held| entry.load(file_name, text, environment, &Reading::one_of(&all)).report;
+    let all = ParseSession::with(read_file(), environment.is_offline());
+    let report = |entry: &EmbeddedConfig| entry.load(file_name, text, environment, &ParseSession::one_of(&all)).report;
     entries.iter().map(report).collect()
 }
 
 /// A configuration under a key of a ConfigMap.
-struct Held {
+struct EmbeddedConfig {
     /// Which one it is, for people: `ConfigMap shop, data.config.yaml`.
     name: String,
     key: String,
     /// The key's own place.
-    place: Place,
+    span: SourceSpan,
     /// The configuration with everything around it blank, so that each character stands where it does in the manifest;
     /// nothing when it is not written as a block of lines.
     lines: Option<String>,
 }
 
 /// The configurations in the ConfigMaps of `text`; nothing when it is no manifest.
-fn entries(text: &str) -> Option<Vec<Held>> {
+fn entries(text: &str) -> Option<Vec<EmbeddedConfig>> {
     // Most configurations are no manifest, and need not be looked at twice.
     if !text.contains("apiVersion") {
         return None;
@@ -94,7 +94,7 @@ fn entries(text: &str) -> Option<Vec<Held>> {
         }
         is_manifest = true;
         for (at, map) in config_maps(&root) {
-            let Some(Content::Map(entries)) = child(map, "data").map(|node| &node.content) else { continue };
+            let Some(NodeContent::Map(entries)) = child(map, "data").map(|node| &node.content) else { continue };
             for entry in entries {
                 let held = || held(entry, map, &at, before, &lines);
                 if has_checks(&entry.value) {
@@ -123,17 +123,17 @@ fn has_checks(node: &Node) -> bool {
     written(node).is_some_and(|text| text::lines(text).any(|line| line.starts_with("checks:")))
 }
 
-fn held(entry: &Entry, map: &Node, at: &str, before: u32, lines: &[&str]) -> Held {
-    let mut place = entry.key_mark.place(path::child(&path::child(at, "data"), &entry.key));
+fn held(entry: &MappingEntry, map: &Node, at: &str, before: u32, lines: &[&str]) -> EmbeddedConfig {
+    let mut span = entry.key_mark.span(path::child(&path::child(at, "data"), &entry.key));
     let map = child(map, "metadata").and_then(|metadata| child(metadata, "name")).and_then(written);
     let name = map.map(|map| format!("ConfigMap {map}, ")).unwrap_or_default() + "data." + &entry.key;
-    place.line = place.line.saturating_add(before);
-    let lines = block(lines, place.line as usize, &place);
-    Held { name, key: entry.key.clone(), place, lines }
+    span.line = span.line.saturating_add(before);
+    let lines = block(lines, span.line as usize, &span);
+    EmbeddedConfig { name, key: entry.key.clone(), span, lines }
 }
 
 /// The lines of a literal block (`key: |`) whose key stands on `line`; all others are blank.
-fn block(lines: &[&str], line: usize, key: &Place) -> Option<String> {
+fn block(lines: &[&str], line: usize, key: &SourceSpan) -> Option<String> {
     let behind: String = lines.get(line - 1)?.chars().skip((key.column - 1 + key.width) as usize).collect();
     behind.trim_start_matches(['"', '\'', ' ']).strip_prefix(':')?.trim_start().strip_prefix('|')?;
     let indented = |line: &&&str| {
@@ -146,40 +146,40 @@ fn block(lines: &[&str], line: usize, key: &Place) -> Option<String> {
     Some("\n".repeat(line) + &shown.collect::<Vec<_>>().join("\n") + "\n")
 }
 
-impl Held {
-    fn load(&self, file: &str, text: &str, environment: &Environment, reading: &Rc<Reading>) -> Loaded {
+impl EmbeddedConfig {
+    fn load(&self, file: &str, text: &str, environment: &Environment, session: &Rc<ParseSession>) -> Loaded {
         let Some(lines) = &self.lines else {
             let problem = Problem {
                 severity: Severity::Error,
                 code: "wrong-type",
                 message: "the configuration is not written as a block of lines".into(),
                 help: Some(format!("write `{}: |` and the configuration below it, indented", self.key)),
-                place: self.place.clone(),
+                span: self.span.clone(),
             };
             let report = Report::new(file, vec![problem], Some(text), None).within(&self.name);
             return Loaded { config: None, report, files: BTreeMap::new(), written: String::new() };
         };
-        let root = tree::parse(lines, &mut |problem| reading.report(problem));
-        let reader = Reader::new(environment, Rc::clone(reading));
+        let root = tree::parse(lines, &mut |problem| session.report(problem));
+        let reader = Reader::new(environment, Rc::clone(session));
         let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
-        let mut problems = reading.problems();
+        let mut problems = session.problems();
         for problem in &mut problems {
-            if problem.code == "empty-document" && problem.place.path.is_empty() {
-                problem.place = self.place.clone();
-            } else if problem.place.path.is_empty() {
-                problem.place.path.clone_from(&self.place.path);
+            if problem.code == "empty-document" && problem.span.path.is_empty() {
+                problem.span = self.span.clone();
+            } else if problem.span.path.is_empty() {
+                problem.span.path.clone_from(&self.span.path);
             } else {
-                problem.place.path = format!("{}.{}", self.place.path, problem.place.path);
+                problem.span.path = format!("{}.{}", self.span.path, problem.span.path);
             }
         }
         let report = Report::new(file, problems, Some(text), root.as_deref()).within(&self.name);
         let written = lines.trim_start_matches('\n').to_owned();
-        Loaded { config: config.filter(|_| report.is_valid()), report, files: reading.files(), written }
+        Loaded { config: config.filter(|_| report.is_valid()), report, files: session.files(), written }
     }
 }
 
 /// That it is not clear which of these configurations is meant.
-fn several(found: &[Held], place: &Place) -> Problem {
+fn several(found: &[EmbeddedConfig], span: &SourceSpan) -> Problem {
     const MOST: usize = 3;
     let mut names: Vec<String> = found.iter().take(MOST).map(|held| mask::shown(&held.name)).collect();
     if found.len() > MOST {
@@ -190,7 +190,7 @@ fn several(found: &[Held], place: &Place) -> Problem {
         code: "several-documents",
         message: format!("this manifest holds {} configurations: {}", found.len(), names.join("; ")),
         help: Some("give one of them, as a manifest or a file of its own; `validate` takes them all".into()),
-        place: place.clone(),
+        span: span.clone(),
     }
 }
 
@@ -200,7 +200,7 @@ fn nothing_found() -> Problem {
         code: "empty-document",
         message: "no ConfigMap in this manifest holds a configuration".into(),
         help: Some("put it under a key of `data` as a block: `config.yaml: |`, with `checks:` in it".into()),
-        place: Place { path: String::new(), line: 1, column: 1, width: 1 },
+        span: SourceSpan { path: String::new(), line: 1, column: 1, width: 1 },
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expansion;
-use super::tree::{Content, Node};
+use super::tree::{Node, NodeContent};
 use super::vocabulary::{self, Form, is_plain_word};
 
 /// What stands in place of a password.
@@ -187,8 +187,8 @@ impl<'a> Mask<'a> {
         let mut left: Vec<(&Node, Option<&str>)> = root.map(|node| (node, None)).into_iter().collect();
         while let Some((node, key)) = left.pop() {
             match &node.content {
-                Content::List(items) => left.extend(items.iter().map(|item| (&**item, key))),
-                Content::Map(entries) => {
+                NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key))),
+                NodeContent::Map(entries) => {
                     for entry in entries {
                         left.push((&entry.value, Some(&entry.key)));
                         let (line, from) = (entry.key_mark.line, entry.key_mark.column);
@@ -204,7 +204,7 @@ impl<'a> Mask<'a> {
                         });
                     }
                 }
-                Content::Scalar(scalar) => {
+                NodeContent::Scalar(scalar) => {
                     let (last_line, last_column) = scalar.end;
                     let broken = last_line > node.mark.line;
                     for line in lines.range(node.mark.line..=last_line.max(node.mark.line)) {
@@ -523,8 +523,8 @@ fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
     (colon < end && !is_port).then_some(start + colon + 1..start + end)
 }
 
-/// The user without a password of the URL whose authority begins at `start`, where it is none that a person has: a token,
-/// or a password that lacks its colon.
+/// The user without a password of the URL whose authority begins at `start`, where it is none that a person has: a
+/// token, or a password that lacks its colon.
 fn odd_user(structure: &str, start: usize) -> Option<Range<usize>> {
     let rest = &structure[start..];
     let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];

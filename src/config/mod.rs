@@ -13,13 +13,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::value::{Place, Problem, ReadFile, Reading, Severity, why_unreadable};
+use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan, why_unreadable};
 use crate::model::plan::Plan;
 use crate::probe::Spec;
 pub use codes::CODES;
 pub use diagnostic::Report;
 use source::{Environment, Input};
 
+pub(crate) mod nodes;
 pub mod codes;
 pub mod diagnostic;
 pub mod diff;
@@ -28,17 +29,16 @@ mod expansion;
 pub mod listen;
 pub mod manifest;
 mod mask;
-mod path;
-pub mod pod;
-mod read;
+pub(crate) mod path;
+pub(crate) mod read;
 pub mod reference;
 mod render;
 mod rules;
 pub mod schema;
 pub mod source;
 mod syntax;
-mod text;
-mod tree;
+pub(crate) mod text;
+pub(crate) mod tree;
 mod vocabulary;
 
 pub use rules::listen::InvalidAddress;
@@ -103,25 +103,25 @@ pub fn load_input(input: &Input, environment: &Environment) -> Loaded {
 /// that it names are read by `read_file`.
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
-    let reading = Reading::with(read_file, environment.is_offline());
-    manifest::load(file_name, bytes, environment, &reading)
-        .unwrap_or_else(|| read_alone(file_name, bytes, environment, &reading))
+    let session = ParseSession::with(read_file, environment.is_offline());
+    manifest::load(file_name, bytes, environment, &session)
+        .unwrap_or_else(|| read_alone(file_name, bytes, environment, &session))
 }
 
 /// Reads the configuration in `bytes`, which is no manifest.
-fn read_alone(file_name: &str, bytes: &[u8], environment: &Environment, reading: &Rc<Reading>) -> Loaded {
-    let text = text::decode(bytes).map_err(|problem| reading.report(*problem)).ok();
-    let root = text.and_then(|text| tree::parse(text, &mut |problem| reading.report(problem)));
-    let reader = read::Reader::new(environment, Rc::clone(reading));
+fn read_alone(file_name: &str, bytes: &[u8], environment: &Environment, session: &Rc<ParseSession>) -> Loaded {
+    let text = text::decode(bytes).map_err(|problem| session.report(*problem)).ok();
+    let root = text.and_then(|text| tree::parse(text, &mut |problem| session.report(problem)));
+    let reader = read::Reader::new(environment, Rc::clone(session));
     let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
-    let report = Report::new(file_name, reading.problems(), shown.as_deref(), root.as_deref());
+    let report = Report::new(file_name, session.problems(), shown.as_deref(), root.as_deref());
     let mut config = config.filter(|_| report.is_valid());
     if let Some(config) = &mut config {
         Arc::make_mut(&mut config.plan).hash = Some(hash(bytes));
     }
     let written = text.unwrap_or_default().to_owned();
-    Loaded { config, report, files: reading.files(), written }
+    Loaded { config, report, files: session.files(), written }
 }
 
 /// What two sidecars can be compared by: the first 16 digits that `sha256sum` shows for the file.
@@ -131,7 +131,7 @@ fn hash(bytes: &[u8]) -> Box<str> {
 }
 
 /// Why a file that the command line names cannot be read; `absent` is what helps when there is no such file.
-fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error) -> Problem {
+pub(crate) fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error) -> Problem {
     let help = match error.kind() {
         io::ErrorKind::NotFound => absent,
         io::ErrorKind::PermissionDenied => "check that the sidecar's user may read it",
@@ -144,7 +144,7 @@ fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error) -> Proble
         code: "unreadable-file",
         message: format!("cannot read the {what} {name}: {}", why_unreadable(error.kind())),
         help: Some(help.into()),
-        place: Place { path: String::new(), line: 1, column: 1, width: 1 },
+        span: SourceSpan { path: String::new(), line: 1, column: 1, width: 1 },
     }
 }
 
@@ -154,15 +154,15 @@ pub struct Config {
     /// The checks and what answers say.
     pub plan: Arc<Plan>,
     /// What each check of the plan observes, in the same order.
-    pub targets: Vec<Target>,
+    pub targets: Vec<CheckTarget>,
     /// Where the server listens.
-    pub server: Server,
+    pub server: ServerConfig,
     /// Where and how long history is kept.
-    pub history: History,
+    pub history: HistoryConfig,
     /// Whether a change of the content of any of `files` reloads.
     pub watch: bool,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogConfig,
     /// Every file that the configuration consists of or names, with its content when it was read.
     pub files: BTreeMap<PathBuf, Arc<[u8]>>,
 }
@@ -197,7 +197,7 @@ impl fmt::Debug for Config {
 
 /// What a check observes.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct CheckTarget {
     /// The declared target, from which probes are built.
     pub spec: Arc<dyn Spec>,
     /// Two checks with the same fingerprint and the same definition are the same check: nothing has changed between
@@ -207,7 +207,7 @@ pub struct Target {
 
 /// The section `server`, as far as it is not part of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Where to listen.
     pub listen: Vec<Listen>,
 }
@@ -223,7 +223,7 @@ pub enum Listen {
 
 /// The section `history`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History {
+pub struct HistoryConfig {
     /// The SQLite file; in memory without one.
     pub path: Option<PathBuf>,
     /// How long single runs are kept.
@@ -234,7 +234,7 @@ pub struct History {
 
 /// The section `log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// Text or JSON.
     pub format: LogFormat,
     /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`.

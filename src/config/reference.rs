@@ -3,9 +3,9 @@
 use super::codes::{CODES, Code};
 use super::read::words::expected;
 use super::rules::keys::{CHECK, CHECKS, SECTIONS};
-use crate::base::shape::{Field, Presence, Shape};
+use crate::base::field::{Field, Presence, ValueType};
 use crate::base::value::Severity;
-use crate::probe::{KINDS, KindOfProbe};
+use crate::probe::{KINDS, ProbeKind};
 
 /// The reference: the top level, a check, every kind with every key, every diagnostic code.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn reference() -> String {
     let mut text = String::from(HEAD);
     for section in SECTIONS {
         text += &format!("### `{}`\n\n{}\n\n", section.name, section.doc);
-        if let Shape::Section(fields) = section.shape {
+        if let ValueType::Section(fields) = section.value_type {
             text += &table(fields);
         }
     }
@@ -56,7 +56,7 @@ const CODES_HEAD: &str = "## Diagnostics
 | --- | --- | --- |
 ";
 
-fn kind_of_probe(kind: &KindOfProbe) -> String {
+fn kind_of_probe(kind: &ProbeKind) -> String {
     let mut text = format!("### `{}`\n\n{}\n", kind.name, kind.doc);
     if let Some((interval, timeout)) = kind.cadence {
         text += &format!("\nA check of this kind has the defaults `interval: {interval}` and `timeout: {timeout}`.\n");
@@ -64,7 +64,7 @@ fn kind_of_probe(kind: &KindOfProbe) -> String {
     text += &format!("\nAn example: [examples/{0}.yaml](examples/{0}.yaml).\n\n", kind.name);
     text += &table(kind.fields);
     for field in kind.fields {
-        if let Shape::List(Shape::Choice { fields, .. }) = &field.shape {
+        if let ValueType::List(ValueType::Choice { fields, .. }) = &field.value_type {
             text += &format!("Each item of `{}` has one section, named after a kind, and these keys:\n\n", field.name);
             text += &table(fields);
         }
@@ -85,9 +85,9 @@ fn rows(parent: &str, fields: &[Field], text: &mut String) {
     for field in fields {
         let name = format!("{parent}{}", field.name);
         let (meaning, default) = meaning_and_default(field);
-        let cells = [format!("`{name}`"), expected(&field.shape), default, meaning];
+        let cells = [format!("`{name}`"), expected(&field.value_type), default, meaning];
         text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
-        if let Shape::Section(inner) = field.shape {
+        if let ValueType::Section(inner) = field.value_type {
             rows(&format!("{name}."), inner, text);
         }
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_default_may_stand_in_the_meaning_of_a_key() {
-        let row = |doc| meaning_and_default(&Field::optional("key", Shape::Text, doc));
+        let row = |doc| meaning_and_default(&Field::optional("key", ValueType::Text, doc));
         let pair = |meaning: &str, default: &str| (meaning.to_owned(), default.to_owned());
         assert_eq!(row("What it is. Default: `10s`."), pair("What it is.", "`10s`"));
         assert_eq!(row("What it is. Default: `1`. More of it."), pair("What it is. More of it.", "`1`"));

@@ -3,9 +3,18 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use super::diagnostic::Diagnostic;
 use super::mask::{self, Mask};
-use crate::base::value::{Place, Severity};
+use crate::base::value::Problem;
+use crate::base::value::{Severity, SourceSpan};
+
+/// A problem with the line that it is about.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// The problem.
+    pub problem: Problem,
+    /// The line, passwords masked; nothing when there is no line, as when the file cannot be read.
+    pub(super) snippet: Option<Snippet>,
+}
 
 /// A line of the file as it is shown, and what of it is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +37,14 @@ const LOOKED_AT: usize = 400;
 
 impl Snippet {
     /// What stands around `place` on its `line`, without what `mask` hides.
-    pub(super) fn new(mask: &Mask<'_>, line: &str, place: &Place) -> Self {
-        let skipped = (place.column as usize).saturating_sub(LOOKED_AT);
+    pub(super) fn new(mask: &Mask<'_>, line: &str, span: &SourceSpan) -> Self {
+        let skipped = (span.column as usize).saturating_sub(LOOKED_AT);
         let from = mask::byte_of_column(line, number(skipped + 1));
         let to = line[from..].char_indices().nth(2 * LOOKED_AT).map_or(line.len(), |(offset, _)| from + offset);
-        let secrets = mask.secrets(place.line, number(skipped + 1), &line[from..to]);
+        let secrets = mask.secrets(span.line, number(skipped + 1), &line[from..to]);
         let (before, behind) = (if from > 0 { "…" } else { "" }, if to < line.len() { "…" } else { "" });
-        let column = place.column - number(skipped);
-        let Self { line, meant } = Self::of(&line[from..to], &secrets, column, place.width);
+        let column = span.column - number(skipped);
+        let Self { line, meant } = Self::of(&line[from..to], &secrets, column, span.width);
         let meant = meant.start + before.len()..meant.end + before.len();
         Self { line: format!("{before}{line}{behind}"), meant }
     }
@@ -126,11 +135,11 @@ pub const fn word(severity: Severity) -> &'static str {
 /// One diagnostic, over several lines.
 pub(super) fn diagnostic(file: &str, diagnostic: &Diagnostic, colour: bool) -> String {
     let problem = &diagnostic.problem;
-    let place = &problem.place;
-    let paint = Paint { colour, severity: problem.severity };
+    let span = &problem.span;
+    let paint = Palette { colour, severity: problem.severity };
     let head = paint.severity(&format!("{}[{}]", word(problem.severity), problem.code));
     let mut text = format!("{head}{}\n", paint.bold(&format!(": {}", problem.message)));
-    let number = place.line.to_string();
+    let number = span.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = paint.frame("|");
     let add = |text: &mut String, line: std::fmt::Arguments<'_>| {
@@ -143,25 +152,25 @@ pub(super) fn diagnostic(file: &str, diagnostic: &Diagnostic, colour: bool) -> S
         return text;
     };
     let (line, marks) = snippet.lines();
-    add(&mut text, format_args!("{margin}{} {file}:{}:{}", paint.frame("-->"), place.line, place.column));
+    add(&mut text, format_args!("{margin}{} {file}:{}:{}", paint.frame("-->"), span.line, span.column));
     add(&mut text, format_args!("{margin} {bar}"));
     add(&mut text, format_args!("{} {bar} {line}", paint.frame(&number)));
     add(
         &mut text,
         format_args!("{margin} {bar} {}{}", " ".repeat(leading(&marks)), paint.severity(marks.trim_start())),
     );
-    if !place.path.is_empty() || problem.help.is_some() {
+    if !span.path.is_empty() || problem.help.is_some() {
         add(&mut text, format_args!("{margin} {bar}"));
     }
     notes(&mut text, diagnostic, &margin, &paint);
     text
 }
 
-fn notes(text: &mut String, diagnostic: &Diagnostic, margin: &str, paint: &Paint) {
+fn notes(text: &mut String, diagnostic: &Diagnostic, margin: &str, paint: &Palette) {
     let equals = paint.frame("=");
     let problem = &diagnostic.problem;
-    if !problem.place.path.is_empty() {
-        text.push_str(&format!("{margin} {equals} {}: {}\n", paint.bold("at"), shortened(&problem.place.path)));
+    if !problem.span.path.is_empty() {
+        text.push_str(&format!("{margin} {equals} {}: {}\n", paint.bold("at"), shortened(&problem.span.path)));
     }
     if let Some(help) = &problem.help {
         text.push_str(&format!("{margin} {equals} {}: {help}\n", paint.bold("help")));
@@ -171,9 +180,10 @@ fn notes(text: &mut String, diagnostic: &Diagnostic, margin: &str, paint: &Paint
 /// The end of a path too long for a line is enough.
 fn shortened(path: &str) -> String {
     let length = path.chars().count();
-    match length > WIDEST {
-        true => format!("…{}", path.chars().skip(length - WIDEST).collect::<String>()),
-        false => path.to_owned(),
+    if length > WIDEST {
+        format!("…{}", path.chars().skip(length - WIDEST).collect::<String>())
+    } else {
+        path.to_owned()
     }
 }
 
@@ -186,12 +196,12 @@ fn leading(marks: &str) -> usize {
 }
 
 /// Colours for a terminal, or none.
-struct Paint {
+struct Palette {
     colour: bool,
     severity: Severity,
 }
 
-impl Paint {
+impl Palette {
     fn severity(&self, text: &str) -> String {
         let code = match self.severity {
             Severity::Error => "1;31",
@@ -244,13 +254,13 @@ mod tests {
 
     #[test]
     fn a_diagnostic_is_shown_in_the_manner_of_rustc() {
-        let place = Place { path: "checks[0].timeot".into(), line: 12, column: 5, width: 6 };
+        let span = SourceSpan { path: "checks[0].timeot".into(), line: 12, column: 5, width: 6 };
         let problem = Problem {
             severity: Severity::Error,
             code: "unknown-key",
             message: "unknown key `timeot`".into(),
             help: Some("did you mean `timeout`?".into()),
-            place,
+            span,
         };
         let snippet = Some(Snippet::of("    timeot: 2s", &[], 5, 6));
         assert_eq!(

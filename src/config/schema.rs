@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::Table;
 use super::rules::keys::{CHECKS, SECTIONS};
-use crate::base::shape::{Field, Presence, Shape};
+use crate::base::field::{Field, Presence, ValueType};
 
 /// The schema, in the dialect 2020-12.
 #[must_use]
@@ -51,10 +51,10 @@ fn property(field: &Field, may_be_null: bool) -> Value {
     let mut schema = Map::new();
     schema.insert("description".into(), field.doc.into());
     if let Presence::Default(text) = field.presence {
-        schema.extend(default(&field.shape, text).map(|value| ("default".to_owned(), value)));
+        schema.extend(default(&field.value_type, text).map(|value| ("default".to_owned(), value)));
     }
-    let mut alternatives = shape(&field.shape);
-    let is_section = matches!(field.shape, Shape::Section(_));
+    let mut alternatives = value_type(&field.value_type);
+    let is_section = matches!(field.value_type, ValueType::Section(_));
     let is_optional = field.presence != Presence::Required;
     if may_be_null && (is_optional || (is_section && alternatives[0].get("required").is_none())) {
         alternatives.push(json!({ "type": "null" }));
@@ -65,7 +65,7 @@ fn property(field: &Field, may_be_null: bool) -> Value {
 
 /// The schema of the section of a kind, which may be left empty when no key of it must be there.
 fn kind(field: &Field) -> Value {
-    let Shape::Section(fields) = field.shape else { return property(field, true) };
+    let ValueType::Section(fields) = field.value_type else { return property(field, true) };
     let section = object(&Table { fields, ..Table::default() });
     let mut alternatives = vec![section];
     if alternatives[0].get("required").is_none() {
@@ -78,14 +78,14 @@ fn kind(field: &Field) -> Value {
 }
 
 /// A default as JSON.
-fn default(shape: &Shape, text: &str) -> Option<Value> {
-    let scalar = match shape {
-        Shape::Bool | Shape::BoolOrWord(_) => text.parse::<bool>().map(Value::from).ok(),
-        Shape::Integer { .. } => text.parse::<i64>().map(Value::from).ok(),
-        Shape::Number { .. } => text.parse::<f64>().map(Value::from).ok(),
-        Shape::Word(_) => text.parse::<i64>().map(Value::from).ok(),
-        Shape::Section(_) => return Some(json!({})),
-        Shape::List(_) => {
+fn default(value_type: &ValueType, text: &str) -> Option<Value> {
+    let scalar = match value_type {
+        ValueType::Bool | ValueType::BoolOrWord(_) => text.parse::<bool>().map(Value::from).ok(),
+        ValueType::Integer { .. } => text.parse::<i64>().map(Value::from).ok(),
+        ValueType::Number { .. } => text.parse::<f64>().map(Value::from).ok(),
+        ValueType::Word(_) => text.parse::<i64>().map(Value::from).ok(),
+        ValueType::Section(_) => return Some(json!({})),
+        ValueType::List(_) => {
             let items = text.trim_start_matches('[').trim_end_matches(']').split(',').map(str::trim);
             return Some(items.filter(|item| !item.is_empty()).collect());
         }
@@ -95,47 +95,49 @@ fn default(shape: &Shape, text: &str) -> Option<Value> {
 }
 
 /// The schemas of which a value of this shape fits one.
-fn shape(shape: &Shape) -> Vec<Value> {
-    match shape {
-        Shape::Text | Shape::Template => vec![json!({ "type": ["string", "number", "boolean"] })],
-        Shape::Pattern => vec![json!({ "type": "string", "format": "regex" }), expansion()],
-        Shape::Bool => vec![json!({ "type": "boolean" }), expansion()],
-        Shape::Integer { min, max } => {
+fn value_type(value_type: &ValueType) -> Vec<Value> {
+    match value_type {
+        ValueType::Text | ValueType::Template => vec![json!({ "type": ["string", "number", "boolean"] })],
+        ValueType::Pattern => vec![json!({ "type": "string", "format": "regex" }), expansion()],
+        ValueType::Bool => vec![json!({ "type": "boolean" }), expansion()],
+        ValueType::Integer { min, max } => {
             let mut integer = json!({ "type": "integer", "minimum": min });
             if *max != i64::MAX {
                 integer["maximum"] = (*max).into();
             }
             vec![integer, expansion()]
         }
-        Shape::Number { min, max } => vec![json!({ "type": "number", "minimum": min, "maximum": max }), expansion()],
-        Shape::Duration { .. } => vec![text(&format!("^{DURATION}$"))],
-        Shape::DurationRange => vec![text(&format!(r"^{DURATION}(\.\.{DURATION})?$"))],
-        Shape::Size => vec![text(&format!("^{SIZE}$"))],
-        Shape::Share => vec![text(&format!("^{SHARE}$"))],
-        Shape::SizeOrShare => vec![text(&format!("^({SIZE}|{SHARE})$"))],
-        Shape::Word(words) => {
+        ValueType::Number { min, max } => {
+            vec![json!({ "type": "number", "minimum": min, "maximum": max }), expansion()]
+        }
+        ValueType::Duration { .. } => vec![text(&format!("^{DURATION}$"))],
+        ValueType::DurationRange => vec![text(&format!(r"^{DURATION}(\.\.{DURATION})?$"))],
+        ValueType::Size => vec![text(&format!("^{SIZE}$"))],
+        ValueType::Share => vec![text(&format!("^{SHARE}$"))],
+        ValueType::SizeOrShare => vec![text(&format!("^({SIZE}|{SHARE})$"))],
+        ValueType::Word(words) => {
             vec![json!({ "enum": words.iter().flat_map(|word| spellings(word)).collect::<Vec<_>>() }), expansion()]
         }
-        Shape::BoolOrWord(words) => {
+        ValueType::BoolOrWord(words) => {
             vec![json!({ "type": "boolean" }), json!({ "enum": words }), expansion()]
         }
-        Shape::Url { schemes } => vec![text(&format!("^({})://", schemes.join("|")))],
-        Shape::Status => vec![
+        ValueType::Url { schemes } => vec![text(&format!("^({})://", schemes.join("|")))],
+        ValueType::Status => vec![
             json!({ "type": "integer", "minimum": 100, "maximum": 999 }),
             text("^([1-9][xX]{2}|[1-9][0-9]{2}( *- *[1-9][0-9]{2})?)$"),
         ],
-        Shape::Json => vec![Value::Bool(true)],
-        Shape::List(item) => vec![list(item)],
-        Shape::OneOrMany(item) => {
-            let mut alternatives = self::shape(item);
+        ValueType::Json => vec![Value::Bool(true)],
+        ValueType::List(item) => vec![list(item)],
+        ValueType::OneOrMany(item) => {
+            let mut alternatives = self::value_type(item);
             alternatives.push(list(item));
             alternatives
         }
-        Shape::Map(value) => {
-            vec![json!({ "type": "object", "additionalProperties": Value::from(one_or_any(self::shape(value))) })]
+        ValueType::Map(value) => {
+            vec![json!({ "type": "object", "additionalProperties": Value::from(one_or_any(self::value_type(value))) })]
         }
-        Shape::Section(fields) => vec![object(&Table { fields, ..Table::default() })],
-        Shape::Choice { fields, one_of } => vec![object(&Table { fields, one_of, apart: &[] })],
+        ValueType::Section(fields) => vec![object(&Table { fields, ..Table::default() })],
+        ValueType::Choice { fields, one_of } => vec![object(&Table { fields, one_of, apart: &[] })],
     }
 }
 
@@ -152,8 +154,8 @@ fn expansion() -> Value {
     json!({ "$ref": "#/$defs/expansion" })
 }
 
-fn list(item: &Shape) -> Value {
-    json!({ "type": "array", "items": Value::from(one_or_any(shape(item))) })
+fn list(item: &ValueType) -> Value {
+    json!({ "type": "array", "items": Value::from(one_or_any(value_type(item))) })
 }
 
 /// A word that looks like a number may stand with and without quotes.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use super::expansion::{Malformed, Piece, pieces};
+use super::expansion::{ExpansionPiece, Malformed, pieces};
 use crate::base::secret::Secret;
-use crate::base::value::{Part, Reading, TooMuch, help_with_unreadable, is_absent, why_unreadable};
+use crate::base::value::{ParseSession, TextPart, TooMuch, help_with_unreadable, is_absent, why_unreadable};
 
 /// The most problems that are told of one value.
 const MAX_ERRORS: usize = 20;
@@ -106,11 +106,15 @@ pub struct ExpansionError {
 ///
 /// # Errors
 /// Everything that is wrong with its expansions, within bounds; nothing where that has been told already.
-pub fn expand(text: &str, environment: &Environment, reading: &Reading) -> Result<Vec<Part>, Vec<ExpansionError>> {
+pub fn expand(
+    text: &str,
+    environment: &Environment,
+    session: &ParseSession,
+) -> Result<Vec<TextPart>, Vec<ExpansionError>> {
     let mut parts = Vec::new();
     let mut errors = Vec::new();
     for piece in pieces(text) {
-        match fill(piece, environment, reading) {
+        match fill(piece, environment, session) {
             Ok(part) => push(&mut parts, part),
             Err(Unfilled::Reported) => return Err(errors),
             Err(Unfilled::Wrong(error)) => errors.push(error),
@@ -122,7 +126,7 @@ pub fn expand(text: &str, environment: &Environment, reading: &Reading) -> Resul
     if errors.is_empty() { Ok(parts) } else { Err(errors) }
 }
 
-/// The content of the file at `path`, for [`Reading`]: a regular file of at most 1 MiB.
+/// The content of the file at `path`, for [`ParseSession`]: a regular file of at most 1 MiB.
 ///
 /// # Errors
 /// What the system says; `FileTooLarge` for a larger one, `Unsupported` for a pipe, a socket or a device, which is
@@ -193,9 +197,10 @@ fn read_input(path: &Path) -> io::Result<Vec<u8>> {
 
 fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    match is_stdin(path) {
-        true => io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut content)?,
-        false => File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?,
+    if is_stdin(path) {
+        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut content)?
+    } else {
+        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?
     };
     Ok(content)
 }
@@ -253,12 +258,18 @@ impl From<ExpansionError> for Unfilled {
     }
 }
 
-fn fill(piece: Result<Piece<'_>, Malformed>, environment: &Environment, reading: &Reading) -> Result<Part, Unfilled> {
+fn fill(
+    piece: Result<ExpansionPiece<'_>, Malformed>,
+    environment: &Environment,
+    session: &ParseSession,
+) -> Result<TextPart, Unfilled> {
     match piece {
-        Ok(Piece::Plain(text)) => Ok(Part::Plain(text.to_owned())),
-        Ok(Piece::Variable { name, default }) => brought_in(variable(name, default, environment)?, reading),
-        Ok(Piece::File(path)) => brought_in(text_of(&file(Path::new(path), reading)?, path)?, reading),
-        Ok(Piece::Capture { step, name }) => Ok(Part::Capture { step: step.to_owned(), name: name.to_owned() }),
+        Ok(ExpansionPiece::Plain(text)) => Ok(TextPart::Plain(text.to_owned())),
+        Ok(ExpansionPiece::Variable { name, default }) => brought_in(variable(name, default, environment)?, session),
+        Ok(ExpansionPiece::File(path)) => brought_in(text_of(&file(Path::new(path), session)?, path)?, session),
+        Ok(ExpansionPiece::Capture { step, name }) => {
+            Ok(TextPart::Capture { step: step.to_owned(), name: name.to_owned() })
+        }
         Err(Malformed { message, help }) => {
             Err(ExpansionError { code: "invalid-expansion", message, help, absent: false }.into())
         }
@@ -266,13 +277,13 @@ fn fill(piece: Result<Piece<'_>, Malformed>, environment: &Environment, reading:
 }
 
 /// The part that an expansion stands for. It is counted before it is copied.
-fn brought_in(text: &str, reading: &Reading) -> Result<Part, Unfilled> {
-    match reading.bring_in(text.len()) {
-        Ok(()) => Ok(Part::Expanded(Secret::new(text))),
+fn brought_in(text: &str, session: &ParseSession) -> Result<TextPart, Unfilled> {
+    match session.bring_in(text.len()) {
+        Ok(()) => Ok(TextPart::Expanded(Secret::new(text))),
         Err(TooMuch::Again) => Err(Unfilled::Reported),
         Err(TooMuch::First) => Err(Unfilled::Wrong(ExpansionError {
             code: "too-large",
-            message: format!("expansions bring in more than {} MiB altogether", Reading::MAX_EXPANDED >> 20),
+            message: format!("expansions bring in more than {} MiB altogether", ParseSession::MAX_EXPANDED >> 20),
             help:
                 "expand smaller values, or use fewer of them: what a file or variable holds counts wherever it is used"
                     .into(),
@@ -301,8 +312,8 @@ fn variable<'v>(name: &str, default: Option<&'v str>, environment: &'v Environme
     }
 }
 
-fn file(path: &Path, reading: &Reading) -> Result<Arc<[u8]>, ExpansionError> {
-    reading.file(path).map_err(|cause| ExpansionError {
+fn file(path: &Path, session: &ParseSession) -> Result<Arc<[u8]>, ExpansionError> {
+    session.file(path).map_err(|cause| ExpansionError {
         code: "unreadable-file",
         message: format!("cannot read the file {}: {}", shown(path), why_unreadable(cause.kind())),
         help: help_with_unreadable(cause.kind()).into(),
@@ -326,9 +337,9 @@ fn shown(path: &Path) -> String {
 }
 
 /// Adds a part; neighbouring plain ones become one.
-fn push(parts: &mut Vec<Part>, part: Part) {
+fn push(parts: &mut Vec<TextPart>, part: TextPart) {
     match (parts.last_mut(), part) {
-        (Some(Part::Plain(before)), Part::Plain(text)) => before.push_str(&text),
+        (Some(TextPart::Plain(before)), TextPart::Plain(text)) => before.push_str(&text),
         (_, part) => parts.push(part),
     }
 }
@@ -339,14 +350,14 @@ mod tests {
 
     fn expanded(text: &str) -> Result<String, Vec<ExpansionError>> {
         let environment = Environment::of([("USER", "anna"), ("EMPTY", "")]);
-        let reading = Reading::new(Box::new(|path| match path.to_str() {
+        let session = ParseSession::new(Box::new(|path| match path.to_str() {
             Some("/run/password") => Ok(b"hunter2\n\n".to_vec()),
             Some("/run/windows") => Ok(b"hunter2\r\n".to_vec()),
             Some("/run/binary") => Ok(vec![0xff]),
             _ => Err(io::ErrorKind::NotFound.into()),
         }));
         let captured = |step: &str, name: &str| Ok::<_, ()>(format!("<{step}.{name}>"));
-        expand(text, &environment, &reading)
+        expand(text, &environment, &session)
             .map(|parts| crate::base::value::Text { parts, written: String::new() }.render(captured).unwrap())
     }
 
@@ -387,7 +398,7 @@ mod tests {
 
     #[test]
     fn what_is_brought_in_is_bounded_and_told_once() {
-        let megabyte = Reading::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
+        let megabyte = ParseSession::new(Box::new(|_| Ok(vec![b'x'; 1 << 20])));
         let environment = Environment::of([("LONG", "x".repeat(1 << 17))]);
         let expanded = |text: &str| {
             let codes = |errors: Vec<ExpansionError>| errors.into_iter().map(|error| error.code).collect::<Vec<_>>();

@@ -4,7 +4,7 @@ use granit_parser::{ErrorKind, ScanError};
 
 use super::read::overlooked;
 use super::text::lines;
-use crate::base::value::{Place, Problem, Severity};
+use crate::base::value::{Problem, Severity, SourceSpan};
 
 /// The problem that the parser stopped at.
 pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
@@ -28,8 +28,8 @@ pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
         (line, column) = (number + 1, last.trim_end().chars().count());
     }
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let place = Place { path: String::new(), line: number(line), column: number(column.max(1)), width: 1 };
-    Box::new(Problem { severity: Severity::Error, code, message, help, place })
+    let span = SourceSpan { path: String::new(), line: number(line), column: number(column.max(1)), width: 1 };
+    Box::new(Problem { severity: Severity::Error, code, message, help, span })
 }
 
 /// Whether the parser stopped at the brace of `${` where a brace opens a mapping.
@@ -125,7 +125,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let mut found = Vec::new();
-            tree::parse(text, &mut |p| found.push(format!("{}:{} {}", p.place.line, p.place.column, p.message)));
+            tree::parse(text, &mut |p| found.push(format!("{}:{} {}", p.span.line, p.span.column, p.message)));
             assert_eq!(found, [expected], "{text:?}");
         }
     }

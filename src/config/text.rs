@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::value::{Place, Problem, Severity};
+use crate::base::value::{Problem, Severity, SourceSpan};
 
 /// The largest file, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -80,7 +80,7 @@ fn problem(code: &'static str, message: impl Into<String>, help: &str, (line, co
         code,
         message: message.into(),
         help: Some(help.into()),
-        place: Place { path: String::new(), line, column, width: 1 },
+        span: SourceSpan { path: String::new(), line, column, width: 1 },
     })
 }
 
@@ -96,15 +96,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_yaml_text_are_refused_with_their_place() {
-        let place = |bytes: &[u8]| {
+        let span = |bytes: &[u8]| {
             let problem = decode(bytes).unwrap_err();
-            (problem.code, problem.place.line, problem.place.column)
+            (problem.code, problem.span.line, problem.span.column)
         };
-        assert_eq!(place(b"a: 1\nb: \xff"), ("not-utf8", 2, 4));
-        assert_eq!(place(b"\xff\xfea\x00"), ("not-utf8", 1, 1));
-        assert_eq!(place("é: 1\r\nx\0".as_bytes()), ("invalid-character", 2, 2));
-        assert_eq!(place("a\u{feff}".as_bytes()), ("invalid-character", 1, 2));
-        assert_eq!(place(&vec![b'#'; MAX_BYTES + 1]), ("too-large", 1, 1));
+        assert_eq!(span(b"a: 1\nb: \xff"), ("not-utf8", 2, 4));
+        assert_eq!(span(b"\xff\xfea\x00"), ("not-utf8", 1, 1));
+        assert_eq!(span("é: 1\r\nx\0".as_bytes()), ("invalid-character", 2, 2));
+        assert_eq!(span("a\u{feff}".as_bytes()), ("invalid-character", 1, 2));
+        assert_eq!(span(&vec![b'#'; MAX_BYTES + 1]), ("too-large", 1, 1));
         assert_eq!(decode(&vec![b'#'; MAX_BYTES]).unwrap().len(), MAX_BYTES);
         assert_eq!(decode("\u{feff}a: 1".as_bytes()).unwrap(), "a: 1");
     }

@@ -11,7 +11,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::mask::told_key;
 use super::{path, syntax};
-use crate::base::value::{Place, Problem, Severity};
+use crate::base::value::{Problem, Severity, SourceSpan};
 
 /// The deepest nesting of lists and mappings.
 pub const MAX_DEPTH: usize = 64;
@@ -36,8 +36,8 @@ pub struct Mark {
 
 impl Mark {
     /// The place of something at this mark with the YAML path `path`.
-    pub fn place(self, path: impl Into<String>) -> Place {
-        Place { path: path.into(), line: self.line, column: self.column, width: self.width }
+    pub fn span(self, path: impl Into<String>) -> SourceSpan {
+        SourceSpan { path: path.into(), line: self.line, column: self.column, width: self.width }
     }
 }
 
@@ -47,7 +47,7 @@ pub struct Node {
     /// Where it stands; for a mapping or list in block style, its first key or item.
     pub mark: Mark,
     /// What it is.
-    pub content: Content,
+    pub content: NodeContent,
     /// How many levels it has below and with itself.
     height: usize,
     /// How much it would add if it were copied.
@@ -56,13 +56,13 @@ pub struct Node {
 
 /// What a node is.
 #[derive(Debug)]
-pub enum Content {
+pub enum NodeContent {
     /// A text, a number, a yes or no, or nothing.
     Scalar(Scalar),
     /// A list.
     List(Vec<Rc<Node>>),
     /// A mapping, in the order of the file, keys unique, merge keys resolved.
-    Map(Vec<Entry>),
+    Map(Vec<MappingEntry>),
 }
 
 /// A scalar as written.
@@ -78,7 +78,7 @@ pub struct Scalar {
 
 /// A key of a mapping with its value.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct MappingEntry {
     /// The key.
     pub key: String,
     /// Where the key stands.
@@ -101,12 +101,12 @@ impl Node {
 
     fn scalar(text: &str, quoted: bool, mark: Mark) -> Self {
         let scalar = Scalar { text: text.to_owned(), quoted, end: (mark.line, mark.column) };
-        Self { mark, content: Content::Scalar(scalar), height: 0, weight: NODE_WEIGHT }
+        Self { mark, content: NodeContent::Scalar(scalar), height: 0, weight: NODE_WEIGHT }
     }
 
     /// Whether nothing stands here: an empty value, `~` or `null`.
     pub fn is_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar(scalar) if !scalar.quoted
+        matches!(&self.content, NodeContent::Scalar(scalar) if !scalar.quoted
             && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 }
@@ -130,13 +130,14 @@ pub fn parse(text: &str, report: &mut dyn FnMut(Problem)) -> Option<Rc<Node>> {
             return None;
         }
     }
-    let empty = |node: &Node| node.is_null() || matches!(&node.content, Content::Map(entries) if entries.is_empty());
+    let empty =
+        |node: &Node| node.is_null() || matches!(&node.content, NodeContent::Map(entries) if entries.is_empty());
     match builder.root.filter(|root| !empty(root)) {
         Some(root) => Some(root),
         None => {
             let help = Some("write `checks: []` if there is nothing to check".into());
             let mark = Mark { line: 1, column: 1, width: 1 };
-            (builder.report)(problem("empty-document", "the file holds no configuration", help, mark.place("")));
+            (builder.report)(problem("empty-document", "the file holds no configuration", help, mark.span("")));
             None
         }
     }
@@ -147,8 +148,8 @@ pub fn parse(text: &str, report: &mut dyn FnMut(Problem)) -> Option<Rc<Node>> {
 pub fn parse_default(text: &str, mark: Mark) -> Node {
     let parsed = || parse(text, &mut |_| {}).and_then(|root| Rc::try_unwrap(root).ok());
     let content = match text {
-        "[]" => Content::List(Vec::new()),
-        _ => parsed().map_or_else(|| Content::Map(Vec::new()), |root| root.content),
+        "[]" => NodeContent::List(Vec::new()),
+        _ => parsed().map_or_else(|| NodeContent::Map(Vec::new()), |root| root.content),
     };
     Node { mark, content, height: 0, weight: NODE_WEIGHT }
 }
@@ -175,22 +176,22 @@ struct Frame {
     block: bool,
     height: usize,
     weight: usize,
-    content: Open,
+    content: OpenCollection,
 }
 
-enum Open {
+enum OpenCollection {
     List(Vec<Rc<Node>>),
     /// `keys` tells the line of each key so far.
     Map {
-        entries: Vec<Entry>,
+        entries: Vec<MappingEntry>,
         keys: HashMap<String, u32>,
         merged: Vec<(Mark, Rc<Node>)>,
-        key: Key,
+        key: PendingKey,
     },
 }
 
 /// What is known of the next entry of a mapping.
-enum Key {
+enum PendingKey {
     /// The next node is a key.
     Awaited,
     /// The next node is the value of this key.
@@ -226,17 +227,26 @@ impl<'t, 'r> Builder<'t, 'r> {
                 let end = (number(span.end.line()), number(span.end.col() + 1));
                 let mark = if written { self.mark(&span) } else { self.mark_of_nothing(&span) };
                 let weight = text.len() + NODE_WEIGHT;
-                let content = Content::Scalar(Scalar { text, quoted, end });
+                let content = NodeContent::Scalar(Scalar { text, quoted, end });
                 self.add(Rc::new(Node { mark, content, height: 0, weight }), anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), "seq", &span);
-                self.start(Open::List(Vec::new()), style == granit_parser::StructureStyle::Block, anchor, &span)
+                self.start(
+                    OpenCollection::List(Vec::new()),
+                    style == granit_parser::StructureStyle::Block,
+                    anchor,
+                    &span,
+                )
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), "map", &span);
-                let map =
-                    Open::Map { entries: Vec::new(), keys: HashMap::new(), merged: Vec::new(), key: Key::Awaited };
+                let map = OpenCollection::Map {
+                    entries: Vec::new(),
+                    keys: HashMap::new(),
+                    merged: Vec::new(),
+                    key: PendingKey::Awaited,
+                };
                 self.start(map, style == granit_parser::StructureStyle::Block, anchor, &span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(&span),
@@ -251,14 +261,14 @@ impl<'t, 'r> Builder<'t, 'r> {
             return Ok(());
         }
         let help = Some("keep one document and remove `---` with what belongs to the others".into());
-        let place = self.mark(span).place("");
-        Err(Box::new(problem("several-documents", "the file holds more than one YAML document", help, place)))
+        let span = self.mark(span).span("");
+        Err(Box::new(problem("several-documents", "the file holds more than one YAML document", help, span)))
     }
 
-    fn start(&mut self, content: Open, block: bool, anchor: usize, span: &Span) -> Result<(), Fatal> {
+    fn start(&mut self, content: OpenCollection, block: bool, anchor: usize, span: &Span) -> Result<(), Fatal> {
         let mark = self.mark(span);
         if self.open.len() == MAX_DEPTH {
-            return Err(too_deep(mark.place(self.path())));
+            return Err(too_deep(mark.span(self.path())));
         }
         self.open.push(Frame { mark, anchor, block, height: 1, weight: NODE_WEIGHT, content });
         Ok(())
@@ -273,26 +283,26 @@ impl<'t, 'r> Builder<'t, 'r> {
             mark = self.mark(&Span::new(start, span.end));
         }
         let content = match content {
-            Open::List(items) => Content::List(items),
-            Open::Map { entries, keys, merged, .. } => Content::Map(self.merge(entries, keys, merged)),
+            OpenCollection::List(items) => NodeContent::List(items),
+            OpenCollection::Map { entries, keys, merged, .. } => NodeContent::Map(self.merge(entries, keys, merged)),
         };
         self.add(Rc::new(Node { mark, content, height, weight }), anchor)
     }
 
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), Fatal> {
-        let place = self.mark(span).place(self.path());
+        let span = self.mark(span).span(self.path());
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             let help = Some("write out what it should hold".into());
-            return Err(Box::new(problem("alias-bomb", "an alias stands inside of what it names", help, place)));
+            return Err(Box::new(problem("alias-bomb", "an alias stands inside of what it names", help, span)));
         };
         if self.open.len() + node.height > MAX_DEPTH {
-            return Err(too_deep(place));
+            return Err(too_deep(span));
         }
         self.copied += node.weight;
         if self.copied > MAX_COPIED {
             let message = "aliases make the document larger than 1 MiB";
             let help = Some("write out what is meant, or split the configuration".into());
-            return Err(Box::new(problem("alias-bomb", message, help, place)));
+            return Err(Box::new(problem("alias-bomb", message, help, span)));
         }
         self.add(node, 0)
     }
@@ -303,7 +313,7 @@ impl<'t, 'r> Builder<'t, 'r> {
         if self.nodes > MAX_NODES {
             let message = format!("the document has more than {MAX_NODES} values");
             let help = Some("a configuration has some hundred: is this the right file?".into());
-            return Err(Box::new(problem("too-large", &message, help, node.mark.place(self.path()))));
+            return Err(Box::new(problem("too-large", &message, help, node.mark.span(self.path()))));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
@@ -315,18 +325,18 @@ impl<'t, 'r> Builder<'t, 'r> {
         frame.height = frame.height.max(node.height + 1);
         frame.weight += node.weight;
         match &mut frame.content {
-            Open::List(items) => items.push(node),
-            Open::Map { entries, keys, merged, key } => match std::mem::replace(key, Key::Awaited) {
-                Key::Awaited => {
+            OpenCollection::List(items) => items.push(node),
+            OpenCollection::Map { entries, keys, merged, key } => match std::mem::replace(key, PendingKey::Awaited) {
+                PendingKey::Awaited => {
                     if keys.is_empty() && frame.block && frame.mark.line == node.mark.line {
                         frame.mark.width = node.mark.width;
                     }
                     match key_of(&node, keys) {
                         Ok(known) => *key = known,
                         Err(mut problem) => {
-                            *key = Key::Unusable;
+                            *key = PendingKey::Unusable;
                             let parent = self.path();
-                            problem.place.path = match problem.place.path.as_str() {
+                            problem.span.path = match problem.span.path.as_str() {
                                 "" => parent,
                                 own => path::child(&parent, own),
                             };
@@ -334,12 +344,12 @@ impl<'t, 'r> Builder<'t, 'r> {
                         }
                     }
                 }
-                Key::Known(name, key_mark) => {
+                PendingKey::Known(name, key_mark) => {
                     let value = if is_unwritten(&node) { Rc::new(Node::unwritten(key_mark)) } else { node };
-                    entries.push(Entry { key: name, key_mark, value });
+                    entries.push(MappingEntry { key: name, key_mark, value });
                 }
-                Key::Merge(mark) => merged.push((mark, node)),
-                Key::Unusable => {}
+                PendingKey::Merge(mark) => merged.push((mark, node)),
+                PendingKey::Unusable => {}
             },
         }
         Ok(())
@@ -348,21 +358,21 @@ impl<'t, 'r> Builder<'t, 'r> {
     /// The entries with those that merge keys bring in behind them; a key that is written wins.
     fn merge(
         &mut self,
-        mut entries: Vec<Entry>,
+        mut entries: Vec<MappingEntry>,
         mut keys: HashMap<String, u32>,
         merged: Vec<(Mark, Rc<Node>)>,
-    ) -> Vec<Entry> {
+    ) -> Vec<MappingEntry> {
         for (mark, source) in merged {
             let sources: Vec<&Node> = match &source.content {
-                Content::List(items) => items.iter().map(Rc::as_ref).collect(),
+                NodeContent::List(items) => items.iter().map(Rc::as_ref).collect(),
                 _ => vec![&source],
             };
             for source in sources {
-                let Content::Map(inherited) = &source.content else {
+                let NodeContent::Map(inherited) = &source.content else {
                     let help = Some("write `<<: *name`, where `&name` stands before a mapping".into());
                     let message = "`<<` takes a mapping or a list of mappings";
-                    let place = mark.place(path::child(&self.path(), "<<"));
-                    (self.report)(problem("invalid-merge", message, help, place));
+                    let span = mark.span(path::child(&self.path(), "<<"));
+                    (self.report)(problem("invalid-merge", message, help, span));
                     continue;
                 };
                 for entry in inherited {
@@ -403,8 +413,8 @@ impl<'t, 'r> Builder<'t, 'r> {
         let name = original.trim_start_matches('!');
         let bangs = &original[..original.len() - name.len()];
         let message = format!("the tag `{bangs}{}` means nothing here", told_key(name));
-        let place = mark.place(self.path());
-        (self.report)(problem("unsupported-tag", &message, Some("remove the tag".into()), place));
+        let span = mark.span(self.path());
+        (self.report)(problem("unsupported-tag", &message, Some("remove the tag".into()), span));
     }
 
     /// The mark of a span; of one that goes on over lines, the part on its first line.
@@ -428,43 +438,43 @@ impl<'t, 'r> Builder<'t, 'r> {
     /// The YAML path of the next node.
     fn path(&self) -> String {
         self.open.iter().fold(String::new(), |parent, frame| match &frame.content {
-            Open::List(items) => path::item(&parent, items.len()),
-            Open::Map { key: Key::Known(name, _), .. } => path::child(&parent, name),
-            Open::Map { key: Key::Merge(_), .. } => path::child(&parent, "<<"),
-            Open::Map { .. } => parent,
+            OpenCollection::List(items) => path::item(&parent, items.len()),
+            OpenCollection::Map { key: PendingKey::Known(name, _), .. } => path::child(&parent, name),
+            OpenCollection::Map { key: PendingKey::Merge(_), .. } => path::child(&parent, "<<"),
+            OpenCollection::Map { .. } => parent,
         })
     }
 }
 
 /// What a node in the place of a key says about the entry.
-fn key_of(node: &Node, keys: &mut HashMap<String, u32>) -> Result<Key, Fatal> {
-    let Content::Scalar(scalar) = &node.content else {
+fn key_of(node: &Node, keys: &mut HashMap<String, u32>) -> Result<PendingKey, Fatal> {
+    let NodeContent::Scalar(scalar) = &node.content else {
         let message = "a key must be a plain word, not a list or a mapping";
         let help = "if `{{` belongs to a template, it was not rendered".to_owned();
-        return Err(Box::new(problem("wrong-type", message, Some(help), node.mark.place(""))));
+        return Err(Box::new(problem("wrong-type", message, Some(help), node.mark.span(""))));
     };
     if let Some(line) = keys.insert(scalar.text.clone(), node.mark.line) {
         let message = format!("the key `{}` is there twice, first on line {line}", told_key(&scalar.text));
-        let place = node.mark.place(scalar.text.as_str());
-        return Err(Box::new(problem("duplicate-key", &message, Some("keep one of them".into()), place)));
+        let span = node.mark.span(scalar.text.as_str());
+        return Err(Box::new(problem("duplicate-key", &message, Some("keep one of them".into()), span)));
     }
     if scalar.text == "<<" && !scalar.quoted {
-        return Ok(Key::Merge(node.mark));
+        return Ok(PendingKey::Merge(node.mark));
     }
-    Ok(Key::Known(scalar.text.clone(), node.mark))
+    Ok(PendingKey::Known(scalar.text.clone(), node.mark))
 }
 
 fn is_unwritten(node: &Node) -> bool {
-    matches!(&node.content, Content::Scalar(scalar) if scalar.text.is_empty() && !scalar.quoted)
+    matches!(&node.content, NodeContent::Scalar(scalar) if scalar.text.is_empty() && !scalar.quoted)
 }
 
-fn too_deep(place: Place) -> Fatal {
+fn too_deep(span: SourceSpan) -> Fatal {
     let message = format!("more than {MAX_DEPTH} levels of nesting");
-    Box::new(problem("too-deep", &message, Some("no key needs that many: is this the right file?".into()), place))
+    Box::new(problem("too-deep", &message, Some("no key needs that many: is this the right file?".into()), span))
 }
 
-fn problem(code: &'static str, message: &str, help: Option<String>, place: Place) -> Problem {
-    Problem { severity: Severity::Error, code, message: message.into(), help, place }
+fn problem(code: &'static str, message: &str, help: Option<String>, span: SourceSpan) -> Problem {
+    Problem { severity: Severity::Error, code, message: message.into(), help, span }
 }
 
 fn number(number: usize) -> u32 {
@@ -479,7 +489,7 @@ mod tests {
     fn parsed(text: &str) -> String {
         let mut problems = Vec::new();
         let root = parse(text, &mut |problem| problems.push(problem));
-        let problem = |p: &Problem| format!("{} {}:{} {}", p.code, p.place.line, p.place.column, p.place.path);
+        let problem = |p: &Problem| format!("{} {}:{} {}", p.code, p.span.line, p.span.column, p.span.path);
         match (root, problems.is_empty()) {
             (Some(root), true) => written(&root),
             _ => problems.iter().map(problem).collect::<Vec<_>>().join("; "),
@@ -489,15 +499,16 @@ mod tests {
     fn written(node: &Node) -> String {
         let Mark { line, column, width } = node.mark;
         match &node.content {
-            Content::Scalar(scalar) if scalar.quoted => format!("{:?}@{line}:{column}+{width}", scalar.text),
-            Content::Scalar(scalar) => format!("{}@{line}:{column}+{width}", scalar.text),
-            Content::List(items) => {
+            NodeContent::Scalar(scalar) if scalar.quoted => format!("{:?}@{line}:{column}+{width}", scalar.text),
+            NodeContent::Scalar(scalar) => format!("{}@{line}:{column}+{width}", scalar.text),
+            NodeContent::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| written(item)).collect();
                 format!("[{}]@{line}:{column}+{width}", items.join(" "))
             }
-            Content::Map(entries) => {
-                let entry =
-                    |e: &Entry| format!("{}@{}:{} {}", e.key, e.key_mark.line, e.key_mark.column, written(&e.value));
+            NodeContent::Map(entries) => {
+                let entry = |e: &MappingEntry| {
+                    format!("{}@{}:{} {}", e.key, e.key_mark.line, e.key_mark.column, written(&e.value))
+                };
                 format!("{{{}}}@{line}:{column}+{width}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
             }
         }

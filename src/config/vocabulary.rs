@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::read::suggest::nearest;
 use super::rules::keys;
-use crate::base::shape::{Field, Shape};
+use crate::base::field::{Field, ValueType};
 
 /// What a value looks like that is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +109,17 @@ static FORMS: LazyLock<HashMap<&'static str, Vec<Form>>> = LazyLock::new(|| {
 fn gather(fields: &'static [Field], forms: &mut HashMap<&'static str, Vec<Form>>) {
     for field in fields {
         let known = forms.entry(field.name).or_default();
-        let form = form_of(field.name, &field.shape);
+        let form = form_of(field.name, &field.value_type);
         known.extend(form.filter(|form| !known.contains(form)));
-        gather_below(&field.shape, forms);
+        gather_below(&field.value_type, forms);
     }
 }
 
-fn gather_below(shape: &'static Shape, forms: &mut HashMap<&'static str, Vec<Form>>) {
-    match shape {
-        Shape::List(inner) | Shape::OneOrMany(inner) | Shape::Map(inner) => gather_below(inner, forms),
-        Shape::Section(fields) => gather(fields, forms),
-        Shape::Choice { fields, one_of } => {
+fn gather_below(value_type: &'static ValueType, forms: &mut HashMap<&'static str, Vec<Form>>) {
+    match value_type {
+        ValueType::List(inner) | ValueType::OneOrMany(inner) | ValueType::Map(inner) => gather_below(inner, forms),
+        ValueType::Section(fields) => gather(fields, forms),
+        ValueType::Choice { fields, one_of } => {
             gather(fields, forms);
             gather(one_of, forms);
         }
@@ -127,23 +127,23 @@ fn gather_below(shape: &'static Shape, forms: &mut HashMap<&'static str, Vec<For
     }
 }
 
-fn form_of(name: &str, shape: &'static Shape) -> Option<Form> {
-    match shape {
-        Shape::Bool => Some(Form::Words(&["true", "false"])),
-        Shape::Integer { .. }
-        | Shape::Number { .. }
-        | Shape::Duration { .. }
-        | Shape::DurationRange
-        | Shape::Size
-        | Shape::Share
-        | Shape::SizeOrShare
-        | Shape::Status => Some(Form::Quantity),
-        Shape::Word(words) | Shape::BoolOrWord(words) => Some(Form::Words(words)),
-        Shape::Url { .. } => Some(Form::Url),
-        Shape::List(item) | Shape::OneOrMany(item) => form_of(name, item),
-        Shape::Text | Shape::Template if PUBLIC.contains(&name) => Some(Form::Public),
-        Shape::Text | Shape::Template if PATHS.contains(&name) => Some(Form::Path),
-        Shape::Text | Shape::Template if HOSTS.contains(&name) => Some(Form::Host),
+fn form_of(name: &str, value_type: &'static ValueType) -> Option<Form> {
+    match value_type {
+        ValueType::Bool => Some(Form::Words(&["true", "false"])),
+        ValueType::Integer { .. }
+        | ValueType::Number { .. }
+        | ValueType::Duration { .. }
+        | ValueType::DurationRange
+        | ValueType::Size
+        | ValueType::Share
+        | ValueType::SizeOrShare
+        | ValueType::Status => Some(Form::Quantity),
+        ValueType::Word(words) | ValueType::BoolOrWord(words) => Some(Form::Words(words)),
+        ValueType::Url { .. } => Some(Form::Url),
+        ValueType::List(item) | ValueType::OneOrMany(item) => form_of(name, item),
+        ValueType::Text | ValueType::Template if PUBLIC.contains(&name) => Some(Form::Public),
+        ValueType::Text | ValueType::Template if PATHS.contains(&name) => Some(Form::Path),
+        ValueType::Text | ValueType::Template if HOSTS.contains(&name) => Some(Form::Host),
         // Whatever is added: it is not shown until somebody says here that it may be.
         _ => None,
     }
@@ -204,7 +204,8 @@ pub fn is_path(text: &str) -> bool {
     is_rooted && text.len() <= LONGEST && text.chars().all(|c| c.is_alphanumeric() || "/._-~ @:+=%".contains(c))
 }
 
-/// Whether `text` is made of words, as keys and names of headers are, and not of a mixture that only a machine remembers.
+/// Whether `text` is made of words, as keys and names of headers are, and not of a mixture that only a machine
+/// remembers.
 pub fn is_plain_word(text: &str) -> bool {
     const LONGEST: usize = 60;
     let is_word = |piece: &str| {

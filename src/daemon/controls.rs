@@ -9,12 +9,12 @@ use super::shutdown::Termination;
 use crate::base::clock::{Clock, Moment};
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
-use crate::scheduler::conductor::Command;
+use crate::scheduler::actor::SchedulerCommand;
 use crate::server;
 
 /// Tells the scheduler what the control routes were asked for, without waiting.
 pub(super) struct Controls {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<SchedulerCommand>,
     termination: Termination,
     clock: Clock,
     beats: Arc<Beats>,
@@ -26,7 +26,7 @@ pub(super) struct Controls {
 
 impl Controls {
     pub(super) fn new(
-        commands: mpsc::Sender<Command>,
+        commands: mpsc::Sender<SchedulerCommand>,
         termination: Termination,
         clock: Clock,
         beats: Arc<Beats>,
@@ -38,7 +38,7 @@ impl Controls {
     fn want(&self, drain: bool) {
         self.drain.store(drain, Ordering::Relaxed);
         // Where there is no room, enough of the same wait: they look at what is wanted when their turn comes.
-        let _ = self.commands.try_send(Command::Drain(Arc::clone(&self.drain)));
+        let _ = self.commands.try_send(SchedulerCommand::Drain(Arc::clone(&self.drain)));
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         controls.undrain();
         drop(controls);
         let mut last = None;
-        while let Some(Command::Drain(wanted)) = orders.recv().await {
+        while let Some(SchedulerCommand::Drain(wanted)) = orders.recv().await {
             last = Some(wanted.load(Ordering::Relaxed));
         }
         assert_eq!(last, Some(false));

@@ -17,13 +17,13 @@ const TURNS: usize = 4;
 
 /// The lane while it works.
 #[derive(Debug)]
-pub(super) struct Gates {
+pub(super) struct GateLane {
     close: oneshot::Sender<()>,
     opened: oneshot::Receiver<()>,
     ended: oneshot::Receiver<()>,
 }
 
-impl Gates {
+impl GateLane {
     /// Answers requests on `listeners` from now on, whatever any other thread is doing.
     pub(super) fn open(listeners: Vec<TcpListener>, app: App) -> io::Result<Self> {
         let (close, closing) = oneshot::channel::<()>();

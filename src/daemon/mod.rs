@@ -26,35 +26,35 @@ use crate::base::thread::why_refused;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
-use crate::config::{self, Config, Listen, Loaded, Log, LogFormat};
+use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat};
 use crate::history::answer::{Keep, Latches};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
-use crate::metrics::{Pulse, Vitals};
+use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::{Answers, Origin, Plan, Service};
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::probe::net::Network;
-use crate::probe::{Setting, farewell};
+use crate::probe::{BuildContext, farewell};
+use crate::scheduler::actor::{Program, Scheduler, SchedulerCommand};
 use crate::scheduler::chronicle::Chronicle;
-use crate::scheduler::conductor::{Command, Conductor, Program};
 use crate::scheduler::machine::Machine;
 use crate::server::{self, App, StartUps};
 use crate::store::board;
 
 use controls::Controls;
-use gates::Gates;
+use gates::GateLane;
 use shutdown::Termination;
-use start::Start;
-use state::State;
+use start::Bootstrap;
+use state::StateDirectory;
 use telemetry::Telemetry;
-use watch::{News, Watch};
+use watch::{ConfigUpdate, ConfigWatch};
 
 /// The built-in configuration of `probelet demo`.
 pub const DEMO: &str = include_str!("../../config/demo.yaml");
 
 /// How to log until there is a configuration that says so.
-const DEFAULT_LOG: Log = Log { format: LogFormat::Auto, level: "info" };
+const DEFAULT_LOG: LogConfig = LogConfig { format: LogFormat::Auto, level: "info" };
 
 /// The start waits this long for what was saved before a restart; after that it is taken over as soon as it is known.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The configuration.
-    pub source: Source,
+    pub source: ConfigSource,
     /// Where to listen, instead of where the configuration says.
     pub listen: Option<Vec<Listen>>,
     /// Without a valid configuration: serve what can be said without one, instead of ending.
@@ -78,7 +78,7 @@ pub struct Options {
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum ConfigSource {
     /// A file.
     File(PathBuf),
     /// The built-in one.
@@ -87,7 +87,7 @@ pub enum Source {
 
 /// Why the daemon did not start.
 #[derive(Debug)]
-pub enum Stop {
+pub enum StartError {
     /// The configuration cannot be used: every problem of it.
     Configuration(Box<config::Report>),
     /// An address could not be listened on.
@@ -96,7 +96,7 @@ pub enum Stop {
     System(std::io::Error),
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(report) => f.write_str(&report.first_error().unwrap_or_else(|| report.summary())),
@@ -107,7 +107,7 @@ impl fmt::Display for Stop {
     }
 }
 
-impl From<std::io::Error> for Stop {
+impl From<std::io::Error> for StartError {
     fn from(error: std::io::Error) -> Self {
         Self::System(error)
     }
@@ -117,12 +117,12 @@ impl From<std::io::Error> for Stop {
 /// first probe.
 ///
 /// # Errors
-/// When it cannot start; see [`Stop`].
+/// When it cannot start; see [`StartError`].
 pub fn run(
     options: &Options,
     environment: &Environment,
     started: impl FnOnce(&[std::net::SocketAddr]),
-) -> Result<(), Stop> {
+) -> Result<(), StartError> {
     descriptors::raise_limit();
     // The lane of the probes, and of what the daemon attends to: it is this thread.
     let runtime = lane::runtime()?;
@@ -136,7 +136,7 @@ async fn serve(
     options: &Options,
     environment: &Environment,
     started: impl FnOnce(&[std::net::SocketAddr]),
-) -> Result<(), Stop> {
+) -> Result<(), StartError> {
     let clock = Clock::Machine;
     // Before a file is read, and before anybody can know that it runs: from here on a signal waits until the daemon can
     // attend to it.
@@ -151,7 +151,7 @@ async fn serve(
             return Ok(());
         }
     };
-    let Start { config, wanting, listeners, watch, mut arrivals, state } = start;
+    let Bootstrap { config, wanting, listeners, watch, mut arrivals, state } = start;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
     let (mut machine, specs) = match (&config, wanting) {
@@ -169,7 +169,7 @@ async fn serve(
         }
     };
     let (commands, orders) = mpsc::channel(64);
-    let pulse = Arc::new(Pulse::default());
+    let liveness = Arc::new(SchedulerLiveness::default());
     let termination = Termination::default();
     let beats = Arc::new(Beats::default());
     let origin = clock.read();
@@ -182,17 +182,17 @@ async fn serve(
     let (recorder, board) = board(machine.snapshot(clock.read()));
     let (start_up, start_ups_wanted) = tokio::sync::watch::channel((ContainerNews::None, Moment::default()));
     let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats), start_up);
-    let vitals = Arc::new(Vitals::default());
+    let daemon_metrics = Arc::new(DaemonMetrics::default());
     let app = App {
         board,
         clock,
-        vitals: Arc::clone(&vitals),
+        daemon_metrics: Arc::clone(&daemon_metrics),
         history: history.clone(),
         start_ups,
         control: Box::new(controls),
-        pulse: Arc::clone(&pulse),
+        liveness: Arc::clone(&liveness),
     };
-    let mut gates = Gates::open(listeners, app)?;
+    let mut gates = GateLane::open(listeners, app)?;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
@@ -200,37 +200,42 @@ async fn serve(
     gates.opened().await;
     let check = CheckName::new("probelet").expect("a valid name");
     let network = Arc::new(Network::default().around(&addresses));
-    let setting = Setting { check, network, clock, beats };
+    let context = BuildContext { check, network, clock, beats };
     let told = history.clone();
     let progress = Box::new(move |now| {
-        pulse.beat(now);
-        vitals.history_dropped(told.dropped().saturating_sub(vitals.history_dropped_total()));
-        vitals.set_history_writable(told.is_written());
+        liveness.beat(now);
+        daemon_metrics.history_dropped(told.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
+        daemon_metrics.set_history_writable(told.is_written());
     });
     let start_ups = start_ups_wanted;
-    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
-    let conductor = tokio::spawn(conductor.conduct(specs, orders));
+    let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
+    let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
     let signal = tokio::select! {
         signal = daemon.attend(&mut arrivals, signals) => signal,
-        () = gates.ended() => return Err(Stop::System(std::io::Error::other("no request is answered any more"))),
+        () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
     };
     gates.close().await;
-    conductor.abort();
-    let _ = conductor.await;
+    scheduler.abort();
+    let _ = scheduler.await;
     tokio::join!(daemon.history.close(PATIENCE_AT_END), farewell::all_said());
     tracing::info!(reason = signal, "probelet has stopped");
     Ok(())
 }
 
 /// Where history is kept, and how much of it.
-fn past(config: Option<&Config>, state: Option<&State>, environment: &Environment, origin: Reading) -> Settings {
+fn past(
+    config: Option<&Config>,
+    state: Option<&StateDirectory>,
+    environment: &Environment,
+    origin: Reading,
+) -> Settings {
     let pod = environment.get("POD_UID").map(str::to_owned);
     let boot = boot_id().map(|id| Boot { id, at: origin.wall_at(Moment::default()) });
     match config {
         Some(config) => {
-            let path = config.history.path.clone().or_else(|| state.map(State::history));
+            let path = config.history.path.clone().or_else(|| state.map(StateDirectory::history));
             Settings { path, keep: keep(config), pod, boot }
         }
         // Until there is a configuration there are no checks to have a history.
@@ -242,11 +247,11 @@ fn keep(config: &Config) -> Keep {
     Keep { retention: config.history.retention, max_size: config.history.max_size }
 }
 
-/// What was saved before a restart. Where the disk takes too long, nothing: it is sent to the conductor as soon as it
+/// What was saved before a restart. Where the disk takes too long, nothing: it is sent to the scheduler as soon as it
 /// is known.
 async fn saved_latches(
     history: &History,
-    commands: &mpsc::Sender<Command>,
+    commands: &mpsc::Sender<SchedulerCommand>,
     termination: &Termination,
     start_ups: &Arc<StartUps>,
     clock: Clock,
@@ -271,7 +276,7 @@ async fn saved_latches(
     let commands = commands.clone();
     tokio::spawn(async move {
         let latches = Box::new(coming.await);
-        let _ = commands.send(Command::Restore(latches)).await;
+        let _ = commands.send(SchedulerCommand::Restore(latches)).await;
     });
     None
 }
@@ -279,18 +284,18 @@ async fn saved_latches(
 /// What the daemon holds on to while it works.
 struct Daemon {
     config: Option<Config>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<SchedulerCommand>,
     termination: Termination,
     clock: Clock,
-    watch: Option<Watch>,
+    watch: Option<ConfigWatch>,
     telemetry: Telemetry,
     history: History,
-    state: Option<State>,
+    state: Option<StateDirectory>,
 }
 
 impl Daemon {
     /// Attends to signals and to news of the configuration, until the drain is over. It tells which signal ended it.
-    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<News>, mut signals: Signals) -> &'static str {
+    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<ConfigUpdate>, mut signals: Signals) -> &'static str {
         let signal = loop {
             tokio::select! {
                 signal = any(&mut signals.terminate) => break signal,
@@ -308,7 +313,7 @@ impl Daemon {
             seconds = (remaining.as_secs_f64() * 10.0).round() / 10.0,
             "draining: /readyz is closed, a second signal ends it at once"
         );
-        let _ = self.commands.send(Command::End).await;
+        let _ = self.commands.send(SchedulerCommand::End).await;
         tokio::select! {
             () = tokio::time::sleep(remaining) => {}
             _ = any(&mut signals.terminate) => {}
@@ -321,7 +326,7 @@ impl Daemon {
         let Some(next) = loaded.config else {
             let problems = problems(&loaded.report);
             tracing::error!(problems, "the new configuration cannot be used: the old one stays");
-            let _ = self.commands.send(Command::ReloadFailed(start::reason(&loaded.report))).await;
+            let _ = self.commands.send(SchedulerCommand::ReloadFailed(start::reason(&loaded.report))).await;
             return;
         };
         let origins = match &self.config {
@@ -353,7 +358,7 @@ impl Daemon {
             watch.follow(next.watch);
         }
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
-        let _ = self.commands.send(Command::Reload(Box::new(program))).await;
+        let _ = self.commands.send(SchedulerCommand::Reload(Box::new(program))).await;
         self.config = Some(next);
         if let Some(state) = &self.state {
             state.keep(loaded.written);
@@ -364,7 +369,7 @@ impl Daemon {
 /// Every error of a report, for one log line.
 fn problems(report: &config::Report) -> String {
     let line = |problem: &crate::base::value::Problem| {
-        format!("{}:{}: {} [{}]", problem.place.line, problem.place.column, problem.message, problem.code)
+        format!("{}:{}: {} [{}]", problem.span.line, problem.span.column, problem.message, problem.code)
     };
     report
         .diagnostics()

@@ -1,5 +1,5 @@
-//! The start: the first configuration, and where to listen. A file that does not answer (a mount that hangs) does not keep
-//! the port closed with `--config-error serve`.
+//! The start: the first configuration, and where to listen. A file that does not answer (a mount that hangs) does not
+//! keep the port closed with `--config-error serve`.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::state::State;
+use super::state::StateDirectory;
 use super::telemetry::Telemetry;
-use super::watch::{News, Watch};
-use super::{DEMO, Options, Source, Stop};
+use super::watch::{ConfigUpdate, ConfigWatch};
+use super::{ConfigSource, DEMO, Options, StartError};
 use crate::base::thread::{apart, why_refused};
 use crate::config::source::{self, Environment};
 use crate::config::{self, Config, Listen, Loaded, Report};
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const STACK: usize = 512 * 1024;
 
 /// What the daemon starts with.
-pub(super) struct Start {
+pub(super) struct Bootstrap {
     /// The configuration; nothing where there is none that can be used.
     pub(super) config: Option<Config>,
     /// Why there is no valid configuration. Where there is a `config` all the same, it is the last good one.
@@ -34,24 +34,28 @@ pub(super) struct Start {
     /// The sockets, bound.
     pub(super) listeners: Vec<TcpListener>,
     /// Who reads the configuration again; nobody for the built-in one.
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<ConfigWatch>,
     /// What was read later than the start could wait for.
-    pub(super) arrivals: mpsc::Receiver<News>,
+    pub(super) arrivals: mpsc::Receiver<ConfigUpdate>,
     /// The state directory.
-    pub(super) state: Option<State>,
+    pub(super) state: Option<StateDirectory>,
 }
 
 /// Reads the configuration and binds the sockets. It may be given up at any moment.
-pub(super) async fn start(options: &Options, environment: &Environment, telemetry: &Telemetry) -> Result<Start, Stop> {
+pub(super) async fn start(
+    options: &Options,
+    environment: &Environment,
+    telemetry: &Telemetry,
+) -> Result<Bootstrap, StartError> {
     let (news, mut arrivals) = mpsc::channel(1);
     let path = match &options.source {
-        Source::File(path) => path,
-        Source::Demo => return demo(options, environment, telemetry, arrivals),
+        ConfigSource::File(path) => path,
+        ConfigSource::Demo => return demo(options, environment, telemetry, arrivals),
     };
     let pod = environment.get("POD_UID").unwrap_or_default();
-    let state = options.state.clone().map(|directory| State::open(directory, pod)).transpose()?;
+    let state = options.state.clone().map(|directory| StateDirectory::open(directory, pod)).transpose()?;
     let (state, kept) = state.unzip();
-    let watch = Watch::start(path.clone(), environment.clone(), news)?;
+    let watch = ConfigWatch::start(path.clone(), environment.clone(), news)?;
     let (config, wanting) = match first(&mut arrivals, options.serve_without).await {
         Some(Loaded { config: Some(config), written, .. }) => {
             // The state directory is there before history looks for it; a disk that hangs is not waited for.
@@ -61,9 +65,11 @@ pub(super) async fn start(options: &Options, environment: &Environment, telemetr
             }
             (Some(config), None)
         }
-        Some(Loaded { report, .. }) if !options.serve_without => return Err(Stop::Configuration(Box::new(report))),
+        Some(Loaded { report, .. }) if !options.serve_without => {
+            return Err(StartError::Configuration(Box::new(report)));
+        }
         None if !options.serve_without => {
-            return Err(Stop::System(std::io::Error::other("the configuration cannot be read")));
+            return Err(StartError::System(std::io::Error::other("the configuration cannot be read")));
         }
         other => {
             let why = other.map_or_else(|| silent(path), |loaded| reason(&loaded.report));
@@ -76,12 +82,12 @@ pub(super) async fn start(options: &Options, environment: &Environment, telemetr
     }
     let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
     let listeners = listen(options.listen.as_deref().unwrap_or(declared))?;
-    Ok(Start { config, wanting, listeners, watch: Some(watch), arrivals, state })
+    Ok(Bootstrap { config, wanting, listeners, watch: Some(watch), arrivals, state })
 }
 
 /// What was read first; nothing when the file does not answer and that is not waited for.
-async fn first(arrivals: &mut mpsc::Receiver<News>, serve_without: bool) -> Option<Loaded> {
-    let loaded = |news: Option<News>| news.map(|news| news.loaded);
+async fn first(arrivals: &mut mpsc::Receiver<ConfigUpdate>, serve_without: bool) -> Option<Loaded> {
+    let loaded = |news: Option<ConfigUpdate>| news.map(|news| news.loaded);
     match timeout(PATIENCE, arrivals.recv()).await {
         Ok(news) => loaded(news),
         Err(_) if serve_without => None,
@@ -131,17 +137,17 @@ fn demo(
     options: &Options,
     environment: &Environment,
     telemetry: &Telemetry,
-    arrivals: mpsc::Receiver<News>,
-) -> Result<Start, Stop> {
+    arrivals: mpsc::Receiver<ConfigUpdate>,
+) -> Result<Bootstrap, StartError> {
     let listeners = listen(options.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
     let port = listeners.first().map_or(Ok(0), |first| first.local_addr().map(|address| address.port()))?;
     let environment = environment.with("PROBELET_DEMO_PORT", &port.to_string());
     let loaded = config::read("demo.yaml (built in)", DEMO.as_bytes(), &environment, Box::new(source::read_file));
-    let Some(config) = loaded.config else { return Err(Stop::Configuration(Box::new(loaded.report))) };
+    let Some(config) = loaded.config else { return Err(StartError::Configuration(Box::new(loaded.report))) };
     telemetry.change(config.log, &config.plan.service);
-    Ok(Start { config: Some(config), wanting: None, listeners, watch: None, arrivals, state: None })
+    Ok(Bootstrap { config: Some(config), wanting: None, listeners, watch: None, arrivals, state: None })
 }
 
-fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, Stop> {
-    server::bind(addresses).map_err(Stop::Listen)
+fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, StartError> {
+    server::bind(addresses).map_err(StartError::Listen)
 }

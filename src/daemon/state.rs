@@ -1,5 +1,6 @@
-//! The state directory (`run --state`): what must outlive the sidecar's own container. It holds the history file and the
-//! last good configuration, as it was written: expansions stay unexpanded, so no secret that they stand for is in it.
+//! The state directory (`run --state`): what must outlive the sidecar's own container. It holds the history file and
+//! the last good configuration, as it was written: expansions stay unexpanded, so no secret that they stand for is in
+//! it.
 //!
 //! All of its I/O is done by a thread of its own: a disk that hangs or is full costs what it should have kept.
 
@@ -25,14 +26,14 @@ const HEADER: &str = "# The last good configuration, kept by probelet for the po
 
 /// The state directory in use; dropping it ends its thread.
 #[derive(Debug)]
-pub struct State {
+pub struct StateDirectory {
     directory: PathBuf,
     /// What is to be kept next. Only the latest counts.
     next: Arc<Mutex<Option<String>>>,
     wake: SyncSender<()>,
 }
 
-impl State {
+impl StateDirectory {
     /// Uses `directory`, which is made where it is missing, for the pod with this UID. Once it is there the last good
     /// configuration of this pod is told, if there is one.
     ///
@@ -42,7 +43,7 @@ impl State {
         let next = Arc::<Mutex<Option<String>>>::default();
         let (wake, woken) = sync_channel(1);
         let (found, last_good) = oneshot::channel();
-        let keeper = Keeper { directory: directory.clone(), header: format!("{HEADER}`{}`\n", one_line(pod)) };
+        let keeper = StateWriter { directory: directory.clone(), header: format!("{HEADER}`{}`\n", one_line(pod)) };
         let waiting = Arc::clone(&next);
         thread::Builder::new()
             .name("state".into())
@@ -66,12 +67,12 @@ impl State {
 }
 
 /// Does the work on the disk.
-struct Keeper {
+struct StateWriter {
     directory: PathBuf,
     header: String,
 }
 
-impl Keeper {
+impl StateWriter {
     fn work(self, found: oneshot::Sender<Option<String>>, next: &Mutex<Option<String>>, woken: &Receiver<()>) {
         let directory = self.directory.display();
         if let Err(error) = fs::create_dir_all(&self.directory) {
@@ -135,22 +136,22 @@ mod tests {
 
     use super::*;
 
-    struct Folder(PathBuf);
+    struct StateFolder(PathBuf);
 
-    impl Folder {
+    impl StateFolder {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("probelet-state-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             Self(path)
         }
 
-        fn keeper(&self, pod: &str) -> Keeper {
+        fn keeper(&self, pod: &str) -> StateWriter {
             fs::create_dir_all(&self.0).unwrap();
-            Keeper { directory: self.0.clone(), header: format!("{HEADER}`{pod}`\n") }
+            StateWriter { directory: self.0.clone(), header: format!("{HEADER}`{pod}`\n") }
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for StateFolder {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_as_it_was_to_the_pod_that_kept_it() {
-        let folder = Folder::new("keep");
+        let folder = StateFolder::new("keep");
         let (mine, other) = (folder.keeper("pod-1"), folder.keeper("pod-2"));
         assert_eq!(mine.read(), None);
         for text in ["checks: []\n", "", "# \u{e9}\r\nchecks: []", &"#".repeat(MAX_BYTES)] {
@@ -172,9 +173,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_directory_is_made_and_the_latest_text_is_kept() {
-        let folder = Folder::new("open");
+        let folder = StateFolder::new("open");
         let directory = folder.0.join("deep/er");
-        let (state, last_good) = State::open(directory.clone(), "pod-1").unwrap();
+        let (state, last_good) = StateDirectory::open(directory.clone(), "pod-1").unwrap();
         assert_eq!(last_good.await.unwrap(), None);
         state.keep("checks: []\n".into());
         state.keep("checks: [] # newer\n".into());
@@ -184,7 +185,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(state);
-        let (_state, last_good) = State::open(directory, "pod-1").unwrap();
+        let (_state, last_good) = StateDirectory::open(directory, "pod-1").unwrap();
         assert_eq!(last_good.await.unwrap().as_deref(), Some("checks: [] # newer\n"));
     }
 }

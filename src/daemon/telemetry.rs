@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::base::plain::{is_plain, plain};
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 use crate::model::plan::Service;
 
 /// Lines that wait for standard error; more than these are dropped.
@@ -29,7 +29,7 @@ pub struct Telemetry {
     directives: Option<String>,
     instance: String,
     filter: reload::Handle<Targets, Registry>,
-    format: reload::Handle<Lines, Filtered>,
+    format: reload::Handle<LineLayer, Filtered>,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -40,14 +40,14 @@ impl std::fmt::Debug for Telemetry {
 
 /// Who speaks, in every JSON line.
 #[derive(Clone, Copy, Debug)]
-struct About<'a> {
+struct LogIdentity<'a> {
     /// Whom the sidecar speaks for, and its version.
     service: &'a Service,
     /// The pod, else the host.
     instance: &'a str,
 }
 
-impl About<'_> {
+impl LogIdentity<'_> {
     /// The begin of a JSON object with these members.
     fn members(&self) -> Arc<[u8]> {
         let text = |text: &str| serde_json::Value::from(&*plain(text)).to_string();
@@ -58,7 +58,7 @@ impl About<'_> {
 }
 
 /// What lines are made of: text or JSON.
-type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+type LineLayer = Box<dyn Layer<Filtered> + Send + Sync>;
 type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 
 /// Starts logging as `log` says; `directives` (the content of `$RUST_LOG`) wins over its level. Only the first call in
@@ -66,7 +66,7 @@ type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 ///
 /// # Errors
 /// When the system gives us no thread.
-pub fn start(log: Log, instance: String, directives: Option<String>) -> io::Result<Telemetry> {
+pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> io::Result<Telemetry> {
     let (lines, waiting) = sync_channel(QUEUE);
     let (done, written) = sync_channel(1);
     let writer = thread::Builder::new().name("log".into()).stack_size(128 * 1024);
@@ -74,7 +74,7 @@ pub fn start(log: Log, instance: String, directives: Option<String>) -> io::Resu
     let lines = LineQueue { lines, about: None, escapes: false };
     // Until a configuration says for whom it speaks.
     let service = Service { name: instance.clone(), version: None };
-    let about = &About { service: &service, instance: &instance };
+    let about = &LogIdentity { service: &service, instance: &instance };
     let (filter, filter_handle) = reload::Layer::new(targets(log.level, directives.as_deref()));
     let (format, format_handle) = reload::Layer::new(format(log.format, &lines, about));
     let _ = tracing_subscriber::registry().with(filter).with(format).try_init();
@@ -87,14 +87,14 @@ pub fn start(log: Log, instance: String, directives: Option<String>) -> io::Resu
 
 impl Telemetry {
     /// Logs as `log` says from now on.
-    pub fn change(&self, log: Log, service: &Service) {
-        let about = &About { service, instance: &self.instance };
+    pub fn change(&self, log: LogConfig, service: &Service) {
+        let about = &LogIdentity { service, instance: &self.instance };
         let _ = self.filter.reload(targets(log.level, self.directives.as_deref()));
         let _ = self.format.reload(format(log.format, &self.lines, about));
     }
 }
 
-fn format(format: LogFormat, lines: &LineQueue, about: &About<'_>) -> Lines {
+fn format(format: LogFormat, lines: &LineQueue, about: &LogIdentity<'_>) -> LineLayer {
     let terminal = io::stderr().is_terminal();
     let is_json = format == LogFormat::Json || (format == LogFormat::Auto && !terminal);
     let about = is_json.then(|| about.members());
@@ -109,7 +109,8 @@ fn format(format: LogFormat, lines: &LineQueue, about: &About<'_>) -> Lines {
     }
 }
 
-/// Our own events at `level` and none of the libraries (a broken connection is a result to us, not an error); or whatever `directives` say, where they can be read.
+/// Our own events at `level` and none of the libraries (a broken connection is a result to us, not an error); or
+/// whatever `directives` say, where they can be read.
 fn targets(level: &str, directives: Option<&str>) -> Targets {
     let ours = || {
         let level = level.parse().unwrap_or(LevelFilter::INFO);
@@ -120,22 +121,22 @@ fn targets(level: &str, directives: Option<&str>) -> Targets {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let _ = self.lines.lines.try_send(Line::End);
+        let _ = self.lines.lines.try_send(LogLine::End);
         let _ = self.written.recv_timeout(Duration::from_millis(500));
     }
 }
 
-enum Line {
+enum LogLine {
     Text(Vec<u8>),
     End,
 }
 
-fn write_lines(lines: &Receiver<Line>, done: &SyncSender<()>) {
+fn write_lines(lines: &Receiver<LogLine>, done: &SyncSender<()>) {
     for line in lines {
         match line {
             // Nobody can be told that standard error does not take the line.
-            Line::Text(text) => drop(io::stderr().lock().write_all(&text)),
-            Line::End => drop(done.try_send(())),
+            LogLine::Text(text) => drop(io::stderr().lock().write_all(&text)),
+            LogLine::End => drop(done.try_send(())),
         }
     }
 }
@@ -143,7 +144,7 @@ fn write_lines(lines: &Receiver<Line>, done: &SyncSender<()>) {
 /// Hands each line to the writing thread, or drops it when that lags behind.
 #[derive(Clone, Debug)]
 struct LineQueue {
-    lines: SyncSender<Line>,
+    lines: SyncSender<LogLine>,
     /// What each JSON line begins with: who speaks.
     about: Option<Arc<[u8]>>,
     /// Lines are coloured, by escape sequences.
@@ -179,7 +180,7 @@ impl LineQueue {
     }
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for LogLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Line")
     }
@@ -193,7 +194,7 @@ impl Write for LineQueue {
             (Some(about), Some(rest)) => [about, rest].concat(),
             _ => harmless.into_owned(),
         };
-        match self.lines.try_send(Line::Text(line)) {
+        match self.lines.try_send(LogLine::Text(line)) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(text.len()),
         }
     }

@@ -1,9 +1,10 @@
-//! The thread that reads the configuration: first at the start, again when it is told to, and when the content of any of
-//! its files changes.
+//! The thread that reads the configuration: first at the start, again when it is told to, and when the content of any
+//! of its files changes.
 //!
 //! It is a thread of its own because a file may lie on a mount that hangs. It compares contents, not times: a
-//! ConfigMap is changed by a swap of a symbolic link, and an editor may keep the time. A change counts once two looks in
-//! a row have seen the same, so that a file that somebody is still writing is no configuration.
+//! ConfigMap is changed by a swap of a symbolic link, and an editor may keep the time. Changes are
+//! debounced: one counts once two looks in a row have seen the same content, so that a half-written file is no
+//! configuration.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,34 +25,34 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// A configuration that was read.
 #[derive(Debug)]
-pub struct News {
+pub struct ConfigUpdate {
     /// What was read.
     pub loaded: Loaded,
 }
 
 /// The way to the watching thread; dropping it ends the thread.
 #[derive(Debug)]
-pub struct Watch {
-    orders: Sender<Order>,
+pub struct ConfigWatch {
+    orders: Sender<WatchCommand>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum WatchCommand {
     /// Read again, whether anything has changed or not.
     Reload,
     /// Look for changes of contents from now on, or no longer.
     Follow(bool),
 }
 
-impl Watch {
+impl ConfigWatch {
     /// Starts the thread, which reads the file at `path` at once. Changes of contents are looked for until it is told
     /// otherwise.
     ///
     /// # Errors
     /// When the system gives us no thread.
-    pub fn start(path: PathBuf, environment: Environment, news: mpsc::Sender<News>) -> io::Result<Self> {
+    pub fn start(path: PathBuf, environment: Environment, news: mpsc::Sender<ConfigUpdate>) -> io::Result<Self> {
         let (orders, receiver) = channel();
-        let watcher = Watcher { path, environment, files: Files::new(), candidate: None, follow: true };
+        let watcher = ConfigWatcher { path, environment, files: Files::new(), candidate: None, follow: true };
         thread::Builder::new()
             .name("config".into())
             .stack_size(super::start::STACK)
@@ -61,19 +62,19 @@ impl Watch {
 
     /// Reads the configuration again now.
     pub fn reload(&self) {
-        let _ = self.orders.send(Order::Reload);
+        let _ = self.orders.send(WatchCommand::Reload);
     }
 
     /// Looks for changes of contents from now on, or no longer.
     pub fn follow(&self, follow: bool) {
-        let _ = self.orders.send(Order::Follow(follow));
+        let _ = self.orders.send(WatchCommand::Follow(follow));
     }
 }
 
 /// Files with their content; one that could not be read has none.
 type Files = BTreeMap<PathBuf, Arc<[u8]>>;
 
-struct Watcher {
+struct ConfigWatcher {
     path: PathBuf,
     environment: Environment,
     /// What was told last.
@@ -83,11 +84,11 @@ struct Watcher {
     follow: bool,
 }
 
-impl Watcher {
-    fn watch(mut self, orders: &Receiver<Order>, news: &mpsc::Sender<News>) {
+impl ConfigWatcher {
+    fn watch(mut self, orders: &Receiver<WatchCommand>, news: &mpsc::Sender<ConfigUpdate>) {
         if source::is_stream(&self.path) {
             let loaded = config::load(&self.path, &self.environment);
-            if news.blocking_send(News { loaded }).is_ok() {
+            if news.blocking_send(ConfigUpdate { loaded }).is_ok() {
                 refuse_reloads(orders);
             }
             return;
@@ -97,13 +98,13 @@ impl Watcher {
             if let Some(loaded) = found {
                 self.files.clone_from(&loaded.files);
                 self.candidate = None;
-                if news.blocking_send(News { loaded }).is_err() {
+                if news.blocking_send(ConfigUpdate { loaded }).is_err() {
                     return;
                 }
             }
             found = match orders.recv_timeout(PERIOD) {
-                Ok(Order::Reload) => Some(self.load()),
-                Ok(Order::Follow(follow)) => {
+                Ok(WatchCommand::Reload) => Some(self.load()),
+                Ok(WatchCommand::Follow(follow)) => {
                     self.follow = follow;
                     None
                 }
@@ -131,13 +132,11 @@ impl Watcher {
         config::load_input(&Input::read_file(&self.path), &self.environment)
     }
 
-    /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no descriptor
-    /// left to open one.
+    /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no
+    /// descriptor left to open one.
     fn are_current(&self, files: &Files) -> Option<bool> {
-        let content = |path: &PathBuf| match *path == self.path {
-            true => Input::read_file(path).content,
-            false => source::read_file(path),
-        };
+        let content =
+            |path: &PathBuf| if *path == self.path { Input::read_file(path).content } else { source::read_file(path) };
         for (path, known) in files {
             let read = content(path);
             if read.as_ref().is_err_and(|error| exhausted::of_io(error).is_some()) {
@@ -152,9 +151,9 @@ impl Watcher {
 }
 
 /// What has been read from a stream is gone.
-fn refuse_reloads(orders: &Receiver<Order>) {
+fn refuse_reloads(orders: &Receiver<WatchCommand>) {
     for order in orders {
-        if matches!(order, Order::Reload) {
+        if matches!(order, WatchCommand::Reload) {
             tracing::info!("SIGHUP: the configuration came from a stream, which cannot be read again");
         }
     }
@@ -164,9 +163,9 @@ fn refuse_reloads(orders: &Receiver<Order>) {
 mod tests {
     use super::*;
 
-    struct Folder(PathBuf);
+    struct WatchedFolder(PathBuf);
 
-    impl Folder {
+    impl WatchedFolder {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("probelet-watch-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&path).unwrap();
@@ -178,22 +177,22 @@ mod tests {
         }
 
         /// A watcher of `config.yaml` that has told of it.
-        fn watcher(&self) -> Watcher {
+        fn watcher(&self) -> ConfigWatcher {
             let (path, environment) = (self.0.join("config.yaml"), Environment::default());
-            let mut watcher = Watcher { path, environment, files: Files::new(), candidate: None, follow: true };
+            let mut watcher = ConfigWatcher { path, environment, files: Files::new(), candidate: None, follow: true };
             watcher.files = watcher.load().files;
             watcher
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for WatchedFolder {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
     /// How many checks the configuration has that the next look finds.
-    fn found(watcher: &mut Watcher) -> Option<Option<usize>> {
+    fn found(watcher: &mut ConfigWatcher) -> Option<Option<usize>> {
         let loaded = watcher.look()?;
         watcher.files.clone_from(&loaded.files);
         Some(loaded.config.map(|config| config.plan.checks.len()))
@@ -204,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_content_counts_once_two_looks_have_seen_the_same() {
-        let folder = Folder::new("twice");
+        let folder = WatchedFolder::new("twice");
         folder.write("config.yaml", TWO);
         let mut watcher = folder.watcher();
         assert_eq!(found(&mut watcher), None);
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_file_that_a_new_configuration_names_is_looked_at_twice_too() {
-        let folder = Folder::new("named");
+        let folder = WatchedFolder::new("named");
         folder.write("config.yaml", ONE);
         let mut watcher = folder.watcher();
         let secret = folder.0.join("secret");
@@ -240,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_large_is_told_once() {
-        let folder = Folder::new("large");
+        let folder = WatchedFolder::new("large");
         folder.write("config.yaml", ONE);
         let mut watcher = folder.watcher();
         folder.write("config.yaml", &"#".repeat(2 << 20));

@@ -1,8 +1,9 @@
 //! Three ways to say when: as it is told, in the time of the ledger, and as a date. Pure.
 //!
-//! What is told runs with the boot clock from one start of the daemon to its end. The time of the ledger goes on from one
-//! daemon to the next and never jumps, so that lengths, order and age are what the boot clock has counted. Dates are what
-//! the wall clock says now of then: when it is set, everything is dated anew, and nothing becomes longer, shorter or older.
+//! What is told runs with the boot clock from one start of the daemon to its end. The time of the ledger goes on from
+//! one daemon to the next and never jumps, so that lengths, order and age are what the boot clock has counted. Dates
+//! are what the wall clock says now of then: when it is set, everything is dated anew, and nothing becomes longer,
+//! shorter or older.
 
 use crate::base::clock::Timestamp;
 

@@ -273,8 +273,8 @@ impl Clerk<'_> {
         }
     }
 
-    /// Looks once more at a file that seems to be broken: where a disk fails for a moment SQLite may take a sound file for
-    /// one. What is not found then and shows a second time is damage too.
+    /// Looks once more at a file that seems to be broken: where a disk fails for a moment SQLite may take a sound file
+    /// for one. What is not found then and shows a second time is damage too.
     async fn suspect(&mut self, why: String) {
         let Some(file) = &mut self.file else { return };
         if !self.is_suspected

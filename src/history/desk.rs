@@ -179,8 +179,8 @@ impl Desk {
         }
     }
 
-    /// Takes what waits for the file, with the marks to write with it; nothing when that can wait longer, unless this is
-    /// the last time.
+    /// Takes what waits for the file, with the marks to write with it; nothing when that can wait longer, unless this
+    /// is the last time.
     pub fn take(&self, is_last: bool) -> Option<(Pending, Marks)> {
         let mut state = self.state();
         let Stage::InFile(books, pending, stored) = &mut state.stage else { return None };

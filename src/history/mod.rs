@@ -3,7 +3,8 @@
 //! [`ledger`], [`figures`] and [`books`] decide, without I/O; [`memory`] keeps things where there is no file; [`clerk`]
 //! writes them to one, on a thread of its own, so that neither a run nor a request waits for the disk. What is told is
 //! noted at once; ticks that the disk cannot keep up with are dropped and counted, events never are: see [`pending`].
-//! Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more, add it to [`books::Shelf`] and to both of its shelves.
+//! Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more, add it to
+//! [`books::Shelf`] and to both of its shelves.
 
 pub mod account;
 pub mod answer;
@@ -71,9 +72,10 @@ pub struct History {
 }
 
 impl History {
-    /// Begins at the time `now`. What is told from then on runs with the boot clock, whatever is done to the wall clock;
-    /// until [`date`](Self::date) says otherwise, its dates are those that are told. A file is opened on a thread of its own; until that is done what is told waits, and
-    /// what is asked is not answered. When it cannot be used, everything is kept in memory.
+    /// Begins at the time `now`. What is told from then on runs with the boot clock, whatever is done to the wall
+    /// clock; until [`date`](Self::date) says otherwise, its dates are those that are told. A file is opened on a
+    /// thread of its own; until that is done what is told waits, and what is asked is not answered. When it cannot be
+    /// used, everything is kept in memory.
     #[must_use]
     pub fn start(settings: Settings, now: Timestamp) -> Self {
         let (keep, calendar) = (settings.keep, Calendar::new(settings.boot));

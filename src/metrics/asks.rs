@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::model::verdict::Endpoint;
 
-/// The last ask of kubelet at each endpoint. Written by whoever answers; read by the exposition.
+/// The last ask of kubelet at each endpoint. Written by the server; read by the exposition.
 #[derive(Debug, Default)]
 pub struct GateAsks([LastAsk; Endpoint::ALL.len()]);
 

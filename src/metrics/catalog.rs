@@ -3,7 +3,7 @@
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the words of the formats
-pub enum Type {
+pub enum MetricKind {
     Gauge,
     Counter,
     Histogram,
@@ -16,7 +16,7 @@ pub struct Metric {
     /// The name; a counter's ends in `_total`.
     pub name: &'static str,
     /// The type.
-    pub kind: Type,
+    pub kind: MetricKind,
     /// The labels, in the order in which they are shown.
     pub labels: &'static [&'static str],
     /// What it tells, in one sentence.
@@ -24,15 +24,15 @@ pub struct Metric {
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: Type::Gauge, labels, help }
+    Metric { name, kind: MetricKind::Gauge, labels, help }
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: Type::Counter, labels, help }
+    Metric { name, kind: MetricKind::Counter, labels, help }
 }
 
 const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: Type::Histogram, labels, help }
+    Metric { name, kind: MetricKind::Histogram, labels, help }
 }
 
 const CHECK: &[&str] = &["check"];

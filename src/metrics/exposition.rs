@@ -5,9 +5,9 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use super::catalog::{self, Metric, Type};
+use super::catalog::{self, Metric, MetricKind};
+use super::daemon::{DaemonMetrics, REQUEST_BUCKETS};
 use super::openmetrics;
-use super::vitals::{REQUEST_BUCKETS, Vitals};
 use crate::base::clock::Timestamp;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::MetricsLevel;
@@ -16,14 +16,14 @@ use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 
 /// A format of the exposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExpositionFormat {
     /// The Prometheus text format 0.0.4.
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
 }
 
-impl Format {
+impl ExpositionFormat {
     /// The content type to answer with.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
@@ -36,8 +36,8 @@ impl Format {
 
 /// Every metric, in `format`.
 #[must_use]
-pub fn scrape(judged: &Judged<'_>, vitals: &Vitals, format: Format) -> Vec<u8> {
-    let mut scrape = Scrape::new(judged, vitals, format);
+pub fn scrape(judged: &Judged<'_>, daemon_metrics: &DaemonMetrics, format: ExpositionFormat) -> Vec<u8> {
+    let mut scrape = Scrape::new(judged, daemon_metrics, format);
     while scrape.step() {}
     scrape.finish()
 }
@@ -47,33 +47,33 @@ pub fn scrape(judged: &Judged<'_>, vitals: &Vitals, format: Format) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Scrape<'a> {
     judged: &'a Judged<'a>,
-    vitals: &'a Vitals,
-    format: Format,
-    sections: std::slice::Iter<'static, Section>,
+    daemon_metrics: &'a DaemonMetrics,
+    format: ExpositionFormat,
+    sections: std::slice::Iter<'static, CollectSection>,
     text: Vec<u8>,
 }
 
 /// Makes some of the metrics, in the order of the catalogue.
-type Section = fn(&Judged<'_>, &Vitals, &mut Vec<MetricFamily>);
+type CollectSection = fn(&Judged<'_>, &DaemonMetrics, &mut Vec<MetricFamily>);
 
-static SECTIONS: [Section; 8] = [states, declarations, durations, runs, causes, facts, endpoints, daemon];
+static SECTIONS: [CollectSection; 8] = [states, declarations, durations, runs, causes, facts, endpoints, daemon];
 
 impl<'a> Scrape<'a> {
     /// A scrape that has not begun.
     #[must_use]
-    pub fn new(judged: &'a Judged<'a>, vitals: &'a Vitals, format: Format) -> Self {
-        Self { judged, vitals, format, sections: SECTIONS.iter(), text: Vec::with_capacity(8 * 1024) }
+    pub fn new(judged: &'a Judged<'a>, daemon_metrics: &'a DaemonMetrics, format: ExpositionFormat) -> Self {
+        Self { judged, daemon_metrics, format, sections: SECTIONS.iter(), text: Vec::with_capacity(8 * 1024) }
     }
 
     /// Makes some more of it; false when there is no more.
     pub fn step(&mut self) -> bool {
         let Some(section) = self.sections.next() else { return false };
         let mut families = Vec::new();
-        section(self.judged, self.vitals, &mut families);
+        section(self.judged, self.daemon_metrics, &mut families);
         families.retain(|family: &MetricFamily| !family.get_metric().is_empty());
         match self.format {
-            Format::OpenMetrics => openmetrics::encode(&families, &mut self.text),
-            Format::Text => TextEncoder::new()
+            ExpositionFormat::OpenMetrics => openmetrics::encode(&families, &mut self.text),
+            ExpositionFormat::Text => TextEncoder::new()
                 .encode(&families, &mut self.text)
                 .expect("a family has a name and samples of its own type, and a Vec takes every byte"),
         }
@@ -83,7 +83,7 @@ impl<'a> Scrape<'a> {
     /// The whole text.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        if self.format == Format::OpenMetrics {
+        if self.format == ExpositionFormat::OpenMetrics {
             openmetrics::end(&mut self.text);
         }
         self.text
@@ -92,9 +92,9 @@ impl<'a> Scrape<'a> {
 
 /// Every metric that has a value, in the order of the catalogue.
 #[cfg(test)]
-pub(super) fn families(judged: &Judged<'_>, vitals: &Vitals) -> Vec<MetricFamily> {
+pub(super) fn families(judged: &Judged<'_>, daemon_metrics: &DaemonMetrics) -> Vec<MetricFamily> {
     let mut all = Vec::new();
-    SECTIONS.iter().for_each(|section| section(judged, vitals, &mut all));
+    SECTIONS.iter().for_each(|section| section(judged, daemon_metrics, &mut all));
     all.retain(|family| !family.get_metric().is_empty());
     all
 }
@@ -104,7 +104,7 @@ fn is_lean(judged: &Judged<'_>) -> bool {
     judged.snapshot.plan.answers.metrics == MetricsLevel::Lean
 }
 
-fn states(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn states(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::STATUS, |check, out| {
         out.gauge(&[], flag(judged.status(check) != Verdict::Error));
     }));
@@ -119,7 +119,7 @@ fn states(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn declarations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn declarations(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::INFO, |check, out| {
         let definition = judged.definition(check);
         let runbook = definition.runbook.as_deref().unwrap_or_default();
@@ -137,10 +137,10 @@ fn declarations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn durations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn durations(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     if is_lean(judged) {
         // A histogram has buckets; without them its sum and count are a summary.
-        let metric = Metric { kind: Type::Summary, ..catalog::DURATION };
+        let metric = Metric { kind: MetricKind::Summary, ..catalog::DURATION };
         all.push(per_check(judged, metric, |check, out| {
             let counters = &judged.check(check).counters;
             out.summary(counters.durations.iter().sum(), counters.duration_sum);
@@ -153,7 +153,7 @@ fn durations(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn runs(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn runs(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     let lean = is_lean(judged);
     all.push(per_check(judged, catalog::RUNS, |check, out| {
         for (outcome, count) in OutcomeKind::ALL.into_iter().zip(judged.check(check).counters.runs) {
@@ -184,7 +184,7 @@ fn runs(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::LAST_RUN, |check, out| out.time(judged.check(check).counters.last_run)));
 }
 
-fn causes(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn causes(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::LAST_SUCCESS, |check, out| {
         out.time(judged.check(check).counters.last_success);
     }));
@@ -206,7 +206,7 @@ fn causes(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
 
 /// What the last runs learned beside their outcomes.
 #[allow(clippy::cast_precision_loss)] // sizes below 8 PiB are exact
-fn facts(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn facts(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     let last = |check| judged.check(check).last.as_ref();
     let lean = is_lean(judged);
     all.push(per_check(judged, catalog::STEP_STATUS, |check, out| {
@@ -232,7 +232,7 @@ fn facts(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn endpoints(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
+fn endpoints(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::ENDPOINT_OPEN, |out| {
         for endpoint in Endpoint::ALL {
             out.gauge(&[endpoint.label()], flag(judged.endpoint(endpoint).open));
@@ -256,17 +256,17 @@ fn endpoints(judged: &Judged<'_>, _: &Vitals, all: &mut Vec<MetricFamily>) {
     }));
 }
 
-fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
+fn daemon(judged: &Judged<'_>, daemon_metrics: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::DRAINING, |out| out.gauge(&[], flag(judged.snapshot.draining))));
     all.push(family(catalog::LAST_ASKED, |out| {
         for endpoint in Endpoint::ALL {
-            if let Some(asked) = vitals.asks.last_wall(endpoint) {
+            if let Some(asked) = daemon_metrics.asks.last_wall(endpoint) {
                 out.gauge(&[endpoint.label()], asked.unix_seconds());
             }
         }
     }));
     all.push(family(catalog::REQUESTS, |out| {
-        for requests in vitals.requests() {
+        for requests in daemon_metrics.requests() {
             out.histogram(
                 &[requests.route.pattern(), requests.code],
                 &REQUEST_BUCKETS,
@@ -279,9 +279,9 @@ fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
         let overdue = judged.snapshot.checks.iter().filter_map(|check| check.due).map(|due| judged.now.since(due));
         out.gauge(&[], overdue.max().unwrap_or_default().as_secs_f64());
     }));
-    all.push(family(catalog::HISTORY_DROPPED, |out| out.counter(&[], vitals.history_dropped_total())));
+    all.push(family(catalog::HISTORY_DROPPED, |out| out.counter(&[], daemon_metrics.history_dropped_total())));
     all.push(family(catalog::HISTORY_WRITABLE, |out| {
-        if let Some(writable) = vitals.history_writable() {
+        if let Some(writable) = daemon_metrics.history_writable() {
             out.gauge(&[], flag(writable));
         }
     }));
@@ -296,7 +296,7 @@ fn daemon(judged: &Judged<'_>, vitals: &Vitals, all: &mut Vec<MetricFamily>) {
     all.push(family(catalog::BUILD, |out| {
         out.gauge(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], 1.0);
     }));
-    all.extend(vitals.process(judged.now));
+    all.extend(daemon_metrics.process(judged.now));
 }
 
 fn flag(set: bool) -> f64 {
@@ -324,10 +324,10 @@ fn finish(metric: Metric, samples: Vec<Sample>) -> MetricFamily {
     family.set_name(metric.name.into());
     family.set_help(metric.help.into());
     family.set_field_type(match metric.kind {
-        Type::Gauge => MetricType::GAUGE,
-        Type::Counter => MetricType::COUNTER,
-        Type::Histogram => MetricType::HISTOGRAM,
-        Type::Summary => MetricType::SUMMARY,
+        MetricKind::Gauge => MetricType::GAUGE,
+        MetricKind::Counter => MetricType::COUNTER,
+        MetricKind::Histogram => MetricType::HISTOGRAM,
+        MetricKind::Summary => MetricType::SUMMARY,
     });
     family.set_metric(samples);
     family

@@ -7,15 +7,15 @@ mod asks;
 pub mod catalog;
 mod exposition;
 mod openmetrics;
-pub mod pulse;
+pub mod liveness;
 pub mod route;
-pub mod vitals;
+pub mod daemon;
 
 pub use asks::GateAsks;
-pub use exposition::{Format, Scrape, scrape};
-pub use pulse::Pulse;
+pub use daemon::DaemonMetrics;
+pub use exposition::{ExpositionFormat, Scrape, scrape};
+pub use liveness::SchedulerLiveness;
 pub use route::Route;
-pub use vitals::Vitals;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus::proto::MetricType;
 
-use super::catalog::{CATALOG, Metric, Type};
+use super::catalog::{CATALOG, Metric, MetricKind};
 use super::testing::{answering, degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
@@ -49,17 +49,17 @@ fn everything() -> Snapshot {
     ])
 }
 
-fn vitals() -> Vitals {
-    let vitals = Vitals::default();
-    vitals.answered(Route::LivezCheck, 200, Duration::from_micros(80));
-    vitals.asks.note(Endpoint::Livez, now());
-    vitals.history_dropped(2);
-    vitals.set_history_writable(Some(false));
-    vitals
+fn daemon_metrics() -> DaemonMetrics {
+    let daemon_metrics = DaemonMetrics::default();
+    daemon_metrics.answered(Route::LivezCheck, 200, Duration::from_micros(80));
+    daemon_metrics.asks.note(Endpoint::Livez, now());
+    daemon_metrics.history_dropped(2);
+    daemon_metrics.set_history_writable(Some(false));
+    daemon_metrics
 }
 
-fn text(snapshot: &Snapshot, vitals: &Vitals, format: Format) -> String {
-    String::from_utf8(scrape(&Judged::new(snapshot, now().moment), vitals, format)).unwrap()
+fn text(snapshot: &Snapshot, daemon_metrics: &DaemonMetrics, format: ExpositionFormat) -> String {
+    String::from_utf8(scrape(&Judged::new(snapshot, now().moment), daemon_metrics, format)).unwrap()
 }
 
 /// The lines of `metric` and its samples, without those of other metrics.
@@ -72,15 +72,15 @@ fn lines<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
 #[test]
 fn the_exposition_and_the_catalogue_agree() {
     let snapshot = everything();
-    let families = exposition::families(&Judged::new(&snapshot, now().moment), &vitals());
+    let families = exposition::families(&Judged::new(&snapshot, now().moment), &daemon_metrics());
     let exposed: Vec<Metric> = families
         .iter()
         .map(|family| {
             let entry = CATALOG.iter().find(|metric| metric.name == family.name()).unwrap();
             let kind = match family.get_field_type() {
-                MetricType::COUNTER => Type::Counter,
-                MetricType::GAUGE => Type::Gauge,
-                _ => Type::Histogram,
+                MetricType::COUNTER => MetricKind::Counter,
+                MetricType::GAUGE => MetricKind::Gauge,
+                _ => MetricKind::Histogram,
             };
             for sample in family.get_metric() {
                 let labels: Vec<&str> = sample.get_label().iter().map(prometheus::proto::LabelPair::name).collect();
@@ -96,40 +96,40 @@ fn the_exposition_and_the_catalogue_agree() {
 #[test]
 fn the_catalogue_has_the_names_of_the_contract() {
     let promised = [
-        ("healthcheck_status", Type::Gauge, "check"),
-        ("healthcheck_state", Type::Gauge, "check, state"),
-        ("healthcheck_info", Type::Gauge, "check, kind, critical, gates, runbook"),
-        ("healthcheck_interval_seconds", Type::Gauge, "check"),
-        ("healthcheck_timeout_seconds", Type::Gauge, "check"),
-        ("healthcheck_duration_seconds", Type::Histogram, "check"),
-        ("healthcheck_runs_total", Type::Counter, "check, outcome"),
-        ("healthcheck_failures_total", Type::Counter, "check, reason"),
-        ("healthcheck_consecutive_failures", Type::Gauge, "check"),
-        ("healthcheck_transitions_total", Type::Counter, "check, to"),
-        ("healthcheck_last_run_timestamp_seconds", Type::Gauge, "check"),
-        ("healthcheck_last_success_timestamp_seconds", Type::Gauge, "check"),
-        ("healthcheck_root_cause", Type::Gauge, "check"),
-        ("healthcheck_waits_for", Type::Gauge, "check, root_cause"),
-        ("healthcheck_step_status", Type::Gauge, "check, step"),
-        ("healthcheck_tls_not_after_timestamp_seconds", Type::Gauge, "check"),
-        ("healthcheck_disk_free_bytes", Type::Gauge, "check"),
-        ("healthcheck_disk_size_bytes", Type::Gauge, "check"),
-        ("healthcheck_queue_messages", Type::Gauge, "check"),
-        ("healthcheck_queue_consumers", Type::Gauge, "check"),
-        ("healthcheck_endpoint_open", Type::Gauge, "endpoint"),
-        ("healthcheck_endpoint_transitions_total", Type::Counter, "endpoint, to"),
-        ("application_health_status", Type::Gauge, ""),
-        ("probelet_draining", Type::Gauge, ""),
-        ("probelet_gate_last_asked_timestamp_seconds", Type::Gauge, "endpoint"),
-        ("probelet_http_request_duration_seconds", Type::Histogram, "route, code"),
-        ("probelet_scheduler_lag_seconds", Type::Gauge, ""),
-        ("probelet_history_dropped_total", Type::Counter, ""),
+        ("healthcheck_status", MetricKind::Gauge, "check"),
+        ("healthcheck_state", MetricKind::Gauge, "check, state"),
+        ("healthcheck_info", MetricKind::Gauge, "check, kind, critical, gates, runbook"),
+        ("healthcheck_interval_seconds", MetricKind::Gauge, "check"),
+        ("healthcheck_timeout_seconds", MetricKind::Gauge, "check"),
+        ("healthcheck_duration_seconds", MetricKind::Histogram, "check"),
+        ("healthcheck_runs_total", MetricKind::Counter, "check, outcome"),
+        ("healthcheck_failures_total", MetricKind::Counter, "check, reason"),
+        ("healthcheck_consecutive_failures", MetricKind::Gauge, "check"),
+        ("healthcheck_transitions_total", MetricKind::Counter, "check, to"),
+        ("healthcheck_last_run_timestamp_seconds", MetricKind::Gauge, "check"),
+        ("healthcheck_last_success_timestamp_seconds", MetricKind::Gauge, "check"),
+        ("healthcheck_root_cause", MetricKind::Gauge, "check"),
+        ("healthcheck_waits_for", MetricKind::Gauge, "check, root_cause"),
+        ("healthcheck_step_status", MetricKind::Gauge, "check, step"),
+        ("healthcheck_tls_not_after_timestamp_seconds", MetricKind::Gauge, "check"),
+        ("healthcheck_disk_free_bytes", MetricKind::Gauge, "check"),
+        ("healthcheck_disk_size_bytes", MetricKind::Gauge, "check"),
+        ("healthcheck_queue_messages", MetricKind::Gauge, "check"),
+        ("healthcheck_queue_consumers", MetricKind::Gauge, "check"),
+        ("healthcheck_endpoint_open", MetricKind::Gauge, "endpoint"),
+        ("healthcheck_endpoint_transitions_total", MetricKind::Counter, "endpoint, to"),
+        ("application_health_status", MetricKind::Gauge, ""),
+        ("probelet_draining", MetricKind::Gauge, ""),
+        ("probelet_gate_last_asked_timestamp_seconds", MetricKind::Gauge, "endpoint"),
+        ("probelet_http_request_duration_seconds", MetricKind::Histogram, "route, code"),
+        ("probelet_scheduler_lag_seconds", MetricKind::Gauge, ""),
+        ("probelet_history_dropped_total", MetricKind::Counter, ""),
         // Not of the contract: a file that cannot be used shows in nothing else that can be watched.
-        ("probelet_history_writable", Type::Gauge, ""),
-        ("probelet_config_last_reload_successful", Type::Gauge, ""),
-        ("probelet_config_last_reload_success_timestamp_seconds", Type::Gauge, ""),
-        ("probelet_config_info", Type::Gauge, "hash"),
-        ("probelet_build_info", Type::Gauge, "version, revision"),
+        ("probelet_history_writable", MetricKind::Gauge, ""),
+        ("probelet_config_last_reload_successful", MetricKind::Gauge, ""),
+        ("probelet_config_last_reload_success_timestamp_seconds", MetricKind::Gauge, ""),
+        ("probelet_config_info", MetricKind::Gauge, "hash"),
+        ("probelet_build_info", MetricKind::Gauge, "version, revision"),
     ];
     let own: Vec<_> = CATALOG
         .iter()
@@ -142,7 +142,7 @@ fn the_catalogue_has_the_names_of_the_contract() {
 
 #[test]
 fn every_state_is_told_by_the_numbers_of_the_contract() {
-    let text = text(&everything(), &vitals(), Format::Text);
+    let text = text(&everything(), &daemon_metrics(), ExpositionFormat::Text);
     assert_eq!(
         lines(&text, "healthcheck_status"),
         [
@@ -177,7 +177,10 @@ fn every_state_is_told_by_the_numbers_of_the_contract() {
     let mut gate = check("gate");
     gate.gates.live = true;
     assert_eq!(
-        lines(&self::text(&snapshot(vec![(gate, pending())]), &vitals(), Format::Text), "healthcheck_info"),
+        lines(
+            &self::text(&snapshot(vec![(gate, pending())]), &daemon_metrics(), ExpositionFormat::Text),
+            "healthcheck_info"
+        ),
         [r#"healthcheck_info{check="gate",kind="simulated",critical="true",gates="live,ready",runbook=""} 1"#]
     );
     assert_eq!(
@@ -198,7 +201,7 @@ fn every_state_is_told_by_the_numbers_of_the_contract() {
 
 #[test]
 fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
-    let text = text(&snapshot(vec![(check("new"), pending())]), &Vitals::default(), Format::Text);
+    let text = text(&snapshot(vec![(check("new"), pending())]), &DaemonMetrics::default(), ExpositionFormat::Text);
     assert_eq!(
         lines(&text, "healthcheck_failures_total"),
         ["timeout", "resolve", "connect", "tls", "auth", "protocol", "mismatch", "bug"]
@@ -226,8 +229,8 @@ fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
 #[test]
 fn lean_metrics_have_at_most_twelve_series_of_a_check() {
     let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
-    for format in [Format::Text, Format::OpenMetrics] {
-        let text = text(&lean, &vitals(), format);
+    for format in [ExpositionFormat::Text, ExpositionFormat::OpenMetrics] {
+        let text = text(&lean, &daemon_metrics(), format);
         for check in &lean.plan.checks {
             let series: Vec<&str> =
                 text.lines().filter(|line| line.contains(&format!("check=\"{}\"", check.name))).collect();
@@ -238,14 +241,14 @@ fn lean_metrics_have_at_most_twelve_series_of_a_check() {
         }
     }
     assert_eq!(
-        lines(&text(&lean, &vitals(), Format::Text), "healthcheck_state")[..2],
+        lines(&text(&lean, &daemon_metrics(), ExpositionFormat::Text), "healthcheck_state")[..2],
         [r#"healthcheck_state{check="db",state="ok"} 1"#, r#"healthcheck_state{check="cache",state="degraded"} 1"#]
     );
 }
 
 #[test]
 fn histograms_are_cumulative_and_end_with_infinity() {
-    let text = text(&snapshot(vec![(check("db"), ok("ok"))]), &Vitals::default(), Format::Text);
+    let text = text(&snapshot(vec![(check("db"), ok("ok"))]), &DaemonMetrics::default(), ExpositionFormat::Text);
     let buckets = [
         ("0.001", 0),
         ("0.0025", 0),
@@ -275,7 +278,7 @@ fn histograms_are_cumulative_and_end_with_infinity() {
 
 #[test]
 fn facts_of_the_last_run_are_exposed() {
-    let text = text(&everything(), &vitals(), Format::Text);
+    let text = text(&everything(), &daemon_metrics(), ExpositionFormat::Text);
     assert_eq!(
         lines(&text, "healthcheck_step_status"),
         [
@@ -300,7 +303,7 @@ fn endpoints_and_the_daemon_are_told() {
     let mut everything = everything();
     everything.draining = true;
     everything.endpoint_transitions[1].closed = 3;
-    let text = text(&everything, &vitals(), Format::Text);
+    let text = text(&everything, &daemon_metrics(), ExpositionFormat::Text);
     assert_eq!(
         lines(&text, "healthcheck_endpoint_open"),
         [
@@ -344,7 +347,7 @@ fn endpoints_and_the_daemon_are_told() {
 
 #[test]
 fn without_checks_there_is_nothing_to_say_about_checks() {
-    let text = text(&snapshot(Vec::new()), &Vitals::default(), Format::Text);
+    let text = text(&snapshot(Vec::new()), &DaemonMetrics::default(), ExpositionFormat::Text);
     let families: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(families.iter().all(|name| !name.starts_with("healthcheck_") || name.starts_with("healthcheck_endpoint_")));
@@ -353,9 +356,9 @@ fn without_checks_there_is_nothing_to_say_about_checks() {
 
 #[test]
 fn open_metrics_tells_the_same() {
-    let (snapshot, vitals) = (everything(), vitals());
-    let plain = text(&snapshot, &vitals, Format::Text);
-    let open = text(&snapshot, &vitals, Format::OpenMetrics);
+    let (snapshot, daemon_metrics) = (everything(), daemon_metrics());
+    let plain = text(&snapshot, &daemon_metrics, ExpositionFormat::Text);
+    let open = text(&snapshot, &daemon_metrics, ExpositionFormat::OpenMetrics);
     assert!(open.ends_with("# EOF\n"));
     for line in plain.lines().filter(|line| line.starts_with("healthcheck_") && !line.contains("le=")) {
         assert!(open.lines().any(|other| other == line), "{line}");
@@ -368,7 +371,7 @@ fn open_metrics_tells_the_same() {
 fn promtool_has_nothing_to_say() {
     let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
     for snapshot in [everything(), lean] {
-        ask_promtool(&text(&snapshot, &vitals(), Format::Text));
+        ask_promtool(&text(&snapshot, &daemon_metrics(), ExpositionFormat::Text));
     }
 }
 

@@ -6,7 +6,6 @@
 pub mod causes;
 pub mod outcome;
 pub mod plan;
-pub mod pod;
 pub mod snapshot;
 pub mod start_up;
 pub mod state;

@@ -21,7 +21,7 @@ pub struct Pass {
     /// What else the run learned.
     pub facts: Facts,
     /// The answer itself, when the run was asked to keep it for captures. Never shown.
-    pub answer: Option<Box<Answer>>,
+    pub answer: Option<Box<CapturedAnswer>>,
 }
 
 impl Pass {
@@ -60,8 +60,8 @@ impl Failure {
     }
 }
 
-/// `text` as one line of at most 200 characters, control characters as spaces; what turns the direction of writing, or is
-/// not seen, as U+FFFD.
+/// `text` as one line of at most 200 characters, control characters as spaces; what turns the direction of writing, or
+/// is not seen, as U+FFFD.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     clip(text, 200)
@@ -164,7 +164,7 @@ pub struct DiskSpace {
 pub struct QueueLength {
     /// Messages that wait in it.
     pub messages: u32,
-    /// Whoever takes them out.
+    /// Consumers that take messages out of it.
     pub consumers: u32,
 }
 
@@ -183,7 +183,7 @@ pub struct StepReport {
 
 /// An answer kept for captures. It may hold anything, so it has no readable `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct CapturedAnswer {
     /// The status code, where the protocol has one.
     pub status: Option<u16>,
     /// Header names in lower case, with their values, in the order received.
@@ -192,7 +192,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for CapturedAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Answer(***)")
     }
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_answer_shows_nothing_when_formatted() {
-        let answer = Answer { status: Some(200), headers: vec![], body: b"hunter2".to_vec() };
+        let answer = CapturedAnswer { status: Some(200), headers: vec![], body: b"hunter2".to_vec() };
         assert_eq!(format!("{answer:?}"), "Answer(***)");
     }
 }

@@ -62,7 +62,7 @@ pub struct Answers {
     pub token: Option<Token>,
     /// How much `/metrics` tells of each check.
     pub metrics: MetricsLevel,
-    /// How long the process goes on after the first sign of termination: whoever begins a drain is told.
+    /// How long the process goes on after the first sign of termination: the answer to a drain request says it.
     pub drain: Duration,
 }
 
@@ -139,8 +139,8 @@ pub struct Definition {
     pub max_age: Duration,
     /// An earlier name, whose history it continues.
     pub formerly: Option<CheckName>,
-    /// Its target is on this pod: on `localhost`, a loopback address, `$POD_IP` or a Unix socket, or the app itself, which
-    /// beats.
+    /// Its target is on this pod: on `localhost`, a loopback address, `$POD_IP` or a Unix socket, or the app itself,
+    /// which beats.
     pub of_pod: bool,
 }
 

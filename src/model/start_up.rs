@@ -17,9 +17,9 @@ const MOST_DOUBTS: u8 = 3;
 /// In place of a count: nothing was asked yet, and the start-up was taken over.
 const TAKEN_OVER: u8 = 7;
 
-/// A start-up is given this long. After that a failing check closes `/livez` although it has never passed. While kubelet
-/// watches over a start-up it does not ask `/livez`; but it may not know of this one: the daemon was restarted beside an
-/// app that hangs, or a person asked.
+/// A start-up is given this long. After that a failing check closes `/livez` although it has never passed. While
+/// kubelet watches over a start-up it does not ask `/livez`; but it may not know of this one: the daemon was restarted
+/// beside an app that hangs, or a person asked.
 pub const LONGEST_START: Duration = Duration::from_secs(300);
 
 /// The present start-up.
@@ -44,7 +44,7 @@ pub enum ContainerNews {
 
 /// Kubelet's questions about `/startupz`, as far as they tell of new containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asks {
+pub struct StartupzTracker {
     last: Moment,
     /// The last question came after a pause, and none has followed it.
     alone: bool,
@@ -53,7 +53,7 @@ pub struct Asks {
     told: u8,
 }
 
-impl Asks {
+impl StartupzTracker {
     /// No question yet. A daemon that starts at `now` is told of its first container by no question: the pause is
     /// counted from its start.
     #[must_use]
@@ -113,10 +113,10 @@ mod tests {
     use super::*;
 
     /// Which of the questions at these seconds begin a start-up, while `/startupz` has been open all along.
-    fn beginnings(mut asks: Asks, seconds: &[u64]) -> Vec<u64> {
+    fn beginnings(mut asks: StartupzTracker, seconds: &[u64]) -> Vec<u64> {
         let begins = |second: &&u64| {
             let news = asks.asked(Moment::at(Duration::from_secs(**second)), true);
-            asks = Asks::from_bits(asks.to_bits());
+            asks = StartupzTracker::from_bits(asks.to_bits());
             news == ContainerNews::StartUp
         };
         seconds.iter().filter(begins).copied().collect()
@@ -124,35 +124,38 @@ mod tests {
 
     #[test]
     fn a_question_after_a_pause_tells_of_a_new_container() {
-        let start = Asks::since(Moment::at(Duration::from_secs(1000)));
+        let start = StartupzTracker::since(Moment::at(Duration::from_secs(1000)));
         assert_eq!(beginnings(start, &[1002, 1004, 1006]), [0u64; 0], "the container that starts with the daemon");
         assert_eq!(beginnings(start, &[1002, 1004, 1040, 1042, 1044, 1100, 1102]), [1040, 1100]);
         assert_eq!(beginnings(start, &[1002, 1031]), [0u64; 0], "29 s later");
         assert_eq!(beginnings(start, &[1002, 1032]), [1032]);
         assert_eq!(beginnings(start, &[1300]), [1300], "the app restarted, and nobody had asked before");
-        assert_eq!(beginnings(Asks::after_a_restart(), &[5, 7, 9]), [5]);
-        assert_eq!(Asks::after_a_restart().asked(Moment::at(Duration::from_secs(5)), false), ContainerNews::StartUp);
+        assert_eq!(beginnings(StartupzTracker::after_a_restart(), &[5, 7, 9]), [5]);
+        assert_eq!(
+            StartupzTracker::after_a_restart().asked(Moment::at(Duration::from_secs(5)), false),
+            ContainerNews::StartUp
+        );
     }
 
     #[test]
     fn a_slow_poller_begins_one_start_up_at_most() {
-        let start = Asks::since(Moment::at(Duration::from_secs(1000)));
+        let start = StartupzTracker::since(Moment::at(Duration::from_secs(1000)));
         assert_eq!(beginnings(start, &[1060, 1120, 1180, 1240]), [1060]);
         assert_eq!(beginnings(start, &[1060, 1120, 1122, 1200, 1202]), [1060, 1200], "kubelet after it");
     }
 
     #[test]
     fn while_the_first_start_up_is_under_way_no_other_begins() {
-        let mut asks = Asks::since(Moment::at(Duration::from_secs(1000)));
+        let mut asks = StartupzTracker::since(Moment::at(Duration::from_secs(1000)));
         assert_eq!(asks.asked(Moment::at(Duration::from_secs(1100)), false), ContainerNews::None);
     }
 
     #[test]
     fn a_question_after_the_answer_that_it_has_started_is_a_doubt_three_times_at_most() {
-        let mut asks = Asks::since(Moment::at(Duration::from_secs(1000)));
+        let mut asks = StartupzTracker::since(Moment::at(Duration::from_secs(1000)));
         let mut ask = |second, opened| {
             let news = asks.asked(Moment::at(Duration::from_secs(second)), opened);
-            asks = Asks::from_bits(asks.to_bits());
+            asks = StartupzTracker::from_bits(asks.to_bits());
             news
         };
         assert_eq!([ask(1002, false), ask(1004, false)], [ContainerNews::None; 2], "it is starting");

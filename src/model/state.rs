@@ -80,8 +80,8 @@ pub struct CheckState {
     pub passed_once: bool,
     /// It has had its first run or skip, in the same sense.
     pub seen_once: bool,
-    /// A start-up has begun beside the running daemon, and it has not passed in it yet: what was seen before was seen of
-    /// the app's last container.
+    /// A start-up has begun beside the running daemon, and it has not passed in it yet: what was seen before was seen
+    /// of the app's last container.
     pub unproven: bool,
     /// Set while it has been pending since its parents came back: it closes what its skip kept closed, and nothing
     /// else. The first verdict ends that.
@@ -315,7 +315,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
     next
 }
 
-/// Counts a run that does not move the state: one that was brought forward and failed, or that a parent's failure
+/// Counts a run that does not move the state: one that was expedited and failed, or that a parent's failure
 /// overtook. A pending check shows what it said.
 #[must_use]
 pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {

@@ -132,7 +132,7 @@ pub struct Judgement {
     /// Its verdict; `error` exactly when it is closed.
     pub verdict: Verdict,
     /// The checks that take part, in the order of the file.
-    pub parts: Vec<Part>,
+    pub parts: Vec<EndpointPart>,
     /// The failing checks from which the closure follows, in the order of the file; where nothing fails, those that
     /// are still to have a result. Empty when open.
     pub root_causes: Vec<usize>,
@@ -142,12 +142,12 @@ pub struct Judgement {
 
 /// A check's part in the judgement on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct EndpointPart {
     /// The position of the check.
     pub check: usize,
     /// Whether it keeps the endpoint closed.
     pub closes: bool,
-    /// Whether the one who asked wanted it left out.
+    /// Whether the request excluded it.
     pub excluded: bool,
 }
 
@@ -164,9 +164,12 @@ impl<'a> Judged<'a> {
         excluded.sort_unstable();
         let mut stale = Vec::new();
         let states = (0..snapshot.checks.len())
-            .map(|index| match is_stale(snapshot, index, now, &mut stale) {
-                true => JudgedState::Stale,
-                false => JudgedState::Fresh(snapshot.checks[index].state),
+            .map(|index| {
+                if is_stale(snapshot, index, now, &mut stale) {
+                    JudgedState::Stale
+                } else {
+                    JudgedState::Fresh(snapshot.checks[index].state)
+                }
             })
             .collect();
         let mut left_out = Vec::new();
@@ -225,7 +228,7 @@ impl<'a> Judged<'a> {
         self.states[index]
     }
 
-    /// Whether the one who asked wanted it left out.
+    /// Whether the request excluded it.
     #[must_use]
     pub fn is_excluded(&self, index: usize) -> bool {
         self.excluded.get(index).is_some_and(|excluded| *excluded)
@@ -324,7 +327,7 @@ impl<'a> Judged<'a> {
             let excluded = self.is_excluded(index);
             let closes = !excluded && self.closes(index, endpoint, by_first_runs);
             if takes_part || closes {
-                parts.push(Part { check: index, closes, excluded });
+                parts.push(EndpointPart { check: index, closes, excluded });
                 degraded |= takes_part && self.status(index) != Verdict::Ok;
             }
         }
@@ -344,10 +347,10 @@ impl<'a> Judged<'a> {
 
     /// Judges one endpoint by the check at `index` alone.
     #[must_use]
-    pub fn endpoint_for(&self, endpoint: Endpoint, index: usize) -> Part {
+    pub fn endpoint_for(&self, endpoint: Endpoint, index: usize) -> EndpointPart {
         let by_first_runs = self.starts_by_first_runs();
         let excluded = self.is_excluded(index);
-        Part { check: index, closes: !excluded && self.closes(index, endpoint, by_first_runs), excluded }
+        EndpointPart { check: index, closes: !excluded && self.closes(index, endpoint, by_first_runs), excluded }
     }
 
     /// Whether the check at `index` takes part in `endpoint`.
@@ -472,7 +475,7 @@ impl<'a> Judged<'a> {
         }
     }
 
-    fn causes_of_closure(&self, parts: &[Part]) -> Vec<usize> {
+    fn causes_of_closure(&self, parts: &[EndpointPart]) -> Vec<usize> {
         let mut causes = Vec::new();
         if !parts.iter().any(|part| part.closes) {
             return causes;
@@ -673,9 +676,12 @@ mod tests {
 
     /// A chain of checks, each behind the next and the last one failing.
     fn chain(length: usize, first: &'static str) -> Snapshot {
-        let behind_next = |index: usize| match index + 1 < length {
-            true => (behind(check(&format!("c{index}")), &[index + 1]), first),
-            false => (check("last"), "pf"),
+        let behind_next = |index: usize| {
+            if index + 1 < length {
+                (behind(check(&format!("c{index}")), &[index + 1]), first)
+            } else {
+                (check("last"), "pf")
+            }
         };
         snapshot((0..length).map(behind_next).collect())
     }

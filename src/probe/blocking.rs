@@ -1,4 +1,5 @@
-//! Calls that can block for ever (a file system that hangs): each on a thread of its own, never more than one at a time.
+//! Calls that can block for ever (a file system that hangs): each on a thread of its own, never more than one at a
+//! time.
 
 use tokio::sync::oneshot;
 

@@ -1,10 +1,11 @@
-//! Patterns that may take too long on the texts that they are for: told when the file is read, not found out by a target.
+//! Patterns that may take too long on the texts that they are for: told when the file is read, not found out by a
+//! target.
 
 use crate::base::pattern::Pattern;
-use crate::base::value::{Fields, Place};
+use crate::base::value::{Section, SourceSpan};
 
 /// Reports that a search for `pattern` in a body of `max_body` bytes may cost more than any should.
-pub(super) fn report(fields: &Fields, place: &Place, pattern: &Pattern, max_body: u64) {
+pub(super) fn report(fields: &Section, place: &SourceSpan, pattern: &Pattern, max_body: u64) {
     let message = format!(
         "the pattern takes {} when it is compiled, too much to look for it in {} of a body",
         shown(pattern.size()),

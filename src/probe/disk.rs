@@ -8,43 +8,45 @@ use std::sync::Arc;
 
 use self::measure::{Measured, Measurement};
 use super::blocking::Blocking;
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
+use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_size;
 use crate::base::redact;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::Phase;
-use crate::base::value::{Fields, Value};
+use crate::base::value::{Section, Value};
 use crate::model::outcome::{DiskSpace, Failure, FailureKind, Pass, ProbeResult};
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "disk",
     doc: "The room on a file system, and whether it can be written to.",
     fields: FIELDS,
     read,
+    component_type: "system",
+    bare_tcp: None,
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
     Field::required(
         "path",
-        Shape::Text,
+        ValueType::Text,
         "A path on the file system, as the sidecar sees it: mount the app's volume into it.",
     ),
     Field::optional(
         "min_free",
-        Shape::SizeOrShare,
+        ValueType::SizeOrShare,
         "With less room than this the check fails: `10%` or `5GiB`. A share fails where the file system reports no size.",
     ),
     Field::optional(
         "min_free_inodes",
-        Shape::Share,
+        ValueType::Share,
         "With a smaller share of free inodes the check fails. File systems that do not count them pass.",
     ),
-    Field::optional("degraded_below", Shape::SizeOrShare, "With less room than this a pass is degraded."),
+    Field::optional("degraded_below", ValueType::SizeOrShare, "With less room than this a pass is degraded."),
     Field::with_default(
         "writable",
-        Shape::Bool,
+        ValueType::Bool,
         "false",
         "Creates a small file in the folder `path`, writes, syncs, reads it back and removes it.",
     ),
@@ -58,7 +60,7 @@ enum Bound {
 }
 
 impl Bound {
-    fn read(fields: &Fields, key: &str) -> Option<Self> {
+    fn read(fields: &Section, key: &str) -> Option<Self> {
         match fields.get(key)?.value {
             Value::Size(size) => Some(Self::Size(size)),
             Value::Share(share) => Some(Self::Share(share)),
@@ -92,11 +94,11 @@ fn show_share(share: f64) -> String {
 #[derive(Debug)]
 struct DiskSpec {
     target: String,
-    declared: Declared,
+    declared: DiskSection,
 }
 
 #[derive(Clone)]
-struct Declared {
+struct DiskSection {
     path: PathBuf,
     min_free: Option<Bound>,
     min_free_inodes: Option<f64>,
@@ -105,15 +107,15 @@ struct Declared {
 }
 
 /// Without the path: an expansion may have brought it in.
-impl fmt::Debug for Declared {
+impl fmt::Debug for DiskSection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Declared").field("min_free", &self.min_free).finish_non_exhaustive()
+        f.debug_struct("DiskSection").field("min_free", &self.min_free).finish_non_exhaustive()
     }
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let path = fields.text("path")?;
-    let declared = Declared {
+    let declared = DiskSection {
         path: PathBuf::from(path.fixed()?),
         min_free: Bound::read(fields, "min_free"),
         min_free_inodes: match fields.get("min_free_inodes").map(|located| &located.value) {
@@ -144,9 +146,9 @@ impl Spec for DiskSpec {
         Some(self.target.clone())
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let Declared { path, writable, .. } = self.declared.clone();
-        let measurement = Measurement::new(path, writable.then(|| setting.check.to_string()));
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let DiskSection { path, writable, .. } = self.declared.clone();
+        let measurement = Measurement::new(path, writable.then(|| context.check.to_string()));
         let measure: Arc<Measure> = Arc::new(move || measurement.take());
         Box::new(DiskProbe { declared: self.declared.clone(), measure, measuring: Blocking::default() })
     }
@@ -156,13 +158,13 @@ impl Spec for DiskSpec {
 type Measure = dyn Fn() -> Result<Measured, Failure> + Send + Sync;
 
 struct DiskProbe {
-    declared: Declared,
+    declared: DiskSection,
     measure: Arc<Measure>,
     measuring: Blocking<Result<Measured, Failure>>,
 }
 
 impl Probe for DiskProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             run.trace.enter(Phase::Disk);
             let measure = Arc::clone(&self.measure);
@@ -172,7 +174,7 @@ impl Probe for DiskProbe {
     }
 }
 
-fn judge(declared: &Declared, measured: &Measured) -> ProbeResult {
+fn judge(declared: &DiskSection, measured: &Measured) -> ProbeResult {
     let space = measured.space;
     let failure = |message: String| {
         let mut failure = Failure::new(FailureKind::Mismatch, message);
@@ -225,8 +227,8 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn declared() -> Declared {
-        Declared { path: "/".into(), min_free: None, min_free_inodes: None, degraded_below: None, writable: false }
+    fn declared() -> DiskSection {
+        DiskSection { path: "/".into(), min_free: None, min_free_inodes: None, degraded_below: None, writable: false }
     }
 
     fn measured(free: u64, size: u64) -> Measured {
@@ -251,7 +253,7 @@ mod tests {
             Ok(measured(call * GIB, 4 * GIB))
         });
         let mut probe = DiskProbe { declared: declared(), measure, measuring: Blocking::default() };
-        let run = Run::default();
+        let run = RunContext::default();
         for _ in 0..3 {
             let limit = std::time::Duration::from_millis(20);
             assert!(tokio::time::timeout(limit, probe.observe(&run)).await.is_err());
@@ -277,14 +279,14 @@ mod tests {
             (size(7), size(10), "mismatch 6.0 GiB free (15%), below 7 GiB"),
         ];
         for (min_free, degraded_below, expected) in cases {
-            let declared = Declared { min_free, degraded_below, ..declared() };
+            let declared = DiskSection { min_free, degraded_below, ..declared() };
             assert_eq!(said(judge(&declared, &space)), expected);
         }
     }
 
     #[test]
     fn inodes_are_judged_where_they_are_counted() {
-        let declared = Declared { min_free_inodes: Some(0.1), ..declared() };
+        let declared = DiskSection { min_free_inodes: Some(0.1), ..declared() };
         let mut space = measured(GIB, 2 * GIB);
         assert_eq!(said(judge(&declared, &space)), "mismatch 5% of inodes free, below 10%");
         space.inodes = None;
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_share_of_a_file_system_without_a_size_is_no_pass() {
-        let share = |min_free, degraded_below| Declared { min_free, degraded_below, ..declared() };
+        let share = |min_free, degraded_below| DiskSection { min_free, degraded_below, ..declared() };
         let tenth = Some(Bound::Share(0.1));
         let cases = [
             (share(tenth, None), "mismatch the file system reports no size, of which 10% could be free"),
@@ -308,12 +310,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_share_of_proc_is_no_pass() {
-        let declared = Declared { path: "/proc".into(), min_free: Some(Bound::Share(0.1)), ..declared() };
+        let declared = DiskSection { path: "/proc".into(), min_free: Some(Bound::Share(0.1)), ..declared() };
         let check = crate::base::name::CheckName::new("proc").unwrap();
         let clock = crate::base::clock::Clock::Machine;
-        let setting = Setting { check, network: Arc::default(), clock, beats: Arc::default() };
-        let mut probe = DiskSpec { target: "/proc".into(), declared }.build(&setting);
-        let said = said(probe.observe(&Run::default()).await);
+        let context = BuildContext { check, network: Arc::default(), clock, beats: Arc::default() };
+        let mut probe = DiskSpec { target: "/proc".into(), declared }.build(&context);
+        let said = said(probe.observe(&RunContext::default()).await);
         assert_eq!(said, "mismatch the file system reports no size, of which 10% could be free");
     }
 }

@@ -10,14 +10,17 @@ use super::net::Network;
 use super::net::metered::Meter;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use crate::base::clock::Timestamp;
-use crate::base::shape::{Field, Shape};
+use crate::base::field::{Field, ValueType};
 use crate::base::trace::Trace;
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::{Failure, Pass};
 
 /// The key `tls` of a kind whose URL says whether TLS is spoken.
-pub const TLS: Field =
-    Field::optional("tls", Shape::Section(tls::FIELDS), "How TLS is spoken, where the scheme of `url` asks for it.");
+pub const TLS: Field = Field::optional(
+    "tls",
+    ValueType::Section(tls::FIELDS),
+    "How TLS is spoken, where the scheme of `url` asks for it.",
+);
 
 /// A stream to a server, plain or TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -26,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// Where a store listens.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct StoreEndpoint {
     /// Host name or address, without brackets.
     pub host: String,
     /// The port.
@@ -34,11 +37,11 @@ pub struct Endpoint {
     tls: Option<TlsSpec>,
 }
 
-impl Endpoint {
+impl StoreEndpoint {
     /// Reads host and port out of `url`, and the section `tls` where the scheme is `secure`.
     ///
     /// `ports` are those of the plain and of the secure scheme.
-    pub fn read(fields: &Fields, url: &Url, secure: &str, ports: (u16, u16)) -> Option<Self> {
+    pub fn read(fields: &Section, url: &Url, secure: &str, ports: (u16, u16)) -> Option<Self> {
         let is_secure = url.scheme() == secure;
         let section = fields.section("tls");
         if section.is_some() && !is_secure {
@@ -66,21 +69,21 @@ impl Endpoint {
     }
 
     /// The way there, for one probe.
-    pub fn door(&self, network: &Arc<Network>) -> Door {
+    pub fn dialer(&self, network: &Arc<Network>) -> Dialer {
         let tls = self.tls.as_ref().map(|tls| tls.client(network));
-        Door { host: self.host.clone(), port: self.port, tls, network: Arc::clone(network) }
+        Dialer { host: self.host.clone(), port: self.port, tls, network: Arc::clone(network) }
     }
 }
 
 /// The way to a store.
-pub struct Door {
+pub struct Dialer {
     host: String,
     port: u16,
     tls: Option<TlsClient>,
     network: Arc<Network>,
 }
 
-impl Door {
+impl Dialer {
     /// A stream to the server.
     pub async fn open(&self, trace: &Trace) -> Result<Opened, Failure> {
         let stream = self.network.dial(&self.host, self.port, trace).await?;
@@ -110,7 +113,7 @@ pub struct Opened {
 }
 
 /// The URL under the key `url`. It is known at load: no captured value may stand in it.
-pub fn url_of(fields: &Fields, example: &str) -> Option<Url> {
+pub fn url_of(fields: &Section, example: &str) -> Option<Url> {
     let text = fields.text("url")?;
     let problem = match text.fixed() {
         None => ("misplaced-capture", "a captured value cannot stand in the URL of a store"),

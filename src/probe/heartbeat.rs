@@ -13,31 +13,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::blocking::Blocking;
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::{Clock, Moment};
+use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_duration;
 use crate::base::redact;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::Phase;
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::probe::exhausted;
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "heartbeat",
     doc: "The app proves that its main loop turns: it touches a file, or sends `PUT /v1/heartbeats/<check>`.",
     fields: FIELDS,
     read,
+    component_type: "component",
+    bare_tcp: None,
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
-    Field::optional("file", Shape::Text, "A change of this file's modification time is a beat."),
-    Field::with_default("push", Shape::Bool, "false", "The beat is `PUT /v1/heartbeats/<check>` from the same pod."),
+    Field::optional("file", ValueType::Text, "A change of this file's modification time is a beat."),
+    Field::with_default(
+        "push",
+        ValueType::Bool,
+        "false",
+        "The beat is `PUT /v1/heartbeats/<check>` from the same pod.",
+    ),
     Field::required(
         "max_age",
-        Shape::Duration { min: Duration::from_millis(100) },
+        ValueType::Duration { min: Duration::from_millis(100) },
         "No beat for this long is a failure. Before the first beat the check is pending, and fails after this time from \
          the daemon's start.",
     ),
@@ -51,13 +58,14 @@ struct Heartbeat {
     max_age: Duration,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let file = fields.text("file");
     let push = fields.flag("push").unwrap_or(false);
     if file.is_some() == push {
-        let (key, message) = match push {
-            true => ("push", "both `file` and `push` are given"),
-            false => ("file", "neither `file` nor `push` is given"),
+        let (key, message) = if push {
+            ("push", "both `file` and `push` are given")
+        } else {
+            ("file", "neither `file` nor `push` is given")
         };
         fields.error(key, "invalid-value", message, Some("write one: `file: /run/app/alive` or `push: true`".into()));
         return None;
@@ -78,18 +86,21 @@ impl Spec for Heartbeat {
         self.max_age
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
         let source = match &self.file {
-            Some(path) => {
-                Source::File(Watched { path: path.clone(), looked: Blocking::default(), looked_at: None, seen: None })
-            }
-            None => Source::Push(setting.beats.register(setting.check.as_str())),
+            Some(path) => BeatSource::File(WatchedFile {
+                path: path.clone(),
+                looked: Blocking::default(),
+                looked_at: None,
+                seen: None,
+            }),
+            None => BeatSource::Push(context.beats.register(context.check.as_str())),
         };
-        let started = setting.clock.now();
+        let started = context.clock.now();
         Box::new(HeartbeatProbe {
             source,
             max_age: self.max_age,
-            clock: setting.clock,
+            clock: context.clock,
             started,
             beat: None,
             as_of: None,
@@ -126,7 +137,9 @@ impl Beats {
         let mut register = self.lock();
         match register.slots.get(check).and_then(Weak::upgrade) {
             Some(slot) => drop(slot.0.fetch_max(nanos(at), Ordering::Relaxed)),
-            None => drop(register.remembered.insert(check.to_owned(), at)),
+            None => {
+                register.remembered.insert(check.to_owned(), at);
+            }
         }
     }
 
@@ -139,7 +152,8 @@ impl Beats {
         register.slots.iter().filter_map(beat).chain(waiting).collect()
     }
 
-    /// The slot of `check`, for as long as its probe holds on to it. A new probe of the same name begins without a beat.
+    /// The slot of `check`, for as long as its probe holds on to it. A new probe of the same name begins without a
+    /// beat.
     fn register(&self, check: &str) -> Arc<Slot> {
         let mut register = self.lock();
         register.slots.retain(|_, slot| slot.strong_count() > 0);
@@ -172,7 +186,7 @@ impl fmt::Debug for Beats {
 }
 
 struct HeartbeatProbe {
-    source: Source,
+    source: BeatSource,
     max_age: Duration,
     clock: Clock,
     started: Moment,
@@ -182,12 +196,12 @@ struct HeartbeatProbe {
     as_of: Option<Moment>,
 }
 
-enum Source {
-    File(Watched),
+enum BeatSource {
+    File(WatchedFile),
     Push(Arc<Slot>),
 }
 
-struct Watched {
+struct WatchedFile {
     path: PathBuf,
     looked: Blocking<io::Result<SystemTime>>,
     /// When the last look began.
@@ -198,14 +212,14 @@ struct Watched {
 }
 
 impl Probe for HeartbeatProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             match &mut self.source {
-                Source::Push(slot) => {
+                BeatSource::Push(slot) => {
                     self.beat = slot.beat();
                     self.as_of = self.beat;
                 }
-                Source::File(watched) => {
+                BeatSource::File(watched) => {
                     run.trace.enter(Phase::Disk);
                     let last_look = watched.looked_at.replace(self.clock.now());
                     if watched.has_changed().await? {
@@ -220,7 +234,7 @@ impl Probe for HeartbeatProbe {
     }
 }
 
-impl Watched {
+impl WatchedFile {
     async fn has_changed(&mut self) -> Result<bool, Failure> {
         let path = self.path.clone();
         let modified = move || std::fs::metadata(path).and_then(|metadata| metadata.modified());
@@ -257,9 +271,9 @@ mod tests {
     use super::*;
     use crate::base::name::CheckName;
 
-    fn setting(clock: Clock) -> Setting {
+    fn context(clock: Clock) -> BuildContext {
         let check = CheckName::new("main_loop").unwrap();
-        Setting { check, network: Arc::default(), clock, beats: Arc::default() }
+        BuildContext { check, network: Arc::default(), clock, beats: Arc::default() }
     }
 
     fn spec(file: Option<PathBuf>) -> Heartbeat {
@@ -267,7 +281,7 @@ mod tests {
     }
 
     async fn says(probe: &mut dyn Probe) -> String {
-        match probe.observe(&Run::default()).await {
+        match probe.observe(&RunContext::default()).await {
             Ok(pass) => pass.message.unwrap(),
             Err(failure) => format!("{}: {}", failure.kind.label(), failure.message),
         }
@@ -276,13 +290,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pushed_beats_age_from_when_they_came() {
         let clock = Clock::tokio();
-        let setting = setting(clock);
-        let mut probe = spec(None).build(&setting);
+        let context = context(clock);
+        let mut probe = spec(None).build(&context);
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(says(probe.as_mut()).await, "void: no beat yet, 10s after the start");
         tokio::time::advance(Duration::from_secs(21)).await;
         assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago");
-        assert!(setting.beats.beat("main_loop", clock.now()));
+        assert!(context.beats.beat("main_loop", clock.now()));
         tokio::time::advance(Duration::from_secs(12)).await;
         assert_eq!(says(probe.as_mut()).await, "last beat 12s ago");
         tokio::time::advance(Duration::from_secs(35)).await;
@@ -292,35 +306,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_beat_from_before_a_restart_counts_until_there_is_a_newer_one() {
         let clock = Clock::tokio();
-        let setting = setting(clock);
+        let context = context(clock);
         tokio::time::advance(Duration::from_secs(100)).await;
-        setting.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
-        assert_eq!(setting.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(93)))]);
-        let mut probe = spec(None).build(&setting);
+        context.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
+        assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(93)))]);
+        let mut probe = spec(None).build(&context);
         assert_eq!(says(probe.as_mut()).await, "last beat 7s ago");
-        assert!(setting.beats.beat("main_loop", clock.now()));
-        setting.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
+        assert!(context.beats.beat("main_loop", clock.now()));
+        context.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
         assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago");
-        assert_eq!(setting.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
+        assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
     }
 
     #[test]
     fn a_beat_for_nobody_is_told() {
         let clock = Clock::Machine;
-        let setting = setting(clock);
-        assert!(!setting.beats.beat("main_loop", clock.now()));
-        let probe = spec(None).build(&setting);
-        assert!(setting.beats.beat("main_loop", clock.now()));
-        assert!(!setting.beats.beat("other", clock.now()));
+        let context = context(clock);
+        assert!(!context.beats.beat("main_loop", clock.now()));
+        let probe = spec(None).build(&context);
+        assert!(context.beats.beat("main_loop", clock.now()));
+        assert!(!context.beats.beat("other", clock.now()));
         drop(probe);
-        assert!(!setting.beats.beat("main_loop", clock.now()));
+        assert!(!context.beats.beat("main_loop", clock.now()));
     }
 
     #[tokio::test]
     async fn a_change_of_the_file_s_time_is_a_beat_and_its_first_sight_is_none() {
         let path = std::env::temp_dir().join(format!("probelet-heartbeat-{}", std::process::id()));
         std::fs::write(&path, "").unwrap();
-        let mut probe = spec(Some(path.clone())).build(&setting(Clock::Machine));
+        let mut probe = spec(Some(path.clone())).build(&context(Clock::Machine));
         assert!(says(probe.as_mut()).await.starts_with("void: no beat yet"));
         let touch = |seconds| {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);

@@ -3,7 +3,7 @@
 //! A probe never logs, never times itself, never retries (but once over a fresh connection, where a kept one
 //! brings no good news), and knows nothing of
 //! thresholds or of who asks. It does not know YAML either: its keys are a table of [`Field`]s, and it reads its
-//! section as [`Fields`].
+//! section as [`Section`].
 //!
 //! To add a kind: a file with its `FIELDS`, its spec (`read`) and its probe; then a line in [`KINDS`].
 
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
+use crate::base::field::Field;
 use crate::base::name::CheckName;
-use crate::base::shape::Field;
 use crate::base::trace::Trace;
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::ProbeResult;
 use crate::workflow::captures::Captures;
 
@@ -30,7 +30,7 @@ pub mod exhausted;
 pub mod farewell;
 pub mod heartbeat;
 pub mod http;
-mod kept;
+mod reuse;
 pub mod net;
 pub mod postgres;
 pub mod redis;
@@ -41,7 +41,7 @@ pub mod workflow;
 
 /// A kind of probe: its word in the file, its keys, and how its section is read.
 #[derive(Debug)]
-pub struct KindOfProbe {
+pub struct ProbeKind {
     /// The key of its section, and its name in answers and metrics.
     pub name: &'static str,
     /// What it observes, in a sentence for the reference.
@@ -49,13 +49,17 @@ pub struct KindOfProbe {
     /// The keys of its section.
     pub fields: &'static [Field],
     /// Reads the section. Problems are reported through it; nothing is returned when it cannot be used.
-    pub read: fn(&Fields) -> Option<Box<dyn Spec>>,
+    pub read: fn(&Section) -> Option<Box<dyn Spec>>,
+    /// What `application/health+json` calls such a target: `component`, `datastore` or `system`.
+    pub component_type: &'static str,
+    /// The default port, and what is wrong with a bare TCP connection to it; nothing where that is no mistake.
+    pub bare_tcp: Option<(u16, &'static str)>,
     /// The built-in interval and timeout of a check of this kind where they differ from the general ones.
     pub cadence: Option<(&'static str, &'static str)>,
 }
 
 /// All kinds, in the order of the reference.
-pub static KINDS: &[&KindOfProbe] = &[
+pub static KINDS: &[&ProbeKind] = &[
     &http::KIND,
     &tcp::KIND,
     &postgres::KIND,
@@ -69,7 +73,7 @@ pub static KINDS: &[&KindOfProbe] = &[
 
 /// The kind called `name`.
 #[must_use]
-pub fn kind(name: &str) -> Option<&'static KindOfProbe> {
+pub fn kind(name: &str) -> Option<&'static ProbeKind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
@@ -107,12 +111,12 @@ pub trait Spec: fmt::Debug + Send + Sync {
     fn prefer_fresh_connections(&mut self, _where_to: &dyn Fn(&[String]) -> bool) {}
 
     /// A probe of this target. Nothing is dialled before its first run.
-    fn build(&self, setting: &Setting) -> Box<dyn Probe>;
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe>;
 }
 
 /// What a probe is built with.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct BuildContext {
     /// The name of the check, for messages.
     pub check: CheckName,
     /// What all network probes share: name resolution and trust.
@@ -127,7 +131,7 @@ pub struct Setting {
 pub trait Probe: Send {
     /// Observes the target once. The caller drops the future when the run's time is up; the probe must then be ready
     /// for the next run (a connection in the middle of something is not to be used again).
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult>;
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult>;
 }
 
 /// A future that a probe returns.
@@ -135,7 +139,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What one run is given.
 #[derive(Debug)]
-pub struct Run {
+pub struct RunContext {
     /// The time that the run has in all, from the first poll of its future. The caller ends the run when it is up; a
     /// probe that has something to say by then (which of its steps hangs) must come before.
     pub budget: Duration,
@@ -148,7 +152,7 @@ pub struct Run {
 }
 
 /// A run with all the time there is, for a check outside a workflow.
-impl Default for Run {
+impl Default for RunContext {
     fn default() -> Self {
         Self { budget: Duration::MAX, captured: Captures::default(), keep_answer: false, trace: Arc::default() }
     }

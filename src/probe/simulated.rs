@@ -3,36 +3,38 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
-use crate::base::shape::{Field, Shape};
-use crate::base::value::{Fields, Text};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
+use crate::base::field::{Field, ValueType};
+use crate::base::value::{Section, Text};
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "simulated",
     doc: "A dependency that is not there, for demos, documentation and tests.",
     fields: FIELDS,
     read,
+    component_type: "component",
+    bare_tcp: None,
     cadence: None,
 };
 
-const SHARE: Shape = Shape::Number { min: 0.0, max: 1.0 };
+const SHARE: ValueType = ValueType::Number { min: 0.0, max: 1.0 };
 
 const FIELDS: &[Field] = &[
     Field::with_default(
         "latency",
-        Shape::DurationRange,
+        ValueType::DurationRange,
         "0ms",
         "How long a run takes, or the span from which it is drawn: `50ms..500ms`.",
     ),
     Field::with_default("error_rate", SHARE, "0", "The share of runs that fail, from 0 to 1."),
     Field::with_default("timeout_rate", SHARE, "0", "The share of runs that never answer, from 0 to 1."),
-    Field::optional("ok_message", Shape::Text, "What a pass says. Default: `<name> OK (12ms)`."),
-    Field::optional("error_message", Shape::Text, "What a failure says. Default: `<name> returned error`."),
+    Field::optional("ok_message", ValueType::Text, "What a pass says. Default: `<name> OK (12ms)`."),
+    Field::optional("error_message", ValueType::Text, "What a failure says. Default: `<name> returned error`."),
     Field::optional(
         "seed",
-        Shape::Integer { min: 0, max: i64::MAX },
+        ValueType::Integer { min: 0, max: i64::MAX },
         "The same seed gives the same outcomes every time. Default: different ones at every start.",
     ),
 ];
@@ -48,7 +50,7 @@ struct Simulated {
 }
 
 #[allow(clippy::unnecessary_wraps)] // the signature of the table
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let error_rate = fields.number("error_rate").unwrap_or_default();
     let timeout_rate = fields.number("timeout_rate").unwrap_or_default();
     if error_rate + timeout_rate > 1.0 {
@@ -66,14 +68,14 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
 }
 
 impl Spec for Simulated {
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
         let message = |text: &Option<Text>| text.as_ref().and_then(Text::fixed);
         Box::new(SimulatedProbe {
             latency: self.latency,
             error_rate: self.error_rate,
             timeout_rate: self.timeout_rate,
             ok_message: message(&self.ok_message),
-            error_message: message(&self.error_message).unwrap_or_else(|| format!("{} returned error", setting.check)),
+            error_message: message(&self.error_message).unwrap_or_else(|| format!("{} returned error", context.check)),
             dice: Dice(self.seed.unwrap_or_else(fresh_seed)),
         })
     }
@@ -89,7 +91,7 @@ struct SimulatedProbe {
 }
 
 impl Probe for SimulatedProbe {
-    fn observe<'a>(&'a mut self, _run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, _run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let (fate, speed) = (self.dice.roll(), self.dice.roll());
             if fate < self.timeout_rate {

@@ -11,32 +11,34 @@ use super::net::metered::{Meter, MeteredStream};
 use super::net::secured::Secured;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use super::net::{Network, ZONE, failure, has_zone};
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
+use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_size;
 use crate::base::redact;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::Phase;
-use crate::base::value::{Fields, Text};
+use crate::base::value::{Section, Text};
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "tcp",
     doc: "A TCP connection, with or without TLS, and what is said and heard over it.",
     fields: FIELDS,
     read,
+    component_type: "component",
+    bare_tcp: None,
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
-    Field::required("address", Shape::Text, "Host and port: `db:5000` or `[::1]:5000`."),
+    Field::required("address", ValueType::Text, "Host and port: `db:5000` or `[::1]:5000`."),
     Field::optional(
         "send",
-        Shape::Template,
+        ValueType::Template,
         "What is sent once the connection stands; `\\r\\n` and the like in double quotes.",
     ),
-    Field::optional("expect", Shape::Template, "What the server must say. It is read until this is seen."),
-    Field::optional("tls", Shape::Section(tls::FIELDS), "Speaks TLS, in this way. Default: no TLS."),
+    Field::optional("expect", ValueType::Template, "What the server must say. It is read until this is seen."),
+    Field::optional("tls", ValueType::Section(tls::FIELDS), "Speaks TLS, in this way. Default: no TLS."),
 ];
 
 /// No more than this is read of what the server says.
@@ -46,7 +48,7 @@ const MOST_READ: usize = 64 << 10;
 const MOST_CARRIED: usize = 16 * MOST_READ;
 
 #[derive(Clone)]
-struct Declared {
+struct TcpSection {
     host: String,
     port: u16,
     send: Option<Text>,
@@ -56,16 +58,17 @@ struct Declared {
 
 struct TcpSpec {
     target: String,
-    declared: Declared,
+    declared: TcpSection,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let tls = fields.section("tls").map(TlsSpec::read);
     let address = fields.text("address")?;
     let Some((host, port)) = address.fixed().as_deref().and_then(host_and_port) else {
-        let help = match address.written.replace("${", "").contains('$') {
-            true => "write a variable as `${NAME}`",
-            false => "write it as `host:5000` or `[::1]:5000`",
+        let help = if address.written.replace("${", "").contains('$') {
+            "write a variable as `${NAME}`"
+        } else {
+            "write it as `host:5000` or `[::1]:5000`"
         };
         fields.error("address", "invalid-value", "not a host with a port", Some(help.into()));
         return None;
@@ -80,7 +83,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         None => None,
     };
     let (send, expect) = (fields.text("send").cloned(), fields.text("expect").cloned());
-    let declared = Declared { host, port, send, expect, tls };
+    let declared = TcpSection { host, port, send, expect, tls };
     Some(Box::new(TcpSpec { target: redact::target(&address.written), declared }))
 }
 
@@ -113,21 +116,21 @@ impl Spec for TcpSpec {
         vec![self.declared.host.clone()]
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let network = Arc::clone(&setting.network);
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let network = Arc::clone(&context.network);
         let tls = self.declared.tls.as_ref().map(|tls| tls.client(&network));
         Box::new(TcpProbe { declared: self.declared.clone(), tls, network })
     }
 }
 
 struct TcpProbe {
-    declared: Declared,
+    declared: TcpSection,
     tls: Option<TlsClient>,
     network: Arc<Network>,
 }
 
 impl Probe for TcpProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let stream = self.network.dial(&self.declared.host, self.declared.port, &run.trace).await?;
             let Some(tls) = &self.tls else { return self.converse(stream, run).await.map(|()| Pass::default()) };
@@ -151,7 +154,7 @@ impl Probe for TcpProbe {
 }
 
 impl TcpProbe {
-    async fn converse(&self, mut stream: impl Conversation, run: &Run) -> Result<(), Failure> {
+    async fn converse(&self, mut stream: impl TcpStreamLike, run: &RunContext) -> Result<(), Failure> {
         stream.meter().allow("the answer", MOST_CARRIED);
         let fill = |text: &Text| {
             let filled = run.captured.fill(text);
@@ -182,7 +185,7 @@ async fn listen(
     stream: &mut (impl AsyncRead + Unpin),
     expected: &[u8],
     heard: &mut Vec<u8>,
-    run: &Run,
+    run: &RunContext,
 ) -> Result<(), Failure> {
     let mut buffer = [0; 4096];
     loop {
@@ -209,7 +212,7 @@ async fn listen(
 
 /// Ends the conversation in good order and without waiting: what has come in is read, so that the system does not
 /// answer it with a reset.
-async fn part(mut stream: impl Conversation) {
+async fn part(mut stream: impl TcpStreamLike) {
     // A limit of zero still polls once; the goodbye goes into the socket's buffer or not at all.
     let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
     let mut left = [0; 4096];
@@ -222,7 +225,7 @@ async fn part(mut stream: impl Conversation) {
 }
 
 /// A stream over TCP, with or without TLS.
-trait Conversation: AsyncRead + AsyncWrite + Unpin + Send {
+trait TcpStreamLike: AsyncRead + AsyncWrite + Unpin + Send {
     /// The connection below.
     fn tcp(&self) -> &TcpStream;
 
@@ -230,7 +233,7 @@ trait Conversation: AsyncRead + AsyncWrite + Unpin + Send {
     fn meter(&self) -> &Meter;
 }
 
-impl Conversation for MeteredStream {
+impl TcpStreamLike for MeteredStream {
     fn tcp(&self) -> &TcpStream {
         Self::tcp(self)
     }
@@ -240,7 +243,7 @@ impl Conversation for MeteredStream {
     }
 }
 
-impl Conversation for Secured {
+impl TcpStreamLike for Secured {
     fn tcp(&self) -> &TcpStream {
         Self::tcp(self)
     }
@@ -286,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_is_heard_across_reads() {
-        let run = Run::default();
+        let run = RunContext::default();
         let mut stream = hearing(&[b"+PO", b"N", b"G\r\n"]);
         assert_eq!(listen(&mut stream, b"PONG", &mut Vec::new(), &run).await, Ok(()));
         let mut stream = hearing(&[b"+PO", b"NK"]);

@@ -10,8 +10,8 @@ const FIRST_GAP: Duration = Duration::from_secs(1);
 /// Within this time from the first run the gap has grown to the interval.
 const QUICK_PHASE: Duration = Duration::from_secs(60);
 
-/// The beats of a pod's checks lie on a grid this wide, where their intervals are multiples of it, so that many checks wake the processor for several runs at a
-/// time. Where the grid begins differs between pods.
+/// The beats of a pod's checks lie on a grid this wide, where their intervals are multiples of it, so that many checks
+/// wake the processor for several runs at a time. Where the grid begins differs between pods.
 const GRID: Duration = Duration::from_millis(20);
 
 /// The beats of one check: every `interval`, at a phase that differs between checks and between pods, so that a fleet
@@ -46,7 +46,7 @@ impl Cadence {
         Moment::at(from_nanos(phase + beats * interval))
     }
 
-    /// The first beat that leaves at least half an interval after `moment`: a run that was brought forward has taken
+    /// The first beat that leaves at least half an interval after `moment`: a run that was expedited has taken
     /// the place of one that would follow at its heels.
     #[must_use]
     pub fn well_after(&self, moment: Moment) -> Moment {
@@ -68,10 +68,10 @@ impl Cadence {
     }
 }
 
-/// How long after `now` the check `name` runs when it is brought forward as one of `count`: at once when it is alone,
-/// spread over up to a second when they are many.
+/// Jitter: the delay of the check `name` when it is expedited as one of `count`. Zero when it is alone, up to a second
+/// when they are many; the same for the same name and pod.
 #[must_use]
-pub fn spread(count: usize, interval: Duration, pod: &str, name: &str) -> Duration {
+pub fn jitter(count: usize, interval: Duration, pod: &str, name: &str) -> Duration {
     let window = Duration::from_millis(10 * count.saturating_sub(1).min(100) as u64).min(interval);
     window.mul_f64(share(name, pod))
 }
@@ -160,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn a_single_check_is_brought_forward_at_once_and_many_are_spread() {
+    fn a_single_check_is_expedited_at_once_and_many_are_spread() {
         let second = Duration::from_secs(1);
-        assert_eq!(spread(1, second, "pod", "child"), Duration::ZERO);
-        let delays: Vec<_> = (0..100).map(|child| spread(100, second, "pod", &format!("child-{child}"))).collect();
+        assert_eq!(jitter(1, second, "pod", "child"), Duration::ZERO);
+        let delays: Vec<_> = (0..100).map(|child| jitter(100, second, "pod", &format!("child-{child}"))).collect();
         assert!(delays.iter().all(|delay| *delay < second) && delays.iter().max() > Some(&(second / 2)));
     }
 }

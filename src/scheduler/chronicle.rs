@@ -1,4 +1,4 @@
-//! What the conductor tells history: every run, every change, signs of life, and what has to be known after a restart.
+//! What the scheduler tells history: every run, every change, signs of life, and what has to be known after a restart.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -187,7 +187,7 @@ mod tests {
     use crate::model::outcome::{Observation, Outcome, Pass};
     use crate::model::plan::Origin;
     use crate::model::plan::testing::{check, plan};
-    use crate::scheduler::playback::reading;
+    use crate::simulation::playback::reading;
 
     fn at(seconds: u64) -> Reading {
         reading(Moment::at(Duration::from_secs(seconds)))

@@ -3,14 +3,14 @@
 //!
 //! The rules are those of "How a check's state moves" in the reference. What is easily overlooked: a failure of a check
 //! with parents counts only once every parent has passed in a run that began after the failing run ended, a run that
-//! was brought forward (by a recovery or a jump of the clock) can only mend, and what was seen before the app's container
+//! was expedited (by a recovery or a jump of the clock) can only mend, and what was seen before the app's container
 //! started anew counts for nothing.
 
 use std::ops::Index;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cadence::{Cadence, spread};
+use super::cadence::{Cadence, jitter};
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::Latches;
@@ -24,18 +24,18 @@ use crate::model::verdict::{Endpoint, Judged};
 
 /// What identifies a check through reloads, as long as its definition does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(u64);
+pub struct CheckKey(u64);
 
 /// A run to be started now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct RunStart {
     /// The check.
-    pub key: Key,
+    pub key: CheckKey,
     /// Its position in the plan.
     pub check: usize,
-    /// It is one of possibly many that start at the same time (first runs, runs brought forward): only a bounded
+    /// It is one of possibly many that start at the same time (first runs, runs expedited): only a bounded
     /// number of them should start side by side.
-    pub crowded: bool,
+    pub throttled: bool,
 }
 
 /// A change of a check's state, for the log.
@@ -57,21 +57,22 @@ pub struct Transition {
 
 /// A run or skip as it was counted in the end: a failure behind a failing parent is a skip.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Observed {
+pub struct CountedRun {
     /// The check.
     pub check: CheckName,
     /// What came of it.
     pub run: Arc<LastRun>,
 }
 
-/// So many observations are held for whoever takes them, and some for each check.
-const OBSERVATIONS: usize = 256;
-const OBSERVATIONS_OF_A_CHECK: usize = 4;
+/// At most this many counted runs are kept between two calls of [`Machine::take_observations`], and a few more for each
+/// check. Later ones are dropped.
+const MAX_COUNTED_RUNS: usize = 256;
+const MAX_COUNTED_RUNS_PER_CHECK: usize = 4;
 
-/// A run that was brought forward and failed is repeated after this long.
-const MENDING_GAP: Duration = Duration::from_secs(1);
+/// A run that was expedited and failed is repeated after this long.
+const RECOVERY_RETRY: Duration = Duration::from_secs(1);
 
-/// All checks, their states and their places in time.
+/// All checks: the state of each, and when it runs next.
 #[derive(Debug)]
 pub struct Machine {
     plan: Arc<Plan>,
@@ -81,12 +82,12 @@ pub struct Machine {
     /// Those of them that have parents.
     dependents: Vec<usize>,
     checks: Vec<Arc<CheckState>>,
-    courses: Courses,
+    schedules: CheckSchedules,
     keys: u64,
     transitions: Vec<Transition>,
     /// The root causes that have been found while the checks are brought in line with their parents.
     causes: Option<Causes>,
-    observations: Vec<Observed>,
+    observations: Vec<CountedRun>,
     draining: bool,
     ready_once: bool,
     start_up: StartUp,
@@ -99,71 +100,71 @@ pub struct Machine {
     latched: u64,
 }
 
-/// The places of all checks in time. A wake looks at what stands close together for all of them, and at the course of
-/// a check only where there is something to do.
+/// The schedules of all checks. The moments at which they are due are kept apart, close together: a wake scans those
+/// and touches the schedule of a check only where it is due.
 #[derive(Debug, Default)]
-struct Courses {
-    all: Vec<Course>,
-    /// When each has something to do next, if nothing is observed before.
+struct CheckSchedules {
+    all: Vec<CheckSchedule>,
+    /// When each check is due next, unless an observation changes that first; in the order of `all`.
     wakes: Vec<Option<Moment>>,
     /// The checks' keys.
-    keys: Vec<Key>,
-    /// Those whose wakes may be others by now.
+    keys: Vec<CheckKey>,
+    /// Positions of schedules that were changed: their wakes are computed again before they are read.
     touched: Vec<usize>,
 }
 
-impl Courses {
-    fn push(&mut self, course: Course) {
+impl CheckSchedules {
+    fn push(&mut self, schedule: CheckSchedule) {
         self.touched.push(self.all.len());
         self.wakes.push(None);
-        self.keys.push(course.key);
-        self.all.push(course);
+        self.keys.push(schedule.key);
+        self.all.push(schedule);
     }
 
-    /// The course, to be changed.
-    fn touch(&mut self, index: usize) -> &mut Course {
+    /// The schedule, to be changed.
+    fn touch(&mut self, index: usize) -> &mut CheckSchedule {
         self.touched.push(index);
         &mut self.all[index]
     }
 
-    fn position(&self, key: Key) -> Option<usize> {
+    fn position(&self, key: CheckKey) -> Option<usize> {
         self.keys.iter().position(|other| *other == key)
     }
 }
 
-impl Index<usize> for Courses {
-    type Output = Course;
+impl Index<usize> for CheckSchedules {
+    type Output = CheckSchedule;
 
-    fn index(&self, index: usize) -> &Course {
+    fn index(&self, index: usize) -> &CheckSchedule {
         &self.all[index]
     }
 }
 
-/// The place of one check in time.
+/// When one check runs, and what it waits for.
 #[derive(Clone, Debug)]
-struct Course {
-    key: Key,
+struct CheckSchedule {
+    key: CheckKey,
     cadence: Cadence,
-    /// The next regular run, or skip.
+    /// The next run (or skip) of the regular schedule.
     beat: Moment,
     /// Its `initial_delay` is over then, whatever its parents do.
     not_before: Moment,
     /// Set while runs follow each other more quickly than the beats: until the first pass, and after a failure of
     /// what watches the app.
-    quick: Option<QuickRuns>,
+    backoff: Option<Backoff>,
     /// Its first pass (in this start-up) is still to come.
     first_runs: bool,
     /// The app itself is watched: after a failure it is looked at every second, and also while the failure waits for
     /// the parents to be confirmed.
     watches_the_app: bool,
     running: Option<Running>,
-    /// When a run that was brought forward is to start.
-    forward: Option<Moment>,
+    /// When a run that was expedited is to start.
+    expedited: Option<Moment>,
     /// A child waits for one more run of this check, to confirm its own failure.
-    asked: bool,
+    extra_requested: bool,
     /// When such a run beyond the schedule last began.
     last_extra: Option<Moment>,
-    last_run: Option<Ran>,
+    last_run: Option<PastRun>,
     /// A failed run that waits for the parents to be confirmed.
     unconfirmed: Option<Observation>,
     /// The app's container has started anew, and it has not passed since.
@@ -172,14 +173,15 @@ struct Course {
     recovering: bool,
     /// A parent that fails or is pending keeps it from running.
     waiting: bool,
-    /// The last beat was put off by a run that was brought forward: the next one comes in its time, or failures would
+    /// The last beat was put off by a run that was expedited: the next one comes in its time, or failures would
     /// never count while the clock keeps jumping.
     postponed: bool,
 }
 
-/// Runs that follow each other quickly; the gaps grow to the interval within a minute.
+/// Runs that follow each other quickly, with a backoff: each gap is half as long again as the one before, up to the
+/// interval, which is reached within a minute.
 #[derive(Clone, Copy, Debug)]
-struct QuickRuns {
+struct Backoff {
     begun: Option<Moment>,
     gap: Duration,
     /// The gaps do not grow.
@@ -189,11 +191,11 @@ struct QuickRuns {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     began: Moment,
-    forward: bool,
+    expedited: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ran {
+struct PastRun {
     began: Moment,
     passed: bool,
 }
@@ -214,10 +216,10 @@ impl Machine {
     pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
         let order = parents_first(&plan);
         let mut machine = Self {
-            dependents: with_parents(&order, &plan),
+            dependents: having_parents(&order, &plan),
             order,
             checks: Vec::new(),
-            courses: Courses::default(),
+            schedules: CheckSchedules::default(),
             plan,
             pod: pod.into(),
             keys: 0,
@@ -234,8 +236,8 @@ impl Machine {
         };
         for definition in Arc::clone(&machine.plan).checks.iter() {
             machine.checks.push(Arc::new(CheckState::new(now)));
-            let course = machine.fresh_course(definition, now.moment);
-            machine.courses.push(course);
+            let schedule = machine.new_schedule(definition, now.moment);
+            machine.schedules.push(schedule);
         }
         machine
     }
@@ -257,12 +259,12 @@ impl Machine {
         let skips = judged.closed_by_skips();
         let mut kept_closed = Vec::with_capacity(plan.checks.len());
         let mut checks = Vec::with_capacity(plan.checks.len());
-        let mut courses = Courses::default();
+        let mut schedules = CheckSchedules::default();
         for (definition, origin) in plan.checks.iter().zip(origins) {
             if let Origin::Kept(old) = origin {
                 kept_closed.push(skips[*old]);
                 checks.push(Arc::clone(&self.checks[*old]));
-                courses.push(self.courses[*old].clone());
+                schedules.push(self.schedules[*old].clone());
                 continue;
             }
             kept_closed.push(None);
@@ -273,25 +275,26 @@ impl Machine {
                 check.counters = Arc::clone(&self.checks[*old].counters);
             }
             checks.push(Arc::new(check));
-            courses.push(self.fresh_course(definition, now.moment));
+            schedules.push(self.new_schedule(definition, now.moment));
         }
         self.order = parents_first(&plan);
-        self.dependents = with_parents(&self.order, &plan);
+        self.dependents = having_parents(&self.order, &plan);
         self.latched += 1;
-        (self.plan, self.checks, self.courses) = (plan, checks, courses);
+        (self.plan, self.checks, self.schedules) = (plan, checks, schedules);
         self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
-        self.settle(now, &kept_closed);
+        self.propagate(now, &kept_closed);
     }
 
-    /// The app's container has started anew, as kubelet's question at `at` tells. What was seen of the one before counts
-    /// for nothing: the checks that count for the start-up are pending, run at once and every second until they pass.
+    /// The app's container has started anew, as kubelet's question at `at` tells. What was seen of the one before
+    /// counts for nothing: the checks that count for the start-up are pending, run at once and every second until they
+    /// pass.
     pub fn begin_start_up(&mut self, at: Moment, now: Reading) {
         self.start_anew(StartUp { began: at, ..StartUp::default() }, now);
     }
 
     /// Perhaps the app's container is not the one any more that was seen to start, as kubelet's question at `at` makes
-    /// one think. Where the app does not pass, it is another, and starting; else what watches the app looks at once, and a
-    /// failure shows the same.
+    /// one think. Where the app does not pass, it is another, and starting; else what watches the app looks at once,
+    /// and a failure shows the same.
     pub fn doubt_start(&mut self, at: Moment, now: Reading) {
         if !self.start_up.opened || self.doubt.is_some() {
             return;
@@ -304,14 +307,14 @@ impl Machine {
         }
         for (index, _) in watching() {
             self.doubt = Some(at);
-            if self.courses[index].is_idle() {
-                self.courses.touch(index).beat = now.moment;
+            if self.schedules[index].is_idle() {
+                self.schedules.touch(index).beat = now.moment;
             }
         }
     }
 
-    /// Whether this run shows that a doubted container is a new one. Once everything that watches the app has passed, it is
-    /// the one that was seen, or as good.
+    /// Whether this run shows that a doubted container is a new one. Once everything that watches the app has passed,
+    /// it is the one that was seen, or as good.
     fn dispels_or_confirms_doubt(&mut self, index: usize, observation: &Observation) -> Option<StartUp> {
         let began = self.doubt?;
         if observation.ended > began + PAUSE {
@@ -325,7 +328,8 @@ impl Machine {
         match &observation.outcome {
             Outcome::Fail(_) => return Some(StartUp { began, opened: false }),
             Outcome::Pass(pass) if pass.as_of.is_none_or(|as_of| as_of >= began) => {
-                let passed = |at: usize| self.courses[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
+                let passed =
+                    |at: usize| self.schedules[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
                 let mut watching = (0..self.checks.len()).filter(|at| self.definition(*at).watches_the_app());
                 if watching.all(|at| at == index || passed(at)) {
                     self.doubt = None;
@@ -350,21 +354,21 @@ impl Machine {
             }
             // What is shared is not asked by a whole fleet every second.
             let steady = self.definition(index).of_pod;
-            if let Some(failed) = self.courses.touch(index).start_anew(steady, now.moment) {
-                self.count(index, &failed);
+            if let Some(failed) = self.schedules.touch(index).start_anew(steady, now.moment) {
+                self.count_run(index, &failed);
             }
             let from = self.checks[index].state;
             Arc::make_mut(&mut self.checks[index]).start_anew(now);
             if from != State::Pending {
-                self.note(index, from, None);
+                self.push_transition(index, from, None);
             }
         }
-        self.settle(now, &kept_closed);
+        self.propagate(now, &kept_closed);
         // What is skipped is excused by a failure seen in this start-up: its causes are looked at now.
         let excused = |check: &CheckState| check.unproven && check.state == State::Skipped;
         let excused = (0..self.checks.len()).filter(|index| excused(&self.checks[*index])).collect();
         for cause in self.all_causes_of(excused) {
-            self.courses.touch(cause).asked = true;
+            self.schedules.touch(cause).extra_requested = true;
         }
     }
 
@@ -420,8 +424,8 @@ impl Machine {
     }
 
     /// The keys of all checks, in the order of the plan.
-    pub fn keys(&self) -> impl Iterator<Item = Key> {
-        self.courses.keys.iter().copied()
+    pub fn keys(&self) -> impl Iterator<Item = CheckKey> {
+        self.schedules.keys.iter().copied()
     }
 
     /// How every check stands, in the order of the plan.
@@ -441,7 +445,7 @@ impl Machine {
 
     /// The runs and skips since this was last asked, in the order in which they were counted. Where nobody asks, the
     /// first ones are held and the others are not.
-    pub fn take_observations(&mut self) -> Vec<Observed> {
+    pub fn take_observations(&mut self) -> Vec<CountedRun> {
         std::mem::take(&mut self.observations)
     }
 
@@ -477,7 +481,7 @@ impl Machine {
     /// `/startupz` in this start-up.
     #[must_use]
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
-        self.catch_up();
+        self.refresh_wakes();
         let mut snapshot = self.as_it_stands(now);
         if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
             self.ready_once = true;
@@ -513,21 +517,21 @@ impl Machine {
 
     /// The check with that key, as it is declared and as it stands.
     #[must_use]
-    pub fn check(&self, key: Key) -> Option<(&Definition, &CheckState)> {
-        let index = self.courses.position(key)?;
+    pub fn check(&self, key: CheckKey) -> Option<(&Definition, &CheckState)> {
+        let index = self.schedules.position(key)?;
         Some((&*self.plan.checks[index], &*self.checks[index]))
     }
 
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
     #[must_use]
     pub fn next_wake(&mut self) -> Option<Moment> {
-        self.catch_up();
-        self.courses.wakes.iter().flatten().min().copied()
+        self.refresh_wakes();
+        self.schedules.wakes.iter().flatten().min().copied()
     }
 
-    /// Notes of every course that was touched when it has something to do next.
-    fn catch_up(&mut self) {
-        let Courses { all, wakes, touched, .. } = &mut self.courses;
+    /// Computes again when the schedules that were touched are due next.
+    fn refresh_wakes(&mut self) {
+        let CheckSchedules { all, wakes, touched, .. } = &mut self.schedules;
         for index in touched.drain(..) {
             wakes[index] = all[index].wake();
             let due = all[index].due();
@@ -535,29 +539,32 @@ impl Machine {
                 Arc::make_mut(&mut self.checks[index]).due = due;
             }
         }
-        debug_assert!(all.iter().map(Course::wake).eq(wakes.iter().copied()), "a course was changed untouched");
+        debug_assert!(
+            all.iter().map(CheckSchedule::wake).eq(wakes.iter().copied()),
+            "a schedule was changed untouched"
+        );
     }
 
     /// Starts what is due at `now`: the runs that are to begin at this moment.
-    pub fn due(&mut self, now: Reading) -> Vec<Start> {
-        self.settle(now, &[]);
-        self.catch_up();
+    pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
+        self.propagate(now, &[]);
+        self.refresh_wakes();
         let mut starts = Vec::new();
         for place in 0..self.order.len() {
             let index = self.order[place];
-            if self.courses.wakes[index].is_none_or(|wake| wake > now.moment) {
+            if self.schedules.wakes[index].is_none_or(|wake| wake > now.moment) {
                 continue;
             }
-            let beaten = self.courses[index].beat <= now.moment;
+            let beaten = self.schedules[index].beat <= now.moment;
             let obstacle = self.obstacle(index);
             if obstacle == Some(Obstacle::Blocked) && beaten {
                 self.skip(index, now);
             }
             let goes = obstacle.is_none() || (beaten && self.proves_itself_now(index));
             if goes {
-                starts.extend(self.courses.touch(index).start(index, now.moment));
+                starts.extend(self.schedules.touch(index).start(index, now.moment));
             } else if beaten {
-                self.courses.touch(index).skip_to_next_beat(now.moment);
+                self.schedules.touch(index).skip_to_next_beat(now.moment);
             }
         }
         starts
@@ -567,62 +574,62 @@ impl Machine {
     /// it works. Behind a parent that has to show the same it waits for that one.
     fn proves_itself_now(&self, index: usize) -> bool {
         let parents = &self.definition(index).depends_on;
-        self.courses[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
+        self.schedules[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
     }
 
     /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
     /// away: it changes nothing.
-    pub fn finished(&mut self, key: Key, observation: Observation, now: Reading) {
-        let Some(index) = self.courses.position(key) else { return };
+    pub fn finished(&mut self, key: CheckKey, observation: Observation, now: Reading) {
+        let Some(index) = self.schedules.position(key) else { return };
         let observation = self.as_seen_of_this_container(index, observation);
         if let Some(start_up) = self.dispels_or_confirms_doubt(index, &observation) {
             self.start_anew(start_up, now);
         }
         let tells_nothing_of_the_doubt = self.doubt.is_some_and(|doubt| observation.began < doubt);
         let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
-        let course = self.courses.touch(index);
-        let forward = course.running.take().is_some_and(|running| running.forward);
+        let schedule = self.schedules.touch(index);
+        let expedited = schedule.running.take().is_some_and(|running| running.expedited);
         if of_the_last_container {
             // The run that is to see the new container has been due since it started.
-            self.count(index, &observation);
+            self.count_run(index, &observation);
             return;
         }
         let passed = matches!(observation.outcome, Outcome::Pass(_));
         let void = matches!(observation.outcome, Outcome::Void(_));
         if !void {
-            course.last_run = Some(Ran { began: observation.began, passed });
+            schedule.last_run = Some(PastRun { began: observation.began, passed });
         }
-        let unconfirmed = if passed { course.passed() } else { None };
-        if !passed && !void && !forward {
-            course.look_again_soon(observation.began);
+        let unconfirmed = if passed { schedule.passed() } else { None };
+        if !passed && !void && !expedited {
+            schedule.back_off(observation.began);
         }
-        if course.beat <= now.moment {
-            course.skip_to_next_beat(now.moment);
+        if schedule.beat <= now.moment {
+            schedule.skip_to_next_beat(now.moment);
         }
-        if tells_nothing_of_the_doubt && course.watches_the_app {
+        if tells_nothing_of_the_doubt && schedule.watches_the_app {
             // It was under way when the doubt arose: the run that decides follows at once.
-            course.beat = now.moment;
+            schedule.beat = now.moment;
         }
-        if !passed && forward {
-            course.mend_again(now.moment);
+        if !passed && expedited {
+            schedule.retry_expedited(now.moment);
         }
         if let Some(failed) = unconfirmed {
-            self.count(index, &failed);
+            self.count_run(index, &failed);
         }
         let ends_skips = passed && self.checks[index].state.blocks_children();
         let kept_closed = if ends_skips { self.closed_by_skips(now) } else { Vec::new() };
         let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
         let has_parents = !self.definition(index).depends_on.is_empty();
         match (&observation.outcome, blocked) {
-            (Outcome::Pass(_), true) => self.prove(index, &observation),
+            (Outcome::Pass(_), true) => self.record_proof(index, &observation),
             // It says nothing about the target, so there is nothing to confirm either.
-            (Outcome::Void(_), _) => self.count(index, &observation),
-            (Outcome::Fail(_), true) => self.count(index, &Observation { outcome: Outcome::Skip, ..observation }),
-            (Outcome::Fail(_), false) if forward => self.count(index, &observation),
+            (Outcome::Void(_), _) => self.count_run(index, &observation),
+            (Outcome::Fail(_), true) => self.count_run(index, &Observation { outcome: Outcome::Skip, ..observation }),
+            (Outcome::Fail(_), false) if expedited => self.count_run(index, &observation),
             (Outcome::Fail(_), false) if has_parents => self.leave_unconfirmed(index, observation),
-            (_, _) => self.record(index, &observation),
+            (_, _) => self.apply(index, &observation),
         }
-        self.settle(now, &kept_closed);
+        self.propagate(now, &kept_closed);
     }
 
     /// What the run says of the app's present container: a pass that shows what the last one did is none.
@@ -639,8 +646,8 @@ impl Machine {
     }
 
     /// A pass of a check whose parents fail: it moves no state, but shows that the new container works.
-    fn prove(&mut self, index: usize, observation: &Observation) {
-        self.count(index, observation);
+    fn record_proof(&mut self, index: usize, observation: &Observation) {
+        self.count_run(index, observation);
         if self.checks[index].unproven {
             let check = Arc::make_mut(&mut self.checks[index]);
             (check.unproven, check.passed_once, check.seen_once) = (false, true, true);
@@ -654,10 +661,10 @@ impl Machine {
         let check = Arc::make_mut(&mut self.checks[index]);
         check.fresh_at = Some(observation.ended);
         check.seen_once = true;
-        if self.courses[index].unconfirmed.is_some() {
-            self.count(index, &observation);
+        if self.schedules[index].unconfirmed.is_some() {
+            self.count_run(index, &observation);
         } else {
-            self.courses.touch(index).unconfirmed = Some(observation);
+            self.schedules.touch(index).unconfirmed = Some(observation);
         }
     }
 
@@ -665,10 +672,10 @@ impl Machine {
     /// was seen in that start-up.
     fn skip(&mut self, index: usize, now: Reading) {
         let seen_before = self.checks[index].seen_once;
-        self.record(index, &skip(now));
+        self.apply(index, &skip(now));
         if self.checks[index].unproven && !seen_before {
             let began = self.start_up.began;
-            let is_fresh = |cause: usize| self.courses[cause].last_run.is_some_and(|ran| ran.began >= began);
+            let is_fresh = |cause: usize| self.schedules[cause].last_run.is_some_and(|ran| ran.began >= began);
             let excused = self.all_causes_of(vec![index]).into_iter().all(is_fresh);
             Arc::make_mut(&mut self.checks[index]).seen_once = excused;
         }
@@ -679,13 +686,13 @@ impl Machine {
     pub fn jumped(&mut self, now: Reading) {
         let count = self.checks.len();
         for (index, definition) in self.plan.checks.iter().enumerate() {
-            let course = self.courses.touch(index);
-            match &mut course.running {
+            let schedule = self.schedules.touch(index);
+            match &mut schedule.running {
                 // Put off once: failures would never count while the clock keeps jumping.
-                Some(running) => running.forward |= !std::mem::replace(&mut course.postponed, true),
+                Some(running) => running.expedited |= !std::mem::replace(&mut schedule.postponed, true),
                 None => {
-                    let delay = spread(count, course.cadence.interval(), &self.pod, definition.name.as_str());
-                    course.bring_forward((now.moment + delay).max(course.not_before));
+                    let delay = jitter(count, schedule.cadence.interval(), &self.pod, definition.name.as_str());
+                    schedule.expedite((now.moment + delay).max(schedule.not_before));
                 }
             }
         }
@@ -704,20 +711,20 @@ impl Machine {
         &self.plan.checks[index]
     }
 
-    fn fresh_course(&mut self, definition: &Definition, now: Moment) -> Course {
+    fn new_schedule(&mut self, definition: &Definition, now: Moment) -> CheckSchedule {
         self.keys += 1;
         let cadence = Cadence::new(definition.interval, &self.pod, definition.name.as_str());
-        Course {
-            key: Key(self.keys),
+        CheckSchedule {
+            key: CheckKey(self.keys),
             cadence,
             beat: now + definition.initial_delay,
             not_before: now + definition.initial_delay,
-            quick: Some(QuickRuns { begun: None, gap: cadence.first_gap(), steady: false }),
+            backoff: Some(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
             first_runs: true,
             watches_the_app: definition.watches_the_app(),
             running: None,
-            forward: None,
-            asked: false,
+            expedited: None,
+            extra_requested: false,
             last_extra: None,
             last_run: None,
             unconfirmed: None,
@@ -735,7 +742,7 @@ impl Machine {
             if check.state.blocks_children() {
                 return Some(Obstacle::Blocked);
             }
-            let unsure = self.courses[*parent].unconfirmed.is_some();
+            let unsure = self.schedules[*parent].unconfirmed.is_some();
             if check.state == State::Pending || check.is_faltering() || unsure {
                 obstacle = Some(Obstacle::Waiting);
             }
@@ -743,16 +750,16 @@ impl Machine {
         obstacle
     }
 
-    /// Brings every check in line with its parents, parents first: failures are confirmed or turn out to be skips,
-    /// children of failing parents are skipped, and those of recovered parents wait for their run. `kept_closed` says
-    /// what each skip kept closed before that which may have ended it.
-    fn settle(&mut self, now: Reading, kept_closed: &[Option<Closed>]) {
+    /// Propagates the states of parents to their children, parents first: failures are confirmed or turn out to be
+    /// skips, children of failing parents are skipped, and those of recovered parents wait for their run. `kept_closed`
+    /// says what each skip kept closed before that which may have ended it.
+    fn propagate(&mut self, now: Reading, kept_closed: &[Option<Closed>]) {
         let mut released = Vec::new();
         // Parents come first: what is found of them holds for all that comes behind.
         self.causes = Some(Causes::of(self.checks.len()));
         for place in 0..self.dependents.len() {
             let index = self.dependents[place];
-            self.resolve(index);
+            self.confirm_failure(index);
             let obstacle = self.obstacle(index);
             let state = self.checks[index].state;
             if obstacle == Some(Obstacle::Blocked) {
@@ -762,124 +769,125 @@ impl Machine {
             } else if state == State::Skipped {
                 self.recover(index, kept_closed.get(index).copied().flatten(), now);
             }
-            if self.wait_or_go(index, obstacle) {
+            if self.update_waiting(index, obstacle) {
                 released.push(index);
             }
         }
         self.causes = None;
         for index in &released {
             let name = self.plan.checks[*index].name.as_str();
-            let course = self.courses.touch(*index);
-            let delay = spread(released.len(), course.cadence.interval(), &self.pod, name);
-            let at = (now.moment + delay).max(course.not_before);
-            if std::mem::take(&mut course.recovering) {
-                course.bring_forward(at);
+            let schedule = self.schedules.touch(*index);
+            let delay = jitter(released.len(), schedule.cadence.interval(), &self.pod, name);
+            let at = (now.moment + delay).max(schedule.not_before);
+            if std::mem::take(&mut schedule.recovering) {
+                schedule.expedite(at);
             } else {
-                course.beat = course.beat.min(at);
+                schedule.beat = schedule.beat.min(at);
             }
         }
     }
 
-    /// Notes whether the check waits, and tells whether it is free at last to have the run that it waited for.
-    fn wait_or_go(&mut self, index: usize, obstacle: Option<Obstacle>) -> bool {
+    /// Updates whether the check waits for its parents. True once it no longer does and its first run is to start now.
+    fn update_waiting(&mut self, index: usize, obstacle: Option<Obstacle>) -> bool {
         let waiting = obstacle.is_some();
-        let freed = self.courses[index].waiting && !waiting;
-        if self.courses[index].waiting != waiting {
-            self.courses.touch(index).waiting = waiting;
+        let freed = self.schedules[index].waiting && !waiting;
+        if self.schedules[index].waiting != waiting {
+            self.schedules.touch(index).waiting = waiting;
         }
-        let course = &self.courses[index];
-        let held = obstacle == Some(Obstacle::Waiting) || course.unconfirmed.is_some();
+        let schedule = &self.schedules[index];
+        let held = obstacle == Some(Obstacle::Waiting) || schedule.unconfirmed.is_some();
         let state = self.checks[index].state;
         if self.checks[index].held != held {
             Arc::make_mut(&mut self.checks[index]).held = held;
         }
-        freed && state == State::Pending && course.running.is_none() && course.unconfirmed.is_none()
+        freed && state == State::Pending && schedule.running.is_none() && schedule.unconfirmed.is_none()
     }
 
-    /// Decides about a failure that waits for the parents, as far as they have answered.
-    fn resolve(&mut self, index: usize) {
-        let Some(failed) = self.courses[index].unconfirmed.clone() else { return };
+    /// Decides about a failure that waits for its parents: confirmed once all of them have passed in a run that began
+    /// after it ended; a skip once one of them fails.
+    fn confirm_failure(&mut self, index: usize) {
+        let Some(failed) = self.schedules[index].unconfirmed.clone() else { return };
         let parents = self.definition(index).depends_on.clone();
         let was_a_skip = Observation { outcome: Outcome::Skip, ..failed.clone() };
         if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
-            self.courses.touch(index).unconfirmed = None;
-            self.record(index, &was_a_skip);
+            self.schedules.touch(index).unconfirmed = None;
+            self.apply(index, &was_a_skip);
             return;
         }
         let mut confirmed = true;
         for parent in parents {
-            let course = self.courses.touch(parent);
-            match course.last_run.filter(|ran| ran.began >= failed.ended) {
-                Some(Ran { passed: true, .. }) => {}
-                Some(Ran { passed: false, .. }) if course.unconfirmed.is_none() => {
+            let schedule = self.schedules.touch(parent);
+            match schedule.last_run.filter(|ran| ran.began >= failed.ended) {
+                Some(PastRun { passed: true, .. }) => {}
+                Some(PastRun { passed: false, .. }) if schedule.unconfirmed.is_none() => {
                     // The parent's failure counts as any other, and this run was a skip: the state stays.
-                    self.courses.touch(index).unconfirmed = None;
-                    self.count(index, &was_a_skip);
+                    self.schedules.touch(index).unconfirmed = None;
+                    self.count_run(index, &was_a_skip);
                     return;
                 }
                 Some(_) => confirmed = false,
                 None => {
                     confirmed = false;
                     // A run that will do is under way: to ask once more would use up the next one beyond the schedule.
-                    course.asked |= course.running.is_none_or(|running| running.began < failed.ended);
+                    schedule.extra_requested |= schedule.running.is_none_or(|running| running.began < failed.ended);
                 }
             }
         }
         if confirmed {
-            self.courses.touch(index).unconfirmed = None;
-            self.record(index, &failed);
+            self.schedules.touch(index).unconfirmed = None;
+            self.apply(index, &failed);
         }
     }
 
-    /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up. Until
-    /// that counts it closes what its skip kept closed, so that the end of an outage closes nothing.
+    /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
+    /// Until that counts it closes what its skip kept closed, so that the end of an outage closes nothing.
     fn recover(&mut self, index: usize, kept_closed: Option<Closed>, now: Reading) {
         let check = Arc::make_mut(&mut self.checks[index]);
         (check.passes, check.failures) = (0, 0);
         check.recovery = kept_closed;
         check.enter(State::Pending, now.moment, now.wall);
-        let course = self.courses.touch(index);
-        course.recovering = true;
+        let schedule = self.schedules.touch(index);
+        schedule.recovering = true;
         // A run under way began in the outage, and nobody waits for one any more.
-        course.asked = false;
-        if let Some(running) = &mut course.running {
-            running.forward = true;
+        schedule.extra_requested = false;
+        if let Some(running) = &mut schedule.running {
+            running.expedited = true;
         }
-        if !course.first_runs {
-            course.quick = None;
+        if !schedule.first_runs {
+            schedule.backoff = None;
         }
-        self.note(index, State::Skipped, None);
+        self.push_transition(index, State::Skipped, None);
     }
 
-    fn record(&mut self, index: usize, observation: &Observation) {
+    fn apply(&mut self, index: usize, observation: &Observation) {
         let from = self.checks[index].state;
         let next = advance(&self.checks[index], self.definition(index), observation);
         if let Some(run) = &next.last {
-            self.observe(index, Arc::clone(run));
+            self.push_counted_run(index, Arc::clone(run));
         }
         self.latched += u64::from(next.passed_once != self.checks[index].passed_once);
         self.checks[index] = Arc::new(next);
         if self.checks[index].state != from {
-            self.note(index, from, Some(observation.clone()));
+            self.push_transition(index, from, Some(observation.clone()));
         }
     }
 
-    fn count(&mut self, index: usize, observation: &Observation) {
+    fn count_run(&mut self, index: usize, observation: &Observation) {
         if let Some(run) = LastRun::of(observation, self.definition(index)) {
-            self.observe(index, Arc::new(run));
+            self.push_counted_run(index, Arc::new(run));
         }
         self.checks[index] = Arc::new(count_only(&self.checks[index], self.definition(index), observation));
     }
 
-    /// Notes the run for whoever takes the observations.
-    fn observe(&mut self, index: usize, run: Arc<LastRun>) {
-        if self.observations.len() < OBSERVATIONS + OBSERVATIONS_OF_A_CHECK * self.checks.len() {
+    /// Keeps the run for [`take_observations`](Self::take_observations).
+    fn push_counted_run(&mut self, index: usize, run: Arc<LastRun>) {
+        if self.observations.len() < MAX_COUNTED_RUNS + MAX_COUNTED_RUNS_PER_CHECK * self.checks.len() {
             let check = self.definition(index).name.clone();
-            self.observations.push(Observed { check, run });
+            self.observations.push(CountedRun { check, run });
         }
     }
 
-    fn note(&mut self, index: usize, from: State, observation: Option<Observation>) {
+    fn push_transition(&mut self, index: usize, from: State, observation: Option<Observation>) {
         let CheckState { state: to, since: at, .. } = *self.checks[index];
         let causes = if to == State::Skipped { self.causes_of(index) } else { Arc::default() };
         let root_causes = causes.iter().map(|cause| self.definition(*cause).name.clone()).collect();
@@ -920,19 +928,19 @@ impl Machine {
     }
 }
 
-impl Course {
+impl CheckSchedule {
     /// When there is something to do, if nothing is observed before.
     fn wake(&self) -> Option<Moment> {
         // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
         let free = !self.waiting;
-        let extra = (self.asked && free).then(|| self.extra_allowed());
-        let wakes = [Some(self.beat), self.forward.filter(|_| free), extra];
+        let extra = (self.extra_requested && free).then(|| self.extra_allowed());
+        let wakes = [Some(self.beat), self.expedited.filter(|_| free), extra];
         self.is_idle().then(|| wakes.into_iter().flatten().min()).flatten()
     }
 
     /// When the next run is due.
     fn due(&self) -> Option<Moment> {
-        self.is_idle().then(|| self.forward.map_or(self.beat, |forward| forward.min(self.beat)))
+        self.is_idle().then(|| self.expedited.map_or(self.beat, |expedited| expedited.min(self.beat)))
     }
 
     /// It neither runs nor waits for the parents to confirm a failure. What has never passed, or watches the app, is
@@ -943,40 +951,40 @@ impl Course {
 
     /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
     fn passed(&mut self) -> Option<Observation> {
-        (self.quick, self.first_runs, self.must_prove) = (None, false, false);
+        (self.backoff, self.first_runs, self.must_prove) = (None, false, false);
         self.unconfirmed.take()
     }
 
     /// A run that began at `began` has failed: what watches the app looks again in a second, then less and less often.
-    fn look_again_soon(&mut self, began: Moment) {
-        if self.watches_the_app && self.quick.is_none() {
+    fn back_off(&mut self, began: Moment) {
+        if self.watches_the_app && self.backoff.is_none() {
             let gap = self.cadence.first_gap();
-            self.quick = Some(QuickRuns { begun: Some(began), gap, steady: false });
+            self.backoff = Some(Backoff { begun: Some(began), gap, steady: false });
             self.beat = self.beat.min(began + gap);
         }
     }
 
-    /// A run that was brought forward has failed: another one may mend it until the beat, whose failure counts.
-    fn mend_again(&mut self, now: Moment) {
-        self.forward = Some(now + MENDING_GAP).filter(|again| *again < self.beat);
+    /// A run that was expedited has failed: another one may mend it until the beat, whose failure counts.
+    fn retry_expedited(&mut self, now: Moment) {
+        self.expedited = Some(now + RECOVERY_RETRY).filter(|again| *again < self.beat);
     }
 
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
     fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Observation> {
-        self.quick = Some(QuickRuns { begun: None, gap: self.cadence.first_gap(), steady });
+        self.backoff = Some(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
         (self.first_runs, self.must_prove) = (true, true);
-        (self.forward, self.recovering, self.postponed) = (None, false, false);
+        (self.expedited, self.recovering, self.postponed) = (None, false, false);
         (self.beat, self.not_before) = (now, now);
         self.unconfirmed.take()
     }
 
     /// Starts a run at `now` if one is due, wanted or asked for.
-    fn start(&mut self, check: usize, now: Moment) -> Option<Start> {
+    fn start(&mut self, check: usize, now: Moment) -> Option<RunStart> {
         let regular = self.beat <= now;
-        let forward = self.forward.is_some_and(|at| at <= now);
-        let extra = self.asked && self.extra_allowed() <= now;
-        if !(regular || forward || extra) {
+        let expedited = self.expedited.is_some_and(|at| at <= now);
+        let extra = self.extra_requested && self.extra_allowed() <= now;
+        if !(regular || expedited || extra) {
             return None;
         }
         if regular {
@@ -985,24 +993,24 @@ impl Course {
         } else if extra {
             self.last_extra = Some(now);
         }
-        if forward {
-            self.forward = None;
+        if expedited {
+            self.expedited = None;
         }
-        self.asked = false;
-        self.running = Some(Running { began: now, forward: forward && !regular });
-        Some(Start { key: self.key, check, crowded: forward || self.first_runs })
+        self.extra_requested = false;
+        self.running = Some(Running { began: now, expedited: expedited && !regular });
+        Some(RunStart { key: self.key, check, throttled: expedited || self.first_runs })
     }
 
     /// The beat that follows a run that begins at `now`; the gaps between quick runs grow.
     fn next_beat(&mut self, now: Moment) -> Moment {
         let cadence = self.cadence;
-        match &mut self.quick {
+        match &mut self.backoff {
             None => cadence.after(now),
-            Some(quick) => {
-                let begun = *quick.begun.get_or_insert(now);
-                let gap = quick.gap;
-                if !quick.steady {
-                    quick.gap = cadence.next_gap(gap, now.since(begun) + gap);
+            Some(backoff) => {
+                let begun = *backoff.begun.get_or_insert(now);
+                let gap = backoff.gap;
+                if !backoff.steady {
+                    backoff.gap = cadence.next_gap(gap, now.since(begun) + gap);
                 }
                 if gap >= cadence.interval() { cadence.after(now) } else { now + gap }
             }
@@ -1012,9 +1020,9 @@ impl Course {
     /// The beat has come and nothing can be started: the next one is the check's, a run that overruns skips to it.
     fn skip_to_next_beat(&mut self, now: Moment) {
         let beat = self.cadence.after(now);
-        self.beat = match self.quick {
-            Some(quick) if quick.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => {
-                let soon = now + quick.gap;
+        self.beat = match self.backoff {
+            Some(backoff) if backoff.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => {
+                let soon = now + backoff.gap;
                 // After a failure the beats stay, and quick runs come between them.
                 if self.first_runs { soon } else { soon.min(beat) }
             }
@@ -1022,8 +1030,8 @@ impl Course {
         };
     }
 
-    fn bring_forward(&mut self, at: Moment) {
-        self.forward = Some(at);
+    fn expedite(&mut self, at: Moment) {
+        self.expedited = Some(at);
         if !std::mem::replace(&mut self.postponed, true) {
             self.beat = self.cadence.well_after(at);
         }
@@ -1045,7 +1053,7 @@ fn skip(now: Reading) -> Observation {
 }
 
 /// Those in `order` that have parents.
-fn with_parents(order: &[usize], plan: &Plan) -> Vec<usize> {
+fn having_parents(order: &[usize], plan: &Plan) -> Vec<usize> {
     order.iter().copied().filter(|index| !plan.checks[*index].depends_on.is_empty()).collect()
 }
 
@@ -1085,7 +1093,7 @@ mod tests {
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::plan::{Critical, Gates, Thresholds};
-    use crate::scheduler::playback::{Playback, reading};
+    use crate::simulation::playback::{Playback, reading};
 
     const START: Moment = Moment::at(Duration::from_secs(1000));
 

@@ -1,17 +1,13 @@
 //! When checks run: a pure machine that decides, and the tasks that act.
 //!
-//! [`machine`] decides; [`conductor`] is the one task around it and the one writer of the snapshot; each check has a
-//! task of its own (see [`check`]) that owns its probe, so that a slow or hung one delays no other. [`chronicle`] tells
-//! history what comes of it. [`rounds`] runs checks without a schedule, for the command line.
+//! [`machine`] decides; [`actor`] is the one task around it and the one writer of the snapshot; each check has a
+//! [`worker`] that owns its probe, so that a slow or hung one delays no other. [`chronicle`] tells history what comes
+//! of it. [`one_shot`] runs checks without a schedule, for the command line.
 
 pub mod cadence;
-pub mod check;
+pub mod worker;
 pub mod chronicle;
-pub mod conductor;
-#[cfg(test)]
-mod containers;
-pub mod kubelet;
+pub mod actor;
 pub mod machine;
-pub mod playback;
-pub mod rounds;
+pub mod one_shot;
 pub mod runner;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::base::quantity::show_duration;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, ProbeResult};
-use crate::probe::{Probe, Run};
+use crate::probe::{Probe, RunContext};
 
 /// How a run ended, beside what it observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,12 @@ pub enum Ending {
 }
 
 /// Runs `probe` once, for at most `timeout`.
-pub async fn observe(probe: &mut dyn Probe, run: &Run, timeout: Duration, clock: Clock) -> (Observation, Ending) {
+pub async fn observe(
+    probe: &mut dyn Probe,
+    run: &RunContext,
+    timeout: Duration,
+    clock: Clock,
+) -> (Observation, Ending) {
     let began = clock.now();
     let (result, ending) = match tokio::time::timeout(timeout, guarded(probe, run)).await {
         Ok(Some(result)) => (result, Ending::Done),
@@ -37,13 +42,13 @@ pub async fn observe(probe: &mut dyn Probe, run: &Run, timeout: Duration, clock:
     (Observation { outcome, began, ended: ended.moment, wall: ended.wall }, ending)
 }
 
-fn timed_out(run: &Run, timeout: Duration) -> Failure {
+fn timed_out(run: &RunContext, timeout: Duration) -> Failure {
     let phase = run.trace.current().map(|phase| format!(" ({})", phase.doing())).unwrap_or_default();
     Failure::new(FailureKind::Timeout, format!("timed out after {}{phase}", show_duration(timeout)))
 }
 
 /// What the probe finds; nothing when it panics, while it is asked for its future as well as while that is polled.
-async fn guarded<'a>(probe: &'a mut dyn Probe, run: &'a Run) -> Option<ProbeResult> {
+async fn guarded<'a>(probe: &'a mut dyn Probe, run: &'a RunContext) -> Option<ProbeResult> {
     let begin = move || {
         let probe = probe;
         probe.observe(run)
@@ -68,14 +73,14 @@ mod tests {
     struct Fake(fn() -> BoxFuture<'static, ProbeResult>);
 
     impl Probe for Fake {
-        fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+        fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
             run.trace.enter(Phase::Connect);
             (self.0)()
         }
     }
 
     async fn observed(fake: fn() -> BoxFuture<'static, ProbeResult>) -> (Outcome, Duration, Ending) {
-        let run = Run { trace: Arc::default(), ..Run::default() };
+        let run = RunContext { trace: Arc::default(), ..RunContext::default() };
         let clock = Clock::tokio();
         let (observation, ending) = observe(&mut Fake(fake), &run, Duration::from_secs(2), clock).await;
         (observation.outcome.clone(), observation.took(), ending)

@@ -1,7 +1,8 @@
 //! Who may use a route: whoever has the token, where there is one; for what changes something whoever is in this pod.
 //!
-//! A proxy in the pod has a loopback address too. It is known by what it says of itself (HTTP/1.0, headers). One that says
-//! nothing cannot be told from the app: then only the token, or the proxy's own configuration, keeps strangers out.
+//! A proxy in the pod has a loopback address too. It is known by what it says of itself (HTTP/1.0, headers). One that
+//! says nothing cannot be told from the app: then only the token, or the proxy's own configuration, keeps strangers
+//! out.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,11 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
-use super::ask::Ask;
+use super::request::IncomingRequest;
 use crate::base::token::Token;
 use crate::metrics::Route;
 
-/// Whether a request on `route` has to present the token, where there is one: all but what kubelet and load balancers ask.
+/// Whether a request on `route` has to present the token, where there is one: all but what kubelet and load balancers
+/// ask.
 pub(super) const fn needs_token(route: Route) -> bool {
     !matches!(
         route,
@@ -50,21 +52,21 @@ pub(super) fn presents(headers: &HeaderMap, token: &Token) -> bool {
 }
 
 /// What shows that a request does not come straight from this pod, if anything does.
-pub(super) fn sign_of_stranger(ask: &Ask<'_>) -> Option<Cow<'static, str>> {
-    if !is_loopback(ask.ends.peer) || !is_loopback(ask.ends.local) {
+pub(super) fn sign_of_stranger(incoming: &IncomingRequest<'_>) -> Option<Cow<'static, str>> {
+    if !is_loopback(incoming.ends.peer) || !is_loopback(incoming.ends.local) {
         return Some("the connection is not one within the pod".into());
     }
-    if !ask.uri.host().is_none_or(is_local_name) || !is_for_localhost(ask.headers) {
+    if !incoming.uri.host().is_none_or(is_local_name) || !is_for_localhost(incoming.headers) {
         return Some("the request is for another host".into());
     }
     // nginx says so to whatever is behind it, unless it is told otherwise (always until 1.29.7).
-    if ask.version != Version::HTTP_11 {
+    if incoming.version != Version::HTTP_11 {
         return Some("this is HTTP/1.0, as proxies speak it".into());
     }
-    if ask.headers.contains_key(ORIGIN) || is_cross_site(ask.headers) {
+    if incoming.headers.contains_key(ORIGIN) || is_cross_site(incoming.headers) {
         return Some("the request comes from a web page".into());
     }
-    let sign = ask.headers.keys().map(hyper::header::HeaderName::as_str).find(|name| is_of_proxy(name))?;
+    let sign = incoming.headers.keys().map(hyper::header::HeaderName::as_str).find(|name| is_of_proxy(name))?;
     // A longer one is nobody's but the client's.
     Some(if sign.len() <= 40 { format!("a proxy sent the header {sign}").into() } else { "a proxy sent it".into() })
 }

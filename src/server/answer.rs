@@ -31,7 +31,7 @@ macro_rules! not_found {
 }
 
 /// An answer, or the way to one.
-pub(super) enum Reply {
+pub(super) enum RouteResult {
     /// It is there.
     Now(Answer),
     /// The history has to be asked for it.

@@ -19,10 +19,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::App;
-use super::ask::Ends;
 use super::body::Body;
+use super::connection_state::{ConnectionState, TrackedSocket};
+use super::request::ConnectionAddresses;
 use super::respond::{Responding, respond};
-use super::seat::{Seat, Seated};
 use super::shared::Shared;
 
 /// The bound on a request's head: its line and headers.
@@ -38,7 +38,7 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share.
 #[derive(Clone, Debug)]
-pub(super) struct House {
+pub(super) struct ConnectionContext {
     pub(super) app: Arc<App>,
     pub(super) shared: Arc<Shared>,
     /// True once the server is to end.
@@ -46,7 +46,7 @@ pub(super) struct House {
 }
 
 /// Why a connection ends.
-enum End {
+enum ConnectionEnd {
     /// It came to its own end, or to an error.
     Over,
     /// Its client took too long, or it is a stream and the server ends.
@@ -56,24 +56,34 @@ enum End {
 }
 
 /// Serves a connection until one of the two sides has had enough.
-pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat: Arc<Seat>) {
-    let io = TokioIo::new(Seated::new(socket, Arc::clone(&seat)));
-    let clerk = Clerk { app: Arc::clone(&house.app), shared: Arc::clone(&house.shared), ends, seat: Arc::clone(&seat) };
-    let mut connection = rules().serve_connection(io, clerk);
-    match run(&mut connection, &mut house.closing, &seat).await {
-        End::Cut => {}
-        End::Over => {
+pub(super) async fn attend(
+    mut context: ConnectionContext,
+    socket: TcpStream,
+    ends: ConnectionAddresses,
+    state: Arc<ConnectionState>,
+) {
+    let io = TokioIo::new(TrackedSocket::new(socket, Arc::clone(&state)));
+    let service = RequestService {
+        app: Arc::clone(&context.app),
+        shared: Arc::clone(&context.shared),
+        ends,
+        state: Arc::clone(&state),
+    };
+    let mut connection = rules().serve_connection(io, service);
+    match run(&mut connection, &mut context.closing, &state).await {
+        ConnectionEnd::Cut => {}
+        ConnectionEnd::Over => {
             let socket = connection.into_parts().io.into_inner().socket;
             tokio::select! {
                 () = linger(socket) => {}
-                () = seat.asked_to_leave() => {}
+                () = state.asked_to_leave() => {}
             }
         }
-        End::Asked => {
+        ConnectionEnd::Asked => {
             // A request that has just arrived is still answered.
             tokio::task::yield_now().await;
             poll_fn(|cx| {
-                let _ = poll(&mut connection, &seat, cx);
+                let _ = poll(&mut connection, &state, cx);
                 Poll::Ready(())
             })
             .await;
@@ -82,14 +92,14 @@ pub(super) async fn attend(mut house: House, socket: TcpStream, ends: Ends, seat
 }
 
 /// Answers the requests of one connection.
-struct Clerk {
+struct RequestService {
     app: Arc<App>,
     shared: Arc<Shared>,
-    ends: Ends,
-    seat: Arc<Seat>,
+    ends: ConnectionAddresses,
+    state: Arc<ConnectionState>,
 }
 
-impl Service<Request<Incoming>> for Clerk {
+impl Service<Request<Incoming>> for RequestService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -100,7 +110,7 @@ impl Service<Request<Incoming>> for Clerk {
             app: Arc::clone(&self.app),
             shared: Arc::clone(&self.shared),
             ends: self.ends,
-            seat: Arc::clone(&self.seat),
+            state: Arc::clone(&self.state),
             head,
         };
         if body.is_end_stream() {
@@ -109,12 +119,12 @@ impl Service<Request<Incoming>> for Clerk {
         Answering::Later(Box::pin(async move {
             // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
             let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
-            poll_fn(|cx| asked.seat.share_left(cx)).await;
+            poll_fn(|cx| asked.state.share_left(cx)).await;
             let response = match asked.respond() {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
-            seat_answered(&asked.seat, &asked.head.method, response)
+            seat_answered(&asked.state, &asked.head.method, response)
         }))
     }
 }
@@ -123,8 +133,8 @@ impl Service<Request<Incoming>> for Clerk {
 struct Asked {
     app: Arc<App>,
     shared: Arc<Shared>,
-    ends: Ends,
-    seat: Arc<Seat>,
+    ends: ConnectionAddresses,
+    state: Arc<ConnectionState>,
     head: Parts,
 }
 
@@ -134,14 +144,14 @@ impl Asked {
     }
 }
 
-fn seat_answered(seat: &Seat, method: &Method, response: Response<Body>) -> Response<Body> {
+fn seat_answered(state: &ConnectionState, method: &Method, response: Response<Body>) -> Response<Body> {
     let length = if *method == Method::HEAD { 0 } else { response.body().length() };
-    seat.answered(!response.body().is_full(), length);
+    state.answered(!response.body().is_full(), length);
     response
 }
 
-/// An answer: there at once, if the connection has something left of its share, but for requests that have a body or are
-/// answered from elsewhere.
+/// An answer: there at once, if the connection has something left of its share, but for requests that have a body or
+/// are answered from elsewhere.
 #[allow(clippy::large_enum_variant)] // a connection has one at a time, and most are the large one
 enum Answering {
     Asked(Asked),
@@ -153,13 +163,13 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Self::Asked(asked) = &*self {
-            ready!(asked.seat.share_left(cx));
-            let (seat, method) = (Arc::clone(&asked.seat), asked.head.method.clone());
+            ready!(asked.state.share_left(cx));
+            let (state, method) = (Arc::clone(&asked.state), asked.head.method.clone());
             match asked.respond() {
-                Responding::Now(response) => return Poll::Ready(Ok(seat_answered(&seat, &method, response))),
+                Responding::Now(response) => return Poll::Ready(Ok(seat_answered(&state, &method, response))),
                 Responding::Later(response) => {
-                    seat.waits();
-                    *self = Self::Later(Box::pin(async move { seat_answered(&seat, &method, response.await) }));
+                    state.waits();
+                    *self = Self::Later(Box::pin(async move { seat_answered(&state, &method, response.await) }));
                 }
             }
         }
@@ -179,7 +189,7 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// The limits on time are kept by the seat, which costs no timer per request.
+/// The limits on time are kept by the state, which costs no timer per request.
 fn rules() -> Builder {
     let mut rules = Builder::new();
     rules
@@ -191,24 +201,24 @@ fn rules() -> Builder {
     rules
 }
 
-type Serving = Connection<TokioIo<Seated>, Clerk>;
+type Serving = Connection<TokioIo<TrackedSocket>, RequestService>;
 
 /// Runs the connection until it ends for one reason or another.
-async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, seat: &Seat) -> End {
-    let mut watchdog = pin!(tokio::time::sleep(seat.time_left()));
+async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, state: &ConnectionState) -> ConnectionEnd {
+    let mut watchdog = pin!(tokio::time::sleep(state.time_left()));
     let mut is_closing = false;
     loop {
         tokio::select! {
             biased;
-            () = poll_fn(|cx| poll(connection, seat, cx)) => return End::Over,
-            () = seat.asked_to_leave() => return End::Asked,
-            () = watchdog.as_mut() => match seat.time_left() {
-                Duration::ZERO => return End::Cut,
+            () = poll_fn(|cx| poll(connection, state, cx)) => return ConnectionEnd::Over,
+            () = state.asked_to_leave() => return ConnectionEnd::Asked,
+            () = watchdog.as_mut() => match state.time_left() {
+                Duration::ZERO => return ConnectionEnd::Cut,
                 left => watchdog.set(tokio::time::sleep(left)),
             },
             _ = closing.wait_for(|closing| *closing), if !is_closing => {
-                if seat.is_streaming() {
-                    return End::Cut;
+                if state.is_streaming() {
+                    return ConnectionEnd::Cut;
                 }
                 is_closing = true;
                 Pin::new(&mut *connection).graceful_shutdown();
@@ -217,8 +227,8 @@ async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, seat
     }
 }
 
-fn poll(connection: &mut Serving, seat: &Seat, cx: &mut Context<'_>) -> Poll<()> {
-    seat.has_its_turn();
+fn poll(connection: &mut Serving, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
+    state.has_its_turn();
     // What went wrong is the client's business: it has been told with a 400, or is gone.
     connection.poll_without_shutdown(cx).map(|_| ())
 }

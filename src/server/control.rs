@@ -6,16 +6,16 @@ use hyper::{Method, StatusCode};
 
 use super::access;
 use super::answer::Answer;
-use super::ask::Ask;
 use super::query::decode;
+use super::request::IncomingRequest;
 use super::{App, Control};
 use crate::model::snapshot::Snapshot;
 
 /// `/-/drain`.
-pub(super) fn drain(ask: &Ask<'_>, app: &App, snapshot: &Snapshot) -> Answer {
-    guarded(ask, snapshot, |ask| {
+pub(super) fn drain(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot) -> Answer {
+    guarded(incoming, snapshot, |incoming| {
         let control: &dyn Control = &*app.control;
-        match *ask.method {
+        match *incoming.method {
             Method::POST => {
                 control.drain();
                 Answer::text(StatusCode::OK, draining(snapshot.plan.answers.drain))
@@ -35,9 +35,9 @@ fn draining(drain: Duration) -> String {
 }
 
 /// `/v1/heartbeats/{check}`.
-pub(super) fn heartbeat(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Answer {
-    guarded(ask, snapshot, |ask| {
-        if *ask.method != Method::PUT {
+pub(super) fn heartbeat(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Answer {
+    guarded(incoming, snapshot, |incoming| {
+        if *incoming.method != Method::PUT {
             return Answer::method_not_allowed("PUT");
         }
         if app.control.beat(&decode(name)) {
@@ -47,11 +47,15 @@ pub(super) fn heartbeat(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &st
     })
 }
 
-fn guarded(ask: &Ask<'_>, snapshot: &Snapshot, act: impl FnOnce(&Ask<'_>) -> Answer) -> Answer {
+fn guarded(
+    incoming: &IncomingRequest<'_>,
+    snapshot: &Snapshot,
+    act: impl FnOnce(&IncomingRequest<'_>) -> Answer,
+) -> Answer {
     if !snapshot.plan.answers.control {
         return Answer::not_found(snapshot.plan.answers.details);
     }
-    if let Some(sign) = access::sign_of_stranger(ask) {
+    if let Some(sign) = access::sign_of_stranger(incoming) {
         return Answer::text(
             StatusCode::FORBIDDEN,
             format!(
@@ -60,7 +64,7 @@ fn guarded(ask: &Ask<'_>, snapshot: &Snapshot, act: impl FnOnce(&Ask<'_>) -> Ans
             ),
         );
     }
-    act(ask)
+    act(incoming)
 }
 
 const FOR_WHOM: &str = "this path is for the same pod alone: use HTTP/1.1 with http://127.0.0.1 or http://localhost, \

@@ -9,25 +9,25 @@ use tokio::task::yield_now;
 
 use super::App;
 use super::answer::{Answer, TEXT};
-use super::ask::Ask;
 use super::negotiate::{wants_gzip, wants_openmetrics};
 use super::renderings::{Basis, Kind};
-use super::respond::latest;
+use super::request::IncomingRequest;
 use super::shared::Shared;
+use super::start_up::latest;
 use super::view::{WITHHELD, down};
 use crate::base::quantity::show_duration;
-use crate::metrics::{Format, Scrape};
+use crate::metrics::{ExpositionFormat, Scrape};
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, Verdict};
 
 /// `/-/healthy`: whether the scheduler makes progress.
-pub(super) fn healthy(ask: &Ask<'_>, app: &App) -> Answer {
-    let now = ask.reading.moment;
-    if app.pulse.is_beating(now) {
+pub(super) fn healthy(incoming: &IncomingRequest<'_>, app: &App) -> Answer {
+    let now = incoming.reading.moment;
+    if app.liveness.is_live(now) {
         return Answer::health(Verdict::Ok, StatusCode::SERVICE_UNAVAILABLE, TEXT, "ok");
     }
-    let body = match app.pulse.age(now) {
+    let body = match app.liveness.age(now) {
         None => "the scheduler has not started\n".to_owned(),
         Some(age) => format!("the scheduler has made no progress for {}\n", show_duration(age)),
     };
@@ -48,12 +48,13 @@ pub(super) fn ready(snapshot: &Snapshot) -> Answer {
 }
 
 /// `/metrics`: rendered once for all who ask while nothing changes, in steps between which others run.
-pub(super) async fn metrics(ask: &Ask<'_>, app: &App, shared: &Shared) -> Answer {
-    let format = if wants_openmetrics(ask.headers) { Format::OpenMetrics } else { Format::Text };
-    let compresses = wants_gzip(ask.headers);
-    let snapshot = latest(app, ask);
-    let judged = Judged::new(&snapshot, ask.reading.moment);
-    let basis = Basis::of(&judged).with_asked(app.vitals.asks.seen());
+pub(super) async fn metrics(incoming: &IncomingRequest<'_>, app: &App, shared: &Shared) -> Answer {
+    let format =
+        if wants_openmetrics(incoming.headers) { ExpositionFormat::OpenMetrics } else { ExpositionFormat::Text };
+    let compresses = wants_gzip(incoming.headers);
+    let snapshot = latest(app, incoming);
+    let judged = Judged::new(&snapshot, incoming.reading.moment);
+    let basis = Basis::of(&judged).with_asked(app.daemon_metrics.asks.seen());
     let wanted = if compresses { Kind::Compressed(format) } else { Kind::Metrics(format) };
     if let Some(kept) = shared.renderings.get(wanted, &basis, judged.now) {
         return kept;
@@ -61,7 +62,7 @@ pub(super) async fn metrics(ask: &Ask<'_>, app: &App, shared: &Shared) -> Answer
     let plain = match shared.renderings.get(Kind::Metrics(format), &basis, judged.now) {
         Some(kept) => kept,
         None => {
-            let mut scrape = Scrape::new(&judged, &app.vitals, format);
+            let mut scrape = Scrape::new(&judged, &app.daemon_metrics, format);
             while scrape.step() {
                 yield_now().await;
             }

@@ -7,11 +7,11 @@ use hyper::StatusCode;
 
 use super::App;
 use super::answer::{Answer, EVENTS, JSON, TEXT};
-use super::ask::Ask;
-use super::negotiate::Format;
+use super::negotiate::AnswerFormat;
 use super::query::decode;
 use super::renderings::Kind;
 use super::reply::{self, gate_text};
+use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::view::{View, down};
 use super::warnings::{Warnings, quoted};
@@ -20,28 +20,33 @@ use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
 /// A gate, or one check's part in it where a name is asked for.
-pub(super) fn gate(ask: &Ask<'_>, snapshot: &Snapshot, endpoint: Endpoint, name: Option<&str>) -> Answer {
+pub(super) fn gate(
+    incoming: &IncomingRequest<'_>,
+    snapshot: &Snapshot,
+    endpoint: Endpoint,
+    name: Option<&str>,
+) -> Answer {
     // There a 4xx would make kubelet kill the app.
     let lenient = endpoint != Endpoint::Readyz;
     let mut warnings = Warnings::default();
-    let format = match (named_format(ask), lenient) {
-        (Ok(format), _) => format.unwrap_or(Format::Text),
+    let format = match (named_format(incoming), lenient) {
+        (Ok(format), _) => format.unwrap_or(AnswerFormat::Text),
         (Err(unknown), true) => {
             warnings.add(&format!("{unknown}, so this is text"));
-            Format::Text
+            AnswerFormat::Text
         }
         (Err(unknown), false) => return bad_request(&unknown),
     };
-    let judged = Judged::excluding(snapshot, ask.reading.moment, excluded(ask, snapshot, &mut warnings));
-    let verbose = ask.query.has("verbose");
+    let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded(incoming, snapshot, &mut warnings));
+    let verbose = incoming.query.has("verbose");
     let Some(name) = name.map(decode) else {
-        return reply::reply(&View::of(&judged, endpoint, ask.reading), format, verbose, &warnings);
+        return reply::reply(&View::of(&judged, endpoint, incoming.reading), format, verbose, &warnings);
     };
     let problem = match snapshot.plan.position(&name) {
         Some(check) if judged.gates(check, endpoint) => {
-            let view = View::of_check(&judged, endpoint, check, ask.reading);
+            let view = View::of_check(&judged, endpoint, check, incoming.reading);
             return match format {
-                Format::Text => {
+                AnswerFormat::Text => {
                     let body = gate_text::single(&view, verbose, &warnings);
                     Answer::health(view.judgement.verdict, view.down(), TEXT, body)
                 }
@@ -54,39 +59,39 @@ pub(super) fn gate(ask: &Ask<'_>, snapshot: &Snapshot, endpoint: Endpoint, name:
     // Without a configuration nothing is known of any name; the gate is closed, and says why.
     if lenient || snapshot.configuration.missing.is_some() {
         warnings.add(&problem);
-        return reply::reply(&View::of(&judged, endpoint, ask.reading), format, verbose, &warnings);
+        return reply::reply(&View::of(&judged, endpoint, incoming.reading), format, verbose, &warnings);
     }
     Answer::text(StatusCode::NOT_FOUND, format!("{problem}\n"))
 }
 
 /// `/healthz`.
-pub(super) fn healthz(ask: &Ask<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
-    let format = match named_format(ask) {
-        Ok(named) => named.unwrap_or_else(|| Format::accepted(ask.headers)),
+pub(super) fn healthz(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
+    let format = match named_format(incoming) {
+        Ok(named) => named.unwrap_or_else(|| AnswerFormat::accepted(incoming.headers)),
         Err(unknown) => return bad_request(&unknown),
     };
-    let judged = Judged::new(snapshot, ask.reading.moment);
+    let judged = Judged::new(snapshot, incoming.reading.moment);
     shared.renderings.answer(Kind::Healthz(format), &judged, || {
-        reply::reply(&View::of(&judged, Endpoint::Healthz, ask.reading), format, false, &Warnings::default())
+        reply::reply(&View::of(&judged, Endpoint::Healthz, incoming.reading), format, false, &Warnings::default())
     })
 }
 
 /// `/healthz/{check}`: that check alone, gated or not.
-pub(super) fn healthz_check(ask: &Ask<'_>, snapshot: &Snapshot, name: &str) -> Answer {
-    let format = match named_format(ask) {
-        Ok(named) => named.unwrap_or_else(|| Format::accepted(ask.headers)),
+pub(super) fn healthz_check(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, name: &str) -> Answer {
+    let format = match named_format(incoming) {
+        Ok(named) => named.unwrap_or_else(|| AnswerFormat::accepted(incoming.headers)),
         Err(unknown) => return bad_request(&unknown),
     };
     let name = decode(name);
     let Some(check) = snapshot.plan.position(&name) else {
         return Answer::text(StatusCode::NOT_FOUND, format!("no check named {}\n", quoted(&name)));
     };
-    let judged = Judged::new(snapshot, ask.reading.moment);
-    let view = View::of_check_alone(&judged, check, ask.reading);
+    let judged = Judged::new(snapshot, incoming.reading.moment);
+    let view = View::of_check_alone(&judged, check, incoming.reading);
     reply::reply(&view, format, false, &Warnings::default())
 }
 
-/// The json of `/healthz` for whoever has a snapshot and no server.
+/// The json of `/healthz`, of a snapshot without a server.
 #[must_use]
 pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {
     let judged = Judged::new(snapshot, reading.moment);
@@ -94,8 +99,8 @@ pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {
 }
 
 /// `/health`.
-pub(super) fn health(ask: &Ask<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
-    health_at(ask.reading, snapshot, shared)
+pub(super) fn health(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
+    health_at(incoming.reading, snapshot, shared)
 }
 
 fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
@@ -107,8 +112,8 @@ fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
 }
 
 /// `/alive`.
-pub(super) fn alive(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
-    let judged = Judged::new(snapshot, ask.reading.moment);
+pub(super) fn alive(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
+    let judged = Judged::new(snapshot, incoming.reading.moment);
     if judged.is_alive() {
         let verdict = judged.endpoint(Endpoint::Livez).verdict;
         return Answer::health(verdict, down(snapshot), JSON, r#"{"alive": true}"#);
@@ -117,19 +122,19 @@ pub(super) fn alive(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
 }
 
 /// `/ready`.
-pub(super) fn ready(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
-    let excluded = excluded(ask, snapshot, &mut Warnings::default());
-    let judged = Judged::excluding(snapshot, ask.reading.moment, excluded);
-    let view = View::of(&judged, Endpoint::Readyz, ask.reading);
+pub(super) fn ready(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
+    let excluded = excluded(incoming, snapshot, &mut Warnings::default());
+    let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded);
+    let view = View::of(&judged, Endpoint::Readyz, incoming.reading);
     reply::ready(&view)
 }
 
 /// The format that `?format=` names; what is wrong with it, if it names none that there is.
-fn named_format(ask: &Ask<'_>) -> Result<Option<Format>, String> {
-    let Some(name) = ask.query.first("format") else { return Ok(None) };
-    match Format::named(&name) {
+fn named_format(incoming: &IncomingRequest<'_>) -> Result<Option<AnswerFormat>, String> {
+    let Some(name) = incoming.query.first("format") else { return Ok(None) };
+    match AnswerFormat::named(&name) {
         Some(format) => Ok(Some(format)),
-        None => Err(format!("unknown format {}; there are {}", quoted(&name), Format::NAMES)),
+        None => Err(format!("unknown format {}; there are {}", quoted(&name), AnswerFormat::NAMES)),
     }
 }
 
@@ -138,8 +143,8 @@ fn bad_request(problem: &str) -> Answer {
 }
 
 /// The positions of the checks that are to be left out, each once.
-fn excluded(ask: &Ask<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<usize> {
-    let mut names = ask.query.all("exclude").peekable();
+fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<usize> {
+    let mut names = incoming.query.all("exclude").peekable();
     if names.peek().is_none() {
         return Vec::new();
     }

@@ -8,12 +8,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::config::Listen;
 
-/// Connections that may wait to be accepted; the kernel takes no more than its `somaxconn`. One that finds no room is tried
-/// again by its client a second later, when kubelet has given up.
+/// Connections that may wait to be accepted; the kernel takes no more than its `somaxconn`. One that finds no room is
+/// tried again by its client a second later, when kubelet has given up.
 const BACKLOG: i32 = 4096;
 
-/// What the kernel takes of an answer that a client does not read yet, and counts to the sidecar's memory (twice that, as it
-/// counts). Of itself it takes megabytes for each connection.
+/// What the kernel takes of an answer that a client does not read yet, and counts to the sidecar's memory (twice that,
+/// as it counts). Of itself it takes megabytes for each connection.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// An address that cannot be listened on.

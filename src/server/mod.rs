@@ -1,12 +1,13 @@
 //! How requests are answered: each answer is a view of the one published snapshot, judged when asked.
 //!
-//! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers are
-//! made on a lane of their own (`long`), in turns (`turns`) and once for all who ask the same (`renderings`). A new route is a pattern in
+//! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers
+//! are made on a lane of their own (`long`), in turns (`turns`) and once for all who ask the same (`renderings`). A new
+//! route is a pattern in
 //! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
 
 mod access;
 mod answer;
-mod ask;
+mod request;
 mod badge;
 mod body;
 mod connection;
@@ -15,7 +16,7 @@ mod daemon;
 mod health;
 mod kubelet;
 mod listen;
-mod long;
+mod long_answers;
 mod negotiate;
 mod page;
 mod query;
@@ -23,15 +24,15 @@ mod renderings;
 mod reply;
 mod respond;
 mod routes;
-mod seat;
+mod connection_state;
 mod serve;
 mod shared;
-mod standing;
+mod gate_cache;
 mod start_up;
 mod stream;
-mod target;
+mod request_line;
 mod turns;
-mod under_way;
+mod answer_memory;
 mod v1;
 mod view;
 mod warnings;
@@ -46,7 +47,7 @@ pub use start_up::StartUps;
 
 use crate::base::clock::{Clock, Moment};
 use crate::history::History;
-use crate::metrics::{Pulse, Vitals};
+use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::start_up::ContainerNews;
 use crate::store::Board;
 
@@ -57,9 +58,9 @@ pub struct App {
     /// The time.
     pub clock: Clock,
     /// What the daemon counts about itself.
-    pub vitals: Arc<Vitals>,
+    pub daemon_metrics: Arc<DaemonMetrics>,
     /// The scheduler's sign of life.
-    pub pulse: Arc<Pulse>,
+    pub liveness: Arc<SchedulerLiveness>,
     /// What was.
     pub history: History,
     /// What kubelet's questions about `/startupz` have begun.

@@ -4,7 +4,7 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap};
 
 /// A format of an answer about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum AnswerFormat {
     /// Lines for people, and for kubelet.
     Text,
     /// The full JSON.
@@ -15,8 +15,8 @@ pub(super) enum Format {
     Updown,
 }
 
-impl Format {
-    /// Their names, for whoever asks for another.
+impl AnswerFormat {
+    /// Their names, for a client that asks for another.
     pub(super) const NAMES: &'static str = "text, json, health+json, updown";
 
     /// The format called `name`.
@@ -166,31 +166,31 @@ mod tests {
     #[test]
     fn accept_is_followed_with_its_qualities_and_never_refused() {
         let cases = [
-            ("", Format::Text),
-            ("*/*", Format::Text),
-            ("text/plain", Format::Text),
-            ("application/json", Format::Json),
-            ("Application/JSON; charset=utf-8", Format::Json),
-            ("application/health+json", Format::HealthJson),
-            ("application/*", Format::Json),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Text),
-            ("application/json, text/plain, */*", Format::Json),
-            ("text/plain, application/json", Format::Text),
-            ("text/plain;q=0.5, application/json;q=0.9", Format::Json),
-            ("text/plain;q=0.9, application/health+json;q=0.95, application/json;q=0.1", Format::HealthJson),
-            ("*/*;q=0.1, application/json", Format::Json),
-            ("application/json;q=0, */*", Format::Text),
-            ("text/plain;q=0, */*", Format::Json),
-            ("text/*;q=0.2, application/health+json;q=0.1", Format::Text),
-            ("image/png", Format::Text),
-            ("application/json;q=0", Format::Text),
-            ("nonsense;;q=,,/", Format::Text),
-            ("application/json;q=nonsense", Format::Json),
+            ("", AnswerFormat::Text),
+            ("*/*", AnswerFormat::Text),
+            ("text/plain", AnswerFormat::Text),
+            ("application/json", AnswerFormat::Json),
+            ("Application/JSON; charset=utf-8", AnswerFormat::Json),
+            ("application/health+json", AnswerFormat::HealthJson),
+            ("application/*", AnswerFormat::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", AnswerFormat::Text),
+            ("application/json, text/plain, */*", AnswerFormat::Json),
+            ("text/plain, application/json", AnswerFormat::Text),
+            ("text/plain;q=0.5, application/json;q=0.9", AnswerFormat::Json),
+            ("text/plain;q=0.9, application/health+json;q=0.95, application/json;q=0.1", AnswerFormat::HealthJson),
+            ("*/*;q=0.1, application/json", AnswerFormat::Json),
+            ("application/json;q=0, */*", AnswerFormat::Text),
+            ("text/plain;q=0, */*", AnswerFormat::Json),
+            ("text/*;q=0.2, application/health+json;q=0.1", AnswerFormat::Text),
+            ("image/png", AnswerFormat::Text),
+            ("application/json;q=0", AnswerFormat::Text),
+            ("nonsense;;q=,,/", AnswerFormat::Text),
+            ("application/json;q=nonsense", AnswerFormat::Json),
         ];
         for (accept, format) in cases {
-            assert_eq!(Format::accepted(&headers(accept)), format, "{accept}");
+            assert_eq!(AnswerFormat::accepted(&headers(accept)), format, "{accept}");
         }
-        assert_eq!(Format::accepted(&HeaderMap::new()), Format::Text);
+        assert_eq!(AnswerFormat::accepted(&HeaderMap::new()), AnswerFormat::Text);
     }
 
     #[test]

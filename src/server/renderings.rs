@@ -8,11 +8,11 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::answer::Answer;
+use super::answer_memory::AnswerMemory;
 use super::body::Body;
-use super::negotiate::Format;
-use super::under_way::UnderWay;
+use super::negotiate::AnswerFormat;
 use crate::base::clock::Moment;
-use crate::metrics::Format as Exposition;
+use crate::metrics::ExpositionFormat as Exposition;
 use crate::model::verdict::{Judged, JudgedState, Verdict};
 
 /// For so long one rendering does, while nothing changes.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     /// The same, compressed.
     Compressed(Exposition),
     /// `/healthz`.
-    Healthz(Format),
+    Healthz(AnswerFormat),
     /// `/health`.
     Health,
     /// The same, as an event of `/health/$stream`.
@@ -54,7 +54,7 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Renderings {
     kept: [ArcSwapOption<Rendering>; Kind::COUNT],
-    under_way: UnderWay,
+    under_way: AnswerMemory,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Basis {
 
 impl Renderings {
     /// Nothing is rendered yet; what will be is counted in `under_way` once it is no longer kept.
-    pub(super) fn new(under_way: UnderWay) -> Self {
+    pub(super) fn new(under_way: AnswerMemory) -> Self {
         Self { kept: Default::default(), under_way }
     }
 

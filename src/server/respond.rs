@@ -7,12 +7,13 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
-use super::answer::{Answer, READ, Reply};
-use super::ask::{Ask, Ends, Waiting};
+use super::answer::{Answer, READ, RouteResult};
 use super::body::Body;
-use super::long::Full;
+use super::long_answers::Full;
 use super::query::Query;
+use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
 use super::shared::Shared;
+use super::start_up::latest;
 use super::{App, access, badge, control, daemon, health, kubelet, page, routes, stream, v1};
 use crate::base::clock::Moment;
 use crate::metrics::Route;
@@ -29,15 +30,17 @@ pub(super) enum Responding {
 }
 
 /// Answers the request with that head, and counts the answer.
-pub(super) fn respond(app: &Arc<App>, shared: &Arc<Shared>, ends: Ends, head: &Parts) -> Responding {
+pub(super) fn respond(app: &Arc<App>, shared: &Arc<Shared>, ends: ConnectionAddresses, head: &Parts) -> Responding {
     let reading = app.clock.read();
     let (route, name) = routes::find(head.uri.path());
     let query = Query::new(head.uri.query());
     let Parts { method, uri, version, headers, .. } = head;
-    let ask = Ask { method, version: *version, uri, query, headers, ends, reading };
-    match answer(&ask, app, shared, route, name) {
-        Reply::Now(answer) => Responding::Now(respond_with(app, shared, route, &head.method, reading.moment, answer)),
-        Reply::Later(coming) => {
+    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, reading };
+    match answer(&incoming, app, shared, route, name) {
+        RouteResult::Now(answer) => {
+            Responding::Now(respond_with(app, shared, route, &head.method, reading.moment, answer))
+        }
+        RouteResult::Later(coming) => {
             let (app, shared, method) = (Arc::clone(app), Arc::clone(shared), head.method.clone());
             Responding::Later(Box::pin(async move {
                 let answer = coming.await;
@@ -55,54 +58,60 @@ fn respond_with(
     asked: Moment,
     answer: Answer,
 ) -> Response<Body> {
-    app.vitals.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
+    app.daemon_metrics.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
     let is_counted = answer.counted;
     let response = answer.fit_for(method).into_response();
     response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_pieces())
 }
 
 /// The answer to `ask`.
-pub(super) fn answer(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route, name: &str) -> Reply {
+pub(super) fn answer(
+    incoming: &IncomingRequest<'_>,
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    route: Route,
+    name: &str,
+) -> RouteResult {
     let snapshot = app.board.latest();
     if let Some(token) = &snapshot.plan.answers.token
         && access::needs_token(route)
-        && !access::presents(ask.headers, token)
+        && !access::presents(incoming.headers, token)
     {
-        return Reply::Now(Answer::unauthorized());
+        return RouteResult::Now(Answer::unauthorized());
     }
     if let Some(endpoint) = kubelet::probed(route)
-        && kubelet::is_kubelet(ask.headers)
+        && kubelet::is_kubelet(incoming.headers)
     {
-        app.vitals.asks.note(endpoint, ask.reading);
-        let moment = ask.reading.moment;
-        if endpoint == Endpoint::Startupz && ask.is_read() {
+        app.daemon_metrics.asks.note(endpoint, incoming.reading);
+        let moment = incoming.reading.moment;
+        if endpoint == Endpoint::Startupz && incoming.is_read() {
             match app.start_ups.asked(moment, &snapshot) {
                 ContainerNews::None => {}
                 news => app.control.start_up(news, moment),
             }
         }
     }
-    let snapshot = latest(app, ask);
-    if ask.is_read()
-        && ask.uri.query().is_none()
+    let snapshot = latest(app, incoming);
+    if incoming.is_read()
+        && incoming.uri.query().is_none()
         && let Some(gate) = gate(route)
     {
-        return Reply::Now(shared.standings.answer(gate, &snapshot, ask.reading).0);
+        return RouteResult::Now(shared.standings.answer(gate, &snapshot, incoming.reading).0);
     }
-    if ask.is_read() && is_long(route, ask) {
-        return in_turn(ask, app, shared, route);
+    if incoming.is_read() && is_long(route, incoming) {
+        return in_turn(incoming, app, shared, route);
     }
-    Reply::Now(match route {
-        Route::DaemonDrain => control::drain(ask, app, &snapshot),
-        Route::Heartbeat => control::heartbeat(ask, app, &snapshot, name),
+    RouteResult::Now(match route {
+        Route::DaemonDrain => control::drain(incoming, app, &snapshot),
+        Route::Heartbeat => control::heartbeat(incoming, app, &snapshot, name),
         Route::Unknown => Answer::not_found(snapshot.plan.answers.details),
-        _ if !ask.is_read() => Answer::method_not_allowed(READ),
-        Route::HealthStream => stream::health_stream(ask, app, &snapshot, shared),
-        Route::Alive => health::alive(ask, &snapshot),
-        Route::DaemonHealthy => daemon::healthy(ask, app),
+        _ if !incoming.is_read() => Answer::method_not_allowed(READ),
+        Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared),
+        Route::Alive => health::alive(incoming, &snapshot),
+        Route::DaemonHealthy => daemon::healthy(incoming, app),
         Route::DaemonReady => daemon::ready(&snapshot),
-        Route::Stream => stream::event_stream(ask, app, &snapshot, &shared.streams),
-        _ => return of_snapshot(ask, app, shared, &snapshot, route, name),
+        Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams),
+        _ => return of_snapshot(incoming, app, shared, &snapshot, route, name),
     })
 }
 
@@ -116,13 +125,8 @@ const fn gate(route: Route) -> Option<Endpoint> {
     }
 }
 
-/// What is answered from: the snapshot with the start-up that was asked for, also where it is not published yet.
-pub(super) fn latest(app: &App, ask: &Ask<'_>) -> Arc<Snapshot> {
-    app.start_ups.applied_to(app.board.latest(), ask.reading)
-}
-
 /// Whether an answer grows with the number of checks, or is long anyway, and is no gate as kubelet asks it.
-fn is_long(route: Route, ask: &Ask<'_>) -> bool {
+fn is_long(route: Route, incoming: &IncomingRequest<'_>) -> bool {
     match route {
         Route::Metrics
         | Route::Healthz
@@ -134,62 +138,62 @@ fn is_long(route: Route, ask: &Ask<'_>) -> bool {
         | Route::Ticks
         | Route::InternalHealth
         | Route::Badge => true,
-        Route::Root => page::is_wanted(ask) || ask.query.has("format"),
-        Route::Livez | Route::Readyz | Route::Startupz => ask.has_long_query() || ask.query.has("format"),
-        Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck | Route::Ready => ask.has_long_query(),
+        Route::Root => page::is_wanted(incoming) || incoming.query.has("format"),
+        Route::Livez | Route::Readyz | Route::Startupz => incoming.has_long_query() || incoming.query.has("format"),
+        Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck | Route::Ready => incoming.has_long_query(),
         _ => false,
     }
 }
 
 /// A long answer, made elsewhere, from the snapshot as it stands when its turn has come.
-fn in_turn(ask: &Ask<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) -> Reply {
-    let (waiting, app) = (Waiting::of(ask), Arc::clone(app));
+fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) -> RouteResult {
+    let (waiting, app) = (PendingRequest::of(incoming), Arc::clone(app));
     let long = shared.long.clone();
     let shared = Arc::clone(shared);
     let coming = long.begin(async move {
         let turn = shared.turns.next().await;
-        let ask = waiting.ask();
+        let incoming = waiting.ask();
         if route == Route::Metrics {
-            return daemon::metrics(&ask, &app, &shared).await;
+            return daemon::metrics(&incoming, &app, &shared).await;
         }
-        let (_, name) = routes::find(ask.uri.path());
-        match of_snapshot(&ask, &app, &shared, &latest(&app, &ask), route, name) {
-            Reply::Now(answer) => answer,
-            Reply::Later(coming) => {
+        let (_, name) = routes::find(incoming.uri.path());
+        match of_snapshot(&incoming, &app, &shared, &latest(&app, &incoming), route, name) {
+            RouteResult::Now(answer) => answer,
+            RouteResult::Later(coming) => {
                 // Whoever waits for a disk keeps nobody from a turn.
                 drop(turn);
                 coming.await
             }
         }
     });
-    coming.map_or_else(|Full| Reply::Now(Answer::busy()), Reply::Later)
+    coming.map_or_else(|Full| RouteResult::Now(Answer::busy()), RouteResult::Later)
 }
 
 /// The answer to a request that only looks.
 fn of_snapshot(
-    ask: &Ask<'_>,
+    incoming: &IncomingRequest<'_>,
     app: &Arc<App>,
     shared: &Arc<Shared>,
     snapshot: &Arc<Snapshot>,
     route: Route,
     name: &str,
-) -> Reply {
-    Reply::Now(match route {
-        Route::Livez => health::gate(ask, snapshot, Endpoint::Livez, None),
-        Route::LivezCheck => health::gate(ask, snapshot, Endpoint::Livez, Some(name)),
-        Route::Readyz => health::gate(ask, snapshot, Endpoint::Readyz, None),
-        Route::ReadyzCheck => health::gate(ask, snapshot, Endpoint::Readyz, Some(name)),
-        Route::Startupz => health::gate(ask, snapshot, Endpoint::Startupz, None),
-        Route::StartupzCheck => health::gate(ask, snapshot, Endpoint::Startupz, Some(name)),
-        Route::Ready => health::ready(ask, snapshot),
-        Route::Root => page::root(ask, snapshot),
-        Route::Healthz => health::healthz(ask, snapshot, shared),
-        Route::HealthzCheck => health::healthz_check(ask, snapshot, name),
-        Route::Health => health::health(ask, snapshot, shared),
+) -> RouteResult {
+    RouteResult::Now(match route {
+        Route::Livez => health::gate(incoming, snapshot, Endpoint::Livez, None),
+        Route::LivezCheck => health::gate(incoming, snapshot, Endpoint::Livez, Some(name)),
+        Route::Readyz => health::gate(incoming, snapshot, Endpoint::Readyz, None),
+        Route::ReadyzCheck => health::gate(incoming, snapshot, Endpoint::Readyz, Some(name)),
+        Route::Startupz => health::gate(incoming, snapshot, Endpoint::Startupz, None),
+        Route::StartupzCheck => health::gate(incoming, snapshot, Endpoint::Startupz, Some(name)),
+        Route::Ready => health::ready(incoming, snapshot),
+        Route::Root => page::root(incoming, snapshot),
+        Route::Healthz => health::healthz(incoming, snapshot, shared),
+        Route::HealthzCheck => health::healthz_check(incoming, snapshot, name),
+        Route::Health => health::health(incoming, snapshot, shared),
         Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
-            return v1::reply(ask, app, shared, snapshot, route, name);
+            return v1::reply(incoming, app, shared, snapshot, route, name);
         }
-        Route::Badge => return badge::reply(ask, app, snapshot, name),
+        Route::Badge => return badge::reply(incoming, app, snapshot, name),
         _ => Answer::not_found(snapshot.plan.answers.details),
     })
 }

@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::App;
-use super::ask::Ends;
-use super::connection::{House, attend};
-use super::long::Long;
-use super::seat::Seat;
+use super::connection::{ConnectionContext, attend};
+use super::connection_state::ConnectionState;
+use super::long_answers::LongAnswers;
+use super::request::ConnectionAddresses;
 use super::shared::Shared;
 use crate::base::clock::Moment;
 use crate::base::descriptors;
@@ -47,7 +47,7 @@ pub async fn serve(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(Long::start()?, listeners, app, shutdown).await
+    serve_with(LongAnswers::start()?, listeners, app, shutdown).await
 }
 
 /// The same with long answers made on this thread, where time may be paused.
@@ -60,16 +60,16 @@ pub async fn serve_on_one_thread(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(Long::default(), listeners, app, shutdown).await
+    serve_with(LongAnswers::default(), listeners, app, shutdown).await
 }
 
 async fn serve_with(
-    long: Long,
+    long: LongAnswers,
     listeners: Vec<std::net::TcpListener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut door = Door::new(listeners)?;
+    let mut listeners = Listeners::new(listeners)?;
     let (close, closing) = watch::channel(false);
     let shared = Arc::new(Shared::new(&long));
     let (streams, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
@@ -79,20 +79,20 @@ async fn serve_with(
     if let Ok(follows) = long.begin(async move { streams.feed.follow(board, clock).await }) {
         feeding.spawn(follows);
     }
-    let mut guests = Guests {
-        house: House { app: Arc::clone(&app), shared, closing },
+    let mut connections = Connections {
+        context: ConnectionContext { app: Arc::clone(&app), shared, closing },
         tasks: JoinSet::new(),
-        seats: HashMap::new(),
+        states: HashMap::new(),
     };
     let mut shutdown = std::pin::pin!(shutdown);
     let mut logged: Option<Moment> = None;
     loop {
         tokio::select! {
             () = shutdown.as_mut() => break,
-            Some(ended) = guests.tasks.join_next_with_id() => guests.gone(ended),
-            () = under_way.exceeded() => guests.cut_the_slowest(),
-            accepted = poll_fn(|cx| door.poll_accept(cx)) => match accepted {
-                Ok((socket, peer)) => guests.welcome(socket, peer).await,
+            Some(ended) = connections.tasks.join_next_with_id() => connections.remove(ended),
+            () = under_way.exceeded() => connections.cut_the_slowest(),
+            accepted = poll_fn(|cx| listeners.poll_accept(cx)) => match accepted {
+                Ok((socket, peer)) => connections.accept(socket, peer).await,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     let now = app.clock.now();
@@ -100,27 +100,27 @@ async fn serve_with(
                         logged = Some(now);
                         tracing::warn!(%error, "cannot accept connections");
                     }
-                    if !(is_for_want_of_room(&error) && guests.make_room().await) {
+                    if !(is_for_want_of_room(&error) && connections.make_room().await) {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
             }
         }
     }
-    drop(door);
+    drop(listeners);
     close.send_replace(true);
     // What is not out by then is cut off as the set is dropped.
-    let _ = tokio::time::timeout(LAST_WORDS, async { while guests.tasks.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(LAST_WORDS, async { while connections.tasks.join_next().await.is_some() {} }).await;
     Ok(())
 }
 
 /// The listeners, asked in turn.
-struct Door {
+struct Listeners {
     listeners: Vec<TcpListener>,
     turn: usize,
 }
 
-impl Door {
+impl Listeners {
     fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
         let listeners = listeners.into_iter().map(|listener| {
             listener.set_nonblocking(true)?;
@@ -143,53 +143,53 @@ impl Door {
 }
 
 /// The connections that are open.
-struct Guests {
-    house: House,
+struct Connections {
+    context: ConnectionContext,
     tasks: JoinSet<()>,
-    seats: HashMap<Id, Arc<Seat>>,
+    states: HashMap<Id, Arc<ConnectionState>>,
 }
 
-impl Guests {
-    /// Gives a connection a seat, another's if all are taken.
-    async fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let most = most_connections(self.house.app.board.latest().plan.checks.len(), descriptors::limit());
-        while self.seats.len() >= most && self.make_room().await {}
+impl Connections {
+    /// Serves a connection; where there is no room, another one is evicted first.
+    async fn accept(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let most = most_connections(self.context.app.board.latest().plan.checks.len(), descriptors::limit());
+        while self.states.len() >= most && self.make_room().await {}
         // An answer is one small packet: waiting for more to send would only delay it.
         let (Ok(local), Ok(())) = (socket.local_addr(), socket.set_nodelay(true)) else { return };
-        let seat = Seat::new(self.house.app.clock);
-        let ends = Ends { peer: peer.ip(), local: local.ip() };
-        let task = self.tasks.spawn(attend(self.house.clone(), socket, ends, Arc::clone(&seat)));
-        self.seats.insert(task.id(), seat);
+        let state = ConnectionState::new(self.context.app.clock);
+        let ends = ConnectionAddresses { peer: peer.ip(), local: local.ip() };
+        let task = self.tasks.spawn(attend(self.context.clone(), socket, ends, Arc::clone(&state)));
+        self.states.insert(task.id(), state);
     }
 
     /// Closes the connection that can best be done without; false if there is none.
     async fn make_room(&mut self) -> bool {
-        if let Some(seat) = self.seats.values().min_by_key(|seat| seat.rank()) {
-            seat.ask_to_leave();
+        if let Some(state) = self.states.values().min_by_key(|state| state.eviction_order()) {
+            state.ask_to_leave();
         }
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
-        self.gone(ended);
+        self.remove(ended);
         true
     }
 
-    /// Closes the connections whose clients have been taking their long answers longest, until as much memory will be free
-    /// as is lacking. The last to begin goes on in any case.
+    /// Closes the connections whose clients have been taking their long answers longest, until as much memory will be
+    /// free as is lacking. The last to begin goes on in any case.
     fn cut_the_slowest(&self) {
-        let mut lacking = self.house.shared.under_way.excess();
-        let taking = |seat: &'_ Arc<Seat>| Some((seat.taking()?, Arc::clone(seat)));
-        let mut taking: Vec<_> = self.seats.values().filter_map(taking).collect();
+        let mut lacking = self.context.shared.under_way.excess();
+        let taking = |state: &'_ Arc<ConnectionState>| Some((state.taking()?, Arc::clone(state)));
+        let mut taking: Vec<_> = self.states.values().filter_map(taking).collect();
         taking.sort_by_key(|((since, _), _)| *since);
         taking.pop();
-        for ((_, bytes), seat) in taking {
+        for ((_, bytes), state) in taking {
             if lacking == 0 {
                 return;
             }
             lacking = lacking.saturating_sub(bytes);
-            seat.ask_to_leave();
+            state.ask_to_leave();
         }
     }
 
-    fn gone(&mut self, ended: Result<(Id, ()), JoinError>) {
+    fn remove(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
@@ -197,7 +197,7 @@ impl Guests {
                 error.id()
             }
         };
-        self.seats.remove(&id);
+        self.states.remove(&id);
     }
 }
 

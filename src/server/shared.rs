@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::long::Long;
+use super::answer_memory::AnswerMemory;
+use super::gate_cache::GateCache;
+use super::long_answers::LongAnswers;
 use super::renderings::Renderings;
-use super::standing::Standings;
 use super::stream::Streams;
 use super::turns::Turns;
-use super::under_way::UnderWay;
 
 /// The streams, what has been rendered, where that is done, and whose turn it is.
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) renderings: Renderings,
     /// How the gates stand.
-    pub(super) standings: Standings,
+    pub(super) standings: GateCache,
     /// Where long answers are made.
-    pub(super) long: Long,
+    pub(super) long: LongAnswers,
     /// For long answers.
     pub(super) turns: Turns,
     /// For what the history is asked about every check, which may wait for a disk.
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     /// For single questions to it.
     pub(super) lookups: Turns,
     /// The memory of long answers.
-    pub(super) under_way: UnderWay,
+    pub(super) under_way: AnswerMemory,
 }
 
 /// Answers of the history that are made at a time: each may be long.
@@ -33,12 +33,12 @@ const LOOKUPS: usize = 4;
 
 impl Default for Shared {
     fn default() -> Self {
-        let under_way = UnderWay::default();
+        let under_way = AnswerMemory::default();
         Self {
             streams: Arc::default(),
             renderings: Renderings::new(under_way.clone()),
-            standings: Standings::default(),
-            long: Long::default(),
+            standings: GateCache::default(),
+            long: LongAnswers::default(),
             turns: Turns::default(),
             past: Turns::default(),
             lookups: Turns::of(LOOKUPS),
@@ -49,7 +49,7 @@ impl Default for Shared {
 
 impl Shared {
     /// Nothing yet; long answers are made by `long`.
-    pub(super) fn new(long: &Long) -> Self {
+    pub(super) fn new(long: &LongAnswers) -> Self {
         let streams = Arc::new(Streams::new(long.clone()));
         Self { streams, long: long.clone(), ..Self::default() }
     }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::App;
+use super::request::IncomingRequest;
 use crate::base::clock::{Moment, Reading};
 use crate::model::snapshot::Snapshot;
-use crate::model::start_up::{Asks, ContainerNews};
+use crate::model::start_up::{ContainerNews, StartupzTracker};
 
 /// What kubelet's questions have begun. It is asked by many at a time and takes no lock.
 #[derive(Debug)]
 pub struct StartUps {
-    /// [`Asks`], as bits.
+    /// [`StartupzTracker`], as bits.
     asks: AtomicU64,
     /// When the start-up began that was last asked for, in nanoseconds on the boot clock.
     wanted: AtomicU64,
@@ -22,12 +24,13 @@ impl StartUps {
     /// No question yet, beside a daemon that starts at `now`.
     #[must_use]
     pub fn new(now: Moment) -> Self {
-        Self { asks: AtomicU64::new(Asks::since(now).to_bits()), wanted: AtomicU64::new(0) }
+        Self { asks: AtomicU64::new(StartupzTracker::since(now).to_bits()), wanted: AtomicU64::new(0) }
     }
 
-    /// The daemon has taken over a start-up that had opened before it began: the next question tells of a new container.
+    /// The daemon has taken over a start-up that had opened before it began: the next question tells of a new
+    /// container.
     pub fn taken_over(&self) {
-        self.asks.store(Asks::after_a_restart().to_bits(), Ordering::Relaxed);
+        self.asks.store(StartupzTracker::after_a_restart().to_bits(), Ordering::Relaxed);
     }
 
     /// Kubelet asks at `now`: what that tells of the app's container.
@@ -35,7 +38,7 @@ impl StartUps {
         let opened = snapshot.start_up.opened && self.awaited(snapshot).is_none();
         let mut news = ContainerNews::None;
         let next = |bits| {
-            let mut asks = Asks::from_bits(bits);
+            let mut asks = StartupzTracker::from_bits(bits);
             news = asks.asked(now, opened);
             Some(asks.to_bits())
         };
@@ -63,4 +66,9 @@ impl StartUps {
 
 fn nanos(moment: Moment) -> u64 {
     u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is answered from: the snapshot with the start-up that was asked for, also where it is not published yet.
+pub(super) fn latest(app: &App, incoming: &IncomingRequest<'_>) -> Arc<Snapshot> {
+    app.start_ups.applied_to(app.board.latest(), incoming.reading)
 }

@@ -1,6 +1,7 @@
 //! Long answers, one at a time: whoever makes one waits for a turn.
 //!
-//! So there is never more than one that is half made in memory, and whoever comes next finds what the last one has made.
+//! So there is never more than one that is half made in memory, and whoever comes next finds what the last one has
+//! made.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::model::outcome::one_line;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
-use crate::model::verdict::{Endpoint, Judged, JudgedState, Judgement, Part, Verdict};
+use crate::model::verdict::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 
 /// What stands in place of a message that is not to be told.
 pub(super) const WITHHELD: &str = "withheld";
@@ -50,7 +50,7 @@ impl<'a> View<'a> {
             endpoint: Endpoint::Healthz,
             open: !closes,
             verdict,
-            parts: vec![Part { check: index, closes, excluded: false }],
+            parts: vec![EndpointPart { check: index, closes, excluded: false }],
             root_causes: if closes { judged.causes_of(index) } else { Vec::new() },
             draining: false,
         };
@@ -68,7 +68,7 @@ impl<'a> View<'a> {
     }
 
     /// The checks that may be named, in the order of the file.
-    pub(super) fn parts(&self) -> &[Part] {
+    pub(super) fn parts(&self) -> &[EndpointPart] {
         if self.details() == Details::None { &[] } else { &self.judgement.parts }
     }
 
@@ -137,8 +137,8 @@ impl<'a> View<'a> {
         self.judged.definition(check).gates.any() && self.judged.is_critical(check, self.judgement.endpoint)
     }
 
-    /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed endpoint
-    /// those without which it would be open.
+    /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed
+    /// endpoint those without which it would be open.
     pub(super) fn root_causes(&self) -> Vec<usize> {
         let Judgement { endpoint, parts, root_causes, .. } = &self.judgement;
         if !root_causes.is_empty() {

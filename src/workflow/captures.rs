@@ -6,7 +6,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::base::value::{Part, Text};
+use crate::base::value::{Text, TextPart};
 
 /// Captured values by step and name. They may be secrets: nothing is shown of them.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -58,9 +58,9 @@ impl Captures {
         let mut segment = Some(Segment::default());
         for part in &text.parts {
             let (written, by) = match part {
-                Part::Plain(text) => (Cow::from(text), None),
-                Part::Expanded(secret) => (Cow::from(secret.expose()), None),
-                Part::Capture { step, name } => {
+                TextPart::Plain(text) => (Cow::from(text), None),
+                TextPart::Expanded(secret) => (Cow::from(secret.expose()), None),
+                TextPart::Capture { step, name } => {
                     let value = utf8_percent_encode(self.need(step, name)?, RESERVED).to_string();
                     (Cow::from(value), Some((step.as_str(), name.as_str())))
                 }
@@ -100,9 +100,9 @@ impl Captures {
         let mut body = String::new();
         for part in &text.parts {
             match part {
-                Part::Plain(text) => body.push_str(text),
-                Part::Expanded(secret) => body.push_str(secret.expose()),
-                Part::Capture { step, name } => {
+                TextPart::Plain(text) => body.push_str(text),
+                TextPart::Expanded(secret) => body.push_str(secret.expose()),
+                TextPart::Capture { step, name } => {
                     if body.chars().rev().take_while(|character| *character == '\\').count() % 2 == 1 {
                         return Err(FillError(format!("{name} of step {step} stands right after a backslash")));
                     }
@@ -123,11 +123,11 @@ impl Captures {
         let mut sql = String::new();
         let mut after_parameter = false;
         for part in &text.parts {
-            let is_parameter = matches!(part, Part::Capture { .. });
+            let is_parameter = matches!(part, TextPart::Capture { .. });
             let written = match part {
-                Part::Plain(text) => Cow::from(text),
-                Part::Expanded(secret) => Cow::from(secret.expose()),
-                Part::Capture { step, name } => {
+                TextPart::Plain(text) => Cow::from(text),
+                TextPart::Expanded(secret) => Cow::from(secret.expose()),
+                TextPart::Capture { step, name } => {
                     values.push(self.need(step, name)?.to_owned());
                     Cow::from(format!("${}", values.len()))
                 }
@@ -198,8 +198,11 @@ mod tests {
     use crate::base::secret::Secret;
 
     fn text(before: &str, after: &str) -> Text {
-        let capture = Part::Capture { step: "order".into(), name: "id".into() };
-        Text { parts: vec![Part::Plain(before.into()), capture, Part::Plain(after.into())], written: String::new() }
+        let capture = TextPart::Capture { step: "order".into(), name: "id".into() };
+        Text {
+            parts: vec![TextPart::Plain(before.into()), capture, TextPart::Plain(after.into())],
+            written: String::new(),
+        }
     }
 
     fn captured(value: &str) -> Captures {
@@ -246,7 +249,7 @@ mod tests {
         }
         let mut two = captured("7");
         two.insert("order", "line", "..".into());
-        let line = Part::Capture { step: "order".into(), name: "line".into() };
+        let line = TextPart::Capture { step: "order".into(), name: "line".into() };
         let mut url = text("http://h/orders/", "/");
         url.parts.push(line);
         assert_eq!(
@@ -258,7 +261,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_file_and_what_is_expanded_stays_as_it_is_in_a_url() {
         let mut url = text("", "/../x y");
-        url.parts.insert(0, Part::Expanded(Secret::new("http://h//a/..")));
+        url.parts.insert(0, TextPart::Expanded(Secret::new("http://h//a/..")));
         assert_eq!(captured("b").fill_url(&url).unwrap(), "http://h//a/..b/../x y");
         assert_eq!(Captures::default().fill_url(&Text::plain("http://h//..")).unwrap(), "http://h//..");
     }
@@ -291,7 +294,7 @@ mod tests {
         assert_eq!(captured("").bind_sql(&text("SELECT x", "0")).unwrap().0, "SELECT x $1 0");
         assert_eq!(captured("").bind_sql(&text("VALUES (1,", ")")).unwrap().0, "VALUES (1,$1)");
         let mut table = text("SELECT ", " FROM orders");
-        table.parts.push(Part::Expanded(Secret::new("_2026")));
+        table.parts.push(TextPart::Expanded(Secret::new("_2026")));
         assert_eq!(captured("").bind_sql(&table).unwrap().0, "SELECT $1 FROM orders_2026");
     }
 

@@ -22,7 +22,7 @@ pub enum Expression {
 
 /// The parts of an answer in which a value can be found.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct CaptureSource<'a> {
     /// The status code, where there is one.
     pub status: Option<u16>,
     /// Header names in lower case, with their values.
@@ -71,7 +71,7 @@ impl Expression {
     ///
     /// # Errors
     /// Why there is none, as a phrase that shows nothing of the answer.
-    pub fn find(&self, source: Source<'_>) -> Result<String, &'static str> {
+    pub fn find(&self, source: CaptureSource<'_>) -> Result<String, &'static str> {
         let value = match self {
             Self::Json(pointer) => json_at(source.body, pointer)?,
             Self::Header(name) => {
@@ -150,7 +150,7 @@ mod tests {
 
     fn find(expression: &str, body: &str) -> Result<String, &'static str> {
         let headers = [("location".to_owned(), "/a".to_owned()), ("location".to_owned(), "/b".to_owned())];
-        let source = Source { status: Some(201), headers: &headers, body: body.as_bytes() };
+        let source = CaptureSource { status: Some(201), headers: &headers, body: body.as_bytes() };
         Expression::parse(expression).unwrap().find(source)
     }
 
@@ -200,7 +200,7 @@ mod tests {
         for (expression, body, expected) in cases {
             assert_eq!(find(expression, body), Err(expected), "{expression} {body}");
         }
-        let bare = Source { status: None, headers: &[], body: b"" };
+        let bare = CaptureSource { status: None, headers: &[], body: b"" };
         assert_eq!(Expression::Status.find(bare), Err("the answer has no status code"));
     }
 

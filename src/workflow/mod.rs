@@ -3,6 +3,6 @@
 
 pub mod captures;
 pub mod expression;
-pub mod flaw;
+pub mod error;
 pub mod plan;
 pub mod progress;

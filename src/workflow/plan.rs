@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::flaw::Flaw;
+use super::error::PlanError;
 
 /// One step as it is written.
 #[derive(Clone, Debug, Default)]
-pub struct Draft {
+pub struct StepDraft {
     /// Its name; empty when it could not be read.
     pub name: String,
     /// The steps that it needs, by name. Without this it needs the step before it.
@@ -24,7 +24,7 @@ pub struct Draft {
 
 /// One step of a plan. Other steps are given by their positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct PlannedStep {
     /// Its unique name.
     pub name: String,
     /// The steps that must have passed before it.
@@ -62,14 +62,14 @@ impl Retry {
     }
 }
 
-/// The steps in the order of the file. Names are unique, needs have no ring, and every captured value that is used
+/// The steps in the order of the file. Names are unique, needs have no cycle, and every captured value that is used
 /// comes from a step that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    steps: Vec<Step>,
+pub struct StepPlan {
+    steps: Vec<PlannedStep>,
 }
 
-impl Plan {
+impl StepPlan {
     /// The most steps that a workflow can have.
     pub const MAX: usize = 100;
 
@@ -77,37 +77,37 @@ impl Plan {
     ///
     /// # Errors
     /// Everything that is wrong with them, step by step; never an empty list.
-    pub fn new(drafts: &[Draft]) -> Result<Self, Vec<Flaw>> {
+    pub fn new(drafts: &[StepDraft]) -> Result<Self, Vec<PlanError>> {
         if drafts.is_empty() {
-            return Err(vec![Flaw::NoSteps]);
+            return Err(vec![PlanError::NoSteps]);
         }
         if drafts.len() > Self::MAX {
-            return Err(vec![Flaw::TooManySteps { steps: drafts.len() }]);
+            return Err(vec![PlanError::TooManySteps { steps: drafts.len() }]);
         }
-        let mut survey = Survey { drafts, needs: Vec::new(), flaws: Vec::new() };
+        let mut survey = PlanCheck { drafts, needs: Vec::new(), errors: Vec::new() };
         survey.check_names();
         survey.resolve_needs();
         survey.check_rings();
         survey.check_uses();
-        if survey.flaws.is_empty() { Ok(survey.plan()) } else { Err(survey.flaws) }
+        if survey.errors.is_empty() { Ok(survey.plan()) } else { Err(survey.errors) }
     }
 
     /// The steps.
     #[must_use]
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[PlannedStep] {
         &self.steps
     }
 }
 
 /// The drafts with what has been found out about them so far.
-struct Survey<'a> {
-    drafts: &'a [Draft],
+struct PlanCheck<'a> {
+    drafts: &'a [StepDraft],
     /// For each step what it needs; nothing for a need that is not known.
     needs: Vec<Vec<Option<usize>>>,
-    flaws: Vec<Flaw>,
+    errors: Vec<PlanError>,
 }
 
-impl Survey<'_> {
+impl PlanCheck<'_> {
     fn find(&self, name: &str) -> Option<usize> {
         self.drafts.iter().position(|draft| !name.is_empty() && draft.name == name)
     }
@@ -120,7 +120,7 @@ impl Survey<'_> {
     fn check_names(&mut self) {
         for (step, draft) in self.drafts.iter().enumerate() {
             if let Some(first) = self.find(&draft.name).filter(|first| *first < step) {
-                self.flaws.push(Flaw::DuplicateName { step, name: draft.name.clone(), first });
+                self.errors.push(PlanError::DuplicateName { step, name: draft.name.clone(), first });
             }
         }
     }
@@ -136,7 +136,7 @@ impl Survey<'_> {
                 let found = self.find(name);
                 if found.is_none() && self.all_are_named() {
                     let near = nearest(name, self.drafts.iter().map(|draft| draft.name.as_str()));
-                    self.flaws.push(Flaw::UnknownNeed { step, need: position, name: name.clone(), near });
+                    self.errors.push(PlanError::UnknownNeed { step, need: position, name: name.clone(), near });
                 }
                 if found.is_none() || !needs.contains(&found) {
                     needs.push(found);
@@ -146,7 +146,7 @@ impl Survey<'_> {
         }
     }
 
-    /// Peels off the steps whose needs are peeled off; what stays is rings and what is behind them.
+    /// Peels off the steps whose needs are peeled off; what stays is cycles and what is behind them.
     fn check_rings(&mut self) {
         let mut open: Vec<bool> = vec![true; self.drafts.len()];
         loop {
@@ -154,12 +154,12 @@ impl Survey<'_> {
                 open[free] = false;
             }
             let Some(start) = open.iter().position(|open| *open) else { return };
-            let ring = self.ring_from(start, &open);
-            for step in &ring {
+            let cycle = self.ring_from(start, &open);
+            for step in &cycle {
                 open[*step] = false;
             }
-            let names = ring.iter().map(|step| self.drafts[*step].name.clone()).collect();
-            self.flaws.push(Flaw::Ring { step: ring[0], names });
+            let names = cycle.iter().map(|step| self.drafts[*step].name.clone()).collect();
+            self.errors.push(PlanError::Cycle { step: cycle[0], names });
         }
     }
 
@@ -167,7 +167,7 @@ impl Survey<'_> {
         self.needs[step].iter().flatten().copied().find(|need| open[*need])
     }
 
-    /// The ring that following open needs from `start` ends in, from its first step in the file.
+    /// The cycle that following open needs from `start` ends in, from its first step in the file.
     fn ring_from(&self, start: usize, open: &[bool]) -> Vec<usize> {
         let mut path = vec![start];
         while let Some(next) = self.open_need(open, path[path.len() - 1]) {
@@ -186,28 +186,34 @@ impl Survey<'_> {
         for (step, draft) in self.drafts.iter().enumerate() {
             let upstream = self.upstream(step);
             for (used, (of, name)) in draft.uses.iter().enumerate() {
-                let flaw = self.check_use(step, used, (of, name), upstream.as_deref());
-                self.flaws.extend(flaw);
+                let error = self.check_use(step, used, (of, name), upstream.as_deref());
+                self.errors.extend(error);
             }
         }
     }
 
-    fn check_use(&self, step: usize, used: usize, (of, name): (&str, &str), upstream: Option<&[bool]>) -> Option<Flaw> {
+    fn check_use(
+        &self,
+        step: usize,
+        used: usize,
+        (of, name): (&str, &str),
+        upstream: Option<&[bool]>,
+    ) -> Option<PlanError> {
         let (of, name) = (of.to_owned(), name.to_owned());
         let Some(source) = self.find(&of) else {
             let near = nearest(&of, self.drafts.iter().map(|draft| draft.name.as_str()));
-            return self.all_are_named().then_some(Flaw::UnknownStep { step, used, of, name, near });
+            return self.all_are_named().then_some(PlanError::UnknownStep { step, used, of, name, near });
         };
         if source == step {
-            return Some(Flaw::OwnCapture { step, used, of, name });
+            return Some(PlanError::OwnCapture { step, used, of, name });
         }
         let captures = &self.drafts[source].captures;
         if !captures.contains(&name) {
             let near = nearest(&name, captures.iter().map(String::as_str));
-            return Some(Flaw::UnknownCapture { step, used, of, name, near });
+            return Some(PlanError::UnknownCapture { step, used, of, name, near });
         }
         let needed = upstream.is_none_or(|upstream| upstream[source]);
-        (!needed).then_some(Flaw::NotNeeded { step, used, of, name })
+        (!needed).then_some(PlanError::NotNeeded { step, used, of, name })
     }
 
     /// Which steps are needed by `step`, directly or further up; nothing when one of these needs is not known.
@@ -226,12 +232,12 @@ impl Survey<'_> {
         Some(reached)
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self) -> StepPlan {
         let steps = self.drafts.iter().zip(&self.needs).map(|(draft, needs)| {
             let mut uses: Vec<usize> = draft.uses.iter().filter_map(|(of, _)| self.find(of)).collect();
             uses.sort_unstable();
             uses.dedup();
-            Step {
+            PlannedStep {
                 name: draft.name.clone(),
                 needs: needs.iter().flatten().copied().collect(),
                 uses,
@@ -239,7 +245,7 @@ impl Survey<'_> {
                 retry: draft.retry,
             }
         });
-        Plan { steps: steps.collect() }
+        StepPlan { steps: steps.collect() }
     }
 }
 
@@ -261,11 +267,11 @@ pub(super) mod testing {
     use super::*;
 
     /// A draft that needs the step before it.
-    pub(crate) fn draft(name: &str) -> Draft {
-        Draft { name: name.into(), ..Draft::default() }
+    pub(crate) fn draft(name: &str) -> StepDraft {
+        StepDraft { name: name.into(), ..StepDraft::default() }
     }
 
-    impl Draft {
+    impl StepDraft {
         /// The same, needing these steps.
         pub(crate) fn needs(mut self, needs: &[&str]) -> Self {
             self.needs = Some(needs.iter().map(|&need| need.to_owned()).collect());
@@ -298,13 +304,13 @@ mod tests {
     use super::*;
 
     /// What is wrong with the drafts, as the text of the messages and helps.
-    fn flaws(drafts: &[Draft]) -> Vec<String> {
-        let flaws = Plan::new(drafts).err().unwrap_or_default();
-        flaws.iter().map(|flaw| format!("{}: {} | {}", flaw.code(), flaw.message(), flaw.help())).collect()
+    fn errors(drafts: &[StepDraft]) -> Vec<String> {
+        let errors = StepPlan::new(drafts).err().unwrap_or_default();
+        errors.iter().map(|error| format!("{}: {} | {}", error.code(), error.message(), error.help())).collect()
     }
 
-    fn needs(drafts: &[Draft]) -> Vec<Vec<usize>> {
-        Plan::new(drafts).unwrap().steps().iter().map(|step| step.needs.clone()).collect()
+    fn needs(drafts: &[StepDraft]) -> Vec<Vec<usize>> {
+        StepPlan::new(drafts).unwrap().steps().iter().map(|step| step.needs.clone()).collect()
     }
 
     #[test]
@@ -327,16 +333,16 @@ mod tests {
     #[test]
     fn a_captured_value_may_come_from_further_up() {
         let drafts = [draft("login").captures("token"), draft("order"), draft("done").uses("login", "token")];
-        assert_eq!(Plan::new(&drafts).unwrap().steps()[2].uses, [0]);
+        assert_eq!(StepPlan::new(&drafts).unwrap().steps()[2].uses, [0]);
     }
 
     #[test]
     fn a_workflow_has_steps_and_not_too_many() {
-        assert_eq!(flaws(&[]), ["no-steps: a workflow without steps checks nothing | add at least one step"]);
-        let many: Vec<Draft> = (0..=Plan::MAX).map(|number| draft(&format!("s{number}"))).collect();
-        assert!(Plan::new(&many[..Plan::MAX]).is_ok());
+        assert_eq!(errors(&[]), ["no-steps: a workflow without steps checks nothing | add at least one step"]);
+        let many: Vec<StepDraft> = (0..=StepPlan::MAX).map(|number| draft(&format!("s{number}"))).collect();
+        assert!(StepPlan::new(&many[..StepPlan::MAX]).is_ok());
         assert_eq!(
-            flaws(&many),
+            errors(&many),
             ["too-many-steps: 101 steps, at most 100 are allowed | split the workflow into several checks"]
         );
     }
@@ -344,7 +350,7 @@ mod tests {
     #[test]
     fn names_are_unique() {
         assert_eq!(
-            flaws(&[draft("login"), draft("order"), draft("login")]),
+            errors(&[draft("login"), draft("order"), draft("login")]),
             ["duplicate-name: a step named `login` stands above (step 1) | give each step a name of its own"]
         );
     }
@@ -352,7 +358,7 @@ mod tests {
     #[test]
     fn an_unknown_need_gets_a_suggestion() {
         assert_eq!(
-            flaws(&[draft("login"), draft("order").needs(&["logni", "x"])]),
+            errors(&[draft("login"), draft("order").needs(&["logni", "x"])]),
             [
                 "unknown-step: no step is named `logni` | did you mean `login`?",
                 "unknown-step: no step is named `x` | name a step of this workflow"
@@ -364,7 +370,7 @@ mod tests {
     fn rings_are_reported_once_each() {
         let help = "a step without `needs` needs the one before it; write `needs: []` where it needs none";
         assert_eq!(
-            flaws(&[
+            errors(&[
                 draft("free").needs(&[]),
                 draft("behind").needs(&["a", "free"]),
                 draft("a").needs(&["c"]),
@@ -378,7 +384,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            flaws(&[draft("a").needs(&["b"]), draft("b")]),
+            errors(&[draft("a").needs(&["b"]), draft("b")]),
             [format!("needs-ring: the needs form a ring: `a` needs `b` needs `a` | {help}")]
         );
     }
@@ -391,7 +397,7 @@ mod tests {
             draft("order").uses("lgin", "token").uses("login", "tokn").uses("login", "x").uses("order", "id"),
         ];
         assert_eq!(
-            flaws(&drafts),
+            errors(&drafts),
             [
                 "step-not-needed: `${steps.login.token}` is used by a step that does not need `login` | \
                  add `login` to its `needs`",
@@ -410,10 +416,10 @@ mod tests {
         // Whether `login` is needed is not known while `logn` is not.
         let drafts =
             [draft("login").captures("token"), draft("order").needs(&["logn"]).uses("login", "token"), draft("end")];
-        assert_eq!(flaws(&drafts), ["unknown-step: no step is named `logn` | did you mean `login`?"]);
+        assert_eq!(errors(&drafts), ["unknown-step: no step is named `logn` | did you mean `login`?"]);
         // The step without a readable name may be the one that is meant.
         let drafts = [draft(""), draft("order").needs(&["login"]).uses("login", "token")];
-        assert_eq!(flaws(&drafts), [""; 0]);
+        assert_eq!(errors(&drafts), [""; 0]);
     }
 
     #[test]

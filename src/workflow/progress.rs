@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::plan::{Plan, Step};
+use super::plan::{PlannedStep, StepPlan};
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Decision {
 
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum StepResult {
     /// It passed, and what it captures is there.
     Passed,
     /// It failed.
@@ -52,16 +52,16 @@ pub enum Fate {
 /// One run of a plan.
 #[derive(Clone, Debug)]
 pub struct Progress<'a> {
-    plan: &'a Plan,
-    times: Times,
-    fates: Vec<Option<Fate>>,
+    plan: &'a StepPlan,
+    times: StepDeadlines,
+    step_results: Vec<Option<StepResult>>,
     /// The first step that was out of time: what could not be run after it is skipped because of it.
     spent_by: Option<usize>,
 }
 
 /// How the time of a workflow is shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
+struct StepDeadlines {
     /// The end for every step.
     end: Duration,
     /// The end for steps that are not `always`, as long as one that is may still run.
@@ -72,10 +72,10 @@ impl<'a> Progress<'a> {
     /// A run that must be over within `budget`. It ends a little earlier (see [`margin`]), so that there is time left
     /// to say which step was running.
     #[must_use]
-    pub fn new(plan: &'a Plan, budget: Duration) -> Self {
+    pub fn new(plan: &'a StepPlan, budget: Duration) -> Self {
         let end = budget.saturating_sub(margin(budget));
-        let times = Times { end, main: (budget / 5 * 4).min(end) };
-        Self { plan, times, fates: vec![None; plan.steps().len()], spent_by: None }
+        let times = StepDeadlines { end, main: (budget / 5 * 4).min(end) };
+        Self { plan, times, step_results: vec![None; plan.steps().len()], spent_by: None }
     }
 
     /// What to do when `elapsed` has passed. Each decision but [`Decision::Done`] asks for a call of
@@ -97,40 +97,40 @@ impl<'a> Progress<'a> {
     }
 
     /// Records what became of `step`.
-    pub fn settle(&mut self, step: usize, fate: Fate) {
-        if fate == Fate::OutOfTime {
+    pub fn settle(&mut self, step: usize, step_result: StepResult) {
+        if step_result == StepResult::OutOfTime {
             self.spent_by.get_or_insert(step);
         }
-        self.fates[step] = Some(fate);
+        self.step_results[step] = Some(step_result);
     }
 
     /// What became of each step, as far as it is decided.
     #[must_use]
-    pub fn fates(&self) -> &[Option<Fate>] {
-        &self.fates
+    pub fn step_results(&self) -> &[Option<StepResult>] {
+        &self.step_results
     }
 
     /// The first step of the file that is not decided and whose needs are. There is one while any is undecided,
-    /// because the needs of a plan have no ring.
+    /// because the needs of a plan have no cycle.
     fn next(&self) -> Option<usize> {
-        let decided = |step: &usize| self.fates[*step].is_some();
+        let decided = |step: &usize| self.step_results[*step].is_some();
         let ready = |step: &usize| !decided(step) && self.plan.steps()[*step].needs.iter().all(decided);
-        (0..self.fates.len()).find(ready)
+        (0..self.step_results.len()).find(ready)
     }
 
     /// The step because of which `step` cannot run: the first of the file that stands at the root of what it lacks.
     fn missing(&self, step: usize) -> Option<usize> {
-        let Step { needs, uses, always, .. } = &self.plan.steps()[step];
+        let PlannedStep { needs, uses, always, .. } = &self.plan.steps()[step];
         let needs = if *always { &[] } else { needs.as_slice() };
         uses.iter().chain(needs).filter_map(|lacked| self.lost(*lacked)).min()
     }
 
     /// Why `step` has not passed, once that is certain: itself, or the root of its being skipped.
     fn lost(&self, step: usize) -> Option<usize> {
-        match self.fates[step]? {
-            Fate::Passed => None,
-            Fate::Failed | Fate::OutOfTime => Some(step),
-            Fate::Skipped { root } => Some(root),
+        match self.step_results[step]? {
+            StepResult::Passed => None,
+            StepResult::Failed | StepResult::OutOfTime => Some(step),
+            StepResult::Skipped { root } => Some(root),
         }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Progress<'a> {
     /// What is kept for `always` steps is shared evenly among those that may still run, so that none of them can
     /// starve the next.
     fn until(&self, step: usize, elapsed: Duration) -> Duration {
-        let Times { end, main } = self.times;
+        let StepDeadlines { end, main } = self.times;
         match (self.plan.steps()[step].always, self.waiting()) {
             (true, sharers) => main.max(elapsed + end.saturating_sub(elapsed) / sharers.max(1)),
             (false, 0) => end,
@@ -150,10 +150,10 @@ impl<'a> Progress<'a> {
     /// How many `always` steps may still run.
     fn waiting(&self) -> u32 {
         let may_run = |step: &usize| {
-            let Step { always, uses, .. } = &self.plan.steps()[*step];
-            *always && self.fates[*step].is_none() && uses.iter().all(|used| self.lost(*used).is_none())
+            let PlannedStep { always, uses, .. } = &self.plan.steps()[*step];
+            *always && self.step_results[*step].is_none() && uses.iter().all(|used| self.lost(*used).is_none())
         };
-        u32::try_from((0..self.fates.len()).filter(may_run).count()).unwrap_or(u32::MAX)
+        u32::try_from((0..self.step_results.len()).filter(may_run).count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -171,13 +171,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::plan::testing::draft;
-    use super::super::plan::{Draft, Retry};
+    use super::super::plan::{Retry, StepDraft};
     use super::*;
 
     const BUDGET: Duration = Duration::from_secs(30);
 
     /// The workflow of the reference.
-    fn shop() -> Plan {
+    fn shop() -> StepPlan {
         plan(&[
             draft("login").captures("token"),
             draft("order").uses("login", "token").captures("id"),
@@ -187,17 +187,20 @@ mod tests {
         ])
     }
 
-    fn plan(drafts: &[Draft]) -> Plan {
-        Plan::new(drafts).unwrap()
+    fn plan(drafts: &[StepDraft]) -> StepPlan {
+        StepPlan::new(drafts).unwrap()
     }
 
     /// Plays a run in which each step takes a second and what is named fails; one line for each decision.
-    fn play(plan: &Plan, failing: &[&str]) -> Vec<String> {
-        play_with(plan, |name| if failing.contains(&name) { (Fate::Failed, 1_000) } else { (Fate::Passed, 1_000) })
+    fn play(plan: &StepPlan, failing: &[&str]) -> Vec<String> {
+        play_with(
+            plan,
+            |name| if failing.contains(&name) { (StepResult::Failed, 1_000) } else { (StepResult::Passed, 1_000) },
+        )
     }
 
     /// Plays a run in which each step has its fate after that many milliseconds, or is out of time.
-    fn play_with(plan: &Plan, fate_of: impl Fn(&str) -> (Fate, u64)) -> Vec<String> {
+    fn play_with(plan: &StepPlan, fate_of: impl Fn(&str) -> (StepResult, u64)) -> Vec<String> {
         let name = |step: usize| plan.steps()[step].name.as_str();
         let mut progress = Progress::new(plan, BUDGET);
         let mut elapsed = Duration::ZERO;
@@ -207,20 +210,20 @@ mod tests {
                 Decision::Done => return lines,
                 Decision::Skip { step, root } => {
                     lines.push(format!("{} skipped: {}", name(step), name(root)));
-                    progress.settle(step, Fate::Skipped { root });
+                    progress.settle(step, StepResult::Skipped { root });
                 }
                 Decision::Late { step } => {
                     lines.push(format!("{} late", name(step)));
-                    progress.settle(step, Fate::OutOfTime);
+                    progress.settle(step, StepResult::OutOfTime);
                 }
                 Decision::Run { step, until } => {
-                    let (mut fate, took) = fate_of(name(step));
+                    let (mut step_result, took) = fate_of(name(step));
                     elapsed += Duration::from_millis(took);
                     if elapsed > until {
-                        (fate, elapsed) = (Fate::OutOfTime, until);
+                        (step_result, elapsed) = (StepResult::OutOfTime, until);
                     }
-                    lines.push(format!("{} {fate:?} at {}", name(step), elapsed.as_millis()));
-                    progress.settle(step, fate);
+                    lines.push(format!("{} {step_result:?} at {}", name(step), elapsed.as_millis()));
+                    progress.settle(step, step_result);
                 }
             }
         }
@@ -302,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_hanging_step_has_four_fifths_of_the_time_where_an_always_step_waits() {
-        let hang = |name: &str| (Fate::Passed, if name == "done" { 99_000 } else { 1_000 });
+        let hang = |name: &str| (StepResult::Passed, if name == "done" { 99_000 } else { 1_000 });
         assert_eq!(
             play_with(&shop(), hang)[2..],
             ["done OutOfTime at 24000", "row_is_there skipped: done", "clean_up Passed at 25000"]
@@ -311,25 +314,25 @@ mod tests {
 
     #[test]
     fn a_hanging_step_has_all_the_time_where_no_always_step_waits() {
-        let hang = |_: &str| (Fate::Passed, 99_000);
+        let hang = |_: &str| (StepResult::Passed, 99_000);
         assert_eq!(play_with(&plan(&[draft("a"), draft("b")]), hang), ["a OutOfTime at 29950", "b skipped: a"]);
         // The always step has run already, or can no longer run.
         let done = plan(&[draft("bye").always(), draft("b")]);
-        let slow = |name: &str| (Fate::Passed, if name == "bye" { 1_000 } else { 99_000 });
+        let slow = |name: &str| (StepResult::Passed, if name == "bye" { 1_000 } else { 99_000 });
         assert_eq!(play_with(&done, slow)[1..], ["b OutOfTime at 29950"]);
         let doomed = plan(&[
             draft("a").captures("x"),
             draft("b").needs(&[]),
             draft("bye").needs(&["a"]).uses("a", "x").always(),
         ]);
-        let slow = |name: &str| if name == "a" { (Fate::Failed, 1_000) } else { (Fate::Passed, 99_000) };
+        let slow = |name: &str| if name == "a" { (StepResult::Failed, 1_000) } else { (StepResult::Passed, 99_000) };
         assert_eq!(play_with(&doomed, slow), ["a Failed at 1000", "b OutOfTime at 29950", "bye skipped: a"]);
     }
 
     #[test]
     fn hanging_always_steps_share_what_is_kept_for_them() {
         let steps = [draft("a"), draft("x").always(), draft("y").always(), draft("z").always()];
-        let hang = |_: &str| (Fate::Passed, 99_000);
+        let hang = |_: &str| (StepResult::Passed, 99_000);
         assert_eq!(
             play_with(&plan(&steps), hang),
             ["a OutOfTime at 24000", "x OutOfTime at 25983", "y OutOfTime at 27966", "z OutOfTime at 29950"]
@@ -339,14 +342,14 @@ mod tests {
     #[test]
     fn an_independent_step_without_time_is_skipped_because_of_the_one_that_took_it() {
         let steps = [draft("a"), draft("b").needs(&[])];
-        assert_eq!(play_with(&plan(&steps), |_| (Fate::Passed, 99_000))[1], "b skipped: a");
+        assert_eq!(play_with(&plan(&steps), |_| (StepResult::Passed, 99_000))[1], "b skipped: a");
     }
 
     #[test]
     fn a_step_whose_turn_comes_too_late_has_failed() {
         let steps = [draft("a"), draft("b"), draft("c")];
         assert_eq!(
-            play_with(&plan(&steps), |_| (Fate::Passed, 29_950)),
+            play_with(&plan(&steps), |_| (StepResult::Passed, 29_950)),
             ["a Passed at 29950", "b late", "c skipped: b"]
         );
         let without_time = plan(&[draft("a"), draft("bye").always()]);
@@ -362,21 +365,21 @@ mod tests {
         assert_eq!(margin(Duration::MAX), Duration::from_millis(50));
     }
 
-    /// Plans of up to 12 steps with needs among the earlier steps of a shuffled order, so that there is no ring.
-    fn plans() -> impl Strategy<Value = Plan> {
+    /// Plans of up to 12 steps with needs among the earlier steps of a shuffled order, so that there is no cycle.
+    fn plans() -> impl Strategy<Value = StepPlan> {
         let step = (any::<u16>(), any::<u16>(), 0..4u8);
         proptest::collection::vec(step, 1..12).prop_map(|seeds| {
             let count = seeds.len();
             // Position in the file → place in a topological order: a rotation, so that needs point both ways.
             let rotate = usize::from(seeds[0].0) % count;
             let rank = |step: usize| (step + rotate) % count;
-            let drafts: Vec<Draft> = (0..count)
+            let drafts: Vec<StepDraft> = (0..count)
                 .map(|step| {
                     let (needs, uses, always) = seeds[step];
                     let chosen = |mask: u16| {
                         (0..count).filter(move |&other| rank(other) < rank(step) && mask & (1 << other) != 0)
                     };
-                    Draft {
+                    StepDraft {
                         name: format!("s{step}"),
                         needs: Some(chosen(needs).map(|other| format!("s{other}")).collect()),
                         always: always == 0,
@@ -386,7 +389,7 @@ mod tests {
                     }
                 })
                 .collect();
-            Plan::new(&drafts).unwrap()
+            StepPlan::new(&drafts).unwrap()
         })
     }
 
@@ -394,36 +397,36 @@ mod tests {
         #[test]
         fn every_step_is_decided_exactly_once_in_an_order_that_respects_needs(
             plan in plans(),
-            fates in proptest::collection::vec((0..3u8, 0..20_000u64), 12),
+            step_results in proptest::collection::vec((0..3u8, 0..20_000u64), 12),
         ) {
             let mut progress = Progress::new(&plan, BUDGET);
             let mut elapsed = Duration::ZERO;
             let mut order = Vec::new();
             loop {
                 let before = elapsed;
-                let (step, fate) = match progress.decide(elapsed) {
+                let (step, step_result) = match progress.decide(elapsed) {
                     Decision::Done => break,
-                    Decision::Late { step } => (step, Fate::OutOfTime),
+                    Decision::Late { step } => (step, StepResult::OutOfTime),
                     Decision::Skip { step, root } => {
-                        prop_assert!(matches!(progress.fates()[root], Some(Fate::Failed | Fate::OutOfTime)));
-                        (step, Fate::Skipped { root })
+                        prop_assert!(matches!(progress.step_results()[root], Some(StepResult::Failed | StepResult::OutOfTime)));
+                        (step, StepResult::Skipped { root })
                     }
                     Decision::Run { step, until } => {
                         prop_assert!(elapsed < until && until < BUDGET);
-                        let (fate, took) = fates[step];
+                        let (step_result, took) = step_results[step];
                         elapsed += Duration::from_millis(took);
-                        if elapsed > until { elapsed = until; (step, Fate::OutOfTime) }
-                        else if fate == 0 { (step, Fate::Failed) }
-                        else { (step, Fate::Passed) }
+                        if elapsed > until { elapsed = until; (step, StepResult::OutOfTime) }
+                        else if step_result == 0 { (step, StepResult::Failed) }
+                        else { (step, StepResult::Passed) }
                     }
                 };
-                prop_assert!(progress.fates()[step].is_none(), "decided twice");
+                prop_assert!(progress.step_results()[step].is_none(), "decided twice");
                 for need in &plan.steps()[step].needs {
                     prop_assert!(order.contains(need), "a need was not decided before");
                 }
-                let Step { needs, uses, always, .. } = &plan.steps()[step];
-                let passed = |other: &usize| progress.fates()[*other] == Some(Fate::Passed);
-                let ran = !matches!(fate, Fate::Skipped { .. });
+                let PlannedStep { needs, uses, always, .. } = &plan.steps()[step];
+                let passed = |other: &usize| progress.step_results()[*other] == Some(StepResult::Passed);
+                let ran = !matches!(step_result, StepResult::Skipped { .. });
                 if ran {
                     prop_assert!(uses.iter().all(passed), "ran without what it uses");
                     prop_assert!(*always || needs.iter().all(passed), "ran without what it needs");
@@ -432,7 +435,7 @@ mod tests {
                     prop_assert!(ran, "an always step was skipped");
                     prop_assert!(before < progress.times.end, "an always step was starved");
                 }
-                progress.settle(step, fate);
+                progress.settle(step, step_result);
                 order.push(step);
             }
             prop_assert_eq!(order.len(), plan.steps().len());
@@ -450,9 +453,9 @@ mod tests {
                     Decision::Done => break,
                     Decision::Late { step } => {
                         prop_assert!(!plan.steps()[step].always);
-                        progress.settle(step, Fate::OutOfTime);
+                        progress.settle(step, StepResult::OutOfTime);
                     }
-                    Decision::Skip { step, root } => progress.settle(step, Fate::Skipped { root }),
+                    Decision::Skip { step, root } => progress.settle(step, StepResult::Skipped { root }),
                     Decision::Run { step, until } => {
                         if plan.steps()[step].always {
                             let kept = progress.times.end - progress.times.main;
@@ -461,7 +464,7 @@ mod tests {
                         }
                         elapsed = until;
                         let used = plan.steps().iter().any(|other| other.uses.contains(&step));
-                        progress.settle(step, if used { Fate::Passed } else { Fate::OutOfTime });
+                        progress.settle(step, if used { StepResult::Passed } else { StepResult::OutOfTime });
                     }
                 }
             }

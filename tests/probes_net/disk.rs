@@ -8,14 +8,14 @@ use probelet::base::value::Value;
 use probelet::probe::disk::KIND;
 
 use crate::certs::Folder;
-use crate::section::{Section, observe};
+use crate::section::{SectionBuilder, observe};
 use crate::{LONG, said};
 
-fn at(folder: &Folder) -> Section {
-    Section::new().text("path", folder.path().to_str().unwrap())
+fn at(folder: &Folder) -> SectionBuilder {
+    SectionBuilder::new().text("path", folder.path().to_str().unwrap())
 }
 
-fn writing(folder: &Folder) -> Section {
+fn writing(folder: &Folder) -> SectionBuilder {
     at(folder).with("writable", Value::Bool(true))
 }
 
@@ -82,9 +82,9 @@ async fn name_of_the_file(folder: &Folder, probe: &mut dyn probelet::probe::Prob
 #[tokio::test]
 async fn each_trouble_has_its_name() {
     let folder = Folder::new();
-    let missing = Section::new().text("path", folder.path().join("missing").to_str().unwrap());
-    let file = Section::new().text("path", folder.write("file", "")).with("writable", Value::Bool(true));
-    let read_only = Section::new().text("path", "/proc").with("writable", Value::Bool(true));
+    let missing = SectionBuilder::new().text("path", folder.path().join("missing").to_str().unwrap());
+    let file = SectionBuilder::new().text("path", folder.write("file", "")).with("writable", Value::Bool(true));
+    let read_only = SectionBuilder::new().text("path", "/proc").with("writable", Value::Bool(true));
     for (section, expected) in [
         (missing, "mismatch: the path does not exist: is the volume mounted?"),
         (file, "mismatch: cannot write: the path is not a folder"),
@@ -110,7 +110,7 @@ async fn a_folder_without_permission_is_told_and_mended() {
 
 #[test]
 fn a_bound_that_can_never_be_reached_is_told() {
-    let section = Section::new().text("path", "/").with("min_free", Value::Share(0.2));
+    let section = SectionBuilder::new().text("path", "/").with("min_free", Value::Share(0.2));
     let problems = section.with("degraded_below", Value::Share(0.1)).read(&KIND).unwrap_err();
     assert_eq!(
         problems,
@@ -120,7 +120,7 @@ fn a_bound_that_can_never_be_reached_is_told() {
 
 #[test]
 fn a_spec_shows_its_path_as_written_alone() {
-    let spec = Section::new().text("path", "/var/lib/data").read(&KIND).unwrap();
+    let spec = SectionBuilder::new().text("path", "/var/lib/data").read(&KIND).unwrap();
     assert_eq!(spec.target().as_deref(), Some("/var/lib/data"));
     assert_eq!(
         format!("{spec:?}"),

@@ -6,26 +6,26 @@ use std::time::Duration;
 use probelet::base::value::Value;
 use probelet::probe::http::KIND as HTTP;
 use probelet::probe::tcp::KIND as TCP;
-use probelet::probe::{KindOfProbe, Run};
+use probelet::probe::{ProbeKind, RunContext};
 
 use crate::meter::{MOST, endless, held, least_held, on_a_lane};
-use crate::section::Section;
+use crate::section::SectionBuilder;
 
 /// For so long a target may do its worst.
 const WHILE: Duration = Duration::from_millis(1500);
 
-async fn is_held_little(beside: &str, kind: &'static KindOfProbe, section: Section) {
+async fn is_held_little(beside: &str, kind: &'static ProbeKind, section: SectionBuilder) {
     let mut probe = section.probe(kind);
     let held = least_held(async || {
         // Some end in a failure at once, others in a timeout: both are fine.
-        let _ = tokio::time::timeout(WHILE, probe.observe(&Run::default())).await;
+        let _ = tokio::time::timeout(WHILE, probe.observe(&RunContext::default())).await;
     })
     .await;
     held.is_little(beside);
 }
 
-fn url(address: SocketAddr) -> Section {
-    Section::new().text("url", format!("http://{address}/"))
+fn url(address: SocketAddr) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("http://{address}/"))
 }
 
 /// A body in chunks of one byte each.
@@ -58,7 +58,7 @@ fn an_http_target_holds_nobody() {
                 &HTTP,
                 url(address)
                     .with("max_body", Value::Size(4 << 20))
-                    .section("expect", Section::new().text("body_contains", "b")),
+                    .section("expect", SectionBuilder::new().text("body_contains", "b")),
             )
             .await;
         }
@@ -68,7 +68,7 @@ fn an_http_target_holds_nobody() {
 #[test]
 fn a_tcp_target_holds_nobody() {
     on_a_lane(async {
-        let target = |address: SocketAddr| Section::new().text("address", address.to_string());
+        let target = |address: SocketAddr| SectionBuilder::new().text("address", address.to_string());
         for (beside, rest) in [("endless lines", &b"a\n"[..]), ("an endless line", b"aaaa")] {
             let section = target(endless("", rest)).text("send", "hello\n").text("expect", "never");
             is_held_little(beside, &TCP, section).await;

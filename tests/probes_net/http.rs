@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probelet::base::secret::Secret;
-use probelet::base::value::{Part, Text, Value};
-use probelet::probe::Run;
+use probelet::base::value::{Text, TextPart, Value};
+use probelet::probe::RunContext;
 use probelet::probe::http::KIND;
 use probelet::probe::net::Network;
 use serde_json::json;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::{Section, observe, status};
+use crate::section::{SectionBuilder, observe, status};
 use crate::{LONG, said, said_of, said_where};
 
-fn url(fake: &Fake, rest: &str) -> Section {
-    Section::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
+fn url(fake: &Fake, rest: &str) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
 }
 
 fn ok() -> Vec<u8> {
@@ -85,19 +85,19 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_told() {
-    let mut probe = Section::new().text("url", "http://no-such-host.invalid/").probe(&KIND);
+    let mut probe = SectionBuilder::new().text("url", "http://no-such-host.invalid/").probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "resolve: name does not resolve");
 }
 
 #[tokio::test]
 async fn the_phases_of_a_run_are_told() {
     let fake = Fake::answers(ok()).await;
-    let labels = |run: &Run| run.trace.phases().iter().map(|(phase, _)| phase.label()).collect::<Vec<_>>();
-    let mut probe = Section::new().text("url", format!("http://localhost:{}/", fake.port())).probe(&KIND);
-    let run = Run::default();
+    let labels = |run: &RunContext| run.trace.phases().iter().map(|(phase, _)| phase.label()).collect::<Vec<_>>();
+    let mut probe = SectionBuilder::new().text("url", format!("http://localhost:{}/", fake.port())).probe(&KIND);
+    let run = RunContext::default();
     assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
     assert_eq!(labels(&run), ["resolve", "connect", "first_byte", "body"]);
-    let run = Run::default();
+    let run = RunContext::default();
     assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
     assert_eq!(labels(&run), ["first_byte", "body"], "the connection is kept");
 }
@@ -105,9 +105,9 @@ async fn the_phases_of_a_run_are_told() {
 #[tokio::test]
 async fn an_ipv6_address_is_dialled() {
     let fake = Fake::start_on("[::1]:0".parse().unwrap(), Act::Answer(ok())).await;
-    let spec = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).read(&KIND).unwrap();
+    let spec = SectionBuilder::new().text("url", format!("http://[::1]:{}/", fake.port())).read(&KIND).unwrap();
     assert_eq!(spec.hosts(), ["::1"]);
-    let mut probe = Section::new().text("url", format!("http://[::1]:{}/", fake.port())).probe(&KIND);
+    let mut probe = SectionBuilder::new().text("url", format!("http://[::1]:{}/", fake.port())).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
 }
 
@@ -141,7 +141,7 @@ async fn every_method_is_sent_and_an_answer_to_head_has_no_body() {
 async fn user_and_password_are_sent_and_never_shown() {
     let fake = Fake::answers(fake::http(401, &[], "who is probe:hunter2?")).await;
     let written = format!("http://probe:hunter2@127.0.0.1:{}/x?token=hunter2", fake.port());
-    let section = || Section::new().text("url", &written);
+    let section = || SectionBuilder::new().text("url", &written);
     let spec = section().read(&KIND).unwrap();
     let target = format!("http://127.0.0.1:{}/x", fake.port());
     assert_eq!(format!("{spec:?}"), format!("HttpSpec({target:?})"));
@@ -163,7 +163,7 @@ async fn user_and_password_are_sent_and_never_shown() {
 #[tokio::test]
 async fn a_check_s_own_authorization_replaces_the_url_s() {
     let fake = Fake::answers(ok()).await;
-    let section = Section::new().text("url", format!("http://u:p@127.0.0.1:{}/", fake.port()));
+    let section = SectionBuilder::new().text("url", format!("http://u:p@127.0.0.1:{}/", fake.port()));
     let mut probe = section.texts("headers", &[("Authorization", "Bearer x")]).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     assert!(fake.seen().requests[0].contains("Authorization: Bearer x\r\n"));
@@ -173,16 +173,16 @@ async fn a_check_s_own_authorization_replaces_the_url_s() {
 #[tokio::test]
 async fn captured_values_are_filled_in_without_changing_the_request() {
     let fake = Fake::answers(ok()).await;
-    let capture = || Part::Capture { step: "login".into(), name: "token".into() };
+    let capture = || TextPart::Capture { step: "login".into(), name: "token".into() };
     let text = |before: &str, after: &str| {
-        let parts = vec![Part::Plain(before.into()), capture(), Part::Plain(after.into())];
+        let parts = vec![TextPart::Plain(before.into()), capture(), TextPart::Plain(after.into())];
         Value::Text(Text { parts, written: format!("{before}${{steps.login.token}}{after}") })
     };
     let base = format!("http://127.0.0.1:{}/orders/", fake.port());
-    let section = Section::new().with("url", text(&base, "/state")).with("method", Value::Word("POST"));
+    let section = SectionBuilder::new().with("url", text(&base, "/state")).with("method", Value::Word("POST"));
     let mut probe = section.with("body", text("{\"id\":\"", "\"}")).probe(&KIND);
     let run = |value: &str| {
-        let mut run = Run::default();
+        let mut run = RunContext::default();
         run.captured.insert("login", "token", value.into());
         run
     };
@@ -192,23 +192,26 @@ async fn captured_values_are_filled_in_without_changing_the_request() {
     assert!(request.ends_with("\r\n\r\n{\"id\":\"a/b\\\"}\"}"), "{request}");
     let said = said_of(&mut *probe, &run(".."), LONG).await;
     assert!(said.starts_with("mismatch: token of step login would make a segment of the path empty"), "{said}");
-    assert_eq!(said_of(&mut *probe, &Run::default(), LONG).await, "mismatch: token of step login was not captured");
+    assert_eq!(
+        said_of(&mut *probe, &RunContext::default(), LONG).await,
+        "mismatch: token of step login was not captured"
+    );
 }
 
 #[tokio::test]
 async fn an_expanded_header_is_sent_and_not_shown() {
     let fake = Fake::answers(ok()).await;
-    let token = Text { parts: vec![Part::Expanded(Secret::new("hunter2"))], written: "${TOKEN}".into() };
+    let token = Text { parts: vec![TextPart::Expanded(Secret::new("hunter2"))], written: "${TOKEN}".into() };
     let headers = Value::Map(vec![(
         "X-Token".into(),
-        probelet::base::value::Located::new(probelet::base::value::Place::default(), Value::Text(token)),
+        probelet::base::value::Spanned::new(probelet::base::value::SourceSpan::default(), Value::Text(token)),
     )]);
     let mut probe = url(&fake, "/").with("headers", headers).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     assert!(fake.seen().requests[0].contains("X-Token: hunter2\r\n"));
 }
 
-async fn expecting(answer: &[u8], expect: Section) -> String {
+async fn expecting(answer: &[u8], expect: SectionBuilder) -> String {
     let fake = Fake::answers(answer).await;
     said(&mut *url(&fake, "/").section("expect", expect).probe(&KIND), LONG).await
 }
@@ -216,17 +219,17 @@ async fn expecting(answer: &[u8], expect: Section) -> String {
 #[tokio::test]
 async fn the_status_is_judged() {
     let spans = |texts: &[&str]| {
-        let items = texts
-            .iter()
-            .map(|text| probelet::base::value::Located::new(probelet::base::value::Place::default(), status(text)));
-        Section::new().with("status", Value::List(items.collect()))
+        let items = texts.iter().map(|text| {
+            probelet::base::value::Spanned::new(probelet::base::value::SourceSpan::default(), status(text))
+        });
+        SectionBuilder::new().with("status", Value::List(items.collect()))
     };
     assert_eq!(expecting(&fake::http(404, &[], ""), spans(&["2xx", "404"])).await, "pass");
     assert_eq!(expecting(&fake::http(302, &[], ""), spans(&["300-399"])).await, "pass");
     assert_eq!(expecting(&fake::http(999, &[], ""), spans(&["9xx"])).await, "pass");
     assert_eq!(expecting(&fake::http(200, &[], ""), spans(&["204"])).await, "mismatch: returned status 200");
     assert_eq!(
-        expecting(&fake::http(299, &[], ""), Section::new().with("status", status("201"))).await,
+        expecting(&fake::http(299, &[], ""), SectionBuilder::new().with("status", status("201"))).await,
         "mismatch: returned status 299"
     );
 }
@@ -283,18 +286,23 @@ async fn what_is_refused_of_a_head_is_named() {
 async fn a_folded_header_is_one_line() {
     let answer = b"HTTP/1.1 200 OK\r\nX-Folded: one\r\n  two\r\nX-Blank : three\r\nContent-Length: 0\r\n\r\n";
     for (name, text) in [("x-folded", "one"), ("x-folded", "two"), ("x-blank", "three")] {
-        assert_eq!(expecting(answer, Section::new().texts("headers", &[(name, text)])).await, "pass", "{name} {text}");
+        assert_eq!(
+            expecting(answer, SectionBuilder::new().texts("headers", &[(name, text)])).await,
+            "pass",
+            "{name} {text}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_the_body() {
     let answer = fake::http(200, &[], "\u{feff}{\"status\":\"ok\"}");
-    let json = Section::new().jsons("json", &[("/status", json!("ok"))]);
+    let json = SectionBuilder::new().jsons("json", &[("/status", json!("ok"))]);
     assert_eq!(expecting(&answer, json).await, "pass");
-    assert_eq!(expecting(&answer, Section::new().text("body_matches", "^\\{")).await, "pass");
+    assert_eq!(expecting(&answer, SectionBuilder::new().text("body_matches", "^\\{")).await, "pass");
     let fake = Fake::answers(answer).await;
-    let pass = url(&fake, "/").probe(&KIND).observe(&Run { keep_answer: true, ..Run::default() }).await.unwrap();
+    let pass =
+        url(&fake, "/").probe(&KIND).observe(&RunContext { keep_answer: true, ..RunContext::default() }).await.unwrap();
     assert_eq!(pass.answer.unwrap().body, br#"{"status":"ok"}"#);
 }
 
@@ -321,14 +329,14 @@ async fn names_of_headers_are_sent_as_they_are_written() {
 async fn headers_and_body_are_judged() {
     let answer =
         fake::http(200, &[("Content-Type", "application/json; charset=utf-8")], r#"{"data":{"n":3,"s":"ok"}}"#);
-    let json = |entries: &[(&str, serde_json::Value)]| Section::new().jsons("json", entries);
-    let headers = |name: &str, text: &str| Section::new().texts("headers", &[(name, text)]);
+    let json = |entries: &[(&str, serde_json::Value)]| SectionBuilder::new().jsons("json", entries);
+    let headers = |name: &str, text: &str| SectionBuilder::new().texts("headers", &[(name, text)]);
     let cases = [
-        (Section::new().text("body_contains", "\"ok\""), "pass"),
-        (Section::new().text("body_contains", "down"), "mismatch: the expected text is not in the body"),
-        (Section::new().text("body_matches", r#""n":\d+"#), "pass"),
+        (SectionBuilder::new().text("body_contains", "\"ok\""), "pass"),
+        (SectionBuilder::new().text("body_contains", "down"), "mismatch: the expected text is not in the body"),
+        (SectionBuilder::new().text("body_matches", r#""n":\d+"#), "pass"),
         (
-            Section::new().text("body_matches", "^v[0-9]+"),
+            SectionBuilder::new().text("body_matches", "^v[0-9]+"),
             "mismatch: a match of the expected pattern is not in the body",
         ),
         (json(&[("/data/s", json!("ok")), ("/data/n", json!(3.0))]), "pass"),
@@ -353,17 +361,17 @@ async fn headers_and_body_are_judged() {
 
 #[test]
 fn wrong_keys_say_what_is_wrong_with_them() {
-    let section = || Section::new().text("url", "http://h/");
+    let section = || SectionBuilder::new().text("url", "http://h/");
     let expect = |expect| section().section("expect", expect);
     let cases = [
-        (Section::new().text("url", "http://"), "invalid-value: not a URL with a host"),
+        (SectionBuilder::new().text("url", "http://"), "invalid-value: not a URL with a host"),
         (section().texts("headers", &[("X Y", "1")]), "invalid-value: not the name of a header"),
         (
             section().texts("headers", &[("Host", "a"), ("HOST", "b")]),
             "duplicate-key: this header is there twice: upper and lower case make no difference in its name",
         ),
         (
-            expect(Section::new().texts("headers", &[("etag", "a"), ("ETag", "b")])),
+            expect(SectionBuilder::new().texts("headers", &[("etag", "a"), ("ETag", "b")])),
             "duplicate-key: this header is there twice: upper and lower case make no difference in its name",
         ),
         (
@@ -375,15 +383,15 @@ fn wrong_keys_say_what_is_wrong_with_them() {
             "invalid-value: `content-length` follows from the body",
         ),
         (
-            expect(Section::new().jsons("json", &[("data", json!(1))])),
+            expect(SectionBuilder::new().jsons("json", &[("data", json!(1))])),
             "invalid-pointer: a JSON Pointer begins with `/`",
         ),
-        (expect(Section::new().text("body_matches", "(")), "invalid-value: not a regular expression"),
+        (expect(SectionBuilder::new().text("body_matches", "(")), "invalid-value: not a regular expression"),
         (
-            expect(Section::new().text("body_contains", "x")).with("method", Value::Word("HEAD")),
+            expect(SectionBuilder::new().text("body_contains", "x")).with("method", Value::Word("HEAD")),
             "invalid-value: an answer to HEAD has no body",
         ),
-        (section().section("tls", Section::new()), "ineffective-key: `tls` has no effect on a `http://` URL"),
+        (section().section("tls", SectionBuilder::new()), "ineffective-key: `tls` has no effect on a `http://` URL"),
     ];
     for (section, expected) in cases {
         match section.read(&KIND) {
@@ -422,7 +430,7 @@ async fn a_dead_address_among_several_does_not_eat_the_time() {
         let addresses = ["::ffff:127.0.0.2", "::ffff:127.0.0.1"].map(|address| address.parse().unwrap());
         Box::pin(std::future::ready(Ok(addresses.to_vec())))
     });
-    let section = Section::new().text("url", format!("http://db:{}/", fake.port()));
+    let section = SectionBuilder::new().text("url", format!("http://db:{}/", fake.port()));
     let mut probe = section.probe_on(&KIND, &Arc::new(network));
     assert_eq!(said(&mut *probe, Duration::from_secs(5)).await, "pass");
     assert_eq!(fake.seen().accepted, 1, "nobody is dialled for a look");

@@ -9,20 +9,20 @@ use std::time::Duration;
 use probelet::base::value::Value;
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::http::KIND;
-use probelet::probe::{Probe, Run};
+use probelet::probe::{Probe, RunContext};
 
 use crate::certs::{Authority, Folder};
 use crate::fake::{self, Act, Fake};
-use crate::section::Section;
+use crate::section::SectionBuilder;
 use crate::{LONG, in_words, said, said_where};
 
-fn section(fake: &Fake) -> Section {
-    Section::new().text("url", format!("http://127.0.0.1:{}/", fake.port()))
+fn section(fake: &Fake) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("http://127.0.0.1:{}/", fake.port()))
 }
 
 /// What a run says, and in how many polls: between two of them others have their turn.
 async fn counted(probe: &mut dyn Probe) -> (String, usize) {
-    let run = Run::default();
+    let run = RunContext::default();
     let mut observed = pin!(fake::within(LONG, probe.observe(&run)));
     let mut polls = 0;
     let result: Option<ProbeResult> = std::future::poll_fn(|context| {
@@ -108,8 +108,8 @@ async fn the_same_holds_over_tls() {
     let (authority, folder) = (Authority::new("known"), Folder::new());
     let fake = Fake::endless("", b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100)).await;
     let fake = fake.with_tls(authority.server(&["localhost"]).server());
-    let tls = Section::new().text("ca_file", folder.write("ca.pem", authority.pem()));
-    let section = Section::new().text("url", format!("https://localhost:{}/", fake.port())).section("tls", tls);
+    let tls = SectionBuilder::new().text("ca_file", folder.write("ca.pem", authority.pem()));
+    let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", fake.port())).section("tls", tls);
     assert_eq!(said(&mut *section.probe(&KIND), LONG).await, INTERIM);
 }
 
@@ -118,7 +118,7 @@ async fn others_get_their_turn_while_an_answer_comes_byte_by_byte() {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let fake = Fake::endless(head, b"1\r\nx\r\n".repeat(1000)).await;
     let wanted = 256 << 10;
-    let expect = Section::new().text("body_contains", "y");
+    let expect = SectionBuilder::new().text("body_contains", "y");
     let section = section(&fake).with("max_body", Value::Size(wanted)).section("expect", expect);
     let (said, polls) = counted(&mut *section.probe(&KIND)).await;
     assert_eq!(said, "mismatch: the expected text is not in the first 256 KiB");
@@ -140,7 +140,7 @@ async fn others_get_their_turn_while_framing_comes() {
 #[tokio::test]
 async fn a_search_that_takes_long_ends_with_its_run_and_lets_others_have_their_turn() {
     let fake = Fake::answers(fake::http(200, &[], &"a".repeat(64 << 10))).await;
-    let expect = Section::new().text("body_matches", "[a-z]{1,1000}y");
+    let expect = SectionBuilder::new().text("body_matches", "[a-z]{1,1000}y");
     let mut probe = section(&fake).section("expect", expect).probe(&KIND);
     let expected = "timeout: reading the answer";
     assert_eq!(said_where(&mut *probe, expected).await, expected);
@@ -154,7 +154,7 @@ async fn a_pattern_is_looked_for_in_a_long_body() {
         ("[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\\.[a-zA-Z]{2,}", "pass"),
         ("[a-zA-Z0-9._%+-]+@[0-9]+", "mismatch: a match of the expected pattern is not in the body"),
     ] {
-        let expect = Section::new().text("body_matches", pattern);
+        let expect = SectionBuilder::new().text("body_matches", pattern);
         assert_eq!(said(&mut *section(&fake).section("expect", expect).probe(&KIND), LONG).await, expected);
     }
 }
@@ -189,12 +189,12 @@ async fn an_answer_to_head_has_no_body_whatever_comes() {
 async fn a_body_of_another_length_than_announced_is_not_taken_for_whole() {
     let answer = |length: usize, body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
     let fake = Fake::start(Act::CloseAfter(answer(10, "short").into())).await;
-    let expect = || Section::new().text("body_contains", "short");
+    let expect = || SectionBuilder::new().text("body_contains", "short");
     let closed = "connect: connection closed before the answer was complete";
     assert_eq!(said(&mut *section(&fake).section("expect", expect()).probe(&KIND), LONG).await, closed);
     // What is behind the end is none of it.
     fake.act(Act::Answer(answer(5, "short and more").into())).await;
-    let whole = Section::new().text("body_matches", "^short$");
+    let whole = SectionBuilder::new().text("body_matches", "^short$");
     let mut probe = section(&fake).section("expect", whole).probe(&KIND);
     for _ in 0..2 {
         assert_eq!(said(&mut *probe, LONG).await, "pass");

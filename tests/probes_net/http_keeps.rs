@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use probelet::base::value::Value;
-use probelet::probe::Run;
+use probelet::probe::RunContext;
 use probelet::probe::http::KIND;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -13,18 +13,18 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::certs::{Authority, DAY, Folder};
 use crate::fake::{self, Act, Fake};
-use crate::section::Section;
+use crate::section::SectionBuilder;
 use crate::{LONG, said, said_of, said_where};
 
 fn ok() -> Vec<u8> {
     fake::http(200, &[], "ok")
 }
 
-fn section(fake: &Fake) -> Section {
-    Section::new().text("url", format!("http://127.0.0.1:{}/", fake.port()))
+fn section(fake: &Fake) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("http://127.0.0.1:{}/", fake.port()))
 }
 
-fn aged(fake: &Fake, age: Duration) -> Section {
+fn aged(fake: &Fake, age: Duration) -> SectionBuilder {
     section(fake).with("max_connection_age", Value::Duration(age))
 }
 
@@ -62,7 +62,7 @@ async fn a_wrong_answer_on_a_kept_connection_is_not_believed() {
     }
     let fake =
         Fake::start(Act::serve(|number, _| Some(fake::http(200, &[], if number == 0 { "well" } else { "ill" })))).await;
-    let expect = Section::new().text("body_contains", "well");
+    let expect = SectionBuilder::new().text("body_contains", "well");
     let mut probe = section(&fake).section("expect", expect).probe(&KIND);
     for _ in 0..3 {
         assert_eq!(said(&mut *probe, LONG).await, "pass");
@@ -78,7 +78,7 @@ async fn a_silent_kept_connection_leaves_time_for_a_fresh_one() {
     .await;
     let mut probe = section(&fake).probe(&KIND);
     for runs in 1..=3 {
-        let run = Run { budget: Duration::from_secs(2), ..Run::default() };
+        let run = RunContext { budget: Duration::from_secs(2), ..RunContext::default() };
         assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
         assert_eq!(fake.seen().accepted, runs);
     }
@@ -126,11 +126,12 @@ async fn a_redirect_that_repeats_a_post_has_a_fresh_connection() {
 
 #[tokio::test]
 async fn an_age_is_of_no_use_where_nothing_is_kept() {
-    let spec =
-        |method| Section::new().text("url", "http://shop/").with("method", Value::Word(method)).read(&KIND).unwrap();
+    let spec = |method| {
+        SectionBuilder::new().text("url", "http://shop/").with("method", Value::Word(method)).read(&KIND).unwrap()
+    };
     assert_eq!(spec("GET").max_connection_age(), Duration::from_secs(60));
     assert_eq!(spec("POST").max_connection_age(), Duration::ZERO);
-    let section = Section::new().text("url", "http://shop/").with("method", Value::Word("POST"));
+    let section = SectionBuilder::new().text("url", "http://shop/").with("method", Value::Word("POST"));
     let problems = section.with("max_connection_age", Value::Duration(Duration::from_secs(1))).read(&KIND).err();
     let expected = "ineffective-key: `max_connection_age` has no effect on a POST: it always has a fresh connection";
     assert_eq!(problems, Some(vec![expected.into()]));
@@ -276,7 +277,8 @@ async fn a_tls_connection_ends_with_a_goodbye() {
             // Without the goodbye (RFC 8446, section 6.1) this is an error.
             stream.read(&mut request).await
         });
-        let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", &ca_file));
+        let section =
+            SectionBuilder::new().text("url", url).section("tls", SectionBuilder::new().text("ca_file", &ca_file));
         let mut probe = section.with("max_connection_age", Value::Duration(age)).probe(&KIND);
         assert_eq!(said(&mut *probe, LONG).await, "pass");
         drop(probe);
@@ -292,8 +294,8 @@ async fn the_certificate_of_a_replaced_connection_is_forgotten() {
     let fake = Fake::start(Act::serve(|number, _| (number == 0).then(ok))).await;
     let fake = fake.with_tls(authority.server_valid(&["localhost"], -DAY..2 * DAY + 3600).server());
     let fortnight = Value::Duration(Duration::from_secs(14 * 86_400));
-    let tls = Section::new().text("ca_file", ca_file).with("min_validity", fortnight);
-    let section = Section::new().text("url", format!("https://localhost:{}/", fake.port()));
+    let tls = SectionBuilder::new().text("ca_file", ca_file).with("min_validity", fortnight);
+    let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", fake.port()));
     let mut probe = section.section("tls", tls).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "degraded: certificate expires in 2d");
     fake.set_tls(Some(authority.server_valid(&["localhost"], -DAY..90 * DAY).server()));
@@ -320,10 +322,10 @@ async fn a_kept_tls_connection_still_reports_the_certificate() {
     let (authority, folder) = (Authority::new("known"), Folder::new());
     let ca_file = folder.write("ca.pem", authority.pem());
     let fake = Fake::answers(ok()).await.with_tls(Arc::clone(&authority.server(&["localhost"]).server()));
-    let section = Section::new().text("url", format!("https://localhost:{}/", fake.port()));
-    let mut probe = section.section("tls", Section::new().text("ca_file", ca_file)).probe(&KIND);
+    let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", fake.port()));
+    let mut probe = section.section("tls", SectionBuilder::new().text("ca_file", ca_file)).probe(&KIND);
     for _ in 0..3 {
-        let pass = probe.observe(&probelet::probe::Run::default()).await.unwrap();
+        let pass = probe.observe(&probelet::probe::RunContext::default()).await.unwrap();
         assert!(pass.facts.tls_not_after.is_some());
     }
     assert_eq!(fake.seen().accepted, 1);

@@ -2,18 +2,18 @@
 
 use probelet::base::value::Value;
 use probelet::model::outcome::FailureKind;
-use probelet::probe::Run;
+use probelet::probe::RunContext;
 use probelet::probe::http::KIND;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::{Section, observe};
+use crate::section::{SectionBuilder, observe};
 use crate::{LONG, said, said_of};
 
-fn url(fake: &Fake, rest: &str) -> Section {
-    Section::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
+fn url(fake: &Fake, rest: &str) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
 }
 
 fn chunked(body: &str) -> Vec<u8> {
@@ -30,15 +30,15 @@ async fn an_answer_without_end_is_read_up_to_the_limit() {
     for _ in 0..3 {
         assert_eq!(said(&mut *plain, LONG).await, "pass");
     }
-    assert_eq!(said(&mut *expect(Section::new().text("body_contains", "needle")), LONG).await, "pass");
+    assert_eq!(said(&mut *expect(SectionBuilder::new().text("body_contains", "needle")), LONG).await, "pass");
     let cases = [
-        (Section::new().text("body_contains", "nail"), "mismatch: the expected text is not in the first 64 KiB"),
+        (SectionBuilder::new().text("body_contains", "nail"), "mismatch: the expected text is not in the first 64 KiB"),
         (
-            Section::new().text("body_matches", "nail"),
+            SectionBuilder::new().text("body_matches", "nail"),
             "mismatch: a match of the expected pattern is not in the first 64 KiB",
         ),
         (
-            Section::new().jsons("json", &[("/a", json!(1))]),
+            SectionBuilder::new().jsons("json", &[("/a", json!(1))]),
             "mismatch: the JSON is not whole in the first 64 KiB: raise `max_body`",
         ),
     ];
@@ -61,7 +61,7 @@ async fn no_more_than_the_limit_is_kept() {
             (0, "mismatch: the JSON is not whole in the first 0 B: raise `max_body`"),
         ] {
             let section = url(&fake, "/").with("max_body", Value::Size(limit));
-            let expect = Section::new().jsons("json", &[("/a", json!(1))]);
+            let expect = SectionBuilder::new().jsons("json", &[("/a", json!(1))]);
             assert_eq!(said(&mut *section.section("expect", expect).probe(&KIND), LONG).await, expected, "{limit}");
         }
     }
@@ -71,13 +71,13 @@ async fn no_more_than_the_limit_is_kept() {
 async fn the_answer_is_kept_for_captures_when_asked() {
     let fake = Fake::answers(fake::http(201, &[("X-Id", "7"), ("X-Id", "8")], "body")).await;
     let mut probe = url(&fake, "/").with("max_body", Value::Size(3)).probe(&KIND);
-    let pass = probe.observe(&Run { keep_answer: true, ..Run::default() }).await.unwrap();
+    let pass = probe.observe(&RunContext { keep_answer: true, ..RunContext::default() }).await.unwrap();
     let answer = pass.answer.unwrap();
     assert_eq!(answer.status, Some(201));
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(answer.headers, [header("content-length", "4"), header("x-id", "7"), header("x-id", "8")]);
     assert_eq!(answer.body, b"bod");
-    assert_eq!(probe.observe(&Run::default()).await.unwrap().answer, None);
+    assert_eq!(probe.observe(&RunContext::default()).await.unwrap().answer, None);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_long_json_is_read_without_being_kept() {
         ("/list/1048577", json!(0), "mismatch: `/list/1048577` is missing"),
         ("/list", json!([0]), "mismatch: `/list` has another value than expected: [0]"),
     ] {
-        let expect = Section::new().jsons("json", &[(at, value)]);
+        let expect = SectionBuilder::new().jsons("json", &[(at, value)]);
         let section = url(&fake, "/").with("max_body", Value::Size(4 << 20)).section("expect", expect);
         assert_eq!(said(&mut *section.probe(&KIND), LONG).await, expected, "{at}");
     }
@@ -166,7 +166,7 @@ async fn credentials_stay_with_the_origin_they_are_for() {
     let other = Fake::answers(fake::http(200, &[], "there")).await;
     let location = format!("http://127.0.0.1:{}/there", other.port());
     let first = Fake::answers(fake::http(302, &[("Location", &location)], "")).await;
-    let section = Section::new().text("url", format!("http://u:p@127.0.0.1:{}/", first.port()));
+    let section = SectionBuilder::new().text("url", format!("http://u:p@127.0.0.1:{}/", first.port()));
     let headers = [("Cookie", "a=b"), ("Host", "shop.test"), ("X-Kept", "1")];
     let section = section.texts("headers", &headers).with("max_redirects", Value::Integer(1));
     assert_eq!(said(&mut *section.probe(&KIND), LONG).await, "pass");
@@ -192,7 +192,7 @@ async fn what_an_expansion_brought_into_a_header_stays_with_the_origin_too() {
 #[tokio::test]
 async fn a_run_is_told_where_it_is_across_redirects() {
     let fake = countdown(302).await;
-    let run = Run::default();
+    let run = RunContext::default();
     let section = url(&fake, "/1").with("max_redirects", Value::Integer(1));
     assert_eq!(said_of(&mut *section.probe(&KIND), &run, LONG).await, "pass");
     assert_eq!(run.trace.current().map(probelet::base::trace::Phase::label), Some("body"));
@@ -209,7 +209,7 @@ async fn a_connection_that_breaks_in_the_middle_of_an_answer_is_called_so() {
         // The rest of the request is not wanted: it is still being sent when half of the answer has come.
         stream.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
     });
-    let section = Section::new().text("url", address).with("method", Value::Word("POST"));
+    let section = SectionBuilder::new().text("url", address).with("method", Value::Word("POST"));
     let failure =
         observe(&mut *section.text("body", "x".repeat(16 << 20)).probe(&KIND), LONG).await.unwrap().unwrap_err();
     server.await.unwrap();

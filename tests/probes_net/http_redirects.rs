@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use probelet::base::secret::Secret;
-use probelet::base::value::{Part, Text, Value};
+use probelet::base::value::{Text, TextPart, Value};
 use probelet::probe::http::KIND;
 use probelet::probe::net::Network;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::Section;
+use crate::section::SectionBuilder;
 use crate::{LONG, said};
 
 /// A server that redirects there.
@@ -21,8 +21,8 @@ fn there() -> Vec<u8> {
     fake::http(200, &[], "there")
 }
 
-fn following(fake: &Fake, most: i64) -> Section {
-    let section = Section::new().text("url", format!("http://127.0.0.1:{}/", fake.port()));
+fn following(fake: &Fake, most: i64) -> SectionBuilder {
+    let section = SectionBuilder::new().text("url", format!("http://127.0.0.1:{}/", fake.port()));
     section.with("max_redirects", Value::Integer(most))
 }
 
@@ -93,7 +93,7 @@ async fn no_redirect_leads_to_probelet_itself_by_whatever_name() {
     }
     assert_eq!(own.seen().accepted, 0, "nobody was dialled");
     // What the file itself names is asked.
-    let direct = Section::new().text("url", format!("http://127.0.0.1:{port}/"));
+    let direct = SectionBuilder::new().text("url", format!("http://127.0.0.1:{port}/"));
     let mut probe = direct.probe_on(&KIND, &resolving(&format!("127.0.0.1:{port}")));
     assert_eq!(said(&mut *probe, LONG).await, "pass");
 }
@@ -134,7 +134,7 @@ async fn no_redirect_leads_to_what_only_the_link_can_reach() {
 
 /// A text that an expansion brought in.
 fn expanded(text: &str) -> Value {
-    Value::Text(Text { parts: vec![Part::Expanded(Secret::new(text))], written: "${SECRET}".into() })
+    Value::Text(Text { parts: vec![TextPart::Expanded(Secret::new(text))], written: "${SECRET}".into() })
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use probelet::base::trace::Phase;
 use probelet::model::outcome::ProbeResult;
-use probelet::probe::{Probe, Run};
+use probelet::probe::{Probe, RunContext};
 
 /// Longer than any exchange on loopback takes, shorter than a test may hang.
 const LONG: Duration = Duration::from_secs(20);
@@ -42,10 +42,10 @@ const SHORT: Duration = Duration::from_millis(100);
 
 /// What the scheduler would say of a run: `pass`, `degraded: …`, `connect: connection refused`.
 async fn said(probe: &mut dyn Probe, limit: Duration) -> String {
-    said_of(probe, &Run::default(), limit).await
+    said_of(probe, &RunContext::default(), limit).await
 }
 
-async fn said_of(probe: &mut dyn Probe, run: &Run, limit: Duration) -> String {
+async fn said_of(probe: &mut dyn Probe, run: &RunContext, limit: Duration) -> String {
     let trace = Arc::clone(&run.trace);
     match fake::within(limit, probe.observe(run)).await {
         None => format!("timeout: {}", trace.current().map_or("nowhere", Phase::doing)),
@@ -56,7 +56,7 @@ async fn said_of(probe: &mut dyn Probe, run: &Run, limit: Duration) -> String {
 /// As [`said`], where `timeout: connecting` may be expected: the time is then up shortly after the run has come to that
 /// point, however slow the machine is.
 async fn said_where(probe: &mut dyn Probe, expected: &str) -> String {
-    let run = Run::default();
+    let run = RunContext::default();
     let trace = Arc::clone(&run.trace);
     let there = async {
         while Some(expected) != trace.current().map(|phase| format!("timeout: {}", phase.doing())).as_deref() {

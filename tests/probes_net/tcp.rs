@@ -8,15 +8,15 @@ use probelet::probe::tcp::KIND;
 use probelet::probe::{Probe, http};
 
 use crate::fake::{Act, Fake};
-use crate::section::Section;
+use crate::section::SectionBuilder;
 use crate::{LONG, said, said_where};
 
 fn bare(fake: &Fake) -> Box<dyn Probe> {
-    Section::new().text("address", fake.address().to_string()).probe(&KIND)
+    SectionBuilder::new().text("address", fake.address().to_string()).probe(&KIND)
 }
 
 fn ping(fake: &Fake) -> Box<dyn Probe> {
-    let section = Section::new().text("address", fake.address().to_string());
+    let section = SectionBuilder::new().text("address", fake.address().to_string());
     section.text("send", "PING\r\n").text("expect", "PONG").probe(&KIND)
 }
 
@@ -30,7 +30,7 @@ async fn a_connection_is_a_pass() {
 #[tokio::test]
 async fn an_ipv6_address_is_dialled() {
     let fake = Fake::start_on("[::1]:0".parse().unwrap(), Act::Silent).await;
-    let mut probe = Section::new().text("address", format!("[::1]:{}", fake.port())).probe(&KIND);
+    let mut probe = SectionBuilder::new().text("address", format!("[::1]:{}", fake.port())).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
 }
 
@@ -44,7 +44,7 @@ async fn what_is_expected_is_waited_for() {
 #[tokio::test]
 async fn a_greeting_is_heard_without_asking() {
     let fake = Fake::start(Act::Greet(b"220 mail ready\r\n".to_vec())).await;
-    let section = Section::new().text("address", fake.address().to_string());
+    let section = SectionBuilder::new().text("address", fake.address().to_string());
     assert_eq!(said(&mut *section.text("expect", "220 ").probe(&KIND), LONG).await, "pass");
 }
 
@@ -74,15 +74,15 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_told() {
-    let mut probe = Section::new().text("address", "no-such-host.invalid:5000").probe(&KIND);
+    let mut probe = SectionBuilder::new().text("address", "no-such-host.invalid:5000").probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "resolve: name does not resolve");
 }
 
 #[tokio::test]
 async fn a_resolver_that_hangs_takes_the_run_s_time_alone() {
     let network = Arc::new(Network::resolving_with(|_| Box::pin(std::future::pending())));
-    let mut tcp = Section::new().text("address", "db:5000").probe_on(&KIND, &network);
-    let mut http = Section::new().text("url", "http://db:5000/").probe_on(&http::KIND, &network);
+    let mut tcp = SectionBuilder::new().text("address", "db:5000").probe_on(&KIND, &network);
+    let mut http = SectionBuilder::new().text("url", "http://db:5000/").probe_on(&http::KIND, &network);
     for _ in 0..2 {
         let expected = "timeout: resolving the name";
         assert_eq!(said_where(&mut *tcp, expected).await, expected);
@@ -93,21 +93,21 @@ async fn a_resolver_that_hangs_takes_the_run_s_time_alone() {
 #[tokio::test]
 async fn nothing_is_waited_for_where_nothing_is_expected() {
     let fake = Fake::silent().await;
-    let section = Section::new().text("address", fake.address().to_string());
+    let section = SectionBuilder::new().text("address", fake.address().to_string());
     assert_eq!(said(&mut *section.text("send", "").text("expect", "").probe(&KIND), LONG).await, "pass");
 }
 
 #[test]
 fn an_address_without_a_port_says_what_to_write() {
-    let problems = Section::new().text("address", "db").read(&KIND).unwrap_err();
+    let problems = SectionBuilder::new().text("address", "db").read(&KIND).unwrap_err();
     assert_eq!(problems, ["invalid-value: not a host with a port"]);
-    let problems = Section::new().text("address", "[fe80::1%eth0]:80").read(&KIND).unwrap_err();
+    let problems = SectionBuilder::new().text("address", "[fe80::1%eth0]:80").read(&KIND).unwrap_err();
     assert_eq!(problems, ["invalid-value: an IPv6 address with a zone (`%eth0`) cannot be dialled"]);
 }
 
 #[test]
 fn a_spec_shows_its_target_as_written() {
-    let spec = Section::new().text("address", "db.internal:5000").text("send", "hunter2").read(&KIND).unwrap();
+    let spec = SectionBuilder::new().text("address", "db.internal:5000").text("send", "hunter2").read(&KIND).unwrap();
     assert_eq!(spec.target().as_deref(), Some("db.internal:5000"));
     assert_eq!(spec.hosts(), ["db.internal"]);
     assert_eq!(format!("{spec:?}"), r#"TcpSpec("db.internal:5000")"#);

@@ -11,21 +11,21 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::certs::{Authority, DAY, Folder, Identity};
 use crate::fake::{self, Act, Fake};
-use crate::section::{Section, observe};
+use crate::section::{SectionBuilder, observe};
 use crate::{LONG, said, said_where};
 
 /// Both kinds, with this section `tls`, against a server on `localhost`.
-fn probes(fake: &Fake, tls: impl Fn() -> Section) -> [Box<dyn Probe>; 2] {
+fn probes(fake: &Fake, tls: impl Fn() -> SectionBuilder) -> [Box<dyn Probe>; 2] {
     probes_of("localhost", fake, tls)
 }
 
-fn probes_of(host: &str, fake: &Fake, tls: impl Fn() -> Section) -> [Box<dyn Probe>; 2] {
-    let tcp = Section::new().text("address", format!("{host}:{}", fake.port())).text("send", "PING\r\n");
-    let http = Section::new().text("url", format!("https://{host}:{}/", fake.port()));
+fn probes_of(host: &str, fake: &Fake, tls: impl Fn() -> SectionBuilder) -> [Box<dyn Probe>; 2] {
+    let tcp = SectionBuilder::new().text("address", format!("{host}:{}", fake.port())).text("send", "PING\r\n");
+    let http = SectionBuilder::new().text("url", format!("https://{host}:{}/", fake.port()));
     [tcp.text("expect", "200").section("tls", tls()).probe(&tcp::KIND), http.section("tls", tls()).probe(&http::KIND)]
 }
 
-async fn check(fake: &Fake, tls: impl Fn() -> Section, expected: &str) {
+async fn check(fake: &Fake, tls: impl Fn() -> SectionBuilder, expected: &str) {
     for (mut probe, kind) in probes(fake, tls).into_iter().zip(["tcp", "http"]) {
         assert_eq!(said(&mut *probe, LONG).await, expected, "{kind}");
     }
@@ -49,8 +49,8 @@ impl Known {
         Self { authority, folder, ca_file }
     }
 
-    fn tls(&self) -> Section {
-        Section::new().text("ca_file", &self.ca_file)
+    fn tls(&self) -> SectionBuilder {
+        SectionBuilder::new().text("ca_file", &self.ca_file)
     }
 }
 
@@ -86,8 +86,8 @@ async fn the_server_s_own_certificate_may_stand_in_the_ca_file() {
         let identity = Identity::self_signed(&["localhost"], authority);
         let ca_file = folder.write("own.pem", &identity.certificate);
         let fake = server(&identity).await;
-        check(&fake, || Section::new().text("ca_file", &ca_file), "pass").await;
-        for mut probe in probes_of("127.0.0.1", &fake, || Section::new().text("ca_file", &ca_file)) {
+        check(&fake, || SectionBuilder::new().text("ca_file", &ca_file), "pass").await;
+        for mut probe in probes_of("127.0.0.1", &fake, || SectionBuilder::new().text("ca_file", &ca_file)) {
             assert_eq!(said(&mut *probe, LONG).await, "tls: certificate is for another host");
         }
     }
@@ -123,7 +123,7 @@ async fn a_server_s_name_is_none_for_the_one_that_it_redirects_to() {
     let location = format!("https://127.0.0.1:{}/", other.port());
     let redirect = fake::http(302, &[("Location", &location)], "");
     let first = Fake::answers(redirect).await.with_tls(known.authority.server(&["api.internal"]).server());
-    let section = Section::new().text("url", format!("https://localhost:{}/", first.port()));
+    let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", first.port()));
     let tls = known.tls().text("server_name", "api.internal");
     let mut probe = section
         .section("tls", tls)
@@ -131,7 +131,7 @@ async fn a_server_s_name_is_none_for_the_one_that_it_redirects_to() {
         .with("redirects", Value::Word("any"))
         .probe(&http::KIND);
     let earliest = observe(&mut *probe, LONG).await.unwrap().unwrap().facts.tls_not_after;
-    let mut alone = Section::new().text("url", location).section("tls", known.tls()).probe(&http::KIND);
+    let mut alone = SectionBuilder::new().text("url", location).section("tls", known.tls()).probe(&http::KIND);
     assert_eq!(earliest, observe(&mut *alone, LONG).await.unwrap().unwrap().facts.tls_not_after);
     // The same with both connections kept, where the one that is asked first presented the later end.
     assert_eq!(observe(&mut *probe, LONG).await.unwrap().unwrap().facts.tls_not_after, earliest);
@@ -140,7 +140,7 @@ async fn a_server_s_name_is_none_for_the_one_that_it_redirects_to() {
 #[tokio::test]
 async fn any_certificate_is_accepted_when_told_so_and_its_end_is_reported() {
     let fake = server(&Identity::self_signed(&["elsewhere.test"], true)).await;
-    let skip = || Section::new().with("insecure_skip_verify", Value::Bool(true));
+    let skip = || SectionBuilder::new().with("insecure_skip_verify", Value::Bool(true));
     for mut probe in probes(&fake, skip) {
         let pass = observe(&mut *probe, LONG).await.unwrap().unwrap();
         assert!(pass.facts.tls_not_after.is_some());
@@ -174,7 +174,7 @@ async fn the_earliest_end_in_the_chain_counts() {
         let ca_file = known.folder.write("in-between.pem", issuer.pem());
         for (one, other) in probes(&fake, || known.tls())
             .iter_mut()
-            .zip(&mut probes(&alone, || Section::new().text("ca_file", &ca_file)))
+            .zip(&mut probes(&alone, || SectionBuilder::new().text("ca_file", &ca_file)))
         {
             let end = observe(&mut **one, LONG).await.unwrap().unwrap().facts.tls_not_after.unwrap();
             let five_days = observe(&mut **other, LONG).await.unwrap().unwrap().facts.tls_not_after.unwrap();
@@ -260,7 +260,7 @@ async fn the_machine_s_authorities_are_asked_where_there_is_no_ca_file() {
     ] {
         let network = Arc::new(Network::trusting(roots));
         let url = format!("https://localhost:{}/", fake.port());
-        let mut probe = Section::new().text("url", url).probe_on(&http::KIND, &network);
+        let mut probe = SectionBuilder::new().text("url", url).probe_on(&http::KIND, &network);
         assert_eq!(said(&mut *probe, LONG).await, expected);
     }
 }
@@ -269,7 +269,7 @@ async fn the_machine_s_authorities_are_asked_where_there_is_no_ca_file() {
 async fn plain_targets_need_no_authorities() {
     let fake = Fake::answers(fake::http(200, &[], "ok")).await;
     let url = format!("http://localhost:{}/", fake.port());
-    let section = Section::new().text("url", url).with("max_redirects", Value::Integer(3));
+    let section = SectionBuilder::new().text("url", url).with("max_redirects", Value::Integer(3));
     let mut probe = section.probe_on(&http::KIND, &Arc::new(Network::trusting(vec![])));
     assert_eq!(said(&mut *probe, LONG).await, "pass");
 }
@@ -281,29 +281,29 @@ fn wrong_files_are_reported_at_their_keys() {
     let (certificate, key) = (folder.write("one.pem", &one.certificate), folder.write("one.key", &one.key));
     let other_key = folder.write("other.key", &other.key);
     let cases = [
-        (Section::new().text("ca_file", &key), "bad-certificate: the file holds no certificate"),
+        (SectionBuilder::new().text("ca_file", &key), "bad-certificate: the file holds no certificate"),
         (
-            Section::new().text("ca_file", folder.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAA")),
+            SectionBuilder::new().text("ca_file", folder.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAA")),
             "bad-certificate: the file is not PEM all through",
         ),
-        (Section::new().text("cert_file", &certificate), "missing-key: `cert_file` needs `key_file`"),
-        (Section::new().text("key_file", &key), "missing-key: `key_file` needs `cert_file`"),
+        (SectionBuilder::new().text("cert_file", &certificate), "missing-key: `cert_file` needs `key_file`"),
+        (SectionBuilder::new().text("key_file", &key), "missing-key: `key_file` needs `cert_file`"),
         (
-            Section::new().text("cert_file", &certificate).text("key_file", &other_key),
+            SectionBuilder::new().text("cert_file", &certificate).text("key_file", &other_key),
             "bad-certificate: the private key does not belong to the certificate",
         ),
         (
-            Section::new().text("cert_file", &certificate).text("key_file", &certificate),
+            SectionBuilder::new().text("cert_file", &certificate).text("key_file", &certificate),
             "bad-certificate: the file holds no private key",
         ),
-        (Section::new().text("server_name", "https://db"), "invalid-value: not a host name"),
+        (SectionBuilder::new().text("server_name", "https://db"), "invalid-value: not a host name"),
     ];
     for (tls, expected) in cases {
-        let problems = Section::new().text("address", "db:1").section("tls", tls).read(&tcp::KIND).unwrap_err();
+        let problems = SectionBuilder::new().text("address", "db:1").section("tls", tls).read(&tcp::KIND).unwrap_err();
         assert_eq!(problems, [expected]);
     }
-    let missing = Section::new().text("ca_file", "/no/such/file");
-    let problems = Section::new().text("address", "db:1").section("tls", missing).read(&tcp::KIND).unwrap_err();
+    let missing = SectionBuilder::new().text("ca_file", "/no/such/file");
+    let problems = SectionBuilder::new().text("address", "db:1").section("tls", missing).read(&tcp::KIND).unwrap_err();
     assert_eq!(problems, ["unreadable-file: cannot read the file /no/such/file: no such file"]);
 }
 
@@ -315,6 +315,6 @@ async fn no_key_is_shown_by_what_holds_it() {
         let certificate = known.folder.write("c.pem", &identity.certificate);
         known.tls().text("cert_file", certificate).text("key_file", known.folder.write("c.key", &identity.key))
     };
-    let spec = Section::new().text("address", "db:1").section("tls", tls()).read(&tcp::KIND).unwrap();
+    let spec = SectionBuilder::new().text("address", "db:1").section("tls", tls()).read(&tcp::KIND).unwrap();
     assert_eq!(format!("{spec:?}"), r#"TcpSpec("db:1")"#);
 }

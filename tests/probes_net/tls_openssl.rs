@@ -5,7 +5,7 @@ use probelet::base::value::Value;
 use probelet::probe::http;
 
 use crate::openssl::Workshop;
-use crate::section::Section;
+use crate::section::SectionBuilder;
 use crate::{LONG, said};
 
 const RSA: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
@@ -15,20 +15,20 @@ const P384: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-384";
 const P521: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-521";
 const NAMED: &str = "subjectAltName=DNS:localhost";
 
-async fn probe(port: u16, tls: Section) -> String {
+async fn probe(port: u16, tls: SectionBuilder) -> String {
     let url = format!("https://localhost:{port}/");
-    said(&mut *Section::new().text("url", url).section("tls", tls).probe(&http::KIND), LONG).await
+    said(&mut *SectionBuilder::new().text("url", url).section("tls", tls).probe(&http::KIND), LONG).await
 }
 
 /// What a probe says of a server that presents `name` and is told `more`, when it trusts `ca`.
 async fn trusting(workshop: &Workshop, ca: &str, name: &str, more: &str) -> String {
     let (port, _server) = workshop.serve(name, more);
-    probe(port, Section::new().text("ca_file", workshop.path(&format!("{ca}.pem")))).await
+    probe(port, SectionBuilder::new().text("ca_file", workshop.path(&format!("{ca}.pem")))).await
 }
 
 async fn skipping(workshop: &Workshop, name: &str, more: &str) -> String {
     let (port, _server) = workshop.serve(name, more);
-    probe(port, Section::new().with("insecure_skip_verify", Value::Bool(true))).await
+    probe(port, SectionBuilder::new().with("insecure_skip_verify", Value::Bool(true))).await
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_server_that_wants_a_client_certificate_is_called_so_in_each_version()
     for version in ["-tls1_2", "-tls1_3"] {
         let more = format!("{version} -Verify 1 -verify_return_error -CAfile {}", workshop.path("rsa.pem"));
         let (port, _server) = workshop.serve("rsa", &more);
-        let tls = || Section::new().text("ca_file", workshop.path("rsa.pem"));
+        let tls = || SectionBuilder::new().text("ca_file", workshop.path("rsa.pem"));
         let with = |name: &str| {
             let file = |ending| workshop.path(&format!("{name}.{ending}"));
             tls().text("cert_file", file("pem")).text("key_file", file("key"))

@@ -7,13 +7,13 @@ use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptio
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use probelet::base::secret::Secret;
-use probelet::base::value::{Part, Text, Value};
+use probelet::base::value::{Text, TextPart, Value};
 use probelet::model::outcome::{Facts, Failure, FailureKind, Pass, QueueLength};
 use probelet::probe::amqp::KIND;
 
 use crate::support::certs::{Authority, Folder};
 use crate::support::rabbitmq::Rabbit;
-use crate::support::section::{Section, observe};
+use crate::support::section::{SectionBuilder, observe};
 use crate::{failure, pass, until_no_task_is_left};
 
 /// The broker that the tests share which leave it alone.
@@ -43,8 +43,8 @@ pub fn port() -> u16 {
     shared().rabbit.port
 }
 
-fn section(url: impl Into<String>) -> Section {
-    Section::new().text("url", url)
+fn section(url: impl Into<String>) -> SectionBuilder {
+    SectionBuilder::new().text("url", url)
 }
 
 fn probe_url() -> String {
@@ -86,9 +86,9 @@ async fn the_broker_s_words_stay_out_of_the_log_where_an_expansion_may_be_in_the
     let written = failure(&mut *section(&url).probe(&KIND)).await;
     let detail = "530: NOT_ALLOWED - access to vhost '/' refused for user 'outsider'";
     assert_eq!(written.detail.as_deref(), Some(detail));
-    let parts = vec![Part::Expanded(Secret::new(url))];
+    let parts = vec![TextPart::Expanded(Secret::new(url))];
     let text = Value::Text(Text { parts, written: "${AMQP_URL}".into() });
-    let expanded = failure(&mut *Section::new().with("url", text).probe(&KIND)).await;
+    let expanded = failure(&mut *SectionBuilder::new().with("url", text).probe(&KIND)).await;
     assert_eq!(expanded.detail.as_deref(), Some("530"));
 }
 
@@ -133,19 +133,19 @@ async fn tls_verifies_the_broker_and_shows_a_certificate_of_its_own() {
     let wrong = files.write("wrong.pem", shared().clients.pem());
     let client = shared().clients.client("probe");
     let (certificate, key) = (files.write("client.pem", &client.certificate), files.write("client.key", &client.key));
-    let probe = |host: &str, tls: Section| {
+    let probe = |host: &str, tls: SectionBuilder| {
         let url = format!("amqps://probe:hunter2@{host}:{}", shared().rabbit.tls_port);
         section(url).section("tls", tls).probe(&KIND)
     };
     let presenting =
-        |ca: &str| Section::new().text("ca_file", ca).text("cert_file", &certificate).text("key_file", &key);
+        |ca: &str| SectionBuilder::new().text("ca_file", ca).text("cert_file", &certificate).text("key_file", &key);
     let good = pass(&mut *probe("localhost", presenting(&right))).await;
     assert_eq!(good.message.as_deref(), Some("Broker is connected"));
     assert!(good.facts.tls_not_after.is_some());
     let cases = [
         (probe("localhost", presenting(&wrong)), "certificate is self-signed or from an unknown issuer"),
         (probe("127.0.0.1", presenting(&right)), "certificate is for another host"),
-        (probe("localhost", Section::new().text("ca_file", &right)), "server wants a client certificate"),
+        (probe("localhost", SectionBuilder::new().text("ca_file", &right)), "server wants a client certificate"),
     ];
     for (mut probe, message) in cases {
         let failure = failure(&mut *probe).await;

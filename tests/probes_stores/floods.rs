@@ -1,5 +1,5 @@
-//! Servers that send without end, in every phase of a run and between runs: each is cut off at a bound that counts bytes,
-//! and the failure says what was too much.
+//! Servers that send without end, in every phase of a run and between runs: each is cut off at a bound that counts
+//! bytes, and the failure says what was too much.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use probelet::probe::{amqp, postgres, redis};
 
 use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::fake::{Act, Fake};
-use crate::support::section::Section;
+use crate::support::section::SectionBuilder;
 use crate::{failure, pass};
 
 /// More than any probe reads.
@@ -68,8 +68,8 @@ async fn broker(introduction: Vec<u8>, part: Part, flood: Vec<u8>) -> Fake {
     Fake::start(Act::serve(answer)).await
 }
 
-fn section(scheme: &str, fake: &Fake, rest: &str) -> Section {
-    Section::new().text("url", format!("{scheme}://probe:hunter2@{}/{rest}", fake.address()))
+fn section(scheme: &str, fake: &Fake, rest: &str) -> SectionBuilder {
+    SectionBuilder::new().text("url", format!("{scheme}://probe:hunter2@{}/{rest}", fake.address()))
 }
 
 /// Frames that a broker may send to a probe, and that make no end.
@@ -243,7 +243,7 @@ async fn a_handshake_without_end_is_cut_off() {
     ] {
         let fake = Fake::start(Act::Answer(flood_of(&piece))).await;
         let url = format!("rediss://:hunter2@{}", fake.address());
-        let found = failure(&mut *Section::new().text("url", url).probe(&redis::KIND)).await;
+        let found = failure(&mut *SectionBuilder::new().text("url", url).probe(&redis::KIND)).await;
         assert_eq!(found.kind, FailureKind::Tls, "{what}: {found:?}");
         fake.until(|seen| seen.open == 0).await;
     }
@@ -270,7 +270,7 @@ async fn a_chain_in_which_each_could_have_issued_each_is_not_tried_out() {
     ] {
         let fake = Fake::answers("+OK\r\n").await.with_tls(identity.server());
         let url = format!("rediss://localhost:{}", fake.port());
-        let section = Section::new().text("url", url).section("tls", Section::new().text("ca_file", &ca));
+        let section = SectionBuilder::new().text("url", url).section("tls", SectionBuilder::new().text("ca_file", &ca));
         let found = failure(&mut *section.probe(&redis::KIND)).await;
         assert_eq!((found.kind, found.message.as_str()), (kind, message));
     }
@@ -283,8 +283,8 @@ async fn what_comes_through_tls_is_metered_too() {
     let fake = Fake::start(Act::serve(move |_, _| Some(flood.clone()))).await;
     let fake = fake.with_tls(authority.server(&["localhost"]).server());
     let url = format!("rediss://:hunter2@{}", fake.address());
-    let section = Section::new().text("url", url);
-    let tls = Section::new().with("insecure_skip_verify", Value::Bool(true));
+    let section = SectionBuilder::new().text("url", url);
+    let tls = SectionBuilder::new().with("insecure_skip_verify", Value::Bool(true));
     let found = failure(&mut *section.section("tls", tls).probe(&redis::KIND)).await;
     assert_eq!((found.kind, found.message.as_str()), (FailureKind::Protocol, "the login is longer than 64 KiB"));
     fake.until(|seen| seen.open == 0).await;

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use probelet::probe::{KindOfProbe, Run, amqp, postgres, redis};
+use probelet::probe::{ProbeKind, RunContext, amqp, postgres, redis};
 
 use crate::meter::{endless, least_held, on_a_lane};
-use crate::support::section::Section;
+use crate::support::section::SectionBuilder;
 
 /// For so long a server may do its worst.
 const WHILE: Duration = Duration::from_millis(1500);
 
 /// Says `head` and then `rest` without an end, to a probe of that kind.
-async fn is_held_little(kind: &'static KindOfProbe, scheme: &str, head: &[u8], rest: &[u8]) {
+async fn is_held_little(kind: &'static ProbeKind, scheme: &str, head: &[u8], rest: &[u8]) {
     let address = endless(head, rest);
-    let mut probe = Section::new().text("url", format!("{scheme}://user:password@{address}")).probe(kind);
+    let mut probe = SectionBuilder::new().text("url", format!("{scheme}://user:password@{address}")).probe(kind);
     let held = least_held(async || {
         // Some end in a failure at once, others in a timeout: both are fine.
-        let _ = tokio::time::timeout(WHILE, probe.observe(&Run::default())).await;
+        let _ = tokio::time::timeout(WHILE, probe.observe(&RunContext::default())).await;
     })
     .await;
     held.is_little(&format!("{scheme} that says {}", String::from_utf8_lossy(rest).escape_debug()));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use probelet::base::value::Value;
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::net::Network;
-use probelet::probe::{KindOfProbe, Probe, Run, amqp, http, postgres, redis};
+use probelet::probe::{Probe, ProbeKind, RunContext, amqp, http, postgres, redis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::support::certs::Authority;
 use crate::support::fake::{self, Fake};
 use crate::support::redis::Redis;
-use crate::support::section::Section;
+use crate::support::section::SectionBuilder;
 
 /// How long a connection serves here.
 const AGE: Duration = Duration::from_millis(300);
@@ -28,7 +28,7 @@ const BUDGET: Duration = Duration::from_secs(4);
 
 /// What the scheduler would say of a run.
 async fn said(probe: &mut dyn Probe) -> String {
-    let run = Run { budget: BUDGET, ..Run::default() };
+    let run = RunContext { budget: BUDGET, ..RunContext::default() };
     match timeout(BUDGET, probe.observe(&run)).await {
         Ok(result) => in_words(result),
         Err(_) => "the time is up".into(),
@@ -58,12 +58,12 @@ async fn passes(probe: &mut dyn Probe, what: &str) {
     assert_eq!(said(probe).await, "pass", "{what}");
 }
 
-fn probe(kind: &'static KindOfProbe, url: String) -> Box<dyn Probe> {
+fn probe(kind: &'static ProbeKind, url: String) -> Box<dyn Probe> {
     aged(url).probe(kind)
 }
 
-fn aged(url: String) -> Section {
-    Section::new().text("url", url).with("max_connection_age", Value::Duration(AGE))
+fn aged(url: String) -> SectionBuilder {
+    SectionBuilder::new().text("url", url).with("max_connection_age", Value::Duration(AGE))
 }
 
 /// What a gate does with new connections; those there are, it serves on.
@@ -138,7 +138,7 @@ impl Drop for Proxy {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_proxy_does_to_new_connections_is_seen() {
     let web = Fake::answers(fake::http(200, &[], "ok")).await;
-    let kinds: [(&'static KindOfProbe, u16, &str); 4] = [
+    let kinds: [(&'static ProbeKind, u16, &str); 4] = [
         (&http::KIND, web.port(), "http://"),
         (&postgres::KIND, crate::postgres::port(), "postgres://probe:hunter2@"),
         (&redis::KIND, crate::redis::port(), "redis://:hunter2@"),
@@ -264,7 +264,7 @@ async fn a_redis_that_takes_no_new_connection_or_is_demoted_is_seen() {
 async fn a_redis_that_hands_over_to_another_behind_a_proxy_is_not_seen() {
     let (one, other) = (a_redis(), a_redis());
     let proxy = Proxy::before(one.port).await;
-    let section = Section::new().text("url", format!("redis://:hunter2@{}", proxy.address));
+    let section = SectionBuilder::new().text("url", format!("redis://:hunter2@{}", proxy.address));
     let mut probe = section.with("role", Value::Word("primary")).probe(&redis::KIND);
     passes(&mut *probe, "before").await;
     for (old, new) in [(&one, &other), (&other, &one)] {

@@ -4,17 +4,17 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use probelet::base::secret::Secret;
-use probelet::base::value::{Part, Text, Value};
+use probelet::base::value::{Text, TextPart, Value};
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::probe::postgres::KIND;
-use probelet::probe::{Probe, Run};
+use probelet::probe::{Probe, RunContext};
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::certs::{Authority, Folder};
 use crate::support::postgres::{ADMIN, Pooler, Postgres};
-use crate::support::section::{Section, observe};
+use crate::support::section::{SectionBuilder, observe};
 use crate::{LIMIT, failure, pass, until_no_task_is_left};
 
 /// The server that the tests share which leave it alone.
@@ -38,8 +38,8 @@ pub fn port() -> u16 {
     shared().postgres.port
 }
 
-fn section(url: impl Into<String>) -> Section {
-    Section::new().text("url", url)
+fn section(url: impl Into<String>) -> SectionBuilder {
+    SectionBuilder::new().text("url", url)
 }
 
 fn plain_url() -> String {
@@ -47,7 +47,7 @@ fn plain_url() -> String {
 }
 
 async fn answer(probe: &mut dyn Probe) -> String {
-    let run = Run { keep_answer: true, ..Run::default() };
+    let run = RunContext { keep_answer: true, ..RunContext::default() };
     let pass = tokio::time::timeout(LIMIT, probe.observe(&run)).await.unwrap().unwrap();
     String::from_utf8(pass.answer.unwrap().body).unwrap()
 }
@@ -134,14 +134,14 @@ async fn a_query_changes_nothing_and_is_one_statement() {
 #[tokio::test]
 async fn captured_values_are_bound() {
     let capture = |before: &str, after: &str| {
-        let capture = Part::Capture { step: "order".into(), name: "id".into() };
-        let parts = vec![Part::Plain(before.into()), capture, Part::Plain(after.into())];
+        let capture = TextPart::Capture { step: "order".into(), name: "id".into() };
+        let parts = vec![TextPart::Plain(before.into()), capture, TextPart::Plain(after.into())];
         Value::Text(Text { parts, written: String::new() })
     };
     let query = capture("SELECT state FROM orders WHERE id = ", "::bigint");
     let mut probe = section(plain_url()).with("query", query).with("expect", capture("", "")).probe(&KIND);
     let run = |value: &str| {
-        let mut run = Run::default();
+        let mut run = RunContext::default();
         run.captured.insert("order", "id", value.into());
         run
     };
@@ -150,7 +150,7 @@ async fn captured_values_are_bound() {
     let failure = probe.observe(&run("1 OR true")).await.unwrap_err();
     assert_eq!(failure.message, "query failed (SQLSTATE 22P02 invalid_text_representation)");
     assert_eq!(failure.detail.as_deref(), Some("ERROR: SQLSTATE 22P02"), "the log has no captured value");
-    let failure = probe.observe(&Run::default()).await.unwrap_err();
+    let failure = probe.observe(&RunContext::default()).await.unwrap_err();
     assert_eq!(failure, Failure::new(FailureKind::Mismatch, "id of step order was not captured"));
     let mut echo =
         section(plain_url()).with("query", capture("SELECT ", "")).with("expect", capture("", "")).probe(&KIND);
@@ -193,9 +193,9 @@ async fn the_server_s_words_stay_out_of_the_log_where_an_expansion_may_be_in_the
         written.detail.as_deref(),
         Some("FATAL: password authentication failed for user \"nobody\" (SQLSTATE 28P01)")
     );
-    let parts = vec![Part::Expanded(Secret::new(url))];
+    let parts = vec![TextPart::Expanded(Secret::new(url))];
     let text = Value::Text(Text { parts, written: "${DATABASE_URL}".into() });
-    let expanded = failure(&mut *Section::new().with("url", text).probe(&KIND)).await;
+    let expanded = failure(&mut *SectionBuilder::new().with("url", text).probe(&KIND)).await;
     assert_eq!(expanded.detail.as_deref(), Some("FATAL: SQLSTATE 28P01"));
 }
 
@@ -496,8 +496,8 @@ async fn a_standby_is_told_from_a_primary() {
 
 /// A probe whose URL an expansion brought in, so that the server's own words stay out of everything.
 fn expanded(url: String) -> Box<dyn Probe> {
-    let parts = vec![Part::Expanded(Secret::new(url))];
-    Section::new().with("url", Value::Text(Text { parts, written: "${DATABASE_URL}".into() })).probe(&KIND)
+    let parts = vec![TextPart::Expanded(Secret::new(url))];
+    SectionBuilder::new().with("url", Value::Text(Text { parts, written: "${DATABASE_URL}".into() })).probe(&KIND)
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use probelet::base::secret::Secret;
-use probelet::base::value::{Part, Text, Value};
+use probelet::base::value::{Text, TextPart, Value};
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::probe::redis::KIND;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::support::certs::{Authority, DAY, Folder};
 use crate::support::redis::Redis;
-use crate::support::section::{Section, observe};
+use crate::support::section::{SectionBuilder, observe};
 use crate::{failure, pass, until_no_task_is_left};
 
 /// The server that the tests share which leave it alone.
@@ -37,8 +37,8 @@ pub fn port() -> u16 {
     shared().redis.port
 }
 
-fn section(url: impl Into<String>) -> Section {
-    Section::new().text("url", url)
+fn section(url: impl Into<String>) -> SectionBuilder {
+    SectionBuilder::new().text("url", url)
 }
 
 #[tokio::test]
@@ -76,9 +76,9 @@ async fn the_server_s_words_stay_out_of_the_log_where_an_expansion_may_be_in_the
     let url = shared().redis.url(":wrong");
     let written = failure(&mut *section(&url).probe(&KIND)).await;
     assert_eq!(written.detail.as_deref(), Some("WRONGPASS invalid username-password pair or user is disabled."));
-    let parts = vec![Part::Expanded(Secret::new(url))];
+    let parts = vec![TextPart::Expanded(Secret::new(url))];
     let text = Value::Text(Text { parts, written: "${REDIS_URL}".into() });
-    let expanded = failure(&mut *Section::new().with("url", text).probe(&KIND)).await;
+    let expanded = failure(&mut *SectionBuilder::new().with("url", text).probe(&KIND)).await;
     assert_eq!(expanded.detail.as_deref(), Some("WRONGPASS"));
 }
 
@@ -141,12 +141,12 @@ async fn tls_verifies_the_server_and_shows_a_certificate_of_its_own() {
     let wrong = files.write("wrong.pem", shared().clients.pem());
     let client = shared().clients.client("probe");
     let (certificate, key) = (files.write("client.pem", &client.certificate), files.write("client.key", &client.key));
-    let probe = |host: &str, tls: Section| {
+    let probe = |host: &str, tls: SectionBuilder| {
         let url = format!("rediss://:hunter2@{host}:{}", shared().redis.tls_port);
         section(url).section("tls", tls).probe(&KIND)
     };
     let presenting =
-        |ca: &str| Section::new().text("ca_file", ca).text("cert_file", &certificate).text("key_file", &key);
+        |ca: &str| SectionBuilder::new().text("ca_file", ca).text("cert_file", &certificate).text("key_file", &key);
     let good = pass(&mut *probe("localhost", presenting(&right))).await;
     assert_eq!(good.message.as_deref(), Some("Redis is connected"));
     assert!(good.facts.tls_not_after.is_some());
@@ -158,7 +158,7 @@ async fn tls_verifies_the_server_and_shows_a_certificate_of_its_own() {
     let cases = [
         (probe("localhost", presenting(&wrong)), "certificate is self-signed or from an unknown issuer"),
         (probe("127.0.0.1", presenting(&right)), "certificate is for another host"),
-        (probe("localhost", Section::new().text("ca_file", &right)), "server wants a client certificate"),
+        (probe("localhost", SectionBuilder::new().text("ca_file", &right)), "server wants a client certificate"),
     ];
     for (mut probe, message) in cases {
         let failure = failure(&mut *probe).await;

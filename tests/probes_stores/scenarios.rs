@@ -9,7 +9,7 @@ use std::time::Duration;
 use probelet::base::trace::{Phase, Trace};
 use probelet::model::outcome::{FailureKind, ProbeResult};
 use probelet::probe::net::Network;
-use probelet::probe::{KindOfProbe, Probe, Run, amqp, postgres, redis};
+use probelet::probe::{Probe, ProbeKind, RunContext, amqp, postgres, redis};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -19,12 +19,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::certs::{Authority, DAY, Folder, Identity};
 use crate::support::fake::{Act, Fake};
-use crate::support::section::Section;
+use crate::support::section::SectionBuilder;
 use crate::{failure, pass};
 
 /// A kind, and how its servers speak.
 struct Store {
-    kind: &'static KindOfProbe,
+    kind: &'static ProbeKind,
     /// `scheme://user:password@`
     plain: &'static str,
     /// The same for TLS.
@@ -65,8 +65,8 @@ const STORES: &[Store] = &[
 ];
 
 impl Store {
-    fn section(&self, address: SocketAddr) -> Section {
-        Section::new().text("url", format!("{}{address}/{}", self.plain, self.path()))
+    fn section(&self, address: SocketAddr) -> SectionBuilder {
+        SectionBuilder::new().text("url", format!("{}{address}/{}", self.plain, self.path()))
     }
 
     fn path(&self) -> &'static str {
@@ -86,7 +86,7 @@ enum End {
 }
 
 async fn run(probe: &mut dyn Probe, limit: Duration) -> End {
-    let run = Run { trace: Arc::new(Trace::default()), ..Run::default() };
+    let run = RunContext { trace: Arc::new(Trace::default()), ..RunContext::default() };
     let outcome: Option<ProbeResult> = tokio::time::timeout(limit, probe.observe(&run)).await.ok();
     assert!(!format!("{outcome:?}").contains("hunter2"), "{outcome:?}");
     match outcome {
@@ -170,7 +170,7 @@ async fn its_name_does_not_resolve() {
     let network = Arc::new(Network::resolving_with(|_| Box::pin(async { Err(io::Error::other("no such name")) })));
     for store in STORES {
         let url = format!("{}nowhere.internal:1234/{}", store.plain, store.path());
-        let mut probe = Section::new().text("url", url).probe_on(store.kind, &network);
+        let mut probe = SectionBuilder::new().text("url", url).probe_on(store.kind, &network);
         let unresolved = End::Failed(FailureKind::Resolve, "name does not resolve".into());
         assert_eq!(run(&mut *probe, Duration::from_secs(5)).await, unresolved, "{}", store.kind.name);
     }
@@ -181,7 +181,7 @@ async fn the_resolver_hangs() {
     let network = Arc::new(Network::resolving_with(|_| Box::pin(std::future::pending())));
     for store in STORES {
         let url = format!("{}nowhere.internal:1234/{}", store.plain, store.path());
-        let mut probe = Section::new().text("url", url).probe_on(store.kind, &network);
+        let mut probe = SectionBuilder::new().text("url", url).probe_on(store.kind, &network);
         let hung = End::TimedOut(Phase::Resolve);
         assert_eq!(run(&mut *probe, Duration::from_millis(50)).await, hung, "{}", store.kind.name);
     }
@@ -203,8 +203,10 @@ async fn its_certificate_is_not_to_be_trusted() {
             let server = TlsServer::start(store.kind.name == "postgres", identity.server()).await;
             let url = format!("{}localhost:{}", store.secure, server.port);
             let section = match store.kind.name {
-                "postgres" => Section::new().text("url", format!("{url}/x?sslmode=verify-full&sslrootcert={ca}")),
-                _ => Section::new().text("url", url).section("tls", Section::new().text("ca_file", &ca)),
+                "postgres" => {
+                    SectionBuilder::new().text("url", format!("{url}/x?sslmode=verify-full&sslrootcert={ca}"))
+                }
+                _ => SectionBuilder::new().text("url", url).section("tls", SectionBuilder::new().text("ca_file", &ca)),
             };
             let failure = failure(&mut *section.probe(store.kind)).await;
             let found = (failure.kind, failure.message.as_str());
@@ -218,7 +220,8 @@ async fn its_certificate_is_not_to_be_trusted() {
 async fn it_does_not_speak_tls() {
     for store in STORES {
         let fake = Fake::start(Act::Answer(b"HTTP/1.1 400 Bad Request\r\n\r\n".into())).await;
-        let mut probe = Section::new().text("url", format!("{}{}", store.secure, fake.address())).probe(store.kind);
+        let mut probe =
+            SectionBuilder::new().text("url", format!("{}{}", store.secure, fake.address())).probe(store.kind);
         let end = run(&mut *probe, Duration::from_secs(5)).await;
         match store.kind.name {
             // PostgreSQL's protocol is asked for TLS first.
@@ -233,7 +236,7 @@ fn a_target_is_shown_without_its_secrets() {
     for store in STORES {
         let url =
             format!("{}db.internal:1234/x?y=hunter2", store.plain).replace("redis:", "rediss:").replace("/x?", "/1?");
-        let spec = Section::new().text("url", url).read(store.kind).unwrap();
+        let spec = SectionBuilder::new().text("url", url).read(store.kind).unwrap();
         assert_eq!(spec.hosts(), ["db.internal"]);
         let target = spec.target().unwrap();
         assert!(target.ends_with("://db.internal:1234/1"), "{target}");

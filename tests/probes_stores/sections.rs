@@ -1,18 +1,18 @@
 //! What the stores' sections say of mistakes, before anything is dialled.
 
-use probelet::base::value::{Part, Text, Value};
-use probelet::probe::{KindOfProbe, amqp, postgres, redis};
+use probelet::base::value::{Text, TextPart, Value};
+use probelet::probe::{ProbeKind, amqp, postgres, redis};
 
 use crate::support::certs::{Authority, Folder};
-use crate::support::section::Section;
+use crate::support::section::SectionBuilder;
 
-fn problems(kind: &'static KindOfProbe, section: Section) -> Vec<String> {
+fn problems(kind: &'static ProbeKind, section: SectionBuilder) -> Vec<String> {
     section.read(kind).map(|_| ()).expect_err("it has a problem")
 }
 
 #[track_caller]
-fn check(kind: &'static KindOfProbe, url: &str, problem: &str) {
-    assert_eq!(problems(kind, Section::new().text("url", url)), [problem], "{url}");
+fn check(kind: &'static ProbeKind, url: &str, problem: &str) {
+    assert_eq!(problems(kind, SectionBuilder::new().text("url", url)), [problem], "{url}");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn urls_of_postgres() {
     ] {
         check(kind, &format!("postgres://bob@db?require_auth={methods}"), &format!("invalid-url: {problem}"));
     }
-    let section = Section::new().text("url", "postgres://bob@db?require_auth=!md5").text("require_auth", "md5");
+    let section = SectionBuilder::new().text("url", "postgres://bob@db?require_auth=!md5").text("require_auth", "md5");
     let problem = "invalid-value: `require_auth` and that of the URL exclude each other";
     assert_eq!(problems(kind, section), [problem]);
     let modes = "invalid-url: `sslmode` is one of disable, allow, prefer, require, verify-ca, verify-full";
@@ -85,7 +85,7 @@ fn urls_of_postgres() {
         "postgres:///orders?user=bob&host=db&port=5433",
         "postgres://bob@db?target_session_attrs=prefer-standby&channel_binding=require&connect_timeout=5&keepalives=1",
     ] {
-        assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
+        assert!(SectionBuilder::new().text("url", url).read(kind).is_ok(), "{url}");
     }
     for (rest, is_told) in [
         ("", true),
@@ -96,17 +96,18 @@ fn urls_of_postgres() {
         ("?sslmode=require", false),
         ("?sslmode=verify-full", false),
     ] {
-        let spec = Section::new().text("url", format!("postgres://bob:secret@db/orders{rest}")).read(kind).unwrap();
+        let spec =
+            SectionBuilder::new().text("url", format!("postgres://bob:secret@db/orders{rest}")).read(kind).unwrap();
         assert_eq!(spec.hosts_told_the_password() == ["db"], is_told, "{rest}");
     }
-    let spec = Section::new().text("url", "postgresql://bob@[::1]:6432/x").read(kind).unwrap();
+    let spec = SectionBuilder::new().text("url", "postgresql://bob@[::1]:6432/x").read(kind).unwrap();
     assert_eq!(spec.hosts(), ["::1"]);
 }
 
 #[test]
 fn roles_of_postgres() {
     let with = |parameters: &str, role: &'static str| {
-        let section = Section::new().text("url", format!("postgres://bob@db?{parameters}"));
+        let section = SectionBuilder::new().text("url", format!("postgres://bob@db?{parameters}"));
         section.with("role", Value::Word(role)).read(&postgres::KIND).map(|_| ())
     };
     for (attributes, role) in
@@ -116,7 +117,7 @@ fn roles_of_postgres() {
     }
     let problem = "invalid-value: `role` and the URL's `target_session_attrs` exclude each other";
     assert_eq!(with("target_session_attrs=standby", "primary"), Err(vec![problem.into()]));
-    let foregone = Section::new().text("url", "postgres://bob@db").text("query", "SHOW transaction_read_only");
+    let foregone = SectionBuilder::new().text("url", "postgres://bob@db").text("query", "SHOW transaction_read_only");
     assert_eq!(
         problems(&postgres::KIND, foregone.text("expect", "off")),
         [
@@ -147,22 +148,22 @@ fn files_of_postgres() {
 }
 
 fn with_capture(before: &str, after: &str) -> Value {
-    let capture = Part::Capture { step: "order".into(), name: "id".into() };
-    let parts = vec![Part::Plain(before.into()), capture, Part::Plain(after.into())];
+    let capture = TextPart::Capture { step: "order".into(), name: "id".into() };
+    let parts = vec![TextPart::Plain(before.into()), capture, TextPart::Plain(after.into())];
     Value::Text(Text { parts, written: String::new() })
 }
 
 #[test]
 fn captured_values() {
     let in_query = |before, after| {
-        let section = Section::new().text("url", "postgres://bob@db").with("query", with_capture(before, after));
+        let section = SectionBuilder::new().text("url", "postgres://bob@db").with("query", with_capture(before, after));
         section.read(&postgres::KIND).map(|_| ())
     };
     assert_eq!(in_query("SELECT state FROM orders WHERE id = ", "::bigint"), Ok(()));
     let problem = "capture-in-literal: the captured value id stands inside a string";
     assert_eq!(in_query("SELECT '", "'"), Err(vec![problem.into()]));
     for (kind, scheme) in [(&postgres::KIND, "postgres"), (&redis::KIND, "redis"), (&amqp::KIND, "amqp")] {
-        let section = Section::new().with("url", with_capture(&format!("{scheme}://bob:x@db/"), ""));
+        let section = SectionBuilder::new().with("url", with_capture(&format!("{scheme}://bob:x@db/"), ""));
         let problem = "misplaced-capture: a captured value cannot stand in the URL of a store";
         assert_eq!(problems(kind, section), [problem]);
     }
@@ -170,7 +171,7 @@ fn captured_values() {
 
 #[test]
 fn an_empty_query() {
-    let section = Section::new().text("url", "postgres://bob@db").text("query", " ");
+    let section = SectionBuilder::new().text("url", "postgres://bob@db").text("query", " ");
     assert_eq!(problems(&postgres::KIND, section), ["invalid-value: the query is empty"]);
 }
 
@@ -188,9 +189,9 @@ fn urls_of_redis() {
         "redis://bob:x@cache/0",
         "redis://bob@cache",
     ] {
-        assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
+        assert!(SectionBuilder::new().text("url", url).read(kind).is_ok(), "{url}");
     }
-    let plain = Section::new().text("url", "redis://cache").section("tls", Section::new());
+    let plain = SectionBuilder::new().text("url", "redis://cache").section("tls", SectionBuilder::new());
     assert_eq!(problems(kind, plain), ["ineffective-key: `tls` has no effect on a `redis://` URL"]);
 }
 
@@ -201,7 +202,7 @@ fn urls_and_queues_of_amqp() {
     check(kind, "amqp://mq/%ff", "invalid-url: user, password or virtual host are not text in UTF-8");
     let long = format!("amqp://mq/{}", "x".repeat(256));
     check(kind, &long, "invalid-value: the name of the virtual host is longer than 255 bytes");
-    let base = || Section::new().text("url", "amqp://mq");
+    let base = || SectionBuilder::new().text("url", "amqp://mq");
     let queue = base().text("queue", "x".repeat(256));
     assert_eq!(problems(kind, queue), ["invalid-value: the name of the queue is longer than 255 bytes"]);
     let counts = base().with("max_messages", Value::Integer(1)).with("min_consumers", Value::Integer(1));
@@ -210,6 +211,6 @@ fn urls_and_queues_of_amqp() {
         ["missing-key: `max_messages` needs a `queue`", "missing-key: `min_consumers` needs a `queue`"]
     );
     for url in ["amqp://mq", "amqps://bob:x@[::1]:5671/%2f", "amqp://mq/shop%2Feu"] {
-        assert!(Section::new().text("url", url).read(kind).is_ok(), "{url}");
+        assert!(SectionBuilder::new().text("url", url).read(kind).is_ok(), "{url}");
     }
 }

@@ -12,7 +12,7 @@ use probelet::base::name::CheckName;
 use probelet::config::Listen;
 use probelet::history::answer::Keep;
 use probelet::history::{History, Settings};
-use probelet::metrics::{Pulse, Vitals};
+use probelet::metrics::{DaemonMetrics, SchedulerLiveness};
 use probelet::model::outcome::Facts;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
 use probelet::model::snapshot::{Configuration, Snapshot};
@@ -149,9 +149,9 @@ pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (
     let app = App {
         board,
         clock,
-        vitals: Arc::new(Vitals::default()),
+        daemon_metrics: Arc::new(DaemonMetrics::default()),
         history: History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall),
-        pulse: Arc::new(Pulse::default()),
+        liveness: Arc::new(SchedulerLiveness::default()),
         start_ups: Arc::new(StartUps::new(Moment::default())),
         control: Box::new(Teller(told)),
     };

@@ -1,4 +1,5 @@
-//! The real daemon under a wall clock that is set while it runs: nothing that was recorded becomes shorter, longer or less.
+//! The real daemon under a wall clock that is set while it runs: nothing that was recorded becomes shorter, longer or
+//! less.
 
 use std::path::PathBuf;
 

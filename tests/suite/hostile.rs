@@ -1,7 +1,7 @@
 //! Clients and files that mean no good, against the real daemon: a clean answer or a closed connection, and no trace.
 //!
-//! What the fuzzers under `tests/fuzz` know to hold for any input is held here against inputs that once broke it, against
-//! files and requests of every kind, and against these cut and spoiled at random.
+//! What the fuzzers under `tests/fuzz` know to hold for any input is held here against inputs that once broke it,
+//! against files and requests of every kind, and against these cut and spoiled at random.
 
 use std::fs;
 use std::path::{Path, PathBuf};

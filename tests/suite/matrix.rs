@@ -270,14 +270,15 @@ async fn scheduler_stalled() {
     let pass = Observation { outcome: Outcome::Pass(Pass::default()), began: then.moment, ended, wall: then.wall };
     machine.finished(start.key, pass, Reading { moment: ended, ..then });
     let (_recorder, board) = probelet::store::board(machine.snapshot(Reading { moment: ended, ..then }));
-    let pulse = Arc::new(probelet::metrics::Pulse::default());
-    pulse.beat(Moment::at(ended.since_boot()));
+    let liveness = Arc::new(probelet::metrics::SchedulerLiveness::default());
+    liveness.beat(Moment::at(ended.since_boot()));
     let keep = probelet::history::answer::Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
     let kept = probelet::history::Settings { path: None, keep, pod: None, boot: None };
     let history = probelet::history::History::start(kept, now.wall);
     let start_ups = Arc::new(server::StartUps::new(now.moment));
     let control = Box::new(Nobody);
-    let app = App { board, clock: Clock::Machine, vitals: Arc::default(), pulse, history, start_ups, control };
+    let app =
+        App { board, clock: Clock::Machine, daemon_metrics: Arc::default(), liveness, history, start_ups, control };
     let listeners = server::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("a free port");
     let address = listeners[0].local_addr().expect("it is bound");
     let serving = tokio::spawn(server::serve(listeners, Arc::new(app), std::future::pending()));

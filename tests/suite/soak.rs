@@ -19,17 +19,17 @@ use probelet::history::answer::{Keep, Run};
 use probelet::history::{History, Settings};
 use probelet::model::start_up::ContainerNews;
 use probelet::model::state::{OutcomeKind, State};
-use probelet::probe::{Setting, Spec};
+use probelet::probe::{BuildContext, Spec};
+use probelet::scheduler::actor::{Program, Scheduler, SchedulerCommand};
 use probelet::scheduler::chronicle::Chronicle;
-use probelet::scheduler::conductor::{Command, Conductor, Program};
 use probelet::scheduler::machine::Machine;
 use probelet::store::board;
 
 use crate::support::daemon::{Daemon, PATIENCE, Reply};
 use crate::support::fake::{Fake, http};
 
-/// The configuration number `turn`: a check that stays, one that comes and goes, one over HTTP that is always another, and
-/// one that takes beats and has one name of `names`. Of runs nearly nothing is kept: that would grow for a while.
+/// The configuration number `turn`: a check that stays, one that comes and goes, one over HTTP that is always another,
+/// and one that takes beats and has one name of `names`. Of runs nearly nothing is kept: that would grow for a while.
 fn configuration(turn: usize, names: usize, target: u16) -> String {
     let name = turn % names;
     let comes_and_goes = match turn % 2 {
@@ -330,7 +330,7 @@ async fn reloads_ten_thousand_times() {
     let clock = Clock::Machine;
     let mut machine = Machine::new(Arc::clone(&current.plan), "pod", clock.read());
     let (recorder, mut board) = board(machine.snapshot(clock.read()));
-    let setting = Setting {
+    let context = BuildContext {
         check: CheckName::new("none").expect("it is a name"),
         network: Arc::default(),
         clock,
@@ -339,18 +339,18 @@ async fn reloads_ten_thousand_times() {
     let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: current.history.max_size };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     fill(&history, &current, clock.read().wall);
-    let chronicle = Chronicle::new(history, Arc::clone(&setting.beats), clock.read());
+    let chronicle = Chronicle::new(history, Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
     let progress = Box::new(|_| {});
-    let conductor = Conductor { machine, recorder, chronicle, clock, setting, progress, start_ups };
+    let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
-    let conductor = tokio::spawn(conductor.conduct(specs(&current), orders));
+    let scheduler = tokio::spawn(scheduler.run(specs(&current), orders));
     let [mut memory, mut tasks] = [1000; 2].map(Windows::of);
     for turn in 1..=10_000 {
         let next = read(turn, target);
         let origins = ConfigDiff::between(&current, &next).origins;
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
-        commands.send(Command::Reload(Box::new(program))).await.expect("the conductor works");
+        commands.send(SchedulerCommand::Reload(Box::new(program))).await.expect("the conductor works");
         while !Arc::ptr_eq(&board.latest().plan, &next.plan) {
             board.next().await.expect("the conductor works");
         }
@@ -363,7 +363,7 @@ async fn reloads_ten_thousand_times() {
     }
     assert_eq!([memory.leak(LEAK), tasks.leak(0.01)], [None; 2], "bytes, tasks");
     drop(commands);
-    conductor.await.expect("it ends when nobody can command it");
+    scheduler.await.expect("it ends when nobody can command it");
     println!("\nreloads: 10000");
 }
 

@@ -74,8 +74,8 @@ pub async fn held<T>(work: impl Future<Output = T>) -> (T, Held) {
     (result, Held { most, turns: turns.load(Ordering::Relaxed) })
 }
 
-/// So often something is measured until it is little. What the kernel does meanwhile counts as the thread's own, now and
-/// then; what the code does counts each time.
+/// So often something is measured until it is little. What the kernel does meanwhile counts as the thread's own, now
+/// and then; what the code does counts each time.
 const ATTEMPTS: usize = 5;
 
 /// The least of some measures, of which the first that is little is enough.

@@ -32,8 +32,8 @@ CREATE TABLE vault (secret text)
 
 /// A cluster with the databases `orders` and `postgres`, SCRAM, TLS on, and the users `admin` (a superuser), `probe`
 /// (password `hunter2`), `sealed` (TLS only), `carded` (a client certificate
-/// only), `plain` and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single` (one
-/// connection at a time) and `timid` (whose transactions only read).
+/// only), `plain` and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single`
+/// (one connection at a time) and `timid` (whose transactions only read).
 pub struct Postgres {
     server: Option<Server>,
     /// The port it listens on, loopback only.
@@ -124,7 +124,7 @@ impl Postgres {
         let _ = std::fs::remove_file(self.folder.path().join("data/postmaster.pid"));
         let mut command = Command::new(program("postgres", "postgresql"));
         command.args(["-D", "data", "-p", &self.port.to_string()]);
-        for setting in [
+        for context in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "fsync=off",
@@ -143,7 +143,7 @@ impl Postgres {
         .iter()
         .chain(settings)
         {
-            command.args(["-c", setting]);
+            command.args(["-c", context]);
         }
         let mut server = Server::start(command, self.account, &self.folder);
         // The log says when it takes logins; a connection is accepted before that.
@@ -178,7 +178,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// A pooler in front of `postgres` with this `auth_type`; whoever is listed in `users` as `name` and `password` may come in.
+    /// A pooler in front of `postgres` with this `auth_type`; whoever is listed in `users` as `name` and `password` may
+    /// come in.
     pub fn start(postgres: &Postgres, authentication: &str, users: &[(&str, &str)]) -> Self {
         Self::start_with(postgres, authentication, users, "")
     }

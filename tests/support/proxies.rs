@@ -147,7 +147,7 @@ impl StockNginx {
     }
 
     /// The same with one more setting.
-    pub fn start_with(sidecar: SocketAddr, setting: &str) -> Self {
+    pub fn start_with(sidecar: SocketAddr, context: &str) -> Self {
         let (folder, account) = (Folder::new("nginx"), Account::of("www-data"));
         account.own(folder.path());
         let address = free_port();
@@ -155,7 +155,7 @@ impl StockNginx {
             .map(|kind| format!("  {kind}_temp_path {kind};\n"))
             .concat();
         let settings = format!(
-            "daemon off;\npid nginx.pid;\nevents {{ }}\nhttp {{\n  access_log off;\n{inside}  {setting}\n  server {{\n    \
+            "daemon off;\npid nginx.pid;\nevents {{ }}\nhttp {{\n  access_log off;\n{inside}  {context}\n  server {{\n    \
              listen 127.0.0.1:{address};\n    location / {{ proxy_pass http://{sidecar}; }}\n    \
              location /health/of/shop/ {{ proxy_pass http://{sidecar}/; }}\n  }}\n}}\n"
         );

@@ -6,8 +6,8 @@ use std::process::Command;
 use super::certs::{Authority, Identity};
 use super::servers::{Account, Folder, Server, free_port, is_open, program, until};
 
-/// A broker with the virtual hosts `/`, `shop/eu`, `/team` and `team`; the user `probe` (password `hunter2`) may use all
-/// but the last, `outsider`
+/// A broker with the virtual hosts `/`, `shop/eu`, `/team` and `team`; the user `probe` (password `hunter2`) may use
+/// all but the last, `outsider`
 /// (password `hunter2`) none, `narrow` (password `hunter2`) enters `/` and may touch nothing there.
 pub struct Rabbit {
     /// The port without TLS, loopback only.

@@ -7,25 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probelet::base::clock::Clock;
+use probelet::base::field::{Field, Presence, ValueType};
 use probelet::base::name::CheckName;
 use probelet::base::quantity::{parse_duration, parse_size};
 use probelet::base::secret::Secret;
-use probelet::base::shape::{Field, Presence, Shape};
-use probelet::base::value::{Fields, Located, Part, Place, Reading, Text, Value};
+use probelet::base::value::{ParseSession, Section, SourceSpan, Spanned, Text, TextPart, Value};
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::net::Network;
-use probelet::probe::{KindOfProbe, Probe, Run, Setting, Spec};
+use probelet::probe::{BuildContext, Probe, ProbeKind, RunContext, Spec};
 
 /// The keys of a section as they are given, before defaults.
 #[derive(Default)]
-pub struct Section(BTreeMap<&'static str, Entry>);
+pub struct SectionBuilder(BTreeMap<&'static str, Entry>);
 
 enum Entry {
     Value(Value),
-    Section(Section),
+    Section(SectionBuilder),
 }
 
-impl Section {
+impl SectionBuilder {
     /// A section without keys.
     #[must_use]
     pub fn new() -> Self {
@@ -57,7 +57,7 @@ impl Section {
     #[must_use]
     pub fn expanded(self, key: &'static str, entries: &[(&str, &str)]) -> Self {
         let expanded =
-            |text: &str| Text { parts: vec![Part::Expanded(Secret::new(text))], written: "${SECRET}".into() };
+            |text: &str| Text { parts: vec![TextPart::Expanded(Secret::new(text))], written: "${SECRET}".into() };
         let entries = entries.iter().map(|(name, text)| ((*name).to_owned(), located(Value::Text(expanded(text)))));
         let entries = entries.collect();
         self.with(key, Value::Map(entries))
@@ -82,31 +82,31 @@ impl Section {
 
     /// The section as a kind reads it, defaults filled in.
     #[must_use]
-    pub fn fields(self, fields: &'static [Field], reading: &Rc<Reading>) -> Fields {
+    pub fn fields(self, fields: &'static [Field], reading: &Rc<ParseSession>) -> Section {
         let mut given = self.0;
         let mut entries = BTreeMap::new();
         for field in fields {
             let value = match (given.remove(field.name), &field.presence) {
                 (Some(Entry::Value(value)), _) => value,
                 (Some(Entry::Section(section)), _) => {
-                    let Shape::Section(inner) = field.shape else { panic!("`{}` is no section", field.name) };
+                    let ValueType::Section(inner) = field.value_type else { panic!("`{}` is no section", field.name) };
                     Value::Section(section.fields(inner, reading))
                 }
-                (None, Presence::Default(default)) => default_value(&field.shape, default),
+                (None, Presence::Default(default)) => default_value(&field.value_type, default),
                 (None, _) => continue,
             };
             entries.insert(field.name, located(value));
         }
         assert!(given.is_empty(), "no such key: {:?}", given.keys().collect::<Vec<_>>());
-        Fields::new(Place::default(), entries, Rc::clone(reading))
+        Section::new(SourceSpan::default(), entries, Rc::clone(reading))
     }
 
     /// What `kind` makes of the section, or its problems as `code: message`.
     ///
     /// # Errors
     /// The problems, when there are any, warnings included.
-    pub fn read(self, kind: &'static KindOfProbe) -> Result<Box<dyn Spec>, Vec<String>> {
-        let reading = Reading::new(Box::new(|path| std::fs::read(path)));
+    pub fn read(self, kind: &'static ProbeKind) -> Result<Box<dyn Spec>, Vec<String>> {
+        let reading = ParseSession::new(Box::new(|path| std::fs::read(path)));
         let spec = (kind.read)(&self.fields(kind.fields, &reading));
         let problems = reading.problems();
         match spec {
@@ -120,7 +120,7 @@ impl Section {
     /// # Panics
     /// When the section has problems.
     #[must_use]
-    pub fn probe(self, kind: &'static KindOfProbe) -> Box<dyn Probe> {
+    pub fn probe(self, kind: &'static ProbeKind) -> Box<dyn Probe> {
         self.probe_on(kind, &Arc::new(Network::default()))
     }
 
@@ -129,9 +129,9 @@ impl Section {
     /// # Panics
     /// When the section has problems.
     #[must_use]
-    pub fn probe_on(self, kind: &'static KindOfProbe, network: &Arc<Network>) -> Box<dyn Probe> {
+    pub fn probe_on(self, kind: &'static ProbeKind, network: &Arc<Network>) -> Box<dyn Probe> {
         let spec = self.read(kind).unwrap();
-        spec.build(&Setting {
+        spec.build(&BuildContext {
             check: CheckName::new("check").unwrap(),
             network: Arc::clone(network),
             clock: Clock::Machine,
@@ -142,26 +142,28 @@ impl Section {
 
 /// Runs the probe once under a limit: nothing when the time was up.
 pub async fn observe(probe: &mut dyn Probe, limit: Duration) -> Option<ProbeResult> {
-    tokio::time::timeout(limit, probe.observe(&Run::default())).await.ok()
+    tokio::time::timeout(limit, probe.observe(&RunContext::default())).await.ok()
 }
 
-fn located(value: Value) -> Located {
-    Located::new(Place::default(), value)
+fn located(value: Value) -> Spanned {
+    Spanned::new(SourceSpan::default(), value)
 }
 
-fn default_value(shape: &Shape, text: &str) -> Value {
-    match shape {
-        Shape::Text | Shape::Template | Shape::Url { .. } | Shape::Pattern => Value::Text(Text::plain(text)),
-        Shape::Bool => Value::Bool(text == "true"),
-        Shape::Integer { .. } => Value::Integer(text.parse().unwrap()),
-        Shape::Number { .. } => Value::Number(text.parse().unwrap()),
-        Shape::Duration { .. } | Shape::DurationRange => Value::Duration(parse_duration(text).unwrap()),
-        Shape::Size | Shape::SizeOrShare => Value::Size(parse_size(text).unwrap()),
-        Shape::Word(words) | Shape::BoolOrWord(words) => {
+fn default_value(value_type: &ValueType, text: &str) -> Value {
+    match value_type {
+        ValueType::Text | ValueType::Template | ValueType::Url { .. } | ValueType::Pattern => {
+            Value::Text(Text::plain(text))
+        }
+        ValueType::Bool => Value::Bool(text == "true"),
+        ValueType::Integer { .. } => Value::Integer(text.parse().unwrap()),
+        ValueType::Number { .. } => Value::Number(text.parse().unwrap()),
+        ValueType::Duration { .. } | ValueType::DurationRange => Value::Duration(parse_duration(text).unwrap()),
+        ValueType::Size | ValueType::SizeOrShare => Value::Size(parse_size(text).unwrap()),
+        ValueType::Word(words) | ValueType::BoolOrWord(words) => {
             Value::Word(words.iter().find(|word| **word == text).expect("a default is one of the words"))
         }
-        Shape::Status => status(text),
-        Shape::OneOrMany(item) => default_value(item, text),
+        ValueType::Status => status(text),
+        ValueType::OneOrMany(item) => default_value(item, text),
         other => panic!("no default of {other:?} in tests"),
     }
 }

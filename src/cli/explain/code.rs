@@ -1,10 +1,10 @@
 //! What a diagnostic code means.
 
-use super::pitfalls::{PITFALLS, Pitfall};
 use super::wrap::wrapped;
 use crate::base::value::Severity;
 use crate::config::codes::{CODES, Code};
 use crate::config::document;
+use crate::simulation::pitfalls::{PITFALLS, Pitfall};
 
 /// What a code means: of a configuration or of a pod.
 struct Meaning {

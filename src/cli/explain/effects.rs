@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::{Budget, closes_readiness_first, until_error};
-use super::matrix::{Matrix, Phase, Row};
 use super::wrap::wrapped;
 use crate::base::quantity::show_duration;
 use crate::model::plan::Plan;
-use crate::model::pod::Purpose;
-use crate::model::verdict::{Endpoint, Judged, Verdict};
-use crate::scheduler::kubelet::question::Subject;
-use crate::scheduler::kubelet::{Asking, Probed, Role, Stop};
+use crate::model::verdict::{Endpoint, Verdict};
+use crate::simulation::budget::{Budget, closes_readiness_first, until_error};
+use crate::simulation::impact::impact;
+use crate::simulation::kubelet::{ContainerRole, ProbedContainer, SidecarProbe, StopTiming};
+use crate::simulation::matrix::{Matrix, MatrixPhase, MatrixRow};
+use crate::simulation::pod::Purpose;
 
 /// What the failure of each check closes, at start-up and later.
 pub fn matrix(plan: &Arc<Plan>) -> String {
-    let (at_start, later) = (Matrix::new(plan, Phase::StartUp).rows(), Matrix::new(plan, Phase::Service).rows());
+    let (at_start, later) =
+        (Matrix::new(plan, MatrixPhase::StartUp).rows(), Matrix::new(plan, MatrixPhase::Service).rows());
     let mut text = "What a failure does, when one check fails and all others pass\n".to_owned();
     if at_start == later {
         return text + &table(plan, "", &later);
@@ -24,7 +25,7 @@ pub fn matrix(plan: &Arc<Plan>) -> String {
     text + &table(plan, "from then on", &later)
 }
 
-fn table(plan: &Plan, title: &str, rows: &[Row]) -> String {
+fn table(plan: &Plan, title: &str, rows: &[MatrixRow]) -> String {
     let mut text = if title.is_empty() { String::new() } else { format!("\n  {title}:\n") };
     let name = rows.iter().map(|row| plan.checks[row.check].name.as_str().len()).chain([5]).max().unwrap_or(5);
     text += &format!("\n  {:name$}  {:8}  {:8}  {:9}  /healthz\n", "check", "/livez", "/readyz", "/startupz");
@@ -61,9 +62,9 @@ fn some_names(plan: &Plan, checks: &[usize]) -> String {
 }
 
 /// How long an outage of each check takes at most to be seen, and to be acted upon by kubelet.
-pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
+pub fn budgets(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> String {
     let mut text = "How long an outage takes at most to be seen, once the pod is in service\n".to_owned();
-    let matrix = Matrix::new(plan, Phase::Service);
+    let matrix = Matrix::new(plan, MatrixPhase::Service);
     for row in matrix.rows() {
         let budget = until_error(plan, row.check);
         text += &format!("\n  {}\n", plan.checks[row.check].name);
@@ -74,8 +75,8 @@ pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
             text += &line(first, "/readyz closes at the first failure");
         }
         text += &line(budget.total, &closes(&row, first.is_some()));
-        for (container, asking, after) in acts(&matrix, plan, row.check, containers) {
-            text += &line(after, &act(container, asking));
+        for (container, asking, after) in impact(&matrix, plan, row.check, containers) {
+            text += &line(after, &reaction(container, asking));
         }
     }
     for container in containers {
@@ -86,16 +87,16 @@ pub fn budgets(plan: &Arc<Plan>, containers: &[Probed]) -> String {
 }
 
 /// What happens when the pod is deleted, and when.
-fn end(containers: &[Probed]) -> String {
-    let sidecar = containers.iter().find(|container| matches!(container.role, Role::Sidecar { .. }));
+fn end(containers: &[ProbedContainer]) -> String {
+    let sidecar = containers.iter().find(|container| matches!(container.role, ContainerRole::Sidecar { .. }));
     let Some(sidecar) = sidecar else { return String::new() };
     let mut lines = Vec::new();
-    if matches!(sidecar.role, Role::Sidecar { drains: true, .. }) {
+    if matches!(sidecar.role, ContainerRole::Sidecar { drains: true, .. }) {
         lines.push((Duration::ZERO, format!("{} drains: /readyz closes", sidecar.name)));
     }
-    let is_last = |container: &Probed| container.native;
+    let is_last = |container: &ProbedContainer| container.native;
     for container in containers.iter().filter(|container| !is_last(container)) {
-        let Stop { hook, grace } = container.stop;
+        let StopTiming { hook, grace } = container.stop;
         lines.push(match hook {
             hook if hook.is_zero() => (hook, format!("{} gets SIGTERM", container.name)),
             hook if hook >= grace => {
@@ -117,7 +118,7 @@ fn end(containers: &[Probed]) -> String {
 }
 
 /// How long the app may take to start.
-fn start(container: &Probed, asking: &Asking) -> String {
+fn start(container: &ProbedContainer, asking: &SidecarProbe) -> String {
     let timing = asking.timing;
     let text = format!("is restarted unless its startup probe has passed: {}", failures(asking));
     let after = timing.initial_delay.saturating_add(timing.patience());
@@ -150,7 +151,7 @@ fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
 }
 
 /// What the failure closes, but for `/readyz` where that has closed before.
-fn closes(row: &Row, but_readyz: bool) -> String {
+fn closes(row: &MatrixRow, but_readyz: bool) -> String {
     let closed: Vec<_> = Endpoint::ALL
         .iter()
         .filter(|endpoint| row.closes(**endpoint) && !(but_readyz && **endpoint == Endpoint::Readyz))
@@ -163,36 +164,7 @@ fn closes(row: &Row, but_readyz: bool) -> String {
     }
 }
 
-/// What kubelet does in the end when the check at `check` fails, and after which time from the start of the outage.
-pub fn acts<'a>(
-    matrix: &Matrix<'_>,
-    plan: &Plan,
-    check: usize,
-    containers: &'a [Probed],
-) -> Vec<(&'a Probed, &'a Asking, Duration)> {
-    if containers.is_empty() {
-        return Vec::new();
-    }
-    let (snapshot, well) = (matrix.failing(check), matrix.all_well());
-    let (judged, all_well) = (Judged::new(&snapshot, snapshot.at), Judged::new(&well, well.at));
-    let budget = until_error(plan, check);
-    let first = closes_readiness_first(&plan.checks[check]);
-    let mut acts = Vec::new();
-    for container in containers {
-        for asking in &container.probes {
-            // A probe that never passes says nothing about this check.
-            let asked = asking.purpose != Purpose::Startup && asking.question.passes(&all_well);
-            if asked && !asking.question.passes(&judged) {
-                let asks_readyz = asking.question.subject == Subject::Endpoint(Endpoint::Readyz);
-                let seen = if first && asks_readyz { budget.first } else { budget.total };
-                acts.push((container, asking, seen.saturating_add(asking.timing.patience())));
-            }
-        }
-    }
-    acts
-}
-
-fn act(container: &Probed, asking: &Asking) -> String {
+fn reaction(container: &ProbedContainer, asking: &SidecarProbe) -> String {
     let does = match asking.purpose {
         Purpose::Readiness => "gets no traffic",
         Purpose::Startup | Purpose::Liveness => "is restarted",
@@ -202,7 +174,7 @@ fn act(container: &Probed, asking: &Asking) -> String {
 }
 
 /// `3 failures, 10s apart`
-fn failures(asking: &Asking) -> String {
+fn failures(asking: &SidecarProbe) -> String {
     match asking.timing.failures {
         1 => format!("1 failure within {}", show_duration(asking.timing.period)),
         failures => format!("{failures} failures, {} apart", show_duration(asking.timing.period)),

@@ -7,22 +7,13 @@ use clap::Args;
 use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
 use crate::config::source::{Environment, Input};
 use crate::config::{self, Config, Listen};
-use crate::model::pod::Pod;
-use crate::model::verdict::Judged;
-use crate::scheduler::kubelet::aim::probed;
-use crate::scheduler::kubelet::{Probed, Role};
-use guards::State;
-use inspection::is_sidecar;
+use crate::simulation::kubelet::ProbedContainer;
+use crate::simulation::pod::Pod;
+use crate::simulation::roles::{any_asks, containers};
 use wrap::wrapped;
 
-mod advice;
-mod budget;
 mod code;
 mod effects;
-mod guards;
-mod inspection;
-pub(super) mod matrix;
-pub mod pitfalls;
 mod wrap;
 
 /// Explain a code, or which failure closes what, and how soon
@@ -38,8 +29,8 @@ pub struct Explain {
     code: Option<String>,
     #[command(flatten)]
     config: ConfigFile,
-    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …; without it they are looked for in
-    /// the manifest that holds the configuration
+    /// A manifest with the pod's probes: a Pod, Deployment, StatefulSet, DaemonSet, …; without it they are looked for
+    /// in the manifest that holds the configuration
     #[arg(long, value_name = "FILE")]
     pod: Option<PathBuf>,
 }
@@ -91,9 +82,9 @@ impl Explain {
 }
 
 /// The budgets, and what is to be said about the pod.
-fn section(config: &Config, pod: Option<&Pod>, containers: &[Probed]) -> String {
+fn section(config: &Config, pod: Option<&Pod>, containers: &[ProbedContainer]) -> String {
     let mut text = effects::budgets(&config.plan, containers);
-    for advice in pod.map(|pod| advice::advice(config, pod, containers)).unwrap_or_default() {
+    for advice in pod.map(|pod| crate::simulation::advice::advice(config, pod, containers)).unwrap_or_default() {
         let head = format!("{}[{}]: ", advice.pitfall.level.label(), advice.pitfall.name);
         text += &format!("\n{}{}", wrapped(&head, &advice.message, 2), wrapped("  help: ", &advice.help, 4));
     }
@@ -101,7 +92,7 @@ fn section(config: &Config, pod: Option<&Pod>, containers: &[Probed]) -> String 
 }
 
 fn pods(manifest: &Input, colour: bool) -> Result<Vec<Pod>, String> {
-    let (pods, report) = config::pod::load(manifest);
+    let (pods, report) = crate::simulation::pod_manifest::load(manifest);
     if report.errors() == 0 { Ok(pods) } else { Err(report.text(colour)) }
 }
 
@@ -117,34 +108,6 @@ fn nobody_asks(file: &str, config: &Config) -> String {
     let message = format!("no probe in {file} asks probelet");
     let help =
         format!("write `httpGet: {{ path: /readyz, port: {port} }}` in the readinessProbe of the app's container");
-    let head = format!("warning[{}]: ", pitfalls::GATE_NOT_ASKED.name);
+    let head = format!("warning[{}]: ", crate::simulation::pitfalls::GATE_NOT_ASKED.name);
     wrapped(&head, &message, 2) + &wrapped("  help: ", &help, 4)
-}
-
-/// The containers of `pod`, each with what it is to probelet.
-pub(super) fn containers(pod: &Pod, config: &Config) -> Vec<Probed> {
-    let ports: Vec<u16> = config.server.listen.iter().map(Listen::port).collect();
-    let snapshot = matrix::all_well(&config.plan);
-    let mut containers = probed(pod, &ports, &Judged::new(&snapshot, snapshot.at));
-    let sidecar = pod.containers.iter().position(|container| is_sidecar(container, config));
-    if let Some(place) = sidecar {
-        let sidecar = &pod.containers[place];
-        let (keeps_state, drains) = (guards::state(sidecar, config) == State::Kept, guards::drains(sidecar));
-        containers[place].role = Role::Sidecar { keeps_state, drains };
-        if drains {
-            containers[place].stop.hook = config.plan.answers.drain;
-        }
-    }
-    let others = |container: &Probed| container.role == Role::Other;
-    let asks = containers.iter().position(|container| others(container) && !container.probes.is_empty());
-    let runs = || containers.iter().position(|container| others(container) && !container.native);
-    if let Some(app) = asks.or_else(runs) {
-        containers[app].role = Role::App;
-    }
-    containers
-}
-
-/// Whether any of the containers asks probelet.
-pub(super) fn any_asks(containers: &[Probed]) -> bool {
-    containers.iter().any(|container| !container.probes.is_empty())
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Seen;
+use super::CheckRun;
 use crate::base::quantity::show_duration;
 use crate::base::trace::Trace;
 use crate::model::outcome::{Facts, Outcome, StepReport};
 
 /// The lines under the row of a check. A skip has none.
-pub(super) fn run(seen: &Seen) -> String {
+pub(super) fn run(seen: &CheckRun) -> String {
     let (facts, detail) = match &seen.observation.outcome {
         Outcome::Pass(pass) => (&pass.facts, None),
         Outcome::Fail(failure) | Outcome::Void(failure) => (&failure.facts, failure.detail.as_deref()),

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::chosen::{Chosen, rounds, until_interrupted};
-use super::screen::{Paint, Progress, columns};
+use super::selection::{CheckSelection, one_shot, until_interrupted};
+use super::terminal::{Colours, ProgressLine, columns};
 use super::{Exit, answer, complain};
 use crate::base::clock::{Clock, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
-use crate::scheduler::rounds::{Place, Rounds, Seen, with_parents};
+use crate::scheduler::one_shot::{CheckRun, OneShot, RunStatus, with_ancestors};
 use crate::server::healthz_json;
 
 mod debug;
@@ -31,27 +31,27 @@ mod table;
   probelet once --format junit > report.xml     in a pipeline")]
 pub struct Once {
     #[command(flatten)]
-    chosen: Chosen,
+    chosen: CheckSelection,
     /// How to show what was found; json is that of /healthz
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = OnceFormat::Table)]
+    format: OnceFormat,
     /// Show how each run went: its phases, and what it saw
     #[arg(long, short)]
     verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum OnceFormat {
     Table,
     Json,
     Junit,
 }
 
 /// What one round found.
-struct Found {
+struct OnceResult {
     snapshot: Snapshot,
     /// The run of each check, in the order of the plan.
-    seen: Vec<Option<Seen>>,
+    seen: Vec<Option<CheckRun>>,
     reading: Reading,
     took: Duration,
 }
@@ -62,12 +62,13 @@ impl Once {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
-        let chosen = match self.chosen.names.is_empty() {
-            true => (0..config.plan.checks.len()).collect(),
-            false => with_parents(&config.plan, &named),
+        let chosen = if self.chosen.names.is_empty() {
+            (0..config.plan.checks.len()).collect()
+        } else {
+            with_ancestors(&config.plan, &named)
         };
-        let rounds = rounds(&config, &chosen, self.verbose);
-        let found = match until_interrupted(self.play(rounds, Progress::new(environment))) {
+        let one_shot = one_shot(&config, &chosen, self.verbose);
+        let found = match until_interrupted(self.play(one_shot, ProgressLine::new(environment))) {
             Ok(found) => found,
             Err(exit) => return exit,
         };
@@ -79,50 +80,51 @@ impl Once {
         }
     }
 
-    async fn play(&self, mut rounds: Rounds, mut progress: Progress) -> Found {
-        let mut seen: Vec<Option<Seen>> = std::iter::repeat_with(|| None).take(rounds.plan().checks.len()).collect();
+    async fn play(&self, mut one_shot: OneShot, mut progress: ProgressLine) -> OnceResult {
+        let mut seen: Vec<Option<CheckRun>> =
+            std::iter::repeat_with(|| None).take(one_shot.plan().checks.len()).collect();
         let begun = Clock::Machine.now();
         // What is meant for machines is not to be disturbed where both streams end in one file.
-        let lines = !progress.is_live() && self.format == Format::Table;
-        rounds.begin();
+        let lines = !progress.is_live() && self.format == OnceFormat::Table;
+        one_shot.begin();
         loop {
-            if let Some(status) = status(&rounds) {
+            if let Some(status) = status(&one_shot) {
                 progress.status(&status);
             }
-            let next = tokio::time::timeout(Duration::from_millis(100), rounds.next());
+            let next = tokio::time::timeout(Duration::from_millis(100), one_shot.next());
             let Ok(next) = next.await else { continue };
             let Some(next) = next else { break };
             if lines {
-                progress.line(&line(&rounds, next.check));
+                progress.line(&line(&one_shot, next.check));
             }
             let check = next.check;
             seen[check] = Some(next);
         }
         let reading = Clock::Machine.read();
-        Found { snapshot: rounds.snapshot(), seen, reading, took: reading.moment.since(begun) }
+        OnceResult { snapshot: one_shot.snapshot(), seen, reading, took: reading.moment.since(begun) }
     }
 
-    fn shown(&self, found: &Found, judged: &Judged<'_>, environment: &Environment) -> String {
+    fn shown(&self, found: &OnceResult, judged: &Judged<'_>, environment: &Environment) -> String {
         let stdout = io::stdout();
         let table = |paint, width| table::table(found, judged, self.verbose, paint, width);
-        if self.verbose && self.format == Format::Json {
+        if self.verbose && self.format == OnceFormat::Json {
             let stderr = io::stderr();
-            complain(&table(Paint::on(&stderr, environment), columns(&stderr)));
+            complain(&table(Colours::on(&stderr, environment), columns(&stderr)));
         }
         match self.format {
-            Format::Table => table(Paint::on(&stdout, environment), columns(&stdout)),
-            Format::Json => {
+            OnceFormat::Table => table(Colours::on(&stdout, environment), columns(&stdout)),
+            OnceFormat::Json => {
                 let json = healthz_json(&found.snapshot, found.reading);
                 format!("{}\n", String::from_utf8_lossy(&json))
             }
-            Format::Junit => junit::report(found, judged, self.verbose),
+            OnceFormat::Junit => junit::report(found, judged, self.verbose),
         }
     }
 }
 
 /// A check that is done, in a line.
-fn line(rounds: &Rounds, check: usize) -> String {
-    let snapshot = rounds.snapshot();
+fn line(one_shot: &OneShot, check: usize) -> String {
+    let snapshot = one_shot.snapshot();
     let judged = Judged::new(&snapshot, snapshot.at);
     format!("{}: {}: {}", judged.definition(check).name, judged.state(check).label(), detail(&judged, check))
 }
@@ -138,16 +140,17 @@ pub(super) fn detail(judged: &Judged<'_>, check: usize) -> String {
 }
 
 /// How far the round has come, in a line; nothing while no check runs.
-fn status(rounds: &Rounds) -> Option<String> {
+fn status(one_shot: &OneShot) -> Option<String> {
     let now = Clock::Machine.now();
-    let done = rounds.places().iter().filter(|place| **place == Place::Done).count();
-    let running = rounds.places().iter().zip(&rounds.plan().checks).filter_map(|(place, check)| match place {
-        Place::Running(since) if now.since(*since) >= Duration::from_secs(1) => {
+    let done = one_shot.statuses().iter().filter(|place| **place == RunStatus::Done).count();
+    let running = one_shot.statuses().iter().zip(&one_shot.plan().checks).filter_map(|(place, check)| match place {
+        RunStatus::Running(since) if now.since(*since) >= Duration::from_secs(1) => {
             Some(format!("{} ({})", check.name, show_duration(Duration::from_secs(now.since(*since).as_secs()))))
         }
-        Place::Running(_) => Some(check.name.to_string()),
-        Place::Waiting | Place::Done => None,
+        RunStatus::Running(_) => Some(check.name.to_string()),
+        RunStatus::Waiting | RunStatus::Done => None,
     });
     let running: Vec<String> = running.collect();
-    (!running.is_empty()).then(|| format!("{done} of {} done; running: {}", rounds.places().len(), running.join(", ")))
+    (!running.is_empty())
+        .then(|| format!("{done} of {} done; running: {}", one_shot.statuses().len(), running.join(", ")))
 }

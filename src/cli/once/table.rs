@@ -1,14 +1,20 @@
 //! What was found as a table, root causes first.
 
-use super::super::screen::{Paint, wrapped};
-use super::{Found, debug, detail};
+use super::super::terminal::{Colours, wrapped};
+use super::{OnceResult, debug, detail};
 use crate::base::quantity::show_duration;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 
 /// The table, and a line with the verdict. With `verbose` each row is followed by how the run went; with a `width`
 /// long details are broken into lines.
-pub(super) fn table(found: &Found, judged: &Judged<'_>, verbose: bool, paint: Paint, width: Option<usize>) -> String {
+pub(super) fn table(
+    found: &OnceResult,
+    judged: &Judged<'_>,
+    verbose: bool,
+    paint: Colours,
+    width: Option<usize>,
+) -> String {
     let mut order: Vec<usize> = (0..judged.len()).collect();
     order.sort_by_key(|check| rank(judged.state(*check)));
     let rows: Vec<[String; 4]> = order.iter().map(|check| row(judged, *check)).collect();
@@ -68,7 +74,7 @@ fn line(cells: &[String; 4], columns: [usize; 3], width: Option<usize>, state: i
 }
 
 /// The verdict on the whole, and why.
-fn verdict(judged: &Judged<'_>, paint: Paint) -> String {
+fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
     let names = |checks: &[usize]| -> String {
         checks.iter().map(|check| judged.definition(*check).name.as_str()).collect::<Vec<_>>().join(", ")
     };

@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use super::story::{App, Daemon, Story, What, badness, cells};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, JudgedState, Verdict};
-use crate::scheduler::kubelet::{Act, Deed};
+use crate::simulation::kubelet::{Action, Effect};
+use crate::simulation::timeline::{AppState, Occurrence, SidecarState, Timeline, badness, cells};
 
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ChartRow {
     /// What it is about.
     pub label: String,
     /// How it stands, in each of the equal parts of the time.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<ChartCell>,
 }
 
 /// How something stands in a part of the time; the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
+pub enum ChartCell {
     /// ok, open, gets traffic.
     Well,
     /// Degraded.
@@ -44,45 +44,48 @@ pub enum Cell {
 }
 
 /// What each look of a cell means, in the order of a legend.
-pub const LEGEND: [(Cell, &str); 10] = [
-    (Cell::Well, "ok, open, traffic"),
-    (Cell::Degraded, "degraded"),
-    (Cell::Down, "error, closed, no traffic"),
-    (Cell::Skipped, "skipped"),
-    (Cell::Pending, "pending"),
-    (Cell::Stale, "stale"),
-    (Cell::Fault, "fault of the scenario"),
-    (Cell::Restart, "restart"),
-    (Cell::Silent, "probelet does not answer"),
-    (Cell::Refused, "traffic refused"),
+pub const LEGEND: [(ChartCell, &str); 10] = [
+    (ChartCell::Well, "ok, open, traffic"),
+    (ChartCell::Degraded, "degraded"),
+    (ChartCell::Down, "error, closed, no traffic"),
+    (ChartCell::Skipped, "skipped"),
+    (ChartCell::Pending, "pending"),
+    (ChartCell::Stale, "stale"),
+    (ChartCell::Fault, "fault of the scenario"),
+    (ChartCell::Restart, "restart"),
+    (ChartCell::Silent, "probelet does not answer"),
+    (ChartCell::Refused, "traffic refused"),
 ];
 
-/// The rows of `story`, with `count` cells each.
+/// The rows of `timeline`, with `count` cells each.
 #[must_use]
-pub fn rows(story: &Story, count: usize) -> Vec<Row> {
+pub fn rows(timeline: &Timeline, count: usize) -> Vec<ChartRow> {
     let mut rows = Vec::new();
-    for (check, track) in story.checks.iter().enumerate() {
-        let states = cells(track, story.length, count, badness);
+    for (check, track) in timeline.checks.iter().enumerate() {
+        let states = cells(track, timeline.length, count, badness);
         let cells = states.into_iter().map(state).collect();
-        rows.push(unanswered(story, Row { label: story.name(check).to_owned(), cells }));
-        rows.extend(faults(story, check, count));
+        rows.push(unanswered(timeline, ChartRow { label: timeline.name(check).to_owned(), cells }));
+        rows.extend(faults(timeline, check, count));
     }
-    for (endpoint, track) in Endpoint::ALL.into_iter().zip(&story.endpoints) {
-        let verdicts = cells(track, story.length, count, |verdict| verdict as u8);
+    for (endpoint, track) in Endpoint::ALL.into_iter().zip(&timeline.endpoints) {
+        let verdicts = cells(track, timeline.length, count, |verdict| verdict as u8);
         let cells = verdicts.into_iter().map(verdict).collect();
-        rows.push(unanswered(story, Row { label: format!("/{}", endpoint.label()), cells }));
+        rows.push(unanswered(timeline, ChartRow { label: format!("/{}", endpoint.label()), cells }));
     }
-    if !story.containers.is_empty() {
-        rows.push(pod(story, count));
+    if !timeline.containers.is_empty() {
+        rows.push(pod(timeline, count));
     }
-    if story.app.iter().any(|(since, app)| *app != App::Serves && *since > Duration::ZERO) {
+    if timeline.app.iter().any(|(since, app)| *app != AppState::Serves && *since > Duration::ZERO) {
         let looks = |app| match app {
-            App::Serves => Cell::Well,
-            App::Starts => Cell::Pending,
-            App::Gone => Cell::Down,
+            AppState::Serves => ChartCell::Well,
+            AppState::Starts => ChartCell::Pending,
+            AppState::Gone => ChartCell::Down,
         };
-        let states = cells(&story.app, story.length, count, |app| app as u8);
-        rows.push(Row { label: format!("{} runs", story.app_name()), cells: states.into_iter().map(looks).collect() });
+        let states = cells(&timeline.app, timeline.length, count, |app| app as u8);
+        rows.push(ChartRow {
+            label: format!("{} runs", timeline.app_name()),
+            cells: states.into_iter().map(looks).collect(),
+        });
     }
     rows
 }
@@ -104,66 +107,66 @@ pub fn cell_at(at: Duration, length: Duration, count: usize) -> usize {
     usize::try_from(cell).unwrap_or(usize::MAX).min(count.saturating_sub(1))
 }
 
-const fn state(state: JudgedState) -> Cell {
+const fn state(state: JudgedState) -> ChartCell {
     match state {
-        JudgedState::Fresh(State::Ok) => Cell::Well,
-        JudgedState::Fresh(State::Degraded) => Cell::Degraded,
-        JudgedState::Fresh(State::Error) => Cell::Down,
-        JudgedState::Fresh(State::Skipped) => Cell::Skipped,
-        JudgedState::Fresh(State::Pending) => Cell::Pending,
-        JudgedState::Stale => Cell::Stale,
+        JudgedState::Fresh(State::Ok) => ChartCell::Well,
+        JudgedState::Fresh(State::Degraded) => ChartCell::Degraded,
+        JudgedState::Fresh(State::Error) => ChartCell::Down,
+        JudgedState::Fresh(State::Skipped) => ChartCell::Skipped,
+        JudgedState::Fresh(State::Pending) => ChartCell::Pending,
+        JudgedState::Stale => ChartCell::Stale,
     }
 }
 
-const fn verdict(verdict: Verdict) -> Cell {
+const fn verdict(verdict: Verdict) -> ChartCell {
     match verdict {
-        Verdict::Ok => Cell::Well,
-        Verdict::Degraded => Cell::Degraded,
-        Verdict::Error => Cell::Down,
+        Verdict::Ok => ChartCell::Well,
+        Verdict::Degraded => ChartCell::Degraded,
+        Verdict::Error => ChartCell::Down,
     }
 }
 
 /// The row with what nobody could be told.
-fn unanswered(story: &Story, mut row: Row) -> Row {
-    for (from, to) in story.spans(&story.daemon, |daemon| daemon != Daemon::Answers) {
-        mark(story, &mut row, from, to, Cell::Silent);
+fn unanswered(timeline: &Timeline, mut row: ChartRow) -> ChartRow {
+    for (from, to) in timeline.spans(&timeline.daemon, |daemon| daemon != SidecarState::Answers) {
+        mark(timeline, &mut row, from, to, ChartCell::Silent);
     }
     row
 }
 
 /// Marks a span.
-fn mark(story: &Story, row: &mut Row, from: Duration, to: Duration, cell: Cell) {
+fn mark(timeline: &Timeline, row: &mut ChartRow, from: Duration, to: Duration, cell: ChartCell) {
     let count = row.cells.len();
-    let last = cell_at(to.saturating_sub(Duration::from_nanos(1)), story.length, count);
-    row.cells[cell_at(from, story.length, count)..=last].fill(cell);
+    let last = cell_at(to.saturating_sub(Duration::from_nanos(1)), timeline.length, count);
+    row.cells[cell_at(from, timeline.length, count)..=last].fill(cell);
 }
 
 /// When the scenario lets the check fail; nothing where it never does.
-fn faults(story: &Story, check: usize, count: usize) -> Option<Row> {
-    let mut cells = vec![Cell::NoFault; count];
+fn faults(timeline: &Timeline, check: usize, count: usize) -> Option<ChartRow> {
+    let mut cells = vec![ChartCell::NoFault; count];
     let mut any = false;
-    for event in &story.events {
-        if let What::FaultBegins(fault) = &event.what
+    for event in &timeline.events {
+        if let Occurrence::FaultBegins(fault) = &event.what
             && fault.check == check
         {
-            let last = cell_at(fault.to.saturating_sub(Duration::from_nanos(1)), story.length, count);
-            cells[cell_at(fault.from, story.length, count)..=last].fill(Cell::Fault);
+            let last = cell_at(fault.to.saturating_sub(Duration::from_nanos(1)), timeline.length, count);
+            cells[cell_at(fault.from, timeline.length, count)..=last].fill(ChartCell::Fault);
             any = true;
         }
     }
-    any.then(|| Row { label: "  fault".into(), cells })
+    any.then(|| ChartRow { label: "  fault".into(), cells })
 }
 
-fn pod(story: &Story, count: usize) -> Row {
-    let in_service = cells(&story.in_service, story.length, count, |in_service| u8::from(!in_service));
-    let traffic = |in_service| if in_service { Cell::Well } else { Cell::Down };
-    let mut row = Row { label: "pod".into(), cells: in_service.into_iter().map(traffic).collect() };
-    for (from, to) in story.spans(&story.refused, |refused| refused) {
-        mark(story, &mut row, from, to, Cell::Refused);
+fn pod(timeline: &Timeline, count: usize) -> ChartRow {
+    let in_service = cells(&timeline.in_service, timeline.length, count, |in_service| u8::from(!in_service));
+    let traffic = |in_service| if in_service { ChartCell::Well } else { ChartCell::Down };
+    let mut row = ChartRow { label: "pod".into(), cells: in_service.into_iter().map(traffic).collect() };
+    for (from, to) in timeline.spans(&timeline.refused, |refused| refused) {
+        mark(timeline, &mut row, from, to, ChartCell::Refused);
     }
-    for event in &story.events {
-        if let What::Kubelet(Act { deed: Deed::Restart { .. } | Deed::Exited { .. }, .. }) = event.what {
-            row.cells[cell_at(event.at, story.length, count)] = Cell::Restart;
+    for event in &timeline.events {
+        if let Occurrence::Kubelet(Action { effect: Effect::Restart { .. } | Effect::Exited { .. }, .. }) = event.what {
+            row.cells[cell_at(event.at, timeline.length, count)] = ChartCell::Restart;
         }
     }
     row

@@ -4,21 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::explain::{any_asks, containers};
 use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
 use crate::config::source::{Environment, Input};
 use crate::config::{self, Config};
-use crate::model::pod::Pod;
-use crate::scheduler::kubelet::{Probed, Role};
-use scenario::Life;
+use crate::simulation::kubelet::{ContainerRole, ProbedContainer};
+use crate::simulation::pod::Pod;
+use crate::simulation::roles::{any_asks, containers};
+use crate::simulation::scenario::ProcessEvents;
 
 mod chart;
 mod json;
-pub(super) mod scenario;
-pub(super) mod story;
 mod svg;
 mod text;
-mod words;
+mod describe;
 
 /// Play an outage: when endpoints close, and what kubelet does
 #[derive(Debug, Args)]
@@ -50,12 +48,12 @@ pub struct Simulate {
     #[arg(long, value_name = "FILE")]
     pod: Option<PathBuf>,
     /// How to show what happens
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = SimulationFormat::Text)]
+    format: SimulationFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum SimulationFormat {
     Text,
     Json,
     Svg,
@@ -79,7 +77,8 @@ impl Simulate {
         // Nothing is dialled: what only the pod has may be missing.
         let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
-        let (scenario, report) = scenario::load(&self.scenario, environment, &config.plan, port(&config));
+        let (scenario, report) =
+            crate::simulation::scenario::load(&self.scenario, environment, &config.plan, port(&config));
         let scenario = scenario.ok_or_else(|| report.text(colour))?;
         let pod = match (&self.pod, &scenario.pod) {
             (None, Some(pod)) => Some(pod.clone()),
@@ -89,25 +88,32 @@ impl Simulate {
             },
         };
         let containers = pod.map(|pod| containers(&pod, &config)).unwrap_or_default();
-        let containers = with_those_of(&scenario.life, containers);
-        let story = story::play_life(&config.plan, scenario.length, &scenario.faults, &containers, &scenario.life);
+        let containers = with_those_of(&scenario.process_events, containers);
+        let timeline = crate::simulation::timeline::play_with(
+            &config.plan,
+            scenario.length,
+            &scenario.faults,
+            &containers,
+            &scenario.process_events,
+        );
         Ok(match self.format {
-            Format::Text => text::text(&story, coloured(&std::io::stdout(), environment)),
-            Format::Json => format!("{:#}\n", json::json(&story)),
-            Format::Svg => svg::svg(&story),
+            SimulationFormat::Text => text::text(&timeline, coloured(&std::io::stdout(), environment)),
+            SimulationFormat::Json => format!("{:#}\n", json::json(&timeline)),
+            SimulationFormat::Svg => svg::svg(&timeline),
         })
     }
 }
 
 /// The containers, with those that something happens to where the manifest has none.
-fn with_those_of(life: &Life, mut containers: Vec<Probed>) -> Vec<Probed> {
-    let is_probelet = |container: &Probed| matches!(container.role, Role::Sidecar { .. });
-    if life.strikes_sidecar() && !containers.iter().any(is_probelet) {
-        let role = Role::Sidecar { keeps_state: false, drains: false };
-        containers.insert(0, Probed { name: "probelet".into(), role, native: true, ..Probed::default() });
+fn with_those_of(process_events: &ProcessEvents, mut containers: Vec<ProbedContainer>) -> Vec<ProbedContainer> {
+    let is_probelet = |container: &ProbedContainer| matches!(container.role, ContainerRole::Sidecar { .. });
+    if process_events.strikes_sidecar() && !containers.iter().any(is_probelet) {
+        let role = ContainerRole::Sidecar { keeps_state: false, drains: false };
+        containers
+            .insert(0, ProbedContainer { name: "probelet".into(), role, native: true, ..ProbedContainer::default() });
     }
-    if !life.is_quiet() && !containers.iter().any(|container| container.role == Role::App) {
-        containers.push(Probed { name: "app".into(), role: Role::App, ..Probed::default() });
+    if !process_events.is_quiet() && !containers.iter().any(|container| container.role == ContainerRole::App) {
+        containers.push(ProbedContainer { name: "app".into(), role: ContainerRole::App, ..ProbedContainer::default() });
     }
     containers
 }
@@ -117,10 +123,10 @@ fn port(config: &Config) -> u16 {
     config.server.listen.first().map_or(10240, config::Listen::port)
 }
 
-/// The first pod of the manifests that asks probelet. Where there are pods, or one is `wanted`, it is an error that none
-/// does.
+/// The first pod of the manifests that asks probelet. Where there are pods, or one is `wanted`, it is an error that
+/// none does.
 fn pod_of(manifest: &Input, config: &Config, wanted: bool, colour: bool) -> Result<Option<Pod>, String> {
-    let (pods, report) = config::pod::load(manifest);
+    let (pods, report) = crate::simulation::pod_manifest::load(manifest);
     if report.errors() > 0 {
         return Err(report.text(colour));
     }

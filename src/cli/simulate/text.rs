@@ -1,10 +1,10 @@
-//! A story as text: a chart of 80 columns, what happens line by line, and how it went.
+//! A timeline as text: a chart of 80 columns, what happens line by line, and how it went.
 
 use std::time::Duration;
 
-use super::chart::{self, Cell, LEGEND, Row};
-use super::story::Story;
-use super::words;
+use super::chart::{self, ChartCell, ChartRow, LEGEND};
+use super::describe;
+use crate::simulation::timeline::Timeline;
 
 /// How wide the chart is.
 const WIDTH: usize = 80;
@@ -13,30 +13,31 @@ const LONGEST_LABEL: usize = 24;
 /// The most events that are told; a flapping check could make thousands.
 const MOST_EVENTS: usize = 1000;
 
-/// The whole story.
-pub fn text(story: &Story, colour: bool) -> String {
-    let mut text = chart(story, colour);
+/// The whole timeline.
+pub fn text(timeline: &Timeline, colour: bool) -> String {
+    let mut text = chart(timeline, colour);
     text.push('\n');
-    let label = label_width(story.events.iter().map(|event| words::subject(story, event)));
-    for event in story.events.iter().take(MOST_EVENTS) {
-        let subject = words::subject(story, event);
-        text += &format!("{:>9}  {subject:label$}  {}\n", words::time(event.at), words::sentence(story, event));
+    let label = label_width(timeline.events.iter().map(|event| describe::subject(timeline, event)));
+    for event in timeline.events.iter().take(MOST_EVENTS) {
+        let subject = describe::subject(timeline, event);
+        text +=
+            &format!("{:>9}  {subject:label$}  {}\n", describe::time(event.at), describe::sentence(timeline, event));
     }
-    if let Some(more @ 1..) = story.events.len().checked_sub(MOST_EVENTS) {
+    if let Some(more @ 1..) = timeline.events.len().checked_sub(MOST_EVENTS) {
         text += &format!("… and {more} more events: --format json has them all\n");
     }
     text.push('\n');
-    for (subject, sentence) in words::summary(story) {
+    for (subject, sentence) in describe::summary(timeline) {
         text += &format!("{subject:9}  {sentence}\n");
     }
     text
 }
 
-fn chart(story: &Story, colour: bool) -> String {
-    let rows = |count| chart::rows(story, count);
+fn chart(timeline: &Timeline, colour: bool) -> String {
+    let rows = |count| chart::rows(timeline, count);
     let label = label_width(rows(1).into_iter().map(|row| row.label));
     let count = WIDTH - label - 1;
-    let mut text = format!("{:label$} {}\n", "", axis(story.length, count));
+    let mut text = format!("{:label$} {}\n", "", axis(timeline.length, count));
     for row in rows(count) {
         text += &format!("{:label$} {}\n", shortened(&row.label), line(&row, colour).trim_end());
     }
@@ -48,9 +49,10 @@ fn label_width(labels: impl Iterator<Item = String>) -> usize {
 }
 
 fn shortened(label: &str) -> String {
-    match label.chars().count() > LONGEST_LABEL {
-        true => label.chars().take(LONGEST_LABEL - 1).chain(['…']).collect(),
-        false => label.to_owned(),
+    if label.chars().count() > LONGEST_LABEL {
+        label.chars().take(LONGEST_LABEL - 1).chain(['…']).collect()
+    } else {
+        label.to_owned()
     }
 }
 
@@ -60,12 +62,12 @@ fn axis(length: Duration, count: usize) -> String {
     for mark in chart::marks(length, count, 8) {
         let column = chart::cell_at(mark, length, count);
         let gap = column.saturating_sub(axis.chars().count());
-        axis += &format!("{}|{}", " ".repeat(gap), words::time(mark));
+        axis += &format!("{}|{}", " ".repeat(gap), describe::time(mark));
     }
     axis
 }
 
-fn line(row: &Row, colour: bool) -> String {
+fn line(row: &ChartRow, colour: bool) -> String {
     let mut line = String::new();
     for run in row.cells.chunk_by(|a, b| a == b) {
         let (sign, paint) = look(run[0]);
@@ -79,19 +81,19 @@ fn line(row: &Row, colour: bool) -> String {
 }
 
 /// The sign of a cell, and its colour on a terminal.
-const fn look(cell: Cell) -> (char, Option<&'static str>) {
+const fn look(cell: ChartCell) -> (char, Option<&'static str>) {
     match cell {
-        Cell::Well => ('─', Some("32")),
-        Cell::Degraded => ('▒', Some("33")),
-        Cell::Pending => ('·', None),
-        Cell::Skipped => ('░', Some("36")),
-        Cell::Stale => ('?', Some("35")),
-        Cell::Down => ('█', Some("31")),
-        Cell::Restart => ('R', Some("1;31")),
-        Cell::Refused => ('!', Some("1;31")),
-        Cell::Silent => ('~', Some("35")),
-        Cell::Fault => ('x', Some("2")),
-        Cell::NoFault => (' ', None),
+        ChartCell::Well => ('─', Some("32")),
+        ChartCell::Degraded => ('▒', Some("33")),
+        ChartCell::Pending => ('·', None),
+        ChartCell::Skipped => ('░', Some("36")),
+        ChartCell::Stale => ('?', Some("35")),
+        ChartCell::Down => ('█', Some("31")),
+        ChartCell::Restart => ('R', Some("1;31")),
+        ChartCell::Refused => ('!', Some("1;31")),
+        ChartCell::Silent => ('~', Some("35")),
+        ChartCell::Fault => ('x', Some("2")),
+        ChartCell::NoFault => (' ', None),
     }
 }
 
@@ -99,7 +101,7 @@ fn legend(colour: bool) -> String {
     let mut lines = vec![String::new()];
     let mut width = 0;
     for (cell, meaning) in LEGEND {
-        let entry = format!("{} {meaning}", line(&Row { label: String::new(), cells: vec![cell] }, colour));
+        let entry = format!("{} {meaning}", line(&ChartRow { label: String::new(), cells: vec![cell] }, colour));
         let columns = meaning.chars().count() + 2;
         if width > 0 && width + 3 + columns > WIDTH {
             lines.push(String::new());

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Captures, Reader};
+use super::{CapturePolicy, Reader};
 use crate::config::path;
-use crate::config::tree::{Content, Node};
+use crate::config::tree::{Node, NodeContent};
 
 impl Reader<'_> {
     /// The JSON that a node stands for, by the core schema of YAML 1.2; texts are expanded.
     pub(super) fn json(&self, node: &Node, path: &str) -> Option<Value> {
         match &node.content {
-            Content::List(items) => {
+            NodeContent::List(items) => {
                 let item = |(index, item)| self.json(item, &path::item(path, index));
                 items.iter().map(|item| &**item).enumerate().map(item).collect::<Option<Vec<_>>>().map(Value::Array)
             }
-            Content::Map(entries) => {
+            NodeContent::Map(entries) => {
                 let mut object = Map::new();
                 for entry in entries {
                     let value = self.json(&entry.value, &path::child(path, &entry.key))?;
@@ -22,12 +22,12 @@ impl Reader<'_> {
                 }
                 Some(Value::Object(object))
             }
-            Content::Scalar(_) if node.is_null() => Some(Value::Null),
-            Content::Scalar(scalar) => {
+            NodeContent::Scalar(_) if node.is_null() => Some(Value::Null),
+            NodeContent::Scalar(scalar) => {
                 if let Some(value) = plain(&scalar.text).filter(|_| !scalar.quoted) {
                     return Some(value);
                 }
-                let text = self.text(node, scalar, path, Captures::NotHere)?;
+                let text = self.text(node, scalar, path, CapturePolicy::NotHere)?;
                 text.fixed().map(Value::String)
             }
         }
@@ -37,9 +37,9 @@ impl Reader<'_> {
 /// Whether an expansion stands in one of the texts of a node, or looks as if it did.
 pub(super) fn is_expanded(node: &Node) -> bool {
     match &node.content {
-        Content::List(items) => items.iter().any(|item| is_expanded(item)),
-        Content::Map(entries) => entries.iter().any(|entry| is_expanded(&entry.value)),
-        Content::Scalar(scalar) => scalar.text.contains("${"),
+        NodeContent::List(items) => items.iter().any(|item| is_expanded(item)),
+        NodeContent::Map(entries) => entries.iter().any(|entry| is_expanded(&entry.value)),
+        NodeContent::Scalar(scalar) => scalar.text.contains("${"),
     }
 }
 

@@ -10,9 +10,9 @@ use super::expansion::is_written_out;
 use super::mask::{is_credential, passwords, told, told_key};
 use super::path;
 use super::source::{Environment, ExpansionError, expand};
-use super::tree::{Content, Entry, Mark, Node, Scalar};
-use crate::base::shape::{Field, Presence, Shape};
-use crate::base::value::{Fields, Located, Part, Place, Problem, Reading, Severity, Text, Value};
+use super::tree::{MappingEntry, Mark, Node, NodeContent, Scalar};
+use crate::base::field::{Field, Presence, ValueType};
+use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Text, TextPart, Value};
 
 mod json;
 pub mod overlooked;
@@ -56,13 +56,13 @@ pub struct Scope<'s> {
 #[derive(Clone, Debug)]
 pub struct Reader<'e> {
     environment: &'e Environment,
-    reading: Rc<Reading>,
+    session: Rc<ParseSession>,
 }
 
 impl<'e> Reader<'e> {
     /// A reader that expands from `environment` and reports to `reading`.
-    pub fn new(environment: &'e Environment, reading: Rc<Reading>) -> Self {
-        Self { environment, reading }
+    pub fn new(environment: &'e Environment, session: Rc<ParseSession>) -> Self {
+        Self { environment, session }
     }
 
     /// Where the environment comes from.
@@ -71,14 +71,14 @@ impl<'e> Reader<'e> {
     }
 
     /// What this document has found so far.
-    pub fn reading(&self) -> &Rc<Reading> {
-        &self.reading
+    pub fn session(&self) -> &Rc<ParseSession> {
+        &self.session
     }
 
     /// Reads a mapping by its table; nothing when it is no mapping. A mapping without content may be left empty.
-    pub fn section(&self, node: &Node, table: &Table, path: &str, scope: Scope<'_>) -> Option<Fields> {
-        let entries: &[Entry] = match &node.content {
-            Content::Map(entries) => entries,
+    pub fn section(&self, node: &Node, table: &Table, path: &str, scope: Scope<'_>) -> Option<Section> {
+        let entries: &[MappingEntry] = match &node.content {
+            NodeContent::Map(entries) => entries,
             _ if node.is_null() => &[],
             _ => {
                 self.wrong_type(node, "a mapping", path, suggest::mapping_instead_of(node, table));
@@ -94,9 +94,10 @@ impl<'e> Reader<'e> {
                 Some(field) => {
                     // A kind without a key of its own is named nevertheless.
                     let named = table.one_of.iter().any(|kind| kind.name == field.name);
-                    let value = match named {
-                        true => self.value(&entry.value, &field.shape, &path, inner),
-                        false => self.field(field, entry, &path, inner),
+                    let value = if named {
+                        self.value(&entry.value, &field.value_type, &path, inner)
+                    } else {
+                        self.field(field, entry, &path, inner)
                     };
                     values.extend(value.map(|value| (field.name, value)));
                 }
@@ -113,7 +114,7 @@ impl<'e> Reader<'e> {
                 // A key that is there and was not readable has been reported, and so has one that was misspelt.
                 Presence::Required if !is_given(field.name) && !meant.contains(&field.name) => {
                     let message = format!("`{}` is missing", field.name);
-                    let help = format!("add `{}: …`, {}", field.name, words::expected(&field.shape));
+                    let help = format!("add `{}: …`, {}", field.name, words::expected(&field.value_type));
                     self.error(node.mark, path, "missing-key", message, Some(help));
                 }
                 Presence::Default(text) => {
@@ -126,46 +127,46 @@ impl<'e> Reader<'e> {
         if !table.one_of.is_empty() {
             self.exactly_one(node, entries, table, path, &meant);
         }
-        Some(Fields::new(node.mark.place(path), values, Rc::clone(&self.reading)))
+        Some(Section::new(node.mark.span(path), values, Rc::clone(&self.session)))
     }
 
     /// Reads a value by its shape.
-    pub fn value(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Located> {
-        let value = match shape {
-            Shape::List(item) => Value::List(self.list(node, item, path, scope)?),
-            Shape::OneOrMany(item) => match node.content {
-                Content::List(_) => Value::List(self.list(node, item, path, scope)?),
+    pub fn value(&self, node: &Node, value_type: &'static ValueType, path: &str, scope: Scope<'_>) -> Option<Spanned> {
+        let value = match value_type {
+            ValueType::List(item) => Value::List(self.list(node, item, path, scope)?),
+            ValueType::OneOrMany(item) => match node.content {
+                NodeContent::List(_) => Value::List(self.list(node, item, path, scope)?),
                 _ => return self.value(node, item, path, scope),
             },
-            Shape::Map(of) => Value::Map(self.map(node, of, path, scope)?),
-            Shape::Section(fields) => {
+            ValueType::Map(of) => Value::Map(self.map(node, of, path, scope)?),
+            ValueType::Section(fields) => {
                 let table = Table { fields, ..Table::default() };
                 Value::Section(self.section(node, &table, path, scope)?)
             }
-            Shape::Choice { fields, one_of } => {
+            ValueType::Choice { fields, one_of } => {
                 let table = Table { fields, one_of, apart: &[] };
                 Value::Section(self.section(node, &table, path, Scope { in_step: true, ..scope })?)
             }
-            Shape::Json => Value::Json { value: self.json(node, path)?, is_expanded: json::is_expanded(node) },
+            ValueType::Json => Value::Json { value: self.json(node, path)?, is_expanded: json::is_expanded(node) },
             scalar => self.scalar(node, scalar, path, scope)?,
         };
-        Some(Located::new(node.mark.place(path), value))
+        Some(Spanned::new(node.mark.span(path), value))
     }
 
     /// The value of a key. Nothing written counts as left out where that is allowed.
-    fn field(&self, field: &'static Field, entry: &Entry, path: &str, scope: Scope<'_>) -> Option<Located> {
+    fn field(&self, field: &'static Field, entry: &MappingEntry, path: &str, scope: Scope<'_>) -> Option<Spanned> {
         let node = &entry.value;
         let required = field.presence == Presence::Required;
-        let may_be_empty = matches!(field.shape, Shape::Section(_) | Shape::Json);
+        let may_be_empty = matches!(field.value_type, ValueType::Section(_) | ValueType::Json);
         if node.is_null() && !(required && may_be_empty) {
             if required {
                 let message = format!("`{}` has no value", field.name);
-                let help = format!("write {}", words::expected(&field.shape));
+                let help = format!("write {}", words::expected(&field.value_type));
                 self.error(entry.key_mark, path, "missing-key", message, Some(help));
             }
             return None;
         }
-        self.value(node, &field.shape, path, scope)
+        self.value(node, &field.value_type, path, scope)
     }
 
     /// The default of a key, read by the same rules as if it stood at the section.
@@ -176,19 +177,19 @@ impl<'e> Reader<'e> {
         mark: Mark,
         path: &str,
         scope: Scope<'_>,
-    ) -> Option<Located> {
+    ) -> Option<Spanned> {
         let path = path::child(path, field.name);
         if matches!(text.as_bytes().first(), Some(b'[' | b'{')) {
             let node = super::tree::parse_default(text, mark);
-            return self.value(&node, &field.shape, &path, scope);
+            return self.value(&node, &field.value_type, &path, scope);
         }
-        self.value(&Node::default_of(text, mark), &field.shape, &path, scope)
+        self.value(&Node::default_of(text, mark), &field.value_type, &path, scope)
     }
 
-    fn list(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Vec<Located>> {
-        let Content::List(items) = &node.content else {
+    fn list(&self, node: &Node, value_type: &'static ValueType, path: &str, scope: Scope<'_>) -> Option<Vec<Spanned>> {
+        let NodeContent::List(items) = &node.content else {
             let help = match &node.content {
-                Content::Scalar(scalar) if !node.is_null() => match told(path, &scalar.text) {
+                NodeContent::Scalar(scalar) if !node.is_null() => match told(path, &scalar.text) {
                     Some(text) => Some(format!("write `[{text}]`")),
                     None => Some("put it in brackets: `[…]`".into()),
                 },
@@ -197,54 +198,57 @@ impl<'e> Reader<'e> {
             self.wrong_type(node, "a list", path, help);
             return None;
         };
-        let item = |(index, item): (usize, &Rc<Node>)| self.value(item, shape, &path::item(path, index), scope);
+        let item = |(index, item): (usize, &Rc<Node>)| self.value(item, value_type, &path::item(path, index), scope);
         Some(items.iter().enumerate().filter_map(item).collect())
     }
 
-    fn map(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Vec<(String, Located)>> {
-        let Content::Map(entries) = &node.content else {
+    fn map(
+        &self,
+        node: &Node,
+        value_type: &'static ValueType,
+        path: &str,
+        scope: Scope<'_>,
+    ) -> Option<Vec<(String, Spanned)>> {
+        let NodeContent::Map(entries) = &node.content else {
             self.wrong_type(node, "a mapping", path, Some("write `{ key: value }`".into()));
             return None;
         };
         let mut values = Vec::new();
         for entry in entries {
             let path = path::child(path, &entry.key);
-            let value = self.value(&entry.value, shape, &path, scope);
-            if let Some(Located { value: Value::Text(text), place, .. }) = &value
+            let value = self.value(&entry.value, value_type, &path, scope);
+            if let Some(Spanned { value: Value::Text(text), span, .. }) = &value
                 && is_credential(&entry.key)
                 && is_literal(text)
             {
-                self.plain_secret(&format!("`{}`", told_key(&entry.key)), place);
+                self.plain_secret(&format!("`{}`", told_key(&entry.key)), span);
             }
-            let key = Some(entry.key_mark.place(&path));
-            values.extend(value.map(|value| (entry.key.clone(), Located { key, ..value })));
+            let key = Some(entry.key_mark.span(&path));
+            values.extend(value.map(|value| (entry.key.clone(), Spanned { key, ..value })));
         }
         Some(values)
     }
 
     /// The text of a scalar with its expansions filled in. Captured values are refused unless `captures`.
-    fn text(&self, node: &Node, scalar: &Scalar, path: &str, captures: Captures) -> Option<Text> {
-        let parts = match expand(&scalar.text, self.environment, &self.reading) {
+    fn text(&self, node: &Node, scalar: &Scalar, path: &str, captures: CapturePolicy) -> Option<Text> {
+        let parts = match expand(&scalar.text, self.environment, &self.session) {
             Ok(parts) => parts,
             Err(errors) => {
                 for ExpansionError { code, message, help, absent } in errors {
-                    let place = node.mark.place(path);
-                    let problem = Problem { severity: Severity::Error, code, message, help: Some(help), place };
-                    match absent {
-                        true => self.reading.report_absent(problem),
-                        false => self.reading.report(problem),
-                    }
+                    let span = node.mark.span(path);
+                    let problem = Problem { severity: Severity::Error, code, message, help: Some(help), span };
+                    if absent { self.session.report_absent(problem) } else { self.session.report(problem) }
                 }
                 return None;
             }
         };
         let text = Text { parts, written: scalar.text.clone() };
         let refused = match captures {
-            Captures::Allowed => None,
-            Captures::NotHere => {
+            CapturePolicy::Allowed => None,
+            CapturePolicy::NotHere => {
                 Some(("a captured value cannot stand here", "use it in a URL's path, a header or a body"))
             }
-            Captures::NoWorkflow => {
+            CapturePolicy::NoWorkflow => {
                 Some(("captured values exist only in the steps of a workflow", "write `$${` for a literal `${`"))
             }
         };
@@ -256,31 +260,31 @@ impl<'e> Reader<'e> {
     }
 
     /// Reports a password that stands in the file, if `text` as it is written holds one.
-    fn refuse_plain_password(&self, text: &Text, place: &Place) {
+    fn refuse_plain_password(&self, text: &Text, span: &SourceSpan) {
         let written = &text.written;
         if passwords(written).into_iter().any(|password| is_written_out(&written[password])) {
-            self.plain_secret("the password in the URL", place);
+            self.plain_secret("the password in the URL", span);
         }
     }
 
-    fn plain_secret(&self, what: &str, place: &Place) {
-        self.reading.report(Problem {
+    fn plain_secret(&self, what: &str, span: &SourceSpan) {
+        self.session.report(Problem {
             severity: Severity::Warning,
             code: "plain-secret",
             message: format!("{what} stands in the file in plain text"),
             help: Some(
                 "take it from the environment, `${NAME}`, or from a mounted secret, `${file:/run/secrets/name}`".into(),
             ),
-            place: place.clone(),
+            span: span.clone(),
         });
     }
 
     /// Reports a key that is not in the table; says which key was probably meant.
     fn unknown_key(
         &self,
-        entry: &Entry,
+        entry: &MappingEntry,
         table: &Table,
-        siblings: &[Entry],
+        siblings: &[MappingEntry],
         path: &str,
         scope: Scope<'_>,
     ) -> Option<&'static str> {
@@ -291,13 +295,14 @@ impl<'e> Reader<'e> {
         meant
     }
 
-    fn exactly_one(&self, node: &Node, entries: &[Entry], table: &Table, path: &str, meant: &[&str]) {
+    fn exactly_one(&self, node: &Node, entries: &[MappingEntry], table: &Table, path: &str, meant: &[&str]) {
         let is_kind = |name: &str| table.one_of.iter().any(|field| field.name == name);
         let mut given = entries.iter().filter(|entry| is_kind(&entry.key));
         let Some(first) = given.next() else {
             // An unknown key with a section is an unknown kind, and has been reported as that.
-            let is_unknown_kind =
-                |entry: &Entry| table.field(&entry.key).is_none() && matches!(entry.value.content, Content::Map(_));
+            let is_unknown_kind = |entry: &MappingEntry| {
+                table.field(&entry.key).is_none() && matches!(entry.value.content, NodeContent::Map(_))
+            };
             if !meant.iter().any(|name| is_kind(name)) && !entries.iter().any(is_unknown_kind) {
                 let message = "there is no section that says what to observe";
                 let help = format!("add one of {}", words::alternatives(table.one_of.iter().map(|field| field.name)));
@@ -321,13 +326,13 @@ impl<'e> Reader<'e> {
     }
 
     fn error(&self, mark: Mark, path: &str, code: &'static str, message: String, help: Option<String>) {
-        self.reading.report(Problem { severity: Severity::Error, code, message, help, place: mark.place(path) });
+        self.session.report(Problem { severity: Severity::Error, code, message, help, span: mark.span(path) });
     }
 }
 
 /// Whether captured values may stand in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Captures {
+enum CapturePolicy {
     Allowed,
     NotHere,
     NoWorkflow,
@@ -335,7 +340,7 @@ enum Captures {
 
 /// Whether a text holds something, and all of it is written in the file.
 fn is_literal(text: &Text) -> bool {
-    text.parts.iter().all(|part| matches!(part, Part::Plain(_))) && !text.written.is_empty()
+    text.parts.iter().all(|part| matches!(part, TextPart::Plain(_))) && !text.written.is_empty()
 }
 
 #[cfg(test)]
@@ -346,32 +351,32 @@ mod tests {
     use crate::config::tree;
 
     const FIELDS: &[Field] = &[
-        Field::optional("text", Shape::Text, ""),
-        Field::optional("url", Shape::Url { schemes: &["postgres", "http"] }, ""),
-        Field::optional("flag", Shape::Bool, ""),
-        Field::optional("whole", Shape::Integer { min: 0, max: 10 }, ""),
-        Field::optional("number", Shape::Number { min: 0.0, max: 10.0 }, ""),
-        Field::optional("duration", Shape::Duration { min: Duration::ZERO }, ""),
-        Field::optional("span", Shape::DurationRange, ""),
-        Field::optional("size", Shape::SizeOrShare, ""),
-        Field::optional("word", Shape::BoolOrWord(&["auto"]), ""),
-        Field::optional("status", Shape::OneOrMany(&Shape::Status), ""),
-        Field::optional("json", Shape::Map(&Shape::Json), ""),
-        Field::optional("steps", Shape::List(&STEP), ""),
-        Field::optional("inner", Shape::Section(&[Field::with_default("word", Shape::Text, "", "")]), ""),
+        Field::optional("text", ValueType::Text, ""),
+        Field::optional("url", ValueType::Url { schemes: &["postgres", "http"] }, ""),
+        Field::optional("flag", ValueType::Bool, ""),
+        Field::optional("whole", ValueType::Integer { min: 0, max: 10 }, ""),
+        Field::optional("number", ValueType::Number { min: 0.0, max: 10.0 }, ""),
+        Field::optional("duration", ValueType::Duration { min: Duration::ZERO }, ""),
+        Field::optional("span", ValueType::DurationRange, ""),
+        Field::optional("size", ValueType::SizeOrShare, ""),
+        Field::optional("word", ValueType::BoolOrWord(&["auto"]), ""),
+        Field::optional("status", ValueType::OneOrMany(&ValueType::Status), ""),
+        Field::optional("json", ValueType::Map(&ValueType::Json), ""),
+        Field::optional("steps", ValueType::List(&STEP), ""),
+        Field::optional("inner", ValueType::Section(&[Field::with_default("word", ValueType::Text, "", "")]), ""),
     ];
 
-    static STEP: Shape = Shape::Choice {
-        fields: &[Field::optional("name", Shape::Text, "")],
+    static STEP: ValueType = ValueType::Choice {
+        fields: &[Field::optional("name", ValueType::Text, "")],
         one_of: &[Field::optional(
             "ask",
-            Shape::Section(&[Field::optional("url", Shape::Url { schemes: &["http"] }, "")]),
+            ValueType::Section(&[Field::optional("url", ValueType::Url { schemes: &["http"] }, "")]),
             "",
         )],
     };
 
     /// The section that `text` holds, and its problems as `code path: message`.
-    fn section(text: &str) -> (Fields, Vec<String>) {
+    fn section(text: &str) -> (Section, Vec<String>) {
         let environment = Environment::of([
             ("USER", "a b"),
             ("PASSWORD", "p@s/s:w?r#d%"),
@@ -384,16 +389,16 @@ mod tests {
             ("WORD", "auto"),
             ("EVIL", "], [evil: true"),
         ]);
-        let reading = Reading::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        let session = ParseSession::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
         let root = tree::parse(text, &mut |problem| panic!("{}", problem.message)).unwrap();
-        let reader = Reader::new(&environment, Rc::clone(&reading));
+        let reader = Reader::new(&environment, Rc::clone(&session));
         let table = Table { fields: FIELDS, ..Table::default() };
         let fields = reader.section(&root, &table, "", Scope::default()).unwrap();
-        let line = |problem: Problem| format!("{} {}: {}", problem.code, problem.place.path, problem.message);
-        (fields, reading.problems().into_iter().map(line).collect())
+        let line = |problem: Problem| format!("{} {}: {}", problem.code, problem.span.path, problem.message);
+        (fields, session.problems().into_iter().map(line).collect())
     }
 
-    fn good(text: &str) -> Fields {
+    fn good(text: &str) -> Section {
         let (fields, problems) = section(text);
         assert_eq!(problems, [""; 0], "{text}");
         fields
@@ -486,7 +491,7 @@ mod tests {
         let json: Vec<String> = fields
             .map("json")
             .iter()
-            .map(|(pointer, located)| match &located.value {
+            .map(|(pointer, spanned)| match &spanned.value {
                 Value::Json { value, .. } => format!("{pointer} {value}"),
                 _ => panic!("not JSON"),
             })
@@ -506,12 +511,12 @@ mod tests {
     #[test]
     fn places_are_those_of_the_values() {
         let fields = good("text: a\njson:\n  /x: 12\nstatus:\n  - 2xx\n  - 404\n");
-        let place = |located: &Located| {
-            let Place { path, line, column, width } = &located.place;
+        let span = |spanned: &Spanned| {
+            let SourceSpan { path, line, column, width } = &spanned.span;
             format!("{path} {line}:{column}+{width}")
         };
-        assert_eq!(place(fields.get("text").unwrap()), "text 1:7+1");
-        assert_eq!(place(&fields.map("json")[0].1), "json[\"/x\"] 3:7+2");
-        assert_eq!(place(fields.list("status")[1]), "status[1] 6:5+3");
+        assert_eq!(span(fields.get("text").unwrap()), "text 1:7+1");
+        assert_eq!(span(&fields.map("json")[0].1), "json[\"/x\"] 3:7+2");
+        assert_eq!(span(fields.list("status")[1]), "status[1] 6:5+3");
     }
 }

@@ -10,9 +10,10 @@ pub fn in_value(text: &str, expanded: bool) -> Option<String> {
         return Some(format!("it holds {space}: replace it by a space, or remove it"));
     }
     if is_quoted(text) {
-        return Some(match expanded {
-            true => "its quotes are part of the value: set it without them".into(),
-            false => "the inner quotes are part of the value: remove them".into(),
+        return Some(if expanded {
+            "its quotes are part of the value: set it without them".into()
+        } else {
+            "the inner quotes are part of the value: remove them".into()
         });
     }
     if expanded {

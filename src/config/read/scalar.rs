@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::words::{alternatives, expected};
-use super::{Captures, Reader, Scope, overlooked, suggest};
+use super::{CapturePolicy, Reader, Scope, overlooked, suggest};
+use crate::base::field::ValueType;
 use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
-use crate::base::shape::Shape;
 use crate::base::value::{Text, Value};
 use crate::config::mask::{shown, told};
-use crate::config::tree::{Content, Node};
+use crate::config::tree::{Node, NodeContent};
 
 /// Why a scalar is not what is wanted.
 struct Unfit {
@@ -33,29 +33,35 @@ struct Written<'a> {
 
 impl Reader<'_> {
     /// Reads a scalar by its shape.
-    pub(super) fn scalar(&self, node: &Node, shape: &'static Shape, path: &str, scope: Scope<'_>) -> Option<Value> {
-        let Content::Scalar(scalar) = &node.content else {
+    pub(super) fn scalar(
+        &self,
+        node: &Node,
+        value_type: &'static ValueType,
+        path: &str,
+        scope: Scope<'_>,
+    ) -> Option<Value> {
+        let NodeContent::Scalar(scalar) = &node.content else {
             let help = match node.content {
-                Content::List(_) => Some("write one value, not a list".into()),
+                NodeContent::List(_) => Some("write one value, not a list".into()),
                 _ => None,
             };
-            self.wrong_type(node, &expected(shape), path, help);
+            self.wrong_type(node, &expected(value_type), path, help);
             return None;
         };
         if node.is_null() {
-            self.wrong_type(node, &expected(shape), path, None);
+            self.wrong_type(node, &expected(value_type), path, None);
             return None;
         }
-        let captures = match shape {
-            Shape::Template | Shape::Url { .. } if scope.in_step => Captures::Allowed,
-            _ if scope.in_step => Captures::NotHere,
-            _ => Captures::NoWorkflow,
+        let captures = match value_type {
+            ValueType::Template | ValueType::Url { .. } if scope.in_step => CapturePolicy::Allowed,
+            _ if scope.in_step => CapturePolicy::NotHere,
+            _ => CapturePolicy::NoWorkflow,
         };
         let text = self.text(node, scalar, path, captures)?;
-        let value = match shape {
-            Shape::Text | Shape::Template => Ok(Value::Text(text)),
-            Shape::Url { schemes } => return self.url(node, text, schemes, path).map(Value::Text),
-            Shape::Pattern => pattern(text),
+        let value = match value_type {
+            ValueType::Text | ValueType::Template => Ok(Value::Text(text)),
+            ValueType::Url { schemes } => return self.url(node, text, schemes, path).map(Value::Text),
+            ValueType::Pattern => pattern(text),
             other => {
                 let fixed = text.fixed().unwrap_or_default();
                 let expanded = text.is_expanded();
@@ -77,37 +83,37 @@ impl Reader<'_> {
     }
 }
 
-fn typed(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
-    match shape {
-        Shape::Bool => boolean(shape, written),
-        Shape::Integer { min, max } => integer(shape, written, *min, *max),
-        Shape::Number { min, max } => number(shape, written, *min, *max),
-        Shape::Duration { min } => duration(written, *min),
-        Shape::DurationRange => duration_range(written),
-        Shape::Size => quantity("invalid-size", "a size", written, parse_size).map(Value::Size),
-        Shape::Share => quantity("invalid-share", "a share", written, parse_share).map(Value::Share),
-        Shape::SizeOrShare if written.text.ends_with('%') => {
+fn typed(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value, Unfit> {
+    match value_type {
+        ValueType::Bool => boolean(value_type, written),
+        ValueType::Integer { min, max } => integer(value_type, written, *min, *max),
+        ValueType::Number { min, max } => number(value_type, written, *min, *max),
+        ValueType::Duration { min } => duration(written, *min),
+        ValueType::DurationRange => duration_range(written),
+        ValueType::Size => quantity("invalid-size", "a size", written, parse_size).map(Value::Size),
+        ValueType::Share => quantity("invalid-share", "a share", written, parse_share).map(Value::Share),
+        ValueType::SizeOrShare if written.text.ends_with('%') => {
             quantity("invalid-share", "a share", written, parse_share).map(Value::Share)
         }
-        Shape::SizeOrShare => size_or_share(written),
-        Shape::Word(words) => word(words, &[], written),
-        Shape::BoolOrWord(words) => match boolean(shape, written) {
+        ValueType::SizeOrShare => size_or_share(written),
+        ValueType::Word(words) => word(words, &[], written),
+        ValueType::BoolOrWord(words) => match boolean(value_type, written) {
             Ok(value) => Ok(value),
             Err(_) => word(words, &["true", "false"], written),
         },
-        Shape::Status => status(shape, written),
-        _ => Err(wrong_type(shape, written)),
+        ValueType::Status => status(value_type, written),
+        _ => Err(wrong_type(value_type, written)),
     }
 }
 
-fn boolean(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
+fn boolean(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value, Unfit> {
     match written.text {
         _ if written.quoted => {}
         "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
         "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
         _ => {}
     }
-    let mut unfit = wrong_type(shape, written);
+    let mut unfit = wrong_type(value_type, written);
     if !written.expanded {
         unfit.help = match written.text.to_ascii_lowercase().as_str() {
             "yes" | "y" | "on" | "1" => Some("write `true`".into()),
@@ -119,27 +125,33 @@ fn boolean(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit>
     Err(unfit)
 }
 
-fn integer(shape: &'static Shape, written: &Written<'_>, min: i64, max: i64) -> Result<Value, Unfit> {
+fn integer(value_type: &'static ValueType, written: &Written<'_>, min: i64, max: i64) -> Result<Value, Unfit> {
     match written.text.parse::<i64>() {
-        Ok(number) if !written.quoted => match (min..=max).contains(&number) {
-            true => Ok(Value::Integer(number)),
-            false => Err(out_of_range(shape, written)),
-        },
-        Ok(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(shape, written) }),
-        Err(_) => Err(wrong_type(shape, written)),
+        Ok(number) if !written.quoted => {
+            if (min..=max).contains(&number) {
+                Ok(Value::Integer(number))
+            } else {
+                Err(out_of_range(value_type, written))
+            }
+        }
+        Ok(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) }),
+        Err(_) => Err(wrong_type(value_type, written)),
     }
 }
 
-fn number(shape: &'static Shape, written: &Written<'_>, min: f64, max: f64) -> Result<Value, Unfit> {
+fn number(value_type: &'static ValueType, written: &Written<'_>, min: f64, max: f64) -> Result<Value, Unfit> {
     match written.text.parse::<f64>() {
-        Ok(number) if number.is_finite() && !written.quoted => match (min..=max).contains(&number) {
-            true => Ok(Value::Number(number)),
-            false => Err(out_of_range(shape, written)),
-        },
-        Ok(number) if number.is_finite() => {
-            Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(shape, written) })
+        Ok(number) if number.is_finite() && !written.quoted => {
+            if (min..=max).contains(&number) {
+                Ok(Value::Number(number))
+            } else {
+                Err(out_of_range(value_type, written))
+            }
         }
-        _ => Err(wrong_type(shape, written)),
+        Ok(number) if number.is_finite() => {
+            Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) })
+        }
+        _ => Err(wrong_type(value_type, written)),
     }
 }
 
@@ -170,9 +182,10 @@ fn duration_range(written: &Written<'_>) -> Result<Value, Unfit> {
         // In `50..500ms` the unit of the end is meant for both.
         let unit = to.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         let span = format!("{from}{unit}..{to}");
-        match !written.expanded && parse_duration(&format!("{from}{unit}")).is_ok() && parse_duration(to).is_ok() {
-            true => Unfit { help: Some(format!("did you mean `{span}`?")), ..unfit },
-            false => unfit,
+        if !written.expanded && parse_duration(&format!("{from}{unit}")).is_ok() && parse_duration(to).is_ok() {
+            Unfit { help: Some(format!("did you mean `{span}`?")), ..unfit }
+        } else {
+            unfit
         }
     })?;
     let end = one(to)?;
@@ -239,10 +252,10 @@ fn word(words: &'static [&'static str], others: &[&str], written: &Written<'_>) 
     })
 }
 
-fn status(shape: &'static Shape, written: &Written<'_>) -> Result<Value, Unfit> {
+fn status(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value, Unfit> {
     let invalid = || Unfit {
         code: "invalid-status",
-        message: format!("{} is not {}", subject(written), expected(shape)),
+        message: format!("{} is not {}", subject(written), expected(value_type)),
         help: Some("status codes go from 100 to 999".into()),
     };
     let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=999).contains(code));
@@ -268,16 +281,16 @@ fn pattern(text: Text) -> Result<Value, Unfit> {
     }
 }
 
-fn out_of_range(shape: &'static Shape, written: &Written<'_>) -> Unfit {
-    let message = format!("{} is out of range: expected {}", subject(written), expected(shape));
+fn out_of_range(value_type: &'static ValueType, written: &Written<'_>) -> Unfit {
+    let message = format!("{} is out of range: expected {}", subject(written), expected(value_type));
     Unfit { code: "out-of-range", message, help: None }
 }
 
-fn wrong_type(shape: &'static Shape, written: &Written<'_>) -> Unfit {
+fn wrong_type(value_type: &'static ValueType, written: &Written<'_>) -> Unfit {
     let message = if written.expanded {
-        format!("{} is not {}", subject(written), expected(shape))
+        format!("{} is not {}", subject(written), expected(value_type))
     } else {
-        format!("expected {}, found {}", expected(shape), found(written))
+        format!("expected {}, found {}", expected(value_type), found(written))
     };
     Unfit { code: "wrong-type", message, help: None }
 }

@@ -2,8 +2,8 @@
 
 use super::words::alternatives;
 use super::{Scope, Table};
-use crate::base::shape::Shape;
-use crate::config::tree::{Content, Entry, Node};
+use crate::base::field::ValueType;
+use crate::config::tree::{MappingEntry, Node, NodeContent};
 
 /// The one of `known` that `word` is a misspelling of: the same but for case, `-` and `_`, or a few letters away.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -18,7 +18,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// The help for a key that is not in `table`, and the key that was meant if it is a misspelling.
-pub fn for_key(key: &str, table: &Table, siblings: &[Entry], scope: Scope<'_>) -> (String, Option<&'static str>) {
+pub fn for_key(
+    key: &str,
+    table: &Table,
+    siblings: &[MappingEntry],
+    scope: Scope<'_>,
+) -> (String, Option<&'static str>) {
     let names = || table.all().map(|field| field.name);
     if let Some(sections) = sections_with(key, table, siblings) {
         return (format!("`{key}` belongs into {sections}"), None);
@@ -39,7 +44,7 @@ pub fn for_key(key: &str, table: &Table, siblings: &[Entry], scope: Scope<'_>) -
 pub fn mapping_instead_of(node: &Node, table: &Table) -> Option<String> {
     let first = table.one_of.iter().chain(table.fields).next()?;
     match &node.content {
-        Content::List(_) => Some(format!("remove the `- ` and write its keys, such as `{}: …`", first.name)),
+        NodeContent::List(_) => Some(format!("remove the `- ` and write its keys, such as `{}: …`", first.name)),
         _ => Some(format!("write its keys, such as `{}: …`", first.name)),
     }
 }
@@ -69,10 +74,9 @@ fn known_keys(table: &Table) -> String {
 }
 
 /// The sections beside the unknown key (or else those that could stand there) which have a key of this name.
-fn sections_with(key: &str, table: &Table, siblings: &[Entry]) -> Option<String> {
-    let has_key =
-        |shape: &Shape| matches!(shape, Shape::Section(fields) if fields.iter().any(|field| field.name == key));
-    let candidates: Vec<_> = table.all().filter(|field| has_key(&field.shape)).map(|field| field.name).collect();
+fn sections_with(key: &str, table: &Table, siblings: &[MappingEntry]) -> Option<String> {
+    let has_key = |value_type: &ValueType| matches!(value_type, ValueType::Section(fields) if fields.iter().any(|field| field.name == key));
+    let candidates: Vec<_> = table.all().filter(|field| has_key(&field.value_type)).map(|field| field.name).collect();
     let beside: Vec<_> =
         candidates.iter().copied().filter(|name| siblings.iter().any(|entry| entry.key == *name)).collect();
     let kind_is_given = table.one_of.iter().any(|kind| siblings.iter().any(|entry| entry.key == kind.name));

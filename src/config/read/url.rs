@@ -6,7 +6,7 @@ use url::{ParseError, Url};
 use super::words::alternatives;
 use super::{Reader, overlooked};
 use crate::base::secret::Secret;
-use crate::base::value::{Part, Text};
+use crate::base::value::{Text, TextPart};
 use crate::config::mask::{told, told_key};
 use crate::config::tree::Node;
 use crate::probe::net::{ZONE, has_zone};
@@ -20,7 +20,7 @@ const STAND_IN: &str = "x";
 impl Reader<'_> {
     /// The URL in `text`, if it is one with one of these schemes.
     pub(super) fn url(&self, node: &Node, text: Text, schemes: &[&str], path: &str) -> Option<Text> {
-        self.refuse_plain_password(&text, &node.mark.place(path));
+        self.refuse_plain_password(&text, &node.mark.span(path));
         let error = |code, message: String, help: Option<String>| self.error(node.mark, path, code, message, help);
         let Some(text) = encode_user_info(text) else {
             let message = "a captured value can stand only in the path and the query of a URL";
@@ -36,26 +36,27 @@ impl Reader<'_> {
             || told(path, &text.written).map_or_else(|| "the expansion".to_owned(), |text| format!("`{text}`"));
         let (message, help) = match (Url::parse(&whole), scheme) {
             (Ok(url), _) if schemes.contains(&url.scheme()) => {
-                match url.host_str().is_some_and(|host| host.contains('$')) {
-                    false => return Some(text),
-                    true => ("a host cannot hold a `$`".to_owned(), "write a variable as `${NAME}`".to_owned()),
+                if url.host_str().is_some_and(|host| host.contains('$')) {
+                    ("a host cannot hold a `$`".to_owned(), "write a variable as `${NAME}`".to_owned())
+                } else {
+                    return Some(text);
                 }
             }
             // A scheme of another kind says more than what follows from it.
             (_, Some(scheme)) if is_scheme(&scheme) && !schemes.contains(&scheme.as_str()) => {
                 let known = alternatives(schemes.iter().copied());
-                let message = match expanded {
-                    true => format!("what {} stands for has a scheme other than {known}", source()),
-                    false => {
-                        format!("the scheme `{}` is not {known}", told_key(&scheme.replace('+', "-")).replace('-', "+"))
-                    }
+                let message = if expanded {
+                    format!("what {} stands for has a scheme other than {known}", source())
+                } else {
+                    format!("the scheme `{}` is not {known}", told_key(&scheme.replace('+', "-")).replace('-', "+"))
                 };
                 (message, fix())
             }
             (Ok(_) | Err(ParseError::RelativeUrlWithoutBase), _) => {
-                let message = match expanded {
-                    true => format!("what {} stands for is not a URL", source()),
-                    false => format!("expected a URL that starts with {}", starts(schemes)),
+                let message = if expanded {
+                    format!("what {} stands for is not a URL", source())
+                } else {
+                    format!("expected a URL that starts with {}", starts(schemes))
                 };
                 (message, fix())
             }
@@ -132,7 +133,7 @@ fn names_a_socket(behind: &str) -> bool {
 
 /// The parts of the URL that matter here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum UrlPosition {
     Scheme,
     Authority,
     Rest,
@@ -142,25 +143,25 @@ enum Phase {
 /// returned when a captured value stands before the path.
 fn encode_user_info(text: Text) -> Option<Text> {
     let Text { parts, written } = text;
-    if let [Part::Expanded(_)] = parts.as_slice() {
+    if let [TextPart::Expanded(_)] = parts.as_slice() {
         return Some(Text { parts, written });
     }
     let in_user_info: Vec<bool> = (0..parts.len()).map(|index| at_sign_follows(&parts[index + 1..])).collect();
-    let mut phase = Phase::Scheme;
+    let mut phase = UrlPosition::Scheme;
     let mut before = String::new();
     let mut encoded = Vec::with_capacity(parts.len());
     for (part, in_user_info) in parts.into_iter().zip(in_user_info) {
         let part = match part {
-            Part::Capture { .. } if phase != Phase::Rest => return None,
-            Part::Expanded(secret) if phase == Phase::Authority && in_user_info => {
-                Part::Expanded(Secret::new(utf8_percent_encode(secret.expose(), USER_INFO).to_string()))
+            TextPart::Capture { .. } if phase != UrlPosition::Rest => return None,
+            TextPart::Expanded(secret) if phase == UrlPosition::Authority && in_user_info => {
+                TextPart::Expanded(Secret::new(utf8_percent_encode(secret.expose(), USER_INFO).to_string()))
             }
             other => other,
         };
         match &part {
-            Part::Plain(text) => before.push_str(text),
-            Part::Expanded(secret) => before.push_str(secret.expose()),
-            Part::Capture { .. } => {}
+            TextPart::Plain(text) => before.push_str(text),
+            TextPart::Expanded(secret) => before.push_str(secret.expose()),
+            TextPart::Capture { .. } => {}
         }
         phase = phase_after(&before);
         encoded.push(part);
@@ -169,9 +170,9 @@ fn encode_user_info(text: Text) -> Option<Text> {
 }
 
 /// Whether the user-info goes on in these parts: an `@` comes before the authority ends.
-fn at_sign_follows(parts: &[Part]) -> bool {
+fn at_sign_follows(parts: &[TextPart]) -> bool {
     for part in parts {
-        if let Part::Plain(text) = part {
+        if let TextPart::Plain(text) = part {
             let authority = text.find(['/', '?', '#']).map_or(text.as_str(), |end| &text[..end]);
             if authority.contains('@') {
                 return true;
@@ -184,10 +185,10 @@ fn at_sign_follows(parts: &[Part]) -> bool {
     false
 }
 
-fn phase_after(before: &str) -> Phase {
+fn phase_after(before: &str) -> UrlPosition {
     match before.split_once("://") {
-        None => Phase::Scheme,
-        Some((_, rest)) if rest.contains(['/', '?', '#']) => Phase::Rest,
-        Some(_) => Phase::Authority,
+        None => UrlPosition::Scheme,
+        Some((_, rest)) if rest.contains(['/', '?', '#']) => UrlPosition::Rest,
+        Some(_) => UrlPosition::Authority,
     }
 }

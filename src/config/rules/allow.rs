@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::base::value::{Fields, Located, Place, Problem, Reading, Severity, Value};
+use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Value};
 use crate::config::diagnostic::{code, nearest_warning};
 use crate::config::mask::told_key;
 
@@ -10,85 +10,82 @@ use crate::config::mask::told_key;
 const UNUSED: &str = "unused-allow";
 
 /// A reading for one section of `document`: what it finds reaches the document by [`hand_over`].
-pub fn apart_from(document: &Rc<Reading>) -> Rc<Reading> {
-    Reading::within(document)
+pub fn apart_from(document: &Rc<ParseSession>) -> Rc<ParseSession> {
+    ParseSession::within(document)
 }
 
 /// Reports to `document` what `section` (a check, or the whole file) has found, but for the warnings that its key
 /// `allow` silences.
-pub fn hand_over(fields: Option<&Fields>, section: &Reading, document: &Reading) {
+pub fn hand_over(fields: Option<&Section>, section: &ParseSession, document: &ParseSession) {
     let allowed = fields.map_or(&[][..], |fields| fields.map("allow"));
     let found = section.problems();
     let names = |code: &str| allowed.iter().any(|(name, _)| name == code);
     let mut wrong: Vec<Problem> = allowed.iter().filter_map(|(name, reason)| mistake(name, reason)).collect();
     // While something is an error, warnings may be missing that come once it is mended.
     if found.iter().chain(&wrong).all(|problem| problem.severity == Severity::Warning) {
-        let is_file = fields.is_some_and(|fields| fields.place().path.is_empty());
+        let is_file = fields.is_some_and(|fields| fields.span().path.is_empty());
         wrong.extend(unused(allowed, &found, is_file).into_iter().filter(|problem| {
             // What allows them can be without effect itself, and is then reported.
-            !names(UNUSED) || problem.place.path.ends_with(UNUSED)
+            !names(UNUSED) || problem.span.path.ends_with(UNUSED)
         }));
     }
     let silenced = |problem: &Problem| problem.severity == Severity::Warning && names(problem.code);
     let remaining = found.into_iter().filter(|problem| !silenced(problem)).chain(wrong);
     // What several sections take from one place (a default) is wrong once.
     let is_known =
-        |problem: &Problem| problem.severity == Severity::Warning && document.has(problem.code, &problem.place);
+        |problem: &Problem| problem.severity == Severity::Warning && document.has(problem.code, &problem.span);
     // All are looked at before the first is reported: one section can have more to say of one place.
     let new: Vec<Problem> = remaining.filter(|problem| !is_known(problem)).collect();
     new.into_iter().for_each(|problem| document.report(problem));
 }
 
 /// What is wrong with one entry, whatever there is to silence.
-fn mistake(name: &str, reason: &Located) -> Option<Problem> {
+fn mistake(name: &str, reason: &Spanned) -> Option<Problem> {
     let Some(known) = code(name) else {
         let help = nearest_warning(name).map_or_else(
             || "write the code of a warning, as it stands in brackets in the report".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
         let message = format!("there is no warning `{}`", told_key(name));
-        return Some(error("unknown-code", message, help, reason.key_place()));
+        return Some(error("unknown-code", message, help, reason.key_span()));
     };
     if known.severity == Severity::Error {
         let message = format!("`{name}` is an error and cannot be silenced");
-        return Some(error(
-            "not-a-warning",
-            message,
-            "remove it, and mend what is reported".into(),
-            reason.key_place(),
-        ));
+        return Some(error("not-a-warning", message, "remove it, and mend what is reported".into(), reason.key_span()));
     }
     let Value::Text(text) = &reason.value else { return None };
     text.fixed().is_none_or(|text| text.trim().is_empty()).then(|| {
         let message = format!("there is no reason for `{name}`");
-        error("empty-reason", message, "say why it is meant to be so".into(), &reason.place)
+        error("empty-reason", message, "say why it is meant to be so".into(), &reason.span)
     })
 }
 
 /// The entries that silence nothing: in the file, or at a check.
-fn unused(allowed: &[(String, Located)], found: &[Problem], is_file: bool) -> Vec<Problem> {
-    let (place, help) = match is_file {
-        true => ("in this file", "remove it"),
-        false => ("here", "remove it, or put it on the check that has the warning"),
+fn unused(allowed: &[(String, Spanned)], found: &[Problem], is_file: bool) -> Vec<Problem> {
+    let (span, help) = if is_file {
+        ("in this file", "remove it")
+    } else {
+        ("here", "remove it, or put it on the check that has the warning")
     };
     let is_found = |code: &str| found.iter().any(|problem| problem.code == code);
-    let report = |(name, reason): &(String, Located)| Problem {
+    let report = |(name, reason): &(String, Spanned)| Problem {
         severity: Severity::Warning,
         code: UNUSED,
-        message: format!("`{name}` is allowed and there is no such warning {place}"),
+        message: format!("`{name}` is allowed and there is no such warning {span}"),
         help: Some(help.into()),
-        place: reason.key_place().clone(),
+        span: reason.key_span().clone(),
     };
     let without_effect: Vec<_> =
         allowed.iter().filter(|(name, _)| name != UNUSED && !is_found(name)).map(report).collect();
-    match without_effect.is_empty() && !is_found(UNUSED) {
-        true => allowed.iter().filter(|(name, _)| name == UNUSED).map(report).collect(),
-        false => without_effect,
+    if without_effect.is_empty() && !is_found(UNUSED) {
+        allowed.iter().filter(|(name, _)| name == UNUSED).map(report).collect()
+    } else {
+        without_effect
     }
 }
 
-fn error(code: &'static str, message: String, help: String, place: &Place) -> Problem {
-    Problem { severity: Severity::Error, code, message, help: Some(help), place: place.clone() }
+fn error(code: &'static str, message: String, help: String, span: &SourceSpan) -> Problem {
+    Problem { severity: Severity::Error, code, message, help: Some(help), span: span.clone() }
 }
 
 #[cfg(test)]
@@ -103,8 +100,8 @@ mod tests {
         let loaded =
             read("test", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
         let line = |found: &crate::config::diagnostic::Diagnostic| {
-            let place = &found.problem.place;
-            format!("{}:{} {}", place.line, place.column, found.problem.code)
+            let span = &found.problem.span;
+            format!("{}:{} {}", span.line, span.column, found.problem.code)
         };
         loaded.report.diagnostics().iter().map(line).collect()
     }

@@ -12,26 +12,26 @@ use super::warnings::is_own_host;
 use super::{allow, fingerprint, keys, warnings};
 use crate::base::name::CheckName;
 use crate::base::quantity::{parse_duration, show_duration};
-use crate::base::value::{Fields, Place, Reading, Severity, Value};
-use crate::config::Target;
+use crate::base::value::{ParseSession, Section, Severity, SourceSpan, Value};
+use crate::config::CheckTarget;
 use crate::config::mask::shown;
 use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
 use crate::model::plan::{Critical, Gates, Thresholds};
-use crate::probe::{KindOfProbe, Spec, heartbeat, kind};
+use crate::probe::{ProbeKind, Spec, heartbeat, kind};
 
 /// A check as it was read, before it is looked at beside the others.
 #[derive(Debug)]
-pub struct Draft {
+pub struct CheckDraft {
     /// Its keys.
-    pub fields: Fields,
+    pub fields: Section,
     /// Its name, if that follows the rule.
     pub name: Option<CheckName>,
     /// What it observes, if that could be read.
-    pub observed: Option<Observed>,
+    pub observed: Option<KindSection>,
     /// Its times and thresholds, defaults filled in.
-    pub timing: Timing,
+    pub timing: CheckTiming,
     /// Its target is on this pod.
     pub of_pod: bool,
     /// What a failure does.
@@ -39,34 +39,34 @@ pub struct Draft {
     /// Which gates it takes part in.
     pub gates: Gates,
     /// What it depends on.
-    pub depends_on: Vec<Parent>,
+    pub depends_on: Vec<DependsOnItem>,
     /// An earlier name.
     pub formerly: Option<CheckName>,
 }
 
 /// An item of `depends_on`.
 #[derive(Debug)]
-pub struct Parent {
+pub struct DependsOnItem {
     /// The name of the check.
     pub name: String,
     /// As it is written in the file.
     pub written: String,
     /// Where it stands.
-    pub place: Place,
+    pub span: SourceSpan,
 }
 
 /// What a check observes.
 #[derive(Debug)]
-pub struct Observed {
+pub struct KindSection {
     /// The kind.
-    pub kind: &'static KindOfProbe,
+    pub kind: &'static ProbeKind,
     /// The target.
-    pub target: Target,
+    pub target: CheckTarget,
 }
 
 /// When a check runs and what its results mean.
 #[derive(Clone, Copy, Debug)]
-pub struct Timing {
+pub struct CheckTiming {
     /// From start to start.
     pub interval: Duration,
     /// The interval is the one that holds where nobody wrote another.
@@ -94,30 +94,30 @@ const INTERVAL_OF_THE_APP: &str = "2s";
 const LIVE_FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 
 /// Reads the check at `node`; nothing when it is no mapping.
-pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -> Option<Draft> {
+pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -> Option<CheckDraft> {
     // A reading of its own tells which files this check names, and which warnings it may silence.
-    let reading = allow::apart_from(reader.reading());
-    let own = Reader::new(reader.environment(), Rc::clone(&reading));
+    let session = allow::apart_from(reader.session());
+    let own = Reader::new(reader.environment(), Rc::clone(&session));
     let scope = Scope { around: None, in_step: false };
     let draft = own
         .section(node, &keys::CHECK, path, scope)
-        .map(|fields| draft(fields, &reading, defaults, reader.environment()));
+        .map(|fields| draft(fields, &session, defaults, reader.environment()));
     if let Some(draft) = &draft {
         warnings::look_at(draft, defaults, reader.environment());
     }
-    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &reading, reader.reading());
-    draft.map(|draft| Draft { fields: moved(&draft.fields, reader.reading()), ..draft })
+    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &session, reader.session());
+    draft.map(|draft| CheckDraft { fields: moved(&draft.fields, reader.session()), ..draft })
 }
 
-fn draft(fields: Fields, reading: &Reading, defaults: &Defaults, environment: &Environment) -> Draft {
+fn draft(fields: Section, session: &ParseSession, defaults: &Defaults, environment: &Environment) -> CheckDraft {
     let gates = gates(&fields);
-    let observed = observed(&fields, reading, gates, environment);
+    let observed = observed(&fields, session, gates, environment);
     let of_pod = observed.as_ref().is_some_and(|observed| observed.is_of_pod(environment));
     let cadence = observed.as_ref().and_then(|observed| observed.kind.cadence);
     let cadence = cadence.or((of_pod && (gates.live || gates.startup)).then_some((INTERVAL_OF_THE_APP, BUILT_IN.1)));
     let timing = timing(&fields, defaults, cadence, gates);
     let critical = critical(&fields, gates);
-    Draft {
+    CheckDraft {
         name: name(&fields, "name"),
         formerly: name(&fields, "formerly"),
         depends_on: depends_on(&fields),
@@ -130,7 +130,7 @@ fn draft(fields: Fields, reading: &Reading, defaults: &Defaults, environment: &E
     }
 }
 
-impl Observed {
+impl KindSection {
     /// Whether all that it observes is on this pod: the app's own beats, or targets on `localhost` and the like.
     fn is_of_pod(&self, environment: &Environment) -> bool {
         let hosts = self.target.spec.hosts();
@@ -140,12 +140,12 @@ impl Observed {
 }
 
 /// The keys of a check with the problems of the whole document, for the rules that look at more than one check.
-fn moved(fields: &Fields, document: &Rc<Reading>) -> Fields {
+fn moved(fields: &Section, document: &Rc<ParseSession>) -> Section {
     let entries = fields.keys().filter_map(|key| Some((key, fields.get(key)?.clone()))).collect();
-    Fields::new(fields.place().clone(), entries, Rc::clone(document))
+    Section::new(fields.span().clone(), entries, Rc::clone(document))
 }
 
-fn name(fields: &Fields, key: &str) -> Option<CheckName> {
+fn name(fields: &Section, key: &str) -> Option<CheckName> {
     let text = fields.text(key)?;
     let name = text.fixed()?;
     match CheckName::new(&name) {
@@ -174,14 +174,14 @@ fn similar_name(text: &str) -> Option<CheckName> {
         .filter(|_| text.is_ascii() && !text.contains("://"))
 }
 
-fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Environment) -> Option<Observed> {
+fn observed(fields: &Section, session: &ParseSession, gates: Gates, environment: &Environment) -> Option<KindSection> {
     let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
     let mut spec = match (kind.read)(section) {
         Some(spec) => spec,
-        None if is_only_absent(reading) => Box::new(Unread),
+        None if is_only_absent(session) => Box::new(Unread),
         None => {
             // Whatever a kind refuses must be seen as an error.
-            if reading.problems().iter().all(|problem| problem.severity == Severity::Warning) {
+            if session.problems().iter().all(|problem| problem.severity == Severity::Warning) {
                 let message = format!("this section `{}` cannot be used", kind.name);
                 fields.error(kind.name, "invalid-value", message, None);
             }
@@ -193,21 +193,21 @@ fn observed(fields: &Fields, reading: &Reading, gates: Gates, environment: &Envi
     let is_here = |hosts: &[String]| hosts.iter().all(|host| is_own_host(host, environment));
     spec.prefer_fresh_connections(&|hosts| asks_for_restart || is_here(hosts));
     let spec: Arc<dyn Spec> = spec.into();
-    let fingerprint = fingerprint::of(kind.name, section, reading);
-    Some(Observed { kind, target: Target { spec, fingerprint } })
+    let fingerprint = fingerprint::of(kind.name, section, session);
+    Some(KindSection { kind, target: CheckTarget { spec, fingerprint } })
 }
 
 /// Whether a section could not be read for want of what the pod has, and for nothing else.
-fn is_only_absent(reading: &Reading) -> bool {
-    let problems = reading.problems();
+fn is_only_absent(session: &ParseSession) -> bool {
+    let problems = session.problems();
     let is = |severity| problems.iter().any(|problem| problem.severity == severity);
-    reading.is_offline() && is(Severity::Note) && !is(Severity::Error)
+    session.is_offline() && is(Severity::Note) && !is(Severity::Error)
 }
 
-fn gates(fields: &Fields) -> Gates {
+fn gates(fields: &Section) -> Gates {
     let mut gates = Gates::default();
-    for located in fields.list("gates") {
-        let Value::Word(word) = located.value else { continue };
+    for spanned in fields.list("gates") {
+        let Value::Word(word) = spanned.value else { continue };
         let gate = match word {
             "live" => &mut gates.live,
             "ready" => &mut gates.ready,
@@ -215,14 +215,14 @@ fn gates(fields: &Fields) -> Gates {
         };
         if std::mem::replace(gate, true) {
             let message = format!("`{word}` is there twice");
-            fields.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+            fields.report_at(&spanned.span, "repeated-item", message, Some("keep one of them".into()));
         }
     }
     gates
 }
 
-fn critical(fields: &Fields, gates: Gates) -> Critical {
-    match fields.get("critical").map(|located| &located.value) {
+fn critical(fields: &Section, gates: Gates) -> Critical {
+    match fields.get("critical").map(|spanned| &spanned.value) {
         Some(Value::Bool(false)) => Critical::No,
         Some(Value::Word(_)) => {
             if gates.live {
@@ -236,24 +236,24 @@ fn critical(fields: &Fields, gates: Gates) -> Critical {
     }
 }
 
-fn depends_on(fields: &Fields) -> Vec<Parent> {
+fn depends_on(fields: &Section) -> Vec<DependsOnItem> {
     let mut parents = Vec::new();
     let mut seen = HashSet::new();
-    for located in fields.list("depends_on") {
-        let Value::Text(text) = &located.value else { continue };
+    for spanned in fields.list("depends_on") {
+        let Value::Text(text) = &spanned.value else { continue };
         let name = text.fixed().unwrap_or_default();
         if seen.insert(name.clone()) {
-            parents.push(Parent { name, written: text.written.clone(), place: located.place.clone() });
+            parents.push(DependsOnItem { name, written: text.written.clone(), span: spanned.span.clone() });
         } else {
             let message = format!("`{}` is there twice", shown(&text.written));
-            fields.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+            fields.report_at(&spanned.span, "repeated-item", message, Some("keep one of them".into()));
         }
     }
     parents
 }
 
 /// The check goes before `defaults`, these before the default of its kind or gate, that before what is built in.
-fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, gates: Gates) -> Timing {
+fn timing(fields: &Section, defaults: &Defaults, cadence: Option<(&str, &str)>, gates: Gates) -> CheckTiming {
     let (interval, timeout) = cadence.unwrap_or(BUILT_IN);
     let built_in = |text| parse_duration(text).expect("the table of kinds holds durations");
     let written = fields.duration("interval").or(defaults.interval);
@@ -267,7 +267,7 @@ fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, g
         let help = "no pass can be slower than the timeout: lower `degraded_above` or raise `timeout`";
         fields.error("degraded_above", "degraded-above-timeout", message, Some(help.into()));
     }
-    Timing {
+    CheckTiming {
         interval,
         interval_by_default: written.is_none(),
         timeout,
@@ -282,10 +282,10 @@ fn timing(fields: &Fields, defaults: &Defaults, cadence: Option<(&str, &str)>, g
     }
 }
 
-impl Draft {
+impl CheckDraft {
     /// The declared check, when all of it could be read. `parents` are the positions of what it depends on.
-    pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, Target)> {
-        let Observed { kind, target } = self.observed.as_ref()?;
+    pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, CheckTarget)> {
+        let KindSection { kind, target } = self.observed.as_ref()?;
         parents.sort_unstable();
         parents.dedup();
         let definition = crate::model::plan::Definition {

@@ -3,29 +3,29 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::base::value::{Fields, Located, Reading, Text, Value};
+use crate::base::value::{ParseSession, Section, Spanned, Text, Value};
 
 /// The fingerprint of a check of this kind, with its section and every file that was asked for while it was read.
-pub fn of(kind: &str, section: &Fields, reading: &Reading) -> u64 {
+pub fn of(kind: &str, section: &Section, session: &ParseSession) -> u64 {
     let mut hasher = DefaultHasher::new();
     kind.hash(&mut hasher);
     fields(section, &mut hasher);
-    reading.files().hash(&mut hasher);
+    session.files().hash(&mut hasher);
     hasher.finish()
 }
 
-fn fields(section: &Fields, hasher: &mut DefaultHasher) {
+fn fields(section: &Section, hasher: &mut DefaultHasher) {
     for key in section.keys() {
         key.hash(hasher);
-        if let Some(located) = section.get(key) {
-            value(located, hasher);
+        if let Some(spanned) = section.get(key) {
+            value(spanned, hasher);
         }
     }
 }
 
-fn value(located: &Located, hasher: &mut DefaultHasher) {
-    std::mem::discriminant(&located.value).hash(hasher);
-    match &located.value {
+fn value(spanned: &Spanned, hasher: &mut DefaultHasher) {
+    std::mem::discriminant(&spanned.value).hash(hasher);
+    match &spanned.value {
         Value::Text(text) => rendered(text).hash(hasher),
         Value::Bool(flag) => flag.hash(hasher),
         Value::Integer(integer) => integer.hash(hasher),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::base::shape::{Field, Presence, Shape};
+use crate::base::field::{Field, Presence, ValueType};
 use crate::config::read::Table;
 use crate::probe::KINDS;
 
@@ -32,7 +32,7 @@ pub static SECTIONS: &[Field] = &[
 /// The key `checks`, whose items are read one by one.
 pub static CHECKS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let doc = "What is observed, in the order of all answers. With an empty list every endpoint is open.";
-    vec![Field::with_default("checks", Shape::List(&CHECK_SHAPE), "[]", doc)]
+    vec![Field::with_default("checks", ValueType::List(&CHECK_SHAPE), "[]", doc)]
 });
 
 /// The keys of the top level.
@@ -42,35 +42,35 @@ pub static TOP: LazyLock<Table> = LazyLock::new(|| Table { fields: SECTIONS, one
 pub static CHECK: LazyLock<Table> =
     LazyLock::new(|| Table { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice(), apart: &[] });
 
-static CHECK_SHAPE: LazyLock<Shape> =
-    LazyLock::new(|| Shape::Choice { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice() });
+static CHECK_SHAPE: LazyLock<ValueType> =
+    LazyLock::new(|| ValueType::Choice { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice() });
 
 /// A section per kind.
 static KIND_SECTIONS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     let section =
-        |kind: &&'static crate::probe::KindOfProbe| Field::required(kind.name, Shape::Section(kind.fields), kind.doc);
+        |kind: &&'static crate::probe::ProbeKind| Field::required(kind.name, ValueType::Section(kind.fields), kind.doc);
     KINDS.iter().map(section).collect()
 });
 
 const fn section(name: &'static str, fields: &'static [Field], doc: &'static str) -> Field {
-    Field { name, shape: Shape::Section(fields), presence: Presence::Default("{}"), doc }
+    Field { name, value_type: ValueType::Section(fields), presence: Presence::Default("{}"), doc }
 }
 
-const ANY_DURATION: Shape = Shape::Duration { min: Duration::ZERO };
-const INTERVAL: Shape = Shape::Duration { min: Duration::from_millis(100) };
-const TIMEOUT: Shape = Shape::Duration { min: Duration::from_millis(10) };
-const REASONS: Shape = Shape::Map(&Shape::Text);
-const THRESHOLD: Shape = Shape::Integer { min: 1, max: 1_000_000 };
+const ANY_DURATION: ValueType = ValueType::Duration { min: Duration::ZERO };
+const INTERVAL: ValueType = ValueType::Duration { min: Duration::from_millis(100) };
+const TIMEOUT: ValueType = ValueType::Duration { min: Duration::from_millis(10) };
+const REASONS: ValueType = ValueType::Map(&ValueType::Text);
+const THRESHOLD: ValueType = ValueType::Integer { min: 1, max: 1_000_000 };
 
 const SERVICE: &[Field] = &[
-    Field::optional("name", Shape::Text, "Its name in answers. Default: `$POD_NAME`, else the host name."),
-    Field::optional("version", Shape::Text, "Its version, shown in answers."),
+    Field::optional("name", ValueType::Text, "Its name in answers. Default: `$POD_NAME`, else the host name."),
+    Field::optional("version", ValueType::Text, "Its version, shown in answers."),
 ];
 
 const SERVER: &[Field] = &[
     Field::with_default(
         "listen",
-        Shape::OneOrMany(&Shape::Text),
+        ValueType::OneOrMany(&ValueType::Text),
         ":10240",
         "Where it listens: `:10240` is that port on all addresses, IPv6 and IPv4; or one address as `127.0.0.1:10240` \
          or `[::1]:10240`; or a list of these. A change needs a restart.",
@@ -84,21 +84,21 @@ const SERVER: &[Field] = &[
     ),
     Field::with_default(
         "details",
-        Shape::Word(&["full", "names", "none"]),
+        ValueType::Word(&["full", "names", "none"]),
         "full",
         "What an answer's body may say: everything, names and states without messages, or the verdict alone. Status \
          codes never change.",
     ),
-    Field::with_default("down_status", Shape::Word(&["503", "500"]), "503", "What a closed endpoint answers."),
+    Field::with_default("down_status", ValueType::Word(&["503", "500"]), "503", "What a closed endpoint answers."),
     Field::with_default(
         "control",
-        Shape::Bool,
+        ValueType::Bool,
         "true",
         "`false` turns off the routes that change something (drain, heartbeats).",
     ),
     Field::optional(
         "token",
-        Shape::Text,
+        ValueType::Text,
         "What has to be presented for everything but the gates, `/alive`, `/ready`, `/-/healthy` and `/-/ready`, as \
          `Authorization: Bearer <token>` or as the password of basic authentication: `${file:/run/secrets/token}`.",
     ),
@@ -118,7 +118,7 @@ const DEFAULTS: &[Field] = &[
 const HISTORY: &[Field] = &[
     Field::optional(
         "path",
-        Shape::Text,
+        ValueType::Text,
         "The SQLite file. Without one it is `history.db` in the state directory (`run --state`), or history is kept in memory \
          only. What it holds for a restart of the sidecar's \
          container (that the pod was ready, what has started, a drain, pushed beats) counts only while `$POD_UID` is the \
@@ -126,12 +126,12 @@ const HISTORY: &[Field] = &[
          needs a restart.",
     ),
     Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
-    Field::with_default("max_size", Shape::Size, "64MiB", "The file grows no larger than this."),
+    Field::with_default("max_size", ValueType::Size, "64MiB", "The file grows no larger than this."),
 ];
 
 const RELOAD: &[Field] = &[Field::with_default(
     "watch",
-    Shape::Bool,
+    ValueType::Bool,
     "true",
     "Reload when the content of this file, or of any file that it names, has changed and then stayed the same for a \
      second. SIGHUP reloads at once.",
@@ -139,7 +139,7 @@ const RELOAD: &[Field] = &[Field::with_default(
 
 const METRICS: &[Field] = &[Field::with_default(
     "level",
-    Shape::Word(&["full", "lean"]),
+    ValueType::Word(&["full", "lean"]),
     "full",
     "`lean` tells at most 12 series of each check: no buckets of durations, no series by reason, transition or step, the \
      state it is in without those it is not in, passes and failures without skips.",
@@ -148,13 +148,13 @@ const METRICS: &[Field] = &[Field::with_default(
 const LOG: &[Field] = &[
     Field::with_default(
         "format",
-        Shape::Word(&["auto", "text", "json"]),
+        ValueType::Word(&["auto", "text", "json"]),
         "auto",
         "`auto` is text on a terminal and JSON otherwise.",
     ),
     Field::with_default(
         "level",
-        Shape::Word(&["error", "warn", "info", "debug", "trace"]),
+        ValueType::Word(&["error", "warn", "info", "debug", "trace"]),
         "info",
         "The least level that is logged. `RUST_LOG` wins when it is set.",
     ),
@@ -163,11 +163,11 @@ const LOG: &[Field] = &[
 const CHECK_FIELDS: &[Field] = &[
     Field::required(
         "name",
-        Shape::Text,
+        ValueType::Text,
         "A unique name: a letter or digit, then letters, digits and `_./-`, at most 100 characters.",
     ),
-    Field::optional("description", Shape::Text, "What is observed, for people."),
-    Field::optional("runbook", Shape::Url { schemes: &["https", "http"] }, "A link for people."),
+    Field::optional("description", ValueType::Text, "What is observed, for people."),
+    Field::optional("runbook", ValueType::Url { schemes: &["https", "http"] }, "A link for people."),
     Field::optional(
         "interval",
         INTERVAL,
@@ -190,20 +190,20 @@ const CHECK_FIELDS: &[Field] = &[
     Field::optional("success_threshold", THRESHOLD, "This many passes in a row make it `ok`. Default: `1`."),
     Field::with_default(
         "critical",
-        Shape::BoolOrWord(&["at_startup"]),
+        ValueType::BoolOrWord(&["at_startup"]),
         "true",
         "What a failure does: `true` closes the endpoints it gates; `false` only degrades; `at_startup` closes them \
          until `/readyz` has been open once, then only degrades.",
     ),
     Field::with_default(
         "gates",
-        Shape::List(&Shape::Word(&["live", "ready", "startup"])),
+        ValueType::List(&ValueType::Word(&["live", "ready", "startup"])),
         "[ready]",
         "The endpoints it can close: any of `live`, `ready`, `startup`. With `[]` it is only reported.",
     ),
     Field::with_default(
         "depends_on",
-        Shape::List(&Shape::Text),
+        ValueType::List(&ValueType::Text),
         "[]",
         "Names of checks. While one of them fails this check is skipped, and they are named as the cause.",
     ),
@@ -213,7 +213,7 @@ const CHECK_FIELDS: &[Field] = &[
         ANY_DURATION,
         "A result older than this is stale. Default: 3 × `interval` + `timeout`.",
     ),
-    Field::optional("formerly", Shape::Text, "An earlier name, whose history this check continues."),
+    Field::optional("formerly", ValueType::Text, "An earlier name, whose history this check continues."),
     Field::optional(
         "allow",
         REASONS,

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use super::mask::shown;
 use super::path;
 use super::read::{Reader, Scope, suggest};
-use super::tree::{Content, Node};
-use super::{Config, Target};
+use super::tree::{Node, NodeContent};
+use super::{CheckTarget, Config};
 use crate::base::name::CheckName;
-use crate::base::value::{Fields, Place, Problem, Severity, Value};
+use crate::base::value::{Problem, Section, Severity, SourceSpan, Value};
 use crate::model::plan::{Definition, Plan};
-use check::{Draft, Parent};
+use check::{CheckDraft, DependsOnItem};
 
 mod allow;
 pub mod check;
 mod fingerprint;
 pub mod keys;
 pub mod listen;
-mod rings;
+mod cycles;
 mod top;
 mod unread;
 pub mod warnings;
@@ -30,16 +30,16 @@ pub mod warnings;
 /// error.
 pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
     // A reading of its own: the `allow` of the top level is for every warning of the file.
-    let reading = allow::apart_from(reader.reading());
-    let own = Reader::new(reader.environment(), Rc::clone(&reading));
+    let session = allow::apart_from(reader.session());
+    let own = Reader::new(reader.environment(), Rc::clone(&session));
     let fields = own.section(root, &keys::TOP, "", Scope::default());
     let config = fields.as_ref().and_then(|fields| configuration(root, fields, &own));
-    allow::hand_over(fields.as_ref(), &reading, reader.reading());
+    allow::hand_over(fields.as_ref(), &session, reader.session());
     config
 }
 
 /// The configuration whose top level, `checks` apart, is in `fields`.
-fn configuration(root: &Node, fields: &Fields, reader: &Reader<'_>) -> Option<Config> {
+fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<Config> {
     let top = top::read(fields, reader.environment());
     let drafts = drafts(root, reader, &top.defaults);
     let parents = parents(&drafts, &positions(&drafts));
@@ -47,7 +47,7 @@ fn configuration(root: &Node, fields: &Fields, reader: &Reader<'_>) -> Option<Co
     if !top.answers.control {
         drafts.iter().for_each(refuse_pushed_beats);
     }
-    let checks: Option<Vec<(Definition, Target)>> =
+    let checks: Option<Vec<(Definition, CheckTarget)>> =
         drafts.iter().zip(parents).map(|(draft, parents)| draft.definition(parents)).collect();
     let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
     let checks = checks.into_iter().map(Arc::new).collect();
@@ -58,20 +58,20 @@ fn configuration(root: &Node, fields: &Fields, reader: &Reader<'_>) -> Option<Co
         history: top.history,
         watch: top.watch,
         log: top.log,
-        files: reader.reading().files(),
+        files: reader.session().files(),
     })
 }
 
 /// The items of `checks` that are mappings.
-fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Draft> {
-    let Content::Map(entries) = &root.content else { return Vec::new() };
+fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<CheckDraft> {
+    let NodeContent::Map(entries) = &root.content else { return Vec::new() };
     let Some(entry) = entries.iter().find(|entry| entry.key == "checks") else { return Vec::new() };
-    let report = |code, message: String, help: &str, place: Place| {
+    let report = |code, message: String, help: &str, span: SourceSpan| {
         let help = Some(help.to_owned());
-        reader.reading().report(Problem { severity: Severity::Error, code, message, help, place });
+        reader.session().report(Problem { severity: Severity::Error, code, message, help, span });
     };
     match &entry.value.content {
-        Content::List(items) => {
+        NodeContent::List(items) => {
             let draft =
                 |(index, item): (usize, &Rc<Node>)| check::read(item, &path::item("checks", index), reader, defaults);
             items.iter().enumerate().filter_map(draft).collect()
@@ -79,26 +79,26 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Dra
         // A file that was cut off here would open every endpoint.
         _ if entry.value.is_null() => {
             let help = "write `checks: []` if there is nothing to check";
-            report("empty-document", "`checks` is empty".into(), help, entry.key_mark.place("checks"));
+            report("empty-document", "`checks` is empty".into(), help, entry.key_mark.span("checks"));
             Vec::new()
         }
         _ => {
             let message =
                 format!("expected a list of checks, found {}", super::read::words::found(&entry.value, "checks"));
-            report("wrong-type", message, "put a `- ` before each check", entry.value.mark.place("checks"));
+            report("wrong-type", message, "put a `- ` before each check", entry.value.mark.span("checks"));
             Vec::new()
         }
     }
 }
 
 /// Where each name stands first. A name that is taken is reported.
-fn positions(drafts: &[Draft]) -> HashMap<&str, usize> {
+fn positions(drafts: &[CheckDraft]) -> HashMap<&str, usize> {
     let mut positions = HashMap::new();
     for (position, draft) in drafts.iter().enumerate() {
         let Some(name) = draft.name.as_ref().map(CheckName::as_str) else { continue };
         if let Some(first) = positions.get(name) {
-            let first: &Draft = &drafts[*first];
-            let line = first.fields.get("name").map_or(first.fields.place().line, |name| name.place.line);
+            let first: &CheckDraft = &drafts[*first];
+            let line = first.fields.get("name").map_or(first.fields.span().line, |name| name.span.line);
             let message = format!("the name `{name}` is taken by the check on line {line}");
             draft.fields.error("name", "duplicate-name", message, Some("give each check a name of its own".into()));
         } else {
@@ -109,7 +109,7 @@ fn positions(drafts: &[Draft]) -> HashMap<&str, usize> {
 }
 
 /// The positions of the parents of each check. A name that no check has is reported.
-fn parents(drafts: &[Draft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>> {
+fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>> {
     /// Looking for similar names is quadratic: a file full of unknown ones must not take minutes.
     const MAX_SUGGESTIONS: usize = 20;
     // A name against the rule has been reported; what refers to it is not wrong as well.
@@ -119,7 +119,7 @@ fn parents(drafts: &[Draft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>
         .filter_map(|draft| draft.fields.text("name")?.fixed())
         .collect();
     let mut suggestions = 0;
-    let mut unknown = |draft: &Draft, parent: &Parent| {
+    let mut unknown = |draft: &CheckDraft, parent: &DependsOnItem| {
         suggestions += 1;
         let known = || drafts.iter().filter_map(|draft| Some(draft.name.as_ref()?.as_str()));
         let may_suggest = suggestions <= MAX_SUGGESTIONS && parent.name == parent.written;
@@ -127,7 +127,7 @@ fn parents(drafts: &[Draft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>
         let help =
             near.map_or_else(|| "name a check of this file".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = format!("there is no check `{}`", shown(&parent.written));
-        draft.fields.report_at(&parent.place, "unknown-check", message, Some(help));
+        draft.fields.report_at(&parent.span, "unknown-check", message, Some(help));
     };
     let mut all = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -144,35 +144,35 @@ fn parents(drafts: &[Draft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>
     all
 }
 
-fn refuse_rings(drafts: &[Draft], parents: &[Vec<usize>]) {
+fn refuse_rings(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
     const LONGEST: usize = 10;
     let name = |position: &usize| drafts[*position].name.as_ref().map_or("?", CheckName::as_str);
-    for ring in rings::find(parents) {
-        let (Some(first), Some(last)) = (ring.members.first(), ring.members.last()) else { continue };
-        let mut names: Vec<&str> = ring.members.iter().take(LONGEST).map(name).collect();
-        if ring.members.len() > LONGEST {
+    for cycle in cycles::find(parents) {
+        let (Some(first), Some(last)) = (cycle.members.first(), cycle.members.last()) else { continue };
+        let mut names: Vec<&str> = cycle.members.iter().take(LONGEST).map(name).collect();
+        if cycle.members.len() > LONGEST {
             names.push("…");
         }
         names.push(name(first));
-        let message = if ring.members.len() == 1 {
+        let message = if cycle.members.len() == 1 {
             format!("the check `{}` depends on itself", name(first))
         } else {
             format!("the checks depend on each other in a ring: {}", names.join(" → "))
         };
         let closing = drafts[*last].depends_on.iter().find(|parent| parent.name == name(first));
-        let place = closing.map_or(drafts[*last].fields.place(), |parent| &parent.place);
+        let span = closing.map_or(drafts[*last].fields.span(), |parent| &parent.span);
         let help = "none of them could ever run: take one of these names out";
-        drafts[*last].fields.report_at(place, "dependency-ring", message, Some(help.into()));
+        drafts[*last].fields.report_at(span, "dependency-ring", message, Some(help.into()));
     }
 }
 
 /// With `server.control: false` there is no route to push a beat to: the check could only fail.
-fn refuse_pushed_beats(draft: &Draft) {
+fn refuse_pushed_beats(draft: &CheckDraft) {
     let Some(section) = draft.fields.section("heartbeat") else { return };
     if let Some(push) = section.get("push").filter(|push| push.value == Value::Bool(true)) {
         let message = "no beat can arrive: `server.control: false` turns off the route for it";
         let help = "use `file`, or leave `server.control` on: its routes take requests from this pod alone";
-        draft.fields.report_at(&push.place, "push-without-control", message, Some(help.into()));
+        draft.fields.report_at(&push.span, "push-without-control", message, Some(help.into()));
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::base::value::{Fields, Place, Value};
+use crate::base::value::{Section, SourceSpan, Value};
 use crate::config::mask::shown;
 use crate::config::source::{Environment, host_name};
-use crate::config::{History, Listen, Log, LogFormat, Server};
+use crate::config::{HistoryConfig, Listen, LogConfig, LogFormat, ServerConfig};
 use crate::model::outcome::one_line;
 use crate::model::plan::{Answers, Details, MetricsLevel, Service};
 
@@ -20,15 +20,15 @@ pub struct Top {
     /// What answers say.
     pub answers: Answers,
     /// The section `server`.
-    pub server: Server,
+    pub server: ServerConfig,
     /// The section `defaults`.
     pub defaults: Defaults,
     /// The section `history`.
-    pub history: History,
+    pub history: HistoryConfig,
     /// `reload.watch`.
     pub watch: bool,
     /// The section `log`.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// What every check takes that does not say otherwise.
@@ -39,7 +39,7 @@ pub struct Defaults {
     /// The hard limit of one run.
     pub timeout: Option<Duration>,
     /// Where the file says how long a run may take, or else how often there is one.
-    pub timing: Option<Place>,
+    pub timing: Option<SourceSpan>,
     /// Failures that make it `error`.
     pub failure_threshold: Option<NonZeroU32>,
     /// Passes that make it `ok`.
@@ -47,12 +47,12 @@ pub struct Defaults {
 }
 
 /// Reads the top level.
-pub fn read(top: &Fields, environment: &Environment) -> Top {
+pub fn read(top: &Section, environment: &Environment) -> Top {
     let server = top.section("server");
     Top {
         service: service(top.section("service"), environment),
         answers: Answers { metrics: metrics(top.section("metrics")), ..server.map(answers).unwrap_or_default() },
-        server: Server { listen: server.map(listen).unwrap_or_default() },
+        server: ServerConfig { listen: server.map(listen).unwrap_or_default() },
         defaults: top.section("defaults").map(defaults).unwrap_or_default(),
         history: history(top.section("history")),
         watch: top.section("reload").and_then(|reload| reload.flag("watch")).unwrap_or(true),
@@ -61,16 +61,16 @@ pub fn read(top: &Fields, environment: &Environment) -> Top {
 }
 
 /// A positive number of runs.
-pub fn threshold(fields: &Fields, key: &str) -> Option<NonZeroU32> {
+pub fn threshold(fields: &Section, key: &str) -> Option<NonZeroU32> {
     NonZeroU32::new(u32::try_from(fields.integer(key)?).ok()?)
 }
 
 /// A text for people: one line.
-pub fn line(fields: &Fields, key: &str) -> Option<String> {
+pub fn line(fields: &Section, key: &str) -> Option<String> {
     fields.text(key)?.fixed().map(|text| one_line(&text)).filter(|text| !text.is_empty())
 }
 
-fn service(service: Option<&Fields>, environment: &Environment) -> Service {
+fn service(service: Option<&Section>, environment: &Environment) -> Service {
     let pod_name = || environment.get("POD_NAME").map(one_line).filter(|name| !name.is_empty());
     let name = service.and_then(|service| line(service, "name")).or_else(pod_name).or_else(host_name);
     Service {
@@ -79,7 +79,7 @@ fn service(service: Option<&Fields>, environment: &Environment) -> Service {
     }
 }
 
-fn answers(server: &Fields) -> Answers {
+fn answers(server: &Section) -> Answers {
     Answers {
         details: match server.word("details") {
             Some("names") => Details::Names,
@@ -94,7 +94,7 @@ fn answers(server: &Fields) -> Answers {
     }
 }
 
-fn token(server: &Fields) -> Option<Token> {
+fn token(server: &Section) -> Option<Token> {
     let token = server.text("token")?.fixed()?;
     // What a header can carry, and no proxy changes on the way.
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -106,7 +106,7 @@ fn token(server: &Fields) -> Option<Token> {
     Some(Token::new(&token))
 }
 
-fn metrics(metrics: Option<&Fields>) -> MetricsLevel {
+fn metrics(metrics: Option<&Section>) -> MetricsLevel {
     match metrics.and_then(|metrics| metrics.word("level")) {
         Some("lean") => MetricsLevel::Lean,
         _ => MetricsLevel::Full,
@@ -115,51 +115,51 @@ fn metrics(metrics: Option<&Fields>) -> MetricsLevel {
 
 const EXAMPLES: &str = "write `\":10240\"`, an address such as `127.0.0.1:10240`, or a list of these";
 
-fn listen(server: &Fields) -> Vec<Listen> {
+fn listen(server: &Section) -> Vec<Listen> {
     let mut addresses: Vec<Listen> = Vec::new();
     let given = server.list("listen");
     if given.is_empty() {
         server.error("listen", "invalid-address", "there is no address to listen on", Some(EXAMPLES.into()));
     }
-    for located in given {
-        let Value::Text(text) = &located.value else { continue };
+    for spanned in given {
+        let Value::Text(text) = &spanned.value else { continue };
         match text.fixed().unwrap_or_default().parse::<Listen>() {
             Ok(address) if addresses.contains(&address) && address.port() != 0 => {
                 let message = format!("`{address}` is there twice");
-                server.report_at(&located.place, "repeated-item", message, Some("keep one of them".into()));
+                server.report_at(&spanned.span, "repeated-item", message, Some("keep one of them".into()));
             }
             Ok(address) => addresses.push(address),
             Err(_) if text.is_expanded() => {
                 let message = format!("what `{}` stands for is not an address to listen on", shown(&text.written));
-                server.report_at(&located.place, "invalid-address", message, Some(EXAMPLES.into()));
+                server.report_at(&spanned.span, "invalid-address", message, Some(EXAMPLES.into()));
             }
-            Err(error) => server.report_at(&located.place, "invalid-address", error.message, Some(error.help)),
+            Err(error) => server.report_at(&spanned.span, "invalid-address", error.message, Some(error.help)),
         }
     }
     addresses
 }
 
-fn defaults(defaults: &Fields) -> Defaults {
+fn defaults(defaults: &Section) -> Defaults {
     Defaults {
         interval: defaults.duration("interval"),
         timeout: defaults.duration("timeout"),
-        timing: defaults.get("timeout").or(defaults.get("interval")).map(|located| located.place.clone()),
+        timing: defaults.get("timeout").or(defaults.get("interval")).map(|spanned| spanned.span.clone()),
         failure_threshold: threshold(defaults, "failure_threshold"),
         success_threshold: threshold(defaults, "success_threshold"),
     }
 }
 
-fn history(history: Option<&Fields>) -> History {
+fn history(history: Option<&Section>) -> HistoryConfig {
     let path = history.and_then(|history| history.text("path")?.fixed()).filter(|path| !path.is_empty());
-    History {
+    HistoryConfig {
         path: path.map(PathBuf::from),
         retention: history.and_then(|history| history.duration("retention")).unwrap_or_default(),
         max_size: history.and_then(|history| history.size("max_size")).unwrap_or_default(),
     }
 }
 
-fn log(log: Option<&Fields>) -> Log {
-    Log {
+fn log(log: Option<&Section>) -> LogConfig {
+    LogConfig {
         format: match log.and_then(|log| log.word("format")) {
             Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,

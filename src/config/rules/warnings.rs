@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::check::{Draft, Observed};
+use super::check::{CheckDraft, KindSection};
 use super::top::Defaults;
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::plan::Critical;
-use crate::probe::Spec;
+use crate::probe::{KINDS, Spec};
 
 /// Reports what is questionable about one check.
-pub fn look_at(draft: &Draft, defaults: &Defaults, environment: &Environment) {
+pub fn look_at(draft: &CheckDraft, defaults: &Defaults, environment: &Environment) {
     timeout_above_interval(draft, defaults);
     restart_for_another(draft, environment);
     live_without_effect(draft);
@@ -19,7 +19,7 @@ pub fn look_at(draft: &Draft, defaults: &Defaults, environment: &Environment) {
 }
 
 /// It is said at the check where that says one of them, else once at the default from which it follows.
-fn timeout_above_interval(Draft { fields, timing, .. }: &Draft, defaults: &Defaults) {
+fn timeout_above_interval(CheckDraft { fields, timing, .. }: &CheckDraft, defaults: &Defaults) {
     // A timeout that the general interval has room for is not blamed where the app is looked at more often than that.
     let by_default = timing.interval_by_default && timing.timeout <= super::check::GENERAL_INTERVAL;
     if timing.timeout <= timing.interval || by_default {
@@ -30,15 +30,15 @@ fn timeout_above_interval(Draft { fields, timing, .. }: &Draft, defaults: &Defau
     let (code, help) = ("timeout-above-interval", Some("lower `timeout` or raise `interval`".into()));
     let own = ["timeout", "interval"].into_iter().find(|key| fields.get(key).is_some());
     match (own, &defaults.timing) {
-        (None, Some(place)) => fields.warning_at(place, code, message, help),
+        (None, Some(span)) => fields.warning_at(span, code, message, help),
         (own, _) => fields.warning(own.unwrap_or("interval"), code, message, help),
     }
 }
 
 /// A restart of the app cannot mend what runs elsewhere.
-fn restart_for_another(draft: &Draft, environment: &Environment) {
+fn restart_for_another(draft: &CheckDraft, environment: &Environment) {
     let asks_for_restart = draft.gates.live || draft.gates.startup;
-    let is_external = |observed: &Observed| is_external(&*observed.target.spec, environment);
+    let is_external = |observed: &KindSection| is_external(&*observed.target.spec, environment);
     if !(draft.observed.as_ref().is_some_and(is_external) && asks_for_restart && draft.critical != Critical::No) {
         return;
     }
@@ -68,7 +68,7 @@ pub fn is_own_host(host: &str, environment: &Environment) -> bool {
     }
 }
 
-fn live_without_effect(Draft { fields, critical, gates, .. }: &Draft) {
+fn live_without_effect(CheckDraft { fields, critical, gates, .. }: &CheckDraft) {
     if *critical == Critical::No && gates.live {
         let message = "`critical: false` never closes `/livez`, so `live` in `gates` does nothing but degrade it";
         let help = "take `live` out of `gates`, or write `critical: true`";
@@ -77,24 +77,21 @@ fn live_without_effect(Draft { fields, critical, gates, .. }: &Draft) {
 }
 
 /// A connection without a word tells little about these servers, and disturbs them.
-fn bare_tcp(Draft { fields, .. }: &Draft) {
+fn bare_tcp(CheckDraft { fields, .. }: &CheckDraft) {
     let Some(section) = fields.section("tcp").filter(|tcp| tcp.text("send").or(tcp.text("expect")).is_none()) else {
         return;
     };
     let address = section.text("address").and_then(crate::base::value::Text::fixed).unwrap_or_default();
-    let (kind, why) = match address.rsplit(':').next() {
-        Some("5432") => ("postgres", "PostgreSQL starts a process for each connection"),
-        Some("5672") => ("amqp", "RabbitMQ logs an error for each connection"),
-        Some("6379") => ("redis", "an open port says nothing about Redis"),
-        _ => return,
-    };
+    let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    let known = KINDS.iter().filter_map(|kind| kind.bare_tcp.map(|(default, why)| (kind.name, default, why)));
+    let Some((kind, _, why)) = known.into_iter().find(|(_, default, _)| Some(*default) == port) else { return };
     let message = format!("a bare TCP connection to the port of `{kind}`: {why}");
     section.warning("address", "bare-tcp", message, Some(format!("write `{kind}: …`, which asks the server itself")));
 }
 
 /// A server that speaks no TLS may ask for the password itself, and so may anybody who answers in its place.
-fn password_in_clear(Draft { fields, observed, .. }: &Draft, environment: &Environment) {
-    let Some(Observed { kind, target }) = observed else { return };
+fn password_in_clear(CheckDraft { fields, observed, .. }: &CheckDraft, environment: &Environment) {
+    let Some(KindSection { kind, target }) = observed else { return };
     if target.spec.hosts_told_the_password().iter().all(|host| is_own_host(host, environment)) {
         return;
     }
@@ -116,8 +113,8 @@ mod tests {
         let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
         let report = read("test", text.as_bytes(), &environment, unread).report;
         let line = |found: &crate::config::diagnostic::Diagnostic| {
-            let crate::base::value::Problem { place, message, .. } = &found.problem;
-            format!("{}:{} {}: {}", place.line, place.column, place.path, message.split(':').next().unwrap_or_default())
+            let crate::base::value::Problem { span, message, .. } = &found.problem;
+            format!("{}:{} {}: {}", span.line, span.column, span.path, message.split(':').next().unwrap_or_default())
         };
         report.diagnostics().iter().map(line).collect()
     }

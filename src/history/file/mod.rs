@@ -1,9 +1,9 @@
 //! History in an SQLite file: opening it, setting a broken one aside, and what can go wrong with it.
 //!
-//! SQL is on this floor alone: [`schema`] declares the tables, [`load`] reads how the books were left, [`mod@write`] adds a
-//! batch, [`read`] answers, [`tend`] keeps the file within its bounds, [`check`] looks for damage, [`saved`] keeps the most
-//! important of it once more, and [`ours`] knows whose a file is. Every statement runs on the connection's own
-//! thread, so a disk that hangs holds up nobody but who waits for it.
+//! SQL is on this floor alone: [`schema`] declares the tables, [`load`] reads how the books were left, [`mod@write`]
+//! adds a batch, [`read`] answers, [`tend`] keeps the file within its bounds, [`check`] looks for damage, [`saved`]
+//! keeps the most important of it once more, and [`ours`] knows whose a file is. Every statement runs on the
+//! connection's own thread, so a disk that hangs holds up nobody but who waits for it.
 
 pub mod check;
 pub mod load;
@@ -73,7 +73,8 @@ impl From<sqlx::Error> for Fault {
                     14 => "its folder cannot be written to, and a log is kept beside it".to_owned(),
                     _ => refusal.message().to_owned(),
                 };
-                // The low byte is the primary code: ERROR (no such table), CORRUPT, CONSTRAINT, MISMATCH, FORMAT, NOTADB.
+                // The low byte is the primary code: ERROR (no such table), CORRUPT, CONSTRAINT, MISMATCH, FORMAT,
+                // NOTADB.
                 if matches!(code & 0xff, 1 | 11 | 19 | 20 | 24 | 26) { Self::Broken(text) } else { Self::Away(text) }
             }
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
@@ -116,8 +117,8 @@ pub struct File {
 }
 
 impl File {
-    /// Opens the file at `place`, or makes a new one. One of ours that is broken is set aside under a name with the time
-    /// `now`, and a new one takes its place; what is not ours is left as it is.
+    /// Opens the file at `place`, or makes a new one. One of ours that is broken is set aside under a name with the
+    /// time `now`, and a new one takes its place; what is not ours is left as it is.
     ///
     /// # Errors
     /// Why the file cannot be used.
@@ -140,8 +141,8 @@ impl File {
         }
     }
 
-    /// Sets the file at `place` aside, because it is broken, and makes a new one. A file that has become text or another
-    /// database is not moved.
+    /// Sets the file at `place` aside, because it is broken, and makes a new one. A file that has become text or
+    /// another database is not moved.
     ///
     /// # Errors
     /// Why that cannot be done.
@@ -261,8 +262,8 @@ impl File {
         at_leisure(&self.path, identity).await.map_or(true, |found| found == Some(self.identity))
     }
 
-    /// Closes a file that has its name no longer. SQLite leaves the log behind then, and would bring it into whatever has
-    /// the name now.
+    /// Closes a file that has its name no longer. SQLite leaves the log behind then, and would bring it into whatever
+    /// has the name now.
     pub async fn leave(self) {
         let (path, ours) = (self.log_path(), self.log);
         self.close().await;

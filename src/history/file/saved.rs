@@ -1,5 +1,5 @@
-//! What must not be forgotten, once more in a small file beside the history: it is whole or it is nothing, and it is read
-//! when the history itself cannot be.
+//! What must not be forgotten, once more in a small file beside the history: it is whole or it is nothing, and it is
+//! read when the history itself cannot be.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -25,7 +25,8 @@ const JOURNAL: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; P
 /// The log beside the file takes at most about so many bytes.
 pub const JOURNAL_SIZE: u64 = 2 * 262_144;
 
-/// Times are microseconds in the time of the ledger (see `calendar`), durations microseconds. Numbers of intervals and ticks grow over all checks.
+/// Times are microseconds in the time of the ledger (see `calendar`), durations microseconds. Numbers of intervals and
+/// ticks grow over all checks.
 const TABLES: &str = "
     CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), seen INTEGER NOT NULL, next_check INTEGER NOT NULL,
         next_interval INTEGER NOT NULL, next_tick INTEGER NOT NULL) STRICT;

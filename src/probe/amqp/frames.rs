@@ -1,8 +1,8 @@
 //! Looks at the frames that a broker sends, on their way to the client library.
 //!
 //! The library keeps what it has not been asked to deliver (messages, and those that come back), reads tables of any
-//! depth by recursion, and waits for ever for the end of a frame that does not fit its buffer. So it gets whole frames of
-//! a bounded length, and of the methods only those that a broker has a reason to send to a probe.
+//! depth by recursion, and waits for ever for the end of a frame that does not fit its buffer. So it gets whole frames
+//! of a bounded length, and of the methods only those that a broker has a reason to send to a probe.
 
 use std::mem;
 
@@ -71,8 +71,8 @@ const END: u8 = 0xce;
 /// `connection.start`, by which a broker introduces itself.
 const START: (u16, u16) = (10, 10);
 
-/// `channel.flow`, by which a broker slows down those who publish: nothing to a probe, and too much for the library where
-/// its channel is already closed.
+/// `channel.flow`, by which a broker slows down those who publish: nothing to a probe, and too much for the library
+/// where its channel is already closed.
 const FLOW: (u16, u16) = (20, 20);
 
 /// The other methods that a broker may send to one who logs in, opens a channel and looks at a queue.

@@ -1,7 +1,7 @@
 //! The kind `amqp`: logs in to a RabbitMQ broker, opens a channel, and looks at a queue if one is named.
 
 pub mod frames;
-mod line;
+mod proxy;
 mod runtime;
 
 use std::sync::Arc;
@@ -12,47 +12,49 @@ use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
-use self::line::{Line, Lines, not_amqp};
-use super::endpoint::{self, Door, Endpoint, Opened};
+use self::proxy::{Proxies, Proxy, not_amqp};
+use super::endpoint::{self, Dialer, Opened, StoreEndpoint};
 use super::farewell;
-use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::Meter;
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::reuse::{Activity, Disposition, Reused, Session};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::Timestamp;
+use crate::base::field::{Field, ValueType};
 use crate::base::redact;
 use crate::base::secret::Secret;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
-use crate::base::value::{Fields, Text};
+use crate::base::value::{Section, Text};
 use crate::model::outcome::{Facts, Failure, FailureKind, Pass, ProbeResult, QueueLength};
 use crate::probe::exhausted;
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "amqp",
     doc: "Logs in to an AMQP 0-9-1 broker such as RabbitMQ, opens a channel, and looks at a queue.",
     fields: FIELDS,
     read,
+    component_type: "datastore",
+    bare_tcp: Some((5672, "RabbitMQ logs an error for each connection")),
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
     Field::required(
         "url",
-        Shape::Url { schemes: &["amqp", "amqps"] },
+        ValueType::Url { schemes: &["amqp", "amqps"] },
         "The broker: `amqp://user:password@host:5672/vhost`, `amqps://` for TLS. What follows the one `/` behind the host is \
          the virtual host: `//` is `/` and `//team` is `/team`, as `/%2f` and `/%2fteam` are; nothing stands for `/`.",
     ),
-    Field::optional("queue", Shape::Text, "A queue that must exist. It is only looked at (declared passively)."),
+    Field::optional("queue", ValueType::Text, "A queue that must exist. It is only looked at (declared passively)."),
     Field::optional(
         "max_messages",
-        Shape::Integer { min: 0, max: i64::MAX },
+        ValueType::Integer { min: 0, max: i64::MAX },
         "More messages than this waiting in the queue, ready to be delivered, are a failure.",
     ),
     Field::optional(
         "min_consumers",
-        Shape::Integer { min: 0, max: i64::MAX },
+        ValueType::Integer { min: 0, max: i64::MAX },
         "Fewer consumers of the queue than this are a failure.",
     ),
     endpoint::TLS,
@@ -69,11 +71,11 @@ const LONGEST_NAME: usize = 255;
 
 #[derive(Clone, Debug)]
 struct Amqp {
-    endpoint: Endpoint,
+    endpoint: StoreEndpoint,
     user: Secret,
     password: Secret,
     vhost: Secret,
-    question: Question,
+    query: AmqpQuery,
     max_age: ConnectionAge,
     /// The target as it may be shown.
     shown: String,
@@ -83,15 +85,15 @@ struct Amqp {
 
 /// What a run asks.
 #[derive(Clone, Debug)]
-struct Question {
+struct AmqpQuery {
     queue: Option<Secret>,
     max_messages: Option<i64>,
     min_consumers: Option<i64>,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let url = endpoint::url_of(fields, EXAMPLE)?;
-    let endpoint = Endpoint::read(fields, &url, "amqps", (5672, 5671))?;
+    let endpoint = StoreEndpoint::read(fields, &url, "amqps", (5672, 5671))?;
     // One slash separates, as Celery and kombu have it; the rest is the name.
     let path = match url.path() {
         "" | "/" => "%2f",
@@ -126,7 +128,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         user: or_guest(user),
         password: or_guest(password),
         vhost: Secret::new(vhost),
-        question: Question {
+        query: AmqpQuery {
             queue: queue_name.map(Secret::new),
             max_messages: fields.integer("max_messages"),
             min_consumers: fields.integer("min_consumers"),
@@ -156,39 +158,39 @@ impl Spec for Amqp {
         }
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let door = self.endpoint.door(&setting.network);
-        let name = format!("probelet {}", setting.check);
-        let server = Server { spec: self.clone(), door, name, lines: Lines::default() };
-        Box::new(AmqpProbe { server, kept: Kept::new(self.max_age.effective()) })
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let dialer = self.endpoint.dialer(&context.network);
+        let name = format!("probelet {}", context.check);
+        let server = AmqpServer { spec: self.clone(), dialer, name, proxies: Proxies::default() };
+        Box::new(AmqpProbe { server, reused: Reused::new(self.max_age.effective()) })
     }
 }
 
 struct AmqpProbe {
-    server: Server,
-    kept: Kept<LoggedIn>,
+    server: AmqpServer,
+    reused: Reused<AmqpSession>,
 }
 
 impl Probe for AmqpProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let mut pass = self.kept.run(&self.server, &self.server.spec.question, run).await?;
+            let mut pass = self.reused.run(&self.server, &self.server.spec.query, run).await?;
             let facts = std::mem::take(&mut pass.facts);
-            Ok(Pass { facts, ..self.server.door.pass("Broker is connected") })
+            Ok(Pass { facts, ..self.server.dialer.pass("Broker is connected") })
         })
     }
 }
 
 /// Where to connect to, and how.
-struct Server {
+struct AmqpServer {
     spec: Amqp,
-    door: Door,
+    dialer: Dialer,
     /// What the broker lists the connection as.
     name: String,
-    lines: Lines,
+    proxies: Proxies,
 }
 
-impl Server {
+impl AmqpServer {
     fn uri(&self) -> AMQPUri {
         let Amqp { endpoint, user, password, vhost, max_age, .. } = &self.spec;
         AMQPUri {
@@ -213,87 +215,87 @@ impl Server {
 }
 
 /// A connection that serves successive runs.
-struct LoggedIn {
+struct AmqpSession {
     connection: Connection,
-    line: Line,
+    proxy: Proxy,
     meter: Arc<Meter>,
     not_after: Option<Timestamp>,
     secretive: bool,
 }
 
-/// A login under way. The broker takes no leave before it is over, so one that is given up goes on beside everything else
-/// for as long as a farewell may take.
-struct LoggingIn(Option<(BoxFuture<'static, lapin::Result<Connection>>, Line)>);
+/// A login under way. The broker takes no leave before it is over, so one that is given up goes on beside everything
+/// else for as long as a farewell may take.
+struct LoggingIn(Option<(BoxFuture<'static, lapin::Result<Connection>>, Proxy)>);
 
 impl LoggingIn {
     /// The connection, or nothing when the line has ended before there was one.
-    async fn finish(mut self) -> (Option<lapin::Result<Connection>>, Line) {
-        let (connecting, line) = self.0.as_mut().expect("taken only below");
-        let connected = line.outlasting(connecting).await;
-        let (_, line) = self.0.take().expect("taken only here");
-        (connected, line)
+    async fn finish(mut self) -> (Option<lapin::Result<Connection>>, Proxy) {
+        let (connecting, proxy) = self.0.as_mut().expect("taken only below");
+        let connected = proxy.outlasting(connecting).await;
+        let (_, proxy) = self.0.take().expect("taken only here");
+        (connected, proxy)
     }
 }
 
 impl Drop for LoggingIn {
     fn drop(&mut self) {
-        let Some((connecting, line)) = self.0.take() else { return };
+        let Some((connecting, proxy)) = self.0.take() else { return };
         drop(farewell::say(async move {
             if let Ok(connection) = connecting.await {
                 let _ = connection.close(200, "OK".into()).await;
             }
-            drop(line);
+            drop(proxy);
         }));
     }
 }
 
-impl Session for LoggedIn {
-    type Target = Server;
-    type Question = Question;
+impl Session for AmqpSession {
+    type Target = AmqpServer;
+    type Query = AmqpQuery;
 
-    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
-        let Opened { stream, meter, not_after } = server.door.open(trace).await?;
+    async fn connect(server: &AmqpServer, trace: &Trace) -> Result<Self, Failure> {
+        let Opened { stream, meter, not_after } = server.dialer.open(trace).await?;
         meter.allow("the login", LONGEST_ANSWER);
         trace.enter(Phase::Login);
         let secretive = server.spec.secretive;
-        let (line, end) = server.lines.lay(stream)?;
+        let (proxy, end) = server.proxies.open(stream)?;
         let take = async move |_, _| end.take();
         let properties = ConnectionProperties::default().with_connection_name(server.name.as_str().into());
         let connecting = Box::pin(Connection::connector(server.uri(), runtime::current(), take, properties));
-        let (connected, line) = LoggingIn(Some((connecting, line))).finish().await;
+        let (connected, proxy) = LoggingIn(Some((connecting, proxy))).finish().await;
         match connected {
-            Some(Ok(connection)) => Ok(Self { connection, line, meter, not_after, secretive }),
-            Some(Err(error)) => Err(with_end(explain(&error, &line, Asked::Login, secretive), not_after)),
-            None => Err(with_end(ended(&line), not_after)),
+            Some(Ok(connection)) => Ok(Self { connection, proxy, meter, not_after, secretive }),
+            Some(Err(error)) => Err(with_end(explain(&error, &proxy, AmqpStep::Login, secretive), not_after)),
+            None => Err(with_end(ended(&proxy), not_after)),
         }
     }
 
-    async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
+    async fn query(&mut self, query: &AmqpQuery, run: &RunContext) -> (ProbeResult, Disposition) {
         run.trace.enter(Phase::Answer);
         self.meter.allow("the answer", LONGEST_ANSWER);
-        let looked = self.line.outlasting(self.look(question, &run.trace)).await;
+        let looked = self.proxy.outlasting(self.look(query, &run.trace)).await;
         self.meter.allow("what came between runs", LONGEST_ANSWER);
         match looked {
-            None => (Err(with_end(ended(&self.line), self.not_after)), After::Broken),
+            None => (Err(with_end(ended(&self.proxy), self.not_after)), Disposition::Broken),
             Some(Ok((queue, verdict))) => {
                 let facts = Facts { tls_not_after: self.not_after, queue: queue.map(Box::new), ..Facts::default() };
                 let result = match verdict {
                     Ok(()) => Ok(Pass { facts, ..Pass::default() }),
                     Err(failure) => Err(Failure { facts, ..failure }),
                 };
-                (result, After::Idle)
+                (result, Disposition::Idle)
             }
             Some(Err(error)) => {
-                let failure = explain(&error, &self.line, Asked::Queue, self.secretive);
+                let failure = explain(&error, &self.proxy, AmqpStep::Queue, self.secretive);
                 // The broker closes a channel on which something was asked in vain, not the connection.
-                let after = if error.is_amqp_soft_error() { After::Idle } else { After::Broken };
-                (Err(with_end(failure, self.not_after)), after)
+                let disposition = if error.is_amqp_soft_error() { Disposition::Idle } else { Disposition::Broken };
+                (Err(with_end(failure, self.not_after)), disposition)
             }
         }
     }
 
-    fn life(&self) -> Option<&Life> {
-        Some(&self.line.life)
+    fn activity(&self) -> Option<&Activity> {
+        Some(&self.proxy.activity)
     }
 
     async fn close(self) {
@@ -306,34 +308,34 @@ impl Session for LoggedIn {
     }
 }
 
-impl LoggedIn {
+impl AmqpSession {
     /// Opens a channel, looks at the queue and judges it. What the broker refuses is an error.
     async fn look(
         &self,
-        question: &Question,
+        query: &AmqpQuery,
         trace: &Trace,
     ) -> lapin::Result<(Option<QueueLength>, Result<(), Failure>)> {
         let channel = self.connection.create_channel().await?;
         let (mut length, mut verdict) = (None, Ok(()));
-        if let Some(queue) = &question.queue {
+        if let Some(queue) = &query.queue {
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let queue = channel.queue_declare(queue.expose().into(), passive, FieldTable::default()).await?;
             trace.note(|| format!("{} messages, {} consumers", queue.message_count(), queue.consumer_count()));
             length = Some(QueueLength { messages: queue.message_count(), consumers: queue.consumer_count() });
-            verdict = judge(queue.message_count(), queue.consumer_count(), question);
+            verdict = judge(queue.message_count(), queue.consumer_count(), query);
         }
         channel.close(200, "OK".into()).await?;
         Ok((length, verdict))
     }
 }
 
-fn judge(messages: u32, consumers: u32, question: &Question) -> Result<(), Failure> {
+fn judge(messages: u32, consumers: u32, query: &AmqpQuery) -> Result<(), Failure> {
     let mismatch = |message: String| Err(Failure::new(FailureKind::Mismatch, message));
-    match question {
-        Question { max_messages: Some(most), .. } if i64::from(messages) > *most => {
+    match query {
+        AmqpQuery { max_messages: Some(most), .. } if i64::from(messages) > *most => {
             mismatch(format!("{messages} messages wait in the queue, above {most}"))
         }
-        Question { min_consumers: Some(least), .. } if i64::from(consumers) < *least => {
+        AmqpQuery { min_consumers: Some(least), .. } if i64::from(consumers) < *least => {
             mismatch(format!("the queue has {consumers} consumers, fewer than {least}"))
         }
         _ => Ok(()),
@@ -342,14 +344,14 @@ fn judge(messages: u32, consumers: u32, question: &Question) -> Result<(), Failu
 
 /// What was asked when an error came.
 #[derive(Clone, Copy, PartialEq)]
-enum Asked {
+enum AmqpStep {
     Login,
     Queue,
 }
 
 /// Why the library failed. What the broker said counts most, then why the line has ended.
-fn explain(error: &lapin::Error, line: &Line, asked: Asked, secretive: bool) -> Failure {
-    match (error.kind(), line.end()) {
+fn explain(error: &lapin::Error, proxy: &Proxy, asked: AmqpStep, secretive: bool) -> Failure {
+    match (error.kind(), proxy.end()) {
         (ErrorKind::ProtocolError(error), _) => {
             let (code, words) = (error.get_id(), error.get_message());
             let (kind, message) = meaning(code, words.as_str(), asked);
@@ -363,21 +365,21 @@ fn explain(error: &lapin::Error, line: &Line, asked: Asked, secretive: bool) -> 
         (ErrorKind::MissingHeartbeatError, _) => {
             Failure::new(FailureKind::Connect, "the broker does not answer any more")
         }
-        (ErrorKind::IOError(_) | ErrorKind::InvalidConnectionState(_), _) => ended(line),
+        (ErrorKind::IOError(_) | ErrorKind::InvalidConnectionState(_), _) => ended(proxy),
         _ => not_amqp(),
     }
 }
 
 /// Why the line has ended.
-fn ended(line: &Line) -> Failure {
+fn ended(proxy: &Proxy) -> Failure {
     let closed = || Failure::new(FailureKind::Connect, "connection closed by the server");
-    line.end().cloned().unwrap_or_else(closed)
+    proxy.end().cloned().unwrap_or_else(closed)
 }
 
-fn meaning(code: u16, words: &str, asked: Asked) -> (FailureKind, String) {
+fn meaning(code: u16, words: &str, asked: AmqpStep) -> (FailureKind, String) {
     let (kind, message) = match (code, asked) {
-        (403, Asked::Login) => (FailureKind::Auth, "user or password are wrong"),
-        (403, Asked::Queue) => (FailureKind::Auth, "the user may not look at the queue"),
+        (403, AmqpStep::Login) => (FailureKind::Auth, "user or password are wrong"),
+        (403, AmqpStep::Queue) => (FailureKind::Auth, "the user may not look at the queue"),
         (404, _) if words.contains("down or inaccessible") => {
             (FailureKind::Protocol, "the node that holds the queue is down")
         }

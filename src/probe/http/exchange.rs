@@ -6,25 +6,25 @@ use hyper::Response;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
 
+use super::connections::{ConnectionPool, HttpConnection, HttpDialer};
 use super::expect::Received;
-use super::lines::{Dialler, Line, Lines};
 use super::redirect::{self, Guard};
 use super::request::{Address, Prepared};
-use super::{Declared, failure_of};
+use super::{HttpSection, failure_of};
 use crate::base::quantity::show_size;
 use crate::base::trace::Phase;
 use crate::model::outcome::{Failure, FailureKind, one_line};
-use crate::probe::Run;
+use crate::probe::RunContext;
 use crate::probe::net::presented::Expiry;
 use crate::probe::net::reach::Reach;
 use crate::probe::net::{Network, failure};
 
 /// A run on its way through one or more requests.
 pub(super) struct Exchange<'a> {
-    pub(super) declared: &'a Declared,
+    pub(super) declared: &'a HttpSection,
     pub(super) network: &'a Network,
-    pub(super) run: &'a Run,
-    pub(super) lines: &'a mut Lines,
+    pub(super) run: &'a RunContext,
+    pub(super) pool: &'a mut ConnectionPool,
     /// The earliest end of validity of the certificates that servers presented.
     pub(super) expiry: Option<Expiry>,
 }
@@ -36,13 +36,13 @@ impl Exchange<'_> {
         let mut request = Arc::clone(prepared);
         let mut guard = Guard::Declared;
         for followed in 0.. {
-            let mut line = self.line_for(&request, &prepared.address, guard).await?;
-            let response = line.ask(request.to_send(), self.declared.max_body, &self.run.trace).await?;
+            let mut connection = self.line_for(&request, &prepared.address, guard).await?;
+            let response = connection.send(request.to_send(), self.declared.max_body, &self.run.trace).await?;
             let target = redirect::target_of(response.status(), response.headers(), &request.address.url);
             let Some(target) = target.filter(|_| limit > 0) else {
                 self.run.trace.enter(Phase::Body);
-                let received = receive(response, &mut line, self.declared, self.run).await?;
-                self.lines.put_back(line);
+                let received = receive(response, &mut connection, self.declared, self.run).await?;
+                self.pool.put_back(connection);
                 return Ok(received);
             };
             if followed == limit {
@@ -52,8 +52,8 @@ impl Exchange<'_> {
             let status = response.status();
             self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
             drop(response);
-            guard = Guard::RedirectFrom(Reach::of(line.peer()));
-            self.lines.put_back(line);
+            guard = Guard::RedirectFrom(Reach::of(connection.peer()));
+            self.pool.put_back(connection);
             let target = target?;
             redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
             request = Arc::new(redirect::following(&request, target, status)?);
@@ -62,15 +62,15 @@ impl Exchange<'_> {
     }
 
     /// A connection for this request of a run that begins at `first`.
-    async fn line_for(&mut self, request: &Prepared, first: &Address, guard: Guard) -> Result<Line, Failure> {
+    async fn line_for(&mut self, request: &Prepared, first: &Address, guard: Guard) -> Result<HttpConnection, Failure> {
         let (declared, origin) = (self.declared, &request.address.origin);
         // A name for the server of the check is none for one that it redirects to.
         let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let dialler = Dialler { network: self.network, tls, guard };
-        let taken = self.lines.take(origin, &dialler, &self.run.trace).await;
+        let dialer = HttpDialer { network: self.network, tls, guard };
+        let taken = self.pool.take(origin, &dialer, &self.run.trace).await;
         let presented = match &taken {
-            Ok(line) => line.expiry(),
+            Ok(connection) => connection.expiry(),
             Err(failure) => failure.facts.tls_not_after.map(|at| Expiry { at, of_issuer: false }),
         };
         self.expiry = self.expiry.into_iter().chain(presented).min();
@@ -83,9 +83,9 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 async fn receive(
     response: Response<Incoming>,
-    line: &mut Line,
-    declared: &Declared,
-    run: &Run,
+    connection: &mut HttpConnection,
+    declared: &HttpSection,
+    run: &RunContext,
 ) -> Result<Received, Failure> {
     let (head, mut incoming) = response.into_parts();
     let (status, headers) = (head.status.as_u16(), head.headers);
@@ -101,7 +101,7 @@ async fn receive(
             // Whether there is more is not worth waiting for.
             break true;
         }
-        match line.piece(&mut incoming).await {
+        match connection.piece(&mut incoming).await {
             Ok(Some(piece)) => {
                 let room = limit - body.len();
                 body.extend_from_slice(&piece[..piece.len().min(room)]);

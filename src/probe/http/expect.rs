@@ -6,12 +6,12 @@ use hyper::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
 
 use super::request::report_repeated;
+use crate::base::field::{Field, ValueType};
 use crate::base::pattern::Pattern;
 use crate::base::pointer::{Found, look_up, parts_of};
 use crate::base::quantity::show_size;
-use crate::base::shape::{Field, Shape};
-use crate::base::value::{Fields, Text, Value};
-use crate::model::outcome::{Answer, Failure, FailureKind};
+use crate::base::value::{Section, Text, Value};
+use crate::model::outcome::{CapturedAnswer, Failure, FailureKind};
 use crate::probe::costly;
 use crate::probe::search::cost_of_json;
 use crate::workflow::captures::Captures;
@@ -20,20 +20,20 @@ use crate::workflow::captures::Captures;
 pub(super) const FIELDS: &[Field] = &[
     Field::with_default(
         "status",
-        Shape::OneOrMany(&Shape::Status),
+        ValueType::OneOrMany(&ValueType::Status),
         "2xx",
         "The status code, up to 999: a number, `2xx`, `200-299`, or a list of these.",
     ),
-    Field::optional("body_contains", Shape::Template, "A text that the body must hold."),
-    Field::optional("body_matches", Shape::Pattern, "A regular expression that must match somewhere in the body."),
+    Field::optional("body_contains", ValueType::Template, "A text that the body must hold."),
+    Field::optional("body_matches", ValueType::Pattern, "A regular expression that must match somewhere in the body."),
     Field::optional(
         "json",
-        Shape::Map(&Shape::Json),
+        ValueType::Map(&ValueType::Json),
         "Values that the JSON body must have, by JSON Pointer (RFC 6901): `/data/status: ok`.",
     ),
     Field::optional(
         "headers",
-        Shape::Map(&Shape::Template),
+        ValueType::Map(&ValueType::Template),
         "Texts that headers of the answer must contain, by name; the case of names does not matter.",
     ),
 ];
@@ -59,17 +59,17 @@ pub(super) struct Received {
 
 impl Received {
     /// The answer as captures read it.
-    pub(super) fn into_answer(self) -> Answer {
+    pub(super) fn into_answer(self) -> CapturedAnswer {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes())));
-        Answer { status: Some(self.status), headers: headers.collect(), body: self.body }
+        CapturedAnswer { status: Some(self.status), headers: headers.collect(), body: self.body }
     }
 }
 
 impl Expectations {
-    /// Reads a section `expect`; without one any 2xx will do. Problems are reported at their keys. No more than `max_body`
-    /// bytes of a body are read.
-    pub(super) fn read(fields: Option<&Fields>, method: &str, max_body: u64) -> Option<Self> {
+    /// Reads a section `expect`; without one any 2xx will do. Problems are reported at their keys. No more than
+    /// `max_body` bytes of a body are read.
+    pub(super) fn read(fields: Option<&Section>, method: &str, max_body: u64) -> Option<Self> {
         let mut expectations =
             Self { status: vec![(200, 299)], headers: vec![], body_contains: None, body_matches: None, json: vec![] };
         let Some(fields) = fields else { return Some(expectations) };
@@ -82,20 +82,20 @@ impl Expectations {
         for (name, located) in fields.map("headers") {
             match (HeaderName::from_bytes(name.as_bytes()), &located.value) {
                 (Ok(name), _) if expectations.headers.iter().any(|(other, _)| *other == name) => {
-                    report_repeated(fields, located.key_place());
+                    report_repeated(fields, located.key_span());
                     sound = false;
                 }
                 (Ok(name), Value::Text(text)) => expectations.headers.push((name, text.clone())),
                 (Ok(_), _) => {}
                 (Err(_), _) => {
-                    fields.report_at(located.key_place(), "invalid-value", "not the name of a header", None);
+                    fields.report_at(located.key_span(), "invalid-value", "not the name of a header", None);
                     sound = false;
                 }
             }
         }
         for (pointer, located) in fields.map("json") {
             if let Err((message, help)) = check_pointer(pointer) {
-                fields.report_at(located.key_place(), "invalid-pointer", message, Some(help));
+                fields.report_at(located.key_span(), "invalid-pointer", message, Some(help));
                 sound = false;
             } else if let Value::Json { value, is_expanded } = &located.value {
                 expectations.json.push((pointer.clone(), value.clone(), *is_expanded));
@@ -107,7 +107,7 @@ impl Expectations {
         {
             match Pattern::new(&text) {
                 Ok(pattern) if pattern.longest_text() < max_body => {
-                    costly::report(fields, &located.place, &pattern, max_body);
+                    costly::report(fields, &located.span, &pattern, max_body);
                     sound = false;
                 }
                 Ok(pattern) => expectations.body_matches = Some(pattern),
@@ -169,9 +169,10 @@ impl Expectations {
     fn judge_text(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
         let Some(text) = &self.body_contains else { return Ok(()) };
         let wanted = captured.fill(text).map_err(|error| mismatch(error.0))?;
-        match String::from_utf8_lossy(&received.body).contains(&wanted) {
-            true => Ok(()),
-            false => Err(mismatch(format!("the expected text is not in the {}", extent(received)))),
+        if String::from_utf8_lossy(&received.body).contains(&wanted) {
+            Ok(())
+        } else {
+            Err(mismatch(format!("the expected text is not in the {}", extent(received))))
         }
     }
 
@@ -225,10 +226,7 @@ fn limit(received: &Received) -> String {
 
 /// What of the body was looked at.
 fn extent(received: &Received) -> String {
-    match received.is_cut {
-        true => format!("first {}", limit(received)),
-        false => "body".to_owned(),
-    }
+    if received.is_cut { format!("first {}", limit(received)) } else { "body".to_owned() }
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@
 
 mod exchange;
 mod expect;
-mod lines;
+mod connections;
 mod pace;
 mod redirect;
 mod request;
@@ -15,74 +15,76 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::connections::ConnectionPool;
 use self::exchange::Exchange;
 use self::expect::{Expectations, Received};
-use self::lines::Lines;
 use self::pace::Excess;
 use self::request::{Prepared, RequestSpec};
-use super::kept::{After, Kept, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::tls::{self, TlsSpec};
 use super::net::{Network, failure};
+use super::reuse::{Disposition, Reused, Session};
 use super::search::Searches;
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
+use crate::base::field::{Field, ValueType};
 use crate::base::redact;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::Trace;
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "http",
     doc: "One HTTP request, and what is expected of its answer.",
     fields: FIELDS,
     read,
+    component_type: "component",
+    bare_tcp: None,
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
     Field::required(
         "url",
-        Shape::Url { schemes: &["http", "https"] },
+        ValueType::Url { schemes: &["http", "https"] },
         "Where the request goes: `https://user.svc:8443/health`. User and password in it are sent as basic \
          authentication. Proxies of the environment are not used.",
     ),
     Field::with_default(
         "method",
-        Shape::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        ValueType::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         "GET",
         "The method. Any but `GET`, `HEAD` and `OPTIONS` may have an effect: it is sent over a fresh connection and never \
          twice.",
     ),
     Field::optional(
         "headers",
-        Shape::Map(&Shape::Template),
+        ValueType::Map(&ValueType::Template),
         "Headers of the request, by name. Names are sent as they are written.",
     ),
     Field::optional(
         "body",
-        Shape::Template,
+        ValueType::Template,
         "The body of the request. One that is JSON is sent as `application/json` unless `headers` says otherwise.",
     ),
     Field::with_default(
         "max_redirects",
-        Shape::Integer { min: 0, max: 20 },
+        ValueType::Integer { min: 0, max: 20 },
         "0",
         "How many redirects are followed. With 0 a redirect is an answer like any other.",
     ),
     Field::with_default(
         "redirects",
-        Shape::Word(&["same_host", "any"]),
+        ValueType::Word(&["same_host", "any"]),
         "same_host",
         "Where redirects may lead: to the host of `url` alone, or to `any`. To another origin (scheme, host and port) no \
          credential goes along, and no header with an expansion or a captured value in it; a body with one, or with a \
          credential, is not sent there: the check fails. No redirect is followed to probelet itself or, from elsewhere, \
          to a loopback or link-local address.",
     ),
-    Field::with_default("max_body", Shape::Size, "64KiB", "No more than this is read of the answer's body."),
-    Field::optional("expect", Shape::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
-    Field::optional("tls", Shape::Section(tls::FIELDS), "How TLS is spoken."),
+    Field::with_default("max_body", ValueType::Size, "64KiB", "No more than this is read of the answer's body."),
+    Field::optional("expect", ValueType::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
+    Field::optional("tls", ValueType::Section(tls::FIELDS), "How TLS is spoken."),
     MAX_CONNECTION_AGE,
 ];
 
@@ -90,11 +92,11 @@ struct HttpSpec {
     target: String,
     host: Option<String>,
     max_age: ConnectionAge,
-    declared: Arc<Declared>,
+    declared: Arc<HttpSection>,
 }
 
 /// What is sent, how, and what is expected, as a probe needs it.
-struct Declared {
+struct HttpSection {
     request: RequestSpec,
     expect: Expectations,
     tls: TlsSpec,
@@ -104,7 +106,7 @@ struct Declared {
     max_body: usize,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let tls = fields.section("tls").map_or_else(|| Some(TlsSpec::default()), TlsSpec::read);
     let method = fields.word("method").unwrap_or("GET");
     let max_body = fields.size("max_body").unwrap_or(64 << 10);
@@ -119,7 +121,7 @@ fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
         let message = format!("`max_connection_age` has no effect on a {method}: it always has a fresh connection");
         fields.warning(MAX_CONNECTION_AGE.name, "ineffective-key", message, Some("remove it".into()));
     }
-    let declared = Declared {
+    let declared = HttpSection {
         request,
         expect: expect?,
         tls: tls?,
@@ -157,58 +159,58 @@ impl Spec for HttpSpec {
         }
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let (declared, network) = (Arc::clone(&self.declared), Arc::clone(&setting.network));
-        let server = Server { declared, network, judging: Searches::default() };
-        Box::new(HttpProbe { server, kept: Kept::new(self.max_connection_age()) })
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let (declared, network) = (Arc::clone(&self.declared), Arc::clone(&context.network));
+        let server = HttpServer { declared, network, judging: Searches::default() };
+        Box::new(HttpProbe { server, reused: Reused::new(self.max_connection_age()) })
     }
 }
 
 struct HttpProbe {
-    server: Server,
-    kept: Kept<Connections>,
+    server: HttpServer,
+    reused: Reused<HttpSession>,
 }
 
 /// Where to ask, and how.
 #[derive(Clone)]
-struct Server {
-    declared: Arc<Declared>,
+struct HttpServer {
+    declared: Arc<HttpSection>,
     network: Arc<Network>,
     judging: Searches<Result<Received, Failure>>,
 }
 
 impl Probe for HttpProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let prepared = self.server.declared.request.fill(&run.captured)?;
-            self.kept.run(&self.server, &prepared, run).await
+            self.reused.run(&self.server, &prepared, run).await
         })
     }
 }
 
 /// The connections of a run, which serve successive ones: more than one where redirects are followed.
-struct Connections {
-    server: Server,
-    lines: Lines,
+struct HttpSession {
+    server: HttpServer,
+    pool: ConnectionPool,
 }
 
-impl Session for Connections {
-    type Target = Server;
-    type Question = Arc<Prepared>;
+impl Session for HttpSession {
+    type Target = HttpServer;
+    type Query = Arc<Prepared>;
 
     /// Dials nothing yet: where a request goes may only be known from the answer to another.
-    async fn connect(server: &Server, _: &Trace) -> Result<Self, Failure> {
-        Ok(Self { server: server.clone(), lines: Lines::default() })
+    async fn connect(server: &HttpServer, _: &Trace) -> Result<Self, Failure> {
+        Ok(Self { server: server.clone(), pool: ConnectionPool::default() })
     }
 
-    async fn ask(&mut self, prepared: &Arc<Prepared>, run: &Run) -> (ProbeResult, After) {
-        let Server { declared, network, .. } = &self.server;
-        let mut exchange = Exchange { declared, network, run, lines: &mut self.lines, expiry: None };
+    async fn query(&mut self, prepared: &Arc<Prepared>, run: &RunContext) -> (ProbeResult, Disposition) {
+        let HttpServer { declared, network, .. } = &self.server;
+        let mut exchange = Exchange { declared, network, run, pool: &mut self.pool, expiry: None };
         let received = exchange.complete(prepared).await;
         let expiry = exchange.expiry;
         let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
-        self.lines.settle();
+        self.pool.settle();
         let judged = match received {
             Ok(received) => {
                 let (declared, captured) = (Arc::clone(declared), run.captured.clone());
@@ -231,7 +233,7 @@ impl Session for Connections {
                 Err(failure)
             }
         };
-        (result, After::Idle)
+        (result, Disposition::Idle)
     }
 
     fn may_have_effect(prepared: &Arc<Prepared>) -> bool {
@@ -239,7 +241,7 @@ impl Session for Connections {
     }
 
     fn is_open(&mut self) -> bool {
-        self.lines.any_is_open()
+        self.pool.any_is_open()
     }
 
     /// Dropping them ends them in good order.

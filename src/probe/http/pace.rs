@@ -24,7 +24,8 @@ const MOST_AT_ONCE: usize = 16 << 10;
 /// Every read counts as so much, however little it brings: a head that is not complete is looked at again.
 const LEAST: usize = 4 << 10;
 
-/// More interim answers (RFC 9110, section 15.2) than this do not come before an answer; Go's client has the same limit.
+/// More interim answers (RFC 9110, section 15.2) than this do not come before an answer; Go's client has the same
+/// limit.
 const MOST_INTERIM: u32 = 5;
 
 /// Heads, trailers and extensions of chunks are never longer than this together: hyper has lower limits for each.

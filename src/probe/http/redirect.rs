@@ -29,8 +29,8 @@ pub(super) fn target_of(status: StatusCode, headers: &HeaderMap, from: &Url) -> 
     Some(address.ok_or_else(|| Failure::new(FailureKind::Protocol, "a redirect leads to no HTTP address")))
 }
 
-/// The request that follows a redirect: what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2 to
-/// 15.4.4), and what may be a secret stays with the origin that it was meant for.
+/// The request that follows a redirect: what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2
+/// to 15.4.4), and what may be a secret stays with the origin that it was meant for.
 ///
 /// # Errors
 /// When the body would have to go to another origin, and may be a secret: without it another request would be sent than

@@ -18,9 +18,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 use serde_json::Value as Json;
 use url::{Position, Url};
 
-use super::lines::Origin;
 use super::spelling;
-use crate::base::value::{Fields, Place, Text, Value};
+use crate::base::value::{Section, SourceSpan, Text, Value};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::workflow::captures::{Captures, FillError};
 
@@ -31,22 +30,31 @@ pub(super) struct RequestSpec {
     headers: Vec<(HeaderName, Text)>,
     /// How the file writes the names of `headers`.
     spelling: Extensions,
-    body: Option<Body>,
+    body: Option<RequestBody>,
     /// The request itself, where no captured value is part of it.
     ready: Option<Arc<Prepared>>,
 }
 
-struct Body {
+struct RequestBody {
     text: Text,
-    format: Format,
+    format: BodyFormat,
 }
 
 /// What a captured value must not break out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum BodyFormat {
     Json,
     Form,
     Plain,
+}
+
+/// A server as a URL names it (RFC 6454): requests to the same one may share a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HttpOrigin {
+    pub(super) is_secure: bool,
+    /// Name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 /// The request of one run, ready to be sent.
@@ -67,7 +75,7 @@ pub(super) struct Prepared {
 pub(super) struct Address {
     /// Without user and password.
     pub(super) url: Url,
-    pub(super) origin: Arc<Origin>,
+    pub(super) origin: Arc<HttpOrigin>,
     /// The header `Host` (RFC 9110, section 7.2).
     pub(super) host: HeaderValue,
     /// The target of the request in origin form (RFC 9112, section 3.2.1).
@@ -80,7 +88,7 @@ pub(super) struct Unusable;
 
 impl RequestSpec {
     /// Reads the keys of the request. Problems are reported at their keys.
-    pub(super) fn read(fields: &Fields, method: &str) -> Option<Self> {
+    pub(super) fn read(fields: &Section, method: &str) -> Option<Self> {
         let url = fields.text("url")?.clone();
         let headers = read_headers(fields);
         if Url::parse(&stand_in(&url)).is_err() {
@@ -89,7 +97,7 @@ impl RequestSpec {
             return None;
         }
         let headers = headers?;
-        let body = fields.text("body").filter(|body| !body.written.is_empty()).map(|text| Body {
+        let body = fields.text("body").filter(|body| !body.written.is_empty()).map(|text| RequestBody {
             text: text.clone(),
             format: format_of(text, headers.iter().find(|(name, _)| *name == CONTENT_TYPE).map(|(_, value)| value)),
         });
@@ -149,7 +157,7 @@ impl RequestSpec {
             headers.insert(name.clone(), value);
         }
         let body = self.body.as_ref().map(|body| body.fill(captured)).transpose()?.unwrap_or_default();
-        if self.body.as_ref().is_some_and(|body| body.format == Format::Json) {
+        if self.body.as_ref().is_some_and(|body| body.format == BodyFormat::Json) {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         }
         if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
@@ -188,22 +196,23 @@ impl Address {
         let host = url.host_str().ok_or(Unusable)?;
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let port = url.port_or_known_default().ok_or(Unusable)?;
-        let origin = Arc::new(Origin { is_secure, host: bare(host).to_owned(), port });
+        let origin = Arc::new(HttpOrigin { is_secure, host: bare(host).to_owned(), port });
         let target = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| Unusable)?;
         let host = authority.try_into().map_err(|_| Unusable)?;
         Ok(Self { origin, host, target, url })
     }
 }
 
-impl Body {
+impl RequestBody {
     fn fill(&self, captured: &Captures) -> Result<Vec<u8>, Failure> {
         let filled = match self.format {
-            Format::Json => captured.fill_json(&self.text),
-            Format::Form => fill_form(&self.text, captured),
-            Format::Plain => captured.fill(&self.text),
+            BodyFormat::Json => captured.fill_json(&self.text),
+            BodyFormat::Form => fill_form(&self.text, captured),
+            BodyFormat::Plain => captured.fill(&self.text),
         };
         let filled = filled.map_err(unfilled)?;
-        if self.format == Format::Json && self.text.captures().next().is_some() && !self.has_kept_its_shape(&filled) {
+        if self.format == BodyFormat::Json && self.text.captures().next().is_some() && !self.has_kept_its_shape(&filled)
+        {
             return Err(mismatch("a captured value changes the shape of the JSON body"));
         }
         Ok(filled.into_bytes())
@@ -254,7 +263,7 @@ fn mismatch(message: impl AsRef<str>) -> Failure {
     Failure::new(FailureKind::Mismatch, message)
 }
 
-fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
+fn read_headers(fields: &Section) -> Option<Vec<(HeaderName, Text)>> {
     let mut headers: Vec<(HeaderName, Text)> = Vec::new();
     let mut repeated = Vec::new();
     let mut sound = true;
@@ -265,16 +274,16 @@ fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
     for (name, located) in fields.map("headers") {
         let Value::Text(text) = &located.value else { continue };
         match HeaderName::from_bytes(name.as_bytes()) {
-            Err(_) => wrong(located.key_place(), "not the name of a header".into(), None),
-            Ok(header) if headers.iter().any(|(other, _)| *other == header) => repeated.push(located.key_place()),
+            Err(_) => wrong(located.key_span(), "not the name of a header".into(), None),
+            Ok(header) if headers.iter().any(|(other, _)| *other == header) => repeated.push(located.key_span()),
             Ok(framing) if framing == CONTENT_LENGTH || framing == TRANSFER_ENCODING => {
-                wrong(located.key_place(), format!("`{framing}` follows from the body"), Some("remove it"));
+                wrong(located.key_span(), format!("`{framing}` follows from the body"), Some("remove it"));
             }
             Ok(header) if HeaderValue::from_bytes(stand_in(text).as_bytes()).is_ok() => {
                 headers.push((header, text.clone()));
             }
             Ok(_) => wrong(
-                &located.place,
+                &located.span,
                 "a header's value cannot hold a line break or control character".into(),
                 Some("a file's trailing line break is dropped, others are not"),
             ),
@@ -285,20 +294,20 @@ fn read_headers(fields: &Fields) -> Option<Vec<(HeaderName, Text)>> {
 }
 
 /// Reports the name of a header that differs from an earlier one by its case alone.
-pub(super) fn report_repeated(fields: &Fields, place: &Place) {
+pub(super) fn report_repeated(fields: &Section, place: &SourceSpan) {
     let message = "this header is there twice: upper and lower case make no difference in its name";
     fields.report_at(place, "duplicate-key", message, Some("keep one of them".into()));
 }
 
-fn format_of(body: &Text, content_type: Option<&Text>) -> Format {
+fn format_of(body: &Text, content_type: Option<&Text>) -> BodyFormat {
     let content_type = content_type.map(|text| stand_in(text).to_ascii_lowercase()).unwrap_or_default();
     let is_json = || matches!(serde_json::from_str(&stand_in(body)), Ok(Json::Object(_) | Json::Array(_)));
     if content_type.contains("json") || is_json() {
-        Format::Json
+        BodyFormat::Json
     } else if content_type.contains("x-www-form-urlencoded") {
-        Format::Form
+        BodyFormat::Form
     } else {
-        Format::Plain
+        BodyFormat::Plain
     }
 }
 
@@ -332,16 +341,16 @@ pub(super) fn bare(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::value::Part;
+    use crate::base::value::TextPart;
 
     /// A text in which `<>` stands for `${steps.order.id}`.
     fn template(text: &str) -> Text {
         let mut parts = Vec::new();
         for (index, plain) in text.split("<>").enumerate() {
             if index > 0 {
-                parts.push(Part::Capture { step: "order".into(), name: "id".into() });
+                parts.push(TextPart::Capture { step: "order".into(), name: "id".into() });
             }
-            parts.push(Part::Plain(plain.into()));
+            parts.push(TextPart::Plain(plain.into()));
         }
         Text { parts, written: text.into() }
     }
@@ -351,7 +360,7 @@ mod tests {
         let format = format_of(&text, content_type.map(template).as_ref());
         let mut captured = Captures::default();
         captured.insert("order", "id", value.into());
-        let filled = Body { text, format }.fill(&captured);
+        let filled = RequestBody { text, format }.fill(&captured);
         filled.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|failure| failure.message)
     }
 

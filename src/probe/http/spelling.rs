@@ -11,13 +11,13 @@ use hyper::http::Extensions;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
-use super::lines::speaking;
+use hyper::client::conn::http1::{self, Builder};
 
-/// What makes hyper write `names` with their case; it goes into the extensions of a request. Each is the valid name of a
-/// header.
+/// What makes hyper write `names` with their case; it goes into the extensions of a request. Each is the valid name of
+/// a header.
 ///
-/// hyper keeps such a record to itself, but makes one of an answer that it reads, for proxies to pass on. So it reads an
-/// answer with these names, in memory; nothing there ever waits.
+/// hyper keeps such a record to itself, but makes one of an answer that it reads, for proxies to pass on. So it reads
+/// an answer with these names, in memory; nothing there ever waits.
 pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Extensions {
     let mut answer = String::from("HTTP/1.1 204 No Content\r\n");
     names.for_each(|name| answer.extend([name, ": x\r\n"]));
@@ -44,4 +44,20 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
     }
+}
+
+/// More fields than this in the head of an answer are too many, as for curl; hyper itself bounds its bytes.
+const MOST_FIELDS: usize = 5000;
+
+/// HTTP/1.1 as servers speak it and other clients read it: a folded field is one line (RFC 9112, section 5.2), a blank
+/// before a colon is none of the name, and names are written as people write them, because small servers compare them
+/// with their case.
+pub(super) fn speaking() -> Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .max_headers(MOST_FIELDS)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .title_case_headers(true);
+    protocol
 }

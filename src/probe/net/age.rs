@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::base::shape::{Field, Shape};
-use crate::base::value::Fields;
+use crate::base::field::{Field, ValueType};
+use crate::base::value::Section;
 
 /// The key `max_connection_age` of the kinds that keep a connection between runs.
 pub const MAX_CONNECTION_AGE: Field = Field::optional(
     "max_connection_age",
-    Shape::Duration { min: Duration::ZERO },
+    ValueType::Duration { min: Duration::ZERO },
     "How long one connection serves successive runs; `0s` is a fresh one for every run. What only new connections see \
      (a full accept queue, no connection left, a changed password, an address that moved) is seen within this time and \
      a run. Default: `0s` where the target is on this pod or the check gates `live` or `startup`; else `1m`.",
@@ -27,7 +27,7 @@ pub struct ConnectionAge {
 impl ConnectionAge {
     /// The age as it is written in the section, or that of a target elsewhere.
     #[must_use]
-    pub fn read(fields: &Fields) -> Self {
+    pub fn read(fields: &Section) -> Self {
         Self { written: fields.duration(MAX_CONNECTION_AGE.name), default: SHARED }
     }
 

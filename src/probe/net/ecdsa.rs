@@ -8,7 +8,7 @@ use rustls::SignatureScheme;
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring as provider};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 
-use super::signatures::Counted;
+use super::signatures::CountedAlgorithm;
 
 type Supported = &'static dyn SignatureVerificationAlgorithm;
 
@@ -17,7 +17,7 @@ pub(super) fn supported() -> WebPkiSupportedAlgorithms {
     static ALL: LazyLock<Vec<Supported>> = LazyLock::new(|| {
         let mut all = provider::default_provider().signature_verification_algorithms.all.to_vec();
         all.extend(P521.iter().chain(SMALLER).map(|ours| ours as Supported));
-        all.into_iter().map(|one| Box::leak(Box::new(Counted(one))) as Supported).collect()
+        all.into_iter().map(|one| Box::leak(Box::new(CountedAlgorithm(one))) as Supported).collect()
     });
     static MAPPING: LazyLock<Vec<(SignatureScheme, &[Supported])>> = LazyLock::new(|| {
         let mut mapping = provider::default_provider().signature_verification_algorithms.mapping.to_vec();

@@ -13,8 +13,8 @@ use super::verify::{NoRoots, RootsUnread};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::exhausted;
 
-/// The failure that an error is about, found along its chain of sources: the meter's, TLS's or the system's. Nothing when
-/// the chain holds none of them; the error is then the client library's own.
+/// The failure that an error is about, found along its chain of sources: the meter's, TLS's or the system's. Nothing
+/// when the chain holds none of them; the error is then the client library's own.
 #[must_use]
 pub fn of_chain(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(too_long) = find::<TooLong>(error) {

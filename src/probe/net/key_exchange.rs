@@ -1,5 +1,5 @@
-//! The key exchange over P-521, which ring does not have. A server that has a certificate of this curve wants a client in
-//! TLS 1.2 to know it (RFC 8422, section 5.1).
+//! The key exchange over P-521, which ring does not have. A server that has a certificate of this curve wants a client
+//! in TLS 1.2 to know it (RFC 8422, section 5.1).
 
 use p521::{PublicKey, Sec1Point, SecretKey, ecdh};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -11,7 +11,7 @@ use rustls::{Error, NamedGroup, PeerMisbehaved};
 pub(super) struct Secp521r1;
 
 /// One exchange under way.
-struct Exchange {
+struct KeyExchange {
     secret: SecretKey,
     public: Box<[u8]>,
 }
@@ -20,7 +20,7 @@ impl SupportedKxGroup for Secp521r1 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let secret = random_key()?;
         let public = Sec1Point::from(secret.public_key()).as_bytes().into();
-        Ok(Box::new(Exchange { secret, public }))
+        Ok(Box::new(KeyExchange { secret, public }))
     }
 
     fn name(&self) -> NamedGroup {
@@ -28,7 +28,7 @@ impl SupportedKxGroup for Secp521r1 {
     }
 }
 
-impl ActiveKeyExchange for Exchange {
+impl ActiveKeyExchange for KeyExchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
         let peer = PublicKey::from_sec1_bytes(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
         let shared = ecdh::diffie_hellman(self.secret.to_nonzero_scalar(), peer.as_affine());

@@ -30,10 +30,10 @@ const LEAST_COST: usize = 256;
 /// Counts what a server sends. Between two calls of [`Meter::allow`] only so much is let through; a connection that has
 /// brought more stays closed for reading.
 #[derive(Debug)]
-pub struct Meter(Mutex<Count>);
+pub struct Meter(Mutex<ByteBudget>);
 
 #[derive(Debug)]
-struct Count {
+struct ByteBudget {
     what: &'static str,
     allowed: usize,
     left: usize,
@@ -42,7 +42,7 @@ struct Count {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self(Mutex::new(Count { what: "the answer", allowed: UNTIL_TOLD, left: UNTIL_TOLD, is_exceeded: false }))
+        Self(Mutex::new(ByteBudget { what: "the answer", allowed: UNTIL_TOLD, left: UNTIL_TOLD, is_exceeded: false }))
     }
 }
 
@@ -50,7 +50,7 @@ impl Meter {
     /// From now on `what`, such as `the answer`, may bring so many bytes. What came before does not count.
     pub fn allow(&self, what: &'static str, bytes: usize) {
         let mut count = self.count();
-        *count = Count { what, allowed: bytes, left: bytes, is_exceeded: count.is_exceeded };
+        *count = ByteBudget { what, allowed: bytes, left: bytes, is_exceeded: count.is_exceeded };
     }
 
     /// Counts what has come.
@@ -68,7 +68,7 @@ impl Meter {
         }
     }
 
-    fn count(&self) -> MutexGuard<'_, Count> {
+    fn count(&self) -> MutexGuard<'_, ByteBudget> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

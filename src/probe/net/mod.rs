@@ -4,6 +4,7 @@
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
 //! What it hears is metered from the first byte on, see [`metered`].
 
+mod crypto;
 pub mod age;
 mod ecdsa;
 pub mod failure;
@@ -83,8 +84,9 @@ impl Network {
         }
     }
 
-    /// A connection to `host` without Nagle's delay, with a meter on what comes. All its addresses are tried, the next one
-    /// whenever the last has failed or has not answered for a moment, so that a dead address does not eat the run's time.
+    /// A connection to `host` without Nagle's delay, with a meter on what comes. All its addresses are tried, the next
+    /// one whenever the last has failed or has not answered for a moment, so that a dead address does not eat the run's
+    /// time.
     ///
     /// # Errors
     /// A failure of the kind `resolve` or `connect`.
@@ -136,7 +138,8 @@ pub fn has_zone(host: &str) -> bool {
     address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// How long an attempt may take before the next address is tried beside it (RFC 8305, section 8: at least 100 ms).
+/// Happy eyeballs: how long an attempt may take before the next address is tried beside it (RFC 8305, section 8: at
+/// least 100 ms).
 const STAGGER: Duration = Duration::from_millis(100);
 
 /// More addresses than this are not tried.
@@ -168,8 +171,8 @@ async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
 
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect(address).await.map_err(|error| match error.kind() {
-        // Of the two reasons for this one is lasting, and no want of ours: there is no address of that family. A datagram
-        // socket, whose ports are others, tells.
+        // Of the two reasons for this one is lasting, and no want of ours: there is no address of that family. A
+        // datagram socket, whose ports are others, tells.
         io::ErrorKind::AddrNotAvailable if !has_address_for(address) => io::ErrorKind::AddrNotAvailable.into(),
         _ => error,
     })
@@ -190,8 +193,8 @@ fn alternating(addresses: &[IpAddr]) -> Vec<IpAddr> {
     (0..longest).flat_map(|index| [preferred.get(index), other.get(index)]).flatten().copied().collect()
 }
 
-/// A refusal says more than a reset, and either says more than a missing route (of a family the machine lacks). Where an
-/// address could not be tried for want of something of our own, nothing is known of the target.
+/// A refusal says more than a reset, and either says more than a missing route (of a family the machine lacks). Where
+/// an address could not be tried for want of something of our own, nothing is known of the target.
 fn more_telling(one: io::Error, other: io::Error) -> io::Error {
     let rank = |error: &io::Error| match error.kind() {
         _ if exhausted::of_io(error).is_some() => 4,

@@ -19,7 +19,7 @@ pub struct Expiry {
     pub of_issuer: bool,
 }
 
-/// What was shown in the last handshake, shared between those who take part in it and whoever reports it.
+/// What was shown in the last handshake, shared between the verifier and the probe that reports it.
 #[derive(Debug, Default)]
 pub(super) struct Presented(Mutex<Shown>);
 
@@ -55,9 +55,9 @@ impl Presented {
         shown.expiry = end(end_entity, false).into_iter().chain(issuers).min();
     }
 
-    /// What an alert of the server means at this point. Few servers say of a missing certificate that it is missing, and
-    /// before a server has shown its own it fails a handshake because it has nothing in common with us (RFC 5246, section
-    /// 7.2.2).
+    /// What an alert of the server means at this point. Few servers say of a missing certificate that it is missing,
+    /// and before a server has shown its own it fails a handshake because it has nothing in common with us (RFC 5246,
+    /// section 7.2.2).
     pub(super) fn meaning(&self, alert: AlertDescription) -> AlertDescription {
         use AlertDescription as Alert;
         let refuses = matches!(

@@ -1,4 +1,5 @@
-//! Name resolution with one lookup per name under way: a resolver that hangs holds one thread, not one per run.
+//! Name resolution, single-flight: concurrent requests for one name share one lookup, so a resolver that hangs holds
+//! one thread, not one per run.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,10 +14,10 @@ use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::{BoxFuture, exhausted};
 
 /// What a lookup found, or why it found nothing, with the resolver's own error line.
-type Found = Result<Arc<[IpAddr]>, Failure>;
+type LookupResult = Result<Arc<[IpAddr]>, Failure>;
 
 /// The lookups under way, by name.
-type UnderWay = Arc<Mutex<HashMap<String, watch::Receiver<Option<Found>>>>>;
+type LookupsInFlight = Arc<Mutex<HashMap<String, watch::Receiver<Option<LookupResult>>>>>;
 
 /// More lookups at once would need more threads than a sidecar should have (redirects may name any host).
 const MOST_AT_ONCE: usize = 64;
@@ -25,7 +26,7 @@ const MOST_AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     resolver: Resolver,
-    under_way: UnderWay,
+    under_way: LookupsInFlight,
 }
 
 impl Lookups {
@@ -33,7 +34,8 @@ impl Lookups {
         Self { resolver, under_way: Arc::default() }
     }
 
-    /// The addresses of `host`. Who asks for a name that is being looked up waits for that lookup.
+    /// The addresses of `host`. A name that is being looked up is not looked up twice: the caller waits for that
+    /// lookup.
     pub(super) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
         let mut lookup = self.join(host)?;
         let found = match lookup.wait_for(Option::is_some).await {
@@ -47,7 +49,7 @@ impl Lookups {
         }
     }
 
-    fn join(&self, host: &str) -> Result<watch::Receiver<Option<Found>>, Failure> {
+    fn join(&self, host: &str) -> Result<watch::Receiver<Option<LookupResult>>, Failure> {
         let mut under_way = lock(&self.under_way);
         if let Some(lookup) = under_way.get(host)
             && lookup.has_changed().is_ok()
@@ -90,7 +92,8 @@ fn unresolved() -> Failure {
     Failure::new(FailureKind::Resolve, "name does not resolve")
 }
 
-/// The resolver does not tell whether it could not open its socket or its files: then its answer says nothing of the name.
+/// The resolver does not tell whether it could not open its socket or its files: then its answer says nothing of the
+/// name.
 fn why_unresolved(error: &io::Error) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<NoThread>()) {
         Some(NoThread(cause)) => exhausted::of_thread(cause),

@@ -25,15 +25,15 @@ pub(super) fn were_too_many() -> bool {
 }
 
 /// An algorithm that refuses when a chain takes too many signatures.
-pub(super) struct Counted(pub(super) &'static dyn SignatureVerificationAlgorithm);
+pub(super) struct CountedAlgorithm(pub(super) &'static dyn SignatureVerificationAlgorithm);
 
-impl fmt::Debug for Counted {
+impl fmt::Debug for CountedAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Counted").field(&self.0).finish()
+        f.debug_tuple("CountedAlgorithm").field(&self.0).finish()
     }
 }
 
-impl SignatureVerificationAlgorithm for Counted {
+impl SignatureVerificationAlgorithm for CountedAlgorithm {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let left = LEFT.get().checked_sub(1).ok_or(InvalidSignature)?;
         LEFT.set(left);

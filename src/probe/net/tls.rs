@@ -1,54 +1,53 @@
 //! The section `tls` of a check, and the TLS client that comes of it: one rustls with ring for every kind.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::{ClientConfig, Resumption};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsConnector;
 
-use super::key_exchange::Secp521r1;
+pub use super::crypto::provider;
 use super::metered::{MeteredStream, UNTIL_TOLD};
 use super::presented::{Expiry, Identity, Presented};
 use super::secured::{Secured, understood};
 use super::verify::{Authorities, Trust, Verifier};
-use super::{Network, ecdsa, failure};
+use super::{Network, failure};
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_duration;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind};
 
 /// The keys of a section `tls`.
 pub const FIELDS: &[Field] = &[
     Field::optional(
         "ca_file",
-        Shape::Text,
+        ValueType::Text,
         "Certificates (PEM) that may vouch for the server, instead of the machine's. The server's own certificate may \
          be among them. Keys may be RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519; signatures with SHA-1 are not \
          accepted. TLS is 1.3, or 1.2 with ECDHE and AES-GCM or ChaCha20 (no CBC, no RSA key exchange).",
     ),
-    Field::optional("cert_file", Shape::Text, "The certificate (PEM) to present to the server; needs `key_file`."),
-    Field::optional("key_file", Shape::Text, "The private key (PEM, not encrypted) of `cert_file`."),
+    Field::optional("cert_file", ValueType::Text, "The certificate (PEM) to present to the server; needs `key_file`."),
+    Field::optional("key_file", ValueType::Text, "The private key (PEM, not encrypted) of `cert_file`."),
     Field::optional(
         "server_name",
-        Shape::Text,
+        ValueType::Text,
         "The name that the server's certificate must be for. Default: the host that is dialled.",
     ),
     Field::with_default(
         "insecure_skip_verify",
-        Shape::Bool,
+        ValueType::Bool,
         "false",
         "Accepts any certificate, whatever is wrong with it or its keys. The end of its validity is still reported.",
     ),
     Field::optional(
         "min_validity",
-        Shape::Duration { min: Duration::ZERO },
+        ValueType::Duration { min: Duration::ZERO },
         "A certificate that expires sooner than this makes a pass degraded: the server's own or another of the chain that \
          it presents, whichever ends first.",
     ),
@@ -73,7 +72,7 @@ impl fmt::Debug for TlsSpec {
 impl TlsSpec {
     /// Reads a section `tls`, its files included. Problems are reported at their keys.
     #[must_use]
-    pub fn read(fields: &Fields) -> Option<Self> {
+    pub fn read(fields: &Section) -> Option<Self> {
         let mut spec = Self { min_validity: fields.duration("min_validity"), ..Self::default() };
         let mut sound = true;
         if fields.text("ca_file").is_some() {
@@ -198,7 +197,7 @@ impl TlsSpec {
     }
 }
 
-fn read_file<T>(fields: &Fields, key: &str, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Option<T> {
+fn read_file<T>(fields: &Section, key: &str, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Option<T> {
     let content = fields.file(key)?;
     match read(&content) {
         Ok(value) => Some(value),
@@ -209,7 +208,7 @@ fn read_file<T>(fields: &Fields, key: &str, read: impl FnOnce(&[u8]) -> Result<T
     }
 }
 
-fn read_identity(fields: &Fields) -> Option<Arc<CertifiedKey>> {
+fn read_identity(fields: &Section) -> Option<Arc<CertifiedKey>> {
     let certificates = read_file(fields, "cert_file", certificates_of);
     let key = read_file(fields, "key_file", key_of);
     match identity_of(certificates?, key?) {
@@ -261,18 +260,6 @@ pub fn identity_of(
     }
 }
 
-/// The one provider of cryptography.
-#[must_use]
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| {
-        let signature_verification_algorithms = ecdsa::supported();
-        let mut provider = rustls::crypto::ring::default_provider();
-        provider.kx_groups.push(&Secp521r1);
-        Arc::new(CryptoProvider { signature_verification_algorithms, ..provider })
-    }))
-}
-
 /// No handshake is longer than this: rustls takes messages of up to 64 KiB, of which a handshake has a handful.
 const LONGEST_HANDSHAKE: usize = 256 << 10;
 
@@ -305,8 +292,8 @@ impl TlsClient {
         self
     }
 
-    /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the earliest end
-    /// of validity in the chain of the server's certificate.
+    /// Shakes hands with the server behind `stream`, which was dialled as `host`. Returns the stream and the earliest
+    /// end of validity in the chain of the server's certificate.
     ///
     /// # Errors
     /// A failure of the kind `tls`, with the end of validity where a certificate was seen.

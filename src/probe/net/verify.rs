@@ -9,10 +9,10 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
+use super::crypto::provider;
 use super::presented::{Presented, validity};
 use super::refusal::{Refusal, explained, unusable_key};
 use super::signatures;
-use super::tls::provider;
 use crate::model::outcome::Failure;
 use crate::probe::exhausted;
 
@@ -155,9 +155,12 @@ impl ServerCertVerifier for Verifier {
             Trust::These(authorities) => authorities
                 .verifier
                 .verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-                .or_else(|error| match authorities.certificates.contains(end_entity) {
-                    true => verify_pinned(end_entity, name, now, error),
-                    false => Err(error),
+                .or_else(|error| {
+                    if authorities.certificates.contains(end_entity) {
+                        verify_pinned(end_entity, name, now, error)
+                    } else {
+                        Err(error)
+                    }
                 }),
         };
         let verified = match verified {

@@ -20,10 +20,10 @@ use tokio::time::timeout;
 
 use super::require_auth::AllowedMethods;
 use super::scram::{Binding, Refused, Scram};
-use super::wire::{Fault, FromDriver, FromServer, Seen, message, startup};
+use super::wire::{FromDriver, FromServer, WireFault, WireSummary, message, startup};
 use crate::probe::endpoint::Stream;
 use crate::probe::farewell;
-use crate::probe::kept::Life;
+use crate::probe::reuse::Activity;
 
 /// Why a link is of no more use.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum Break {
     /// The connection failed.
     Io(io::Error),
     /// What came is not to be passed on.
-    Fault(Fault),
+    Fault(WireFault),
 }
 
 /// Who logs in, and how.
@@ -52,14 +52,14 @@ pub struct Login<'a> {
 
 /// A logged-in connection: the driver's end and what connects it to the server.
 pub struct Link {
-    /// The driver's connection. Nothing moves on it but under [`Wires::carry`].
+    /// The driver's connection. Nothing moves on it but under [`ProtocolPump::carry`].
     pub driver: PgConnection,
     /// Everything between it and the server.
-    pub wires: Wires,
+    pub wires: ProtocolPump,
 }
 
 /// Both ends of the way and what is under way on it.
-pub struct Wires {
+pub struct ProtocolPump {
     server: Box<dyn Stream>,
     local: UnixStream,
     up: FromDriver,
@@ -81,7 +81,7 @@ impl Link {
         address: Option<SocketAddr>,
         login: &Login<'_>,
         options: PgConnectOptions,
-    ) -> io::Result<Result<Self, (sqlx::Error, Wires)>> {
+    ) -> io::Result<Result<Self, (sqlx::Error, ProtocolPump)>> {
         let name = format!("\0probelet-{}-{:016x}", std::process::id(), RandomState::new().hash_one(address));
         let options = options.socket(&name);
         let listener = UnixListener::bind(format!("{name}/.s.PGSQL.{}", options.get_port()))?;
@@ -97,7 +97,7 @@ impl Link {
         drop(listener);
         let (up, down) = (FromDriver::new(), FromServer::new(login.methods));
         let pending = (Vec::new(), Vec::new());
-        let mut wires = Wires { server, local, up, down, pending, broken: None, address };
+        let mut wires = ProtocolPump { server, local, up, down, pending, broken: None, address };
         if let Err(reason) = wires.log_in(login).await {
             // The driver is told by the end of its stream.
             wires.broken = Some(reason);
@@ -128,19 +128,19 @@ async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
     }
 }
 
-impl Wires {
+impl ProtocolPump {
     /// A run begins.
     pub fn begin(&mut self) {
         self.down.begin();
     }
 
     /// Where it shows that the server is there.
-    pub fn life(&self) -> &Life {
-        &self.down.life
+    pub fn activity(&self) -> &Activity {
+        &self.down.activity
     }
 
     /// What the server has shown.
-    pub fn seen(&self) -> &Seen {
+    pub fn seen(&self) -> &WireSummary {
         &self.down.seen
     }
 
@@ -160,13 +160,13 @@ impl Wires {
         while let Ok(1..) = self.server.read(&mut rest).await {}
     }
 
-    /// Asks the server, beside everything else, to give up what it is doing for this connection. A server that waits for
-    /// a lock does not notice that nobody waits for it any more: without this every run whose time is up would leave one
-    /// more busy connection behind.
+    /// Asks the server, beside everything else, to give up what it is doing for this connection. A server that waits
+    /// for a lock does not notice that nobody waits for it any more: without this every run whose time is up would
+    /// leave one more busy connection behind.
     ///
     /// It is the server who hangs up, once it has passed the request on: `PgBouncer` since 1.18 ends with `bad client
-    /// state: 0` where the client does so first while the server behind it is slow (its issue 801). It also needs the old
-    /// connection for as long. Where many requests wait already, the connection is only closed.
+    /// state: 0` where the client does so first while the server behind it is slow (its issue 801). It also needs the
+    /// old connection for as long. Where many requests wait already, the connection is only closed.
     pub fn cancel(self) {
         const CODE: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
         // PgBouncer itself gives up after `cancel_wait_timeout`, or `server_connect_timeout`: 10 and 15 s.
@@ -192,8 +192,8 @@ impl Wires {
         drop(farewell::say(async { drop(cancelling.await) }));
     }
 
-    /// Begins a login and goes through SCRAM, of which the driver learns nothing. Whatever else the server wants, or says,
-    /// is left to the driver.
+    /// Begins a login and goes through SCRAM, of which the driver learns nothing. Whatever else the server wants, or
+    /// says, is left to the driver.
     async fn log_in(&mut self, login: &Login<'_>) -> Result<(), Break> {
         const SASL: u32 = 10;
         const CONTINUE: u32 = 11;
@@ -201,7 +201,7 @@ impl Wires {
         self.say(&startup(login.parameters)).await?;
         let Some(offered) = self.hear(SASL).await? else {
             return match login.binding {
-                Binding::Required if self.down.seen.error.is_none() => Err(Break::Fault(Fault::Unbound)),
+                Binding::Required if self.down.seen.error.is_none() => Err(Break::Fault(WireFault::Unbound)),
                 _ => Ok(()),
             };
         };
@@ -212,7 +212,7 @@ impl Wires {
         let Some(challenge) = self.hear(CONTINUE).await? else { return Ok(()) };
         self.say(&message(b'p', &scram.prove(&challenge).await.map_err(refused)?)).await?;
         let Some(last) = self.hear(FINAL).await? else { return Ok(()) };
-        scram.verify(&last).map_err(|_| Break::Fault(Fault::Unproven))
+        scram.verify(&last).map_err(|_| Break::Fault(WireFault::Unproven))
     }
 
     async fn say(&mut self, message: &[u8]) -> Result<(), Break> {
@@ -220,7 +220,8 @@ impl Wires {
         self.server.flush().await.map_err(Break::Io)
     }
 
-    /// What the server's next message says, if it is one of authentication of this sort. Any other stays for the driver.
+    /// What the server's next message says, if it is one of authentication of this sort. Any other stays for the
+    /// driver.
     async fn hear(&mut self, sort: u32) -> Result<Option<Vec<u8>>, Break> {
         let mut buffer = [0; 4096];
         // What is passed on are whole messages.
@@ -267,8 +268,8 @@ impl Wires {
 
 fn refused(refused: Refused) -> Break {
     Break::Fault(match refused {
-        Refused::Garbage => Fault::Garbage,
-        Refused::Unbound => Fault::Unbound,
+        Refused::Garbage => WireFault::Garbage,
+        Refused::Unbound => WireFault::Unbound,
     })
 }
 

@@ -1,8 +1,8 @@
 //! The kind `postgres`: logs in and asks a query, in a transaction that can change nothing.
 //!
 //! A run is `BEGIN READ ONLY`, the query as one unnamed statement, `ROLLBACK`: no session setting, no named statement,
-//! so that a transaction pooler may stand in between. The driver does the order of messages; the way to the server is our
-//! own, see `link.rs`, and so is the login by SCRAM, see `scram.rs`.
+//! so that a transaction pooler may stand in between. The driver does the order of messages; the way to the server is
+//! our own, see `link.rs`, and so is the login by SCRAM, see `scram.rs`.
 
 mod link;
 mod parameters;
@@ -25,67 +25,69 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub use self::require_auth::AllowedMethods;
 pub use self::wire::FromServer;
 
-use self::link::{Break, Link, Login, Wires};
-use self::role::Role;
-use self::target::{Encryption, Target};
-use self::wire::{Fault, LONGEST, MOST_ROUNDS, ServerError};
+use self::link::{Break, Link, Login, ProtocolPump};
+use self::role::RequiredRole;
+use self::target::{Encryption, PostgresTarget};
+use self::wire::{LONGEST, MOST_ROUNDS, ServerError, WireFault};
 use super::endpoint::Stream;
-use super::kept::{After, Kept, Life, Session};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::{Meter, MeteredStream};
 use super::net::tls::TlsClient;
 use super::net::{Network, failure};
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::reuse::{Activity, Disposition, Reused, Session};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::Timestamp;
+use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_size;
 use crate::base::redact;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
-use crate::base::value::{Fields, Text};
-use crate::model::outcome::{Answer, Failure, FailureKind, Pass, ProbeResult};
+use crate::base::value::{Section, Text};
+use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
 use crate::probe::exhausted;
 use crate::workflow::captures::FillError;
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "postgres",
     doc: "Logs in to a PostgreSQL database, directly or through a pooler, and asks it a query that can change nothing.",
     fields: FIELDS,
     read,
+    component_type: "datastore",
+    bare_tcp: Some((5432, "PostgreSQL starts a process for each connection")),
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
     Field::required(
         "url",
-        Shape::Url { schemes: &["postgres", "postgresql"] },
+        ValueType::Url { schemes: &["postgres", "postgresql"] },
         "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `prefer` (the \
          default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files; \
          `target_session_attrs`, `channel_binding` and `require_auth` are as libpq has them.",
     ),
     Field::optional(
         "role",
-        Shape::Word(role::ROLES),
+        ValueType::Word(role::ROLES),
         "The role that the server must have: `primary` takes writes, `replica` follows one. It is asked for in the same \
          transaction. Default: either.",
     ),
     Field::optional(
         "require_auth",
-        Shape::Text,
+        ValueType::Text,
         "How the server may have the user prove who they are, as libpq has it: a list of `scram-sha-256`, `md5`, `password` \
          and `none`, or of what it may not ask for (`!password,!md5`). With `scram-sha-256` nobody who answers gets the \
          password itself. Default: what the URL says, else anything.",
     ),
     Field::with_default(
         "query",
-        Shape::Template,
+        ValueType::Template,
         "SELECT 1",
         "One statement. It runs as `BEGIN READ ONLY`, the query, `ROLLBACK`, and one row is asked for. Captured values \
          are bound as text: cast them where a column wants another type, `${steps.order.id}::bigint`.",
     ),
     Field::optional(
         "expect",
-        Shape::Template,
+        ValueType::Template,
         "The text of the first column of the first row, as `psql` shows it (a boolean is `true` or `false`, `t` or \
          `f`). Default: any answer, also none.",
     ),
@@ -94,7 +96,7 @@ const FIELDS: &[Field] = &[
 
 #[derive(Clone, Debug)]
 struct Postgres {
-    target: Target,
+    target: PostgresTarget,
     /// The target as it may be shown.
     shown: String,
     query: Text,
@@ -104,7 +106,7 @@ struct Postgres {
     secretive: bool,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let query = fields.text("query")?.clone();
     if let Some(problem) = sql::misplaced_capture(&query) {
         let help =
@@ -156,11 +158,11 @@ impl Spec for Postgres {
         }
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
         let tls = match &self.target.encryption {
             Encryption::Off => None,
-            Encryption::Offered(tls) => Some((tls.client(&setting.network), false)),
-            Encryption::Required(tls) => Some((tls.client(&setting.network), true)),
+            Encryption::Offered(tls) => Some((tls.client(&context.network), false)),
+            Encryption::Required(tls) => Some((tls.client(&context.network), true)),
         };
         let options = PgConnectOptions::new_without_pgpass()
             .username(self.target.user.expose())
@@ -168,19 +170,19 @@ impl Spec for Postgres {
             .ssl_mode(sqlx::postgres::PgSslMode::Disable)
             .statement_cache_capacity(0)
             .disable_statement_logging();
-        let kept = Kept::new(self.max_age.effective());
-        let server = Server { spec: self.clone(), network: Arc::clone(&setting.network), tls, options };
-        Box::new(PostgresProbe { server, kept })
+        let reused = Reused::new(self.max_age.effective());
+        let server = PostgresServer { spec: self.clone(), network: Arc::clone(&context.network), tls, options };
+        Box::new(PostgresProbe { server, reused })
     }
 }
 
 struct PostgresProbe {
-    server: Server,
-    kept: Kept<LoggedIn>,
+    server: PostgresServer,
+    reused: Reused<PostgresSession>,
 }
 
 /// Where to connect to, and how.
-struct Server {
+struct PostgresServer {
     spec: Postgres,
     network: Arc<Network>,
     /// How to encrypt, and whether to insist on it.
@@ -189,7 +191,7 @@ struct Server {
 }
 
 /// A connection that serves successive runs.
-struct LoggedIn {
+struct PostgresSession {
     link: Link,
     meter: Arc<Meter>,
     not_after: Option<Timestamp>,
@@ -197,8 +199,8 @@ struct LoggedIn {
 }
 
 /// What a run asks.
-struct Question {
-    role: Option<Role>,
+struct PostgresQuery {
+    role: Option<RequiredRole>,
     sql: String,
     values: Vec<String>,
     expect: Option<String>,
@@ -206,13 +208,13 @@ struct Question {
 }
 
 /// The first column of the first row.
-enum Cell {
+enum ColumnValue {
     NoRow,
     Null,
     Text(Vec<u8>),
 }
 
-impl Cell {
+impl ColumnValue {
     fn text(&self) -> &[u8] {
         match self {
             Self::Text(text) => text,
@@ -231,33 +233,33 @@ impl Cell {
 }
 
 impl Probe for PostgresProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
             let spec = &self.server.spec;
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
             let expect = spec.expect.as_ref().map(|text| run.captured.fill(text)).transpose().map_err(unfilled)?;
             let role = spec.target.role;
-            let question = Question { role, sql, values, expect, keep_answer: run.keep_answer };
-            self.kept.run(&self.server, &question, run).await
+            let query = PostgresQuery { role, sql, values, expect, keep_answer: run.keep_answer };
+            self.reused.run(&self.server, &query, run).await
         })
     }
 }
 
-impl Server {
+impl PostgresServer {
     /// Asks for TLS, if the URL wants it.
-    async fn encrypt(&self, mut stream: MeteredStream, trace: &Trace) -> Result<Way, Failure> {
+    async fn encrypt(&self, mut stream: MeteredStream, trace: &Trace) -> Result<DialedStream, Failure> {
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-        let Some((tls, insist)) = &self.tls else { return Ok(Way::plain(stream)) };
+        let Some((tls, insist)) = &self.tls else { return Ok(DialedStream::plain(stream)) };
         trace.enter(Phase::Tls);
         stream.write_all(&SSL_REQUEST).await.map_err(|error| failure::of_io(&error))?;
         match stream.read_u8().await.map_err(|error| failure::of_io(&error))? {
             b'S' => {
                 let (stream, not_after) = tls.handshake(&self.spec.target.host, stream, trace).await?;
                 let certificate = stream.certificate().map(|certificate| certificate.to_vec());
-                Ok(Way { stream: Box::new(stream), not_after, certificate })
+                Ok(DialedStream { stream: Box::new(stream), not_after, certificate })
             }
-            b'N' if !insist => Ok(Way::plain(stream)),
+            b'N' if !insist => Ok(DialedStream::plain(stream)),
             b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")),
             _ => Err(not_postgres()),
         }
@@ -265,28 +267,28 @@ impl Server {
 }
 
 /// A way to the server, before anybody has logged in.
-struct Way {
+struct DialedStream {
     stream: Box<dyn Stream>,
     not_after: Option<Timestamp>,
     /// The server's own, where there is TLS.
     certificate: Option<Vec<u8>>,
 }
 
-impl Way {
+impl DialedStream {
     fn plain(stream: MeteredStream) -> Self {
         Self { stream: Box::new(stream), not_after: None, certificate: None }
     }
 }
 
-impl Session for LoggedIn {
-    type Target = Server;
-    type Question = Question;
+impl Session for PostgresSession {
+    type Target = PostgresServer;
+    type Query = PostgresQuery;
 
-    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
-        let Target { host, port, .. } = &server.spec.target;
+    async fn connect(server: &PostgresServer, trace: &Trace) -> Result<Self, Failure> {
+        let PostgresTarget { host, port, .. } = &server.spec.target;
         let stream = server.network.dial(host, *port, trace).await?;
         let (address, meter) = (stream.tcp().peer_addr().ok(), Arc::clone(stream.meter()));
-        let Way { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
+        let DialedStream { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);
         meter.allow("the login", MOST_CARRIED);
         let target = &server.spec.target;
@@ -309,31 +311,31 @@ impl Session for LoggedIn {
         Err(failure)
     }
 
-    async fn ask(&mut self, question: &Question, run: &Run) -> (ProbeResult, After) {
+    async fn query(&mut self, query: &PostgresQuery, run: &RunContext) -> (ProbeResult, Disposition) {
         run.trace.enter(Phase::Answer);
         self.link.wires.begin();
         self.meter.allow("the answer", MOST_CARRIED);
-        let cell = self.transaction(question, &run.trace).await;
+        let cell = self.transaction(query, &run.trace).await;
         let idle = self.roll_back().await;
         let wires = &self.link.wires;
         let is_boolean = wires.seen().first_type == Some(BOOLEAN);
-        run.trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), Cell::for_notes));
-        let mut result = cell.and_then(|cell| judge(cell, is_boolean, question));
+        run.trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), ColumnValue::for_notes));
+        let mut result = cell.and_then(|cell| judge(cell, is_boolean, query));
         match &mut result {
             Ok(pass) => pass.facts.tls_not_after = self.not_after,
             Err(failure) => failure.facts.tls_not_after = self.not_after,
         }
-        let after = match wires.broken() {
-            Some(Break::Closed | Break::Io(_) | Break::Fault(Fault::Garbage)) => After::Broken,
-            None if wires.seen().error.as_ref().is_some_and(sqlstate::ends_the_session) => After::Broken,
-            None if idle => After::Idle,
-            _ => After::Unfinished,
+        let disposition = match wires.broken() {
+            Some(Break::Closed | Break::Io(_) | Break::Fault(WireFault::Garbage)) => Disposition::Broken,
+            None if wires.seen().error.as_ref().is_some_and(sqlstate::ends_the_session) => Disposition::Broken,
+            None if idle => Disposition::Idle,
+            _ => Disposition::Unfinished,
         };
-        (result, after)
+        (result, disposition)
     }
 
-    fn life(&self) -> Option<&Life> {
-        Some(self.link.wires.life())
+    fn activity(&self) -> Option<&Activity> {
+        Some(self.link.wires.activity())
     }
 
     async fn close(self) {
@@ -345,19 +347,19 @@ impl Session for LoggedIn {
     }
 }
 
-impl LoggedIn {
-    async fn transaction(&mut self, question: &Question, trace: &Trace) -> Result<Cell, Failure> {
+impl PostgresSession {
+    async fn transaction(&mut self, query: &PostgresQuery, trace: &Trace) -> Result<ColumnValue, Failure> {
         let Link { driver, wires } = &mut self.link;
-        let failed = |error: sqlx::Error, wires: &Wires| explain(&error, wires, true, self.secretive);
+        let failed = |error: sqlx::Error, wires: &ProtocolPump| explain(&error, wires, true, self.secretive);
         let begun = wires.carry(sqlx::raw_sql("BEGIN READ ONLY").execute(&mut *driver)).await;
         begun.map_err(|error| failed(error, wires))?;
-        if let Some(role) = question.role {
+        if let Some(role) = query.role {
             let found = wires.carry(first_cell(driver, role::QUERY, &[])).await;
             let found = found.map_err(|error| failed(error, wires))?;
             trace.note(|| format!("the role is {}", role::shown(found.text())));
             role.judge(found.text())?;
         }
-        let found = wires.carry(first_cell(driver, &question.sql, &question.values)).await;
+        let found = wires.carry(first_cell(driver, &query.sql, &query.values)).await;
         found.map_err(|error| failed(error, wires))
     }
 
@@ -373,23 +375,24 @@ impl LoggedIn {
     }
 }
 
-async fn first_cell(driver: &mut sqlx::PgConnection, sql: &str, values: &[String]) -> Result<Cell, sqlx::Error> {
+async fn first_cell(driver: &mut sqlx::PgConnection, sql: &str, values: &[String]) -> Result<ColumnValue, sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
     for value in values {
         query = query.bind(value);
     }
-    let Some(row) = query.fetch_optional(driver).await? else { return Ok(Cell::NoRow) };
+    let Some(row) = query.fetch_optional(driver).await? else { return Ok(ColumnValue::NoRow) };
     cell_of(&row)
 }
 
-fn cell_of(row: &PgRow) -> Result<Cell, sqlx::Error> {
+fn cell_of(row: &PgRow) -> Result<ColumnValue, sqlx::Error> {
     if row.is_empty() {
-        return Ok(Cell::Null);
+        return Ok(ColumnValue::Null);
     }
     let value = row.try_get_raw(0)?;
-    match value.is_null() {
-        true => Ok(Cell::Null),
-        false => Ok(Cell::Text(value.as_bytes().map_err(sqlx::Error::Decode)?.to_vec())),
+    if value.is_null() {
+        Ok(ColumnValue::Null)
+    } else {
+        Ok(ColumnValue::Text(value.as_bytes().map_err(sqlx::Error::Decode)?.to_vec()))
     }
 }
 
@@ -399,19 +402,19 @@ const MOST_CARRIED: usize = 2 * LONGEST;
 /// The type `bool` in PostgreSQL's catalogue.
 const BOOLEAN: u32 = 16;
 
-fn judge(cell: Cell, is_boolean: bool, question: &Question) -> ProbeResult {
+fn judge(cell: ColumnValue, is_boolean: bool, query: &PostgresQuery) -> ProbeResult {
     let mismatch = |message: &str| Err(Failure::new(FailureKind::Mismatch, message));
     let text = match cell {
-        Cell::Text(text) if is_boolean => match text.as_slice() {
+        ColumnValue::Text(text) if is_boolean => match text.as_slice() {
             b"t" => b"true".to_vec(),
             _ => b"false".to_vec(),
         },
-        Cell::Text(text) => text,
-        Cell::Null if question.expect.is_some() => return mismatch("the query gives NULL, not the expected value"),
-        Cell::NoRow if question.expect.is_some() => return mismatch("the query gives no row"),
-        Cell::Null | Cell::NoRow => Vec::new(),
+        ColumnValue::Text(text) => text,
+        ColumnValue::Null if query.expect.is_some() => return mismatch("the query gives NULL, not the expected value"),
+        ColumnValue::NoRow if query.expect.is_some() => return mismatch("the query gives no row"),
+        ColumnValue::Null | ColumnValue::NoRow => Vec::new(),
     };
-    if let Some(expect) = &question.expect {
+    if let Some(expect) = &query.expect {
         let expect = match expect.as_str() {
             "t" if is_boolean => "true",
             "f" if is_boolean => "false",
@@ -422,36 +425,38 @@ fn judge(cell: Cell, is_boolean: bool, question: &Question) -> ProbeResult {
         }
     }
     let mut pass = Pass::saying("Database is connected");
-    pass.answer = question.keep_answer.then(|| Box::new(Answer { body: text, ..Answer::default() }));
+    pass.answer = query.keep_answer.then(|| Box::new(CapturedAnswer { body: text, ..CapturedAnswer::default() }));
     Ok(pass)
 }
 
 /// Why the driver failed. The wires know best: the driver only sees its stream end.
-fn explain(error: &sqlx::Error, wires: &Wires, logged_in: bool, secretive: bool) -> Failure {
+fn explain(error: &sqlx::Error, wires: &ProtocolPump, logged_in: bool, secretive: bool) -> Failure {
     if let Some(error) = &wires.seen().error {
         return sqlstate::failure(error, logged_in, secretive);
     }
     match wires.broken() {
         Some(Break::Closed) => Failure::new(FailureKind::Connect, "connection closed by the server"),
         Some(Break::Io(error)) => failure::of_io(error),
-        Some(Break::Fault(Fault::Garbage)) => not_postgres(),
-        Some(Break::Fault(Fault::TooLong)) => Failure::new(FailureKind::Protocol, "the answer is longer than 1 MiB"),
-        Some(Break::Fault(Fault::ForbiddenMethod(method))) => {
+        Some(Break::Fault(WireFault::Garbage)) => not_postgres(),
+        Some(Break::Fault(WireFault::TooLong)) => {
+            Failure::new(FailureKind::Protocol, "the answer is longer than 1 MiB")
+        }
+        Some(Break::Fault(WireFault::ForbiddenMethod(method))) => {
             Failure::new(FailureKind::Auth, format!("the server asks for {method}, which `require_auth` forbids"))
         }
-        Some(Break::Fault(Fault::TooManyRounds)) => {
+        Some(Break::Fault(WireFault::TooManyRounds)) => {
             Failure::new(FailureKind::Protocol, format!("the server asks for more than {MOST_ROUNDS} rounds of SCRAM"))
         }
-        Some(Break::Fault(Fault::UnknownMethod)) => {
+        Some(Break::Fault(WireFault::UnknownMethod)) => {
             Failure::new(FailureKind::Auth, "the server asks for a way of authentication that is not supported")
         }
-        Some(Break::Fault(Fault::Unbound)) => {
+        Some(Break::Fault(WireFault::Unbound)) => {
             Failure::new(FailureKind::Auth, "the login cannot be bound to TLS, which `channel_binding` requires")
         }
-        Some(Break::Fault(Fault::Unproven)) => {
+        Some(Break::Fault(WireFault::Unproven)) => {
             Failure::new(FailureKind::Auth, "the server cannot prove that it knows the password")
         }
-        Some(Break::Fault(Fault::Copy)) => Failure::new(FailureKind::Protocol, "the query is a COPY, not a SELECT"),
+        Some(Break::Fault(WireFault::Copy)) => Failure::new(FailureKind::Protocol, "the query is a COPY, not a SELECT"),
         None => Failure::new(FailureKind::Protocol, "the answer breaks the protocol").with_detail(kind_of(error)),
     }
 }

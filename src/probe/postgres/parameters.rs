@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::probe::endpoint::{self, decode};
 
 /// The parameters, decoded. Those that are not libpq's (an application may share the URL) are ignored.
@@ -72,7 +72,7 @@ impl Parameters {
     }
 
     /// Warns of what libpq would heed and this does not, and of what is nearly a parameter that is heeded.
-    pub fn warn(&self, fields: &Fields) {
+    pub fn warn(&self, fields: &Section) {
         for (name, _) in &self.0 {
             if let Some(name) = IGNORED.iter().find(|known| *known == name) {
                 let message = format!("the parameter `{name}` of the URL has no effect here");

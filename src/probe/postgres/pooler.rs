@@ -2,7 +2,8 @@
 
 use crate::model::outcome::FailureKind;
 
-/// What the words of a pooler mean. Nothing of them is repeated: behind some of the phrases stands what the client said.
+/// What the words of a pooler mean. Nothing of them is repeated: behind some of the phrases stands what the client
+/// said.
 pub fn meaning(words: &str) -> Option<(FailureKind, &'static str)> {
     let words = words.to_lowercase();
     PHRASES.iter().find(|(phrase, ..)| words.contains(phrase)).map(|(_, kind, meaning)| (*kind, *meaning))

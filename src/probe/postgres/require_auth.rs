@@ -1,4 +1,5 @@
-//! The key `require_auth`, and the parameter of a URL of that name, as libpq has it: by which methods a server may have a user prove who they are.
+//! The key `require_auth`, and the parameter of a URL of that name, as libpq has it: by which methods a server may have
+//! a user prove who they are.
 
 use std::fmt;
 

@@ -7,7 +7,7 @@ pub const ROLES: &[&str] = &["primary", "replica"];
 
 /// What a server must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum RequiredRole {
     /// No standby.
     Primary,
     /// A primary whose sessions can write unless they say otherwise.
@@ -24,7 +24,7 @@ pub const QUERY: &str = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'r
                          WHEN pg_catalog.current_setting('default_transaction_read_only') = 'on' THEN 'read-only' \
                          ELSE 'primary' END";
 
-impl Role {
+impl RequiredRole {
     /// The role that the key `role` wants.
     pub fn of_key(word: &str) -> Self {
         if word == "replica" { Self::Replica } else { Self::Primary }
@@ -109,31 +109,31 @@ mod tests {
 
     #[test]
     fn a_role_is_met_or_named() {
-        let says = |role: Role, found: &str| role.judge(found.as_bytes()).map_err(|failure| failure.message);
+        let says = |role: RequiredRole, found: &str| role.judge(found.as_bytes()).map_err(|failure| failure.message);
         let met = [
-            (Role::Primary, "primary"),
-            (Role::Primary, "read-only"),
-            (Role::Writable, "primary"),
-            (Role::Replica, "replica"),
-            (Role::ReadOnly, "replica"),
-            (Role::ReadOnly, "read-only"),
+            (RequiredRole::Primary, "primary"),
+            (RequiredRole::Primary, "read-only"),
+            (RequiredRole::Writable, "primary"),
+            (RequiredRole::Replica, "replica"),
+            (RequiredRole::ReadOnly, "replica"),
+            (RequiredRole::ReadOnly, "read-only"),
         ];
-        for role in [Role::Primary, Role::Writable, Role::Replica, Role::ReadOnly] {
+        for role in [RequiredRole::Primary, RequiredRole::Writable, RequiredRole::Replica, RequiredRole::ReadOnly] {
             for found in ["primary", "replica", "read-only", "", "hunter2"] {
                 assert_eq!(says(role, found).is_ok(), met.contains(&(role, found)), "{role:?} {found}");
             }
         }
-        assert_eq!(says(Role::Writable, "replica"), Err("the server is replica, not read-write".into()));
-        assert_eq!(says(Role::Replica, "hunter2"), Err("the server is something else, not replica".into()));
+        assert_eq!(says(RequiredRole::Writable, "replica"), Err("the server is replica, not read-write".into()));
+        assert_eq!(says(RequiredRole::Replica, "hunter2"), Err("the server is something else, not replica".into()));
     }
 
     #[test]
     fn two_wishes_make_one_or_none() {
-        assert_eq!(Role::Primary.and(Role::Writable), Some(Role::Writable));
-        assert_eq!(Role::ReadOnly.and(Role::Replica), Some(Role::Replica));
-        assert_eq!(Role::Primary.and(Role::Replica), None);
-        assert_eq!(Role::of_attributes("prefer-standby"), Ok(None));
-        assert_eq!(Role::of_attributes("readwrite"), Err(()));
+        assert_eq!(RequiredRole::Primary.and(RequiredRole::Writable), Some(RequiredRole::Writable));
+        assert_eq!(RequiredRole::ReadOnly.and(RequiredRole::Replica), Some(RequiredRole::Replica));
+        assert_eq!(RequiredRole::Primary.and(RequiredRole::Replica), None);
+        assert_eq!(RequiredRole::of_attributes("prefer-standby"), Ok(None));
+        assert_eq!(RequiredRole::of_attributes("readwrite"), Err(()));
     }
 
     #[test]

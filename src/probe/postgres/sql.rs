@@ -1,7 +1,7 @@
 //! Where a captured value may stand in an SQL text: as a whole operand, never inside a literal, a quoted name, a
 //! comment or a word. It is bound as a parameter there; anywhere else `$1` would be plain text.
 
-use crate::base::value::{Part, Text};
+use crate::base::value::{Text, TextPart};
 
 /// What is wrong with a query that holds captured values; nothing where all is well.
 pub fn misplaced_capture(query: &Text) -> Option<String> {
@@ -10,20 +10,20 @@ pub fn misplaced_capture(query: &Text) -> Option<String> {
     let mut before = None;
     while let Some(first) = rest.first() {
         let region = match first {
-            Token::Capture(name) => {
-                let beside = [before, rest.get(1).copied()].into_iter().flatten().find_map(Token::word);
+            SqlToken::Capture(name) => {
+                let beside = [before, rest.get(1).copied()].into_iter().flatten().find_map(SqlToken::word);
                 if let Some(beside) = beside {
                     return Some(format!("the captured value {name} stands right beside `{beside}`"));
                 }
                 None
             }
-            Token::Letter(_) => region(rest, before),
+            SqlToken::Letter(_) => region(rest, before),
         };
         let length = match region {
             None => 1,
             Some((what, length)) => {
-                if let Some(Token::Capture(name)) =
-                    rest[..length].iter().find(|token| matches!(token, Token::Capture(_)))
+                if let Some(SqlToken::Capture(name)) =
+                    rest[..length].iter().find(|token| matches!(token, SqlToken::Capture(_)))
                 {
                     return Some(format!("the captured value {name} stands inside {what}"));
                 }
@@ -38,12 +38,12 @@ pub fn misplaced_capture(query: &Text) -> Option<String> {
 
 /// A letter of the query, or a captured value.
 #[derive(Clone, Copy, PartialEq)]
-enum Token<'a> {
+enum SqlToken<'a> {
     Letter(char),
     Capture(&'a str),
 }
 
-impl Token<'_> {
+impl SqlToken<'_> {
     fn letter(self) -> Option<char> {
         match self {
             Self::Letter(letter) => Some(letter),
@@ -64,13 +64,13 @@ fn is_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_' || letter == '$' || !letter.is_ascii()
 }
 
-fn tokens(query: &Text) -> Vec<Token<'_>> {
+fn tokens(query: &Text) -> Vec<SqlToken<'_>> {
     let mut tokens = Vec::new();
     for part in &query.parts {
         match part {
-            Part::Plain(text) => tokens.extend(text.chars().map(Token::Letter)),
-            Part::Expanded(text) => tokens.extend(text.expose().chars().map(Token::Letter)),
-            Part::Capture { name, .. } => tokens.push(Token::Capture(name)),
+            TextPart::Plain(text) => tokens.extend(text.chars().map(SqlToken::Letter)),
+            TextPart::Expanded(text) => tokens.extend(text.expose().chars().map(SqlToken::Letter)),
+            TextPart::Capture { name, .. } => tokens.push(SqlToken::Capture(name)),
         }
     }
     tokens
@@ -78,9 +78,9 @@ fn tokens(query: &Text) -> Vec<Token<'_>> {
 
 /// The literal, quoted name or comment that begins here: what it is, and its length. One without an end reaches to
 /// the end of the query.
-fn region(tokens: &[Token], before: Option<Token>) -> Option<(&'static str, usize)> {
-    let second = tokens.get(1).copied().and_then(Token::letter);
-    let in_word = before.and_then(Token::word).is_some();
+fn region(tokens: &[SqlToken], before: Option<SqlToken>) -> Option<(&'static str, usize)> {
+    let second = tokens.get(1).copied().and_then(SqlToken::letter);
+    let in_word = before.and_then(SqlToken::word).is_some();
     Some(match (tokens[0].letter()?, second) {
         ('\'', _) => ("a string", quoted(tokens, 1, '\'', false)),
         ('e' | 'E', Some('\'')) if !in_word => ("a string", quoted(tokens, 2, '\'', true)),
@@ -93,7 +93,7 @@ fn region(tokens: &[Token], before: Option<Token>) -> Option<(&'static str, usiz
 }
 
 /// From the opening quote to the closing one. A doubled quote ends one and begins another, which is as good.
-fn quoted(tokens: &[Token], opened: usize, quote: char, escapes: bool) -> usize {
+fn quoted(tokens: &[SqlToken], opened: usize, quote: char, escapes: bool) -> usize {
     let mut escaped = false;
     for (index, token) in tokens.iter().enumerate().skip(opened) {
         match token.letter() {
@@ -106,15 +106,15 @@ fn quoted(tokens: &[Token], opened: usize, quote: char, escapes: bool) -> usize 
     tokens.len()
 }
 
-fn line(tokens: &[Token]) -> usize {
+fn line(tokens: &[SqlToken]) -> usize {
     tokens.iter().position(|token| matches!(token.letter(), Some('\n' | '\r'))).unwrap_or(tokens.len())
 }
 
-fn nested_comment(tokens: &[Token]) -> usize {
+fn nested_comment(tokens: &[SqlToken]) -> usize {
     let mut depth = 0;
     let mut index = 0;
     while index < tokens.len() {
-        let pair = (tokens[index].letter(), tokens.get(index + 1).copied().and_then(Token::letter));
+        let pair = (tokens[index].letter(), tokens.get(index + 1).copied().and_then(SqlToken::letter));
         match pair {
             (Some('/'), Some('*')) => depth += 1,
             (Some('*'), Some('/')) => depth -= 1,
@@ -132,7 +132,7 @@ fn nested_comment(tokens: &[Token]) -> usize {
 }
 
 /// `$$…$$` or `$tag$…$tag$`; nothing where the dollar begins something else.
-fn dollar_quoted(tokens: &[Token]) -> Option<usize> {
+fn dollar_quoted(tokens: &[SqlToken]) -> Option<usize> {
     let close = 1 + tokens[1..].iter().position(|token| token.letter() == Some('$'))?;
     let tag = &tokens[1..close];
     let is_tag = tag.iter().enumerate().all(|(index, token)| {
@@ -157,9 +157,9 @@ mod tests {
         let mut parts = Vec::new();
         for (index, piece) in query.split('@').enumerate() {
             if index > 0 {
-                parts.push(Part::Capture { step: "order".into(), name: "id".into() });
+                parts.push(TextPart::Capture { step: "order".into(), name: "id".into() });
             }
-            parts.push(Part::Plain(piece.into()));
+            parts.push(TextPart::Plain(piece.into()));
         }
         misplaced_capture(&Text { parts, written: String::new() })
     }
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn quotes_that_an_expansion_brings_count() {
         let parts = vec![
-            Part::Plain("SELECT ".into()),
-            Part::Expanded(Secret::new("'")),
-            Part::Capture { step: "order".into(), name: "id".into() },
+            TextPart::Plain("SELECT ".into()),
+            TextPart::Expanded(Secret::new("'")),
+            TextPart::Capture { step: "order".into(), name: "id".into() },
         ];
         let found = misplaced_capture(&Text { parts, written: String::new() });
         assert_eq!(found.as_deref(), Some("the captured value id stands inside a string"));

@@ -8,9 +8,10 @@ use crate::model::outcome::{Failure, FailureKind};
 /// expansion brought into the section may be in them.
 pub fn failure(error: &ServerError, logged_in: bool, secretive: bool) -> Failure {
     let (kind, message) = meaning(error, logged_in);
-    let detail = match secretive {
-        true => format!("{}: SQLSTATE {}", error.severity, error.code),
-        false => format!("{}: {} (SQLSTATE {})", error.severity, error.message, error.code),
+    let detail = if secretive {
+        format!("{}: SQLSTATE {}", error.severity, error.code)
+    } else {
+        format!("{}: {} (SQLSTATE {})", error.severity, error.message, error.code)
     };
     Failure::new(kind, message).with_detail(detail)
 }

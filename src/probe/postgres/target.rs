@@ -2,17 +2,17 @@
 
 use super::parameters::Parameters;
 use super::require_auth::{AllowedMethods, AuthMethod};
-use super::role::Role;
+use super::role::RequiredRole;
 use super::scram::Binding;
 use crate::base::secret::Secret;
-use crate::base::value::{Fields, Text};
+use crate::base::value::{Section, Text};
 use crate::probe::endpoint::{self, decode};
 use crate::probe::net::tls::{TlsSpec, certificates_of, identity_of, key_of};
 use crate::probe::net::{ZONE, has_zone};
 
 /// Where the database is and how to get in.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct PostgresTarget {
     /// Host name or address, without brackets.
     pub host: String,
     /// The port.
@@ -32,7 +32,7 @@ pub struct Target {
     /// What the server may ask for.
     pub methods: AllowedMethods,
     /// What the server must be, if that matters.
-    pub role: Option<Role>,
+    pub role: Option<RequiredRole>,
 }
 
 /// Whether and how to encrypt.
@@ -46,7 +46,7 @@ pub enum Encryption {
     Required(TlsSpec),
 }
 
-impl Target {
+impl PostgresTarget {
     /// The parameters of the startup message. The encoding makes texts comparable; all else is left as the server and
     /// the user's role have it, because a pooler would pass it on to others.
     pub fn startup_parameters(&self) -> Vec<(&str, &str)> {
@@ -69,7 +69,7 @@ const EXAMPLE: &str = "postgres://user:password@host:5432/database";
 const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// Reads the key `url` and the files that it names.
-pub fn read(fields: &Fields) -> Option<Target> {
+pub fn read(fields: &Section) -> Option<PostgresTarget> {
     let url = endpoint::url_of(fields, EXAMPLE)?;
     let wrong = |message: &str| {
         fields.error("url", "invalid-url", message, Some(format!("write it as {EXAMPLE}")));
@@ -103,7 +103,7 @@ pub fn read(fields: &Fields) -> Option<Target> {
         .into_iter()
         .filter_map(|name| Some((name, parameters.last(&[name])?.into())))
         .collect();
-    Some(Target {
+    Some(PostgresTarget {
         host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
         port,
         database: Secret::new(database.unwrap_or_else(|| user.clone())),
@@ -118,10 +118,10 @@ pub fn read(fields: &Fields) -> Option<Target> {
 }
 
 /// Nothing is returned when there is a problem, and nothing inside when no role is wanted.
-fn role(fields: &Fields, parameters: &Parameters) -> Option<Option<Role>> {
-    let key = fields.word("role").map(Role::of_key);
+fn role(fields: &Section, parameters: &Parameters) -> Option<Option<RequiredRole>> {
+    let key = fields.word("role").map(RequiredRole::of_key);
     let attributes = parameters.last(&["target_session_attrs"]).unwrap_or_else(|| "any".into());
-    let Ok(attributes) = Role::of_attributes(&attributes) else {
+    let Ok(attributes) = RequiredRole::of_attributes(&attributes) else {
         let message = "`target_session_attrs` is one of any, read-write, read-only, primary, standby, prefer-standby";
         fields.error("url", "invalid-url", message, None);
         return None;
@@ -139,7 +139,7 @@ fn role(fields: &Fields, parameters: &Parameters) -> Option<Option<Role>> {
     }
 }
 
-fn binding(fields: &Fields, parameters: &Parameters) -> Option<Binding> {
+fn binding(fields: &Section, parameters: &Parameters) -> Option<Binding> {
     let wrong = |message: &str, help: &str| {
         fields.error("url", "invalid-url", message, Some(help.into()));
         None
@@ -157,7 +157,7 @@ fn binding(fields: &Fields, parameters: &Parameters) -> Option<Binding> {
 }
 
 /// What both the key and the URL allow.
-fn methods(fields: &Fields, parameters: &Parameters) -> Option<AllowedMethods> {
+fn methods(fields: &Section, parameters: &Parameters) -> Option<AllowedMethods> {
     let wrong = |key: &str, code: &'static str, message: &str| {
         let help = "`scram-sha-256` lets nobody who answers have the password itself";
         fields.error(key, code, message, Some(help.into()));
@@ -175,7 +175,7 @@ fn methods(fields: &Fields, parameters: &Parameters) -> Option<AllowedMethods> {
     both
 }
 
-fn encryption(fields: &Fields, parameters: &Parameters) -> Option<Encryption> {
+fn encryption(fields: &Section, parameters: &Parameters) -> Option<Encryption> {
     let mode = parameters.last(MODE).unwrap_or_else(|| "prefer".into());
     if !MODES.contains(&mode.as_str()) {
         let help = mode_meant(&mode).map(|near| format!("did you mean `{near}`?"));

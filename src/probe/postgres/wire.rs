@@ -8,7 +8,7 @@
 use std::mem;
 
 use super::require_auth::{AllowedMethods, AuthMethod};
-use crate::probe::kept::Life;
+use crate::probe::reuse::Activity;
 
 /// No message, and no answer of one run, is longer than this.
 pub const LONGEST: usize = 1 << 20;
@@ -18,7 +18,7 @@ pub const MOST_ROUNDS: u32 = 100_000;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum WireFault {
     /// What came is not PostgreSQL's protocol.
     Garbage,
     /// The answer is longer than [`LONGEST`].
@@ -130,14 +130,14 @@ pub struct FromServer {
     /// The server has asked for a proof.
     has_challenged: bool,
     /// Shows that something comes.
-    pub life: Life,
+    pub activity: Activity,
     /// What the conversation has shown so far.
-    pub seen: Seen,
+    pub seen: WireSummary,
 }
 
 /// What a conversation has shown.
 #[derive(Default)]
-pub struct Seen {
+pub struct WireSummary {
     /// The last error that the server reported in this run.
     pub error: Option<ServerError>,
     /// The server waits for a query, outside of a transaction.
@@ -151,8 +151,8 @@ pub struct Seen {
 impl FromServer {
     /// A conversation that begins.
     pub fn new(methods: AllowedMethods) -> Self {
-        let (life, seen) = (Life::default(), Seen::default());
-        Self { buffer: Vec::new(), left: LONGEST, ready: false, methods, has_challenged: false, life, seen }
+        let (activity, seen) = (Activity::default(), WireSummary::default());
+        Self { buffer: Vec::new(), left: LONGEST, ready: false, methods, has_challenged: false, activity, seen }
     }
 
     /// A run begins: its answer may be as long as any.
@@ -166,21 +166,21 @@ impl FromServer {
     ///
     /// # Errors
     /// What came is not to be passed on; the conversation is over.
-    pub fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-        self.life.show();
-        self.left = self.left.checked_sub(bytes.len()).ok_or(Fault::TooLong)?;
+    pub fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), WireFault> {
+        self.activity.show();
+        self.left = self.left.checked_sub(bytes.len()).ok_or(WireFault::TooLong)?;
         self.buffer.extend_from_slice(bytes);
         loop {
             let Some(kind) = self.buffer.first().copied() else { return Ok(()) };
             if !is_known(kind) {
-                return Err(Fault::Garbage);
+                return Err(WireFault::Garbage);
             }
             let Some(length) = self.buffer.get(1..5).map(be_length) else { return Ok(()) };
             match length {
-                0..4 => return Err(Fault::Garbage),
+                0..4 => return Err(WireFault::Garbage),
                 // The first thing that a server says is short.
-                LONGEST.. if !self.ready => return Err(Fault::Garbage),
-                LONGEST.. => return Err(Fault::TooLong),
+                LONGEST.. if !self.ready => return Err(WireFault::Garbage),
+                LONGEST.. => return Err(WireFault::TooLong),
                 _ if self.buffer.len() <= length => return Ok(()),
                 _ => {}
             }
@@ -191,7 +191,7 @@ impl FromServer {
     }
 
     /// Passes on one whole message: a byte of type, four of length, the body.
-    fn pass(&mut self, mut message: Vec<u8>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn pass(&mut self, mut message: Vec<u8>, out: &mut Vec<u8>) -> Result<(), WireFault> {
         let body = &message[5..];
         let sound = match message[0] {
             b'R' => {
@@ -200,7 +200,7 @@ impl FromServer {
                 {
                     self.has_challenged = true;
                     if !self.methods.contain(method) {
-                        return Err(Fault::ForbiddenMethod(method));
+                        return Err(WireFault::ForbiddenMethod(method));
                     }
                 }
                 authentication_is_sound(body)?
@@ -232,12 +232,12 @@ impl FromServer {
             }
             // Notices, notifications and settings are of no use to a probe, and the driver would log some of them.
             b'N' | b'A' | b'S' => return Ok(()),
-            b'G' | b'H' | b'W' | b'd' | b'c' if self.ready => return Err(Fault::Copy),
+            b'G' | b'H' | b'W' | b'd' | b'c' if self.ready => return Err(WireFault::Copy),
             b'G' | b'H' | b'W' | b'd' | b'c' => false,
             _ => true,
         };
         if !sound {
-            return Err(Fault::Garbage);
+            return Err(WireFault::Garbage);
         }
         out.append(&mut message);
         Ok(())
@@ -267,7 +267,7 @@ fn method_of(body: &[u8]) -> Option<AuthMethod> {
 }
 
 /// The driver reads `key=value` items without looking whether they are there, and works through any number of rounds.
-fn authentication_is_sound(body: &[u8]) -> Result<bool, Fault> {
+fn authentication_is_sound(body: &[u8]) -> Result<bool, WireFault> {
     let Some((method, rest)) = body.split_first_chunk() else { return Ok(false) };
     Ok(match u32::from_be_bytes(*method) {
         0 | 3 => rest.is_empty(),
@@ -278,7 +278,7 @@ fn authentication_is_sound(body: &[u8]) -> Result<bool, Fault> {
                 return Ok(false);
             }
             if names.clone().all(|name| !name.starts_with(b"SCRAM-SHA-256")) {
-                return Err(Fault::UnknownMethod);
+                return Err(WireFault::UnknownMethod);
             }
             true
         }
@@ -293,13 +293,13 @@ fn authentication_is_sound(body: &[u8]) -> Result<bool, Fault> {
                 };
                 match rounds {
                     Some(0..=MOST_ROUNDS) => {}
-                    Some(_) => return Err(Fault::TooManyRounds),
+                    Some(_) => return Err(WireFault::TooManyRounds),
                     None => return Ok(false),
                 }
             }
             true
         }
-        2 | 6 | 7 | 8 | 9 => return Err(Fault::UnknownMethod),
+        2 | 6 | 7 | 8 | 9 => return Err(WireFault::UnknownMethod),
         _ => false,
     })
 }
@@ -363,7 +363,7 @@ mod tests {
         AllowedMethods::parse("").unwrap()
     }
 
-    fn from_server(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn from_server(bytes: &[u8]) -> Result<Vec<u8>, WireFault> {
         let mut out = Vec::new();
         FromServer::new(any_method()).translate(bytes, &mut out).map(|()| out)
     }
@@ -430,31 +430,31 @@ mod tests {
 
     #[test]
     fn what_would_break_the_driver_does_not_reach_it() {
-        let cases: [(&[u8], Fault); 24] = [
-            (b"HTTP/1.1 400 Bad Request\r\n\r\n", Fault::Garbage),
-            (b"SSH-2.0-OpenSSH_9.2\r\n", Fault::Garbage),
-            (b"-ERR unknown command\r\n", Fault::Garbage),
-            (b"R\xff\xff\xff\xff", Fault::Garbage),
-            (b"R\0\0\0\x03", Fault::Garbage),
-            (&message(b'R', b""), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x05ab"), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x07"), Fault::UnknownMethod),
-            (&message(b'R', b"\0\0\0\x63"), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256"), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x0aOAUTHBEARER\0\0"), Fault::UnknownMethod),
-            (&message(b'R', b"\0\0\0\x0br=abc,,i=4096"), Fault::Garbage),
-            (&message(b'R', b"\0\0\0\x0br=abc,s=YQ==,i=4294967295"), Fault::TooManyRounds),
-            (&message(b'R', b"\0\0\0\x0cv"), Fault::Garbage),
-            (&message(b'K', b"\0\0\0\x01"), Fault::Garbage),
-            (&message(b'Z', b""), Fault::Garbage),
-            (&message(b'Z', b"X"), Fault::Garbage),
-            (&message(b't', b"\0\x02\0\0\0\x01"), Fault::Garbage),
-            (&message(b'T', b"\0\x01name"), Fault::Garbage),
-            (&message(b'T', b"\xff\xff"), Fault::Garbage),
-            (&message(b'D', b"\0\x01\0\0\0\x05abc"), Fault::Garbage),
-            (&message(b'D', b"\0\x01"), Fault::Garbage),
-            (&message(b'H', b"\0\0\0"), Fault::Garbage),
-            (&[message(b'Z', b"T"), message(b'H', b"\0\0\0")].concat(), Fault::Copy),
+        let cases: [(&[u8], WireFault); 24] = [
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", WireFault::Garbage),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", WireFault::Garbage),
+            (b"-ERR unknown command\r\n", WireFault::Garbage),
+            (b"R\xff\xff\xff\xff", WireFault::Garbage),
+            (b"R\0\0\0\x03", WireFault::Garbage),
+            (&message(b'R', b""), WireFault::Garbage),
+            (&message(b'R', b"\0\0\0\x05ab"), WireFault::Garbage),
+            (&message(b'R', b"\0\0\0\x07"), WireFault::UnknownMethod),
+            (&message(b'R', b"\0\0\0\x63"), WireFault::Garbage),
+            (&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256"), WireFault::Garbage),
+            (&message(b'R', b"\0\0\0\x0aOAUTHBEARER\0\0"), WireFault::UnknownMethod),
+            (&message(b'R', b"\0\0\0\x0br=abc,,i=4096"), WireFault::Garbage),
+            (&message(b'R', b"\0\0\0\x0br=abc,s=YQ==,i=4294967295"), WireFault::TooManyRounds),
+            (&message(b'R', b"\0\0\0\x0cv"), WireFault::Garbage),
+            (&message(b'K', b"\0\0\0\x01"), WireFault::Garbage),
+            (&message(b'Z', b""), WireFault::Garbage),
+            (&message(b'Z', b"X"), WireFault::Garbage),
+            (&message(b't', b"\0\x02\0\0\0\x01"), WireFault::Garbage),
+            (&message(b'T', b"\0\x01name"), WireFault::Garbage),
+            (&message(b'T', b"\xff\xff"), WireFault::Garbage),
+            (&message(b'D', b"\0\x01\0\0\0\x05abc"), WireFault::Garbage),
+            (&message(b'D', b"\0\x01"), WireFault::Garbage),
+            (&message(b'H', b"\0\0\0"), WireFault::Garbage),
+            (&[message(b'Z', b"T"), message(b'H', b"\0\0\0")].concat(), WireFault::Copy),
         ];
         for (sent, fault) in cases {
             assert_eq!(from_server(sent), Err(fault), "{}", sent.escape_ascii());
@@ -473,7 +473,7 @@ mod tests {
                 Err(fault) => break fault,
             }
         };
-        assert_eq!(fault, Fault::TooLong);
+        assert_eq!(fault, WireFault::TooLong);
         assert!(passed <= LONGEST, "{passed}");
         wire.begin();
         assert_eq!(wire.translate(&row, &mut Vec::new()), Ok(()));

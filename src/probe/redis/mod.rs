@@ -11,40 +11,42 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 
 use self::observed::{ObservedStream, StreamState};
-use self::reply::{Asked, ROLES, Role};
-use super::endpoint::{self, Door, Endpoint, Opened};
-use super::kept::{After, Kept, Life, Session};
+use self::reply::{ROLES, RedisCommand, ReportedRole};
+use super::endpoint::{self, Dialer, Opened, StoreEndpoint};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::Meter;
-use super::{BoxFuture, KindOfProbe, Probe, Run, Setting, Spec};
+use super::reuse::{Activity, Disposition, Reused, Session};
+use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::Timestamp;
+use crate::base::field::{Field, ValueType};
 use crate::base::redact;
 use crate::base::secret::Secret;
-use crate::base::shape::{Field, Shape};
 use crate::base::trace::{Phase, Trace};
-use crate::base::value::Fields;
+use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "redis",
     doc: "Logs in to a Redis server and sends `PING`.",
     fields: FIELDS,
     read,
+    component_type: "datastore",
+    bare_tcp: Some((6379, "an open port says nothing about Redis")),
     cadence: None,
 };
 
 const FIELDS: &[Field] = &[
     Field::required(
         "url",
-        Shape::Url { schemes: &["redis", "rediss"] },
+        ValueType::Url { schemes: &["redis", "rediss"] },
         "The server: `redis://user:password@host:6379/0`, `rediss://` for TLS; without a user, \
          `redis://:password@host`; with a user whom the server lets in without a password (`nopass`), \
          `redis://user@host`.",
     ),
     Field::optional(
         "role",
-        Shape::Word(ROLES),
+        ValueType::Word(ROLES),
         "The role that the server must have. A replica must also be connected to its primary. Default: either.",
     ),
     endpoint::TLS,
@@ -58,7 +60,7 @@ const LONGEST_ANSWER: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 struct Redis {
-    endpoint: Endpoint,
+    endpoint: StoreEndpoint,
     user: Option<Secret>,
     password: Option<Secret>,
     database: u32,
@@ -70,9 +72,9 @@ struct Redis {
     secretive: bool,
 }
 
-fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let url = endpoint::url_of(fields, EXAMPLE)?;
-    let endpoint = Endpoint::read(fields, &url, "rediss", (6379, 6379))?;
+    let endpoint = StoreEndpoint::read(fields, &url, "rediss", (6379, 6379))?;
     let wrong = |message: &str| {
         fields.error("url", "invalid-url", message, Some(format!("write it as {EXAMPLE}")));
         None
@@ -120,35 +122,35 @@ impl Spec for Redis {
         }
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let server = Server { spec: self.clone(), door: self.endpoint.door(&setting.network) };
-        Box::new(RedisProbe { server, kept: Kept::new(self.max_age.effective()) })
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let server = RedisServer { spec: self.clone(), dialer: self.endpoint.dialer(&context.network) };
+        Box::new(RedisProbe { server, reused: Reused::new(self.max_age.effective()) })
     }
 }
 
 struct RedisProbe {
-    server: Server,
-    kept: Kept<LoggedIn>,
+    server: RedisServer,
+    reused: Reused<RedisSession>,
 }
 
 impl Probe for RedisProbe {
-    fn observe<'a>(&'a mut self, run: &'a Run) -> BoxFuture<'a, ProbeResult> {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let mut pass = self.kept.run(&self.server, &self.server.spec.role, run).await?;
+            let mut pass = self.reused.run(&self.server, &self.server.spec.role, run).await?;
             let facts = std::mem::take(&mut pass.facts);
-            Ok(Pass { facts, ..self.server.door.pass("Redis is connected") })
+            Ok(Pass { facts, ..self.server.dialer.pass("Redis is connected") })
         })
     }
 }
 
 /// Where to connect to, and how.
-struct Server {
+struct RedisServer {
     spec: Redis,
-    door: Door,
+    dialer: Dialer,
 }
 
 /// A connection that serves successive runs.
-struct LoggedIn {
+struct RedisSession {
     connection: MultiplexedConnection,
     /// Carries what the connection says; only polled while a question is open.
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -158,12 +160,12 @@ struct LoggedIn {
     secretive: bool,
 }
 
-impl Session for LoggedIn {
-    type Target = Server;
-    type Question = Option<&'static str>;
+impl Session for RedisSession {
+    type Target = RedisServer;
+    type Query = Option<&'static str>;
 
-    async fn connect(server: &Server, trace: &Trace) -> Result<Self, Failure> {
-        let Opened { stream, meter, not_after } = server.door.open(trace).await?;
+    async fn connect(server: &RedisServer, trace: &Trace) -> Result<Self, Failure> {
+        let Opened { stream, meter, not_after } = server.dialer.open(trace).await?;
         meter.allow("the login", LONGEST_ANSWER);
         trace.enter(Phase::Login);
         let state = Arc::new(StreamState::default());
@@ -173,7 +175,7 @@ impl Session for LoggedIn {
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         let opened = MultiplexedConnection::new_with_config(&nothing, stream, patient).await;
         let (connection, driver) =
-            opened.map_err(|error| reply::failure(&error, Asked::Login, server.spec.secretive))?;
+            opened.map_err(|error| reply::failure(&error, RedisCommand::Login, server.spec.secretive))?;
         let secretive = server.spec.secretive;
         let mut session = Self { connection, driver: Some(Box::pin(driver)), state, meter, not_after, secretive };
         match session.log_in(&server.spec).await {
@@ -182,7 +184,7 @@ impl Session for LoggedIn {
         }
     }
 
-    async fn ask(&mut self, role: &Option<&'static str>, run: &Run) -> (ProbeResult, After) {
+    async fn query(&mut self, role: &Option<&'static str>, run: &RunContext) -> (ProbeResult, Disposition) {
         run.trace.enter(Phase::Answer);
         self.meter.allow("the answer", LONGEST_ANSWER);
         let mut result = self.ping().await;
@@ -192,11 +194,11 @@ impl Session for LoggedIn {
                 .note(|| found.as_ref().map_or_else(|_| "no role".into(), |role| format!("the role {}", role.name)));
             result = found.and_then(|found| judge(role, &found));
         }
-        let after = match &result {
-            Err(_) if self.driver.is_none() || self.state.end().is_some() => After::Broken,
+        let disposition = match &result {
+            Err(_) if self.driver.is_none() || self.state.end().is_some() => Disposition::Broken,
             // Whatever made no sense may have a rest that makes none either.
-            Err(failure) if *failure == reply::not_redis() => After::Broken,
-            _ => After::Idle,
+            Err(failure) if *failure == reply::not_redis() => Disposition::Broken,
+            _ => Disposition::Idle,
         };
         let result = match result {
             Ok(()) => {
@@ -206,11 +208,11 @@ impl Session for LoggedIn {
             }
             Err(failure) => Err(self.with_facts(failure)),
         };
-        (result, after)
+        (result, disposition)
     }
 
-    fn life(&self) -> Option<&Life> {
-        Some(&self.state.life)
+    fn activity(&self) -> Option<&Activity> {
+        Some(&self.state.activity)
     }
 
     /// The end of the stream is all that a server wants to hear; `QUIT` is deprecated.
@@ -222,7 +224,7 @@ impl Session for LoggedIn {
     }
 }
 
-impl LoggedIn {
+impl RedisSession {
     async fn log_in(&mut self, spec: &Redis) -> Result<(), Failure> {
         if spec.user.is_some() || spec.password.is_some() {
             let mut command = redis::cmd("AUTH");
@@ -231,15 +233,15 @@ impl LoggedIn {
             }
             // A user without a password (`nopass`) is let in with any.
             command.arg(spec.password.as_ref().map_or("", Secret::expose));
-            self.expect_okay(&command, Asked::Login).await?;
+            self.expect_okay(&command, RedisCommand::Login).await?;
         }
         if spec.database > 0 {
-            self.expect_okay(redis::cmd("SELECT").arg(spec.database), Asked::Select).await?;
+            self.expect_okay(redis::cmd("SELECT").arg(spec.database), RedisCommand::Select).await?;
         }
         Ok(())
     }
 
-    async fn expect_okay(&mut self, command: &Cmd, asked: Asked) -> Result<(), Failure> {
+    async fn expect_okay(&mut self, command: &Cmd, asked: RedisCommand) -> Result<(), Failure> {
         match self.send(command, asked).await? {
             Value::Okay => Ok(()),
             _ => Err(reply::not_redis()),
@@ -247,18 +249,18 @@ impl LoggedIn {
     }
 
     async fn ping(&mut self) -> Result<(), Failure> {
-        match self.send(&redis::cmd("PING"), Asked::Ping).await? {
+        match self.send(&redis::cmd("PING"), RedisCommand::Ping).await? {
             Value::SimpleString(word) if word == "PONG" => Ok(()),
             _ => Err(reply::not_redis()),
         }
     }
 
     /// The server's role; from the longer answer where the user may not run `ROLE`.
-    async fn role(&mut self) -> Result<Role, Failure> {
-        let found = match self.send(&redis::cmd("ROLE"), Asked::Role).await {
+    async fn role(&mut self) -> Result<ReportedRole, Failure> {
+        let found = match self.send(&redis::cmd("ROLE"), RedisCommand::Role).await {
             Ok(answer) => reply::role_of(&answer),
             Err(failure) if failure.kind == FailureKind::Auth => {
-                let answer = self.send(redis::cmd("INFO").arg("replication"), Asked::Role).await?;
+                let answer = self.send(redis::cmd("INFO").arg("replication"), RedisCommand::Role).await?;
                 reply::role_in_information(&answer)
             }
             Err(failure) => return Err(failure),
@@ -267,7 +269,7 @@ impl LoggedIn {
     }
 
     /// Sends a command and waits for its reply, while the driver carries both.
-    async fn send(&mut self, command: &Cmd, asked: Asked) -> Result<Value, Failure> {
+    async fn send(&mut self, command: &Cmd, asked: RedisCommand) -> Result<Value, Failure> {
         let mut reply = std::pin::pin!(self.connection.send_packed_command(command));
         let replied = loop {
             let Some(driver) = &mut self.driver else { break reply.await };
@@ -294,14 +296,14 @@ impl LoggedIn {
     }
 }
 
-fn judge(wanted: &str, found: &Role) -> Result<(), Failure> {
+fn judge(wanted: &str, found: &ReportedRole) -> Result<(), Failure> {
     let mismatch = |message: String| Err(Failure::new(FailureKind::Mismatch, message));
     match found {
-        Role { is_primary: true, .. } if wanted == "primary" => Ok(()),
-        Role { is_replica: true, is_linked: true, .. } if wanted == "replica" => Ok(()),
-        Role { is_replica: true, .. } if wanted == "replica" => {
+        ReportedRole { is_primary: true, .. } if wanted == "primary" => Ok(()),
+        ReportedRole { is_replica: true, is_linked: true, .. } if wanted == "replica" => Ok(()),
+        ReportedRole { is_replica: true, .. } if wanted == "replica" => {
             mismatch("the replica is not connected to its primary".into())
         }
-        Role { name, .. } => mismatch(format!("the role of the server is {name}, not {wanted}")),
+        ReportedRole { name, .. } => mismatch(format!("the role of the server is {name}, not {wanted}")),
     }
 }

@@ -8,15 +8,15 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::model::outcome::{Failure, FailureKind};
-use crate::probe::kept::Life;
 use crate::probe::net::failure::of_io;
+use crate::probe::reuse::Activity;
 
 /// What is known of a stream.
 #[derive(Debug, Default)]
 pub struct StreamState {
     end: OnceLock<Failure>,
     /// Shows that something comes.
-    pub life: Life,
+    pub activity: Activity,
 }
 
 impl StreamState {
@@ -51,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
             self.state.ends(of_io(&error));
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        self.state.life.show();
+        self.state.activity.show();
         if buffer.filled().len() == before && buffer.remaining() > 0 {
             self.state.ends(Failure::new(FailureKind::Connect, "connection closed by the server"));
         }

@@ -6,7 +6,7 @@ use crate::model::outcome::{Failure, FailureKind};
 
 /// What was asked when an error came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RedisCommand {
     /// To be let in.
     Login,
     /// For the database of the URL.
@@ -18,7 +18,7 @@ pub enum Asked {
 }
 
 /// The failure that an error means. `secretive` keeps the server's own words out of the log.
-pub fn failure(error: &RedisError, asked: Asked, secretive: bool) -> Failure {
+pub fn failure(error: &RedisError, asked: RedisCommand, secretive: bool) -> Failure {
     let Some(code) = error.code().filter(|code| is_code(code)) else { return not_redis() };
     let words = error.detail().unwrap_or_default();
     let (kind, message) = meaning(code, words, asked);
@@ -36,7 +36,7 @@ fn is_code(code: &str) -> bool {
     (1..=32).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
-fn meaning(code: &str, words: &str, asked: Asked) -> (FailureKind, String) {
+fn meaning(code: &str, words: &str, asked: RedisCommand) -> (FailureKind, String) {
     let (kind, message) = match code {
         "WRONGPASS" => (FailureKind::Auth, "user or password are wrong"),
         "NOAUTH" => (FailureKind::Auth, "the server wants a password"),
@@ -51,11 +51,11 @@ fn meaning(code: &str, words: &str, asked: Asked) -> (FailureKind, String) {
         "ERR" if words.contains("max number of clients") => {
             (FailureKind::Protocol, "the server has no connection left")
         }
-        "ERR" if asked == Asked::Login && words.contains("without any password") => {
+        "ERR" if asked == RedisCommand::Login && words.contains("without any password") => {
             (FailureKind::Auth, "the server has no password set, and the URL holds one")
         }
-        "ERR" if asked == Asked::Login => (FailureKind::Auth, "user or password are wrong"),
-        "ERR" if asked == Asked::Select => (FailureKind::Protocol, "the database does not exist"),
+        "ERR" if asked == RedisCommand::Login => (FailureKind::Auth, "user or password are wrong"),
+        "ERR" if asked == RedisCommand::Select => (FailureKind::Protocol, "the database does not exist"),
         _ => (FailureKind::Protocol, "the server reports an error"),
     };
     (kind, format!("{message} ({code})"))
@@ -66,7 +66,7 @@ pub const ROLES: &[&str] = &["primary", "replica"];
 
 /// What a server says of its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
+pub struct ReportedRole {
     /// In our words; another word of the server's is not repeated.
     pub name: &'static str,
     /// It takes writes.
@@ -77,7 +77,7 @@ pub struct Role {
     pub is_linked: bool,
 }
 
-impl Role {
+impl ReportedRole {
     fn of(word: &[u8], is_linked: bool) -> Self {
         let (name, is_primary, is_replica) = match word {
             b"master" => ("primary", true, false),
@@ -92,16 +92,17 @@ impl Role {
 }
 
 /// The role in an answer to `ROLE`. A replica's is its role, host and port of its primary, and the state of the link.
-pub fn role_of(answer: &Value) -> Option<Role> {
+pub fn role_of(answer: &Value) -> Option<ReportedRole> {
     let Value::Array(items) = answer else { return None };
     // KeyDB answers with one such list for each primary that it follows.
     if let Some(Value::Array(_)) = items.first() {
         let mut roles = items.iter().map(role_of);
         let first = roles.next()??;
-        return roles.try_fold(first, |all, next| Some(Role { is_linked: all.is_linked && next?.is_linked, ..all }));
+        return roles
+            .try_fold(first, |all, next| Some(ReportedRole { is_linked: all.is_linked && next?.is_linked, ..all }));
     }
     let is_linked = items.get(3).and_then(word) == Some(b"connected");
-    Some(Role::of(word(items.first()?)?, is_linked))
+    Some(ReportedRole::of(word(items.first()?)?, is_linked))
 }
 
 fn word(value: &Value) -> Option<&[u8]> {
@@ -113,7 +114,7 @@ fn word(value: &Value) -> Option<&[u8]> {
 }
 
 /// The role in an answer to `INFO replication`.
-pub fn role_in_information(answer: &Value) -> Option<Role> {
+pub fn role_in_information(answer: &Value) -> Option<ReportedRole> {
     let text = match answer {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?,
         Value::VerbatimString { text, .. } => text,
@@ -123,7 +124,7 @@ pub fn role_in_information(answer: &Value) -> Option<Role> {
     let (_, role) = fields().find(|(name, _)| *name == "role")?;
     // KeyDB numbers the links behind the first.
     let mut links = fields().filter(|(name, _)| name.starts_with("master") && name.contains("link_status"));
-    Some(Role::of(role.as_bytes(), links.all(|(_, state)| state == "up")))
+    Some(ReportedRole::of(role.as_bytes(), links.all(|(_, state)| state == "up")))
 }
 
 #[cfg(test)]
@@ -136,26 +137,26 @@ mod tests {
             (
                 "NOAUTH",
                 "Authentication required.",
-                Asked::Ping,
+                RedisCommand::Ping,
                 FailureKind::Auth,
                 "the server wants a password (NOAUTH)",
             ),
-            ("ERR", "invalid password", Asked::Login, FailureKind::Auth, "user or password are wrong (ERR)"),
+            ("ERR", "invalid password", RedisCommand::Login, FailureKind::Auth, "user or password are wrong (ERR)"),
             (
                 "ERR",
                 "DB index is out of range",
-                Asked::Select,
+                RedisCommand::Select,
                 FailureKind::Protocol,
                 "the database does not exist (ERR)",
             ),
             (
                 "ERR",
                 "max number of clients reached",
-                Asked::Login,
+                RedisCommand::Login,
                 FailureKind::Protocol,
                 "the server has no connection left (ERR)",
             ),
-            ("ODD", "hunter2", Asked::Ping, FailureKind::Protocol, "the server reports an error (ODD)"),
+            ("ODD", "hunter2", RedisCommand::Ping, FailureKind::Protocol, "the server reports an error (ODD)"),
         ];
         for (code, words, asked, kind, message) in cases {
             assert_eq!(meaning(code, words, asked), (kind, message.to_owned()));
@@ -176,7 +177,8 @@ mod tests {
         let replica = |word: &str, state: &str| {
             Value::Array(vec![text(word), text("10.0.0.1"), Value::Int(6379), text(state), Value::Int(7)])
         };
-        let said = |role: Option<Role>| role.map(|role| (role.name, role.is_primary, role.is_replica, role.is_linked));
+        let said =
+            |role: Option<ReportedRole>| role.map(|role| (role.name, role.is_primary, role.is_replica, role.is_linked));
         let primary = Value::Array(vec![text("master"), Value::Int(0), Value::Array(vec![])]);
         assert_eq!(said(role_of(&primary)), Some(("primary", true, false, false)));
         assert_eq!(said(role_of(&replica("slave", "connected"))), Some(("replica", false, true, true)));

@@ -5,55 +5,61 @@
 
 use std::time::Duration;
 
-use super::{KINDS, KindOfProbe};
-use crate::base::shape::{Field, Shape};
+use super::{KINDS, ProbeKind};
+use crate::base::field::{Field, ValueType};
 
-mod diary;
-mod journey;
+mod reports;
+mod run;
 mod section;
 
 /// The kind.
-pub static KIND: KindOfProbe = KindOfProbe {
+pub static KIND: ProbeKind = ProbeKind {
     name: "workflow",
     doc: "An end-to-end path through the service: steps of other kinds, run one after another, with values captured \
           from the answers of earlier steps.",
     fields: &FIELDS,
     read: section::read,
+    component_type: "component",
+    bare_tcp: None,
     cadence: Some(("60s", "30s")),
 };
 
 static FIELDS: [Field; 1] = [Field::required(
     "steps",
-    Shape::List(&STEP),
+    ValueType::List(&STEP),
     "The steps. They run one after another, in the order of the file where their needs allow it; the workflow's \
      `timeout` covers them all.",
 )];
 
-static STEP: Shape = Shape::Choice { fields: STEP_FIELDS, one_of: &STEP_KINDS };
+static STEP: ValueType = ValueType::Choice { fields: STEP_FIELDS, one_of: &STEP_KINDS };
 
 const STEP_FIELDS: &[Field] = &[
-    Field::required("name", Shape::Text, "The name of the step, unique in the workflow: letters, digits, `_` and `-`."),
+    Field::required(
+        "name",
+        ValueType::Text,
+        "The name of the step, unique in the workflow: letters, digits, `_` and `-`.",
+    ),
     Field::optional(
         "needs",
-        Shape::OneOrMany(&Shape::Text),
+        ValueType::OneOrMany(&ValueType::Text),
         "The steps that must have passed before. Default: the step before; `[]` for none. Otherwise the step is \
          skipped.",
     ),
     Field::with_default(
         "always",
-        Shape::Bool,
+        ValueType::Bool,
         "false",
         "Run it whatever happened before, if what it uses was captured. The last fifth of the workflow's time is kept \
          for such steps.",
     ),
     Field::optional(
         "retry",
-        Shape::Section(RETRY_FIELDS),
+        ValueType::Section(RETRY_FIELDS),
         "Try it again until it passes, the attempts are used up, or the workflow's time is.",
     ),
     Field::optional(
         "capture",
-        Shape::Map(&Shape::Text),
+        ValueType::Map(&ValueType::Text),
         "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `regex:<one group>` or `status`. \
          Later steps use them as `${steps.<step>.<name>}`.",
     ),
@@ -62,12 +68,12 @@ const STEP_FIELDS: &[Field] = &[
 const RETRY_FIELDS: &[Field] = &[
     Field::required(
         "attempts",
-        Shape::Integer { min: 1, max: 1000 },
+        ValueType::Integer { min: 1, max: 1000 },
         "How many attempts are made at most, the first one included.",
     ),
     Field::with_default(
         "delay",
-        Shape::Duration { min: Duration::from_millis(10) },
+        ValueType::Duration { min: Duration::from_millis(10) },
         "1s",
         "From the end of one attempt to the start of the next.",
     ),
@@ -77,11 +83,11 @@ const RETRY_FIELDS: &[Field] = &[
 static STEP_KINDS: [Field; KINDS.len() - 1] = step_kinds();
 
 const fn step_kinds() -> [Field; KINDS.len() - 1] {
-    let mut fields = [const { Field::optional("", Shape::Bool, "") }; KINDS.len() - 1];
+    let mut fields = [const { Field::optional("", ValueType::Bool, "") }; KINDS.len() - 1];
     let (mut kind, mut field) = (0, 0);
     while kind < KINDS.len() {
         if !matches!(KINDS[kind].name.as_bytes(), b"workflow") {
-            fields[field] = Field::required(KINDS[kind].name, Shape::Section(KINDS[kind].fields), KINDS[kind].doc);
+            fields[field] = Field::required(KINDS[kind].name, ValueType::Section(KINDS[kind].fields), KINDS[kind].doc);
             field += 1;
         }
         kind += 1;

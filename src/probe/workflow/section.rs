@@ -4,18 +4,18 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::journey::{Capture, Journey, Stage};
+use super::run::{Capture, StepProbe, WorkflowProbe};
 use crate::base::name::CheckName;
-use crate::base::value::{Fields, Located, Place, Text, Value};
-use crate::probe::{KINDS, Probe, Setting, Spec, costly};
+use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};
+use crate::probe::{BuildContext, KINDS, Probe, Spec, costly};
+use crate::workflow::error::PlanError;
 use crate::workflow::expression::Expression;
-use crate::workflow::flaw::Flaw;
-use crate::workflow::plan::{Draft, Plan, Retry};
+use crate::workflow::plan::{Retry, StepDraft, StepPlan};
 
 /// A validated workflow.
 #[derive(Debug)]
 struct Workflow {
-    plan: Arc<Plan>,
+    plan: Arc<StepPlan>,
     steps: Vec<StepSpec>,
 }
 
@@ -46,45 +46,45 @@ impl Spec for Workflow {
         }
     }
 
-    fn build(&self, setting: &Setting) -> Box<dyn Probe> {
-        let stages = self.steps.iter().map(|step| {
-            let setting = Setting { check: step.name.clone(), ..setting.clone() };
-            Stage::new(step.spec.build(&setting), Arc::clone(&step.captures))
+    fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
+        let step_probes = self.steps.iter().map(|step| {
+            let context = BuildContext { check: step.name.clone(), ..context.clone() };
+            StepProbe::new(step.spec.build(&context), Arc::clone(&step.captures))
         });
-        Box::new(Journey::new(Arc::clone(&self.plan), stages.collect()))
+        Box::new(WorkflowProbe::new(Arc::clone(&self.plan), step_probes.collect()))
     }
 }
 
 /// Reads the section `workflow`.
-pub(super) fn read(fields: &Fields) -> Option<Box<dyn Spec>> {
+pub(super) fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     read_workflow(fields).map(|workflow| -> Box<dyn Spec> { Box::new(workflow) })
 }
 
-fn read_workflow(fields: &Fields) -> Option<Workflow> {
+fn read_workflow(fields: &Section) -> Option<Workflow> {
     fields.get("steps")?;
-    let steps: Vec<WrittenStep<'_>> = fields.list("steps").into_iter().filter_map(WrittenStep::read).collect();
-    let drafts: Vec<Draft> = steps.iter().map(WrittenStep::draft).collect();
-    let plan = Plan::new(&drafts);
-    for flaw in plan.as_ref().err().into_iter().flatten() {
-        let place = place_of(flaw, fields, &steps);
-        fields.report_at(&place, flaw.code(), flaw.message(), Some(flaw.help()));
+    let steps: Vec<StepSection<'_>> = fields.list("steps").into_iter().filter_map(StepSection::read).collect();
+    let drafts: Vec<StepDraft> = steps.iter().map(StepSection::draft).collect();
+    let plan = StepPlan::new(&drafts);
+    for error in plan.as_ref().err().into_iter().flatten() {
+        let place = place_of(error, fields, &steps);
+        fields.report_at(&place, error.code(), error.message(), Some(error.help()));
     }
     // Every step is read before the first that cannot be used ends it, so that all problems are reported.
-    let specs: Vec<Option<StepSpec>> = steps.iter().map(WrittenStep::spec).collect();
+    let specs: Vec<Option<StepSpec>> = steps.iter().map(StepSection::spec).collect();
     let steps = specs.into_iter().collect::<Option<Vec<StepSpec>>>()?;
     Some(Workflow { plan: Arc::new(plan.ok()?), steps })
 }
 
 /// A step as it is written.
-struct WrittenStep<'a> {
-    fields: &'a Fields,
+struct StepSection<'a> {
+    fields: &'a Section,
     name: String,
     /// The captured values that its kind's section uses, with the place of each.
-    uses: Vec<(&'a Place, (String, String))>,
+    uses: Vec<(&'a SourceSpan, (String, String))>,
 }
 
-impl<'a> WrittenStep<'a> {
-    fn read(located: &'a Located) -> Option<Self> {
+impl<'a> StepSection<'a> {
+    fn read(located: &'a Spanned) -> Option<Self> {
         let Value::Section(fields) = &located.value else { return None };
         let name = fields.text("name").and_then(Text::fixed).unwrap_or_default();
         let mut uses = Vec::new();
@@ -96,16 +96,16 @@ impl<'a> WrittenStep<'a> {
         Some(Self { fields, name, uses })
     }
 
-    fn needs(&self) -> Option<Vec<&'a Located>> {
+    fn needs(&self) -> Option<Vec<&'a Spanned>> {
         self.fields.get("needs").map(|_| self.fields.list("needs"))
     }
 
-    fn draft(&self) -> Draft {
-        let fixed = |located: &&Located| match &located.value {
+    fn draft(&self) -> StepDraft {
+        let fixed = |located: &&Spanned| match &located.value {
             Value::Text(text) => text.fixed().unwrap_or_default(),
             _ => String::new(),
         };
-        Draft {
+        StepDraft {
             name: self.name.clone(),
             needs: self.needs().map(|needs| needs.iter().map(fixed).collect()),
             always: self.fields.flag("always").unwrap_or_default(),
@@ -155,21 +155,21 @@ impl<'a> WrittenStep<'a> {
         captures.into_iter().collect()
     }
 
-    fn capture(&self, name: &str, located: &Located) -> Option<Capture> {
+    fn capture(&self, name: &str, located: &Spanned) -> Option<Capture> {
         if let Err(problem) = step_name(name) {
             let message = format!("the name of the captured value {problem}");
-            self.fields.report_at(located.key_place(), "invalid-name", message, Some(NAME_HELP.into()));
+            self.fields.report_at(located.key_span(), "invalid-name", message, Some(NAME_HELP.into()));
             return None;
         }
         let Value::Text(text) = &located.value else { return None };
         match Expression::parse(&text.fixed()?) {
             Ok(Expression::Pattern(pattern)) if pattern.longest_text() < self.longest_answer() => {
-                costly::report(self.fields, &located.place, &pattern, self.longest_answer());
+                costly::report(self.fields, &located.span, &pattern, self.longest_answer());
                 None
             }
             Ok(expression) => Some(Capture { name: name.to_owned(), expression }),
             Err(error) => {
-                self.fields.report_at(&located.place, "invalid-capture", error.message, Some(error.help));
+                self.fields.report_at(&located.span, "invalid-capture", error.message, Some(error.help));
                 None
             }
         }
@@ -190,13 +190,13 @@ fn step_name(text: &str) -> Result<CheckName, String> {
 }
 
 /// The captured values used in `located` or below, each once.
-fn collect_uses<'a>(located: &'a Located, uses: &mut Vec<(&'a Place, (String, String))>) {
+fn collect_uses<'a>(located: &'a Spanned, uses: &mut Vec<(&'a SourceSpan, (String, String))>) {
     match &located.value {
         Value::Text(text) => {
             for (step, name) in text.captures() {
                 let used = (step.to_owned(), name.to_owned());
                 if uses.iter().all(|(_, known)| *known != used) {
-                    uses.push((&located.place, used));
+                    uses.push((&located.span, used));
                 }
             }
         }
@@ -210,20 +210,19 @@ fn collect_uses<'a>(located: &'a Located, uses: &mut Vec<(&'a Place, (String, St
 }
 
 /// Where in the file a flaw is.
-fn place_of(flaw: &Flaw, section: &Fields, steps: &[WrittenStep<'_>]) -> Place {
-    let value_of =
-        |fields: &Fields, key: &str| fields.get(key).map_or(fields.place(), |located| &located.place).clone();
-    match *flaw {
-        Flaw::NoSteps | Flaw::TooManySteps { .. } => value_of(section, "steps"),
-        Flaw::DuplicateName { step, .. } => value_of(steps[step].fields, "name"),
-        Flaw::Ring { step, .. } => value_of(steps[step].fields, "needs"),
-        Flaw::UnknownNeed { step, need, .. } => {
-            steps[step].needs().map_or_else(|| steps[step].fields.place().clone(), |needs| needs[need].place.clone())
+fn place_of(error: &PlanError, section: &Section, steps: &[StepSection<'_>]) -> SourceSpan {
+    let value_of = |fields: &Section, key: &str| fields.get(key).map_or(fields.span(), |located| &located.span).clone();
+    match *error {
+        PlanError::NoSteps | PlanError::TooManySteps { .. } => value_of(section, "steps"),
+        PlanError::DuplicateName { step, .. } => value_of(steps[step].fields, "name"),
+        PlanError::Cycle { step, .. } => value_of(steps[step].fields, "needs"),
+        PlanError::UnknownNeed { step, need, .. } => {
+            steps[step].needs().map_or_else(|| steps[step].fields.span().clone(), |needs| needs[need].span.clone())
         }
-        Flaw::UnknownStep { step, used, .. }
-        | Flaw::UnknownCapture { step, used, .. }
-        | Flaw::OwnCapture { step, used, .. }
-        | Flaw::NotNeeded { step, used, .. } => steps[step].uses[used].0.clone(),
+        PlanError::UnknownStep { step, used, .. }
+        | PlanError::UnknownCapture { step, used, .. }
+        | PlanError::OwnCapture { step, used, .. }
+        | PlanError::NotNeeded { step, used, .. } => steps[step].uses[used].0.clone(),
     }
 }
 
@@ -236,35 +235,39 @@ mod tests {
     use serde_json::Value as Json;
 
     use super::*;
+    use crate::base::field::{Field, Presence, ValueType};
     use crate::base::quantity::parse_duration;
-    use crate::base::shape::{Field, Presence, Shape};
-    use crate::base::value::{Part, Reading};
+    use crate::base::value::{ParseSession, TextPart};
     use crate::probe::workflow::KIND;
 
     /// Reads JSON as the configuration is read, as far as these tests need it; places have the path alone.
-    fn located(json: &Json, shape: &Shape, path: &str, reading: &Rc<Reading>) -> Located {
+    fn located(json: &Json, value_type: &ValueType, path: &str, reading: &Rc<ParseSession>) -> Spanned {
         let at = |key: &str| format!("{path}.{key}");
-        let list = |items: &[Json], shape: &Shape| {
+        let list = |items: &[Json], value_type: &ValueType| {
             let items = items.iter().enumerate();
-            items.map(|(index, item)| located(item, shape, &format!("{path}[{index}]"), reading)).collect()
+            items.map(|(index, item)| located(item, value_type, &format!("{path}[{index}]"), reading)).collect()
         };
-        let value = match (shape, json) {
-            (Shape::List(shape) | Shape::OneOrMany(shape), Json::Array(items)) => Value::List(list(items, shape)),
-            (Shape::OneOrMany(shape), single) => return located(single, shape, path, reading),
-            (Shape::Map(shape), Json::Object(entries)) => Value::Map(
-                entries.iter().map(|(key, item)| (key.clone(), located(item, shape, &at(key), reading))).collect(),
+        let value = match (value_type, json) {
+            (ValueType::List(value_type) | ValueType::OneOrMany(value_type), Json::Array(items)) => {
+                Value::List(list(items, value_type))
+            }
+            (ValueType::OneOrMany(value_type), single) => return located(single, value_type, path, reading),
+            (ValueType::Map(value_type), Json::Object(entries)) => Value::Map(
+                entries.iter().map(|(key, item)| (key.clone(), located(item, value_type, &at(key), reading))).collect(),
             ),
-            (Shape::Section(fields), json) => Value::Section(section(json, &[fields], path, reading)),
-            (Shape::Choice { fields, one_of }, json) => Value::Section(section(json, &[fields, one_of], path, reading)),
-            (Shape::Bool, json) => Value::Bool(json == &Json::from(true) || json == &Json::from("true")),
-            (Shape::Integer { .. }, json) => Value::Integer(json.as_i64().unwrap_or_default()),
-            (Shape::Duration { .. }, json) => Value::Duration(parse_duration(json.as_str().unwrap()).unwrap()),
+            (ValueType::Section(fields), json) => Value::Section(section(json, &[fields], path, reading)),
+            (ValueType::Choice { fields, one_of }, json) => {
+                Value::Section(section(json, &[fields, one_of], path, reading))
+            }
+            (ValueType::Bool, json) => Value::Bool(json == &Json::from(true) || json == &Json::from("true")),
+            (ValueType::Integer { .. }, json) => Value::Integer(json.as_i64().unwrap_or_default()),
+            (ValueType::Duration { .. }, json) => Value::Duration(parse_duration(json.as_str().unwrap()).unwrap()),
             (_, json) => Value::Text(text(json.as_str().unwrap_or_default())),
         };
-        Located::new(Place { path: path.into(), ..Place::default() }, value)
+        Spanned::new(SourceSpan { path: path.into(), ..SourceSpan::default() }, value)
     }
 
-    fn section(json: &Json, tables: &[&[Field]], path: &str, reading: &Rc<Reading>) -> Fields {
+    fn section(json: &Json, tables: &[&[Field]], path: &str, reading: &Rc<ParseSession>) -> Section {
         let mut entries = BTreeMap::new();
         for field in tables.iter().copied().flatten() {
             let default = match field.presence {
@@ -272,33 +275,34 @@ mod tests {
                 _ => None,
             };
             if let Some(json) = json.get(field.name).or(default.as_ref()) {
-                entries.insert(field.name, located(json, &field.shape, &format!("{path}.{}", field.name), reading));
+                entries
+                    .insert(field.name, located(json, &field.value_type, &format!("{path}.{}", field.name), reading));
             }
         }
-        Fields::new(Place { path: path.into(), ..Place::default() }, entries, Rc::clone(reading))
+        Section::new(SourceSpan { path: path.into(), ..SourceSpan::default() }, entries, Rc::clone(reading))
     }
 
     /// `a${steps.s.n}b` as its parts.
     fn text(written: &str) -> Text {
         let mut parts = Vec::new();
         let mut pieces = written.split("${steps.");
-        parts.extend(pieces.next().map(|plain| Part::Plain(plain.into())));
+        parts.extend(pieces.next().map(|plain| TextPart::Plain(plain.into())));
         for piece in pieces {
             let (reference, plain) = piece.split_once('}').unwrap();
             let (step, name) = reference.split_once('.').unwrap();
-            parts.push(Part::Capture { step: step.into(), name: name.into() });
-            parts.push(Part::Plain(plain.into()));
+            parts.push(TextPart::Capture { step: step.into(), name: name.into() });
+            parts.push(TextPart::Plain(plain.into()));
         }
         Text { parts, written: written.into() }
     }
 
     /// The workflow of these steps, and what was reported.
     fn read_steps(steps: &Json) -> (Option<Workflow>, Vec<String>) {
-        let reading = Reading::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
+        let reading = ParseSession::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
         let fields = section(&serde_json::json!({ "steps": steps }), &[KIND.fields], "workflow", &reading);
         let workflow = read_workflow(&fields);
         let line = |problem: &crate::base::value::Problem| {
-            format!("{} {}: {}", problem.place.path, problem.code, problem.message)
+            format!("{} {}: {}", problem.span.path, problem.code, problem.message)
         };
         (workflow, reading.problems().iter().map(line).collect())
     }
@@ -334,21 +338,21 @@ mod tests {
             attempts: NonZeroU32::new(attempts).unwrap(),
             delay: parse_duration(delay).unwrap(),
         };
-        let plan = Plan::new(&[
-            Draft { name: "login".into(), captures: vec!["token".into(), "code".into()], ..Draft::default() },
-            Draft {
+        let plan = StepPlan::new(&[
+            StepDraft { name: "login".into(), captures: vec!["token".into(), "code".into()], ..StepDraft::default() },
+            StepDraft {
                 name: "order".into(),
                 uses: vec![("login".into(), "token".into())],
                 retry: retry(3, "500ms"),
-                ..Draft::default()
+                ..StepDraft::default()
             },
-            Draft { name: "patient".into(), retry: retry(2, "1s"), ..Draft::default() },
-            Draft {
+            StepDraft { name: "patient".into(), retry: retry(2, "1s"), ..StepDraft::default() },
+            StepDraft {
                 name: "bye".into(),
                 needs: Some(vec!["login".into()]),
                 uses: vec![("login".into(), "code".into())],
                 always: true,
-                ..Draft::default()
+                ..StepDraft::default()
             },
         ]);
         assert_eq!(*workflow.unwrap().plan, plan.unwrap());

@@ -12,9 +12,9 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use super::App;
-use super::answer::{Answer, Reply};
-use super::ask::Ask;
+use super::answer::{Answer, RouteResult};
 use super::query::decode;
+use super::request::IncomingRequest;
 use crate::history::answer::Window;
 use crate::model::plan::{Definition, Details};
 use crate::model::snapshot::Snapshot;
@@ -30,12 +30,12 @@ const LONGEST: usize = 100;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The badge called `name`, still encoded.
-pub(super) fn reply(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Reply {
+pub(super) fn reply(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> RouteResult {
     if snapshot.plan.answers.details == Details::None {
-        return Reply::Now(Answer::not_found(snapshot.plan.answers.details));
+        return RouteResult::Now(Answer::not_found(snapshot.plan.answers.details));
     }
     let name = decode(name);
-    let own_label = ask.query.first("label").map(|label| clean(&label));
+    let own_label = incoming.query.first("label").map(|label| clean(&label));
     let badge = |name: &str, word: &str, colour| Badge {
         subject: clean(name),
         label: own_label.clone().unwrap_or_else(|| clean(name)),
@@ -44,10 +44,10 @@ pub(super) fn reply(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &str) -
         colour,
     };
     // A check may have the name of the whole.
-    let is_whole = name == OVERALL && ask.query.first("of").is_none_or(|of| of != "check");
+    let is_whole = name == OVERALL && incoming.query.first("of").is_none_or(|of| of != "check");
     let check = snapshot.plan.position(&name).filter(|_| !is_whole);
-    let judged = Judged::new(snapshot, ask.reading.moment);
-    let (code, badge) = match (check, ask.query.first("metric").as_deref()) {
+    let judged = Judged::new(snapshot, incoming.reading.moment);
+    let (code, badge) = match (check, incoming.query.first("metric").as_deref()) {
         (None, _) if !is_whole => (StatusCode::NOT_FOUND, badge(&name, "unknown", Colour::Grey)),
         (Some(check), Some("uptime")) => {
             return uptime(app, judged.definition(check), badge(&format!("{name} uptime"), "unknown", Colour::Grey));
@@ -62,7 +62,7 @@ pub(super) fn reply(ask: &Ask<'_>, app: &App, snapshot: &Snapshot, name: &str) -
             (StatusCode::OK, badge(&name, word, colour))
         }
     };
-    Reply::Now(answer(code, &badge))
+    RouteResult::Now(answer(code, &badge))
 }
 
 fn answer(code: StatusCode, badge: &Badge) -> Answer {
@@ -70,9 +70,9 @@ fn answer(code: StatusCode, badge: &Badge) -> Answer {
 }
 
 /// How long the check was up in the last day; the history may have to be asked for it.
-fn uptime(app: &App, check: &Definition, badge: Badge) -> Reply {
+fn uptime(app: &App, check: &Definition, badge: Badge) -> RouteResult {
     let (history, name) = (app.history.clone(), check.name.clone());
-    Reply::Later(Box::pin(async move {
+    RouteResult::Later(Box::pin(async move {
         let window = match history.number(&name) {
             Ok(Some(number)) => history.window(number, DAY).await.ok(),
             Ok(None) | Err(_) => None,

@@ -13,9 +13,9 @@ use hyper::header::HeaderValue;
 use ring::digest::{SHA256, digest};
 
 use super::answer::Answer;
-use super::ask::Ask;
 use super::health;
 use super::negotiate::wants_html;
+use super::request::IncomingRequest;
 use super::view::down;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
@@ -62,20 +62,20 @@ fn hash_within(begin: &str, end: &str) -> String {
 }
 
 /// Whether the page is asked for.
-pub(super) fn is_wanted(ask: &Ask<'_>) -> bool {
-    wants_html(ask.headers) && !ask.query.has("format")
+pub(super) fn is_wanted(incoming: &IncomingRequest<'_>) -> bool {
+    wants_html(incoming.headers) && !incoming.query.has("format")
 }
 
-/// `/`: the page for whoever asks for HTML, else as `/readyz`; in both cases with the code of `/readyz`.
-pub(super) fn root(ask: &Ask<'_>, snapshot: &Snapshot) -> Answer {
-    if !is_wanted(ask) {
-        return health::gate(ask, snapshot, Endpoint::Readyz, None);
+/// `/`: the page for a client that accepts HTML, else as `/readyz`; in both cases with the code of `/readyz`.
+pub(super) fn root(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
+    if !is_wanted(incoming) {
+        return health::gate(incoming, snapshot, Endpoint::Readyz, None);
     }
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found(snapshot.plan.answers.details);
     }
     // A monitor that asks like a browser is told by the code whether the app is well.
-    let verdict = Judged::new(snapshot, ask.reading.moment).endpoint(Endpoint::Readyz).verdict;
+    let verdict = Judged::new(snapshot, incoming.reading.moment).endpoint(Endpoint::Readyz).verdict;
     let page = Answer::health(verdict, down(snapshot), "text/html; charset=utf-8", PAGE);
     Answer { policy: Some(POLICY.clone()), ..page }
 }

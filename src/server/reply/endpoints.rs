@@ -6,7 +6,7 @@ use crate::model::verdict::{Endpoint, Judged, Judgement};
 
 /// One endpoint.
 #[derive(Serialize)]
-pub(in crate::server) struct Standing<'a> {
+pub(in crate::server) struct EndpointVerdict<'a> {
     name: &'static str,
     verdict: &'static str,
     draining: bool,
@@ -19,11 +19,11 @@ pub(in crate::server) fn judgements(judged: &Judged<'_>) -> [Judgement; 4] {
 }
 
 /// The same in words.
-pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgement]) -> Vec<Standing<'a>> {
+pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgement]) -> Vec<EndpointVerdict<'a>> {
     let names = |checks: &[usize]| checks.iter().map(|check| judged.definition(*check).name.as_str()).collect();
     judgements
         .iter()
-        .map(|judgement| Standing {
+        .map(|judgement| EndpointVerdict {
             name: judgement.endpoint.label(),
             verdict: judgement.verdict.label(),
             draining: judgement.draining,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::model::outcome::one_line;
 use crate::model::plan::Details;
 use crate::model::state::State;
-use crate::model::verdict::{JudgedState, Part};
+use crate::model::verdict::{EndpointPart, JudgedState};
 use crate::server::view::{View, WITHHELD};
 use crate::server::warnings::Warnings;
 
@@ -83,7 +83,7 @@ fn preamble(view: &View<'_>) -> Vec<String> {
 }
 
 /// The line of a check.
-fn line(view: &View<'_>, part: Part) -> String {
+fn line(view: &View<'_>, part: EndpointPart) -> String {
     let name = view.name(part.check);
     if part.excluded {
         return format!("[+]{name} excluded: ok\n");

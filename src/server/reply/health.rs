@@ -9,16 +9,16 @@ use crate::model::verdict::Verdict;
 use crate::server::view::View;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct HealthReport<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checks: Option<InOrder<&'a str, Check<'a>>>,
+    checks: Option<InOrder<&'a str, HealthReportCheck<'a>>>,
 }
 
 #[derive(Serialize)]
-struct Check<'a> {
+struct HealthReportCheck<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Cow<'a, str>>,
@@ -28,11 +28,11 @@ struct Check<'a> {
 pub(in crate::server) fn body(view: &View<'_>) -> Vec<u8> {
     let check = |index: usize| {
         let level = view.level(index);
-        Check { state: word(level), message: (level != Verdict::Ok).then(|| view.told(index)) }
+        HealthReportCheck { state: word(level), message: (level != Verdict::Ok).then(|| view.told(index)) }
     };
     let checks =
         InOrder(view.parts().iter().map(|part| (view.name(part.check), check(part.check))).collect::<Vec<_>>());
-    to_json(&Report {
+    to_json(&HealthReport {
         status: word(view.judgement.verdict),
         message: view.missing().map(|_| view.summary()),
         checks: (!view.judged.is_empty()).then_some(checks),

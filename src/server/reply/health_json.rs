@@ -10,18 +10,18 @@ use crate::model::verdict::Verdict;
 use crate::server::view::View;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct HealthJsonReport<'a> {
     status: &'static str,
     #[serde(flatten)]
-    about: Option<About<'a>>,
+    about: Option<HealthJsonService<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Cow<'a, str>>,
-    checks: InOrder<String, [Check<'a>; 1]>,
+    checks: InOrder<String, [HealthJsonCheck<'a>; 1]>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct About<'a> {
+struct HealthJsonService<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     service_id: &'a str,
@@ -30,11 +30,11 @@ struct About<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Check<'a> {
+struct HealthJsonCheck<'a> {
     component_id: &'a str,
     component_type: &'static str,
     #[serde(flatten)]
-    observed: Option<Observed>,
+    observed: Option<ObservedTime>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
@@ -44,7 +44,7 @@ struct Check<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Observed {
+struct ObservedTime {
     observed_value: u64,
     observed_unit: &'static str,
 }
@@ -52,9 +52,9 @@ struct Observed {
 /// The report on an endpoint.
 pub(super) fn body(view: &View<'_>) -> Vec<u8> {
     let service = &view.judged.snapshot.plan.service;
-    to_json(&Report {
+    to_json(&HealthJsonReport {
         status: word(view.judgement.verdict),
-        about: (view.details() != Details::None).then(|| About {
+        about: (view.details() != Details::None).then(|| HealthJsonService {
             version: service.version.as_deref(),
             service_id: &service.name,
             description: format!("health of {}", service.name),
@@ -69,28 +69,24 @@ pub(super) fn body(view: &View<'_>) -> Vec<u8> {
     })
 }
 
-fn check<'a>(view: &View<'a>, index: usize) -> Check<'a> {
+fn check<'a>(view: &View<'a>, index: usize) -> HealthJsonCheck<'a> {
     let last = view.judged.check(index).last.as_ref();
     let level = view.level(index);
-    Check {
+    HealthJsonCheck {
         component_id: view.name(index),
         component_type: component_type(view.judged.definition(index).kind),
         observed: last
             .and_then(|last| last.took)
-            .map(|took| Observed { observed_value: millis(took), observed_unit: "ms" }),
+            .map(|took| ObservedTime { observed_value: millis(took), observed_unit: "ms" }),
         status: word(level),
         time: last.map(|last| last.wall.rfc3339()),
         output: (level != Verdict::Ok).then(|| view.told(index)),
     }
 }
 
-/// The three types that the draft knows, section 4.3.
+/// One of the three types that the draft knows, section 4.3.
 fn component_type(kind: &str) -> &'static str {
-    match kind {
-        "postgres" | "redis" | "amqp" => "datastore",
-        "disk" => "system",
-        _ => "component",
-    }
+    crate::probe::kind(kind).map_or("component", |kind| kind.component_type)
 }
 
 fn word(verdict: Verdict) -> &'static str {

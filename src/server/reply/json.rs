@@ -4,45 +4,45 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use super::endpoints::{Standing, judgements, standings};
+use super::endpoints::{EndpointVerdict, judgements, standings};
 use super::{millis, to_json};
 use crate::model::outcome::StepReport;
 use crate::model::plan::{Critical, Details};
-use crate::model::verdict::{Endpoint, Part};
+use crate::model::verdict::{Endpoint, EndpointPart};
 use crate::server::view::{View, WITHHELD};
 use crate::server::warnings::Warnings;
 
 /// Members in the order of the contract.
 #[derive(Serialize)]
-struct Report<'a> {
+struct JsonReport<'a> {
     status: &'static str,
-    data: Data<'a>,
-    checks: Vec<Check<'a>>,
+    data: JsonData<'a>,
+    checks: Vec<JsonCheck<'a>>,
     #[serde(flatten)]
-    about: Option<About<'a>>,
+    about: Option<JsonService<'a>>,
     timestamp: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct JsonData<'a> {
     message: Cow<'a, str>,
 }
 
 /// What is left out where only the verdict may be told.
 #[derive(Serialize)]
-struct About<'a> {
+struct JsonService<'a> {
     root_causes: Vec<&'a str>,
     service: &'a str,
     version: Option<&'a str>,
     /// On the answer about the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoints: Option<Vec<Standing<'a>>>,
+    endpoints: Option<Vec<EndpointVerdict<'a>>>,
 }
 
 #[derive(Serialize)]
-struct Check<'a> {
+struct JsonCheck<'a> {
     name: &'a str,
     status: &'static str,
     message: Cow<'a, str>,
@@ -56,14 +56,14 @@ struct Check<'a> {
     depends_on: Vec<&'a str>,
     root_causes: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<Step<'a>>,
+    steps: Vec<JsonStep<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     excluded: bool,
 }
 
 /// A step of a workflow.
 #[derive(Serialize)]
-pub(in crate::server) struct Step<'a> {
+pub(in crate::server) struct JsonStep<'a> {
     name: &'a str,
     state: &'static str,
     message: Cow<'a, str>,
@@ -86,11 +86,11 @@ impl Serialize for Criticality {
 /// The report on an endpoint.
 pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
     let service = &view.judged.snapshot.plan.service;
-    to_json(&Report {
+    to_json(&JsonReport {
         status: view.judgement.verdict.label(),
-        data: Data { message: view.summary() },
+        data: JsonData { message: view.summary() },
         checks: view.parts().iter().map(|part| check(view, *part)).collect(),
-        about: (view.details() != Details::None).then(|| About {
+        about: (view.details() != Details::None).then(|| JsonService {
             root_causes: view.names(&view.root_causes()),
             service: &service.name,
             version: service.version.as_deref(),
@@ -102,11 +102,11 @@ pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
     })
 }
 
-fn check<'a>(view: &View<'a>, part: Part) -> Check<'a> {
+fn check<'a>(view: &View<'a>, part: EndpointPart) -> JsonCheck<'a> {
     let index = part.check;
     let (definition, state) = (view.judged.definition(index), view.judged.check(index));
     let last = state.last.as_ref();
-    Check {
+    JsonCheck {
         name: view.name(index),
         status: view.judged.status(index).label(),
         message: view.message(index),
@@ -125,11 +125,11 @@ fn check<'a>(view: &View<'a>, part: Part) -> Check<'a> {
 }
 
 /// The steps of a run, as far as they may be told.
-pub(in crate::server) fn steps(steps: &[StepReport], details: Details) -> Vec<Step<'_>> {
+pub(in crate::server) fn steps(steps: &[StepReport], details: Details) -> Vec<JsonStep<'_>> {
     let message = |text| if details == Details::Full { text } else { WITHHELD };
     steps
         .iter()
-        .map(|step| Step {
+        .map(|step| JsonStep {
             name: &step.name,
             state: step.state.label(),
             message: message(&step.message).into(),

@@ -1,4 +1,4 @@
-//! One format each. A new one is a file here, a name in [`Format`], and a line in [`reply`].
+//! One format each. A new one is a file here, a name in [`AnswerFormat`], and a line in [`reply`].
 
 pub(super) mod endpoints;
 pub(super) mod gate_text;
@@ -18,19 +18,19 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::answer::{Answer, JSON, TEXT};
-use super::negotiate::Format;
+use super::negotiate::AnswerFormat;
 use super::view::View;
 use super::warnings::Warnings;
 use crate::model::verdict::Endpoint;
 
 /// The answer about an endpoint, in `format`.
-pub(super) fn reply(view: &View<'_>, format: Format, verbose: bool, warnings: &Warnings) -> Answer {
+pub(super) fn reply(view: &View<'_>, format: AnswerFormat, verbose: bool, warnings: &Warnings) -> Answer {
     let (content_type, body) = match format {
-        Format::Text if view.judgement.endpoint == Endpoint::Healthz => (TEXT, table::body(view).into()),
-        Format::Text => (TEXT, gate_text::body(view, verbose, warnings)),
-        Format::Json => (JSON, json::body(view, warnings).into()),
-        Format::HealthJson => ("application/health+json", health_json::body(view).into()),
-        Format::Updown => (JSON, updown::body(view).into()),
+        AnswerFormat::Text if view.judgement.endpoint == Endpoint::Healthz => (TEXT, table::body(view).into()),
+        AnswerFormat::Text => (TEXT, gate_text::body(view, verbose, warnings)),
+        AnswerFormat::Json => (JSON, json::body(view, warnings).into()),
+        AnswerFormat::HealthJson => ("application/health+json", health_json::body(view).into()),
+        AnswerFormat::Updown => (JSON, updown::body(view).into()),
     };
     Answer::health(view.judgement.verdict, view.down(), content_type, body)
 }

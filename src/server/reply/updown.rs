@@ -10,7 +10,7 @@ use crate::model::verdict::Verdict;
 use crate::server::view::View;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct UpDownReport<'a> {
     status: &'static str,
     message: Cow<'a, str>,
     timestamp: String,
@@ -36,7 +36,7 @@ pub(super) fn body(view: &View<'_>) -> Vec<u8> {
         response_time_ms: view.judged.check(index).last.as_ref().and_then(|last| last.took).map(millis),
     };
     let version = view.judged.snapshot.plan.service.version.as_deref();
-    to_json(&Report {
+    to_json(&UpDownReport {
         status: word(view.judgement.verdict),
         message: view.explanation(),
         timestamp: view.reading.wall.rfc3339(),

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::happening::{Happening, Seen, between};
+use super::changes::{Change, JudgedSnapshot, between};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::server::health::healthz_json;
 use crate::store::Board;
 
-/// So many events are kept for those who are slow, or come back.
+/// At most this many events are kept, for clients that are slow or come back.
 pub(super) const MOST_EVENTS: usize = 1000;
 /// And no more bytes of them.
 const MOST_BYTES: usize = 512 * 1024;
@@ -29,14 +29,14 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What happens.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Feed {
-    record: Mutex<Option<Record>>,
+    record: Mutex<Option<FeedRecord>>,
     wanted: Notify,
     news: Arc<Notify>,
 }
 
 /// What there is for one who follows.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum FeedRead {
     /// This, as it is to be sent.
     Piece(Bytes),
     /// The whole, which has to be rendered first.
@@ -55,7 +55,7 @@ pub(super) struct Unrendered {
     /// The event that it stands for.
     pub(super) id: u64,
     epoch: i64,
-    seen: Arc<Seen>,
+    seen: Arc<JudgedSnapshot>,
 }
 
 impl Unrendered {
@@ -68,7 +68,7 @@ impl Unrendered {
 impl Feed {
     /// Begins with what is published now, if it has not begun.
     pub(super) fn begin(&self, board: &Board, reading: Reading) {
-        self.record().get_or_insert_with(|| Record::new(board.latest(), reading));
+        self.record().get_or_insert_with(|| FeedRecord::new(board.latest(), reading));
         self.wanted.notify_one();
     }
 
@@ -89,9 +89,9 @@ impl Feed {
     pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) {
         // Found out and written without the lock: those who follow never wait for it.
         let Some(before) = self.record().as_ref().map(|record| Arc::clone(&record.seen)) else { return };
-        let after = Seen::new(snapshot, reading);
-        let happenings = between(&before, &after, reading);
-        let is_news = self.record().as_mut().is_some_and(|record| record.add(after, happenings));
+        let after = JudgedSnapshot::new(snapshot, reading);
+        let changes = between(&before, &after, reading);
+        let is_news = self.record().as_mut().is_some_and(|record| record.add(after, changes));
         if is_news {
             self.news.notify_waiters();
         }
@@ -108,8 +108,8 @@ impl Feed {
     }
 
     /// What comes after `place`, which moves on; without a place everything there is, at once.
-    pub(super) fn next(&self, place: &mut Option<u64>, reading: Reading) -> Next {
-        self.record().as_ref().map_or(Next::Nothing, |record| record.next(place, reading))
+    pub(super) fn next(&self, place: &mut Option<u64>, reading: Reading) -> FeedRead {
+        self.record().as_ref().map_or(FeedRead::Nothing, |record| record.next(place, reading))
     }
 
     /// Keeps `bytes`, which were rendered at `at`, for others who need the whole as of the event `id`.
@@ -126,32 +126,32 @@ impl Feed {
         self.record().as_ref().is_some_and(|record| record.seen.details() == Details::None)
     }
 
-    fn record(&self) -> MutexGuard<'_, Option<Record>> {
+    fn record(&self) -> MutexGuard<'_, Option<FeedRecord>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug)]
-struct Record {
+struct FeedRecord {
     /// Sets the events of this process apart from those of one before.
     epoch: i64,
-    seen: Arc<Seen>,
+    seen: Arc<JudgedSnapshot>,
     /// The events that are kept; a renewal has no bytes of its own.
     events: VecDeque<Option<Bytes>>,
     bytes: usize,
     /// The number of the last event that is no longer kept; the first one kept follows it.
     gone: u64,
-    /// Whoever has not got this far has to see the whole anew.
+    /// A client that has not got this far is sent a whole snapshot.
     renewed: u64,
     /// The whole as it was rendered last: its event's number, when, and its bytes.
     whole: Option<(u64, Moment, Bytes)>,
 }
 
-impl Record {
+impl FeedRecord {
     fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         Self {
             epoch: reading.wall.unix_micros(),
-            seen: Arc::new(Seen::new(snapshot, reading)),
+            seen: Arc::new(JudgedSnapshot::new(snapshot, reading)),
             events: VecDeque::new(),
             bytes: 0,
             gone: 0,
@@ -164,17 +164,17 @@ impl Record {
         self.gone + self.events.len() as u64
     }
 
-    fn add(&mut self, seen: Seen, happenings: Vec<Happening>) -> bool {
+    fn add(&mut self, seen: JudgedSnapshot, changes: Vec<Change>) -> bool {
         let is_other_about_details = seen.details() != self.seen.details();
         self.seen = Arc::new(seen);
         self.whole = None;
-        let is_news = !happenings.is_empty();
-        for happening in happenings {
+        let is_news = !changes.is_empty();
+        for change in changes {
             let id = self.newest() + 1;
-            let event = match happening {
-                Happening::Tick(json) => Some(piece(self.epoch, id, "tick", &json)),
-                Happening::Transition(json) => Some(piece(self.epoch, id, "transition", &json)),
-                Happening::Renewal => None,
+            let event = match change {
+                Change::Tick(json) => Some(piece(self.epoch, id, "tick", &json)),
+                Change::Transition(json) => Some(piece(self.epoch, id, "transition", &json)),
+                Change::Resync => None,
             };
             self.bytes += event.as_ref().map_or(0, Bytes::len);
             self.events.push_back(event);
@@ -203,9 +203,9 @@ impl Record {
         (self.gone..=self.newest()).contains(&place).then_some(place).filter(|place| *place >= self.renewed)
     }
 
-    fn next(&self, place: &mut Option<u64>, reading: Reading) -> Next {
+    fn next(&self, place: &mut Option<u64>, reading: Reading) -> FeedRead {
         if self.seen.details() == Details::None {
-            return Next::Withheld;
+            return FeedRead::Withheld;
         }
         let newest = self.newest();
         let at = match *place {
@@ -213,29 +213,29 @@ impl Record {
             _ => return self.whole(newest, place, reading),
         };
         if at < self.gone {
-            return Next::Lost;
+            return FeedRead::Lost;
         }
         let offset = usize::try_from(at - self.gone).unwrap_or(usize::MAX);
         match self.events.get(offset).cloned() {
-            None => Next::Nothing,
+            None => FeedRead::Nothing,
             Some(Some(event)) => {
                 *place = Some(at + 1);
-                Next::Piece(event)
+                FeedRead::Piece(event)
             }
             Some(None) => self.whole(at + 1, place, reading),
         }
     }
 
     /// The whole as of the event `id`: the place moves on where it has been rendered.
-    fn whole(&self, id: u64, place: &mut Option<u64>, reading: Reading) -> Next {
+    fn whole(&self, id: u64, place: &mut Option<u64>, reading: Reading) -> FeedRead {
         if let Some((of, at, bytes)) = &self.whole
             && *of == id
             && reading.moment.since(*at) < FRESH
         {
             *place = Some(id);
-            return Next::Piece(bytes.clone());
+            return FeedRead::Piece(bytes.clone());
         }
-        Next::Whole(Unrendered { id, epoch: self.epoch, seen: Arc::clone(&self.seen) })
+        FeedRead::Whole(Unrendered { id, epoch: self.epoch, seen: Arc::clone(&self.seen) })
     }
 }
 

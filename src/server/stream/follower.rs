@@ -10,14 +10,14 @@ use bytes::Bytes;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 
-use super::feed::{MOST_EVENTS, Next, Unrendered};
-use super::{COMMENT, Place, SILENCE};
+use super::feed::{FeedRead, MOST_EVENTS, Unrendered};
+use super::{COMMENT, SILENCE, StreamPermit};
 use crate::base::clock::Clock;
-use crate::server::long::{Coming, Full};
+use crate::server::long_answers::{Coming, Full};
 
 /// Follows the feed.
 pub(in crate::server) struct Follower {
-    place: Place,
+    permit: StreamPermit,
     clock: Clock,
     /// The number of the last event it had; nothing before the first.
     at: Option<u64>,
@@ -36,10 +36,10 @@ impl fmt::Debug for Follower {
 
 impl Follower {
     /// Goes on after the event `last`, or begins with the whole.
-    pub(super) fn new(place: Place, clock: Clock, last: Option<&str>) -> Self {
-        let feed = &place.0.feed;
+    pub(super) fn new(permit: StreamPermit, clock: Clock, last: Option<&str>) -> Self {
+        let feed = &permit.0.feed;
         let (at, news) = (last.and_then(|last| feed.place_after(last)), Box::pin(feed.news()));
-        Self { place, clock, at, news, silence: Box::pin(tokio::time::sleep(SILENCE)), whole: None, is_over: false }
+        Self { permit, clock, at, news, silence: Box::pin(tokio::time::sleep(SILENCE)), whole: None, is_over: false }
     }
 
     /// The next event or comment; nothing after it was cut.
@@ -51,39 +51,39 @@ impl Follower {
             if let Some(whole) = &mut self.whole {
                 let (id, piece) = ready!(whole.as_mut().poll(cx));
                 self.whole = None;
-                if !self.place.0.feed.is_withheld() {
+                if !self.permit.0.feed.is_withheld() {
                     self.at = Some(id);
                     return self.write(piece);
                 }
             }
-            match self.place.0.feed.next(&mut self.at, self.clock.read()) {
-                Next::Piece(piece) => return self.write(piece),
-                Next::Lost => {
+            match self.permit.0.feed.next(&mut self.at, self.clock.read()) {
+                FeedRead::Piece(piece) => return self.write(piece),
+                FeedRead::Lost => {
                     return self
                         .cut(&format!("too slow: more than {MOST_EVENTS} events or 512 KiB behind; connect again"));
                 }
-                Next::Withheld => return self.cut("the configuration has `details: none` now"),
-                Next::Whole(unrendered) => match self.render(unrendered) {
+                FeedRead::Withheld => return self.cut("the configuration has `details: none` now"),
+                FeedRead::Whole(unrendered) => match self.render(unrendered) {
                     Ok(whole) => {
                         self.whole = Some(whole);
                         continue;
                     }
                     Err(Full) => return self.cut("too many long answers are being made; connect again"),
                 },
-                Next::Nothing => {}
+                FeedRead::Nothing => {}
             }
             if self.news.as_mut().poll(cx).is_pending() {
                 ready!(self.silence.as_mut().poll(cx));
                 return self.write(Bytes::from_static(COMMENT));
             }
             // It is there before the feed is looked at again, so nothing falls between.
-            self.news = Box::pin(self.place.0.feed.news());
+            self.news = Box::pin(self.permit.0.feed.news());
         }
     }
 
     fn render(&self, unrendered: Unrendered) -> Result<Coming<(u64, Bytes)>, Full> {
-        let (streams, clock) = (Arc::clone(&self.place.0), self.clock);
-        self.place.0.long.begin(async move {
+        let (streams, clock) = (Arc::clone(&self.permit.0), self.clock);
+        self.permit.0.long.begin(async move {
             let reading = clock.read();
             let piece = unrendered.render(reading);
             streams.feed.keep_whole(unrendered.id, reading.moment, &piece);

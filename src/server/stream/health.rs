@@ -10,15 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Sleep;
 
-use super::{COMMENT, Place, SILENCE};
+use super::{COMMENT, SILENCE, StreamPermit};
 use crate::base::clock::Moment;
 use crate::server::App;
 use crate::server::health::health_event;
-use crate::server::long::Coming;
+use crate::server::long_answers::Coming;
 use crate::server::shared::Shared;
 
 /// A stream of it.
-pub(in crate::server) struct Now {
+pub(in crate::server) struct HealthStream {
     app: Arc<App>,
     shared: Arc<Shared>,
     interval: Duration,
@@ -27,18 +27,18 @@ pub(in crate::server) struct Now {
     sleep: Pin<Box<Sleep>>,
     /// The next event, which is being made.
     coming: Option<Coming<Bytes>>,
-    _place: Place,
+    _permit: StreamPermit,
 }
 
-impl fmt::Debug for Now {
+impl fmt::Debug for HealthStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Now").field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("HealthStream").field("interval", &self.interval).finish_non_exhaustive()
     }
 }
 
-impl Now {
+impl HealthStream {
     /// A stream that tells it every `interval`.
-    pub(super) fn new(app: Arc<App>, shared: Arc<Shared>, interval: Duration, place: Place) -> Self {
+    pub(super) fn new(app: Arc<App>, shared: Arc<Shared>, interval: Duration, permit: StreamPermit) -> Self {
         let due = app.clock.now();
         Self {
             app,
@@ -47,7 +47,7 @@ impl Now {
             due,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             coming: None,
-            _place: place,
+            _permit: permit,
         }
     }
 

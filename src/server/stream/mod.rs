@@ -5,7 +5,7 @@
 
 mod feed;
 mod follower;
-mod happening;
+mod changes;
 mod health;
 
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use hyper::StatusCode;
 
 use super::App;
 use super::answer::{Answer, EVENTS};
-use super::ask::Ask;
 use super::body::Body;
-use super::long::Long;
+use super::long_answers::LongAnswers;
+use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::warnings::quoted;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 pub(super) use feed::Feed;
 use follower::Follower;
-use health::Now;
+use health::HealthStream;
 
-/// No more streams than these at a time, so that connections are left for whoever asks once.
+/// No more streams than these at a time, so that connections are left for single requests.
 pub(super) const MOST: usize = 200;
 
 /// A comment goes out when nothing else did for this long: writing is how a client that has gone is noticed.
@@ -44,22 +44,27 @@ pub(super) struct Streams {
     /// What happens.
     pub(super) feed: Feed,
     /// Where the whole is rendered.
-    pub(super) long: Long,
+    pub(super) long: LongAnswers,
 }
 
 impl Streams {
     /// None yet; what they send is made by `long`.
-    pub(super) fn new(long: Long) -> Self {
+    pub(super) fn new(long: LongAnswers) -> Self {
         Self { long, ..Self::default() }
     }
 }
 
 /// `/health/$stream`.
-pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, shared: &Arc<Shared>) -> Answer {
+pub(super) fn health_stream(
+    incoming: &IncomingRequest<'_>,
+    app: &Arc<App>,
+    snapshot: &Snapshot,
+    shared: &Arc<Shared>,
+) -> Answer {
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found(snapshot.plan.answers.details);
     }
-    let interval = match ask.query.first("poll_interval") {
+    let interval = match incoming.query.first("poll_interval") {
         None => Duration::from_secs(1),
         Some(text) => match text.parse::<f64>() {
             Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Duration::from_secs_f64(seconds),
@@ -69,35 +74,42 @@ pub(super) fn health_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, 
             }
         },
     };
-    stream(&shared.streams, |place| Events::Health(Now::new(Arc::clone(app), Arc::clone(shared), interval, place)))
-}
-
-/// `/v1/stream`.
-pub(super) fn event_stream(ask: &Ask<'_>, app: &Arc<App>, snapshot: &Snapshot, streams: &Arc<Streams>) -> Answer {
-    if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found(snapshot.plan.answers.details);
-    }
-    let last = ask.headers.get("last-event-id").and_then(|last| last.to_str().ok());
-    stream(streams, |place| {
-        streams.feed.begin(&app.board, app.clock.read());
-        Events::Happenings(Follower::new(place, app.clock, last))
+    stream(&shared.streams, |permit| {
+        StreamBody::Health(HealthStream::new(Arc::clone(app), Arc::clone(shared), interval, permit))
     })
 }
 
-fn stream(streams: &Arc<Streams>, events: impl FnOnce(Place) -> Events) -> Answer {
-    let Some(place) = Place::take(streams) else {
+/// `/v1/stream`.
+pub(super) fn event_stream(
+    incoming: &IncomingRequest<'_>,
+    app: &Arc<App>,
+    snapshot: &Snapshot,
+    streams: &Arc<Streams>,
+) -> Answer {
+    if snapshot.plan.answers.details == Details::None {
+        return Answer::not_found(snapshot.plan.answers.details);
+    }
+    let last = incoming.headers.get("last-event-id").and_then(|last| last.to_str().ok());
+    stream(streams, |permit| {
+        streams.feed.begin(&app.board, app.clock.read());
+        StreamBody::Changes(Follower::new(permit, app.clock, last))
+    })
+}
+
+fn stream(streams: &Arc<Streams>, events: impl FnOnce(StreamPermit) -> StreamBody) -> Answer {
+    let Some(permit) = StreamPermit::take(streams) else {
         return Answer::text(StatusCode::TOO_MANY_REQUESTS, format!("{MOST} streams are open; end one of them\n"));
     };
     let mut answer = Answer::new(StatusCode::OK, EVENTS, Bytes::new());
-    answer.body = Body::stream(events(place));
+    answer.body = Body::stream(events(permit));
     answer
 }
 
 /// One of the places for streams, given back when dropped.
 #[derive(Debug)]
-struct Place(Arc<Streams>);
+struct StreamPermit(Arc<Streams>);
 
-impl Place {
+impl StreamPermit {
     fn take(streams: &Arc<Streams>) -> Option<Self> {
         let more = |open| (open < MOST).then_some(open + 1);
         let taken = streams.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
@@ -105,7 +117,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -113,24 +125,24 @@ impl Drop for Place {
 
 /// The body of a stream.
 #[derive(Debug)]
-pub(super) enum Events {
+pub(super) enum StreamBody {
     /// The body of `/health`, now and again.
-    Health(Now),
+    Health(HealthStream),
     /// What happens.
-    Happenings(Follower),
+    Changes(Follower),
 }
 
-impl Events {
+impl StreamBody {
     /// The next event or comment; nothing at the end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self {
             Self::Health(now) => now.poll_next(cx).map(Some),
-            Self::Happenings(follower) => follower.poll_next(cx),
+            Self::Changes(follower) => follower.poll_next(cx),
         }
     }
 
     /// Whether it may come to an end before the client goes.
     pub(super) const fn may_end(&self) -> bool {
-        matches!(self, Self::Happenings(_))
+        matches!(self, Self::Changes(_))
     }
 }

@@ -8,7 +8,7 @@ use super::{app, ask, ask_from, show};
 use crate::base::token::Token;
 use crate::metrics::testing::{answering, snapshot};
 use crate::server::answer::Answer;
-use crate::server::ask::Ends;
+use crate::server::request::ConnectionAddresses;
 
 const HOST: (&str, &str) = ("host", "localhost:10240");
 /// Behind the reason.
@@ -114,7 +114,7 @@ fn strangers_proxies_and_web_pages_are_turned_away() {
             ("::ffff:10.0.0.1", "::ffff:127.0.0.1"),
             ("fe80::1", "::1"),
         ] {
-            let ends = Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
+            let ends = ConnectionAddresses { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
             let answer = ask_from(&app, ends, method, uri, &[HOST]);
             assert_forbidden(&answer, "the connection is not one within the pod");
         }
@@ -131,7 +131,7 @@ fn every_form_of_this_host_is_let_in() {
         ("::1", "::1", "[::1]:10240"),
         ("::ffff:127.0.0.1", "::ffff:127.0.0.1", "LOCALHOST:10240"),
     ] {
-        let ends = Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
+        let ends = ConnectionAddresses { peer: peer.parse().unwrap(), local: local.parse().unwrap() };
         assert_eq!(
             show(&ask_from(&app, ends, &Method::POST, "/-/drain", &[("host", host)])),
             "200 -: draining for 5s\n"

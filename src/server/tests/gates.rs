@@ -355,11 +355,11 @@ fn what_kubelet_asks_is_noted_by_endpoint_and_what_others_ask_is_not() {
     asks("curl/8.5.0", "/readyz");
     asks("kube-probe/1.37", "/metrics");
     asks("kube-probe/1.37", "/-/healthy");
-    assert_eq!(Endpoint::ALL.map(|endpoint| app.vitals.asks.last(endpoint)), [None; 4]);
+    assert_eq!(Endpoint::ALL.map(|endpoint| app.daemon_metrics.asks.last(endpoint)), [None; 4]);
     asks("kube-probe/1.37", "/livez");
     asks("probelet-ask/1.0", "/startupz/db");
     let now = Some(now().wall);
-    let last = Endpoint::ALL.map(|endpoint| app.vitals.asks.last_wall(endpoint));
+    let last = Endpoint::ALL.map(|endpoint| app.daemon_metrics.asks.last_wall(endpoint));
     assert_eq!(last, [now, None, now, None]);
 }
 

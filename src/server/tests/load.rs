@@ -8,14 +8,14 @@ use hyper::Request;
 use hyper::header::{CONTENT_ENCODING, VARY};
 use tokio::task::JoinSet;
 
-use super::{KEEP, Told, teller};
+use super::{KEEP, RecordedCalls, teller};
 use crate::base::clock::{Clock, Moment};
 use crate::history::{History, Settings};
 use crate::metrics::testing::{error, now, ok, snapshot};
-use crate::metrics::{Pulse, Vitals};
+use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::testing::check;
 use crate::model::snapshot::Snapshot;
-use crate::server::ask::Ends;
+use crate::server::request::ConnectionAddresses;
 use crate::server::respond::{Responding, respond};
 use crate::server::shared::Shared;
 use crate::server::{App, StartUps};
@@ -36,23 +36,23 @@ const LONG: [&str; 11] = [
 ];
 
 /// A server without sockets, whose time is tokio's.
-struct Stage {
+struct LoadServer {
     app: Arc<App>,
     shared: Arc<Shared>,
     recorder: Recorder,
 }
 
-impl Stage {
+impl LoadServer {
     fn of(snapshot: Snapshot) -> Self {
         let (recorder, board) = board(snapshot);
         let app = App {
             board,
             clock: Clock::tokio(),
-            vitals: Arc::new(Vitals::default()),
+            daemon_metrics: Arc::new(DaemonMetrics::default()),
             history: History::start(Settings { path: None, keep: KEEP, pod: None, boot: None }, now().wall),
-            pulse: Arc::new(Pulse::default()),
+            liveness: Arc::new(SchedulerLiveness::default()),
             start_ups: Arc::new(StartUps::new(Moment::default())),
-            control: teller(&Arc::new(Told::default())),
+            control: teller(&Arc::new(RecordedCalls::default())),
         };
         Self { app: Arc::new(app), shared: Arc::default(), recorder }
     }
@@ -64,7 +64,7 @@ impl Stage {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let home = "127.0.0.1".parse().unwrap();
-        match respond(&self.app, &self.shared, Ends { peer: home, local: home }, &head) {
+        match respond(&self.app, &self.shared, ConnectionAddresses { peer: home, local: home }, &head) {
             Responding::Now(response) => response,
             Responding::Later(response) => response.await,
         }
@@ -83,7 +83,7 @@ fn seen_at_the_start(mut state: crate::model::state::CheckState) -> Snapshot {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_not_changed_is_rendered_once_for_all_who_ask() {
-    let mut stage = Stage::of(seen_at_the_start(ok("ok")));
+    let mut stage = LoadServer::of(seen_at_the_start(ok("ok")));
     let gzip = &[("accept-encoding", "gzip")][..];
     let open = &[("accept", "application/openmetrics-text")][..];
     for (uri, headers) in LONG[..8].iter().map(|uri| (*uri, &[][..])).chain([("/metrics", gzip), ("/metrics", open)]) {
@@ -103,7 +103,7 @@ async fn what_has_not_changed_is_rendered_once_for_all_who_ask() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_kept_never_hides_that_a_result_has_become_too_old() {
-    let stage = Stage::of(seen_at_the_start(ok("ok")));
+    let stage = LoadServer::of(seen_at_the_start(ok("ok")));
     tokio::time::advance(Duration::from_millis(31_900)).await;
     for uri in ["/healthz", "/health", "/healthz?format=json"] {
         assert_eq!(stage.ask(uri, &[]).await.status(), 200, "{uri}");
@@ -116,7 +116,7 @@ async fn an_answer_that_is_kept_never_hides_that_a_result_has_become_too_old() {
 
 #[tokio::test(start_paused = true)]
 async fn the_figures_of_the_process_are_looked_at_once_a_second() {
-    let mut stage = Stage::of(seen_at_the_start(ok("ok")));
+    let mut stage = LoadServer::of(seen_at_the_start(ok("ok")));
     let cpu = |text: Bytes| {
         let text = String::from_utf8(text.to_vec()).unwrap();
         text.lines().find(|line| line.starts_with("process_cpu_seconds_total ")).unwrap().to_owned()
@@ -130,7 +130,7 @@ async fn the_figures_of_the_process_are_looked_at_once_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn that_kubelet_asks_for_the_first_time_shows_at_once() {
-    let stage = Stage::of(seen_at_the_start(ok("ok")));
+    let stage = LoadServer::of(seen_at_the_start(ok("ok")));
     let asked = |text: Bytes| {
         let text = String::from_utf8(text.to_vec()).unwrap();
         text.contains("probelet_gate_last_asked_timestamp_seconds{endpoint=\"livez\"}")
@@ -142,7 +142,7 @@ async fn that_kubelet_asks_for_the_first_time_shows_at_once() {
 
 #[tokio::test]
 async fn gates_are_answered_before_those_who_have_asked_for_more_before_them() {
-    let stage = Arc::new(Stage::of(seen_at_the_start(ok("ok"))));
+    let stage = Arc::new(LoadServer::of(seen_at_the_start(ok("ok"))));
     for crowd in LONG {
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
@@ -163,7 +163,7 @@ async fn gates_are_answered_before_those_who_have_asked_for_more_before_them() {
 #[tokio::test]
 async fn metrics_are_compressed_for_those_who_ask_for_it() {
     use std::io::Read;
-    let stage = Stage::of(seen_at_the_start(ok("ok")));
+    let stage = LoadServer::of(seen_at_the_start(ok("ok")));
     let plain = stage.ask("/metrics", &[]).await;
     assert_eq!((plain.headers().get(CONTENT_ENCODING), &plain.headers()[VARY]), (None, &"Accept".parse().unwrap()));
     let response = stage.ask("/metrics", &[("accept-encoding", "gzip, deflate;q=0.5")]).await;

@@ -17,16 +17,16 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
 
-use super::answer::{Answer, Reply};
-use super::ask::{Ask, Ends};
+use super::answer::{Answer, RouteResult};
 use super::query::Query;
+use super::request::{ConnectionAddresses, IncomingRequest};
 use super::{App, Control, StartUps, respond, routes};
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
 use crate::history::answer::Keep;
 use crate::history::{History, Settings};
 use crate::metrics::testing::now;
-use crate::metrics::{Pulse, Vitals};
+use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::store::board;
@@ -35,17 +35,17 @@ const KEEP: Keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 <<
 
 /// Remembers what it was told.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<Vec<String>>);
+pub(super) struct RecordedCalls(Mutex<Vec<String>>);
 
-impl Told {
+impl RecordedCalls {
     pub(super) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-struct Teller(Arc<Told>);
+struct RecordingControl(Arc<RecordedCalls>);
 
-impl Control for Teller {
+impl Control for RecordingControl {
     fn start_up(&self, news: ContainerNews, at: Moment) {
         self.0.0.lock().unwrap().push(format!("{news:?} at {}s", at.since_boot().as_secs()));
     }
@@ -64,18 +64,18 @@ impl Control for Teller {
     }
 }
 
-pub(super) fn teller(told: &Arc<Told>) -> Box<dyn Control> {
-    Box::new(Teller(Arc::clone(told)))
+pub(super) fn teller(told: &Arc<RecordedCalls>) -> Box<dyn Control> {
+    Box::new(RecordingControl(Arc::clone(told)))
 }
 
-pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
-    let told = Arc::new(Told::default());
+pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<RecordedCalls>) {
+    let told = Arc::new(RecordedCalls::default());
     let app = App {
         board: board(snapshot.clone()).1,
         clock: Clock::Machine,
-        vitals: Arc::new(Vitals::default()),
+        daemon_metrics: Arc::new(DaemonMetrics::default()),
         history: History::start(Settings { path: None, keep: KEEP, pod: None, boot: None }, now().wall),
-        pulse: Arc::new(Pulse::default()),
+        liveness: Arc::new(SchedulerLiveness::default()),
         start_ups: Arc::new(StartUps::new(Moment::default())),
         control: teller(&told),
     };
@@ -85,10 +85,16 @@ pub(super) fn app(snapshot: &Snapshot) -> (Arc<App>, Arc<Told>) {
 /// Asks from 127.0.0.1.
 pub(super) fn ask(app: &Arc<App>, method: &Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
     let home = "127.0.0.1".parse().unwrap();
-    ask_from(app, Ends { peer: home, local: home }, method, uri, headers)
+    ask_from(app, ConnectionAddresses { peer: home, local: home }, method, uri, headers)
 }
 
-pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
+pub(super) fn ask_from(
+    app: &Arc<App>,
+    ends: ConnectionAddresses,
+    method: &Method,
+    uri: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let uri: Uri = uri.parse().unwrap();
     let headers: HeaderMap = headers
         .iter()
@@ -96,15 +102,15 @@ pub(super) fn ask_from(app: &Arc<App>, ends: Ends, method: &Method, uri: &str, h
         .collect();
     let (route, name) = routes::find(uri.path());
     let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
-    let ask = Ask { method, version, uri: &uri, query, headers: &headers, ends, reading: now() };
+    let ask = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, reading: now() };
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 
 /// History in memory answers at once.
-fn finished(reply: Reply) -> Answer {
+fn finished(reply: RouteResult) -> Answer {
     match reply {
-        Reply::Now(answer) => answer,
-        Reply::Later(coming) => {
+        RouteResult::Now(answer) => answer,
+        RouteResult::Later(coming) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(coming)
         }
     }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Body as _;
 
-use super::{Told, app};
+use super::{RecordedCalls, app};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::metrics::testing::{answering, error, now, ok, snapshot};
 use crate::model::plan::Details;
@@ -18,18 +18,18 @@ use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::server::App;
 use crate::server::answer::Answer;
-use crate::server::ask::{Ask, Ends};
 use crate::server::body::Body;
 use crate::server::query::Query;
+use crate::server::request::{ConnectionAddresses, IncomingRequest};
 use crate::server::stream::{MOST, Streams, event_stream};
 
-struct Stage {
+struct StreamServer {
     app: Arc<App>,
     streams: Arc<Streams>,
-    _told: Arc<Told>,
+    _told: Arc<RecordedCalls>,
 }
 
-impl Stage {
+impl StreamServer {
     fn of(snapshot: &Snapshot) -> Self {
         let (app, told) = app(snapshot);
         let mut app = Arc::into_inner(app).unwrap();
@@ -43,9 +43,10 @@ impl Stage {
             headers.insert("last-event-id", last.parse().unwrap());
         }
         let home = "127.0.0.1".parse().unwrap();
-        let (method, uri, ends) = (&Method::GET, &"/v1/stream".parse().unwrap(), Ends { peer: home, local: home });
+        let (method, uri, ends) =
+            (&Method::GET, &"/v1/stream".parse().unwrap(), ConnectionAddresses { peer: home, local: home });
         let (version, query) = (hyper::Version::HTTP_11, Query::new(None));
-        let ask = Ask { method, version, uri, query, headers: &headers, ends, reading: now() };
+        let ask = IncomingRequest { method, version, uri, query, headers: &headers, ends, reading: now() };
         event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
     }
 
@@ -120,7 +121,7 @@ const SNAPSHOT: &str = "id: …-0\nevent: snapshot\ndata: …\n\n";
 #[tokio::test(start_paused = true)]
 async fn a_stream_begins_with_the_whole_and_goes_on_with_what_happens() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut stream = stage.stream(None);
     let body = next(&mut stream).unwrap();
     let text = std::str::from_utf8(&body).unwrap();
@@ -153,7 +154,7 @@ fn verdicts(body: &mut Body) -> Option<String> {
 #[tokio::test(start_paused = true)]
 async fn the_last_thing_that_happens_tells_how_the_endpoints_stand_from_then_on() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut stream = stage.stream(None);
     assert_eq!(verdicts(&mut stream).as_deref(), Some("ok ok ok ok"));
     stage.happens(later(&first, [run_again(ok("fine"), 1), ok("fine")]));
@@ -172,7 +173,7 @@ async fn the_last_thing_that_happens_tells_how_the_endpoints_stand_from_then_on(
 #[tokio::test(start_paused = true)]
 async fn a_result_that_becomes_too_old_is_a_transition() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut stream = stage.stream(None);
     assert_eq!(told(&mut stream), [SNAPSHOT]);
     let reading = Reading { moment: now().moment + Duration::from_secs(40), ..now() };
@@ -193,7 +194,7 @@ async fn a_result_that_becomes_too_old_is_a_transition() {
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_back_gets_what_it_missed() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     assert_eq!(told(&mut stage.stream(None)), [SNAPSHOT]);
     for seconds in 1..=3 {
         stage.happens(later(&first, [run_again(ok("fine"), seconds), ok("fine")]));
@@ -214,7 +215,7 @@ async fn whoever_comes_back_gets_what_it_missed() {
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_back_too_late_sees_the_whole_anew() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let _begun = stage.stream(None);
     for seconds in 1..=1002 {
         stage.happens(later(&first, [run_again(ok("fine"), seconds), ok("fine")]));
@@ -226,7 +227,7 @@ async fn whoever_comes_back_too_late_sees_the_whole_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_cut_with_the_reason() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let (mut slow, mut quick) = (stage.stream(None), stage.stream(None));
     assert_eq!((told(&mut slow).len(), told(&mut quick).len()), (1, 1));
     for seconds in 1..=1001 {
@@ -241,7 +242,7 @@ async fn a_slow_reader_is_cut_with_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn the_feed_is_bounded_in_bytes_as_well() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut slow = stage.stream(None);
     assert_eq!(told(&mut slow).len(), 1);
     let long = "x".repeat(10_000);
@@ -254,7 +255,7 @@ async fn the_feed_is_bounded_in_bytes_as_well() {
 #[tokio::test(start_paused = true)]
 async fn another_plan_or_a_drain_shows_the_whole_anew() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut stream = stage.stream(None);
     assert_eq!(told(&mut stream), [SNAPSHOT]);
     stage.happens(Snapshot { draining: true, ..first.clone() });
@@ -269,7 +270,7 @@ async fn another_plan_or_a_drain_shows_the_whole_anew() {
 #[tokio::test(start_paused = true)]
 async fn with_names_alone_messages_are_withheld_and_so_is_what_was_told_before() {
     let first = of([ok("fine"), ok("fine")]);
-    let stage = Stage::of(&first);
+    let stage = StreamServer::of(&first);
     let mut stream = stage.stream(None);
     assert_eq!(told(&mut stream), [SNAPSHOT]);
     stage.happens(later(&first, [run_again(error("secret"), 1), ok("fine")]));
@@ -289,7 +290,7 @@ async fn with_names_alone_messages_are_withheld_and_so_is_what_was_told_before()
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_has_nothing_to_tell_shows_every_fifteen_seconds_that_it_lives() {
-    let stage = Stage::of(&of([ok("fine"), ok("fine")]));
+    let stage = StreamServer::of(&of([ok("fine"), ok("fine")]));
     let began = tokio::time::Instant::now();
     let mut stream = stage.stream(None);
     assert_eq!(told(&mut stream), [SNAPSHOT]);
@@ -301,7 +302,7 @@ async fn a_stream_that_has_nothing_to_tell_shows_every_fifteen_seconds_that_it_l
 
 #[tokio::test(start_paused = true)]
 async fn there_are_no_more_than_two_hundred_streams() {
-    let stage = Stage::of(&of([ok("fine"), ok("fine")]));
+    let stage = StreamServer::of(&of([ok("fine"), ok("fine")]));
     let mut streams: Vec<Body> = (0..MOST).map(|_| stage.stream(None)).collect();
     let refused = stage.open(None);
     assert_eq!(super::show(&refused), "429 -: 200 streams are open; end one of them\n");

@@ -183,9 +183,9 @@ fn a_page_that_cannot_be_is_refused_in_the_same_envelope() {
 }
 
 /// A folder that is gone with the test.
-struct Folder(std::path::PathBuf);
+struct HistoryFolder(std::path::PathBuf);
 
-impl Drop for Folder {
+impl Drop for HistoryFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -194,7 +194,7 @@ impl Drop for Folder {
 /// A disk that answers no more: the file has been closed.
 #[test]
 fn while_the_disk_does_not_answer_that_is_said() {
-    let folder = Folder(std::env::temp_dir().join(format!("probelet-away-{}", std::process::id())));
+    let folder = HistoryFolder(std::env::temp_dir().join(format!("probelet-away-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).unwrap();
     let snapshot = shop(vec![email()]);
     let settings = Settings { path: Some(folder.0.join("history.db")), keep: super::KEEP, pod: None, boot: None };

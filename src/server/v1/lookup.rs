@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::page::Wanted;
-use super::shape::{self, Content, Rows};
-use super::{Problem, enveloped, past};
+use super::page::RequestedPage;
+use super::shape::{self, EnvelopeContent, Rows};
+use super::{RequestError, enveloped, past};
 use crate::history::History;
 use crate::history::answer::{Away, Recall};
 use crate::server::answer::Answer;
@@ -23,66 +23,66 @@ const SLICES: u32 = 90;
 
 /// A question to the history.
 #[derive(Debug)]
-pub(in crate::server) struct Lookup {
+pub(in crate::server) struct HistoryLookup {
     pub(super) history: History,
-    pub(super) subject: Subject,
+    pub(super) subject: LookupSubject,
     pub(super) withheld: bool,
 }
 
 /// What it is about.
 #[derive(Debug)]
-pub(super) enum Subject {
+pub(super) enum LookupSubject {
     /// A part of the events of the check with that number.
-    Events(u32, Wanted),
+    Events(u32, RequestedPage),
     /// A part of its runs.
-    Ticks(u32, Wanted),
+    Ticks(u32, RequestedPage),
     /// How it went lately with these checks.
-    Services(Rows<shape::Service>),
+    Services(Rows<shape::ServiceObject>),
     /// All that is told of one check.
-    Service(Box<shape::Service>),
+    Service(Box<shape::ServiceObject>),
 }
 
-impl Lookup {
+impl HistoryLookup {
     /// The answer, which takes no longer than the history has patience for.
     pub(in crate::server) async fn answer(self) -> Answer {
         self.content()
             .await
-            .map_or_else(|away| Problem::Away(away).answer(), |content| enveloped(StatusCode::OK, Some(content)))
+            .map_or_else(|away| RequestError::Away(away).answer(), |content| enveloped(StatusCode::OK, Some(content)))
     }
 
-    async fn content(self) -> Result<Content, Away> {
+    async fn content(self) -> Result<EnvelopeContent, Away> {
         let Self { history, subject, withheld } = self;
         match subject {
-            Subject::Events(check, wanted) => {
+            LookupSubject::Events(check, wanted) => {
                 let part = history.events(check, wanted.page()).await?;
-                let rows = part.items.iter().map(shape::Event::of).collect();
+                let rows = part.items.iter().map(shape::EventObject::of).collect();
                 let path = format!("/v1/services/{check}/events");
-                Ok(Content::Events(Rows::new(rows, &path, wanted.limit, part.next)))
+                Ok(EnvelopeContent::Events(Rows::new(rows, &path, wanted.limit, part.next)))
             }
-            Subject::Ticks(check, wanted) => {
+            LookupSubject::Ticks(check, wanted) => {
                 let part = history.ticks(check, wanted.page()).await?;
-                let rows = part.items.into_iter().map(|tick| shape::Tick::of(tick, withheld)).collect();
+                let rows = part.items.into_iter().map(|tick| shape::TickObject::of(tick, withheld)).collect();
                 let path = format!("/v1/services/{check}/ticks");
-                Ok(Content::Ticks(Rows::new(rows, &path, wanted.limit, part.next)))
+                Ok(EnvelopeContent::Ticks(Rows::new(rows, &path, wanted.limit, part.next)))
             }
-            Subject::Services(mut rows) => {
+            LookupSubject::Services(mut rows) => {
                 let checks: Vec<u32> = rows.data.iter().map(|service| service.id).collect();
                 let recent = history.recent(&checks, RECALL).await?;
                 for (service, recent) in rows.data.iter_mut().zip(&recent) {
-                    service.history = Some(past::History::of(recent));
+                    service.history = Some(past::HistoryObject::of(recent));
                 }
-                Ok(Content::Services(rows))
+                Ok(EnvelopeContent::Services(rows))
             }
-            Subject::Service(mut service) => {
+            LookupSubject::Service(mut service) => {
                 let recent = history.recent(&[service.id], RECALL).await?;
-                let mut past = recent.first().map(past::History::of).unwrap_or_default();
+                let mut past = recent.first().map(past::HistoryObject::of).unwrap_or_default();
                 let mut windows = Vec::with_capacity(SPANS.len());
                 for (name, span) in SPANS {
-                    windows.push(past::Window::of(name, &history.span(service.id, span, SLICES).await?));
+                    windows.push(past::WindowObject::of(name, &history.span(service.id, span, SLICES).await?));
                 }
                 past.windows = Some(windows);
                 service.history = Some(past);
-                Ok(Content::service(service))
+                Ok(EnvelopeContent::service(service))
             }
         }
     }

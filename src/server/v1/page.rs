@@ -11,20 +11,20 @@ const LARGEST: usize = 1000;
 
 /// The part that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct RequestedPage {
     /// At most so many.
     pub(super) limit: usize,
     /// What follows the entry with this number.
     pub(super) before: Option<u64>,
 }
 
-impl Default for Wanted {
+impl Default for RequestedPage {
     fn default() -> Self {
         Self { limit: USUAL, before: None }
     }
 }
 
-impl Wanted {
+impl RequestedPage {
     /// What `query` says, or what is wrong with it and what to write instead.
     pub(super) fn of(query: Query<'_>) -> Result<Self, String> {
         let limit = match query.first("limit") {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn wanted(query: &str) -> Result<(usize, Option<u64>), String> {
-        Wanted::of(Query::new(Some(query))).map(|wanted| (wanted.limit, wanted.before))
+        RequestedPage::of(Query::new(Some(query))).map(|wanted| (wanted.limit, wanted.before))
     }
 
     #[test]

@@ -12,19 +12,19 @@ use crate::server::reply::{Number, millis, millis_of};
 
 /// How it went.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct History {
+pub(super) struct HistoryObject {
     /// The last ones, oldest first.
-    intervals: Vec<Interval>,
+    intervals: Vec<IntervalObject>,
     /// Of the last runs, oldest first; null for one that failed.
     response_times_ms: Vec<Option<Number>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) windows: Option<Vec<Window>>,
+    pub(super) windows: Option<Vec<WindowObject>>,
 }
 
-impl History {
+impl HistoryObject {
     pub(super) fn of(recent: &Recent) -> Self {
         Self {
-            intervals: recent.intervals.iter().map(Interval::of).collect(),
+            intervals: recent.intervals.iter().map(IntervalObject::of).collect(),
             response_times_ms: recent.response_times.iter().map(|time| time.map(millis_of)).collect(),
             windows: None,
         }
@@ -32,13 +32,13 @@ impl History {
 }
 
 #[derive(Debug, Serialize)]
-struct Interval {
+struct IntervalObject {
     standing: &'static str,
     date_started: Seconds,
     date_ended: Option<Seconds>,
 }
 
-impl Interval {
+impl IntervalObject {
     fn of(interval: &ledger::Interval) -> Self {
         let standing = interval.standing.label();
         Self { standing, date_started: Seconds(interval.from), date_ended: interval.to.map(Seconds) }
@@ -58,7 +58,7 @@ impl Serialize for Seconds {
 
 /// The time up to now, in sum and in slices.
 #[derive(Debug, Serialize)]
-pub(super) struct Window {
+pub(super) struct WindowObject {
     name: &'static str,
     date_started: i64,
     date_ended: i64,
@@ -73,7 +73,7 @@ pub(super) struct Window {
     slices: Vec<[Number; 4]>,
 }
 
-impl Window {
+impl WindowObject {
     pub(super) fn of(name: &'static str, span: &answer::Span) -> Self {
         let (window, times) = (&span.window, &span.window.response_times);
         Self {
@@ -98,7 +98,7 @@ fn seconds(times: &Times) -> [Number; 4] {
 
 /// A check as it is declared, every default filled in; what may hold a secret is not part of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Definition {
+pub(super) struct DefinitionObject {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -118,7 +118,7 @@ pub(super) struct Definition {
     formerly: Option<String>,
 }
 
-impl Definition {
+impl DefinitionObject {
     pub(super) fn of(plan: &Plan, check: &plan::Definition) -> Self {
         let full = plan.answers.details == Details::Full;
         let parents = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str().to_owned());

@@ -16,12 +16,12 @@ pub(super) struct Envelope {
     status: u16,
     status_desc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Content>,
+    data: Option<EnvelopeContent>,
 }
 
 impl Envelope {
     /// An answer with that code.
-    pub(super) fn new(code: StatusCode, data: Option<Content>) -> Self {
+    pub(super) fn new(code: StatusCode, data: Option<EnvelopeContent>) -> Self {
         Self { status: code.as_u16(), status_desc: code.canonical_reason().unwrap_or_default(), data }
     }
 }
@@ -29,18 +29,18 @@ impl Envelope {
 /// What is in it, under its own name.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Content {
-    Services(Rows<Service>),
-    Service(One<Box<Service>>),
-    Events(Rows<Event>),
-    Ticks(Rows<Tick>),
+pub(super) enum EnvelopeContent {
+    Services(Rows<ServiceObject>),
+    Service(One<Box<ServiceObject>>),
+    Events(Rows<EventObject>),
+    Ticks(Rows<TickObject>),
     /// Why there is nothing else.
     Message(String),
 }
 
-impl Content {
+impl EnvelopeContent {
     /// A check alone.
-    pub(super) fn service(service: Box<Service>) -> Self {
+    pub(super) fn service(service: Box<ServiceObject>) -> Self {
         Self::Service(One { data: service })
     }
 }
@@ -67,22 +67,22 @@ impl<T> Rows<T> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Service {
+pub(super) struct ServiceObject {
     pub(super) id: u32,
     name: String,
     url: Option<String>,
     created_at: i64,
     updated_at: i64,
-    current_status: Event,
-    latest_event: One<Event>,
-    metric: One<Metric>,
+    current_status: EventObject,
+    latest_event: One<EventObject>,
+    metric: One<MetricObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) definition: Option<past::Definition>,
+    pub(super) definition: Option<past::DefinitionObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) history: Option<past::History>,
+    pub(super) history: Option<past::HistoryObject>,
 }
 
-impl Service {
+impl ServiceObject {
     pub(super) fn of(service: &answer::Service, url: Option<&str>) -> Self {
         Self {
             id: service.id,
@@ -90,9 +90,9 @@ impl Service {
             url: url.map(str::to_owned),
             created_at: service.created_at.whole_seconds(),
             updated_at: service.updated_at.whole_seconds(),
-            current_status: Event::of(&service.current_status),
-            latest_event: One { data: Event::of(&service.current_status) },
-            metric: One { data: Metric::of(&service.metric) },
+            current_status: EventObject::of(&service.current_status),
+            latest_event: One { data: EventObject::of(&service.current_status) },
+            metric: One { data: MetricObject::of(&service.metric) },
             definition: None,
             history: None,
         }
@@ -100,7 +100,7 @@ impl Service {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Event {
+pub(super) struct EventObject {
     id: u64,
     event: &'static str,
     date_started: i64,
@@ -109,7 +109,7 @@ pub(super) struct Event {
     updated_at: i64,
 }
 
-impl Event {
+impl EventObject {
     pub(super) fn of(event: &ledger::Event) -> Self {
         let (from, to) = (event.from.whole_seconds(), event.to.map(Timestamp::whole_seconds));
         let kind = event.kind.label();
@@ -125,7 +125,7 @@ impl Event {
 }
 
 #[derive(Debug, Serialize)]
-struct Metric {
+struct MetricObject {
     average_response_time_ms: Option<Number>,
     down_count: u64,
     tick_count: u64,
@@ -134,7 +134,7 @@ struct Metric {
     coverage_percent: Option<Number>,
 }
 
-impl Metric {
+impl MetricObject {
     fn of(metric: &answer::Metric) -> Self {
         Self {
             average_response_time_ms: metric.average_response_time_ms.map(Number::to_the_thousandth),
@@ -148,7 +148,7 @@ impl Metric {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Tick {
+pub(super) struct TickObject {
     id: u64,
     created_at: i64,
     outcome: &'static str,
@@ -157,7 +157,7 @@ pub(super) struct Tick {
     message: Box<str>,
 }
 
-impl Tick {
+impl TickObject {
     pub(super) fn of(tick: answer::Tick, withheld: bool) -> Self {
         Self {
             id: tick.id,

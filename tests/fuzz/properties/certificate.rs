@@ -11,7 +11,7 @@ use probelet::config::{Config, read};
 use probelet::model::outcome::{Failure, FailureKind};
 use probelet::probe::heartbeat::Beats;
 use probelet::probe::net::{Network, tls};
-use probelet::probe::{Run, Setting};
+use probelet::probe::{BuildContext, RunContext};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -135,7 +135,7 @@ fn is_pinned(certificate: &CertificateDer<'_>) -> bool {
 impl World {
     fn handshake(&self, check: usize, version: usize, chain: &[CertificateDer<'static>]) -> Result<(), Failure> {
         *self.presented.0.lock().expect("nobody panicked") = chain.to_vec();
-        let setting = Setting {
+        let context = BuildContext {
             check: self.config.plan.checks[check].name.clone(),
             network: Arc::clone(&self.network),
             clock: Clock::Machine,
@@ -147,9 +147,9 @@ impl World {
                 let _ = stream.read_u8().await;
             }
         };
-        let run = Run::default();
+        let run = RunContext::default();
         let observe = async {
-            let mut probe = self.config.targets[check].spec.build(&setting);
+            let mut probe = self.config.targets[check].spec.build(&context);
             probe.observe(&run).await
         };
         let both = async { tokio::join!(serve, observe).1 };

@@ -2,8 +2,8 @@
 
 use probelet::probe::amqp::frames::{Frames, LONGEST};
 
-/// The same bytes mean the same in whatever pieces they come, and only what a broker may say to a probe passes. The first
-/// byte says in pieces of how many bytes they come.
+/// The same bytes mean the same in whatever pieces they come, and only what a broker may say to a probe passes. The
+/// first byte says in pieces of how many bytes they come.
 pub fn any_frames(bytes: &[u8]) {
     let [size, stream @ ..] = bytes else { return };
     let (mut whole, mut passed) = (Frames::default(), Vec::new());
@@ -19,8 +19,8 @@ pub fn any_frames(bytes: &[u8]) {
     }
 }
 
-/// What the library is to get of a beginning of frames (AMQP 0-9-1, section 4.2.3) and protocol headers (4.2.2), none too
-/// long and each one that a broker may send to a probe; nothing where it is another.
+/// What the library is to get of a beginning of frames (AMQP 0-9-1, section 4.2.3) and protocol headers (4.2.2), none
+/// too long and each one that a broker may send to a probe; nothing where it is another.
 fn to_be_passed(mut rest: &[u8]) -> Option<Vec<u8>> {
     const NAME: &[u8] = b"AMQP";
     let mut passed = Vec::new();

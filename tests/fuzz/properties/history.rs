@@ -90,8 +90,9 @@ impl World {
 }
 
 /// The first byte chooses the file: closed in good order, or left with its log. The rest are edits of seven bytes and
-/// more: what to do (overwrite in the file or in its log, cut either off, or lay bytes in place of the whole), the page,
-/// the place in it (two bytes), how many bytes (one), and these. `allocated` counts the bytes that were ever allocated.
+/// more: what to do (overwrite in the file or in its log, cut either off, or lay bytes in place of the whole), the
+/// page, the place in it (two bytes), how many bytes (one), and these. `allocated` counts the bytes that were ever
+/// allocated.
 pub fn any_edits(world: &World, bytes: &[u8], allocated: fn() -> usize) {
     let [choice, edits @ ..] = bytes else { return };
     let (mut file, mut log) = world.left[usize::from(choice & 1)].clone();

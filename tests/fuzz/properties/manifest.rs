@@ -4,9 +4,11 @@ use std::io;
 use std::path::Path;
 
 use probelet::base::value::ReadFile;
+use probelet::config::codes::CODES;
 use probelet::config::diagnostic::Report;
+use probelet::config::manifest;
 use probelet::config::source::Environment;
-use probelet::config::{CODES, manifest, pod};
+use probelet::simulation::pod_manifest;
 
 use super::lines::SECRET;
 
@@ -17,9 +19,9 @@ const MOST: usize = 100;
 /// no secret that an expansion brings in is shown.
 pub fn any_manifest(bytes: &[u8]) {
     let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
-    let (pods, report) = pod::read("pod.yaml", bytes);
+    let (pods, report) = pod_manifest::read("pod.yaml", bytes);
     fits(&report, lines);
-    let (again, same) = pod::read("pod.yaml", bytes);
+    let (again, same) = pod_manifest::read("pod.yaml", bytes);
     assert_eq!((format!("{pods:?}"), report.text(true)), (format!("{again:?}"), same.text(true)));
     assert!(pods.len() <= MOST, "{} pods", pods.len());
     assert!(report.is_valid() || !report.diagnostics().is_empty());
@@ -41,7 +43,7 @@ fn fits(report: &Report, lines: usize) {
     for diagnostic in report.diagnostics() {
         let problem = &diagnostic.problem;
         assert!(CODES.iter().any(|code| code.name == problem.code), "{problem:?}");
-        let place = &problem.place;
+        let place = &problem.span;
         assert!(place.line >= 1 && place.column >= 1 && place.line as usize <= lines, "{problem:?}");
         assert!(!problem.message.contains('\n'), "{problem:?}");
     }

@@ -14,7 +14,7 @@ use probelet::config::{Config, read};
 use probelet::model::outcome::{FailureKind, ProbeResult};
 use probelet::probe::heartbeat::Beats;
 use probelet::probe::net::Network;
-use probelet::probe::{BoxFuture, Run, Setting};
+use probelet::probe::{BoxFuture, BuildContext, RunContext};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -98,15 +98,15 @@ fn address(byte: u8) -> IpAddr {
 
 impl World {
     fn dial(&self) -> ProbeResult {
-        let setting = Setting {
+        let context = BuildContext {
             check: self.config.plan.checks[0].name.clone(),
             network: Arc::clone(&self.network),
             clock: Clock::Machine,
             beats: Arc::new(Beats::default()),
         };
-        let run = Run::default();
+        let run = RunContext::default();
         let observe = async {
-            let mut probe = self.config.targets[0].spec.build(&setting);
+            let mut probe = self.config.targets[0].spec.build(&context);
             let mut observed = probe.observe(&run);
             loop {
                 tokio::select! {

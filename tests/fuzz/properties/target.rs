@@ -14,7 +14,7 @@ use probelet::config::{Config, read};
 use probelet::model::outcome::{FailureKind, Pass, ProbeResult};
 use probelet::probe::heartbeat::Beats;
 use probelet::probe::net::Network;
-use probelet::probe::{Run, Setting};
+use probelet::probe::{BuildContext, RunContext};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -174,17 +174,17 @@ impl World {
     }
 
     async fn observe_twice(&self, check: usize) -> Vec<ProbeResult> {
-        let setting = Setting {
+        let context = BuildContext {
             check: self.config.plan.checks[check].name.clone(),
             network: Arc::clone(&self.network),
             clock: Clock::Machine,
             beats: Arc::new(Beats::default()),
         };
-        let mut probe = self.config.targets[check].spec.build(&setting);
+        let mut probe = self.config.targets[check].spec.build(&context);
         let mut results = Vec::new();
         for keep_answer in [false, true] {
             let trace = Arc::new(Trace::noting());
-            let run = Run { budget: PATIENCE, keep_answer, trace: Arc::clone(&trace), ..Run::default() };
+            let run = RunContext { budget: PATIENCE, keep_answer, trace: Arc::clone(&trace), ..RunContext::default() };
             results.push(probe.observe(&run).await);
             for note in trace.notes() {
                 assert!(!note.contains(SECRET), "{note}");

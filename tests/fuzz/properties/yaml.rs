@@ -9,15 +9,15 @@ use probelet::base::clock::{Clock, Moment};
 use probelet::config::diff::ConfigDiff;
 use probelet::config::source::Environment;
 use probelet::config::{Config, Loaded, read};
-use probelet::metrics::{Format, Vitals, scrape};
+use probelet::metrics::{DaemonMetrics, ExpositionFormat, scrape};
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::model::verdict::{Endpoint, Judged, Verdict};
 use probelet::probe::heartbeat::Beats;
 use probelet::probe::net::{Network, literal};
-use probelet::probe::{Run, Setting, Spec};
+use probelet::probe::{BuildContext, RunContext, Spec};
 use probelet::scheduler::machine::Machine;
-use probelet::scheduler::playback::{Playback, reading};
 use probelet::server::healthz_json;
+use probelet::simulation::playback::{Playback, reading};
 
 /// What expansions bring in that is never to be shown, as it is and as it stands in a URL.
 const SECRETS: [&str; 4] = ["hunter2", "hun@ter/2", "hun%40ter%2F2", "ter/2"];
@@ -32,7 +32,7 @@ pub fn any_file(bytes: &[u8]) {
     for diagnostic in loaded.report.diagnostics() {
         let problem = &diagnostic.problem;
         assert!(probelet::config::CODES.iter().any(|code| code.name == problem.code), "{problem:?}");
-        let place = &problem.place;
+        let place = &problem.span;
         assert!(place.line >= 1 && place.column >= 1 && place.line as usize <= lines, "{problem:?}");
         assert!(!problem.message.contains('\n'), "{problem:?}");
         if is_of_a_kind(&place.path) {
@@ -92,8 +92,8 @@ fn load(bytes: &[u8]) -> Loaded {
     read("config.yaml", bytes, &environment, Box::new(files))
 }
 
-/// Builds the probe of every check, and runs those that have to find out first where to connect to: there are no names in
-/// this world. Nothing that is shown holds a secret.
+/// Builds the probe of every check, and runs those that have to find out first where to connect to: there are no names
+/// in this world. Nothing that is shown holds a secret.
 fn builds(config: &Config, secrets: &[&str]) {
     thread_local! {
         static WORLD: (tokio::runtime::Runtime, Arc<Network>) = {
@@ -109,16 +109,16 @@ fn builds(config: &Config, secrets: &[&str]) {
         for (target, definition) in config.targets.iter().zip(&config.plan.checks) {
             let spec: &dyn Spec = &*target.spec;
             shows_none(secrets, &(spec, spec.target(), &definition.target));
-            let setting = Setting {
+            let context = BuildContext {
                 check: definition.name.clone(),
                 network: Arc::clone(network),
                 clock: Clock::Machine,
                 beats: Arc::new(Beats::default()),
             };
-            let mut probe = spec.build(&setting);
+            let mut probe = spec.build(&context);
             let dials = ["http", "tcp", "postgres", "redis", "amqp"].contains(&definition.kind);
             if dials && spec.hosts().iter().any(|host| literal(host).is_none()) {
-                let run = Run::default();
+                let run = RunContext::default();
                 let observed = runtime.block_on(tokio::time::timeout(Duration::from_secs(5), probe.observe(&run)));
                 if let Ok(Err(failure)) = observed {
                     assert!(failure.message.chars().count() <= 200 && !failure.message.contains('\n'), "{failure:?}");
@@ -147,7 +147,7 @@ fn runs(config: &Config, again: &Config) {
         };
         (result, Duration::from_millis(run % 7 * 100))
     };
-    let vitals = Vitals::default();
+    let daemon_metrics = DaemonMetrics::default();
     let mut playback = Playback::new(machine, world, start);
     for second in 1..=3 {
         playback.play_until(start + Duration::from_secs(second), |snapshot| {
@@ -174,8 +174,8 @@ fn runs(config: &Config, again: &Config) {
     let now = reading(playback.now());
     let snapshot = playback.machine.snapshot(now);
     let judged = Judged::new(&snapshot, playback.now());
-    assert!(!scrape(&judged, &vitals, Format::Text).is_empty());
-    assert!(scrape(&judged, &vitals, Format::OpenMetrics).ends_with(b"# EOF\n"));
+    assert!(!scrape(&judged, &daemon_metrics, ExpositionFormat::Text).is_empty());
+    assert!(scrape(&judged, &daemon_metrics, ExpositionFormat::OpenMetrics).ends_with(b"# EOF\n"));
     let json: serde_json::Value = serde_json::from_slice(&healthz_json(&snapshot, now)).expect("JSON is JSON");
     assert_eq!(json["status"], "error", "a drain closes it");
     assert_eq!(

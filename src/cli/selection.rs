@@ -1,0 +1,133 @@
+//! The checks that a command runs by itself: chosen by name from a configuration, run until done or interrupted.
+
+use std::future::Future;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigFile, Exit, coloured, complain};
+use crate::base::clock::Clock;
+use crate::base::lane;
+use crate::base::thread::why_refused;
+use crate::config::document::nearest;
+use crate::config::source::Environment;
+use crate::config::{self, Config, Listen};
+use crate::probe::{Spec, farewell};
+use crate::scheduler::one_shot::OneShot;
+
+/// Which checks of which configuration.
+#[derive(Debug, Args)]
+pub(super) struct CheckSelection {
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
+    /// Only this check and what it depends on; may be repeated
+    #[arg(long = "check", value_name = "NAME")]
+    pub(super) names: Vec<String>,
+}
+
+impl CheckSelection {
+    /// The configuration and the positions of the checks named, each once; why there are none has been said.
+    pub(super) fn load(&self, environment: &Environment) -> Result<(Config, Vec<usize>), Exit> {
+        let loaded = config::load(&self.config.path(environment), environment);
+        let Some(config) = loaded.config else {
+            complain(&loaded.report.text(coloured(&std::io::stderr(), environment)));
+            return Err(Exit::Usage);
+        };
+        let known: Vec<&str> = config.plan.checks.iter().map(|check| check.name.as_str()).collect();
+        let mut positions = Vec::new();
+        let mut unknown = String::new();
+        for name in &self.names {
+            match config.plan.position(name) {
+                Some(position) => positions.push(position),
+                None => unknown += &no_check(name, &known, loaded.report.file()),
+            }
+        }
+        if !unknown.is_empty() {
+            complain(&unknown);
+            return Err(Exit::Usage);
+        }
+        positions.sort_unstable();
+        positions.dedup();
+        Ok((config, positions))
+    }
+}
+
+/// That there is no check `name` `among` those known, and which was probably meant.
+pub(super) fn no_check(name: &str, known: &[&str], among: &str) -> String {
+    const MOST: usize = 8;
+    let help = match (nearest(name, known.iter().copied()), known.len()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, 0) => "it has no checks".into(),
+        (None, 1..=MOST) => format!("it has {}", known.join(", ")),
+        (None, count) => format!("it has {}, … and {} more", known[..MOST].join(", "), count - MOST),
+    };
+    let name = crate::model::outcome::one_line(name);
+    format!("error: there is no check `{name}` in {among}\n  help: {help}\n")
+}
+
+/// Rounds of the checks of `config` at the positions `chosen`.
+pub(super) fn one_shot(config: &Config, chosen: &[usize], noting: bool) -> OneShot {
+    let specs: Vec<Arc<dyn Spec>> = config.targets.iter().map(|target| Arc::clone(&target.spec)).collect();
+    let daemon: Vec<SocketAddr> = config.server.listen.iter().copied().map(socket_of).collect();
+    OneShot::new(&config.plan, &specs, chosen, Clock::Machine, noting).beside(&daemon)
+}
+
+fn socket_of(listen: Listen) -> SocketAddr {
+    match listen {
+        Listen::All(port) => (Ipv6Addr::UNSPECIFIED, port).into(),
+        Listen::One(address) => address,
+    }
+}
+
+/// Does `work` until it is done, or until the process is told to end: an interrupted command is no success.
+pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        complain(&format!("a panic at {place}: this is a defect of probelet, please report it\n"));
+    }));
+    let system = |error: std::io::Error| {
+        complain(&format!("error: the system refuses {}\n", why_refused(&error)));
+        Exit::Unreachable
+    };
+    let runtime = lane::runtime().map_err(system)?;
+    let result = runtime.block_on(async {
+        // As the first process of a container the default action would be to ignore them.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+        let result = tokio::select! {
+            done = work => Ok(done),
+            _ = interrupt.recv() => Err(Exit::Interrupted),
+            _ = terminate.recv() => Err(Exit::Terminated),
+        };
+        farewell::all_said().await;
+        result
+    });
+    // A name resolution that hangs must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_unknown_finds_the_one_that_was_meant() {
+        assert_eq!(
+            no_check("databse", &["database", "cache"], "config.yaml"),
+            "error: there is no check `databse` in config.yaml\n  help: did you mean `database`?\n"
+        );
+        assert_eq!(
+            no_check("x", &["database", "cache"], "config.yaml"),
+            "error: there is no check `x` in config.yaml\n  help: it has database, cache\n"
+        );
+        let many: Vec<String> = (0..10).map(|index| format!("check-{index}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            no_check("x", &many, "config.yaml").lines().last(),
+            Some("  help: it has check-0, check-1, check-2, check-3, check-4, check-5, check-6, check-7, … and 2 more")
+        );
+    }
+}

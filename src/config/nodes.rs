@@ -1,0 +1,45 @@
+//! How a node of a YAML document is looked into by whoever knows its keys, and how a file is cut into documents.
+
+use std::rc::Rc;
+
+use super::text;
+use super::tree::{Node, NodeContent};
+
+/// The documents of `text`, each with the number of lines before it. A line that starts with `---` always begins one.
+pub(crate) fn documents(text: &str) -> Vec<(u32, String)> {
+    let mut documents = vec![(0, String::new())];
+    for (number, line) in (0u32..).zip(text::lines(text)) {
+        let begins = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        if begins && number > 0 {
+            documents.push((number, String::new()));
+        }
+        if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+            document.push('\n');
+        }
+    }
+    documents
+}
+
+/// The value of `key`, where `node` is a mapping that has it.
+pub(crate) fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let NodeContent::Map(entries) = &node.content else { return None };
+    entries.iter().find(|entry| entry.key == key).map(|entry| &*entry.value)
+}
+
+/// The items of a list; none where there is no list.
+pub(crate) fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
+    let items: &[Rc<Node>] = match node.map(|node| &node.content) {
+        Some(NodeContent::List(items)) => items,
+        _ => &[],
+    };
+    items.iter()
+}
+
+/// The text of a scalar that holds something.
+pub(crate) fn written(node: &Node) -> Option<&str> {
+    match &node.content {
+        NodeContent::Scalar(scalar) if !node.is_null() => Some(&scalar.text),
+        _ => None,
+    }
+}

@@ -1,0 +1,562 @@
+//! One run through the steps: acts on what [`Progress`] decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::reports::StepReports;
+use crate::base::quantity::show_duration;
+use crate::base::trace::Trace;
+use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
+use crate::probe::search::{Searches, cost_of_json};
+use crate::probe::{BoxFuture, Probe, RunContext};
+use crate::workflow::captures::Captures;
+use crate::workflow::expression::{CaptureSource, Expression};
+use crate::workflow::plan::{PlannedStep, StepPlan};
+use crate::workflow::progress::{Decision, Progress, StepResult, margin};
+
+/// The probe: goes through the steps of a plan.
+pub(super) struct WorkflowProbe {
+    plan: Arc<StepPlan>,
+    step_probes: Vec<StepProbe>,
+}
+
+/// What a step of the plan observes, and what it keeps of the answer.
+pub(super) struct StepProbe {
+    pub(super) probe: Box<dyn Probe>,
+    pub(super) captures: Arc<[Capture]>,
+    searches: Searches<Result<Vec<String>, Failure>>,
+}
+
+/// A value to keep.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) name: String,
+    pub(super) expression: Expression,
+}
+
+impl WorkflowProbe {
+    /// The probe of `plan`, with one probe for each of its steps.
+    pub(super) fn new(plan: Arc<StepPlan>, step_probes: Vec<StepProbe>) -> Self {
+        Self { plan, step_probes }
+    }
+}
+
+impl Probe for WorkflowProbe {
+    fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(async move {
+            let steps = self.plan.steps();
+            let clock = Stopwatch { started: Instant::now(), budget: run.budget };
+            let mut progress = Progress::new(&self.plan, run.budget);
+            let mut captured = Captures::default();
+            let mut reports = StepReports::of(&self.plan);
+            loop {
+                match progress.decide(clock.elapsed()) {
+                    Decision::Done => return reports.conclude(),
+                    Decision::Skip { step, root } => {
+                        progress.settle(step, StepResult::Skipped { root });
+                        reports.skipped(step, root);
+                    }
+                    Decision::Late { step } => {
+                        progress.settle(step, StepResult::OutOfTime);
+                        reports.ended(step, Duration::ZERO, Err(Failure::new(FailureKind::Timeout, "no time left")));
+                    }
+                    Decision::Run { step, until } => {
+                        let span = StepRun { clock, began: clock.elapsed(), until, trace: &run.trace };
+                        let (step_result, result) =
+                            span.run(&steps[step], &mut self.step_probes[step], &mut captured).await;
+                        progress.settle(step, step_result);
+                        reports.ended(step, span.took(), result);
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// The time since the workflow began.
+#[derive(Clone, Copy)]
+struct Stopwatch {
+    started: Instant,
+    budget: Duration,
+}
+
+impl Stopwatch {
+    fn elapsed(self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// The time of one step.
+#[derive(Clone, Copy)]
+struct StepRun<'a> {
+    clock: Stopwatch,
+    began: Duration,
+    until: Duration,
+    trace: &'a Trace,
+}
+
+impl StepRun<'_> {
+    fn took(self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.began)
+    }
+
+    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `captured`.
+    async fn run(
+        self,
+        step: &PlannedStep,
+        step_probe: &mut StepProbe,
+        captured: &mut Captures,
+    ) -> (StepResult, ProbeResult) {
+        let mut made = 0;
+        loop {
+            made += 1;
+            let failure = match self.attempt(step, step_probe, captured).await {
+                (StepResult::Failed, Err(failure)) => failure,
+                ended => return ended,
+            };
+            match step.retry.after(made, self.clock.elapsed(), self.until) {
+                Some(delay) => sleep(delay).await,
+                None => return (StepResult::Failed, Err(after(made, failure))),
+            }
+        }
+    }
+
+    async fn attempt(
+        self,
+        step: &PlannedStep,
+        step_probe: &mut StepProbe,
+        captured: &mut Captures,
+    ) -> (StepResult, ProbeResult) {
+        let budget = self.until.saturating_sub(self.clock.elapsed());
+        let trace = self.trace.part(&step.name);
+        let run = RunContext {
+            budget,
+            captured: std::mem::take(captured),
+            keep_answer: !step_probe.captures.is_empty(),
+            trace: Arc::clone(&trace),
+        };
+        let ended = timeout(budget, async {
+            let mut pass = step_probe.probe.observe(&run).await?;
+            let values = values_in(&mut pass, &step_probe.captures, &step_probe.searches).await?;
+            Ok((pass, values))
+        });
+        let ended = ended.await;
+        trace.end();
+        *captured = run.captured;
+        match ended {
+            Err(_) => (StepResult::OutOfTime, Err(self.timed_out(&trace))),
+            Ok(Err(failure)) => (StepResult::Failed, Err(failure)),
+            Ok(Ok((pass, values))) => {
+                for (capture, value) in step_probe.captures.iter().zip(values) {
+                    captured.insert(&step.name, &capture.name, value);
+                }
+                (StepResult::Passed, Ok(pass))
+            }
+        }
+    }
+
+    /// Says how long the step had: a workflow ends a little before its budget, of which nobody needs to know.
+    fn timed_out(self, trace: &Trace) -> Failure {
+        let budget = self.clock.budget;
+        let until = if self.until.saturating_add(margin(budget)) >= budget { budget } else { self.until };
+        let had = show_duration(rounded(until.saturating_sub(self.began)));
+        Failure::new(
+            FailureKind::Timeout,
+            match trace.current() {
+                Some(phase) => format!("timed out after {had} ({})", phase.doing()),
+                None => format!("timed out after {had}"),
+            },
+        )
+    }
+}
+
+/// To tenths below ten seconds, to seconds above, as it is shown.
+fn rounded(span: Duration) -> Duration {
+    let unit = match span.as_millis() {
+        0..1_000 => 1,
+        1_000..9_950 => 100,
+        _ => 1_000,
+    };
+    let millis = (span.as_millis() + unit / 2) / unit * unit;
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// Adds to the message how often the step was tried.
+fn after(attempts: u32, failure: Failure) -> Failure {
+    if attempts == 1 {
+        return failure;
+    }
+    let message = Failure::new(failure.kind, format!("{} (after {attempts} attempts)", failure.message)).message;
+    Failure { message, ..failure }
+}
+
+impl StepProbe {
+    pub(super) fn new(probe: Box<dyn Probe>, captures: Arc<[Capture]>) -> Self {
+        Self { probe, captures, searches: Searches::default() }
+    }
+}
+
+/// The values of all captures of a step, in the answer that is taken from `pass`.
+async fn values_in(
+    pass: &mut Pass,
+    captures: &Arc<[Capture]>,
+    searches: &Searches<Result<Vec<String>, Failure>>,
+) -> Result<Vec<String>, Failure> {
+    let Some(answer) = pass.answer.take() else {
+        return match captures.first() {
+            Some(capture) => Err(capture.failure("this kind of step gives no answer to capture from")),
+            None => Ok(Vec::new()),
+        };
+    };
+    let captures = Arc::clone(captures);
+    let cost = captures.iter().map(|capture| capture.cost(answer.body.len())).sum();
+    let search = move || captures.iter().map(|capture| capture.value_in(&answer)).collect();
+    searches.run(cost, search).await.flatten()
+}
+
+impl Capture {
+    /// What it costs at most to find the value in a body of so many bytes, in units of [`Pattern::cost`].
+    fn cost(&self, bytes: usize) -> u64 {
+        match &self.expression {
+            Expression::Pattern(pattern) => pattern.cost(bytes as u64),
+            Expression::Json(_) => cost_of_json(bytes),
+            Expression::Header(_) | Expression::Status => 0,
+        }
+    }
+
+    fn value_in(&self, answer: &CapturedAnswer) -> Result<String, Failure> {
+        let CapturedAnswer { status, headers, body } = answer;
+        self.expression.find(CaptureSource { status: *status, headers, body }).map_err(|why| self.failure(why))
+    }
+
+    fn failure(&self, why: &str) -> Failure {
+        Failure::new(FailureKind::Mismatch, format!("capture {}: {why}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::base::trace::Phase;
+    use crate::model::outcome::{Facts, StepReport};
+    use crate::model::state::State;
+    use crate::workflow::plan::{Retry, StepDraft};
+
+    const BUDGET: Duration = Duration::from_secs(30);
+
+    /// What a scripted step does on each attempt, the last again and again.
+    #[derive(Clone)]
+    enum ScriptedAct {
+        Pass(Pass),
+        Fail(Failure),
+        Hang(Phase),
+    }
+
+    /// Acts after a tenth of a second, and notes what it was given.
+    struct ScriptedStep {
+        acts: Vec<ScriptedAct>,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Probe for ScriptedStep {
+        fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
+            Box::pin(async move {
+                let token = run.captured.get("login", "token").unwrap_or("-");
+                self.seen.lock().unwrap().push(format!("{token} {} {:?}", run.keep_answer, run.budget));
+                let act = if self.acts.len() > 1 { self.acts.remove(0) } else { self.acts[0].clone() };
+                if let ScriptedAct::Hang(phase) = act {
+                    run.trace.enter(phase);
+                    return std::future::pending().await;
+                }
+                sleep(Duration::from_millis(100)).await;
+                match act {
+                    ScriptedAct::Pass(pass) => Ok(pass),
+                    ScriptedAct::Fail(failure) => Err(failure),
+                    ScriptedAct::Hang(_) => unreachable!(),
+                }
+            })
+        }
+    }
+
+    /// A workflow of scripted steps.
+    #[derive(Default)]
+    struct ScriptedWorkflow {
+        drafts: Vec<StepDraft>,
+        step_probes: Vec<StepProbe>,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl ScriptedWorkflow {
+        fn step(mut self, name: &str, acts: impl Into<Vec<ScriptedAct>>) -> Self {
+            self.drafts.push(StepDraft { name: name.into(), ..StepDraft::default() });
+            let probe = Box::new(ScriptedStep { acts: acts.into(), seen: Arc::clone(&self.seen) });
+            self.step_probes.push(StepProbe::new(probe, Arc::new([])));
+            self
+        }
+
+        fn last(mut self, change: impl FnOnce(&mut StepDraft)) -> Self {
+            change(self.drafts.last_mut().unwrap());
+            self
+        }
+
+        fn always(self) -> Self {
+            self.last(|draft| draft.always = true)
+        }
+
+        fn retry(self, attempts: u32, delay: u64) -> Self {
+            let retry = Retry { attempts: NonZeroU32::new(attempts).unwrap(), delay: Duration::from_millis(delay) };
+            self.last(|draft| draft.retry = retry)
+        }
+
+        fn captures(mut self, names: &[(&str, &str)]) -> Self {
+            let captures = names.iter().map(|(name, expression)| Capture {
+                name: (*name).into(),
+                expression: Expression::parse(expression).unwrap(),
+            });
+            self.step_probes.last_mut().unwrap().captures = captures.collect();
+            let names: Vec<String> = names.iter().map(|(name, _)| (*name).into()).collect();
+            self.last(|draft| draft.captures = names)
+        }
+
+        fn uses(self, step: &str, name: &str) -> Self {
+            self.last(|draft| draft.uses.push((step.into(), name.into())))
+        }
+
+        fn journey(self) -> WorkflowProbe {
+            WorkflowProbe::new(Arc::new(StepPlan::new(&self.drafts).unwrap()), self.step_probes)
+        }
+
+        async fn run(self) -> ProbeResult {
+            self.journey().observe(&RunContext { budget: BUDGET, ..RunContext::default() }).await
+        }
+    }
+
+    fn ok() -> ScriptedAct {
+        ScriptedAct::Pass(Pass::default())
+    }
+
+    fn answer(body: &str) -> ScriptedAct {
+        let answer = CapturedAnswer { status: Some(200), headers: Vec::new(), body: body.into() };
+        ScriptedAct::Pass(Pass { answer: Some(Box::new(answer)), ..Pass::default() })
+    }
+
+    fn refused() -> ScriptedAct {
+        ScriptedAct::Fail(
+            Failure::new(FailureKind::Connect, "connection refused").with_detail("refused (os error 111)"),
+        )
+    }
+
+    fn hang() -> ScriptedAct {
+        ScriptedAct::Hang(Phase::Answer)
+    }
+
+    /// The reports as lines.
+    fn steps(facts: &Facts) -> Vec<String> {
+        let line = |StepReport { name, state, message, took }: &StepReport| {
+            let took = took.map_or_else(|| "-".into(), show_duration);
+            format!("{name} {} {took}: {message}", state.label())
+        };
+        facts.steps.iter().map(line).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_that_pass_make_a_workflow_that_passes() {
+        let told = ScriptedAct::Pass(Pass::saying("Database is connected"));
+        let pass = ScriptedWorkflow::default().step("login", [ok()]).step("row", [told]).run().await.unwrap();
+        assert_eq!(pass.message.as_deref(), Some("Workflow executed successfully"));
+        assert!(!pass.degraded);
+        assert_eq!(steps(&pass.facts), ["login ok 100ms: login OK (100ms)", "row ok 100ms: Database is connected"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_step_fails_the_workflow_and_skips_what_is_behind_it() {
+        let script =
+            ScriptedWorkflow::default().step("login", [refused()]).step("order", [ok()]).step("bye", [ok()]).always();
+        let failure = script.run().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert_eq!(failure.message, "login: connection refused");
+        assert_eq!(failure.detail.as_deref(), Some("login: refused (os error 111)"));
+        assert_eq!(
+            steps(&failure.facts),
+            [
+                "login error 100ms: connection refused",
+                "order skipped -: Skipped: login failed",
+                "bye ok 100ms: bye OK (100ms)"
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_always_step_fails_the_workflow_too() {
+        let failure =
+            ScriptedWorkflow::default().step("a", [ok()]).step("bye", [refused()]).always().run().await.unwrap_err();
+        assert_eq!(failure.message, "bye: connection refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_failures_the_first_of_the_file_is_told() {
+        let script = ScriptedWorkflow::default()
+            .step("a", [refused()])
+            .last(|draft| draft.needs = Some(vec!["b".into()]))
+            .step("b", [ok()])
+            .last(|draft| draft.needs = Some(vec![]))
+            .step("c", [ScriptedAct::Fail(Failure::new(FailureKind::Auth, "no"))])
+            .last(|draft| draft.needs = Some(vec![]));
+        let failure = script.run().await.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Connect, "a: connection refused"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hanging_step_is_named_and_leaves_time_to_clean_up() {
+        let script =
+            ScriptedWorkflow::default().step("login", [hang()]).step("order", [ok()]).step("bye", [ok()]).always();
+        let failure = script.run().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Timeout);
+        assert_eq!(failure.message, "login: timed out after 24s (waiting for the answer)");
+        assert_eq!(
+            steps(&failure.facts),
+            [
+                "login error 24s: timed out after 24s (waiting for the answer)",
+                "order skipped -: Skipped: login failed",
+                "bye ok 100ms: bye OK (100ms)"
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_workflow_that_hangs_ends_before_its_budget() {
+        let started = Instant::now();
+        let failure = ScriptedWorkflow::default().step("a", [ok()]).step("b", [hang()]).run().await.unwrap_err();
+        assert_eq!(started.elapsed(), BUDGET - margin(BUDGET));
+        assert_eq!(failure.message, "b: timed out after 30s (waiting for the answer)");
+        let script =
+            ScriptedWorkflow::default().step("a", [ok()]).step("x", [hang()]).always().step("y", [hang()]).always();
+        let started = Instant::now();
+        let failure = script.run().await.unwrap_err();
+        assert_eq!(started.elapsed(), BUDGET - margin(BUDGET));
+        assert_eq!(failure.message, "x: timed out after 24s (waiting for the answer)");
+        assert_eq!(steps(&failure.facts)[2], "y error 5.9s: timed out after 6s (waiting for the answer)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_without_time_says_so() {
+        let mut journey = ScriptedWorkflow::default().step("a", [ok()]).step("b", [ok()]).journey();
+        let failure =
+            journey.observe(&RunContext { budget: Duration::ZERO, ..RunContext::default() }).await.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Timeout, "a: no time left"));
+        assert_eq!(steps(&failure.facts), ["a error 0ms: no time left", "b skipped -: Skipped: a failed"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_tried_until_it_passes() {
+        let script = ScriptedWorkflow::default().step("done", [refused(), refused(), ok()]).retry(10, 500);
+        let seen = Arc::clone(&script.seen);
+        let pass = script.run().await.unwrap();
+        assert_eq!(steps(&pass.facts), ["done ok 1.3s: done OK (1.3s)"]);
+        assert_eq!(*seen.lock().unwrap(), ["- false 29.95s", "- false 29.35s", "- false 28.75s"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_tried_until_its_attempts_are_used_up() {
+        let failure = ScriptedWorkflow::default().step("done", [refused()]).retry(3, 500).run().await.unwrap_err();
+        assert_eq!(failure.message, "done: connection refused (after 3 attempts)");
+        assert_eq!(failure.detail.as_deref(), Some("done: refused (os error 111)"));
+        assert_eq!(steps(&failure.facts), ["done error 1.3s: connection refused (after 3 attempts)"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_tried_until_the_time_is_up() {
+        let script =
+            ScriptedWorkflow::default().step("done", [refused()]).retry(1000, 900).step("bye", [ok()]).always();
+        let failure = script.run().await.unwrap_err();
+        assert_eq!(failure.message, "done: connection refused (after 24 attempts)");
+        let script = ScriptedWorkflow::default().step("done", [refused(), hang()]).retry(1000, 900);
+        let failure = script.run().await.unwrap_err();
+        assert_eq!(failure.message, "done: timed out after 30s (waiting for the answer)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_captured_value_reaches_the_steps_behind() {
+        let login = [answer(r#"{"access_token":"hunter2"}"#)];
+        let script = ScriptedWorkflow::default()
+            .step("login", login)
+            .captures(&[("token", "json:/access_token"), ("code", "status")])
+            .step("order", [ok()])
+            .uses("login", "token");
+        let seen = Arc::clone(&script.seen);
+        let mut journey = script.journey();
+        let run = RunContext { budget: BUDGET, ..RunContext::default() };
+        let pass = journey.observe(&run).await.unwrap();
+        assert_eq!(pass.answer, None);
+        assert_eq!(*seen.lock().unwrap(), ["- true 29.95s", "hunter2 false 29.85s"]);
+        assert!(!format!("{pass:?}").contains("hunter2"));
+        // The next run starts with nothing.
+        journey.observe(&run).await.unwrap();
+        assert_eq!(seen.lock().unwrap()[2], "- true 29.95s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_capture_that_finds_nothing_fails_its_step() {
+        let script = |act| {
+            ScriptedWorkflow::default()
+                .step("login", [act])
+                .captures(&[("code", "status"), ("token", "json:/token")])
+                .step("bye", [ok()])
+                .uses("login", "code")
+                .always()
+        };
+        let failure = script(answer("{}")).run().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Mismatch);
+        assert_eq!(failure.message, "login: capture token: the answer has nothing there");
+        assert_eq!(steps(&failure.facts)[1], "bye skipped -: Skipped: login failed");
+        let failure = script(ok()).run().await.unwrap_err();
+        assert_eq!(failure.message, "login: capture code: this kind of step gives no answer to capture from");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_capture_that_finds_nothing_is_tried_again() {
+        let script = ScriptedWorkflow::default()
+            .step("poll", [answer("{}"), answer(r#"{"id":7}"#)])
+            .captures(&[("id", "json:/id")])
+            .retry(2, 0);
+        assert_eq!(steps(&script.run().await.unwrap().facts), ["poll ok 200ms: poll OK (200ms)"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_degraded_step_makes_the_workflow_degraded() {
+        let certificate = |message: &str, ends| Pass {
+            degraded: true,
+            facts: Facts { tls_not_after: Some(Timestamp::from_unix_seconds(ends)), ..Facts::default() },
+            ..Pass::saying(message)
+        };
+        let script = ScriptedWorkflow::default()
+            .step("a", [ok()])
+            .step("b", [ScriptedAct::Pass(certificate("certificate ends in 3d", 300))])
+            .step("c", [ScriptedAct::Pass(certificate("certificate ends in 2d", 200))]);
+        let pass = script.run().await.unwrap();
+        assert!(pass.degraded);
+        assert_eq!(pass.message.as_deref(), Some("b: certificate ends in 3d"));
+        assert_eq!(pass.facts.tls_not_after, Some(Timestamp::from_unix_seconds(200)));
+        assert_eq!(pass.facts.steps[1].state, State::Degraded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_without_a_limit_is_possible() {
+        let pass =
+            ScriptedWorkflow::default().step("a", [ok()]).journey().observe(&RunContext::default()).await.unwrap();
+        assert_eq!(pass.message.as_deref(), Some("Workflow executed successfully"));
+    }
+
+    #[test]
+    fn a_span_is_rounded_as_it_is_shown() {
+        for (millis, shown) in [(999, "999ms"), (1_049, "1s"), (9_949, "9.9s"), (9_950, "10s"), (23_999, "24s")] {
+            assert_eq!(show_duration(rounded(Duration::from_millis(millis))), shown);
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! The scheduler is an actor: one task that owns the state machine, takes commands and observations from channels,
+//! sends run requests to the workers, and is the one writer of the published snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::chronicle::Chronicle;
+use super::machine::{CheckKey, Machine, Transition};
+use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
+use crate::base::clock::{Clock, Moment, Reading};
+use crate::base::quantity::show_duration;
+use crate::base::trace::Phase;
+use crate::history::answer::Latches;
+use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
+use crate::model::plan::{Definition, Origin, Plan};
+use crate::model::start_up::ContainerNews;
+use crate::model::state::{CheckState, State};
+use crate::probe::{BuildContext, Spec};
+use crate::store::Recorder;
+
+/// It looks around at least this often, and shows that it makes progress.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// A delay below this is a busy machine, not a jump of the clock.
+const LEAST_JUMP: Duration = Duration::from_secs(2);
+
+/// What the scheduler is told while it works.
+#[derive(Debug)]
+pub enum SchedulerCommand {
+    /// Begin a drain, or undo it: whichever was wanted last when this is obeyed. Where there is no room for one more of
+    /// these, the ones that wait say the same.
+    Drain(Arc<AtomicBool>),
+    /// The process was asked to end: drain, and do not remember this drain or the one that a `preStop` hook began. If
+    /// it is the sidecar's own container alone that ends, the next one has to take part again.
+    End,
+    /// What was saved before a restart, where it was not known at the start.
+    Restore(Box<Latches>),
+    /// Use another plan.
+    Reload(Box<Program>),
+    /// A new configuration could not be used.
+    ReloadFailed(String),
+}
+
+/// A plan with what it takes to run it.
+#[derive(Debug)]
+pub struct Program {
+    /// What is declared.
+    pub plan: Arc<Plan>,
+    /// What each check observes, in the order of the plan.
+    pub specs: Vec<Arc<dyn Spec>>,
+    /// Where each check comes from, in the order of the plan.
+    pub origins: Vec<Origin>,
+}
+
+/// What the scheduler works with.
+pub struct Scheduler {
+    /// The state of all checks.
+    pub machine: Machine,
+    /// The writer of the snapshot.
+    pub recorder: Recorder,
+    /// Tells history.
+    pub chronicle: Chronicle,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// What probes are built with; the name is filled in for each.
+    pub context: BuildContext,
+    /// What kubelet's last question that told something told of the app's container.
+    pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
+    /// Told the time whenever progress is made, at least every second.
+    pub progress: Box<dyn Fn(Moment) + Send>,
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+/// The workers, one task for each check, and the channels to and from them.
+struct Workers {
+    handles: BTreeMap<CheckKey, WorkerHandle>,
+    tasks: JoinSet<()>,
+    ended: mpsc::Sender<RunReport>,
+    permits: Arc<Semaphore>,
+    clock: Clock,
+    context: BuildContext,
+}
+
+struct WorkerHandle {
+    requests: mpsc::Sender<RunRequest>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Scheduler {
+    /// Works until every sender of `commands` is gone. `specs` are what the checks of the machine's plan observe.
+    pub async fn run(mut self, specs: Vec<Arc<dyn Spec>>, mut commands: mpsc::Receiver<SchedulerCommand>) {
+        let (ended, mut reports) = mpsc::channel(64);
+        let mut workers = Workers {
+            handles: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            ended,
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_THROTTLED)),
+            clock: self.clock,
+            context: self.context.clone(),
+        };
+        workers.sync(&self.machine, &specs);
+        self.chronicle.declare(&self.machine, self.clock.read());
+        let mut watch = JumpWatch::new(self.clock.read());
+        let mut dated = self.clock.read();
+        let mut exhaustion = Exhaustion::default();
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut wake = Moment::default();
+        loop {
+            let now = self.clock.read();
+            let stepped = now.stepped_since(&std::mem::replace(&mut dated, now));
+            if stepped != 0 {
+                self.machine.redate(stepped);
+            }
+            if watch.jumped(now, || shortest_interval(&self.machine)) {
+                tracing::warn!("the clock jumped: all checks run now");
+                self.machine.jumped(now);
+            }
+            for start in self.machine.due(now) {
+                workers.request_run(start.key, RunRequest { throttled: start.throttled });
+            }
+            self.publish(now);
+            (self.progress)(now.moment);
+            let next = self.machine.next_wake().map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
+            watch.expect_after(now, next);
+            // Most reports leave the next beat where it was, and the alarm with it.
+            if wake != now.moment + next || alarm.is_elapsed() {
+                wake = now.moment + next;
+                alarm.as_mut().reset(Instant::now() + next);
+            }
+            tokio::select! {
+                Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut exhaustion),
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command, &mut workers),
+                    None => return,
+                },
+                Ok(()) = self.start_ups.changed() => {
+                    let (news, at) = *self.start_ups.borrow_and_update();
+                    match news {
+                        ContainerNews::None => {}
+                        ContainerNews::Doubt => self.machine.doubt_start(at, self.clock.read()),
+                        ContainerNews::StartUp => self.machine.begin_start_up(at, self.clock.read()),
+                    }
+                }
+                () = &mut alarm => {}
+            }
+        }
+    }
+
+    fn take_in(&mut self, first: RunReport, reports: &mut mpsc::Receiver<RunReport>, exhaustion: &mut Exhaustion) {
+        let mut next = Some(first);
+        while let Some(RunReport { key, observation, phases }) = next {
+            if let (Outcome::Void(why), Some((definition, _))) = (&observation.outcome, self.machine.check(key)) {
+                exhaustion.tell(definition, why, observation.ended);
+            }
+            let told = tracing::enabled!(tracing::Level::DEBUG).then(|| observation.clone());
+            self.machine.finished(key, observation, self.clock.read());
+            if let (Some(observation), Some((definition, state))) = (told, self.machine.check(key)) {
+                log_run(definition, state, &observation, &phases);
+            }
+            next = reports.try_recv().ok();
+        }
+    }
+
+    fn obey(&mut self, command: SchedulerCommand, workers: &mut Workers) {
+        match command {
+            SchedulerCommand::Drain(wanted) => {
+                let draining = wanted.load(Ordering::Relaxed);
+                self.machine.set_draining(draining);
+                self.chronicle.drain(draining, self.clock.now());
+            }
+            SchedulerCommand::End => {
+                self.machine.set_draining(true);
+                self.chronicle.drain(false, self.clock.now());
+            }
+            SchedulerCommand::Restore(latches) => {
+                self.chronicle.restore(*latches, &mut self.machine, self.clock.read());
+            }
+            SchedulerCommand::ReloadFailed(reason) => self.machine.reload_failed(reason),
+            SchedulerCommand::Reload(program) => {
+                let Program { plan, specs, origins } = *program;
+                let now = self.clock.read();
+                self.machine.reload(plan, &origins, now);
+                self.chronicle.declare(&self.machine, now);
+                workers.sync(&self.machine, &specs);
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Reading) {
+        // Before its transitions, which follow from it.
+        if self.machine.take_start_up() {
+            tracing::info!("the app's container starts anew: what was seen before counts for nothing");
+        }
+        for transition in self.machine.take_transitions() {
+            let plan = self.machine.plan();
+            let declared =
+                plan.position(transition.check.as_str()).and_then(|check| plan.checks[check].target.as_deref());
+            log(&transition, declared);
+            self.chronicle.changed(&transition);
+        }
+        let snapshot = self.machine.snapshot(now);
+        self.chronicle.write(&mut self.machine, &snapshot);
+        // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
+        self.recorder.publish(snapshot);
+    }
+}
+
+impl Workers {
+    /// Starts a worker for each check that has none, and aborts those of checks that are gone, in the middle of a run
+    /// too.
+    fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
+        let keys: Vec<CheckKey> = machine.keys().collect();
+        self.handles.retain(|key, handle| {
+            let stays = keys.contains(key);
+            if !stays {
+                handle.task.abort();
+            }
+            stays
+        });
+        for ((key, spec), definition) in keys.iter().zip(specs).zip(&machine.plan().checks) {
+            if self.handles.contains_key(key) {
+                continue;
+            }
+            let (sender, receiver) = mpsc::channel(1);
+            let task = Worker {
+                key: *key,
+                spec: Arc::clone(spec),
+                context: BuildContext { check: definition.name.clone(), ..self.context.clone() },
+                timeout: definition.timeout,
+                clock: self.clock,
+                permits: Arc::clone(&self.permits),
+            };
+            let task = self.tasks.spawn(task.serve(receiver, self.ended.clone()));
+            self.handles.insert(*key, WorkerHandle { requests: sender, task });
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn request_run(&self, key: CheckKey, request: RunRequest) {
+        if let Some(handle) = self.handles.get(&key) {
+            // A check has at most one run: the channel has room.
+            let _ = handle.requests.try_send(request);
+        }
+    }
+}
+
+/// Notices that more time has passed than was slept: the machine was suspended, the process paused, or the wall clock
+/// set.
+#[derive(Debug)]
+struct JumpWatch {
+    last: Reading,
+    expected: Moment,
+}
+
+impl JumpWatch {
+    const fn new(now: Reading) -> Self {
+        Self { last: now, expected: now.moment }
+    }
+
+    fn expect_after(&mut self, now: Reading, rest: Duration) {
+        *self = Self { last: now, expected: now.moment + rest };
+    }
+
+    fn jumped(&self, now: Reading, shortest_interval: impl FnOnce() -> Duration) -> bool {
+        let late = now.moment.since(self.expected).as_secs_f64();
+        let wall_should_be = self.last.wall.after(now.moment.since(self.last.moment));
+        let stepped = (now.wall.unix_seconds() - wall_should_be.unix_seconds()).abs();
+        let jump = late.max(stepped);
+        jump > LEAST_JUMP.as_secs_f64() && jump > shortest_interval().as_secs_f64()
+    }
+}
+
+fn shortest_interval(machine: &Machine) -> Duration {
+    machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
+}
+
+/// How often it is logged at most that something of our own is used up, and what.
+const EXHAUSTION_LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Tells in the log of runs that came to nothing because something of our own was used up, now and again.
+#[derive(Debug, Default)]
+struct Exhaustion {
+    logged: Option<Moment>,
+    /// Such runs since then.
+    untold: u64,
+}
+
+impl Exhaustion {
+    fn tell(&mut self, definition: &Definition, why: &Failure, now: Moment) {
+        if why.kind != FailureKind::Exhausted {
+            return;
+        }
+        self.untold += 1;
+        if self.logged.is_some_and(|last| now.since(last) < EXHAUSTION_LOG_INTERVAL) {
+            return;
+        }
+        let (runs, error, detail) = (std::mem::take(&mut self.untold), why.message.as_str(), why.detail.as_deref());
+        self.logged = Some(now);
+        tracing::warn!(check = %definition.name, runs, error, detail, "runs have no verdict");
+    }
+}
+
+/// Each run, for somebody who debugs a check.
+fn log_run(definition: &Definition, state: &CheckState, observation: &Observation, phases: &[(Phase, Duration)]) {
+    let (outcome, failure) = match &observation.outcome {
+        Outcome::Pass(_) => ("pass", None),
+        Outcome::Fail(failure) => ("fail", Some(failure)),
+        Outcome::Void(failure) => ("void", Some(failure)),
+        Outcome::Skip => ("skip", None),
+    };
+    // To the microsecond, as a number that reads well.
+    let ms = (observation.took().as_secs_f64() * 1e6).round() / 1e3;
+    let phase = |(phase, took): &(Phase, Duration)| format!("{} {}", phase.label(), show_duration(*took));
+    let phases = phases.iter().map(phase).collect::<Vec<_>>().join(", ");
+    let reason = failure.map(|failure| failure.kind.label());
+    let error = failure.map(|failure| failure.message.as_str());
+    let (state, passes, failures) = (state.state.label(), state.passes, state.failures);
+    tracing::debug!(check = %definition.name, outcome, ms, reason, error, state, passes, failures, phases, "run");
+}
+
+/// A transition is one event, logged once. `address` is the target as it is written in the file.
+fn log(transition: &Transition, address: Option<&str>) {
+    let Transition { check, from, to, observation, root_causes, .. } = transition;
+    let (from, to) = (from.label(), to.label());
+    let failure = match observation.as_ref().map(|observation| &observation.outcome) {
+        Some(Outcome::Fail(failure)) => Some(failure),
+        _ => None,
+    };
+    let reason = failure.map(|failure| failure.kind.label());
+    let error = failure.map(|failure| failure.message.as_str());
+    let detail = failure.and_then(|failure| failure.detail.as_deref());
+    let causes = root_causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let root_causes = (!causes.is_empty()).then_some(causes);
+    match transition.to {
+        State::Error => tracing::error!(%check, from, to, reason, error, detail, address, "check failed"),
+        State::Skipped => tracing::warn!(%check, from, to, root_causes, "check skipped"),
+        State::Ok | State::Degraded | State::Pending => tracing::info!(%check, from, to, "check changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::history::answer::Keep;
+    use crate::history::{History, Settings};
+    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::snapshot::Snapshot;
+    use crate::probe::{BoxFuture, Probe, RunContext};
+    use crate::store::{Board, board};
+
+    /// A target whose runs are whatever a function returns.
+    #[derive(Clone, Copy, Debug)]
+    struct FakeTarget(fn() -> BoxFuture<'static, ProbeResult>);
+
+    impl Spec for FakeTarget {
+        fn build(&self, _context: &BuildContext) -> Box<dyn Probe> {
+            Box::new(*self)
+        }
+    }
+
+    impl Probe for FakeTarget {
+        fn observe<'a>(&'a mut self, _run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
+            (self.0)()
+        }
+    }
+
+    fn passes() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(async { Ok(Pass::default()) })
+    }
+
+    fn fails() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(async { Err(Failure::new(FailureKind::Connect, "connection refused")) })
+    }
+
+    fn hangs() -> BoxFuture<'static, ProbeResult> {
+        Box::pin(std::future::pending())
+    }
+
+    fn panics() -> BoxFuture<'static, ProbeResult> {
+        panic!("a defect")
+    }
+
+    type RecordedRuns = fn() -> BoxFuture<'static, ProbeResult>;
+
+    fn specs(targets: &[RecordedRuns]) -> Vec<Arc<dyn Spec>> {
+        targets.iter().map(|target| Arc::new(FakeTarget(*target)) as Arc<dyn Spec>).collect()
+    }
+
+    /// A scheduler at work, its commands and a reader of what it publishes.
+    fn running_scheduler(checks: Vec<Definition>, targets: &[RecordedRuns]) -> (mpsc::Sender<SchedulerCommand>, Board) {
+        let clock = Clock::tokio();
+        let mut machine = Machine::new(plan(checks), "pod", clock.read());
+        let (recorder, board) = board(machine.snapshot(clock.read()));
+        let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20 };
+        let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
+        let context = context(clock);
+        let chronicle = Chronicle::new(history, Arc::clone(&context.beats), clock.read());
+        let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
+        let progress = Box::new(|_| {});
+        let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
+        let (sender, receiver) = mpsc::channel(8);
+        tokio::spawn(scheduler.run(specs(targets), receiver));
+        (sender, board)
+    }
+
+    fn context(clock: Clock) -> BuildContext {
+        let check = crate::base::name::CheckName::new("any").unwrap();
+        BuildContext { check, network: Arc::default(), clock, beats: Arc::default() }
+    }
+
+    async fn wait_for(board: &mut Board, wanted: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        loop {
+            let snapshot = board.latest();
+            if wanted(&snapshot) {
+                return snapshot;
+            }
+            board.next().await.expect("the conductor works");
+        }
+    }
+
+    fn states(snapshot: &Snapshot) -> Vec<&'static str> {
+        snapshot.checks.iter().map(|check| check.state.label()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hung_check_and_a_broken_one_delay_no_other() {
+        let checks = vec![check("hung"), check("broken"), check("well"), check("down")];
+        let (_commands, mut board) = running_scheduler(checks, &[hangs, panics, passes, fails]);
+        let snapshot = wait_for(&mut board, |snapshot| states(snapshot)[1..] == ["error", "ok", "error"]).await;
+        assert_eq!(snapshot.checks[0].state, State::Pending);
+        assert!(snapshot.at.since_boot() < Duration::from_millis(50));
+        let reasons = |check: &crate::model::state::CheckState| check.last.as_ref().and_then(|last| last.reason);
+        let snapshot = wait_for(&mut board, |snapshot| states(snapshot)[0] == "error").await;
+        assert_eq!(reasons(&snapshot.checks[0]), Some(FailureKind::Timeout));
+        assert_eq!(reasons(&snapshot.checks[1]), Some(FailureKind::Bug));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_hundred_hung_targets_keep_nobody_from_beginning_for_long() {
+        let mut checks: Vec<_> = (0..200).map(|index| check(&format!("hung-{index}"))).collect();
+        checks.push(check("well"));
+        let mut targets: Vec<RecordedRuns> = vec![hangs; 200];
+        targets.push(passes);
+        let (_commands, mut board) = running_scheduler(checks, &targets);
+        let snapshot = wait_for(&mut board, |snapshot| snapshot.checks[200].state == State::Ok).await;
+        assert!(snapshot.at.since_boot() < Duration::from_millis(1500), "{:?}", snapshot.at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_never_overlaps_the_next_and_skips_beats_that_it_overruns() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        fn slow() -> BoxFuture<'static, ProbeResult> {
+            Box::pin(async {
+                assert_eq!(RUNNING.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+                RUNS.fetch_add(1, Ordering::SeqCst);
+                Ok(Pass::default())
+            })
+        }
+        let definition = Definition { interval: Duration::from_millis(100), ..check("slow") };
+        let (_commands, mut board) = running_scheduler(vec![definition], &[slow]);
+        wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(3)).await;
+        let runs = RUNS.load(Ordering::SeqCst);
+        assert!((9..=11).contains(&runs), "{runs} runs of 250 ms on beats of 100 ms in 3 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_is_published_and_can_be_undone() {
+        let (commands, mut board) = running_scheduler(vec![check("well")], &[passes]);
+        commands.send(SchedulerCommand::Drain(Arc::new(true.into()))).await.unwrap();
+        wait_for(&mut board, |snapshot| snapshot.draining).await;
+        commands.send(SchedulerCommand::Drain(Arc::new(false.into()))).await.unwrap();
+        wait_for(&mut board, |snapshot| !snapshot.draining).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_runs_new_checks_and_forgets_those_that_are_gone() {
+        let (commands, mut board) = running_scheduler(vec![check("hung"), check("stays")], &[hangs, passes]);
+        let before = wait_for(&mut board, |snapshot| states(snapshot)[1] == "ok").await;
+        let program = Program {
+            plan: plan(vec![check("stays"), check("new")]),
+            specs: specs(&[passes, passes]),
+            origins: vec![Origin::Kept(1), Origin::Added],
+        };
+        commands.send(SchedulerCommand::Reload(Box::new(program))).await.unwrap();
+        let after =
+            wait_for(&mut board, |snapshot| states(snapshot) == ["ok", "ok"] && snapshot.checks.len() == 2).await;
+        assert_eq!(after.checks[0].since, before.checks[1].since);
+    }
+
+    #[test]
+    fn a_jump_is_more_time_than_was_slept_or_a_stepped_wall_clock() {
+        let reading = |moment: u64, wall: i64| Reading {
+            moment: Moment::at(Duration::from_secs(moment)),
+            wall: Timestamp::from_unix_seconds(wall),
+        };
+        let mut watch = JumpWatch::new(reading(100, 1000));
+        watch.expect_after(reading(100, 1000), Duration::from_secs(1));
+        let interval = Duration::from_secs(5);
+        let cases = [
+            (reading(101, 1001), false, "on time"),
+            (reading(105, 1005), false, "late by less than the interval"),
+            (reading(120, 1020), true, "suspended"),
+            (reading(101, 1020), true, "the wall clock was set forward"),
+            (reading(101, 900), true, "the wall clock was set back"),
+        ];
+        for (now, jumped, case) in cases {
+            assert_eq!(watch.jumped(now, || interval), jumped, "{case}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The state of one connection (idle, reading, stuck, waiting, streaming) and since when: its time limits follow from
+//! it, and the order of eviction when there is no room for another. Written by the connection, read by the accept loop.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::answer_memory::LONG;
+use super::request_line::Sanitizer;
+use crate::base::clock::{Clock, Moment};
+
+/// How long the head of a request may take, from its first byte; also how long a fresh connection may be silent.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const STUCK_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may be at taking a long answer.
+const TAKE_LIMIT: Duration = Duration::from_secs(60);
+/// Keep-alive: how long a connection may be kept without a request. Longer than the intervals of load balancers, which
+/// report a failure when a kept connection is closed under a request.
+const IDLE_LIMIT: Duration = Duration::from_secs(330);
+
+/// What a connection does in one go, in bytes read and written; then the others have their turn.
+const SHARE: usize = 64 * 1024;
+/// An answer counts as so many bytes besides: it takes the time to read a request and to make one.
+const COST: usize = 32 * 1024;
+
+/// What one connection is doing, and since when.
+#[derive(Debug)]
+pub(super) struct ConnectionState {
+    clock: Clock,
+    /// When the connection was made or the last request was answered.
+    idle_since: AtomicMoment,
+    /// When the head of the request that is being read began.
+    head_since: AtomicMoment,
+    /// Since when the client takes nothing of an answer.
+    stuck_since: AtomicMoment,
+    /// A request has come in whose answer waits for a turn or for a disk.
+    waiting: AtomicBool,
+    /// So many bytes of a long answer have not been taken yet.
+    untaken: AtomicUsize,
+    streaming: AtomicBool,
+    leaving: AtomicBool,
+    leave: Notify,
+    /// What is left of its share of this turn, in bytes.
+    share: AtomicUsize,
+}
+
+/// A moment that may be none: nanoseconds since boot and one, or 0.
+#[derive(Debug, Default)]
+struct AtomicMoment(AtomicU64);
+
+impl AtomicMoment {
+    fn set(&self, moment: Moment) {
+        let nanos = u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(nanos.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Moment> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Moment::at(Duration::from_nanos(nanos - 1))),
+        }
+    }
+}
+
+/// The order of eviction when there is no room for another connection: the first variant first, within it the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EvictionOrder {
+    /// It has been asked to go already.
+    Leaving,
+    /// It waits for a request, or for the rest of one.
+    Idle(Moment),
+    /// Its client takes nothing of an answer.
+    Stuck(Moment),
+    /// Its answer waits.
+    Waiting(Moment),
+    /// It is a stream.
+    Stream(Moment),
+}
+
+impl ConnectionState {
+    /// The state of a connection made now.
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let state = Self {
+            clock,
+            idle_since: AtomicMoment::default(),
+            head_since: AtomicMoment::default(),
+            stuck_since: AtomicMoment::default(),
+            waiting: AtomicBool::new(false),
+            untaken: AtomicUsize::new(0),
+            streaming: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            leave: Notify::new(),
+            share: AtomicUsize::new(SHARE),
+        };
+        let now = clock.now();
+        state.idle_since.set(now);
+        state.head_since.set(now);
+        Arc::new(state)
+    }
+
+    /// A request has come in whose answer waits.
+    pub(super) fn waits(&self) {
+        // It is our time that passes now.
+        self.head_since.clear();
+        self.idle_since.set(self.clock.now());
+        self.waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// Its turn has come: it may do its share.
+    pub(super) fn has_its_turn(&self) {
+        self.share.store(SHARE, Ordering::Relaxed);
+    }
+
+    /// What is left of its share; where that is nothing, `cx` is woken when its next turn has come.
+    pub(super) fn share_left(&self, cx: &Context<'_>) -> Poll<usize> {
+        match self.share.load(Ordering::Relaxed) {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => Poll::Ready(left),
+        }
+    }
+
+    fn has_done(&self, bytes: usize) {
+        let left = self.share.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.share.store(left, Ordering::Relaxed);
+    }
+
+    /// A request has been answered, with a body of `length` bytes; `streaming` if the answer goes on.
+    pub(super) fn answered(&self, streaming: bool, length: usize) {
+        self.untaken.store(if length > LONG { length } else { 0 }, Ordering::Relaxed);
+        self.has_done(COST);
+        self.head_since.clear();
+        self.waiting.store(false, Ordering::Relaxed);
+        self.idle_since.set(self.clock.now());
+        self.streaming.store(streaming, Ordering::Relaxed);
+    }
+
+    /// Whether an answer goes on.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// Since when its client takes a long answer, and how much of that is left.
+    pub(super) fn taking(&self) -> Option<(Moment, usize)> {
+        match self.untaken.load(Ordering::Relaxed) {
+            0 => None,
+            untaken => Some((self.idle_since.get().unwrap_or_default(), untaken)),
+        }
+    }
+
+    /// Asks the connection to go.
+    pub(super) fn ask_to_leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// Waits until the connection is asked to go.
+    pub(super) async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// Its place in the order of eviction.
+    pub(super) fn eviction_order(&self) -> EvictionOrder {
+        let idle = self.idle_since.get().unwrap_or_default();
+        if self.leaving.load(Ordering::Relaxed) {
+            EvictionOrder::Leaving
+        } else if self.is_streaming() {
+            EvictionOrder::Stream(idle)
+        } else if let Some(stuck) = self.stuck_since.get() {
+            EvictionOrder::Stuck(stuck)
+        } else if self.waiting.load(Ordering::Relaxed) {
+            EvictionOrder::Waiting(idle)
+        } else {
+            EvictionOrder::Idle(idle)
+        }
+    }
+
+    /// How much time the client has left for what it is doing; nothing left means that the connection is to be closed.
+    pub(super) fn time_left(&self) -> Duration {
+        let deadline = if let Some((since, _)) = self.taking() {
+            self.stuck_since.get().map_or(since + TAKE_LIMIT, |stuck| (stuck + STUCK_LIMIT).min(since + TAKE_LIMIT))
+        } else if let Some(since) = self.stuck_since.get() {
+            since + STUCK_LIMIT
+        } else if self.is_streaming() {
+            return STUCK_LIMIT;
+        } else if let Some(since) = self.head_since.get() {
+            since + HEAD_LIMIT
+        } else {
+            self.idle_since.get().unwrap_or_default() + IDLE_LIMIT
+        };
+        deadline.since(self.clock.now())
+    }
+
+    /// Something was read; whether it begins a request.
+    fn has_read(&self) -> bool {
+        let begins = self.head_since.get().is_none();
+        if begins {
+            self.head_since.set(self.clock.now());
+        }
+        begins
+    }
+
+    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            let untaken = self.untaken.load(Ordering::Relaxed);
+            self.untaken.store(untaken.saturating_sub(*bytes), Ordering::Relaxed);
+        }
+        match (written, self.stuck_since.get()) {
+            (Poll::Ready(_), Some(_)) => self.stuck_since.clear(),
+            (Poll::Pending, None) => self.stuck_since.set(self.clock.now()),
+            _ => {}
+        }
+    }
+}
+
+/// A socket that records in its state what goes on, and sanitizes request lines as they are read.
+#[derive(Debug)]
+pub(super) struct TrackedSocket {
+    pub(super) socket: TcpStream,
+    state: Arc<ConnectionState>,
+    sanitizer: Sanitizer,
+}
+
+impl TrackedSocket {
+    /// A socket whose traffic is recorded in `state`.
+    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>) -> Self {
+        Self { socket, state, sanitizer: Sanitizer::default() }
+    }
+}
+
+impl AsyncRead for TrackedSocket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.state.share_left(cx));
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.state.has_done(buffer.filled().len() - before);
+        if buffer.filled().len() > before {
+            if self.state.has_read() {
+                self.sanitizer = Sanitizer::default();
+            }
+            self.sanitizer.sanitize(&mut buffer.filled_mut()[before..]);
+        }
+        read
+    }
+}
+
+/// The most that is copied into one buffer before it is written.
+const SHORT: usize = 4096;
+
+/// Vectored, so that a long answer is nowhere copied, and no connection keeps a buffer that was once long enough for
+/// it. A short one is put together here: that costs less than the kernel's way with several buffers.
+impl AsyncWrite for TrackedSocket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(ready!(self.state.share_left(cx)))];
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.state.has_written(&written);
+        self.state.has_done(bytes.len());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if length > SHORT {
+            if length > ready!(self.state.share_left(cx)) {
+                // As much of the first one as there is a share for.
+                let first = buffers.iter().find(|buffer| !buffer.is_empty());
+                return self.poll_write(cx, first.map_or(&[], |buffer| &**buffer));
+            }
+            let written = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
+            self.state.has_written(&written);
+            self.state.has_done(length);
+            return written;
+        }
+        let (mut whole, mut end) = ([0; SHORT], 0);
+        for buffer in buffers {
+            whole[end..end + buffer.len()].copy_from_slice(buffer);
+            end += buffer.len();
+        }
+        self.poll_write(cx, &whole[..end])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_has_ten_seconds_and_a_served_one_five_and_a_half_minutes() {
+        let state = ConnectionState::new(Clock::tokio());
+        assert_eq!(state.time_left(), HEAD_LIMIT);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        state.has_read();
+        assert_eq!(state.time_left(), Duration::from_secs(6));
+        state.answered(false, 0);
+        assert_eq!(state.time_left(), IDLE_LIMIT);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        state.has_read();
+        assert_eq!(state.time_left(), HEAD_LIMIT);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        state.has_read();
+        assert_eq!(state.time_left(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_an_answer_has_ten_seconds() {
+        let state = ConnectionState::new(Clock::tokio());
+        state.answered(true, 0);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(state.time_left(), STUCK_LIMIT);
+        state.has_written(&Poll::Pending);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        state.has_written(&Poll::Pending);
+        assert_eq!(state.time_left(), Duration::ZERO);
+        state.has_written(&Poll::Ready(Ok(1)));
+        assert_eq!(state.time_left(), STUCK_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_an_answer_is_not_cut_for_it() {
+        let state = ConnectionState::new(Clock::tokio());
+        tokio::time::advance(Duration::from_secs(9)).await;
+        state.waits();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(state.time_left(), IDLE_LIMIT - Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_is_taken_within_a_minute_however_steadily() {
+        let state = ConnectionState::new(Clock::tokio());
+        state.answered(false, LONG + 1);
+        tokio::time::advance(Duration::from_secs(55)).await;
+        state.has_written(&Poll::Ready(Ok(LONG)));
+        assert_eq!((state.time_left(), state.taking().map(|(_, left)| left)), (Duration::from_secs(5), Some(1)));
+        state.has_written(&Poll::Ready(Ok(1)));
+        assert_eq!((state.taking(), state.time_left()), (None, IDLE_LIMIT - Duration::from_secs(55)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_idle_connection_goes_first_and_streams_go_last() {
+        let clock = Clock::tokio();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let stream = ConnectionState::new(clock);
+        stream.answered(true, 0);
+        let stuck = ConnectionState::new(clock);
+        stuck.has_written(&Poll::Pending);
+        let kept = ConnectionState::new(clock);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let silent = ConnectionState::new(clock);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        kept.answered(false, 0);
+        let waiting = ConnectionState::new(clock);
+        waiting.waits();
+        let order = |first: &ConnectionState, second: &ConnectionState| {
+            assert!(first.eviction_order() < second.eviction_order());
+        };
+        order(&silent, &kept);
+        order(&kept, &stuck);
+        order(&stuck, &waiting);
+        order(&waiting, &stream);
+        stream.ask_to_leave();
+        order(&stream, &silent);
+    }
+}

@@ -1,0 +1,116 @@
+//! Where long answers are made: a lane of its own, so that the one which answers the gates only writes their bytes.
+
+use std::future::{Future, pending};
+use std::io;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::base::lane;
+
+/// The stack of the thread.
+const STACK: usize = 512 * 1024;
+/// Beyond so many answers that wait or are being made, whoever asks for one more is told to ask again. All streams may
+/// need theirs at once, after a reload.
+const MOST: usize = super::stream::MOST + 25;
+/// Where processor time is short, gates and probes have three times as much of it.
+const NICENESS: i32 = 5;
+
+/// A long answer on its way.
+pub(super) type Coming<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The lane; by default there is none, and work is done where it is waited for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LongAnswers(Option<Lane>);
+
+#[derive(Clone, Debug)]
+struct Lane {
+    handle: Handle,
+    places: Arc<Semaphore>,
+    /// The thread ends with it.
+    _open: Arc<oneshot::Sender<()>>,
+}
+
+/// Too many wait already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl LongAnswers {
+    /// Starts the thread, which ends when this and all its clones are dropped.
+    ///
+    /// # Errors
+    /// When the system gives us none.
+    pub(super) fn start() -> io::Result<Self> {
+        let (open, closed) = oneshot::channel::<()>();
+        let (handle, _) = lane::start(lane::runtime_without_sockets()?, "answers", STACK, async move {
+            // On Linux this is about the thread alone. Without it, it is slower for the others.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            let _ = closed.await;
+        })?;
+        Ok(Self(Some(Lane { handle, places: Arc::new(Semaphore::new(MOST)), _open: Arc::new(open) })))
+    }
+
+    /// Begins `work` there, and ends it when what is returned is dropped. What it panics with, whoever waits panics
+    /// with.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<Coming<T>, Full> {
+        let Some(lane) = &self.0 else { return Ok(Box::pin(work)) };
+        let place = Arc::clone(&lane.places).try_acquire_owned().map_err(|_| Full)?;
+        let mut task = AbortOnDrop(lane.handle.spawn(async move {
+            let _place = place;
+            work.await
+        }));
+        Ok(Box::pin(async move {
+            match (&mut task.0).await {
+                Ok(done) => done,
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                // The server ends, and so does whoever waits.
+                Err(_) => pending().await,
+            }
+        }))
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn long_work_is_done_elsewhere_and_no_more_of_it_than_there_is_room_for() {
+        let long = LongAnswers::start().unwrap();
+        let name = long.begin(async { thread::current().name().map(str::to_owned) }).unwrap().await;
+        assert_eq!(name.as_deref(), Some("answers"));
+        let waiting: Vec<_> = (0..MOST).map(|_| long.begin(pending::<()>()).unwrap()).collect();
+        assert!(matches!(long.begin(async {}), Err(Full)));
+        drop(waiting);
+        // Each place is given back by the lane, in its own time.
+        while long.begin(async {}).is_err() {
+            thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_work_that_panics_panics_too() {
+        let long = LongAnswers::start().unwrap();
+        let coming = long.begin(async { panic!("a defect") }).unwrap();
+        let waiting = tokio::spawn(async move { coming.await as () });
+        assert!(waiting.await.unwrap_err().is_panic());
+    }
+}

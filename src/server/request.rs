@@ -1,0 +1,82 @@
+//! A request, as far as an answer depends on it.
+
+use std::net::IpAddr;
+
+use hyper::header::HeaderMap;
+use hyper::{Method, Uri, Version};
+
+use super::query::Query;
+use crate::base::clock::Reading;
+
+/// What is asked, by whom, and when.
+#[derive(Debug)]
+pub(super) struct IncomingRequest<'a> {
+    pub(super) method: &'a Method,
+    pub(super) version: Version,
+    pub(super) uri: &'a Uri,
+    pub(super) query: Query<'a>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) ends: ConnectionAddresses,
+    pub(super) reading: Reading,
+}
+
+impl IncomingRequest<'_> {
+    /// Whether there is more to look through in its query than in any that kubelet sends.
+    pub(super) fn has_long_query(&self) -> bool {
+        const SHORT: usize = 512;
+        self.uri.query().is_some_and(|query| query.len() > SHORT)
+    }
+
+    /// Whether it only looks.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
+/// A request that waits for its turn.
+#[derive(Debug)]
+pub(super) struct PendingRequest {
+    method: Method,
+    version: Version,
+    uri: Uri,
+    headers: HeaderMap,
+    ends: ConnectionAddresses,
+    reading: Reading,
+}
+
+impl PendingRequest {
+    /// The request of `ask`.
+    pub(super) fn of(incoming: &IncomingRequest<'_>) -> Self {
+        Self {
+            method: incoming.method.clone(),
+            version: incoming.version,
+            uri: incoming.uri.clone(),
+            headers: incoming.headers.clone(),
+            ends: incoming.ends,
+            reading: incoming.reading,
+        }
+    }
+
+    /// What is asked, when it was asked.
+    pub(super) fn ask(&self) -> IncomingRequest<'_> {
+        let Self { method, version, uri, headers, ends, reading } = self;
+        IncomingRequest {
+            method,
+            version: *version,
+            uri,
+            query: Query::new(uri.query()),
+            headers,
+            ends: *ends,
+            reading: *reading,
+        }
+    }
+}
+
+/// The addresses of the two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionAddresses {
+    /// The client.
+    pub(super) peer: IpAddr,
+    /// Where it was asked.
+    pub(super) local: IpAddr,
+}

@@ -4,6 +4,8 @@
 #[path = "../properties/http.rs"]
 #[expect(dead_code, reason = "each target takes its half of the rules")]
 mod property;
+#[path = "../../support/meter.rs"]
+mod meter;
 #[path = "../../server/support.rs"]
 #[expect(dead_code, reason = "it is made for more than this")]
 mod server_support;

@@ -26,13 +26,20 @@ pub enum Form {
 }
 
 /// Keys of texts that answers show anyway.
-const PUBLIC: [&str; 8] = ["name", "version", "description", "listen", "formerly", "depends_on", "needs", "check"];
+const PUBLIC: [&str; 7] = ["name", "version", "description", "listen", "formerly", "depends_on", "needs"];
 /// Keys of paths.
 const PATHS: [&str; 6] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint"];
 /// Keys of hosts and of names.
 const HOSTS: [&str; 3] = ["address", "server_name", "queue"];
 /// Keys of other documents: scenarios, manifests.
-const ELSEWHERE: [(&str, Form); 18] = [
+const ELSEWHERE: [(&str, Form); 25] = [
+    ("check", Form::Host),
+    ("exits", Form::Quantity),
+    ("starts_in", Form::Quantity),
+    ("first_start", Form::Quantity),
+    ("frozen", Form::Quantity),
+    ("killed", Form::Quantity),
+    ("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"])),
     ("for", Form::Quantity),
     ("from", Form::Quantity),
     ("to", Form::Quantity),
@@ -158,14 +165,21 @@ impl Form {
     /// Whether `text` looks like this.
     pub fn fits(self, text: &str) -> bool {
         match self {
-            Self::Quantity => is_quantity(text),
-            Self::Words(words) => nearest(text, words.iter().chain(&COMMON).copied()).is_some(),
+            Self::Quantity => is_quantity(text) || is_one_word(text),
+            Self::Words(words) => nearest(text, words.iter().chain(&COMMON).copied()).is_some() || is_one_word(text),
             Self::Url => is_host(text),
             Self::Path => is_path(text),
             Self::Host => is_host(text) || text.strip_prefix("unix:").is_some_and(is_path) || is_plain_word(text),
             Self::Public => true,
         }
     }
+}
+
+/// A word, as `soon` or `everything` where a quantity or one of a few words is wanted: nobody's secret, in a place that
+/// takes none.
+fn is_one_word(text: &str) -> bool {
+    const LONGEST: usize = 12;
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// A number with units, as `1m30s`, `50..500ms`, `10 %` or `2xx`.

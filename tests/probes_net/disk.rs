@@ -124,7 +124,7 @@ fn a_spec_shows_its_path_as_written_alone() {
     assert_eq!(spec.target().as_deref(), Some("/var/lib/data"));
     assert_eq!(
         format!("{spec:?}"),
-        "DiskSpec { target: \"/var/lib/data\", declared: Declared { min_free: None, .. } }"
+        "DiskSpec { target: \"/var/lib/data\", declared: DiskSection { min_free: None, .. } }"
     );
     assert!(spec.hosts().is_empty());
 }

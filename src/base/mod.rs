@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod descriptors;
+pub mod field;
 pub mod lane;
 pub mod name;
 pub mod pattern;
@@ -12,7 +13,6 @@ pub mod pointer;
 pub mod quantity;
 pub mod redact;
 pub mod secret;
-pub mod field;
 pub mod thread;
 pub mod token;
 pub mod trace;

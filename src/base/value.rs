@@ -248,7 +248,7 @@ impl ParseSession {
         }
     }
 
-    /// Whether a problem with `code` has been reported at `place`.
+    /// Whether a problem with `code` has been reported at `span`.
     #[must_use]
     pub fn has(&self, code: &str, span: &SourceSpan) -> bool {
         let is_there = |found: &Problem| (found.span.line, found.span.column) == (span.line, span.column);

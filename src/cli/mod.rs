@@ -11,19 +11,19 @@ use crate::config::manifest::is_manifest;
 use crate::config::source::{Environment, Input};
 
 mod ask;
-mod selection;
+mod client;
 mod completions;
 mod demo;
 mod drain;
-mod client;
 pub mod explain;
 mod first;
 mod install;
 mod once;
 mod run;
 mod schema;
-mod terminal;
+mod selection;
 mod simulate;
+mod terminal;
 mod validate;
 mod wait;
 

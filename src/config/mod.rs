@@ -20,7 +20,6 @@ pub use codes::CODES;
 pub use diagnostic::Report;
 use source::{Environment, Input};
 
-pub(crate) mod nodes;
 pub mod codes;
 pub mod diagnostic;
 pub mod diff;
@@ -29,6 +28,7 @@ mod expansion;
 pub mod listen;
 pub mod manifest;
 mod mask;
+pub(crate) mod nodes;
 pub(crate) mod path;
 pub(crate) mod read;
 pub mod reference;

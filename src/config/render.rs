@@ -36,7 +36,7 @@ const TAB: usize = 4;
 const LOOKED_AT: usize = 400;
 
 impl Snippet {
-    /// What stands around `place` on its `line`, without what `mask` hides.
+    /// What stands around `span` on its `line`, without what `mask` hides.
     pub(super) fn new(mask: &Mask<'_>, line: &str, span: &SourceSpan) -> Self {
         let skipped = (span.column as usize).saturating_sub(LOOKED_AT);
         let from = mask::byte_of_column(line, number(skipped + 1));

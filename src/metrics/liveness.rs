@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_lasts_five_seconds_and_needs_a_first_beat() {
+    fn liveness_lasts_five_seconds_and_needs_a_first_beat() {
         let liveness = SchedulerLiveness::default();
         assert!(!liveness.is_live(at(0)));
         liveness.beat(at(0));

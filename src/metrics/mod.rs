@@ -5,11 +5,11 @@
 
 mod asks;
 pub mod catalog;
-mod exposition;
-mod openmetrics;
-pub mod liveness;
-pub mod route;
 pub mod daemon;
+mod exposition;
+pub mod liveness;
+mod openmetrics;
+pub mod route;
 
 pub use asks::GateAsks;
 pub use daemon::DaemonMetrics;

@@ -58,7 +58,7 @@ impl Causes {
                 inside.pop();
             } else if let Some(parent) = parents(at).get(*visited) {
                 *visited += 1;
-                // There are no rings; should there be one, it ends where it began.
+                // There are no cycles; should there be one, the walk ends where it began.
                 if self.known[*parent].is_none() && inside.len() <= self.checks {
                     inside.push((*parent, 0));
                 }

@@ -1,9 +1,8 @@
 //! One observation of one target: the trait, the table of kinds, and one file per kind.
 //!
-//! A probe never logs, never times itself, never retries (but once over a fresh connection, where a kept one
-//! brings no good news), and knows nothing of
-//! thresholds or of who asks. It does not know YAML either: its keys are a table of [`Field`]s, and it reads its
-//! section as [`Section`].
+//! A probe never logs, never times itself, never retries (but once over a fresh connection, where a kept one brings
+//! no good news), and knows nothing of thresholds or of who asks. It does not know YAML either: its keys are a table of
+//! [`Field`]s, and it reads its section as [`Section`].
 //!
 //! To add a kind: a file with its `FIELDS`, its spec (`read`) and its probe; then a line in [`KINDS`].
 
@@ -30,10 +29,10 @@ pub mod exhausted;
 pub mod farewell;
 pub mod heartbeat;
 pub mod http;
-mod reuse;
 pub mod net;
 pub mod postgres;
 pub mod redis;
+mod reuse;
 mod search;
 pub mod simulated;
 pub mod tcp;

@@ -4,10 +4,10 @@
 //! [`worker`] that owns its probe, so that a slow or hung one delays no other. [`chronicle`] tells history what comes
 //! of it. [`one_shot`] runs checks without a schedule, for the command line.
 
-pub mod cadence;
-pub mod worker;
-pub mod chronicle;
 pub mod actor;
+pub mod cadence;
+pub mod chronicle;
 pub mod machine;
 pub mod one_shot;
 pub mod runner;
+pub mod worker;

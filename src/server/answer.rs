@@ -34,7 +34,7 @@ macro_rules! not_found {
 pub(super) enum RouteResult {
     /// It is there.
     Now(Answer),
-    /// The history has to be asked for it.
+    /// It is made elsewhere.
     Later(Pin<Box<dyn Future<Output = Answer> + Send>>),
 }
 

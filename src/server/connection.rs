@@ -124,7 +124,7 @@ impl Service<Request<Incoming>> for RequestService {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
-            seat_answered(&asked.state, &asked.head.method, response)
+            note_answered(&asked.state, &asked.head.method, response)
         }))
     }
 }
@@ -144,7 +144,7 @@ impl Asked {
     }
 }
 
-fn seat_answered(state: &ConnectionState, method: &Method, response: Response<Body>) -> Response<Body> {
+fn note_answered(state: &ConnectionState, method: &Method, response: Response<Body>) -> Response<Body> {
     let length = if *method == Method::HEAD { 0 } else { response.body().length() };
     state.answered(!response.body().is_full(), length);
     response
@@ -166,10 +166,10 @@ impl Future for Answering {
             ready!(asked.state.share_left(cx));
             let (state, method) = (Arc::clone(&asked.state), asked.head.method.clone());
             match asked.respond() {
-                Responding::Now(response) => return Poll::Ready(Ok(seat_answered(&state, &method, response))),
+                Responding::Now(response) => return Poll::Ready(Ok(note_answered(&state, &method, response))),
                 Responding::Later(response) => {
                     state.waits();
-                    *self = Self::Later(Box::pin(async move { seat_answered(&state, &method, response.await) }));
+                    *self = Self::Later(Box::pin(async move { note_answered(&state, &method, response.await) }));
                 }
             }
         }

@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn gates_are_judged_once_until_something_changes_or_a_result_becomes_too_old() {
-        let standings = GateCache::default();
+        let gates = GateCache::default();
         let mut seen = ok("ok");
         seen.fresh_at = Some(at(1000).moment);
         let mut published = snapshot(vec![(check("db"), seen)]);
         let stale_after = published.plan.checks[0].stale_after.as_secs();
         let readyz = |published: &Snapshot, seconds| {
-            let (answer, known) = standings.answer(Endpoint::Readyz, published, at(seconds));
+            let (answer, known) = gates.answer(Endpoint::Readyz, published, at(seconds));
             (answer.code.as_u16(), known)
         };
         assert_eq!(readyz(&published, 1000), (200, false));

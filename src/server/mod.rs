@@ -1,18 +1,20 @@
 //! How requests are answered: each answer is a view of the one published snapshot, judged when asked.
 //!
 //! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers
-//! are made on a lane of their own (`long`), in turns (`turns`) and once for all who ask the same (`renderings`). A new
-//! route is a pattern in
-//! [`Route`](crate::metrics::Route), a path in `routes` and a line in `respond`.
+//! are made on a lane of their own (`long_answers`), in turns (`turns`) and once for all who ask the same
+//! (`renderings`). A new route is a pattern in [`Route`](crate::metrics::Route), a path in `routes` and a line in
+//! `respond`.
 
 mod access;
 mod answer;
-mod request;
+mod answer_memory;
 mod badge;
 mod body;
 mod connection;
+mod connection_state;
 mod control;
 mod daemon;
+mod gate_cache;
 mod health;
 mod kubelet;
 mod listen;
@@ -22,17 +24,15 @@ mod page;
 mod query;
 mod renderings;
 mod reply;
+mod request;
+mod request_line;
 mod respond;
 mod routes;
-mod connection_state;
 mod serve;
 mod shared;
-mod gate_cache;
 mod start_up;
 mod stream;
-mod request_line;
 mod turns;
-mod answer_memory;
 mod v1;
 mod view;
 mod warnings;

@@ -45,7 +45,7 @@ pub(super) struct PendingRequest {
 }
 
 impl PendingRequest {
-    /// The request of `ask`.
+    /// The request of `incoming`.
     pub(super) fn of(incoming: &IncomingRequest<'_>) -> Self {
         Self {
             method: incoming.method.clone(),
@@ -58,7 +58,7 @@ impl PendingRequest {
     }
 
     /// What is asked, when it was asked.
-    pub(super) fn ask(&self) -> IncomingRequest<'_> {
+    pub(super) fn as_incoming(&self) -> IncomingRequest<'_> {
         let Self { method, version, uri, headers, ends, reading } = self;
         IncomingRequest {
             method,

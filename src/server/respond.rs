@@ -25,7 +25,7 @@ use crate::model::verdict::Endpoint;
 pub(super) enum Responding {
     /// It is there.
     Now(Response<Body>),
-    /// The history has to be asked for it.
+    /// It is made elsewhere.
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
@@ -64,7 +64,7 @@ fn respond_with(
     response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_pieces())
 }
 
-/// The answer to `ask`.
+/// The answer to `incoming`.
 pub(super) fn answer(
     incoming: &IncomingRequest<'_>,
     app: &Arc<App>,
@@ -96,7 +96,7 @@ pub(super) fn answer(
         && incoming.uri.query().is_none()
         && let Some(gate) = gate(route)
     {
-        return RouteResult::Now(shared.standings.answer(gate, &snapshot, incoming.reading).0);
+        return RouteResult::Now(shared.gates.answer(gate, &snapshot, incoming.reading).0);
     }
     if incoming.is_read() && is_long(route, incoming) {
         return in_turn(incoming, app, shared, route);
@@ -152,7 +152,7 @@ fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>,
     let shared = Arc::clone(shared);
     let coming = long.begin(async move {
         let turn = shared.turns.next().await;
-        let incoming = waiting.ask();
+        let incoming = waiting.as_incoming();
         if route == Route::Metrics {
             return daemon::metrics(&incoming, &app, &shared).await;
         }

@@ -15,7 +15,7 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) renderings: Renderings,
     /// How the gates stand.
-    pub(super) standings: GateCache,
+    pub(super) gates: GateCache,
     /// Where long answers are made.
     pub(super) long: LongAnswers,
     /// For long answers.
@@ -37,7 +37,7 @@ impl Default for Shared {
         Self {
             streams: Arc::default(),
             renderings: Renderings::new(under_way.clone()),
-            standings: GateCache::default(),
+            gates: GateCache::default(),
             long: LongAnswers::default(),
             turns: Turns::default(),
             past: Turns::default(),

@@ -2,7 +2,7 @@
 //! and does no I/O.
 
 pub mod captures;
-pub mod expression;
 pub mod error;
+pub mod expression;
 pub mod plan;
 pub mod progress;

@@ -350,9 +350,9 @@ async fn reloads_ten_thousand_times() {
         let next = read(turn, target);
         let origins = ConfigDiff::between(&current, &next).origins;
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
-        commands.send(SchedulerCommand::Reload(Box::new(program))).await.expect("the conductor works");
+        commands.send(SchedulerCommand::Reload(Box::new(program))).await.expect("the scheduler works");
         while !Arc::ptr_eq(&board.latest().plan, &next.plan) {
-            board.next().await.expect("the conductor works");
+            board.next().await.expect("the scheduler works");
         }
         current = next;
         // A thousand checks that are gone are remembered.

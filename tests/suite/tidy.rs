@@ -84,7 +84,7 @@ fn imports_are_seen_however_they_are_written() {
     let text = "use crate::base::clock;\nuse crate::{\n    cli::{run, wait},\n    store,\n};\nuse super::super::server::App;\n";
     assert_eq!(imports("src/probe/tcp.rs", text), ["base", "cli", "store", "", "server"]);
     assert_eq!(imports("src/probe/mod.rs", "use super::daemon;"), ["daemon"]);
-    assert_eq!(imports("src/probe/http/mod.rs", "use super::kept;\nuse super::super::cli;"), ["cli"]);
+    assert_eq!(imports("src/probe/http/mod.rs", "use super::reuse;\nuse super::super::cli;"), ["cli"]);
 }
 
 #[test]

@@ -13,10 +13,10 @@ use crate::simulation::roles::{any_asks, containers};
 use crate::simulation::scenario::ProcessEvents;
 
 mod chart;
+mod describe;
 mod json;
 mod svg;
 mod text;
-mod describe;
 
 /// Play an outage: when endpoints close, and what kubelet does
 #[derive(Debug, Args)]

@@ -60,7 +60,7 @@ pub struct Reader<'e> {
 }
 
 impl<'e> Reader<'e> {
-    /// A reader that expands from `environment` and reports to `reading`.
+    /// A reader that expands from `environment` and reports to `session`.
     pub fn new(environment: &'e Environment, session: Rc<ParseSession>) -> Self {
         Self { environment, session }
     }

@@ -1,4 +1,4 @@
-//! Rings in `depends_on`.
+//! Cycles in `depends_on`.
 
 /// A cycle: the positions of its checks, each depending on the next and the last on the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct Cycle {
 }
 
 /// The most cycles that are reported: mending one often mends others.
-const MAX_RINGS: usize = 20;
+const MAX_CYCLES: usize = 20;
 
 /// The cycles among checks whose parents are `parents`, at most one for each dependency that closes one.
 ///
@@ -36,7 +36,7 @@ pub fn find(parents: &[Vec<usize>]) -> Vec<Cycle> {
                     state[parent] = CycleSearch::Inside;
                     inside.push((parent, 0));
                 }
-                CycleSearch::Inside if cycle.len() < MAX_RINGS => {
+                CycleSearch::Inside if cycle.len() < MAX_CYCLES => {
                     let members = inside.iter().map(|(member, _)| *member);
                     cycle.push(Cycle { members: members.skip_while(|member| *member != parent).collect() });
                 }

@@ -18,10 +18,10 @@ use check::{CheckDraft, DependsOnItem};
 
 mod allow;
 pub mod check;
+mod cycles;
 mod fingerprint;
 pub mod keys;
 pub mod listen;
-mod cycles;
 mod top;
 mod unread;
 pub mod warnings;
@@ -43,7 +43,7 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
     let top = top::read(fields, reader.environment());
     let drafts = drafts(root, reader, &top.defaults);
     let parents = parents(&drafts, &positions(&drafts));
-    refuse_rings(&drafts, &parents);
+    refuse_cycles(&drafts, &parents);
     if !top.answers.control {
         drafts.iter().for_each(refuse_pushed_beats);
     }
@@ -144,7 +144,7 @@ fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<u
     all
 }
 
-fn refuse_rings(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
+fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
     const LONGEST: usize = 10;
     let name = |position: &usize| drafts[*position].name.as_ref().map_or("?", CheckName::as_str);
     for cycle in cycles::find(parents) {

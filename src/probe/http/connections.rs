@@ -66,7 +66,7 @@ impl ConnectionPool {
         HttpConnection::dial(origin, dialer, trace).await
     }
 
-    /// An exchange over `line` is over.
+    /// An exchange over `connection` is over.
     pub(super) fn put_back(&mut self, mut connection: HttpConnection) {
         // hyper has no use for one on which the answer was not read to its end, or that the server will close.
         if connection.is_open() {

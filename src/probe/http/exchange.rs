@@ -36,7 +36,7 @@ impl Exchange<'_> {
         let mut request = Arc::clone(prepared);
         let mut guard = Guard::Declared;
         for followed in 0.. {
-            let mut connection = self.line_for(&request, &prepared.address, guard).await?;
+            let mut connection = self.connection_for(&request, &prepared.address, guard).await?;
             let response = connection.send(request.to_send(), self.declared.max_body, &self.run.trace).await?;
             let target = redirect::target_of(response.status(), response.headers(), &request.address.url);
             let Some(target) = target.filter(|_| limit > 0) else {
@@ -62,7 +62,12 @@ impl Exchange<'_> {
     }
 
     /// A connection for this request of a run that begins at `first`.
-    async fn line_for(&mut self, request: &Prepared, first: &Address, guard: Guard) -> Result<HttpConnection, Failure> {
+    async fn connection_for(
+        &mut self,
+        request: &Prepared,
+        first: &Address,
+        guard: Guard,
+    ) -> Result<HttpConnection, Failure> {
         let (declared, origin) = (self.declared, &request.address.origin);
         // A name for the server of the check is none for one that it redirects to.
         let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());

@@ -1,11 +1,11 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
-//! `request` fills and checks what is sent, `spelling` keeps the case of its names, `lines` keeps connections, `pace`
+//! `request` fills and checks what is sent, `spelling` keeps the case of its names, `connections` keeps them, `pace`
 //! bounds what comes over them, `exchange` sends and reads, `redirect` says where it goes on, `expect` judges.
 
+mod connections;
 mod exchange;
 mod expect;
-mod connections;
 mod pace;
 mod redirect;
 mod request;

@@ -4,8 +4,8 @@
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
 //! What it hears is metered from the first byte on, see [`metered`].
 
-mod crypto;
 pub mod age;
+mod crypto;
 mod ecdsa;
 pub mod failure;
 mod key_exchange;
@@ -16,8 +16,8 @@ mod refusal;
 mod resolve;
 pub mod secured;
 mod signatures;
-mod verify;
 pub mod tls;
+mod verify;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

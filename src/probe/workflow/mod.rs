@@ -1,7 +1,7 @@
 //! The kind `workflow`: an end-to-end path through the service, each step a probe of another kind.
 //!
 //! Which step comes next is decided in [`crate::workflow`]; here the section is read (`section`) and the steps are
-//! run (`journey`). A new kind of probe is a kind of step without a line here.
+//! run (`run`). A new kind of probe is a kind of step without a line here.
 
 use std::time::Duration;
 

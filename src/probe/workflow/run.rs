@@ -328,12 +328,12 @@ mod tests {
             self.last(|draft| draft.uses.push((step.into(), name.into())))
         }
 
-        fn journey(self) -> WorkflowProbe {
+        fn probe(self) -> WorkflowProbe {
             WorkflowProbe::new(Arc::new(StepPlan::new(&self.drafts).unwrap()), self.step_probes)
         }
 
         async fn run(self) -> ProbeResult {
-            self.journey().observe(&RunContext { budget: BUDGET, ..RunContext::default() }).await
+            self.probe().observe(&RunContext { budget: BUDGET, ..RunContext::default() }).await
         }
     }
 
@@ -446,9 +446,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_without_time_says_so() {
-        let mut journey = ScriptedWorkflow::default().step("a", [ok()]).step("b", [ok()]).journey();
-        let failure =
-            journey.observe(&RunContext { budget: Duration::ZERO, ..RunContext::default() }).await.unwrap_err();
+        let mut probe = ScriptedWorkflow::default().step("a", [ok()]).step("b", [ok()]).probe();
+        let failure = probe.observe(&RunContext { budget: Duration::ZERO, ..RunContext::default() }).await.unwrap_err();
         assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Timeout, "a: no time left"));
         assert_eq!(steps(&failure.facts), ["a error 0ms: no time left", "b skipped -: Skipped: a failed"]);
     }
@@ -490,14 +489,14 @@ mod tests {
             .step("order", [ok()])
             .uses("login", "token");
         let seen = Arc::clone(&script.seen);
-        let mut journey = script.journey();
+        let mut probe = script.probe();
         let run = RunContext { budget: BUDGET, ..RunContext::default() };
-        let pass = journey.observe(&run).await.unwrap();
+        let pass = probe.observe(&run).await.unwrap();
         assert_eq!(pass.answer, None);
         assert_eq!(*seen.lock().unwrap(), ["- true 29.95s", "hunter2 false 29.85s"]);
         assert!(!format!("{pass:?}").contains("hunter2"));
         // The next run starts with nothing.
-        journey.observe(&run).await.unwrap();
+        probe.observe(&run).await.unwrap();
         assert_eq!(seen.lock().unwrap()[2], "- true 29.95s");
     }
 
@@ -548,8 +547,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_without_a_limit_is_possible() {
-        let pass =
-            ScriptedWorkflow::default().step("a", [ok()]).journey().observe(&RunContext::default()).await.unwrap();
+        let pass = ScriptedWorkflow::default().step("a", [ok()]).probe().observe(&RunContext::default()).await.unwrap();
         assert_eq!(pass.message.as_deref(), Some("Workflow executed successfully"));
     }
 

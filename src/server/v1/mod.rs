@@ -31,7 +31,7 @@ use lookup::{HistoryLookup, LookupSubject};
 use page::RequestedPage;
 use shape::{Envelope, EnvelopeContent, Rows};
 
-/// The answer to `ask`, which is for one of the routes of history.
+/// The answer to `incoming`, which is for one of the routes of history.
 pub(super) fn reply(
     incoming: &IncomingRequest<'_>,
     app: &Arc<App>,

@@ -14,10 +14,10 @@ use super::pod::{ProbeTiming, Purpose};
 use crate::base::clock::Moment;
 use crate::model::verdict::{Endpoint, Judged};
 
-pub mod probed;
-pub mod target;
 pub mod command;
+pub mod probed;
 pub mod request;
+pub mod target;
 
 /// Kubelet looks every second whether a container has started or exited.
 const NOTICE: Duration = Duration::from_secs(1);

@@ -91,13 +91,13 @@ impl Ask {
                 complain(&complaint);
                 Exit::Usage
             }
-            Err(ClientError(why)) if self.if_unreachable == Unreachable::Ok => {
+            Err(ClientError::Unreachable(why)) if self.if_unreachable == Unreachable::Ok => {
                 print(&format!("{} is not known, taken as ok: {why}\n", one_line(&self.about)));
                 Exit::Fine
             }
-            Err(ClientError(why)) => {
-                complain(&format!("error: {why}\n"));
-                Exit::Unreachable
+            Err(error) => {
+                complain(&format!("error: {}\n", error.why()));
+                error.exit()
             }
         }
     }
@@ -125,7 +125,7 @@ fn about_daemon(daemon: &DaemonClient, deadline: Deadline) -> Result<AskResult, 
     match (status, health.as_deref()) {
         (200, Some("ok")) => Ok(AskResult::Line("daemon ok".into(), Exit::Fine)),
         (503, Some("error")) => Ok(AskResult::Line(format!("daemon error: {}", one_line(&body)), Exit::Unhealthy)),
-        _ => Err(ClientError(format!("{daemon} does not answer as probelet does"))),
+        _ => Err(ClientError::Unreachable(format!("{daemon} does not answer as probelet does"))),
     }
 }
 
@@ -159,7 +159,7 @@ fn about_nameless(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Resu
             "error: there is no check `{}` that gates readyz in the daemon's configuration\n",
             one_line(name)
         ))),
-        _ => Err(ClientError(format!("{daemon} does not answer as probelet does"))),
+        _ => Err(ClientError::Unreachable(format!("{daemon} does not answer as probelet does"))),
     }
 }
 
@@ -172,7 +172,7 @@ fn encoded(name: &str) -> String {
 
 /// The report on an endpoint, and what it means. An answer whose words and code do not agree is none.
 fn report(daemon: &DaemonClient, endpoint: &str, deadline: Deadline) -> Result<(EndpointReport, Exit), ClientError> {
-    let stranger = || ClientError(format!("{daemon} does not answer as probelet does"));
+    let stranger = || ClientError::Unreachable(format!("{daemon} does not answer as probelet does"));
     let reply = daemon.ask("GET", &format!("/{endpoint}?format=json"), deadline)?;
     let report: EndpointReport = serde_json::from_str(&reply.body).map_err(|_| stranger())?;
     let exit = match (reply.status, report.status.as_str()) {

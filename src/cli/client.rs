@@ -60,7 +60,29 @@ pub(super) struct ClientResponse {
 
 /// Why there is no answer that can be used, in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClientError(pub(super) String);
+pub(super) enum ClientError {
+    /// Nobody answers there, or not as probelet does.
+    Unreachable(String),
+    /// The daemon answers, and wants a token that it was not given.
+    Refused(String),
+}
+
+impl ClientError {
+    /// What to tell people.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Unreachable(why) | Self::Refused(why) => why,
+        }
+    }
+
+    /// How a command ends that this happens to.
+    pub(super) const fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable(_) => Exit::Unreachable,
+            Self::Refused(_) => Exit::Usage,
+        }
+    }
+}
 
 /// The longest answer that is read, in bytes: many thousand checks.
 const LONGEST: usize = 8 << 20;
@@ -180,13 +202,14 @@ impl DaemonClient {
         );
         send(&mut stream, request.as_bytes(), deadline).map_err(|error| failed(&error))?;
         let answer = receive(&mut stream, deadline).map_err(|error| failed(&error))?;
-        let reply = read(&answer).ok_or_else(|| ClientError(format!("{self} does not answer as probelet does")))?;
+        let reply = read(&answer)
+            .ok_or_else(|| ClientError::Unreachable(format!("{self} does not answer as probelet does")))?;
         match (reply.status, &self.token) {
-            (401, None) => Err(ClientError(format!(
+            (401, None) => Err(ClientError::Refused(format!(
                 "{self} wants its token\n  help: give it in $PROBELET_TOKEN or with --token-file, as `server.token` there"
             ))),
             (401, Some(_)) => {
-                Err(ClientError(format!("{self} wants another token: compare it with `server.token` there")))
+                Err(ClientError::Refused(format!("{self} wants another token: compare it with `server.token` there")))
             }
             _ => Ok(reply),
         }
@@ -229,9 +252,9 @@ impl DaemonClient {
             io::ErrorKind::TimedOut => self.failed(&error, deadline),
             // No thread; a resolver's own errors have no number.
             _ if error.raw_os_error().is_some() => {
-                ClientError(format!("cannot reach {self}: the system refuses {}", why_refused(&error)))
+                ClientError::Unreachable(format!("cannot reach {self}: the system refuses {}", why_refused(&error)))
             }
-            _ => ClientError(format!("cannot reach {self}: the name cannot be resolved")),
+            _ => ClientError::Unreachable(format!("cannot reach {self}: the name cannot be resolved")),
         })
     }
 
@@ -239,14 +262,17 @@ impl DaemonClient {
         use io::ErrorKind as Kind;
         let why = match error.kind() {
             Kind::TimedOut | Kind::WouldBlock => {
-                return ClientError(format!("{self} did not answer within {}", show_duration(deadline.total)));
+                return ClientError::Unreachable(format!(
+                    "{self} did not answer within {}",
+                    show_duration(deadline.total)
+                ));
             }
             Kind::ConnectionRefused => "connection refused; is the daemon running?".into(),
             Kind::ConnectionReset | Kind::BrokenPipe => "the connection was reset".into(),
-            Kind::FileTooLarge => return ClientError(format!("{self} does not answer as probelet does")),
+            Kind::FileTooLarge => return ClientError::Unreachable(format!("{self} does not answer as probelet does")),
             _ => one_line(&error.to_string()),
         };
-        ClientError(format!("cannot reach {self}: {why}"))
+        ClientError::Unreachable(format!("cannot reach {self}: {why}"))
     }
 }
 

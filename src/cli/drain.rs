@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{ClientError, DaemonClient, DaemonUrl, Deadline};
+use super::client::{DaemonClient, DaemonUrl, Deadline};
 use super::{Exit, complain, print};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::config::source::Environment;
@@ -62,7 +62,7 @@ impl Drain {
 fn tell(daemon: &DaemonClient, undo: bool, deadline: Deadline) -> Result<Option<Duration>, (String, Exit)> {
     let method = if undo { "DELETE" } else { "POST" };
     let reply = daemon.ask(method, "/-/drain", deadline);
-    let reply = reply.map_err(|ClientError(why)| (why, Exit::Unreachable))?;
+    let reply = reply.map_err(|error| (error.why().to_owned(), error.exit()))?;
     match (reply.status, undo) {
         (200, true) if reply.body == "not draining\n" => Ok(None),
         (200, false) if duration_in(&reply.body).is_some() => Ok(duration_in(&reply.body)),

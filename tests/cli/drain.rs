@@ -43,7 +43,7 @@ async fn the_token_comes_from_the_configuration_the_environment_or_a_file() {
         run(command)
     };
     let wanted = |stderr: &str| Run {
-        code: 3,
+        code: 2,
         stdout: String::new(),
         stderr: stderr.replace("{}", &daemon.address.to_string()),
     };
@@ -66,6 +66,9 @@ async fn the_token_comes_from_the_configuration_the_environment_or_a_file() {
     let mut ask = probelet(&["ask", "well", "--url", &url]);
     ask.env("PROBELET_TOKEN", "hunter2");
     assert_eq!(run(ask).stdout, "well ok\n");
+    // A daemon that wants another token is no daemon that cannot be reached.
+    let asked = runs(&["ask", "well", "--url", &url, "--if-unreachable", "ok"]);
+    assert_eq!(asked, wanted(help));
     // Kubelet's own questions need none.
     assert_eq!(runs(&["ask", "livez", "--url", &url]).stdout, "livez ok\n");
 }

@@ -26,7 +26,7 @@ fn following(fake: &Fake, most: i64) -> SectionBuilder {
     section.with("max_redirects", Value::Integer(most))
 }
 
-const ANOTHER_HOST: &str = "mismatch: redirected to another host, which is followed with `redirects: any` alone";
+const ANOTHER_HOST: &str = "mismatch: redirected to another host: only `redirects: any` follows there";
 const ITSELF: &str = "mismatch: redirected to probelet itself, which is never followed";
 
 #[tokio::test]

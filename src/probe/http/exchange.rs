@@ -50,13 +50,14 @@ impl Exchange<'_> {
                 return Err(Failure::new(FailureKind::Protocol, format!("more than {followed} {times}")));
             }
             let status = response.status();
-            self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
+            self.run.trace.note(|| format!("status {}, a redirect", status.as_u16()));
             drop(response);
             guard = Guard::RedirectFrom(Reach::of(connection.peer()));
             self.pool.put_back(connection);
             let target = target?;
             redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
             request = Arc::new(redirect::following(&request, target, status)?);
+            self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
         }
         unreachable!("redirects are counted up to a limit")
     }

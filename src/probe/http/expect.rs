@@ -180,7 +180,7 @@ impl Expectations {
         match &self.body_matches {
             Some(pattern) if !pattern.is_in(&received.body) => {
                 let extent = extent(received);
-                Err(mismatch(format!("a match of the expected pattern is not in the {extent}")))
+                Err(mismatch(format!("nothing in the {extent} matches the expected pattern")))
             }
             _ => Ok(()),
         }

@@ -26,7 +26,9 @@ pub(super) fn target_of(status: StatusCode, headers: &HeaderMap, from: &Url) -> 
     let target = std::str::from_utf8(location.as_bytes()).ok().and_then(|location| from.join(location).ok());
     // What a server writes for user and password is not ours to send.
     let address = target.and_then(|url| Address::new(url).ok());
-    Some(address.ok_or_else(|| Failure::new(FailureKind::Protocol, "a redirect leads to no HTTP address")))
+    Some(
+        address.ok_or_else(|| Failure::new(FailureKind::Protocol, "redirected to something that is not http or https")),
+    )
 }
 
 /// The request that follows a redirect: what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2
@@ -103,7 +105,7 @@ pub(super) fn check_host(own: &str, to: &str, to_any_host: bool) -> Result<(), F
     if to_any_host || is_same(own, to) {
         return Ok(());
     }
-    Err(mismatch("redirected to another host, which is followed with `redirects: any` alone")
+    Err(mismatch("redirected to another host: only `redirects: any` follows there")
         .with_detail(format!("redirected to the host {to}")))
 }
 
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(check_host("db.example.", "db.example", false), Ok(()));
         assert_eq!(check_host("db", "other", true), Ok(()));
         let failure = check_host("db", "other.example", false).unwrap_err();
-        assert_eq!(failure.message, "redirected to another host, which is followed with `redirects: any` alone");
+        assert_eq!(failure.message, "redirected to another host: only `redirects: any` follows there");
         assert_eq!(failure.detail.as_deref(), Some("redirected to the host other.example"));
     }
 }

@@ -33,24 +33,24 @@ const LOOKUPS: usize = 4;
 
 impl Default for Shared {
     fn default() -> Self {
-        let under_way = AnswerMemory::default();
-        Self {
-            streams: Arc::default(),
-            renderings: Renderings::new(under_way.clone()),
-            gates: GateCache::default(),
-            long: LongAnswers::default(),
-            turns: Turns::default(),
-            past: Turns::default(),
-            lookups: Turns::of(LOOKUPS),
-            under_way,
-        }
+        Self::new(&LongAnswers::default())
     }
 }
 
 impl Shared {
     /// Nothing yet; long answers are made by `long`.
     pub(super) fn new(long: &LongAnswers) -> Self {
-        let streams = Arc::new(Streams::new(long.clone()));
-        Self { streams, long: long.clone(), ..Self::default() }
+        // One for all that is sent.
+        let under_way = AnswerMemory::default();
+        Self {
+            streams: Arc::new(Streams::new(long.clone(), under_way.clone())),
+            renderings: Renderings::new(under_way.clone()),
+            gates: GateCache::default(),
+            long: long.clone(),
+            turns: Turns::default(),
+            past: Turns::default(),
+            lookups: Turns::of(LOOKUPS),
+            under_way,
+        }
     }
 }

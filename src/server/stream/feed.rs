@@ -14,6 +14,7 @@ use super::changes::{Change, JudgedSnapshot, between};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
+use crate::server::answer_memory::AnswerMemory;
 use crate::server::health::healthz_json;
 use crate::store::Board;
 
@@ -31,6 +32,8 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(in crate::server) struct Feed {
     record: Mutex<Option<FeedRecord>>,
     wanted: Notify,
+    /// The memory of long answers.
+    under_way: AnswerMemory,
     news: Arc<Notify>,
 }
 
@@ -66,6 +69,11 @@ impl Unrendered {
 }
 
 impl Feed {
+    /// Nothing has happened yet; what is long of what is sent is counted in `under_way`.
+    pub(super) fn new(under_way: AnswerMemory) -> Self {
+        Self { under_way, ..Self::default() }
+    }
+
     /// Begins with what is published now, if it has not begun.
     pub(super) fn begin(&self, board: &Board, reading: Reading) {
         self.record().get_or_insert_with(|| FeedRecord::new(board.latest(), reading));
@@ -112,13 +120,24 @@ impl Feed {
         self.record().as_ref().map_or(FeedRead::Nothing, |record| record.next(place, reading))
     }
 
+    /// The whole as of the event `id`, where it was rendered for somebody else a moment ago.
+    pub(super) fn kept_whole(&self, id: u64, now: Moment) -> Option<Bytes> {
+        self.record().as_ref()?.kept_whole(id, now)
+    }
+
+    /// `bytes`, counted until the last one who is sent them has taken them.
+    pub(super) fn counted(&self, bytes: Bytes) -> Bytes {
+        self.under_way.counted(bytes)
+    }
+
     /// Keeps `bytes`, which were rendered at `at`, for others who need the whole as of the event `id`.
     pub(super) fn keep_whole(&self, id: u64, at: Moment, bytes: &Bytes) {
-        if let Some(record) = &mut *self.record()
-            && record.newest() == id
-        {
-            record.whole = Some((id, at, bytes.clone()));
-        }
+        let kept = KeptWhole::new(id, at, bytes, &self.under_way);
+        // What is replaced is dropped without the lock.
+        let _replaced = self.record().as_mut().and_then(|record| {
+            // What was rendered before less was to be told is for nobody else.
+            if id < record.renewed { Some(kept) } else { record.whole.replace(kept) }
+        });
     }
 
     /// Whether nothing may be told any more.
@@ -143,8 +162,31 @@ struct FeedRecord {
     gone: u64,
     /// A client that has not got this far is sent a whole snapshot.
     renewed: u64,
-    /// The whole as it was rendered last: its event's number, when, and its bytes.
-    whole: Option<(u64, Moment, Bytes)>,
+    /// The whole as it was rendered last. It stays when more happens: others may still wait for just this one.
+    whole: Option<KeptWhole>,
+}
+
+/// The whole as it is sent, kept for all who need the same.
+#[derive(Debug)]
+struct KeptWhole {
+    /// The event that it stands for.
+    id: u64,
+    at: Moment,
+    bytes: Bytes,
+    under_way: AnswerMemory,
+}
+
+impl KeptWhole {
+    fn new(id: u64, at: Moment, bytes: &Bytes, under_way: &AnswerMemory) -> Self {
+        under_way.keeps(bytes.len(), 0);
+        Self { id, at, bytes: bytes.clone(), under_way: under_way.clone() }
+    }
+}
+
+impl Drop for KeptWhole {
+    fn drop(&mut self) {
+        self.under_way.keeps(0, self.bytes.len());
+    }
 }
 
 impl FeedRecord {
@@ -167,7 +209,6 @@ impl FeedRecord {
     fn add(&mut self, seen: JudgedSnapshot, changes: Vec<Change>) -> bool {
         let is_other_about_details = seen.details() != self.seen.details();
         self.seen = Arc::new(seen);
-        self.whole = None;
         let is_news = !changes.is_empty();
         for change in changes {
             let id = self.newest() + 1;
@@ -183,6 +224,7 @@ impl FeedRecord {
         if is_other_about_details {
             self.forget(self.events.len());
             self.renewed = self.gone;
+            self.whole = None;
         }
         while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
             self.forget(1);
@@ -226,14 +268,16 @@ impl FeedRecord {
         }
     }
 
+    fn kept_whole(&self, id: u64, now: Moment) -> Option<Bytes> {
+        let kept = self.whole.as_ref()?;
+        (kept.id == id && now.since(kept.at) < FRESH).then(|| kept.bytes.clone())
+    }
+
     /// The whole as of the event `id`: the place moves on where it has been rendered.
     fn whole(&self, id: u64, place: &mut Option<u64>, reading: Reading) -> FeedRead {
-        if let Some((of, at, bytes)) = &self.whole
-            && *of == id
-            && reading.moment.since(*at) < FRESH
-        {
+        if let Some(bytes) = self.kept_whole(id, reading.moment) {
             *place = Some(id);
-            return FeedRead::Piece(bytes.clone());
+            return FeedRead::Piece(bytes);
         }
         FeedRead::Whole(Unrendered { id, epoch: self.epoch, seen: Arc::clone(&self.seen) })
     }

@@ -85,7 +85,11 @@ impl Follower {
         let (streams, clock) = (Arc::clone(&self.permit.0), self.clock);
         self.permit.0.long.begin(async move {
             let reading = clock.read();
-            let piece = unrendered.render(reading);
+            // All who wait for it have begun before the first of them has it.
+            if let Some(piece) = streams.feed.kept_whole(unrendered.id, reading.moment) {
+                return (unrendered.id, piece);
+            }
+            let piece = streams.feed.counted(unrendered.render(reading));
             streams.feed.keep_whole(unrendered.id, reading.moment, &piece);
             (unrendered.id, piece)
         })

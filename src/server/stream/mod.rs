@@ -18,6 +18,7 @@ use hyper::StatusCode;
 
 use super::App;
 use super::answer::{Answer, EVENTS};
+use super::answer_memory::AnswerMemory;
 use super::body::Body;
 use super::long_answers::LongAnswers;
 use super::request::IncomingRequest;
@@ -48,9 +49,9 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// None yet; what they send is made by `long`.
-    pub(super) fn new(long: LongAnswers) -> Self {
-        Self { long, ..Self::default() }
+    /// None yet; what they send is made by `long` and counted in `under_way`.
+    pub(super) fn new(long: LongAnswers, under_way: AnswerMemory) -> Self {
+        Self { open: AtomicUsize::new(0), feed: Feed::new(under_way), long }
     }
 }
 

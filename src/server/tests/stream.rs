@@ -18,7 +18,9 @@ use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::server::App;
 use crate::server::answer::Answer;
+use crate::server::answer_memory::AnswerMemory;
 use crate::server::body::Body;
+use crate::server::long_answers::LongAnswers;
 use crate::server::query::Query;
 use crate::server::request::{ConnectionAddresses, IncomingRequest};
 use crate::server::stream::{MOST, Streams, event_stream};
@@ -35,6 +37,25 @@ impl StreamServer {
         let mut app = Arc::into_inner(app).unwrap();
         app.clock = Clock::tokio();
         Self { app: Arc::new(app), streams: Arc::default(), _told: told }
+    }
+
+    /// The same with a lane for long answers, as in the daemon.
+    fn with_lane(snapshot: &Snapshot, under_way: &AnswerMemory) -> Self {
+        let long = LongAnswers::start().unwrap();
+        Self { streams: Arc::new(Streams::new(long, under_way.clone())), ..Self::of(snapshot) }
+    }
+
+    /// Holds the lane for long answers until what is returned is dropped.
+    fn holding_the_lane(&self) -> impl Sized {
+        let (held, until) = std::sync::mpsc::channel::<()>();
+        let holding = self
+            .streams
+            .long
+            .begin(async move {
+                let _ = until.recv();
+            })
+            .ok();
+        (held, holding)
     }
 
     fn open(&self, last: Option<&str>) -> Answer {
@@ -311,4 +332,42 @@ async fn there_are_no_more_than_two_hundred_streams() {
     assert!(wholes.iter().all(|whole| whole.as_ptr() == wholes[0].as_ptr()));
     streams.pop();
     assert_eq!(stage.open(None).code, 200);
+}
+
+/// What every stream sends next, all of which wait for the lane for long answers at once.
+async fn all_at_once(stage: &StreamServer, streams: &mut [Body]) -> Vec<Bytes> {
+    let held = stage.holding_the_lane();
+    assert!(streams.iter_mut().all(|stream| next(stream).is_none()), "they wait for the lane");
+    drop(held);
+    let mut pieces = Vec::new();
+    for stream in streams {
+        pieces.push(stream.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    pieces
+}
+
+#[tokio::test]
+async fn the_whole_is_rendered_once_for_all_who_wait_for_it_at_once() {
+    let first = of([ok("fine"), ok("fine")]);
+    let stage = StreamServer::with_lane(&first, &AnswerMemory::default());
+    let mut streams: Vec<Body> = (0..MOST).map(|_| stage.stream(None)).collect();
+    let wholes = all_at_once(&stage, &mut streams).await;
+    assert!(wholes.iter().all(|whole| whole.as_ptr() == wholes[0].as_ptr()), "two hundred connect");
+    stage.happens(Snapshot { draining: true, ..first });
+    let anew = all_at_once(&stage, &mut streams).await;
+    assert!(anew[0] != wholes[0] && anew.iter().all(|whole| whole.as_ptr() == anew[0].as_ptr()), "a drain");
+}
+
+#[tokio::test]
+async fn a_whole_that_a_stream_sends_counts_as_a_long_answer_until_it_is_taken() {
+    let message = "x".repeat(9 << 20);
+    let first = of([ok(&message), ok("fine")]);
+    let under_way = AnswerMemory::default();
+    let stage = StreamServer::with_lane(&first, &under_way);
+    let whole = stage.stream(None).frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(under_way.excess(), 0, "it is kept for the next one");
+    stage.happens(answering(first, |answers| answers.details = Details::Names));
+    assert!(under_way.excess() > 0);
+    drop(whole);
+    assert_eq!(under_way.excess(), 0);
 }

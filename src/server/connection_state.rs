@@ -154,11 +154,15 @@ impl ConnectionState {
         self.streaming.load(Ordering::Relaxed)
     }
 
-    /// Since when its client takes a long answer, and how much of that is left.
+    /// Since when its client takes a long answer, and how much of that is left. A stream of which something is stuck
+    /// takes one for as long as it has been open: reading a little now and then makes it no younger.
     pub(super) fn taking(&self) -> Option<(Moment, usize)> {
+        let since = self.idle_since.get().unwrap_or_default();
         match self.untaken.load(Ordering::Relaxed) {
+            // What is stuck of a stream is one event.
+            0 if self.is_streaming() => self.stuck_since.get().map(|_| (since, LONG)),
             0 => None,
-            untaken => Some((self.idle_since.get().unwrap_or_default(), untaken)),
+            untaken => Some((since, untaken)),
         }
     }
 
@@ -191,7 +195,7 @@ impl ConnectionState {
 
     /// How much time the client has left for what it is doing; nothing left means that the connection is to be closed.
     pub(super) fn time_left(&self) -> Duration {
-        let deadline = if let Some((since, _)) = self.taking() {
+        let deadline = if let Some((since, _)) = self.taking().filter(|_| !self.is_streaming()) {
             self.stuck_since.get().map_or(since + TAKE_LIMIT, |stuck| (stuck + STUCK_LIMIT).min(since + TAKE_LIMIT))
         } else if let Some(since) = self.stuck_since.get() {
             since + STUCK_LIMIT
@@ -363,6 +367,22 @@ mod tests {
         assert_eq!((state.time_left(), state.taking().map(|(_, left)| left)), (Duration::from_secs(5), Some(1)));
         state.has_written(&Poll::Ready(Ok(1)));
         assert_eq!((state.taking(), state.time_left()), (None, IDLE_LIMIT - Duration::from_secs(55)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_which_something_is_stuck_is_cut_before_whoever_came_after_it() {
+        let state = ConnectionState::new(Clock::tokio());
+        state.answered(true, 0);
+        let opened = Clock::tokio().now();
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(state.taking(), None);
+        for _ in 0..2 {
+            state.has_written(&Poll::Pending);
+            assert_eq!((state.taking(), state.time_left()), (Some((opened, LONG)), STUCK_LIMIT));
+            state.has_written(&Poll::Ready(Ok(1)));
+            assert_eq!(state.taking(), None);
+            tokio::time::advance(Duration::from_secs(9)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

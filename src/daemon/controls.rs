@@ -53,6 +53,10 @@ impl server::Control for Controls {
         self.want(false);
     }
 
+    fn wants_drain(&self) -> bool {
+        self.drain.load(Ordering::Relaxed)
+    }
+
     fn start_up(&self, news: ContainerNews, at: Moment) {
         self.start_ups.send_replace((news, at));
     }

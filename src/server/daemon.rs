@@ -52,7 +52,7 @@ pub(super) async fn metrics(incoming: &IncomingRequest<'_>, app: &App, shared: &
     let format =
         if wants_openmetrics(incoming.headers) { ExpositionFormat::OpenMetrics } else { ExpositionFormat::Text };
     let compresses = wants_gzip(incoming.headers);
-    let snapshot = latest(app, incoming);
+    let snapshot = latest(app, incoming.reading);
     let judged = Judged::new(&snapshot, incoming.reading.moment);
     let basis = Basis::of(&judged).with_asked(app.daemon_metrics.asks.seen());
     let wanted = if compresses { Kind::Compressed(format) } else { Kind::Metrics(format) };

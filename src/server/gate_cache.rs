@@ -27,6 +27,8 @@ struct CachedGates {
     generation: u64,
     /// When the app's container started: a snapshot is answered from before it is published with that.
     start_up: Moment,
+    /// Likewise with a drain.
+    draining: bool,
     from: Moment,
     /// The last moment at which it is judged so.
     until: Moment,
@@ -64,6 +66,7 @@ impl CachedGates {
         Self {
             generation: snapshot.generation,
             start_up: snapshot.start_up.began,
+            draining: snapshot.draining,
             from: reading.moment,
             until: judged.holds_until(),
             down: down(snapshot),
@@ -72,7 +75,8 @@ impl CachedGates {
     }
 
     fn is_of(&self, snapshot: &Snapshot, now: Moment) -> bool {
-        (self.generation, self.start_up) == (snapshot.generation, snapshot.start_up.began)
+        (self.generation, self.start_up, self.draining)
+            == (snapshot.generation, snapshot.start_up.began, snapshot.draining)
             && (self.from..=self.until).contains(&now)
     }
 
@@ -119,5 +123,7 @@ mod tests {
         assert_eq!(readyz(&published, 999), (503, false), "a moment before it was judged");
         published.start_up.began = at(999).moment;
         assert!(!readyz(&published, 1000).1, "a start-up");
+        published.draining = true;
+        assert!(!readyz(&published, 1000).1, "a drain");
     }
 }

@@ -13,6 +13,7 @@ use super::renderings::Kind;
 use super::reply::{self, gate_text};
 use super::request::IncomingRequest;
 use super::shared::Shared;
+use super::start_up::latest;
 use super::view::{View, down};
 use super::warnings::{Warnings, quoted};
 use crate::base::clock::Reading;
@@ -165,7 +166,8 @@ fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut 
 
 /// The body of `/health` now, as an event of its stream: one for all who follow it.
 pub(super) fn health_event(app: &App, shared: &Shared) -> Bytes {
-    let (reading, snapshot) = (app.clock.read(), app.board.latest());
+    let reading = app.clock.read();
+    let snapshot = latest(app, reading);
     let judged = Judged::new(&snapshot, reading.moment);
     let answer = shared.renderings.answer(Kind::HealthEvent, &judged, || {
         let body = health_at(reading, &snapshot, shared).body;

@@ -81,6 +81,10 @@ pub trait Control: Send + Sync {
     fn drain(&self);
     /// The drain is undone.
     fn undrain(&self);
+    /// Whether a drain is wanted, also where the scheduler has not published it yet.
+    fn wants_drain(&self) -> bool {
+        false
+    }
     /// The app's container has started anew, or that is in doubt, as kubelet's question at that moment tells.
     fn start_up(&self, news: ContainerNews, at: Moment);
     /// The app beats for `check`. Whether that check exists and takes beats over HTTP.

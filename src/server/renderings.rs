@@ -75,6 +75,8 @@ pub(super) struct Basis {
     generation: u64,
     /// When the app's container started: a snapshot is answered from before it is published with that.
     start_up: Moment,
+    /// Likewise with a drain.
+    draining: bool,
     states: Vec<JudgedState>,
     asked: u8,
 }
@@ -84,7 +86,13 @@ impl Basis {
     pub(super) fn of(judged: &Judged<'_>) -> Self {
         let states = (0..judged.len()).map(|check| judged.state(check)).collect();
         let snapshot = judged.snapshot;
-        Self { generation: snapshot.generation, start_up: snapshot.start_up.began, states, asked: 0 }
+        Self {
+            generation: snapshot.generation,
+            start_up: snapshot.start_up.began,
+            draining: snapshot.draining,
+            states,
+            asked: 0,
+        }
     }
 
     /// The same, with a bit for each endpoint that kubelet has asked.

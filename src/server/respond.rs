@@ -91,7 +91,7 @@ pub(super) fn answer(
             }
         }
     }
-    let snapshot = latest(app, incoming);
+    let snapshot = latest(app, incoming.reading);
     if incoming.is_read()
         && incoming.uri.query().is_none()
         && let Some(gate) = gate(route)
@@ -157,7 +157,7 @@ fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>,
             return daemon::metrics(&incoming, &app, &shared).await;
         }
         let (_, name) = routes::find(incoming.uri.path());
-        match of_snapshot(&incoming, &app, &shared, &latest(&app, &incoming), route, name) {
+        match of_snapshot(&incoming, &app, &shared, &latest(&app, incoming.reading), route, name) {
             RouteResult::Now(answer) => answer,
             RouteResult::Later(coming) => {
                 // Whoever waits for a disk keeps nobody from a turn.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::App;
-use super::request::IncomingRequest;
 use crate::base::clock::{Moment, Reading};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::{ContainerNews, StartupzTracker};
@@ -68,7 +67,12 @@ fn nanos(moment: Moment) -> u64 {
     u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is answered from: the snapshot with the start-up that was asked for, also where it is not published yet.
-pub(super) fn latest(app: &App, incoming: &IncomingRequest<'_>) -> Arc<Snapshot> {
-    app.start_ups.applied_to(app.board.latest(), incoming.reading)
+/// What is answered from: the snapshot with the start-up and the drain that were asked for, also where they are not
+/// published yet. The end of a drain has to be published: whoever closes early does no harm.
+pub(super) fn latest(app: &App, reading: Reading) -> Arc<Snapshot> {
+    let snapshot = app.start_ups.applied_to(app.board.latest(), reading);
+    if app.control.wants_drain() && !snapshot.draining {
+        return Arc::new(Snapshot { draining: true, ..(*snapshot).clone() });
+    }
+    snapshot
 }

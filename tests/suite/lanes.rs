@@ -65,6 +65,23 @@ async fn a_scheduler_that_hangs_is_told_and_never_green_while_the_gates_are_answ
 }
 
 #[tokio::test]
+async fn a_drain_closes_at_once_also_while_the_scheduler_hangs() {
+    let daemon = Daemon::start(&CONFIG.replace("stale_after: 1s", "stale_after: 1h")).await;
+    daemon.until_status("/readyz", 200).await;
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", daemon.pid())).unwrap();
+    let stopped = Stopped::thread(&daemon, name.trim());
+    assert_eq!(daemon.get("/readyz").await.status, 200);
+    assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status, 200);
+    for gate in ["/readyz", "/readyz?verbose", "/readyz?format=json"] {
+        assert_eq!(daemon.get(gate).await.status, 503, "{gate}");
+    }
+    assert_eq!(daemon.get("/livez").await.status, 200);
+    drop(stopped);
+    assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status, 200);
+    daemon.until_status("/readyz", 200).await;
+}
+
+#[tokio::test]
 async fn gates_are_answered_while_no_long_answer_is() {
     let daemon = Daemon::start(CONFIG).await;
     daemon.until_status("/readyz", 200).await;

@@ -180,13 +180,9 @@ impl<'a> Judged<'a> {
         Self { snapshot, now, states, excluded: left_out, causes: OnceLock::new(), behind: Default::default() }
     }
 
-    /// The last moment at which everything is judged as now, and the same is said of it.
+    /// The last moment at which everything is judged as now, and the same is said of it, but for 50 ms of ages.
     #[must_use]
     pub fn holds_until(&self) -> Moment {
-        // How old a stale result is, is told.
-        if self.states.contains(&JudgedState::Stale) {
-            return self.now;
-        }
         let becomes_stale = self
             .snapshot
             .checks
@@ -195,7 +191,9 @@ impl<'a> Judged<'a> {
             .filter_map(|(check, definition)| check.fresh_at.map(|at| at + definition.stale_after));
         let should_have_started = self.snapshot.start_up.began + LONGEST_START;
         let changes = becomes_stale.chain([should_have_started]).filter(|at| *at >= self.now);
-        changes.min().unwrap_or(Moment::at(Duration::MAX))
+        let next = changes.min().unwrap_or(Moment::at(Duration::MAX));
+        // How old a stale result is, is told, in tenths of a second at best.
+        if self.states.contains(&JudgedState::Stale) { next.min(self.now + Duration::from_millis(50)) } else { next }
     }
 
     /// How many checks there are.

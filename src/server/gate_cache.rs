@@ -115,6 +115,7 @@ mod tests {
         assert_eq!(readyz(&published, 1000), (200, true));
         assert_eq!(readyz(&published, 1000 + stale_after), (200, true));
         assert_eq!(readyz(&published, 1001 + stale_after), (503, false), "too old");
+        assert_eq!(readyz(&published, 1001 + stale_after), (503, true), "too old for all who ask at once");
         assert_eq!(readyz(&published, 1002 + stale_after), (503, false), "it tells how old");
         published.generation += 1;
         published.checks = snapshot(vec![(check("db"), error("refused"))]).checks;

@@ -3,8 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use probelet::base::clock::Moment;
 use probelet::model::snapshot::Snapshot;
 use probelet::model::state::State;
 
@@ -84,6 +86,20 @@ fn whoever_asks_ahead_for_whatever_holds_nobody() {
             is_held_little(&request, &format!("{method} {}", &path[..path.len().min(40)]));
         }
     }
+}
+
+#[test]
+fn whoever_asks_ahead_for_gates_that_stale_results_close_holds_nobody() {
+    let mut stale = crowd(MANY);
+    for check in &mut stale.checks {
+        Arc::make_mut(check).fresh_at = Some(Moment::default());
+    }
+    let plan = Arc::make_mut(&mut stale.plan);
+    for check in &mut plan.checks {
+        Arc::make_mut(check).stale_after = Duration::from_millis(1);
+    }
+    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    least_of(|| measured(Server::measured(stale.clone()), request, "stale results")).is_little("stale results");
 }
 
 #[test]

@@ -76,7 +76,10 @@ impl Feed {
 
     /// Begins with what is published now, if it has not begun.
     pub(super) fn begin(&self, board: &Board, reading: Reading) {
-        self.record().get_or_insert_with(|| FeedRecord::new(board.latest(), reading));
+        if self.record().is_none() {
+            let record = FeedRecord::new(board.latest(), reading);
+            self.record().get_or_insert(record);
+        }
         self.wanted.notify_one();
     }
 
@@ -95,14 +98,22 @@ impl Feed {
 
     /// Writes down what has happened up to `snapshot`.
     pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) {
-        // Found out and written without the lock: those who follow never wait for it.
-        let Some(before) = self.record().as_ref().map(|record| Arc::clone(&record.seen)) else { return };
+        // Found out and written without the lock: those who follow never wait for it. Nobody else writes meanwhile.
+        let Some((before, epoch, newest)) = self.basis() else { return };
         let after = JudgedSnapshot::new(snapshot, reading);
         let changes = between(&before, &after, reading);
-        let is_news = self.record().as_mut().is_some_and(|record| record.add(after, changes));
+        let events: Vec<_> = (newest + 1..).zip(changes).map(|(id, change)| event(epoch, id, change)).collect();
+        let after = Arc::new(after);
+        let is_news = self.record().as_mut().is_some_and(|record| record.add(after, events));
         if is_news {
             self.news.notify_waiters();
         }
+    }
+
+    /// What the next events follow: how things stood, whose events they are, and the number of the last one.
+    fn basis(&self) -> Option<(Arc<JudgedSnapshot>, i64, u64)> {
+        let record = self.record();
+        record.as_ref().map(|record| (Arc::clone(&record.seen), record.epoch, record.newest()))
     }
 
     /// Becomes ready when there is something new after this call.
@@ -206,20 +217,12 @@ impl FeedRecord {
         self.gone + self.events.len() as u64
     }
 
-    fn add(&mut self, seen: JudgedSnapshot, changes: Vec<Change>) -> bool {
+    fn add(&mut self, seen: Arc<JudgedSnapshot>, events: Vec<Option<Bytes>>) -> bool {
         let is_other_about_details = seen.details() != self.seen.details();
-        self.seen = Arc::new(seen);
-        let is_news = !changes.is_empty();
-        for change in changes {
-            let id = self.newest() + 1;
-            let event = match change {
-                Change::Tick(json) => Some(piece(self.epoch, id, "tick", &json)),
-                Change::Transition(json) => Some(piece(self.epoch, id, "transition", &json)),
-                Change::Resync => None,
-            };
-            self.bytes += event.as_ref().map_or(0, Bytes::len);
-            self.events.push_back(event);
-        }
+        self.seen = seen;
+        let is_news = !events.is_empty();
+        self.bytes += events.iter().flatten().map(Bytes::len).sum::<usize>();
+        self.events.extend(events);
         // What was written before may say more than is to be told now.
         if is_other_about_details {
             self.forget(self.events.len());
@@ -280,6 +283,15 @@ impl FeedRecord {
             return FeedRead::Piece(bytes);
         }
         FeedRead::Whole(Unrendered { id, epoch: self.epoch, seen: Arc::clone(&self.seen) })
+    }
+}
+
+/// A change as it is sent; the whole that is sent for a renewal is rendered when it is needed.
+fn event(epoch: i64, id: u64, change: Change) -> Option<Bytes> {
+    match change {
+        Change::Tick(json) => Some(piece(epoch, id, "tick", &json)),
+        Change::Transition(json) => Some(piece(epoch, id, "transition", &json)),
+        Change::Resync => None,
     }
 }
 

@@ -111,16 +111,58 @@ fn what_is_no_file_is_left_alone_and_holds_up_nobody() {
     }
 }
 
-#[test]
-fn a_state_of_something_else_beside_the_history_is_left_alone() {
-    let folder = Folder::new("state-of-another");
-    let state = folder.0.join("history.db.state");
-    fs::write(&state, "up\n").unwrap();
+/// A history beside whose state files something else lies is kept in its file, and the latches in that alone.
+fn assert_works_without_state(folder: &Folder) {
+    let beside = || everything(folder).into_iter().filter(|(name, _)| name.contains(".state")).collect::<Vec<_>>();
+    let before = beside();
     let told = Told::in_file(&folder.file(), 0.0);
     assert_eq!(told.history.condition(), Condition::Stored);
     let latches = Latches { ready_once: true, ..Latches::default() };
     told.history.save_latches(latches.clone());
     told.close();
-    assert_eq!(fs::read(&state).unwrap(), b"up\n");
+    assert_eq!(beside(), before);
     assert_eq!(Told::in_file(&folder.file(), 1.0).latches(), latches);
+}
+
+/// Makes something at a path.
+type Making = Box<dyn Fn(&Path)>;
+
+#[test]
+fn a_state_of_something_else_beside_the_history_is_left_alone() {
+    for name in ["history.db.state", "history.db.state.new"] {
+        let elsewhere = Folder::new("state-links-lead-here");
+        let pipe = elsewhere.0.join("pipe");
+        let make_pipe = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        make_pipe(&pipe);
+        let link_to = |target: PathBuf| move |path: &Path| std::os::unix::fs::symlink(&target, path).unwrap();
+        let things: [(&str, Making); 6] = [
+            ("a text", Box::new(|path| fs::write(path, "up\n").unwrap())),
+            ("a pipe", Box::new(make_pipe)),
+            ("a folder", Box::new(|path| fs::create_dir(path).unwrap())),
+            ("a link to a pipe", Box::new(link_to(pipe))),
+            ("a link to a file", Box::new(link_to(elsewhere.0.join("notes")))),
+            ("a link to nothing", Box::new(link_to(elsewhere.0.join("new")))),
+        ];
+        fs::write(elsewhere.0.join("notes"), "").unwrap();
+        for (what, make) in things {
+            println!("{name} is {what}");
+            let folder = Folder::new("state-of-another");
+            make(&folder.0.join(name));
+            assert_works_without_state(&folder);
+        }
+        assert_eq!(elsewhere.names(), ["notes", "pipe"]);
+        assert_eq!(fs::read(elsewhere.0.join("notes")).unwrap(), b"");
+    }
+}
+
+#[test]
+fn what_a_process_that_was_killed_left_of_a_new_state_is_replaced() {
+    for left in ["", "probelet saved state 1 0000"] {
+        let folder = Folder::new("half-a-state");
+        fs::write(folder.0.join("history.db.state.new"), left).unwrap();
+        let told = Told::in_file(&folder.file(), 0.0);
+        told.history.save_latches(Latches { ready_once: true, ..Latches::default() });
+        told.close();
+        assert_eq!(folder.names(), ["history.db", "history.db.state"], "{left}");
+    }
 }

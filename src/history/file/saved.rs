@@ -2,7 +2,7 @@
 //! read when the history itself cannot be.
 
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Fault;
@@ -16,6 +16,10 @@ use crate::model::outcome::one_line;
 const HEADER: &str = "probelet saved state 1 ";
 /// A larger file is none of ours.
 const LARGEST: u64 = 4 * 1024 * 1024;
+/// How the name of the file ends, after that of the history.
+const SAVED: &str = ".state";
+/// How its name ends until it is whole.
+const NEW: &str = ".state.new";
 
 /// What is saved, and how its times are to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,28 +35,33 @@ impl Saved {
     #[must_use]
     pub fn read(path: &Path, pod: &str) -> Option<Self> {
         let mut text = String::new();
-        fs::File::open(beside(path)).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
+        open(&beside(path, SAVED)).ok()??.take(LARGEST).read_to_string(&mut text).ok()?;
         Self::parse(&text, pod)
     }
 
-    /// Saves it in one write, so that a process that is killed leaves all of it or what was there. Without the disk's
-    /// cache being flushed: what a failure of power tears is not believed.
+    /// Saves it under another name first, which it then gives up, so that a process that is killed leaves all of it or
+    /// what was there. Without the disk's cache being flushed: what a failure of power tears is not believed.
     ///
     /// # Errors
-    /// When it is not saved; then what was saved before is not believed any more.
+    /// When it is not saved; then what was saved before stays.
     pub fn write(&self, path: &Path, pod: &str) -> Result<(), Fault> {
         let away = |error: io::Error| Fault::Away(format!("the state beside it cannot be saved: {error}"));
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(beside(path)).map_err(away)?;
-        let mut header = String::new();
-        // What is not text has no header.
-        let _ = (&file).take(HEADER.len() as u64).read_to_string(&mut header);
-        if !(header == HEADER || header.is_empty() && file.metadata().map_err(away)?.len() == 0) {
-            return Err(Fault::Foreign("the file beside it that ends in `.state` is of something else".into()));
+        let (saved, new) = (beside(path, SAVED), beside(path, NEW));
+        for (place, what) in [(&saved, SAVED), (&new, NEW)] {
+            if found(place).map_err(away)? == Found::Somebodys {
+                return Err(Fault::Foreign(format!("the file beside it that ends in `{what}` is of something else")));
+            }
         }
-        let text = self.text(pod);
-        file.seek(SeekFrom::Start(0)).map_err(away)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.set_len(text.len() as u64)).map_err(away)
+        // A process that was killed has left it.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(away(error)),
+            _ => {}
+        }
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(away)?;
+        file.write_all(self.text(pod).as_bytes()).and_then(|()| fs::rename(&new, &saved)).map_err(|error| {
+            let _ = fs::remove_file(&new);
+            away(error)
+        })
     }
 
     fn text(&self, pod: &str) -> String {
@@ -107,15 +116,46 @@ impl Saved {
 
 /// Whether something was saved beside the history at `path`, by whatever pod: then that was a history of ours.
 pub fn is_beside(path: &Path) -> bool {
-    let mut header = Vec::new();
-    let found = fs::File::open(beside(path)).and_then(|file| file.take(HEADER.len() as u64).read_to_end(&mut header));
-    found.is_ok() && header == HEADER.as_bytes()
+    matches!(found(&beside(path, SAVED)), Ok(Found::Ours))
 }
 
-/// Where it is saved.
-fn beside(path: &Path) -> PathBuf {
+/// What has a name that we would write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// Nothing, or an empty file: what a failure of power, or an end at the wrong moment, leaves of one of ours.
+    Nothing,
+    Ours,
+    /// A file of something else, a link, a folder, a pipe.
+    Somebodys,
+}
+
+/// # Errors
+/// When that cannot be seen.
+fn found(path: &Path) -> io::Result<Found> {
+    let mut header = Vec::new();
+    match open(path) {
+        Ok(Some(file)) => file.take(HEADER.len() as u64).read_to_end(&mut header)?,
+        Ok(None) => return Ok(Found::Somebodys),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    Ok(match header.as_slice() {
+        [] => Found::Nothing,
+        header if header == HEADER.as_bytes() => Found::Ours,
+        _ => Found::Somebodys,
+    })
+}
+
+/// The regular file at `path`; none where something else has the name. Whoever opens a pipe waits for its other end,
+/// and a link is not of our making.
+fn open(path: &Path) -> io::Result<Option<fs::File>> {
+    if fs::symlink_metadata(path)?.is_file() { fs::File::open(path).map(Some) } else { Ok(None) }
+}
+
+/// The name of the history with `ending` behind it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".state");
+    name.push(ending);
     PathBuf::from(name)
 }
 

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use probelet::base::value::Value;
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::http::KIND;
 use probelet::probe::{Probe, RunContext};
+use rustls::ServerConfig;
+use rustls::server::ProducesTickets;
 
 use crate::certs::{Authority, Folder};
 use crate::fake::{self, Act, Fake};
@@ -111,6 +114,46 @@ async fn the_same_holds_over_tls() {
     let tls = SectionBuilder::new().text("ca_file", folder.write("ca.pem", authority.pem()));
     let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", fake.port())).section("tls", tls);
     assert_eq!(said(&mut *section.probe(&KIND), LONG).await, INTERIM);
+}
+
+/// Session tickets that fill a record each, so that a client is done with one when the next comes.
+#[derive(Debug)]
+struct LongTickets;
+
+impl ProducesTickets for LongTickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        60
+    }
+
+    fn encrypt(&self, _plain: &[u8]) -> Option<Vec<u8>> {
+        Some(vec![7; (16 << 10) - 49])
+    }
+
+    fn decrypt(&self, _cipher: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_of_tls_itself_ends() {
+    let (authority, folder) = (Authority::new("known"), Folder::new());
+    let ca_file = folder.write("ca.pem", authority.pem());
+    for (tickets, expected) in
+        [(100, "pass"), (2100, "protocol: the answer with TLS's own messages is longer than 32 MiB")]
+    {
+        let mut config = ServerConfig::clone(&authority.server(&["localhost"]).server());
+        config.ticketer = Arc::new(LongTickets);
+        config.send_tls13_tickets = tickets;
+        let fake = Fake::answers(fake::http(200, &[], "")).await.with_tls(Arc::new(config));
+        let tls = SectionBuilder::new().text("ca_file", &ca_file);
+        let section = SectionBuilder::new().text("url", format!("https://localhost:{}/", fake.port()));
+        let section = section.with("max_body", Value::Size(1)).section("tls", tls);
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, expected, "{tickets}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use super::request::HttpOrigin;
 use super::spelling::speaking;
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
+use crate::probe::net::metered::Meter;
 use crate::probe::net::presented::Expiry;
 use crate::probe::net::tls::TlsSpec;
 use crate::probe::net::{Network, failure};
@@ -92,9 +93,6 @@ impl Drop for ConnectionPool {
     }
 }
 
-/// The meter of a connection does not end an answer: hyper bounds its head, `max_body` and its pace what follows.
-const BOUNDED_ABOVE: usize = usize::MAX;
-
 /// What moves the bytes of a connection.
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
@@ -105,6 +103,8 @@ pub(super) struct HttpConnection {
     /// Gone when the connection is.
     driver: Option<Driver>,
     pace: Arc<Pace>,
+    /// Below TLS, of whose own messages the pace knows nothing: new tickets and keys, empty records.
+    meter: Arc<Meter>,
     peer: IpAddr,
     expiry: Option<Expiry>,
 }
@@ -115,25 +115,16 @@ impl HttpConnection {
         let stream = dialer.network.dial_where(&origin.host, origin.port, admits, trace).await?;
         let peer = stream.tcp().peer_addr().map_err(|error| failure::of_io(&error))?.ip();
         let meter = Arc::clone(stream.meter());
+        let pace = Arc::new(Pace::default());
+        let origin = Arc::clone(origin);
         if !origin.is_secure {
-            meter.allow("the answer", BOUNDED_ABOVE);
-            return Self::over(stream, Arc::clone(origin), peer, None).await;
+            let (sender, driver) = speak(stream, &pace).await?;
+            return Ok(Self { origin, sender, driver, pace, meter, peer, expiry: None });
         }
         let tls = dialer.tls.client(dialer.network).speaking(b"http/1.1");
         let (stream, _) = tls.handshake(&origin.host, stream, trace).await?;
-        meter.allow("the answer", BOUNDED_ABOVE);
-        Self::over(stream, Arc::clone(origin), peer, tls.expiry()).await
-    }
-
-    async fn over<S>(stream: S, origin: Arc<HttpOrigin>, peer: IpAddr, expiry: Option<Expiry>) -> Result<Self, Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let pace = Arc::new(Pace::default());
-        let stream = Paced::new(stream, Arc::clone(&pace));
-        let made = speaking().handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-        Ok(Self { origin, sender, driver: Some(Box::pin(connection)), pace, peer, expiry })
+        let (sender, driver) = speak(stream, &pace).await?;
+        Ok(Self { origin, sender, driver, pace, meter, peer, expiry: tls.expiry() })
     }
 
     /// The address at the other end.
@@ -155,6 +146,7 @@ impl HttpConnection {
     ) -> Result<Response<Incoming>, Failure> {
         trace.enter(Phase::Answer);
         self.pace.begin(max_body);
+        self.meter.allow("the answer with TLS's own messages", most_below_tls(max_body));
         let pace = Arc::clone(&self.pace);
         hyper::ext::on_informational(&mut request, move |_| pace.interim());
         let answered = self.sender.send_request(request);
@@ -192,6 +184,24 @@ impl HttpConnection {
             drive(&mut driver, &mut Context::from_waker(Waker::noop()));
         }
     }
+}
+
+/// Begins to speak HTTP over `stream`: what takes requests, and what moves the bytes.
+async fn speak<S>(stream: S, pace: &Arc<Pace>) -> Result<(SendRequest<Full<Bytes>>, Option<Driver>), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = Paced::new(stream, Arc::clone(pace));
+    let made = speaking().handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
+    Ok((sender, Some(Box::pin(connection))))
+}
+
+/// What may come below TLS for an answer that its pace lets through.
+const fn most_below_tls(max_body: usize) -> usize {
+    // A record of one byte is sent as 23 in TLS 1.3, and as 30 in TLS 1.2.
+    const RECORDS: usize = 32;
+    Pace::most(max_body).saturating_mul(RECORDS)
 }
 
 /// What `awaited` gives, while the connection moves.

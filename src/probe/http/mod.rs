@@ -21,6 +21,7 @@ use self::expect::{Expectations, Received};
 use self::pace::Excess;
 use self::request::{Prepared, RequestSpec};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::metered::TooLong;
 use super::net::tls::{self, TlsSpec};
 use super::net::{Network, failure};
 use super::reuse::{Disposition, Reused, Session};
@@ -254,7 +255,9 @@ fn failure_of(error: &hyper::Error, has_begun: bool) -> Failure {
         return excess.failure();
     }
     if let Some(failure) = failure::of_chain(error) {
+        let is_below = failure::find::<TooLong>(error).is_some() || failure::find::<rustls::Error>(error).is_some();
         return match failure.kind {
+            _ if is_below => failure,
             // An I/O error that is hyper's own.
             FailureKind::Protocol => Failure { message: "the answer's chunks are malformed".into(), ..failure },
             _ => failure,

@@ -29,10 +29,10 @@ const LEAST: usize = 4 << 10;
 const MOST_INTERIM: u32 = 5;
 
 /// Heads, trailers and extensions of chunks are never longer than this together: hyper has lower limits for each.
-const LONGEST_HEADS: u64 = 1 << 20;
+const LONGEST_HEADS: usize = 1 << 20;
 
 /// A chunk of one byte is sent as six.
-const FRAMING: u64 = 8;
+const FRAMING: usize = 8;
 
 /// What has come for the present answer.
 #[derive(Debug, Default)]
@@ -47,7 +47,12 @@ impl Pace {
     pub(super) fn begin(&self, max_body: usize) {
         self.interim.store(0, Ordering::Relaxed);
         self.read.store(0, Ordering::Relaxed);
-        self.most.store((max_body as u64).saturating_mul(FRAMING).saturating_add(LONGEST_HEADS), Ordering::Relaxed);
+        self.most.store(Self::most(max_body) as u64, Ordering::Relaxed);
+    }
+
+    /// The most that comes for an answer of whose body no more than `max_body` is wanted.
+    pub(super) const fn most(max_body: usize) -> usize {
+        max_body.saturating_mul(FRAMING).saturating_add(LONGEST_HEADS)
     }
 
     /// An interim answer has come.

@@ -1,4 +1,4 @@
-//! The only place that reads a clock.
+//! The only place that reads the boot clock or the wall clock; timers and phases of runs go by tokio's `Instant`.
 //!
 //! Intervals and ages are measured on the boot clock, which goes on while the machine sleeps. The wall clock is for
 //! people: it dates what is shown and never makes a result stale or fresh.

@@ -1,7 +1,9 @@
 //! Threads for what may block, and what to say where the system refuses one.
 
 use std::io;
+use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -21,6 +23,23 @@ pub async fn apart<T: Send + 'static>(
         let _ = done.send(work());
     })?;
     result.await.map_err(|_| io::Error::other("a panic: this is a defect of probelet"))
+}
+
+/// The same for a caller that blocks, and waits for no longer than `patience`.
+///
+/// # Errors
+/// When the system gives us no thread; `TimedOut` when `work` does not return in time.
+pub fn in_time<T: Send + 'static>(
+    name: &str,
+    stack: usize,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (done, result) = sync_channel(1);
+    thread::Builder::new().name(name.into()).stack_size(stack).spawn(move || {
+        let _ = done.send(work());
+    })?;
+    result.recv_timeout(patience).map_err(|_| io::ErrorKind::TimedOut.into())
 }
 
 /// Why the system refuses something, in words for somebody who can lift the limit.

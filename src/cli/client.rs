@@ -6,8 +6,6 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +15,7 @@ use super::{ConfigFile, Exit, complain};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::base::secret::Secret;
-use crate::base::thread::why_refused;
+use crate::base::thread::{self, why_refused};
 use crate::base::value::why_unreadable;
 use crate::config::source::{self, Environment};
 use crate::config::{Listen, listen};
@@ -302,13 +300,9 @@ impl Deadline {
     }
 }
 
-/// Does `work` in a thread, and does not wait for it longer than until `deadline`.
+/// What `work` returns, if it does so until `deadline`.
 fn in_time<T: Send + 'static>(deadline: Deadline, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new().stack_size(512 * 1024).spawn(move || {
-        let _ = sender.send(work());
-    })?;
-    receiver.recv_timeout(deadline.rest()?).map_err(|_| io::ErrorKind::TimedOut.into())
+    thread::in_time("client", 512 * 1024, deadline.rest()?, work)
 }
 
 fn send(stream: &mut TcpStream, request: &[u8], deadline: Deadline) -> io::Result<()> {

@@ -8,14 +8,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use super::expansion::{ExpansionPiece, Malformed, pieces};
 use crate::base::secret::Secret;
+use crate::base::thread::in_time;
 use crate::base::value::{ParseSession, TextPart, TooMuch, help_with_unreadable, is_absent, why_unreadable};
 
 /// The most problems that are told of one value.
@@ -23,6 +22,8 @@ const MAX_ERRORS: usize = 20;
 
 /// What writes into a pipe may take this long: a chart with many dependencies is rendered in less.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The stack of a thread that reads it.
+const STACK: usize = 128 * 1024;
 
 /// The largest file that a configuration may name, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -192,7 +193,8 @@ fn read_input(path: &Path) -> io::Result<Vec<u8>> {
         return read_stream(path);
     }
     let path = path.to_owned();
-    in_time(PATIENCE, move || read_stream(&path))
+    // The other end of a pipe may never write, nor end.
+    in_time("input", STACK, PATIENCE, move || read_stream(&path))?
 }
 
 fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
@@ -203,18 +205,6 @@ fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
         File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?
     };
     Ok(content)
-}
-
-/// What `read` returns, if it does so in time: the other end of a pipe may never write, nor end.
-fn in_time<T: Send + 'static>(
-    patience: Duration,
-    read: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let (done, result) = sync_channel(1);
-    thread::Builder::new().name("input".into()).stack_size(128 * 1024).spawn(move || {
-        let _ = done.send(read());
-    })?;
-    result.recv_timeout(patience).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Opens a regular file. Of what is none the kind alone is looked at: some devices do something when they are opened.
@@ -424,7 +414,7 @@ mod tests {
         let read = read_file(&pipe);
         let input = Input::read_file(&pipe).content;
         let path = pipe.clone();
-        let waited = in_time(Duration::from_millis(10), move || read_stream(&path));
+        let waited = in_time("input", STACK, Duration::from_millis(10), move || read_stream(&path)).flatten();
         assert_eq!(waited.unwrap_err().kind(), io::ErrorKind::TimedOut);
         // Whoever waits for the other end goes on once it is there.
         drop(OpenOptions::new().write(true).open(&pipe));

@@ -31,15 +31,16 @@ const PUBLIC: [&str; 7] = ["name", "version", "description", "listen", "formerly
 const PATHS: [&str; 6] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint"];
 /// Keys of hosts and of names.
 const HOSTS: [&str; 3] = ["address", "server_name", "queue"];
+/// Keys of texts that are lists of words, which their kinds read.
+const LISTS: [(&str, Form); 1] = [("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"]))];
 /// Keys of other documents: scenarios, manifests.
-const ELSEWHERE: [(&str, Form); 25] = [
+const ELSEWHERE: [(&str, Form); 24] = [
     ("check", Form::Host),
     ("exits", Form::Quantity),
     ("starts_in", Form::Quantity),
     ("first_start", Form::Quantity),
     ("frozen", Form::Quantity),
     ("killed", Form::Quantity),
-    ("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"])),
     ("for", Form::Quantity),
     ("from", Form::Quantity),
     ("to", Form::Quantity),
@@ -107,7 +108,7 @@ static FORMS: LazyLock<HashMap<&'static str, Vec<Form>>> = LazyLock::new(|| {
     let mut forms = HashMap::new();
     gather(keys::TOP.fields, &mut forms);
     gather(keys::TOP.apart, &mut forms);
-    for (name, form) in ELSEWHERE {
+    for (name, form) in LISTS.into_iter().chain(ELSEWHERE) {
         forms.entry(name).or_default().push(form);
     }
     forms

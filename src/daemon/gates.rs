@@ -3,6 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,8 @@ use crate::server::{self, App};
 
 /// The stack of the thread.
 const STACK: usize = 512 * 1024;
+/// So long the end of the daemon waits for the lane, which itself gives its last answers a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Before the first probe the gates have so many turns: to accept, to read, to answer.
 const TURNS: usize = 4;
 
@@ -58,9 +61,25 @@ impl GateLane {
         let _ = (&mut self.ended).await;
     }
 
-    /// Accepts nothing more, and waits until the answers that are being written are out.
+    /// Accepts nothing more, and waits until the answers that are being written are out, for [`PATIENCE`] at most.
     pub(super) async fn close(self) {
         drop(self.close);
-        let _ = self.ended.await;
+        let _ = tokio::time::timeout(PATIENCE, self.ended).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_hangs_keeps_the_daemon_from_ending_for_two_seconds() {
+        let ((close, _closing), (_open, opened), (_end, ended)) =
+            (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let began = Instant::now();
+        GateLane { close, opened, ended }.close().await;
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 }

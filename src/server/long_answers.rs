@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::base::lane;
@@ -17,6 +17,8 @@ const STACK: usize = 512 * 1024;
 /// Beyond so many answers that wait or are being made, whoever asks for one more is told to ask again. All streams may
 /// need theirs at once, after a reload.
 const MOST: usize = super::stream::MOST + 25;
+/// The feed of streams keeps one of the places, for as long as the server goes on.
+const PLACES: usize = MOST + 1;
 /// Where processor time is short, gates and probes have three times as much of it.
 const NICENESS: i32 = 5;
 
@@ -35,6 +37,12 @@ struct Lane {
     _open: Arc<oneshot::Sender<()>>,
 }
 
+/// A place among those who wait or are being answered, until it is dropped.
+#[derive(Debug)]
+pub(super) struct AnswerPlace {
+    _given_back_when_dropped: Option<OwnedSemaphorePermit>,
+}
+
 /// Too many wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
@@ -51,7 +59,7 @@ impl LongAnswers {
             let _ = rustix::process::setpriority_process(None, NICENESS);
             let _ = closed.await;
         })?;
-        Ok(Self(Some(Lane { handle, places: Arc::new(Semaphore::new(MOST)), _open: Arc::new(open) })))
+        Ok(Self(Some(Lane { handle, places: Arc::new(Semaphore::new(PLACES)), _open: Arc::new(open) })))
     }
 
     /// Begins `work` there, and ends it when what is returned is dropped. What it panics with, whoever waits panics
@@ -60,12 +68,20 @@ impl LongAnswers {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<Coming<T>, Full> {
-        let Some(lane) = &self.0 else { return Ok(Box::pin(work)) };
-        let place = Arc::clone(&lane.places).try_acquire_owned().map_err(|_| Full)?;
-        let mut task = AbortOnDrop(lane.handle.spawn(async move {
+        self.begin_with(|place| async move {
             let _place = place;
             work.await
-        }));
+        })
+    }
+
+    /// The same for work that may give its place back before it is done, where it waits for something else.
+    pub(super) fn begin_with<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+        &self,
+        work: impl FnOnce(AnswerPlace) -> W,
+    ) -> Result<Coming<T>, Full> {
+        let Some(lane) = &self.0 else { return Ok(Box::pin(work(AnswerPlace { _given_back_when_dropped: None }))) };
+        let place = Arc::clone(&lane.places).try_acquire_owned().map_err(|_| Full)?;
+        let mut task = AbortOnDrop(lane.handle.spawn(work(AnswerPlace { _given_back_when_dropped: Some(place) })));
         Ok(Box::pin(async move {
             match (&mut task.0).await {
                 Ok(done) => done,
@@ -97,12 +113,29 @@ mod tests {
         let long = LongAnswers::start().unwrap();
         let name = long.begin(async { thread::current().name().map(str::to_owned) }).unwrap().await;
         assert_eq!(name.as_deref(), Some("answers"));
-        let waiting: Vec<_> = (0..MOST).map(|_| long.begin(pending::<()>()).unwrap()).collect();
+        // The feed has a place of its own.
+        let waiting: Vec<_> = (0..=MOST).map(|_| long.begin(pending::<()>()).unwrap()).collect();
         assert!(matches!(long.begin(async {}), Err(Full)));
         drop(waiting);
         // Each place is given back by the lane, in its own time.
         while long.begin(async {}).is_err() {
             thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_something_else_keeps_no_place() {
+        let long = LongAnswers::start().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..2 * PLACES {
+            let (given_back, is_given_back) = oneshot::channel();
+            let work = |place| async move {
+                drop(place);
+                let _ = given_back.send(());
+                pending::<()>().await;
+            };
+            waiting.push(long.begin_with(work).unwrap());
+            is_given_back.await.unwrap();
         }
     }
 

@@ -150,7 +150,7 @@ fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>,
     let (waiting, app) = (PendingRequest::of(incoming), Arc::clone(app));
     let long = shared.long.clone();
     let shared = Arc::clone(shared);
-    let coming = long.begin(async move {
+    let coming = long.begin_with(|place| async move {
         let turn = shared.turns.next().await;
         let incoming = waiting.as_incoming();
         if route == Route::Metrics {
@@ -160,8 +160,8 @@ fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>,
         match of_snapshot(&incoming, &app, &shared, &latest(&app, incoming.reading), route, name) {
             RouteResult::Now(answer) => answer,
             RouteResult::Later(coming) => {
-                // Whoever waits for a disk keeps nobody from a turn.
-                drop(turn);
+                // Whoever waits for a disk keeps nobody from a turn or a place.
+                drop((turn, place));
                 coming.await
             }
         }

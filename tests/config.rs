@@ -302,6 +302,41 @@ fn a_config_is_there_exactly_when_there_are_no_errors() {
     }
 }
 
+#[test]
+fn the_help_is_for_the_mistake_that_was_made() {
+    let simulated = |keys: &str| format!("checks: [{{ name: a, simulated: {{ {keys} }} }}]");
+    let check = |keys: &str| format!("checks: [{{ name: a, {keys} }}]");
+    let http = |keys: &str| check(&format!("http: {{ url: 'http://h/', {keys} }}"));
+    let postgres = |keys: &str| check(&format!("postgres: {{ url: 'postgres://u@h/d?sslmode=require', {keys} }}"));
+    let cases = [
+        ("server: { token: hunter2hunter2 }\nchecks: []".to_owned(), "warning[plain-secret]"),
+        ("server: { token: '${TOKEN:-hunter2}' }\nchecks: []".to_owned(), "warning[plain-secret]"),
+        ("server: { token: 'a b' }\nchecks: []".to_owned(), "a line break at its end is dropped"),
+        (http("expect: { body: ok }"), "did you mean `body_contains`?"),
+        (http("expect: { regex: ok }"), "did you mean `body_matches`?"),
+        (http("expect: { code: 200 }"), "did you mean `status`?"),
+        (http("redirects: any"), "write `max_redirects: 5` as well"),
+        (check("tcp: { address: 'h:1', tls: true }"), "write `tls: {}`"),
+        (postgres("require_auth: [scram-sha-256, md5]"), "`require_auth: scram-sha-256,md5`"),
+        (postgres("require_auth: scram"), "did you mean `scram-sha-256`?"),
+        (check("postgres: { host: h }"), "write it in `url`: `postgres://"),
+        (check("redis: { password: x }"), "write it in `url`: `redis://:${PASSWORD}@"),
+        (simulated("latency: 50..100"), "did you mean `50ms..100ms`?"),
+        (simulated("error_rate: 10%"), "did you mean `0.1`?"),
+        (check("disk: { path: /, min_free: 10 percent }"), "did you mean `10%`?"),
+        (check("timeout: '2000', simulated: {}"), "did you mean `2s`, which is 2000 ms"),
+        (http("expect: { body_matches: 'a(?=b)' }"), "without look-around"),
+        (http("expect: { body_matches: '(a{1000}){1000}' }"), "write smaller numbers in `{…}`"),
+        (http("expect: { body_matches: a\\q }"), "in single quotes"),
+    ];
+    for (text, expected) in cases {
+        let report = loaded("config.yaml", text.as_bytes()).report.text(false);
+        assert!(report.contains(expected), "{text}\n{report}");
+    }
+    let report = loaded("config.yaml", b"server: { token: '${API_TOKEN}' }\nchecks: []").report.text(false);
+    assert!(!report.contains("plain-secret"), "{report}");
+}
+
 /// What is put in the place of secrets. It is not a word, as no secret should be.
 const CANARY: &str = "hunter2Zq";
 
@@ -427,6 +462,9 @@ fn a_secret_is_not_shown_beside_any_mistake() {
         "checks:\n- { name: a, disk: { path: hunter2, min_free: hunter2 } }\n",
         "checks:\n- { name: a, workflow: { steps: [{ name: b, simulated: {}, capture: { token: hunter2 } }] } }\n",
         "checks:\n- { name: a, heartbeat: { push: true, file: hunter2 } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', headers: { X: [1], name: hunter2, path: /hunter2 } } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', headers: { name: [hunter2] }, x: 1 } }\n",
+        "checks:\n- { name: a, http: { url: 'http://h/', x: 1, expect: { json: { name: hunter2, b: { name: hunter2 } } } } }\n",
         "apiVersion: v1\nkind: Secret\nstringData: { password: hunter2 }\n---\napiVersion: v1\nkind: ConfigMap\ndata: { x: 1, x: hunter2 }\n",
     ] {
         assert_hidden(text);

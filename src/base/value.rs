@@ -79,6 +79,12 @@ pub const fn help_with_unreadable(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::QuotaExceeded => {
             "name fewer or smaller files: 8 MiB of different ones, and 32 MiB counted for each place that names one"
         }
+        io::ErrorKind::IsADirectory
+        | io::ErrorKind::Unsupported
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::WouldBlock
+        | io::ErrorKind::TimedOut => "name a regular file of at most 1 MiB",
+        io::ErrorKind::InvalidData => "name a file of text in UTF-8",
         _ => "check the path and that it is mounted into the sidecar",
     }
 }

@@ -84,6 +84,15 @@ pub fn told_path(path: &str) -> String {
     if vocabulary::is_path(path) { shown(path) } else { MASK.into() }
 }
 
+/// Sections whose keys are the names of others, and say nothing of what they hold.
+const FOREIGN_KEYS: [&str; 4] = ["headers", "json", "capture", "metadata"];
+
+/// The key that says what its value is; of keys that others named, those that are no keys of ours.
+fn telling(key: &str, is_foreign: bool) -> Option<&str> {
+    let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
+    (!is_foreign || is_taken()).then_some(key)
+}
+
 /// The key under which what stands at `path` was found: that of the list for its items.
 fn key_of(path: &str) -> Option<&str> {
     let without_index =
@@ -92,8 +101,9 @@ fn key_of(path: &str) -> Option<&str> {
     while let Some(length) = without_index(path).filter(|length| path[..*length].ends_with('[')) {
         path = &path[..length - 1];
     }
-    let key = path.rsplit('.').next()?;
-    (!key.is_empty() && !key.contains(['[', ']', '"'])).then_some(key)
+    let mut keys = path.rsplit('.');
+    let key = keys.next().filter(|key| !key.is_empty() && !key.contains(['[', ']', '"']))?;
+    telling(key, keys.any(|around| FOREIGN_KEYS.contains(&around.split('[').next().unwrap_or_default())))
 }
 
 /// How much of a value may be shown.
@@ -149,8 +159,12 @@ fn is_empty_word(text: &str) -> bool {
 
 /// Headers of which everybody knows what they hold.
 fn is_harmless_header(key: &str, text: &str) -> bool {
+    is_known_header(key) && is_plain_word(&text.replace('+', "-"))
+}
+
+fn is_known_header(key: &str) -> bool {
     let known = ["accept", "content-type", "host", "user-agent", "accept-language", "x-forwarded-proto"];
-    known.iter().any(|header| key.eq_ignore_ascii_case(header)) && is_plain_word(&text.replace('+', "-"))
+    known.iter().any(|header| key.eq_ignore_ascii_case(header))
 }
 
 /// Whether a terminal shows `character` as itself: no control character, nothing that turns the direction of writing,
@@ -184,13 +198,14 @@ impl<'a> Mask<'a> {
     /// The mask of these `lines` of the file whose tree is `root`, as far as there is one.
     pub fn new(lines: &BTreeSet<u32>, root: Option<&'a Node>) -> Self {
         let mut found = Vec::new();
-        let mut left: Vec<(&Node, Option<&str>)> = root.map(|node| (node, None)).into_iter().collect();
-        while let Some((node, key)) = left.pop() {
+        let mut left: Vec<(&Node, Option<&str>, bool)> = root.map(|node| (node, None, false)).into_iter().collect();
+        while let Some((node, key, is_foreign)) = left.pop() {
             match &node.content {
-                NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key))),
+                NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key, is_foreign))),
                 NodeContent::Map(entries) => {
                     for entry in entries {
-                        left.push((&entry.value, Some(&entry.key)));
+                        let is_section = FOREIGN_KEYS.contains(&entry.key.as_str());
+                        left.push((&entry.value, telling(&entry.key, is_foreign), is_foreign || is_section));
                         let (line, from) = (entry.key_mark.line, entry.key_mark.column);
                         let to = from.saturating_add(entry.key_mark.width);
                         found.push(ScalarOnLine {

@@ -59,6 +59,10 @@ pub struct Reader<'e> {
     session: Rc<ParseSession>,
 }
 
+/// What helps against a secret in the file.
+pub(super) const HELP_WITH_PLAIN_SECRET: &str =
+    "take it from the environment, `${NAME}`, or from a mounted secret, `${file:/run/secrets/name}`";
+
 impl<'e> Reader<'e> {
     /// A reader that expands from `environment` and reports to `session`.
     pub fn new(environment: &'e Environment, session: Rc<ParseSession>) -> Self {
@@ -81,7 +85,7 @@ impl<'e> Reader<'e> {
             NodeContent::Map(entries) => entries,
             _ if node.is_null() => &[],
             _ => {
-                self.wrong_type(node, "a mapping", path, suggest::mapping_instead_of(node, table));
+                self.wrong_type(node, "a mapping", path, suggest::mapping_instead_of(node, table, path));
                 return None;
             }
         };
@@ -272,9 +276,7 @@ impl<'e> Reader<'e> {
             severity: Severity::Warning,
             code: "plain-secret",
             message: format!("{what} stands in the file in plain text"),
-            help: Some(
-                "take it from the environment, `${NAME}`, or from a mounted secret, `${file:/run/secrets/name}`".into(),
-            ),
+            help: Some(HELP_WITH_PLAIN_SECRET.into()),
             span: span.clone(),
         });
     }
@@ -290,7 +292,7 @@ impl<'e> Reader<'e> {
     ) -> Option<&'static str> {
         let message = format!("unknown key `{}`", told_key(&entry.key));
         let (help, meant) = suggest::for_key(&entry.key, table, siblings, scope);
-        let help = overlooked::in_key(&entry.key).unwrap_or(help);
+        let help = overlooked::in_key(&entry.key).or_else(|| suggest::in_url(path)).unwrap_or(help);
         self.error(entry.key_mark, path, "unknown-key", message, Some(help));
         meant
     }

@@ -42,6 +42,9 @@ impl Reader<'_> {
     ) -> Option<Value> {
         let NodeContent::Scalar(scalar) = &node.content else {
             let help = match node.content {
+                NodeContent::List(_) if path.ends_with(".require_auth") => {
+                    Some("write the methods as one text, `require_auth: scram-sha-256,md5`".into())
+                }
                 NodeContent::List(_) => Some("write one value, not a list".into()),
                 _ => None,
             };
@@ -61,7 +64,7 @@ impl Reader<'_> {
         let value = match value_type {
             ValueType::Text | ValueType::Template => Ok(Value::Text(text)),
             ValueType::Url { schemes } => return self.url(node, text, schemes, path).map(Value::Text),
-            ValueType::Pattern => pattern(text),
+            ValueType::Pattern => pattern(text, scalar.quoted),
             other => {
                 let fixed = text.fixed().unwrap_or_default();
                 let expanded = text.is_expanded();
@@ -151,12 +154,28 @@ fn number(value_type: &'static ValueType, written: &Written<'_>, min: f64, max: 
         Ok(number) if number.is_finite() => {
             Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) })
         }
-        _ => Err(wrong_type(value_type, written)),
+        _ => {
+            let mut unfit = wrong_type(value_type, written);
+            let is_share = min == 0.0 && max == 1.0 && written.text.ends_with('%') && !written.expanded;
+            if let (true, Ok(share)) = (is_share, parse_share(written.text)) {
+                unfit.help = Some(format!("did you mean `{share}`?"));
+            }
+            Err(unfit)
+        }
     }
 }
 
 fn duration(written: &Written<'_>, min: Duration) -> Result<Value, Unfit> {
-    let duration = quantity("invalid-duration", "a duration", written, parse_duration)?;
+    let duration = quantity("invalid-duration", "a duration", written, parse_duration).map_err(|mut unfit| {
+        // Nobody waits so many seconds, and other tools count in milliseconds.
+        if let Ok(millis @ 1000..) = written.text.parse()
+            && !written.expanded
+        {
+            let meant = show_duration(Duration::from_millis(millis));
+            unfit.help = Some(format!("did you mean `{meant}`, which is {millis} ms, or `{millis}s`?"));
+        }
+        unfit
+    })?;
     if duration < min {
         let message = format!("{} is too short: at least {}", subject(written), show_duration(min));
         return Err(Unfit {
@@ -184,6 +203,8 @@ fn duration_range(written: &Written<'_>) -> Result<Value, Unfit> {
         let span = format!("{from}{unit}..{to}");
         if !written.expanded && parse_duration(&format!("{from}{unit}")).is_ok() && parse_duration(to).is_ok() {
             Unfit { help: Some(format!("did you mean `{span}`?")), ..unfit }
+        } else if !written.expanded && [from, to].iter().all(|number| number.parse::<u32>().is_ok()) {
+            Unfit { help: Some(format!("did you mean `{from}ms..{to}ms`?")), ..unfit }
         } else {
             unfit
         }
@@ -203,6 +224,11 @@ fn size_or_share(written: &Written<'_>) -> Result<Value, Unfit> {
         if !written.expanded && written.text.parse::<f64>().is_ok() {
             unfit.message = format!("{} is neither a size nor a share: it has no unit", subject(written));
             unfit.help = Some(format!("did you mean `{0}%` or `{0}GiB`?", written.text));
+        } else if let Some(number) = written.text.strip_suffix("percent").map(str::trim)
+            && !written.expanded
+            && number.parse::<f64>().is_ok()
+        {
+            unfit.help = Some(format!("did you mean `{number}%`?"));
         }
         unfit
     })
@@ -270,14 +296,28 @@ fn status(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value
     }
 }
 
-fn pattern(text: Text) -> Result<Value, Unfit> {
-    match Pattern::new(&text.fixed().unwrap_or_default()) {
+fn pattern(text: Text, quoted: bool) -> Result<Value, Unfit> {
+    let pattern = text.fixed().unwrap_or_default();
+    match Pattern::new(&pattern) {
         Ok(_) => Ok(Value::Text(text)),
-        Err(error) => Err(Unfit {
-            code: "invalid-pattern",
-            message: format!("not a regular expression: {error}"),
-            help: Some("put the pattern in single quotes, in which YAML changes nothing".into()),
-        }),
+        Err(error) => {
+            let message = format!("not a regular expression: {error}");
+            let help = help_with_pattern(&pattern, &error.to_string(), quoted).map(Into::into);
+            Err(Unfit { code: "invalid-pattern", message, help })
+        }
+    }
+}
+
+fn help_with_pattern(pattern: &str, error: &str, quoted: bool) -> Option<&'static str> {
+    let foreign = ["(?=", "(?!", "(?<=", "(?<!", r"\p", r"\P", r"\1", r"\2", r"\3", r"\4", r"\5"];
+    if error.contains("size limit") {
+        Some("write smaller numbers in `{…}`")
+    } else if foreign.iter().any(|syntax| pattern.contains(syntax)) {
+        Some("write it without look-around, back references and Unicode classes: there are none here")
+    } else if pattern.contains('\\') && !quoted {
+        Some("put the pattern in single quotes, in which YAML changes nothing")
+    } else {
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::words::alternatives;
 use super::{Scope, Table};
-use crate::base::field::ValueType;
+use crate::base::field::{Presence, ValueType};
 use crate::config::tree::{MappingEntry, Node, NodeContent};
 
 /// The one of `known` that `word` is a misspelling of: the same but for case, `-` and `_`, or a few letters away.
@@ -28,12 +28,13 @@ pub fn for_key(
     if let Some(sections) = sections_with(key, table, siblings) {
         return (format!("`{key}` belongs into {sections}"), None);
     }
-    if let Some(levels) = levels_up(key, scope) {
+    let other_name = OTHER_NAMES.iter().find(|(other, name)| *other == key && names().any(|known| known == *name));
+    let other_name = other_name.map(|(_, name)| *name);
+    if let Some(levels) = levels_up(key, scope).filter(|_| other_name.is_none()) {
         let up = if levels == 1 { "one level".to_owned() } else { format!("{levels} levels") };
         return (format!("`{key}` belongs {up} further up: indent it less"), None);
     }
-    let other_name = OTHER_NAMES.iter().find(|(other, name)| *other == key && names().any(|known| known == *name));
-    if let Some(near) = other_name.map(|(_, name)| *name).or_else(|| nearest(key, names())) {
+    if let Some(near) = other_name.or_else(|| nearest(key, names())) {
         return (format!("did you mean `{near}`?"), Some(near));
     }
     let help = if table.all().next().is_none() { "no keys are known here".into() } else { known_keys(table) };
@@ -41,7 +42,14 @@ pub fn for_key(
 }
 
 /// What to write where a mapping is wanted and something else stands.
-pub fn mapping_instead_of(node: &Node, table: &Table) -> Option<String> {
+pub fn mapping_instead_of(node: &Node, table: &Table, path: &str) -> Option<String> {
+    let may_be_empty = table.one_of.is_empty() && !table.all().any(|field| field.presence == Presence::Required);
+    if let (NodeContent::Scalar(scalar), Some((_, key))) = (&node.content, path.rsplit_once('.'))
+        && may_be_empty
+        && scalar.text == "true"
+    {
+        return Some(format!("write `{key}: {{}}`"));
+    }
     let first = table.one_of.iter().chain(table.fields).next()?;
     match &node.content {
         NodeContent::List(_) => Some(format!("remove the `- ` and write its keys, such as `{}: …`", first.name)),
@@ -49,8 +57,28 @@ pub fn mapping_instead_of(node: &Node, table: &Table) -> Option<String> {
     }
 }
 
+/// What to write into `url` where the key at `path`, which is not known, says what a URL says.
+pub fn in_url(path: &str) -> Option<String> {
+    let (around, key) = path.rsplit_once('.')?;
+    let kind = around.rsplit_once('.').map_or(around, |(_, kind)| kind);
+    let written = match (kind, key) {
+        ("postgres", "sslmode" | "ssl_mode" | "ssl" | "tls" | "sslrootcert" | "ca_file") => {
+            "…?sslmode=verify-full&sslrootcert=/path/to/ca.pem"
+        }
+        ("postgres", "host" | "port" | "user" | "username" | "password" | "database" | "dbname") => {
+            "postgres://user:${PASSWORD}@host:5432/database"
+        }
+        ("redis", "host" | "port" | "password" | "user" | "username" | "db") => "redis://:${PASSWORD}@host:6379/0",
+        ("amqp", "host" | "port" | "password" | "user" | "username" | "vhost") => {
+            "amqp://user:${PASSWORD}@host:5672/vhost"
+        }
+        _ => return None,
+    };
+    Some(format!("write it in `url`: `{written}`"))
+}
+
 /// What other tools call things.
-const OTHER_NAMES: [(&str, &str); 16] = [
+const OTHER_NAMES: [(&str, &str); 21] = [
     ("rabbitmq", "amqp"),
     ("valkey", "redis"),
     ("https", "http"),
@@ -67,6 +95,11 @@ const OTHER_NAMES: [(&str, &str); 16] = [
     ("retries", "failure_threshold"),
     ("port", "listen"),
     ("id", "name"),
+    ("body", "body_contains"),
+    ("contains", "body_contains"),
+    ("text", "body_contains"),
+    ("regex", "body_matches"),
+    ("code", "status"),
 ];
 
 fn known_keys(table: &Table) -> String {

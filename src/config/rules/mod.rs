@@ -255,8 +255,8 @@ log: { format: json, level: debug }",
         assert_eq!(token("checks: []"), None);
         let environment = Environment::of([("EMPTY", "")]);
         for (server, found) in [
-            ("{ token: 'hunter2 and more' }", "holds more than letters, digits and signs of ASCII"),
-            ("{ token: 'hünter2' }", "holds more than letters, digits and signs of ASCII"),
+            ("{ token: 'hunter2 and more' }", "holds other characters than letters, digits and signs of ASCII"),
+            ("{ token: 'hünter2' }", "holds other characters than letters, digits and signs of ASCII"),
             ("{ token: '${EMPTY}' }", "the token is empty"),
             ("{ token: hunter2, lisen: ':80' }", "did you mean `listen`?"),
         ] {

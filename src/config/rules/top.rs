@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::base::token::Token;
 use crate::base::value::{Section, SourceSpan, Value};
+use crate::config::expansion::is_only_expansions;
 use crate::config::mask::shown;
+use crate::config::read::HELP_WITH_PLAIN_SECRET;
 use crate::config::source::{Environment, host_name};
 use crate::config::{HistoryConfig, Listen, LogConfig, LogFormat, ServerConfig};
 use crate::model::outcome::one_line;
@@ -95,13 +97,23 @@ fn answers(server: &Section) -> Answers {
 }
 
 fn token(server: &Section) -> Option<Token> {
-    let token = server.text("token")?.fixed()?;
+    let text = server.text("token")?;
+    let token = text.fixed()?;
     // What a header can carry, and no proxy changes on the way.
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let found = if token.is_empty() { "is empty" } else { "holds more than letters, digits and signs of ASCII" };
-        let help = "write one word, such as `openssl rand -hex 32` makes, into a file, and `${file:…}` here";
+        let found = if token.is_empty() {
+            "is empty"
+        } else {
+            "holds other characters than letters, digits and signs of ASCII"
+        };
+        let help = "write one word, such as `openssl rand -hex 32` makes, into a file, and `${file:…}` here: a line \
+                    break at its end is dropped, others are not";
         server.error("token", "invalid-value", format!("the token {found}"), Some(help.into()));
         return None;
+    }
+    if !is_only_expansions(&text.written) {
+        let message = "the token stands in the file in plain text";
+        server.warning("token", "plain-secret", message, Some(HELP_WITH_PLAIN_SECRET.into()));
     }
     Some(Token::new(&token))
 }

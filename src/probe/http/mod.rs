@@ -118,6 +118,11 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         let help = "write `https://` in `url`, or remove `tls`";
         fields.warning("tls", "ineffective-key", "`tls` has no effect on a `http://` URL", Some(help.into()));
     }
+    if fields.word("redirects") == Some("any") && fields.integer("max_redirects") == Some(0) {
+        let help = "write `max_redirects: 5` as well, or remove it";
+        let message = "`redirects` has no effect: no redirect is followed";
+        fields.warning("redirects", "ineffective-key", message, Some(help.into()));
+    }
     if request.may_have_effect() && fields.get(MAX_CONNECTION_AGE.name).is_some() {
         let message = format!("`max_connection_age` has no effect on a {method}: it always has a fresh connection");
         fields.warning(MAX_CONNECTION_AGE.name, "ineffective-key", message, Some("remove it".into()));

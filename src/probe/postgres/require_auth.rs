@@ -45,6 +45,16 @@ impl fmt::Display for AuthMethod {
 /// Methods that libpq knows as well, and that no server gets here.
 const FOREIGN: [&str; 3] = ["gss", "sspi", "oauth"];
 
+/// The method that is written otherwise elsewhere: `scram`, `SCRAM_SHA256`.
+fn meant_by(word: &str) -> Option<&'static str> {
+    let plain = |word: &str| word.to_ascii_lowercase().replace(['-', '_', ' '], "");
+    let written = plain(word);
+    let is_meant = |method: &AuthMethod| {
+        plain(method.word()) == written || (*method == AuthMethod::Scram && written.starts_with("scram"))
+    };
+    AuthMethod::ALL.into_iter().find(is_meant).map(AuthMethod::word)
+}
+
 /// The methods that are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowedMethods([bool; 4]);
@@ -53,8 +63,8 @@ impl AllowedMethods {
     /// Reads `scram-sha-256,md5` (one of these), `!password,!md5` (none of these), or nothing (any).
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence.
-    pub fn parse(value: &str) -> Result<Self, &'static str> {
+    /// What is wrong with it, as a sentence, and what helps.
+    pub fn parse(value: &str) -> Result<Self, (&'static str, String)> {
         if value.is_empty() {
             return Ok(Self([true; 4]));
         }
@@ -62,16 +72,24 @@ impl AllowedMethods {
             value.split(',').map(|word| (word.starts_with('!'), word.trim_start_matches('!'))).collect();
         let is_known =
             |word: &str| FOREIGN.contains(&word) || AuthMethod::ALL.iter().any(|method| method.word() == word);
-        if words.iter().any(|(_, word)| !is_known(word)) || value.contains("!!") {
-            return Err("`require_auth` is a list of password, md5, scram-sha-256 and none, or of these with `!`");
+        let unknown = words.iter().map(|(_, word)| *word).find(|word| !is_known(word));
+        if unknown.is_some() || value.contains("!!") {
+            let message = "`require_auth` is a list of password, md5, scram-sha-256 and none, or of these with `!`";
+            let help = match unknown.and_then(meant_by) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write them with commas and without spaces, as `scram-sha-256,md5`".into(),
+            };
+            return Err((message, help));
         }
         let excludes = words[0].0;
         if words.iter().any(|(negated, _)| *negated != excludes) {
-            return Err("`require_auth` has methods with `!` and without: it is one or the other");
+            let message = "`require_auth` has methods with `!` and without: it is one or the other";
+            return Err((message, "name those that are allowed, or with `!` those that are not".into()));
         }
         let allowed = AuthMethod::ALL.map(|method| words.iter().any(|(_, word)| *word == method.word()) != excludes);
         let none_left = "`require_auth` leaves no method that there is here: password, md5, scram-sha-256 or none";
-        Self::unless_empty(allowed).ok_or(none_left)
+        let supported = "name one that is supported, as `scram-sha-256`: gss, sspi and oauth are not";
+        Self::unless_empty(allowed).ok_or_else(|| (none_left, supported.into()))
     }
 
     /// What both allow, if there is anything.
@@ -94,7 +112,7 @@ mod tests {
     use super::*;
 
     fn allowed(value: &str) -> Result<Vec<&'static str>, &'static str> {
-        let methods = AllowedMethods::parse(value)?;
+        let methods = AllowedMethods::parse(value).map_err(|(message, _)| message)?;
         Ok(AuthMethod::ALL.into_iter().filter(|method| methods.contain(*method)).map(AuthMethod::word).collect())
     }
 
@@ -114,6 +132,22 @@ mod tests {
             ["scram", "SCRAM-SHA-256", "md5,", "!!md5", "md5,!password", "gss", "!password,!md5,!scram-sha-256,!none"]
         {
             assert!(allowed(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_help_is_for_what_is_wrong() {
+        let cases = [
+            ("scram", "did you mean `scram-sha-256`"),
+            ("md5,SCRAM_SHA256", "did you mean `scram-sha-256`"),
+            ("MD5", "did you mean `md5`"),
+            ("md5,!password", "or with `!`"),
+            ("gss", "that is supported"),
+            ("banana", "with commas"),
+        ];
+        for (value, expected) in cases {
+            let (_, help) = AllowedMethods::parse(value).unwrap_err();
+            assert!(help.contains(expected), "{value}: {help}");
         }
     }
 }

@@ -158,19 +158,16 @@ fn binding(fields: &Section, parameters: &Parameters) -> Option<Binding> {
 
 /// What both the key and the URL allow.
 fn methods(fields: &Section, parameters: &Parameters) -> Option<AllowedMethods> {
-    let wrong = |key: &str, code: &'static str, message: &str| {
-        let help = "`scram-sha-256` lets nobody who answers have the password itself";
-        fields.error(key, code, message, Some(help.into()));
-    };
     let parsed = |key: &str, code: &'static str, written: Option<String>| {
         let methods = AllowedMethods::parse(&written.unwrap_or_default());
-        methods.map_err(|message| wrong(key, code, message)).ok()
+        methods.map_err(|(message, help)| fields.error(key, code, message, Some(help))).ok()
     };
     let by_key = parsed("require_auth", "invalid-value", fields.text("require_auth").and_then(Text::fixed))?;
     let by_url = parsed("url", "invalid-url", parameters.last(&["require_auth"]))?;
     let both = by_key.and(by_url);
     if both.is_none() {
-        wrong("require_auth", "invalid-value", "`require_auth` and that of the URL exclude each other");
+        let message = "`require_auth` and that of the URL exclude each other";
+        fields.error("require_auth", "invalid-value", message, Some("keep the one that is meant".into()));
     }
     both
 }

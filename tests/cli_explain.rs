@@ -47,6 +47,11 @@ fn what_details_none_turns_off_is_told_of_probes_that_ask_for_it() {
 }
 
 #[test]
+fn a_probe_without_the_token_is_told_that_it_never_passes() {
+    EXPLAIN.expect("token.txt", 0, "explain --config token.yaml --pod token-pod.yaml");
+}
+
+#[test]
 fn a_misspelt_code_finds_the_one_that_was_meant() {
     EXPLAIN.expect("code.err", 2, "explain unknwn-key");
 }

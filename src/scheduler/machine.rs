@@ -1093,6 +1093,7 @@ mod tests {
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::plan::{Critical, Gates, Thresholds};
+    use crate::model::verdict::{Endpoint, Judged, JudgedState};
     use crate::simulation::playback::{Playback, reading};
 
     const START: Moment = Moment::at(Duration::from_secs(1000));
@@ -1314,6 +1315,29 @@ mod tests {
             let beyond = starts.iter().filter(|phase| **phase != starts[0]).count();
             assert_eq!(beyond, 1, "{fails_from}: {starts:?}");
         }
+    }
+
+    #[test]
+    fn a_parent_whose_runs_stay_void_lets_no_failure_count_and_closes_readyz_alone() {
+        let live = Gates { live: true, ..Gates::default() };
+        let checks = vec![check("db"), Definition { gates: live, ..child("app", &[0]) }];
+        let world = |check: usize, now: Moment| -> (ProbeResult, Duration) {
+            let result = match check {
+                0 if now >= at(20.0) => Err(Failure::new(FailureKind::Exhausted, "no descriptor is left")),
+                1 if now >= at(60.0) => Err(Failure::new(FailureKind::Connect, "connection refused")),
+                _ => Ok(Pass::default()),
+            };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(checks), world, START);
+        playback.play_until(at(3600.0), |_| {});
+        let now = playback.now();
+        let snapshot = playback.machine.snapshot(reading(now));
+        let judged = Judged::new(&snapshot, now);
+        assert_eq!((judged.state(0), judged.state(1)), (JudgedState::Stale, JudgedState::Stale));
+        assert_eq!(snapshot.checks[1].state, State::Ok);
+        let open = [Endpoint::Readyz, Endpoint::Livez].map(|endpoint| judged.endpoint(endpoint).open);
+        assert_eq!(open, [false, true]);
     }
 
     #[test]

@@ -155,6 +155,37 @@ mod tests {
         assert!(!presents(&two, &token));
     }
 
+    /// The simulation cannot use `needs_token`, a module on the same floor.
+    #[test]
+    fn the_simulation_knows_which_routes_need_the_token() {
+        use std::sync::Arc;
+
+        use crate::base::clock::{Moment, Reading, Timestamp};
+        use crate::model::plan::testing::{check, plan};
+        use crate::model::plan::{Details, Plan};
+        use crate::model::verdict::Judged;
+        use crate::scheduler::machine::Machine;
+        use crate::simulation::kubelet::request::{ProbeRequest, RequestSubject};
+
+        let now = Reading { moment: Moment::default(), wall: Timestamp::default() };
+        for details in [Details::Full, Details::None] {
+            let mut guarded = Plan::clone(&plan(vec![check("x")]));
+            guarded.answers.token = Some(Token::new("hunter2"));
+            guarded.answers.details = details;
+            let snapshot = Machine::new(Arc::new(guarded), "", now).snapshot(now);
+            let judged = Judged::new(&snapshot, now.moment);
+            for route in Route::ALL {
+                let path = route.pattern().replace("{check}", "x").replace("{id}", "1");
+                let expected = match ProbeRequest::with_credentials(&path, &judged).subject {
+                    RequestSubject::Nothing => RequestSubject::Nothing,
+                    _ if needs_token(route) => RequestSubject::Guarded,
+                    subject => subject,
+                };
+                assert_eq!(ProbeRequest::of(&path, &judged).subject, expected, "{path}");
+            }
+        }
+    }
+
     #[test]
     fn loopback_is_loopback_in_every_form_but_the_one_of_meshes() {
         for (address, local) in [

@@ -55,7 +55,8 @@ fn startup_probe(app: &ProbedContainer, pod: &Pod) -> Option<Advice> {
     });
     let is_restarted = app.probes.iter().any(|asking| {
         asking.purpose == Purpose::Liveness
-            && !matches!(asking.request.subject, RequestSubject::Daemon | RequestSubject::Nothing)
+            && asking.request.subject != RequestSubject::Daemon
+            && !asking.request.never_passes()
     });
     let is_native = pod.containers.iter().any(|container| container.native && container.name == app.name);
     // A startup probe that asks probelet for something else is judged by what it asks.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::kubelet::ProbedContainer;
 use super::kubelet::command::command;
-use super::kubelet::probed::probe_target;
+use super::kubelet::probed::{probe_target, request_of};
 use super::kubelet::request::{ProbeRequest, RequestSubject};
 use super::kubelet::target::{Misconfiguration, ProbeTarget};
 use super::matrix::{self, Matrix, MatrixPhase};
@@ -109,7 +109,7 @@ impl Inspection<'_> {
         let ProbeTarget::Probelet(path) = self.target() else { return None };
         let plan = &self.config.plan;
         let snapshot = matrix::all_well(plan);
-        let request = ProbeRequest::of(&path, &Judged::new(&snapshot, snapshot.at));
+        let request = request_of(self.probe, &path, &Judged::new(&snapshot, snapshot.at));
         let never = &pitfalls::PROBE_NEVER_PASSES;
         let ask = format!("ask `{}`", self.meant());
         match request.subject {
@@ -118,6 +118,10 @@ impl Inspection<'_> {
             }
             RequestSubject::TurnedOff => {
                 let message = format!("asks `{path}`, which `server.details: none` turns off: it never passes");
+                self.advise(never, &message, ask)
+            }
+            RequestSubject::Guarded => {
+                let message = format!("asks `{path}`, which wants `server.token`: it never passes");
                 self.advise(never, &message, ask)
             }
             RequestSubject::Stream => {

@@ -143,6 +143,8 @@ pub enum Handler {
         tls: bool,
         /// The address, where it is not the pod's.
         host: Option<String>,
+        /// Whether it has the header `Authorization`.
+        authorized: bool,
     },
     /// `tcpSocket`
     Tcp(Port),

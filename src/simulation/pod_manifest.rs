@@ -201,7 +201,10 @@ fn handler(node: &Node) -> Handler {
         let path = text(http, "path").filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into());
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
         let tls = text(http, "scheme").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        return Handler::Http { path, port: port(http), tls, host: text(http, "host").filter(|host| !host.is_empty()) };
+        let host = text(http, "host").filter(|host| !host.is_empty());
+        let mut headers = items(child(http, "httpHeaders")).filter_map(|header| text(header, "name"));
+        let authorized = headers.any(|name| name.eq_ignore_ascii_case("authorization"));
+        return Handler::Http { path, port: port(http), tls, host, authorized };
     }
     if let Some(tcp) = child(node, "tcpSocket") {
         return Handler::Tcp(port(tcp));
@@ -282,7 +285,9 @@ spec:
         httpGet: { path: startupz, port: 10240 }
         failureThreshold: 30
         periodSeconds: 2
-      livenessProbe: { httpGet: { port: health, scheme: HTTPS, host: 127.0.0.1 }, timeoutSeconds: 0 }
+      livenessProbe:
+        httpGet: { port: health, scheme: HTTPS, host: 127.0.0.1, httpHeaders: [{ name: authorization, value: x }] }
+        timeoutSeconds: 0
       readinessProbe: { exec: { command: [probelet, ask, readyz] } }
 ";
 
@@ -297,11 +302,12 @@ spec:
             PodProbe { asks: Handler::Tcp(Port::Name("health".into())), timing: ProbeTiming::default(), grace: None };
         assert_eq!(sidecar.readiness, Some(tcp));
         let path = "/startupz".into();
-        let http = Handler::Http { path, port: Port::Number(10240), tls: false, host: None };
+        let http = Handler::Http { path, port: Port::Number(10240), tls: false, host: None, authorized: false };
         let timing = ProbeTiming { period: Duration::from_secs(2), failures: 30, ..ProbeTiming::default() };
         assert_eq!(app.startup, Some(PodProbe { asks: http, timing, grace: None }));
         let host = Some("127.0.0.1".into());
-        let http = Handler::Http { path: "/".into(), port: Port::Name("health".into()), tls: true, host };
+        let http =
+            Handler::Http { path: "/".into(), port: Port::Name("health".into()), tls: true, host, authorized: true };
         assert_eq!(app.liveness, Some(PodProbe { asks: http, timing: ProbeTiming::default(), grace: None }));
         let exec = Handler::Exec(["probelet", "ask", "readyz"].map(str::to_owned).into());
         assert_eq!(app.readiness, Some(PodProbe { asks: exec, timing: ProbeTiming::default(), grace: None }));

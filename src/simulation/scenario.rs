@@ -322,7 +322,14 @@ fn pod(fields: &Section, plan: &Plan, port: u16) -> Pod {
 fn asks(fields: &Section, plan: &Plan, port: u16) -> Option<PodProbe> {
     let count = |key| fields.integer(key).and_then(|count| u32::try_from(count).ok());
     let path = fields.text("endpoint")?.fixed()?;
-    if !is_known(&path, plan) {
+    let subject = subject_of(&path, plan);
+    if subject == RequestSubject::Guarded {
+        let message = format!("`{}` wants `server.token`: the probe never passes", path.escape_debug());
+        let help = "write `/livez`, `/readyz` or `/startupz`".to_owned();
+        fields.error("endpoint", "invalid-value", message, Some(help));
+    } else if !path.starts_with('/')
+        || matches!(subject, RequestSubject::Nothing | RequestSubject::TurnedOff | RequestSubject::Stream)
+    {
         let near = document::nearest(&path, ["/livez", "/readyz", "/startupz", "/healthz", "/alive", "/ready"]);
         let help = near.map_or_else(
             || "write `/livez`, `/readyz`, `/startupz` or `/healthz`".to_owned(),
@@ -339,18 +346,16 @@ fn asks(fields: &Section, plan: &Plan, port: u16) -> Option<PodProbe> {
         successes: count("success_threshold")?,
     };
     Some(PodProbe {
-        asks: Handler::Http { path, port: Port::Number(port), tls: false, host: None },
+        asks: Handler::Http { path, port: Port::Number(port), tls: false, host: None, authorized: false },
         timing,
         grace: None,
     })
 }
 
-fn is_known(path: &str, plan: &Plan) -> bool {
+fn subject_of(path: &str, plan: &Plan) -> RequestSubject {
     let now = Reading { moment: Moment::default(), wall: Timestamp::default() };
     let snapshot = Machine::new(std::sync::Arc::new(plan.clone()), "", now).snapshot(now);
-    let subject = ProbeRequest::of(path, &Judged::new(&snapshot, now.moment)).subject;
-    path.starts_with('/')
-        && !matches!(subject, RequestSubject::Nothing | RequestSubject::TurnedOff | RequestSubject::Stream)
+    ProbeRequest::of(path, &Judged::new(&snapshot, now.moment)).subject
 }
 
 /// What the script does to the process of a container.
@@ -453,6 +458,14 @@ pod:
                 "10:26 invalid-value: probelet has no path `/readz` (did you mean `/readyz`?)",
             ]
         );
+    }
+
+    #[test]
+    fn a_probe_that_lacks_the_token_is_refused() {
+        let mut guarded = Plan::clone(&plan(vec![check("app")]));
+        guarded.answers.token = Some(crate::base::token::Token::new("hunter2"));
+        assert_eq!(subject_of("/healthz", &guarded), RequestSubject::Guarded);
+        assert_eq!(subject_of("/livez", &guarded), RequestSubject::Endpoint(crate::model::verdict::Endpoint::Livez));
     }
 
     #[test]

@@ -23,6 +23,37 @@ pub fn command(words: &[String], ports: &[u16]) -> Option<ProbeCommand> {
     of_words(&words, ports, NESTED)
 }
 
+/// Whether the command may bring a token: `probelet ask` finds the configured one, and an HTTP client brings one where
+/// its words name credentials, or where a header comes from a file or a variable.
+#[must_use]
+pub fn brings_credentials(words: &[String]) -> bool {
+    const NAMED: [&str; 9] = [
+        "probelet ask",
+        "authorization",
+        "bearer",
+        " --user",
+        " --config",
+        " --netrc",
+        " --password",
+        " --http-password",
+        " -n ",
+    ];
+    let text = words.join(" ");
+    let lower = text.to_ascii_lowercase();
+    let mut is_header = false;
+    let mut brings = |word: &str| {
+        let word = word.trim_matches(['"', '\'']);
+        let option = if is_cluster(word) { word[1..].find(|letter| WITH_VALUE.contains(letter)) } else { None };
+        let (letter, value) = option.map_or(("", ""), |at| word[1 + at..].split_at(1));
+        let header = if is_header { word } else { value };
+        let is_header_value = is_header || letter == "H";
+        is_header = (letter == "H" && value.is_empty()) || word == "--header";
+        let is_of_url = word.split_once('@').is_some_and(|(user, host)| user.contains(':') && host.contains(':'));
+        ["u", "K"].contains(&letter) || (is_header_value && header.starts_with(['@', '$'])) || is_of_url
+    };
+    NAMED.iter().any(|name| lower.contains(name)) || text.split([' ', '\t', '\n', ';']).any(&mut brings)
+}
+
 /// Shells in shells are looked into this deep.
 const NESTED: u8 = 4;
 
@@ -187,10 +218,11 @@ fn is_cluster(word: &str) -> bool {
     word.starts_with('-') && !word.starts_with("--")
 }
 
+/// The short options of curl that take what follows them.
+const WITH_VALUE: &str = "AbcCdDeEFhHKmoPQrtTuUwxXyYz";
+
 /// Whether an option of curl makes it fail on an answer of 400 or more.
 fn curl_fails(word: &str) -> bool {
-    /// The short options that take what follows them.
-    const WITH_VALUE: &str = "AbcCdDeEFhHKmoPQrtTuUwxXyYz";
     let short = || word[1..].chars().take_while(|letter| !WITH_VALUE.contains(*letter)).any(|letter| letter == 'f');
     word.starts_with("--fail") || (is_cluster(word) && short())
 }
@@ -309,6 +341,30 @@ mod tests {
             target("curl -fk https://localhost:10240/livez"),
             Some(ProbeTarget::Misconfigured(Misconfiguration::Tls))
         );
+    }
+
+    #[test]
+    fn commands_that_may_bring_the_token_are_told_apart() {
+        let brings = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            brings_credentials(&words)
+        };
+        for line in [
+            "/bin/probelet ask healthz",
+            "curl -f -H 'Authorization: Bearer x' localhost:10240/healthz",
+            "curl -f -H @/run/headers localhost:10240/healthz",
+            "curl -f --header \"$AUTH\" localhost:10240/healthz",
+            "curl -fsu :x localhost:10240/healthz",
+            "curl -f --user :x localhost:10240/healthz",
+            "curl -f http://user:x@localhost:10240/healthz",
+            "wget -q --header=Authorization:x localhost:10240/healthz",
+        ] {
+            assert!(brings(line), "{line}");
+        }
+        for line in ["curl -sf localhost:10240/healthz", "curl -f -H Accept:x localhost:10240/", "wget -qO- $IP:10240/"]
+        {
+            assert!(!brings(line), "{line}");
+        }
     }
 
     proptest::proptest! {

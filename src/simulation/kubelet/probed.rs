@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::command::command;
+use super::command::{brings_credentials, command};
 use super::request::{ProbeRequest, RequestSubject};
 use super::target::{Misconfiguration, ProbeTarget};
 use super::{ContainerRole, ProbedContainer, SidecarProbe, StopTiming};
@@ -31,6 +31,17 @@ pub fn probe_target(pod: &Pod, container: &Container, probe: &PodProbe, ports: &
     }
 }
 
+/// What `probe`, which aims at `target` of probelet, asks there.
+#[must_use]
+pub fn request_of(probe: &PodProbe, target: &str, judged: &Judged<'_>) -> ProbeRequest {
+    let is_authorized = match &probe.asks {
+        Handler::Http { authorized, .. } => *authorized,
+        Handler::Exec(words) => brings_credentials(words),
+        Handler::Tcp(_) | Handler::Grpc(_) | Handler::Unknown => false,
+    };
+    if is_authorized { ProbeRequest::with_credentials(target, judged) } else { ProbeRequest::of(target, judged) }
+}
+
 /// The containers of `pod`, and what those of their probes ask that ask probelet on `ports`; `judged` is any snapshot
 /// of the plan.
 #[must_use]
@@ -38,7 +49,7 @@ pub fn probed_containers(pod: &Pod, ports: &[u16], judged: &Judged<'_>) -> Vec<P
     let asking = |container: &Container| {
         let asking = |(purpose, probe): (_, &PodProbe)| {
             let request = match probe_target(pod, container, probe, ports) {
-                ProbeTarget::Probelet(target) => ProbeRequest::of(&target, judged),
+                ProbeTarget::Probelet(target) => request_of(probe, &target, judged),
                 ProbeTarget::BarePort | ProbeTarget::AnswerIgnored(_) => ProbeRequest::about(RequestSubject::Daemon),
                 ProbeTarget::Misconfigured(_) => ProbeRequest::about(RequestSubject::Nothing),
                 ProbeTarget::Elsewhere => return None,
@@ -106,7 +117,7 @@ mod tests {
     }
 
     fn http(port: Port) -> Handler {
-        Handler::Http { path: "/livez".into(), port, tls: false, host: None }
+        Handler::Http { path: "/livez".into(), port, tls: false, host: None, authorized: false }
     }
 
     #[test]
@@ -125,7 +136,13 @@ mod tests {
         let another = Misconfiguration::PortOfAnother { name: "health".into(), number: 10240 };
         assert_eq!(aimed(http(Port::Name("health".into()))), ProbeTarget::Misconfigured(another));
         assert_eq!(aimed(Handler::Grpc(10240)), ProbeTarget::Misconfigured(Misconfiguration::Grpc));
-        let tls = Handler::Http { path: "/livez".into(), port: Port::Number(10240), tls: true, host: None };
+        let tls = Handler::Http {
+            path: "/livez".into(),
+            port: Port::Number(10240),
+            tls: true,
+            host: None,
+            authorized: false,
+        };
         assert_eq!(aimed(tls), ProbeTarget::Misconfigured(Misconfiguration::Tls));
     }
 

@@ -32,14 +32,30 @@ pub enum RequestSubject {
     Stream,
     /// A path that gets 404 with `server.details: none`.
     TurnedOff,
+    /// A path that gets 401: `server.token` is set, and the probe brings none.
+    Guarded,
     /// A path, or a name in a path, that gets 404 or 405.
     Nothing,
 }
 
 impl ProbeRequest {
-    /// The question that `target` (path and query) is, to a daemon with the plan of `judged`.
+    /// The question that `target` (path and query) is, to a daemon with the plan of `judged`, from somebody without a
+    /// token.
     #[must_use]
     pub fn of(target: &str, judged: &Judged<'_>) -> Self {
+        let request = Self::with_credentials(target, judged);
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        let is_refused = judged.snapshot.plan.answers.token.is_some() && is_guarded(path);
+        match request.subject {
+            RequestSubject::Nothing => request,
+            _ if is_refused => Self::about(RequestSubject::Guarded),
+            _ => request,
+        }
+    }
+
+    /// The same from somebody who brings credentials, which are taken to be `server.token`.
+    #[must_use]
+    pub fn with_credentials(target: &str, judged: &Judged<'_>) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let excluded = query
             .split('&')
@@ -58,7 +74,10 @@ impl ProbeRequest {
     /// Whether no answer to it is a pass, whatever the checks say.
     #[must_use]
     pub const fn never_passes(&self) -> bool {
-        matches!(self.subject, RequestSubject::Stream | RequestSubject::TurnedOff | RequestSubject::Nothing)
+        matches!(
+            self.subject,
+            RequestSubject::Stream | RequestSubject::TurnedOff | RequestSubject::Guarded | RequestSubject::Nothing
+        )
     }
 
     /// Whether the answer has a code that kubelet takes for a pass.
@@ -73,7 +92,9 @@ impl ProbeRequest {
             }
             RequestSubject::Alive => judged.is_alive(),
             RequestSubject::Daemon => true,
-            RequestSubject::Stream | RequestSubject::TurnedOff | RequestSubject::Nothing => false,
+            RequestSubject::Stream | RequestSubject::TurnedOff | RequestSubject::Guarded | RequestSubject::Nothing => {
+                false
+            }
         }
     }
 }
@@ -85,6 +106,13 @@ fn subject(path: &str, judged: &Judged<'_>) -> RequestSubject {
         Details::None if is_told && subject != RequestSubject::Nothing => RequestSubject::TurnedOff,
         _ => subject,
     }
+}
+
+/// Whether `server.token` is wanted there: as `server::access::needs_token` has it, whose test compares the two.
+fn is_guarded(path: &str) -> bool {
+    const EXACT: [&str; 7] = ["/livez", "/readyz", "/startupz", "/alive", "/ready", "/-/healthy", "/-/ready"];
+    let is_part = || ["/livez/", "/readyz/", "/startupz/"].iter().any(|gate| path.starts_with(gate));
+    !EXACT.contains(&path) && !is_part()
 }
 
 fn with_details(path: &str, judged: &Judged<'_>) -> RequestSubject {
@@ -137,6 +165,7 @@ mod tests {
 
     use super::*;
     use crate::base::clock::Moment;
+    use crate::base::token::Token;
     use crate::model::plan::testing::{check, plan};
     use crate::model::plan::{Definition, Gates, Plan};
     use crate::scheduler::machine::Machine;
@@ -192,6 +221,25 @@ mod tests {
         }
         assert_eq!(ProbeRequest::of("/v1/nothing", &judged).subject, RequestSubject::Nothing);
         assert_eq!(ProbeRequest::of("/metrics", &judged).subject, RequestSubject::Daemon);
+    }
+
+    #[test]
+    fn with_a_token_only_the_gates_pass_without_it() {
+        let now = reading(Moment::default());
+        let mut guarded = Plan::clone(&plan(vec![check("x")]));
+        guarded.answers.token = Some(Token::new("hunter2"));
+        let snapshot = Machine::new(Arc::new(guarded), "", now).snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        for path in ["/", "/health", "/healthz?verbose", "/healthz/x", "/metrics", "/v1/services", "/badge/x.svg"] {
+            let request = ProbeRequest::of(path, &judged);
+            assert_eq!(request.subject, RequestSubject::Guarded, "{path}");
+            assert!(request.never_passes() && !request.passes(&judged), "{path}");
+            assert_ne!(ProbeRequest::with_credentials(path, &judged).subject, RequestSubject::Guarded, "{path}");
+        }
+        for path in ["/livez", "/readyz/x", "/startupz?verbose", "/alive", "/ready", "/-/healthy", "/-/ready"] {
+            assert_ne!(ProbeRequest::of(path, &judged).subject, RequestSubject::Guarded, "{path}");
+        }
+        assert_eq!(ProbeRequest::of("/healthz/nobody", &judged).subject, RequestSubject::Nothing);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
+use super::kubelet;
 use super::request::IncomingRequest;
 use crate::base::token::Token;
 use crate::metrics::Route;
@@ -66,9 +67,24 @@ pub(super) fn sign_of_stranger(incoming: &IncomingRequest<'_>) -> Option<Cow<'st
     if incoming.headers.contains_key(ORIGIN) || is_cross_site(incoming.headers) {
         return Some("the request comes from a web page".into());
     }
-    let sign = incoming.headers.keys().map(hyper::header::HeaderName::as_str).find(|name| is_of_proxy(name))?;
+    let sign = sign_of_proxy(incoming.headers)?;
     // A longer one is nobody's but the client's.
     Some(if sign.len() <= 40 { format!("a proxy sent the header {sign}").into() } else { "a proxy sent it".into() })
+}
+
+/// Whether kubelet itself can have sent this: what comes through a proxy or from a page is somebody else's, whatever it
+/// calls itself. `probelet ask` speaks HTTP/1.0, as proxies do; kubelet does not.
+pub(super) fn may_be_of_kubelet(incoming: &IncomingRequest<'_>) -> bool {
+    let is_of_command = kubelet::is_command(incoming.headers) && is_loopback(incoming.ends.peer);
+    (incoming.version == Version::HTTP_11 || is_of_command)
+        && !incoming.headers.contains_key(ORIGIN)
+        && !is_cross_site(incoming.headers)
+        && sign_of_proxy(incoming.headers).is_none()
+}
+
+/// The first header that shows a proxy.
+fn sign_of_proxy(headers: &HeaderMap) -> Option<&str> {
+    headers.keys().map(hyper::header::HeaderName::as_str).find(|name| is_of_proxy(name))
 }
 
 /// Headers that proxies, content delivery networks and meshes add, and nobody else.

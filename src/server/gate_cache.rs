@@ -1,14 +1,15 @@
 //! How the gates stand, judged once for all who ask while nothing changes: after a publication, and when a result
 //! becomes too old.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use hyper::StatusCode;
 
-use super::answer::{Answer, TEXT};
-use super::reply::gate_text;
+use super::answer::{Answer, JSON, TEXT};
+use super::health;
+use super::reply::{self, gate_text};
 use super::view::{View, down};
 use super::warnings::Warnings;
 use crate::base::clock::{Moment, Reading};
@@ -34,6 +35,10 @@ struct CachedGates {
     until: Moment,
     down: StatusCode,
     gates: [Gate; GATES.len()],
+    /// What is asked for less often is made for the first who asks.
+    verbose: OnceLock<[Gate; GATES.len()]>,
+    ready: OnceLock<Gate>,
+    alive: OnceLock<Gate>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,27 +47,45 @@ struct Gate {
     body: Bytes,
 }
 
+/// What is kept, as kubelet and load balancers ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GateRequest {
+    /// A gate without a query.
+    Plain(Endpoint),
+    /// A gate with `?verbose` alone.
+    Verbose(Endpoint),
+    /// `/ready` without a query.
+    Ready,
+    /// `/alive`.
+    Alive,
+}
+
 impl GateCache {
-    /// The answer of a gate that is asked without a query; whether it was known without judging anew.
-    pub(super) fn answer(&self, endpoint: Endpoint, snapshot: &Snapshot, reading: Reading) -> (Answer, bool) {
+    /// The answer to `request`; whether the gates were known without judging anew.
+    pub(super) fn answer(&self, request: GateRequest, snapshot: &Snapshot, reading: Reading) -> (Answer, bool) {
         let kept = self.0.load();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(snapshot, reading.moment)) {
-            return (kept.answer(endpoint), true);
+            return (kept.answer(request, snapshot, reading), true);
         }
-        let standing = Arc::new(CachedGates::of(snapshot, reading));
-        let answer = standing.answer(endpoint);
-        self.0.store(Some(standing));
+        let gates = Arc::new(CachedGates::of(snapshot, reading));
+        let answer = gates.answer(request, snapshot, reading);
+        self.0.store(Some(gates));
         (answer, false)
     }
+}
+
+/// The gates as they are told, with each check or without.
+fn gates_of(judged: &Judged<'_>, reading: Reading, verbose: bool) -> [Gate; GATES.len()] {
+    GATES.map(|endpoint| {
+        let view = View::of(judged, endpoint, reading);
+        Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, verbose, &Warnings::default()) }
+    })
 }
 
 impl CachedGates {
     fn of(snapshot: &Snapshot, reading: Reading) -> Self {
         let judged = Judged::new(snapshot, reading.moment);
-        let gates = GATES.map(|endpoint| {
-            let view = View::of(&judged, endpoint, reading);
-            Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, false, &Warnings::default()) }
-        });
+        let gates = gates_of(&judged, reading, false);
         Self {
             generation: snapshot.generation,
             start_up: snapshot.start_up.began,
@@ -71,6 +94,9 @@ impl CachedGates {
             until: judged.holds_until(),
             down: down(snapshot),
             gates,
+            verbose: OnceLock::new(),
+            ready: OnceLock::new(),
+            alive: OnceLock::new(),
         }
     }
 
@@ -80,11 +106,39 @@ impl CachedGates {
             && (self.from..=self.until).contains(&now)
     }
 
-    fn answer(&self, endpoint: Endpoint) -> Answer {
-        let place = GATES.iter().position(|gate| *gate == endpoint).unwrap_or_default();
-        let Gate { verdict, body } = self.gates[place].clone();
-        Answer::health(verdict, self.down, TEXT, body)
+    /// The answer to `request`, of the snapshot that these are the gates of.
+    fn answer(&self, request: GateRequest, snapshot: &Snapshot, reading: Reading) -> Answer {
+        let judged = || Judged::new(snapshot, reading.moment);
+        match request {
+            GateRequest::Plain(endpoint) => self.told(gate_among(&self.gates, endpoint), TEXT),
+            GateRequest::Verbose(endpoint) => {
+                self.told(gate_among(self.verbose.get_or_init(|| gates_of(&judged(), reading, true)), endpoint), TEXT)
+            }
+            GateRequest::Ready => {
+                let gate = || {
+                    let judged = judged();
+                    let view = View::of(&judged, Endpoint::Readyz, reading);
+                    Gate { verdict: view.judgement.verdict, body: reply::ready(&view).into() }
+                };
+                self.told(self.ready.get_or_init(gate), JSON)
+            }
+            GateRequest::Alive => {
+                let gate = || {
+                    let (verdict, body) = health::alive(&judged());
+                    Gate { verdict, body: body.into() }
+                };
+                self.told(self.alive.get_or_init(gate), JSON)
+            }
+        }
     }
+
+    fn told(&self, gate: &Gate, content_type: &'static str) -> Answer {
+        Answer::health(gate.verdict, self.down, content_type, gate.body.clone())
+    }
+}
+
+fn gate_among(gates: &[Gate; GATES.len()], endpoint: Endpoint) -> &Gate {
+    &gates[GATES.iter().position(|gate| *gate == endpoint).unwrap_or_default()]
 }
 
 #[cfg(test)]
@@ -108,7 +162,7 @@ mod tests {
         let mut published = snapshot(vec![(check("db"), seen)]);
         let stale_after = published.plan.checks[0].stale_after.as_secs();
         let readyz = |published: &Snapshot, seconds| {
-            let (answer, known) = gates.answer(Endpoint::Readyz, published, at(seconds));
+            let (answer, known) = gates.answer(GateRequest::Plain(Endpoint::Readyz), published, at(seconds));
             (answer.code.as_u16(), known)
         };
         assert_eq!(readyz(&published, 1000), (200, false));
@@ -117,6 +171,8 @@ mod tests {
         assert_eq!(readyz(&published, 1001 + stale_after), (503, false), "too old");
         assert_eq!(readyz(&published, 1001 + stale_after), (503, true), "too old for all who ask at once");
         assert_eq!(readyz(&published, 1002 + stale_after), (503, false), "it tells how old");
+        let (verbose, known) = gates.answer(GateRequest::Verbose(Endpoint::Readyz), &published, at(1002 + stale_after));
+        assert!(known && verbose.code == 503, "made of what was judged");
         published.generation += 1;
         published.checks = snapshot(vec![(check("db"), error("refused"))]).checks;
         assert_eq!(readyz(&published, 1000), (503, false), "a publication");

@@ -14,7 +14,7 @@ use super::reply::{self, gate_text};
 use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::start_up::latest;
-use super::view::{View, down};
+use super::view::View;
 use super::warnings::{Warnings, quoted};
 use crate::base::clock::Reading;
 use crate::model::snapshot::Snapshot;
@@ -113,13 +113,11 @@ fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
 }
 
 /// `/alive`.
-pub(super) fn alive(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
-    let judged = Judged::new(snapshot, incoming.reading.moment);
-    if judged.is_alive() {
-        let verdict = judged.endpoint(Endpoint::Livez).verdict;
-        return Answer::health(verdict, down(snapshot), JSON, r#"{"alive": true}"#);
+pub(super) fn alive(judged: &Judged<'_>) -> (Verdict, &'static str) {
+    match judged.is_alive() {
+        true => (judged.endpoint(Endpoint::Livez).verdict, r#"{"alive": true}"#),
+        false => (Verdict::Error, r#"{"alive": false}"#),
     }
-    Answer::health(Verdict::Error, down(snapshot), JSON, r#"{"alive": false}"#)
 }
 
 /// `/ready`.
@@ -127,7 +125,7 @@ pub(super) fn ready(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answ
     let excluded = excluded(incoming, snapshot, &mut Warnings::default());
     let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded);
     let view = View::of(&judged, Endpoint::Readyz, incoming.reading);
-    reply::ready(&view)
+    Answer::health(view.judgement.verdict, view.down(), JSON, reply::ready(&view))
 }
 
 /// The format that `?format=` names; what is wrong with it, if it names none that there is.

@@ -5,13 +5,23 @@ use hyper::header::{HeaderMap, USER_AGENT};
 use crate::metrics::Route;
 use crate::model::verdict::Endpoint;
 
-/// How kubelet's HTTP probes call themselves, and `probelet ask`.
-const NAMES: [&str; 2] = ["kube-probe/", "probelet-ask/"];
+/// How kubelet's HTTP probes call themselves.
+const PROBE: &str = "kube-probe/";
+/// How `probelet ask` calls itself.
+const COMMAND: &str = "probelet-ask/";
 
 /// Whether kubelet asks, by its `User-Agent`.
 pub(super) fn is_kubelet(headers: &HeaderMap) -> bool {
-    let name = headers.get(USER_AGENT).map(hyper::header::HeaderValue::as_bytes).unwrap_or_default();
-    NAMES.iter().any(|kubelet| name.starts_with(kubelet.as_bytes()))
+    calls_itself(headers, PROBE) || is_command(headers)
+}
+
+/// Whether `probelet ask` does.
+pub(super) fn is_command(headers: &HeaderMap) -> bool {
+    calls_itself(headers, COMMAND)
+}
+
+fn calls_itself(headers: &HeaderMap, name: &str) -> bool {
+    headers.get(USER_AGENT).is_some_and(|value| value.as_bytes().starts_with(name.as_bytes()))
 }
 
 /// The endpoint whose verdict a probe on `route` goes by.

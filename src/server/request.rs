@@ -21,11 +21,6 @@ pub(super) struct IncomingRequest<'a> {
 }
 
 impl IncomingRequest<'_> {
-    /// Whether there is more to look through in its query than in any that kubelet sends.
-    pub(super) fn has_long_query(&self) -> bool {
-        const SHORT: usize = 512;
-        self.uri.query().is_some_and(|query| query.len() > SHORT)
-    }
 
     /// Whether it only looks.
     pub(super) fn is_read(&self) -> bool {

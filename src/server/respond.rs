@@ -9,6 +9,7 @@ use hyper::{Method, Response};
 
 use super::answer::{Answer, READ, RouteResult};
 use super::body::Body;
+use super::gate_cache::GateRequest;
 use super::long_answers::Full;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
@@ -84,7 +85,7 @@ pub(super) fn answer(
     {
         app.daemon_metrics.asks.note(endpoint, incoming.reading);
         let moment = incoming.reading.moment;
-        if endpoint == Endpoint::Startupz && incoming.is_read() {
+        if endpoint == Endpoint::Startupz && incoming.is_read() && access::may_be_of_kubelet(incoming) {
             match app.start_ups.asked(moment, &snapshot) {
                 ContainerNews::None => {}
                 news => app.control.start_up(news, moment),
@@ -93,13 +94,20 @@ pub(super) fn answer(
     }
     let snapshot = latest(app, incoming.reading);
     if incoming.is_read()
-        && incoming.uri.query().is_none()
-        && let Some(gate) = gate(route)
+        && let Some(request) = gate_request(route, incoming)
     {
-        return RouteResult::Now(shared.gates.answer(gate, &snapshot, incoming.reading).0);
+        return RouteResult::Now(shared.gates.answer(request, &snapshot, incoming.reading).0);
     }
-    if incoming.is_read() && is_long(route, incoming) {
-        return in_turn(incoming, app, shared, route);
+    if incoming.is_read() && is_long(route) {
+        return match (in_turn(incoming, app, shared, route), gate(route)) {
+            (Err(Full), Some(gate)) => {
+                // A gate is never refused: it answers as it stands for those who ask without a query.
+                let plain = GateRequest::Plain(gate);
+                RouteResult::Now(shared.gates.answer(plain, &snapshot, incoming.reading).0)
+            }
+            (Err(Full), None) => RouteResult::Now(Answer::busy()),
+            (Ok(result), _) => result,
+        };
     }
     RouteResult::Now(match route {
         Route::DaemonDrain => control::drain(incoming, app, &snapshot),
@@ -107,7 +115,6 @@ pub(super) fn answer(
         Route::Unknown => Answer::not_found(snapshot.plan.answers.details),
         _ if !incoming.is_read() => Answer::method_not_allowed(READ),
         Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared),
-        Route::Alive => health::alive(incoming, &snapshot),
         Route::DaemonHealthy => daemon::healthy(incoming, app),
         Route::DaemonReady => daemon::ready(&snapshot),
         Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams),
@@ -125,28 +132,50 @@ const fn gate(route: Route) -> Option<Endpoint> {
     }
 }
 
-/// Whether an answer grows with the number of checks, or is long anyway, and is no gate as kubelet asks it.
-fn is_long(route: Route, incoming: &IncomingRequest<'_>) -> bool {
-    match route {
-        Route::Metrics
-        | Route::Healthz
-        | Route::HealthzCheck
-        | Route::Health
-        | Route::Services
-        | Route::Service
-        | Route::Events
-        | Route::Ticks
-        | Route::InternalHealth
-        | Route::Badge => true,
-        Route::Root => page::is_wanted(incoming) || incoming.query.has("format"),
-        Route::Livez | Route::Readyz | Route::Startupz => incoming.has_long_query() || incoming.query.has("format"),
-        Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck | Route::Ready => incoming.has_long_query(),
-        _ => false,
+/// What is answered as it is kept: the gates as kubelet and load balancers ask for them.
+fn gate_request(route: Route, incoming: &IncomingRequest<'_>) -> Option<GateRequest> {
+    match (route, incoming.uri.query()) {
+        (Route::Alive, _) => Some(GateRequest::Alive),
+        (Route::Root, None) if !page::is_wanted(incoming) => Some(GateRequest::Plain(Endpoint::Readyz)),
+        (Route::Ready, None) => Some(GateRequest::Ready),
+        (_, None) => gate(route).map(GateRequest::Plain),
+        (_, Some("verbose" | "verbose=1" | "verbose=true")) => gate(route).map(GateRequest::Verbose),
+        _ => None,
     }
 }
 
+/// Whether an answer takes work that grows with the number of checks, and is not kept.
+const fn is_long(route: Route) -> bool {
+    matches!(
+        route,
+        Route::Metrics
+            | Route::Root
+            | Route::Livez
+            | Route::LivezCheck
+            | Route::Readyz
+            | Route::ReadyzCheck
+            | Route::Startupz
+            | Route::StartupzCheck
+            | Route::Ready
+            | Route::Healthz
+            | Route::HealthzCheck
+            | Route::Health
+            | Route::Services
+            | Route::Service
+            | Route::Events
+            | Route::Ticks
+            | Route::InternalHealth
+            | Route::Badge
+    )
+}
+
 /// A long answer, made elsewhere, from the snapshot as it stands when its turn has come.
-fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>, route: Route) -> RouteResult {
+fn in_turn(
+    incoming: &IncomingRequest<'_>,
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    route: Route,
+) -> Result<RouteResult, Full> {
     let (waiting, app) = (PendingRequest::of(incoming), Arc::clone(app));
     let long = shared.long.clone();
     let shared = Arc::clone(shared);
@@ -166,7 +195,7 @@ fn in_turn(incoming: &IncomingRequest<'_>, app: &Arc<App>, shared: &Arc<Shared>,
             }
         }
     });
-    coming.map_or_else(|Full| RouteResult::Now(Answer::busy()), RouteResult::Later)
+    coming.map(RouteResult::Later)
 }
 
 /// The answer to a request that only looks.

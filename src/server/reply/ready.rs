@@ -1,19 +1,17 @@
 //! `/ready`: yes, or no with the reasons.
 
 use crate::model::plan::Details;
-use crate::server::answer::{Answer, JSON};
 use crate::server::view::View;
 
-/// The answer, root causes first.
-pub(in crate::server) fn ready(view: &View<'_>) -> Answer {
-    let body = if view.judgement.open {
+/// The body of the answer, root causes first.
+pub(in crate::server) fn ready(view: &View<'_>) -> String {
+    if view.judgement.open {
         r#"{"ready": true}"#.to_owned()
     } else {
         let reasons: Vec<String> =
             reasons(view).into_iter().map(|reason| serde_json::Value::from(reason).to_string()).collect();
         format!(r#"{{"ready": false, "reasons": [{}]}}"#, reasons.join(", "))
-    };
-    Answer::health(view.judgement.verdict, view.down(), JSON, body)
+    }
 }
 
 fn reasons(view: &View<'_>) -> Vec<String> {

@@ -21,7 +21,6 @@ pub(super) struct IncomingRequest<'a> {
 }
 
 impl IncomingRequest<'_> {
-
     /// Whether it only looks.
     pub(super) fn is_read(&self) -> bool {
         matches!(*self.method, Method::GET | Method::HEAD | Method::OPTIONS)

@@ -98,7 +98,7 @@ pub(super) fn answer(
     {
         return RouteResult::Now(shared.gates.answer(request, &snapshot, incoming.reading).0);
     }
-    if incoming.is_read() && is_long(route) {
+    if incoming.is_read() && is_long(route, incoming) {
         return match (in_turn(incoming, app, shared, route), gate(route)) {
             (Err(Full), Some(gate)) => {
                 // A gate is never refused: it answers as it stands for those who ask without a query.
@@ -144,18 +144,19 @@ fn gate_request(route: Route, incoming: &IncomingRequest<'_>) -> Option<GateRequ
     }
 }
 
-/// Whether an answer takes work that grows with the number of checks, and is not kept.
-const fn is_long(route: Route) -> bool {
+/// Whether an answer takes work that grows with the number of checks, and is not kept. The gate of one check is judged at
+/// once, where it is asked as kubelet can be told to ask: it takes a part of a millisecond with hundreds of checks.
+fn is_long(route: Route, incoming: &IncomingRequest<'_>) -> bool {
+    if matches!(route, Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck) {
+        return incoming.uri.query().is_some_and(|query| query != "verbose");
+    }
     matches!(
         route,
         Route::Metrics
             | Route::Root
             | Route::Livez
-            | Route::LivezCheck
             | Route::Readyz
-            | Route::ReadyzCheck
             | Route::Startupz
-            | Route::StartupzCheck
             | Route::Ready
             | Route::Healthz
             | Route::HealthzCheck

@@ -454,7 +454,7 @@ pod:
              start)",
                 "6:30 missing-key: a slow fault needs its `latency` (add `latency: …`, such as `latency: 3s`)",
                 "7:45 invalid-value: `latency` belongs to `outcome: slow` (remove it, or write `outcome: slow`)",
-                "8:30 unknown-word: the value is not `fail`, `slow` or `hang` ()",
+                "8:30 unknown-word: `explode` is not `fail`, `slow` or `hang` ()",
                 "10:26 invalid-value: probelet has no path `/readz` (did you mean `/readyz`?)",
             ]
         );

@@ -393,6 +393,16 @@ fn what_was_seen_of_the_last_container_counts_for_nothing_from_kubelets_first_qu
 }
 
 #[test]
+fn what_comes_through_a_proxy_tells_of_no_start_whatever_it_calls_itself() {
+    let (app, told) = app(&in_service());
+    for sign in ["via", "x-forwarded-for", "forwarded", "x-real-ip", "origin"] {
+        let headers = [("user-agent", "kube-probe/1.37"), (sign, "6.6.6.6")];
+        assert_eq!(ask(&app, &Method::GET, "/startupz", &headers).code, 200, "{sign}");
+    }
+    assert_eq!(told.all(), Vec::<String>::new());
+}
+
+#[test]
 fn readiness_closes_at_the_first_failure_of_what_watches_the_app() {
     let mut failing = in_service();
     let state = std::sync::Arc::make_mut(&mut failing.checks[1]);

@@ -524,16 +524,24 @@ pub fn passwords(text: &str) -> Vec<Range<usize>> {
 
 /// The password of the URL whose authority begins at `start`. It is taken to reach to the last `@` of the URL, since it
 /// may hold an `@`, `/`, `?` or `#` in plain. Without any `@` (the file may be cut off in the middle) it is what stands
-/// in the place of a port and is none.
+/// in the place of a port and is none. A port with an `@` behind it is the beginning of a password with a `/`, but for web
+/// addresses, whose paths may have one (`/@user`).
 fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
     let rest = &structure[start..];
     let rest = &rest[..rest.find("://").unwrap_or(rest.len())];
     let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];
     let colon = authority.find(':').filter(|_| !authority.starts_with('['))?;
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    // An expansion that may stand for a port is a row of zeros here.
+    let is_port = |text: &str| {
+        let is_short = text.len() <= 5 || text.bytes().all(|byte| byte == b'0');
+        !text.is_empty() && is_short && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
     // `a:26379,b:26379` names several hosts, each with its port.
     let are_ports = authority.split(',').all(|host| host.split_once(':').is_some_and(|(_, port)| is_port(port)));
-    let is_port = !authority.contains('@') && are_ports;
+    let scheme = &structure[..start.saturating_sub(3)];
+    let is_web = scheme.ends_with("http") || scheme.ends_with("https");
+    let at = if is_web { authority.find('@') } else { rest.find('@') };
+    let is_port = at.is_none() && are_ports;
     let end = rest.rfind('@').unwrap_or(authority.len());
     (colon < end && !is_port).then_some(start + colon + 1..start + end)
 }
@@ -610,6 +618,12 @@ mod tests {
             ("redis+sentinel://a:26379,b:26379/main", "redis+sentinel://a:26379,b:26379/main"),
             ("redis+sentinel://a:26379,b:hunter2", "redis+sentinel://a:***"),
             ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
+            ("redis://:/9jhunter2q@h:6379", "redis://:***@h:6379"),
+            ("redis://:12/9jhunter2q@h:6379", "redis://:***@h:6379"),
+            ("postgres://u:/hunter2@h/d", "postgres://u:***@h/d"),
+            ("postgres://u:8/hunter2@h/d", "postgres://u:***@h/d"),
+            ("redis://u:12345678", "redis://u:***"),
+            ("http://host:/x", "http://host:/x"),
             ("user:hunter2@db:5432/orders", "user:***@db:5432/orders"),
             ("no url: a@b", "no url: a@b"),
         ];

@@ -39,12 +39,17 @@ pub fn until_error(plan: &Plan, index: usize) -> Budget {
     let mut between = Duration::ZERO;
     let first = confirmation(&parents);
     let cadence = Cadence::new(check.interval, "", "");
-    // After a failure the app is looked at more often than at its interval, and then less and less.
+    // After a failure the app is looked at more often than at its interval, and then less and less: `gap` is from the
+    // start of a run to the start of the next, and a run that takes longer than that is followed after `next`. The gap
+    // begins to grow with the second of the quick runs.
     let mut gap = if check.watches_the_app() { cadence.first_gap() } else { check.interval };
+    let mut next = gap;
     for failed in 1..failures {
         let busy = check.timeout + confirmation(&parents);
         let is_settled = gap >= check.interval;
-        let next = if is_settled { gap } else { cadence.next_gap(gap, between.saturating_add(gap)) };
+        if failed > 1 && !is_settled {
+            next = cadence.next_gap(gap, between.saturating_add(gap));
+        }
         let cycle = if is_settled {
             beats(check.interval, busy)
         } else if busy < gap {
@@ -149,6 +154,14 @@ mod tests {
         assert_eq!(total(vec![failing_after(3, 10_000, 2_000)], 0), 32_000);
         assert_eq!(total(vec![failing_after(3, 10_000, 10_000)], 0), 60_000, "each run skips a beat");
         assert_eq!(total(vec![failing_after(2, 1_000, 2_500)], 0), 6_500);
+    }
+
+    #[test]
+    fn runs_of_the_app_that_take_longer_than_the_gap_between_them_are_followed_after_the_next_gap() {
+        let gates = Gates { live: true, ready: true, startup: false };
+        let app = |timeout| Definition { gates, of_pod: true, ..failing_after(4, 16_641, timeout) };
+        assert_eq!(total(vec![app(1_889)], 0), 16_641 + (1_889 + 1_000) + (1_889 + 1_500) + (1_889 + 2_250) + 1_889);
+        assert_eq!(total(vec![app(900)], 0), 16_641 + 1_000 + 1_000 + 1_500 + 900);
     }
 
     #[test]

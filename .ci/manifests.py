@@ -144,6 +144,10 @@ def check_monitors(documents):
     for monitor in [document for document in documents if document["kind"] == "PodMonitor"]:
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         ports = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+        # The operator's own target label would hide ours of the same name.
+        drop = {"action": "labeldrop", "regex": "endpoint"}
+        if any(drop not in endpoint.get("relabelings", []) for endpoint in monitor["spec"]["podMetricsEndpoints"]):
+            yield f"the PodMonitor {monitor['metadata']['name']} keeps the operator's label `endpoint`"
         selected = [template for template in templates if wanted <= template["metadata"]["labels"].items()]
         if not selected:
             yield f"the PodMonitor {monitor['metadata']['name']} selects no pod"

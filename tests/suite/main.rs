@@ -5,6 +5,7 @@
 #[global_allocator]
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
+mod alerting;
 mod clock;
 mod consumers;
 mod exhausted;

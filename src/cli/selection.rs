@@ -14,6 +14,7 @@ use crate::base::thread::why_refused;
 use crate::config::document::nearest;
 use crate::config::source::Environment;
 use crate::config::{self, Config, Listen};
+use crate::model::index::CheckIndex;
 use crate::probe::{Spec, farewell};
 use crate::scheduler::one_shot::OneShot;
 
@@ -29,7 +30,7 @@ pub(super) struct CheckSelection {
 
 impl CheckSelection {
     /// The configuration and the positions of the checks named, each once; why there are none has been said.
-    pub(super) fn load(&self, environment: &Environment) -> Result<(Config, Vec<usize>), Exit> {
+    pub(super) fn load(&self, environment: &Environment) -> Result<(Config, Vec<CheckIndex>), Exit> {
         let loaded = config::load(&self.config.path(environment), environment);
         let Some(config) = loaded.config else {
             complain(&loaded.report.text(coloured(&std::io::stderr(), environment)));
@@ -68,7 +69,7 @@ pub(super) fn no_check(name: &str, known: &[&str], among: &str) -> String {
 }
 
 /// Rounds of the checks of `config` at the positions `chosen`.
-pub(super) fn one_shot(config: &Config, chosen: &[usize], noting: bool) -> OneShot {
+pub(super) fn one_shot(config: &Config, chosen: &[CheckIndex], noting: bool) -> OneShot {
     let specs: Vec<Arc<dyn Spec>> = config.targets.iter().map(|target| Arc::clone(&target.spec)).collect();
     let daemon: Vec<SocketAddr> = config.server.listen.iter().copied().map(socket_of).collect();
     OneShot::new(&config.plan, &specs, chosen, Clock::Machine, noting).beside(&daemon)

@@ -12,6 +12,7 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::config::source::Environment;
 use crate::config::{Config, is_external, is_own_host};
+use crate::model::index::CheckIndex;
 use crate::model::verdict::Judged;
 use crate::scheduler::one_shot::{OneShot, with_ancestors};
 
@@ -54,7 +55,7 @@ impl Wait {
             print("nothing to wait for: no check is of an external dependency\n");
             return Exit::Fine;
         }
-        let wanted = wanted.iter().filter_map(|check| chosen.binary_search(check).ok()).collect();
+        let wanted = wanted.iter().filter_map(|check| chosen.binary_search(check).ok().map(CheckIndex::new)).collect();
         let waiter = Waiter::new(one_shot(&config, &chosen, false), wanted, self.timeout, environment);
         until_interrupted(waiter.hold()).unwrap_or_else(|exit| exit)
     }
@@ -70,8 +71,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// The external checks. Of a workflow that needs this pod as well it is said that it cannot pass before the app is
 /// there.
-fn external(config: &Config, environment: &Environment) -> Vec<usize> {
-    let specs = config.targets.iter().map(|target| &*target.spec).enumerate();
+fn external(config: &Config, environment: &Environment) -> Vec<CheckIndex> {
+    let specs = config.plan.indices().zip(config.targets.iter().map(|target| &*target.spec));
     let external: Vec<_> = specs.filter(|(_, spec)| is_external(*spec, environment)).collect();
     for (check, spec) in &external {
         if spec.hosts().iter().any(|host| is_own_host(host, environment)) {
@@ -88,7 +89,7 @@ fn external(config: &Config, environment: &Environment) -> Vec<usize> {
 struct Waiter {
     one_shot: OneShot,
     /// The checks that must pass; the others are their parents.
-    wanted: Vec<usize>,
+    wanted: Vec<CheckIndex>,
     /// What was last told of each check: whether it passes.
     told: Vec<Option<bool>>,
     /// Since when each check has not been passing.
@@ -101,7 +102,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(one_shot: OneShot, wanted: Vec<usize>, timeout: Duration, environment: &Environment) -> Self {
+    fn new(one_shot: OneShot, wanted: Vec<CheckIndex>, timeout: Duration, environment: &Environment) -> Self {
         let (now, count) = (Clock::Machine.now(), one_shot.plan().checks.len());
         Self {
             one_shot,
@@ -160,7 +161,7 @@ impl Waiter {
     const TICK: Duration = Duration::from_millis(100);
 
     /// The next check whose run has ended in this round.
-    async fn next(&mut self) -> Option<usize> {
+    async fn next(&mut self) -> Option<CheckIndex> {
         loop {
             self.show();
             if let Ok(seen) = tokio::time::timeout(Self::TICK, self.one_shot.next()).await {
@@ -170,7 +171,7 @@ impl Waiter {
     }
 
     /// Says in a line that stays when a check begins to pass, or ceases to.
-    fn tell(&mut self, check: usize) {
+    fn tell(&mut self, check: CheckIndex) {
         let passes = self.passes(check);
         if self.told[check] == Some(passes) {
             return;
@@ -203,30 +204,31 @@ impl Waiter {
     }
 
     /// What is known of a check that does not pass yet, in a line.
-    fn lack(&self, check: usize) -> String {
+    fn lack(&self, check: CheckIndex) -> String {
         let name = &self.one_shot.plan().checks[check].name;
         let since = Clock::Machine.now().since(self.missing_since[check]);
         let since = show_duration(if since > PACE { Duration::from_secs(since.as_secs()) } else { since });
         format!("{name}: {} (for {since})", self.detail(check))
     }
 
-    fn detail(&self, check: usize) -> String {
+    fn detail(&self, check: CheckIndex) -> String {
         let snapshot = self.one_shot.snapshot();
         super::once::detail(&Judged::new(&snapshot, snapshot.at), check)
     }
 
     /// The checks that do not pass, those first that others wait for.
-    fn missing(&self) -> Vec<usize> {
-        let mut missing: Vec<usize> = (0..self.told.len()).filter(|check| !self.passes(*check)).collect();
+    fn missing(&self) -> Vec<CheckIndex> {
+        let mut missing: Vec<CheckIndex> =
+            CheckIndex::first(self.told.len()).filter(|check| !self.passes(*check)).collect();
         missing.sort_by_key(|check| self.one_shot.checks()[*check].state.label() == "skipped");
         missing
     }
 
-    fn passes(&self, check: usize) -> bool {
+    fn passes(&self, check: CheckIndex) -> bool {
         self.one_shot.checks()[check].state.is_up()
     }
 
-    fn names(&self, checks: &[usize]) -> String {
+    fn names(&self, checks: &[CheckIndex]) -> String {
         let checks = checks.iter().map(|check| self.one_shot.plan().checks[*check].name.as_str());
         checks.collect::<Vec<_>>().join(", ")
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{CheckTarget, Config};
+use crate::model::index::CheckIndex;
 use crate::model::plan::{Definition, Origin, Plan};
 
 /// The difference between two configurations.
@@ -11,7 +12,7 @@ pub struct ConfigDiff {
     /// For each check of the new plan, in its order, where it comes from.
     pub origins: Vec<Origin>,
     /// The positions in the old plan of the checks that are gone.
-    pub removed: Vec<usize>,
+    pub removed: Vec<CheckIndex>,
     /// `server.listen` has changed, which takes a restart.
     pub listen_changed: bool,
     /// `history.path` has changed, which takes a restart.
@@ -22,17 +23,17 @@ impl ConfigDiff {
     /// What `new` changes about `old`.
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
-        let positions: HashMap<&str, usize> =
-            old.plan.checks.iter().enumerate().map(|(position, check)| (check.name.as_str(), position)).collect();
-        let origin = |(position, check): (usize, &std::sync::Arc<Definition>)| {
+        let positions: HashMap<&str, CheckIndex> =
+            old.plan.entries().map(|(position, check)| (check.name.as_str(), position)).collect();
+        let origin = |(position, check): (CheckIndex, &std::sync::Arc<Definition>)| {
             let Some(before) = positions.get(check.name.as_str()).copied() else { return Origin::Added };
             if is_same((old, before), (new, position)) { Origin::Kept(before) } else { Origin::Changed(before) }
         };
         let names: HashSet<&str> = new.plan.checks.iter().map(|check| check.name.as_str()).collect();
-        let is_gone = |position: &usize| !names.contains(old.plan.checks[*position].name.as_str());
+        let is_gone = |position: &CheckIndex| !names.contains(old.plan.checks[*position].name.as_str());
         Self {
-            origins: new.plan.checks.iter().enumerate().map(origin).collect(),
-            removed: (0..old.plan.checks.len()).filter(is_gone).collect(),
+            origins: new.plan.entries().map(origin).collect(),
+            removed: old.plan.indices().filter(is_gone).collect(),
             listen_changed: old.server.listen != new.server.listen,
             history_path_changed: old.history.path != new.history.path,
         }
@@ -45,14 +46,14 @@ impl ConfigDiff {
     }
 }
 
-fn is_same((old, before): (&Config, usize), (new, position): (&Config, usize)) -> bool {
+fn is_same((old, before): (&Config, CheckIndex), (new, position): (&Config, CheckIndex)) -> bool {
     essence(&old.plan, &old.targets, before) == essence(&new.plan, &new.targets, position)
 }
 
 /// Everything about a check that matters to its state: not what is said to people about it, and its parents by name,
 /// wherever they stand in the file.
-fn essence<'a>(plan: &'a Plan, targets: &'a [CheckTarget], position: usize) -> Option<(Definition, Vec<&'a str>, u64)> {
-    let check = plan.checks.get(position)?;
+fn essence<'a>(plan: &'a Plan, targets: &'a [CheckTarget], position: CheckIndex) -> (Definition, Vec<&'a str>, u64) {
+    let check = &plan.checks[position];
     let mut parents: Vec<&str> = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
     parents.sort_unstable();
     let definition = Definition {
@@ -63,13 +64,14 @@ fn essence<'a>(plan: &'a Plan, targets: &'a [CheckTarget], position: usize) -> O
         depends_on: Vec::new(),
         ..Definition::clone(check)
     };
-    Some((definition, parents, targets.get(position)?.fingerprint))
+    (definition, parents, targets[position].fingerprint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::source::Environment;
+    use crate::model::plan::testing::indices;
 
     fn config(text: &str) -> Config {
         config_with(text, b"secret")
@@ -81,7 +83,15 @@ mod tests {
         loaded.config.unwrap_or_else(|| panic!("{}", loaded.report.text(false)))
     }
 
-    fn changes(old: &str, new: &str) -> (Vec<Origin>, Vec<usize>) {
+    fn kept(at: usize) -> Origin {
+        Origin::Kept(CheckIndex::new(at))
+    }
+
+    fn changed(at: usize) -> Origin {
+        Origin::Changed(CheckIndex::new(at))
+    }
+
+    fn changes(old: &str, new: &str) -> (Vec<Origin>, Vec<CheckIndex>) {
         let diff = ConfigDiff::between(&config(old), &config(new));
         (diff.origins, diff.removed)
     }
@@ -100,8 +110,8 @@ mod tests {
   - { name: b, depends_on: [a], simulated: {} }
   - { name: a, simulated: { ok_message: fine } }
 ";
-        use Origin::{Added, Kept};
-        assert_eq!(changes(OLD, new), (vec![Kept(2), Added, Kept(1), Kept(0)], vec![]));
+        use Origin::Added;
+        assert_eq!(changes(OLD, new), (vec![kept(2), Added, kept(1), kept(0)], vec![]));
         assert!(ConfigDiff::between(&config(OLD), &config(OLD)).keeps_every_check());
     }
 
@@ -112,10 +122,9 @@ mod tests {
   - { name: b, depends_on: [c], simulated: {} }
   - { name: c, interval: 5s, simulated: {} }
 ";
-        use Origin::Changed;
-        assert_eq!(changes(OLD, new), (vec![Changed(0), Changed(1), Changed(2)], vec![]));
+        assert_eq!(changes(OLD, new), (vec![changed(0), changed(1), changed(2)], vec![]));
         let other_kind = "checks: [{ name: a, disk: { path: / } }]";
-        assert_eq!(changes(OLD, other_kind), (vec![Changed(0)], vec![1, 2]));
+        assert_eq!(changes(OLD, other_kind), (vec![changed(0)], indices(&[1, 2])));
     }
 
     #[test]
@@ -126,8 +135,7 @@ checks:
   - { name: b, depends_on: [a], gates: [ready], simulated: { latency: 0s } }
   - { name: c, simulated: {}, formerly: x }
 ";
-        use Origin::Kept;
-        assert_eq!(changes(OLD, new), (vec![Kept(0), Kept(1), Kept(2)], vec![]));
+        assert_eq!(changes(OLD, new), (vec![kept(0), kept(1), kept(2)], vec![]));
     }
 
     #[test]
@@ -137,7 +145,7 @@ checks:
   - { name: b, simulated: {} }
 ";
         let diff = ConfigDiff::between(&config_with(text, b"one"), &config_with(text, b"two"));
-        assert_eq!(diff.origins, [Origin::Changed(0), Origin::Kept(1)]);
+        assert_eq!(diff.origins, [changed(0), kept(1)]);
     }
 
     #[test]

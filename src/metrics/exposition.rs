@@ -9,6 +9,7 @@ use super::catalog::{self, Metric, MetricKind};
 use super::daemon::{DaemonMetrics, REQUEST_BUCKETS};
 use super::openmetrics;
 use crate::base::clock::Timestamp;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::MetricsLevel;
 use crate::model::state::{DURATION_BUCKETS, OutcomeKind, State};
@@ -207,7 +208,7 @@ fn causes(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
 /// What the last runs learned beside their outcomes.
 #[allow(clippy::cast_precision_loss)] // sizes below 8 PiB are exact
 fn facts(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
-    let last = |check| judged.check(check).last.as_ref();
+    let last = |check: CheckIndex| judged.check(check).last.as_ref();
     let lean = is_lean(judged);
     all.push(per_check(judged, catalog::STEP_STATUS, |check, out| {
         if lean {
@@ -220,10 +221,10 @@ fn facts(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFamily>) {
     all.push(per_check(judged, catalog::TLS_NOT_AFTER, |check, out| {
         out.time(judged.check(check).counters.tls_not_after);
     }));
-    let disk = |check| last(check).and_then(|last| last.facts.disk);
+    let disk = |check: CheckIndex| last(check).and_then(|last| last.facts.disk);
     all.push(per_check(judged, catalog::DISK_FREE, |check, out| out.known(disk(check).map(|disk| disk.free as f64))));
     all.push(per_check(judged, catalog::DISK_SIZE, |check, out| out.known(disk(check).map(|disk| disk.size as f64))));
-    let queue = |check| last(check).and_then(|last| last.facts.queue.as_deref());
+    let queue = |check: CheckIndex| last(check).and_then(|last| last.facts.queue.as_deref());
     all.push(per_check(judged, catalog::QUEUE_MESSAGES, |check, out| {
         out.known(queue(check).map(|queue| f64::from(queue.messages)));
     }));
@@ -310,9 +311,9 @@ fn family(metric: Metric, fill: impl FnOnce(&mut Samples)) -> MetricFamily {
 }
 
 /// A family whose first label is the check: `fill` is called once for each.
-fn per_check(judged: &Judged<'_>, metric: Metric, mut fill: impl FnMut(usize, &mut Samples)) -> MetricFamily {
+fn per_check(judged: &Judged<'_>, metric: Metric, mut fill: impl FnMut(CheckIndex, &mut Samples)) -> MetricFamily {
     let mut samples = Samples { labels: metric.labels, check: None, samples: Vec::with_capacity(judged.len()) };
-    for check in 0..judged.len() {
+    for check in judged.indices() {
         samples.check = Some(judged.definition(check).name.as_str().to_owned());
         fill(check, &mut samples);
     }

@@ -11,6 +11,7 @@ use super::catalog::{CATALOG, Metric, MetricKind};
 use super::testing::{answering, degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{DiskSpace, Facts, QueueLength, StepReport};
 use crate::model::plan::testing::check;
 use crate::model::plan::{Critical, MetricsLevel};
@@ -27,7 +28,7 @@ fn everything() -> Snapshot {
     let step = |name: &str, state| StepReport { name: name.into(), state, message: String::new(), took: None };
     let steps = Box::new([step("login", State::Ok), step("order", State::Error), step("done", State::Skipped)]);
     let mut behind = check("behind");
-    behind.depends_on = vec![3];
+    behind.depends_on = vec![CheckIndex::new(3)];
     let mut overdue = pending();
     overdue.due = Some(now().moment - Duration::from_millis(1500));
     let queue = QueueLength { messages: 7, consumers: 2 };

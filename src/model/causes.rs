@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::index::CheckIndex;
+
 /// The most root causes that are told of one check: with thousands of checks that wait for thousands, more are pages
 /// that nobody reads.
 pub const MAX_CAUSES: usize = 32;
@@ -22,8 +24,8 @@ pub enum Trouble {
 #[derive(Debug)]
 pub struct Causes {
     checks: usize,
-    known: Vec<Option<Arc<[usize]>>>,
-    none: Arc<[usize]>,
+    known: Vec<Option<Arc<[CheckIndex]>>>,
+    none: Arc<[CheckIndex]>,
     steps: usize,
 }
 
@@ -43,11 +45,11 @@ impl Causes {
     /// The root causes of the check at `index`, the first [`MAX_CAUSES`] in the order of the file.
     pub fn find<'p>(
         &mut self,
-        index: usize,
-        trouble: impl Fn(usize) -> Trouble,
-        parents: impl Fn(usize) -> &'p [usize],
-    ) -> Arc<[usize]> {
-        let parents = |at: usize| if trouble(at) == Trouble::OfParents { parents(at) } else { &[] };
+        index: CheckIndex,
+        trouble: impl Fn(CheckIndex) -> Trouble,
+        parents: impl Fn(CheckIndex) -> &'p [CheckIndex],
+    ) -> Arc<[CheckIndex]> {
+        let parents = |at: CheckIndex| if trouble(at) == Trouble::OfParents { parents(at) } else { &[] };
         self.known.resize(self.checks, None);
         // Chains can be long: no recursion. A check is left once its parents are known.
         let mut inside = vec![(index, 0)];
@@ -76,9 +78,9 @@ impl Causes {
     }
 
     /// The causes of these checks together.
-    fn union(&mut self, parents: &[usize]) -> Arc<[usize]> {
-        let of = |parent: &usize| self.known[*parent].as_ref().filter(|causes| !causes.is_empty());
-        let mut all: Vec<&Arc<[usize]>> = Vec::new();
+    fn union(&mut self, parents: &[CheckIndex]) -> Arc<[CheckIndex]> {
+        let of = |parent: &CheckIndex| self.known[*parent].as_ref().filter(|causes| !causes.is_empty());
+        let mut all: Vec<&Arc<[CheckIndex]>> = Vec::new();
         for causes in parents.iter().filter_map(of) {
             if !all.last().is_some_and(|last| Arc::ptr_eq(last, causes)) {
                 all.push(causes);
@@ -88,7 +90,7 @@ impl Causes {
             [] => Arc::clone(&self.none),
             [only] => Arc::clone(only),
             several => {
-                let mut union: Vec<usize> = several.iter().flat_map(|causes| causes.iter().copied()).collect();
+                let mut union: Vec<CheckIndex> = several.iter().flat_map(|causes| causes.iter().copied()).collect();
                 union.sort_unstable();
                 union.dedup();
                 union.truncate(MAX_CAUSES);
@@ -103,17 +105,19 @@ impl Causes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::plan::testing::indices;
 
     /// The steps that it takes to find the causes of every check, and those of the last.
-    fn of_all(parents: &[Vec<usize>], failing: usize) -> (usize, Vec<usize>) {
-        let trouble = |at: usize| match at {
+    fn of_all(parents: &[Vec<usize>], failing: usize) -> (usize, Vec<CheckIndex>) {
+        let parents: Vec<_> = parents.iter().map(|parents| indices(parents)).collect();
+        let trouble = |at: CheckIndex| match at.get() {
             at if at < failing => Trouble::Own,
-            at if parents[at].is_empty() => Trouble::None,
+            _ if parents[at].is_empty() => Trouble::None,
             _ => Trouble::OfParents,
         };
         let mut causes = Causes::of(parents.len());
         let mut last = Arc::default();
-        for index in 0..parents.len() {
+        for index in CheckIndex::first(parents.len()) {
             last = causes.find(index, trouble, |at| &parents[at]);
         }
         (causes.steps(), last.to_vec())
@@ -126,11 +130,11 @@ mod tests {
             assert_eq!(of_all(&chain, 1).1, [0]);
             assert!(of_all(&chain, 1).0 <= 6 * length, "{}", of_all(&chain, 1).0);
             // Asked from the far end, all of it is found on the way.
-            let upside_down: Vec<Vec<usize>> =
-                (0..length).map(|at| Some(at + 1).filter(|next| *next < length).into_iter().collect()).collect();
+            let next = |at: usize| if at + 1 < length { indices(&[at + 1]) } else { Vec::new() };
+            let upside_down: Vec<Vec<CheckIndex>> = (0..length).map(next).collect();
             let mut causes = Causes::of(length);
-            let trouble = |at: usize| if at + 1 == length { Trouble::Own } else { Trouble::OfParents };
-            assert_eq!(causes.find(0, trouble, |at| &upside_down[at])[..], [length - 1]);
+            let trouble = |at: CheckIndex| if at.get() + 1 == length { Trouble::Own } else { Trouble::OfParents };
+            assert_eq!(causes.find(CheckIndex::new(0), trouble, |at| &upside_down[at])[..], [length - 1]);
             assert!(causes.steps() <= 6 * length);
             // Half of the checks fail, one waits for all of those, and the others for it, in a chain.
             let fan = |at: usize| match at {

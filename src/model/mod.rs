@@ -4,6 +4,7 @@
 //! [`State`](state::State), an endpoint or the whole has a [`Verdict`](verdict::Verdict).
 
 pub mod causes;
+pub mod index;
 pub mod outcome;
 pub mod plan;
 pub mod snapshot;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::index::CheckIndex;
 use crate::base::name::CheckName;
 use crate::base::token::Token;
 
@@ -21,17 +22,27 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The positions of all checks, in the order of the file.
+    pub fn indices(&self) -> impl DoubleEndedIterator<Item = CheckIndex> + ExactSizeIterator + Clone + use<> {
+        CheckIndex::first(self.checks.len())
+    }
+
+    /// All checks with their positions, in the order of the file.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = (CheckIndex, &Arc<Definition>)> + ExactSizeIterator {
+        self.indices().zip(&self.checks)
+    }
+
     /// The position of the check `name`.
     #[must_use]
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.checks.iter().position(|check| check.name.as_str() == name)
+    pub fn position(&self, name: &str) -> Option<CheckIndex> {
+        self.indices().find(|index| self.checks[*index].name.as_str() == name)
     }
 
     /// For each check the positions of those that depend on it directly.
     #[must_use]
-    pub fn children(&self) -> Vec<Vec<usize>> {
+    pub fn children(&self) -> Vec<Vec<CheckIndex>> {
         let mut children = vec![Vec::new(); self.checks.len()];
-        for (child, check) in self.checks.iter().enumerate() {
+        for (child, check) in self.entries() {
             for parent in &check.depends_on {
                 children[*parent].push(child);
             }
@@ -127,7 +138,7 @@ pub struct Definition {
     /// Which gates it closes.
     pub gates: Gates,
     /// The positions of its parents in [`Plan::checks`], in ascending order.
-    pub depends_on: Vec<usize>,
+    pub depends_on: Vec<CheckIndex>,
     /// A pass slower than this is degraded.
     pub degraded_above: Option<Duration>,
     /// A result older than this is stale.
@@ -230,9 +241,9 @@ pub enum Origin {
     /// It is new.
     Added,
     /// It has the name of the check at this position of the old plan, and another definition.
-    Changed(usize),
+    Changed(CheckIndex),
     /// It is the check at this position of the old plan.
-    Kept(usize),
+    Kept(CheckIndex),
 }
 
 #[cfg(test)]
@@ -263,6 +274,11 @@ pub(crate) mod testing {
             formerly: None,
             of_pod: false,
         }
+    }
+
+    /// The checks at these positions.
+    pub(crate) fn indices(positions: &[usize]) -> Vec<CheckIndex> {
+        positions.iter().copied().map(CheckIndex::new).collect()
     }
 
     /// A plan of these checks for the service `shop`, version `1.2.3`.

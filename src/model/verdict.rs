@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::causes::{Causes, Trouble};
+use super::index::CheckIndex;
 use super::plan::{Critical, Definition};
 use super::snapshot::Snapshot;
 use super::start_up::LONGEST_START;
@@ -117,7 +118,7 @@ pub struct Judged<'a> {
     /// Which checks are left out; empty where none is.
     excluded: Vec<bool>,
     /// The root causes of each check, once somebody asks.
-    causes: OnceLock<Vec<Arc<[usize]>>>,
+    causes: OnceLock<Vec<Arc<[CheckIndex]>>>,
     /// For each endpoint, which checks wait for a cause that is critical for it, once somebody asks.
     behind: [OnceLock<Vec<bool>>; 4],
 }
@@ -135,7 +136,7 @@ pub struct Judgement {
     pub parts: Vec<EndpointPart>,
     /// The failing checks from which the closure follows, in the order of the file; where nothing fails, those that
     /// are still to have a result. Empty when open.
-    pub root_causes: Vec<usize>,
+    pub root_causes: Vec<CheckIndex>,
     /// It is closed by a drain.
     pub draining: bool,
 }
@@ -144,7 +145,7 @@ pub struct Judgement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointPart {
     /// The position of the check.
-    pub check: usize,
+    pub check: CheckIndex,
     /// Whether it keeps the endpoint closed.
     pub closes: bool,
     /// Whether the request excluded it.
@@ -160,10 +161,10 @@ impl<'a> Judged<'a> {
 
     /// Judges `snapshot` at `now`, the checks at the positions `excluded` counting as ok, also as root causes.
     #[must_use]
-    pub fn excluding(snapshot: &'a Snapshot, now: Moment, mut excluded: Vec<usize>) -> Self {
+    pub fn excluding(snapshot: &'a Snapshot, now: Moment, mut excluded: Vec<CheckIndex>) -> Self {
         excluded.sort_unstable();
         let mut stale = Vec::new();
-        let states = (0..snapshot.checks.len())
+        let states = CheckIndex::first(snapshot.checks.len())
             .map(|index| {
                 if is_stale(snapshot, index, now, &mut stale) {
                     JudgedState::Stale
@@ -202,6 +203,11 @@ impl<'a> Judged<'a> {
         self.states.len()
     }
 
+    /// The positions of all checks, in the order of the file.
+    pub fn indices(&self) -> impl DoubleEndedIterator<Item = CheckIndex> + ExactSizeIterator + Clone + use<> {
+        CheckIndex::first(self.states.len())
+    }
+
     /// Whether there are no checks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -210,43 +216,43 @@ impl<'a> Judged<'a> {
 
     /// The declaration of the check at `index`.
     #[must_use]
-    pub fn definition(&self, index: usize) -> &'a Definition {
+    pub fn definition(&self, index: CheckIndex) -> &'a Definition {
         &self.snapshot.plan.checks[index]
     }
 
     /// The recorded state of the check at `index`.
     #[must_use]
-    pub fn check(&self, index: usize) -> &'a CheckState {
+    pub fn check(&self, index: CheckIndex) -> &'a CheckState {
         &self.snapshot.checks[index]
     }
 
     /// Its state as judged.
     #[must_use]
-    pub fn state(&self, index: usize) -> JudgedState {
+    pub fn state(&self, index: CheckIndex) -> JudgedState {
         self.states[index]
     }
 
     /// Whether the request excluded it.
     #[must_use]
-    pub fn is_excluded(&self, index: usize) -> bool {
-        self.excluded.get(index).is_some_and(|excluded| *excluded)
+    pub fn is_excluded(&self, index: CheckIndex) -> bool {
+        self.excluded.get(index.get()).is_some_and(|excluded| *excluded)
     }
 
     /// Its status: its state for clients that know three values; `ok` when excluded.
     #[must_use]
-    pub fn status(&self, index: usize) -> Verdict {
+    pub fn status(&self, index: CheckIndex) -> Verdict {
         if self.is_excluded(index) { Verdict::Ok } else { self.states[index].status() }
     }
 
     /// How old its result is; nothing when it has none.
     #[must_use]
-    pub fn age(&self, index: usize) -> Option<Duration> {
+    pub fn age(&self, index: CheckIndex) -> Option<Duration> {
         self.check(index).fresh_at.map(|at| self.now.since(at))
     }
 
     /// What to say about it in one line, as in the json answer.
     #[must_use]
-    pub fn message(&self, index: usize) -> Cow<'a, str> {
+    pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {
         let check = self.check(index);
         let last = check.last.as_ref();
         match self.states[index] {
@@ -278,23 +284,23 @@ impl<'a> Judged<'a> {
 
     /// The failing checks, in the order of the file: from them all other failures and skips follow.
     #[must_use]
-    pub fn root_causes(&self) -> Vec<usize> {
-        (0..self.len()).filter(|index| self.is_failing(*index)).collect()
+    pub fn root_causes(&self) -> Vec<CheckIndex> {
+        self.indices().filter(|index| self.is_failing(*index)).collect()
     }
 
     /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it, the first
     /// [`MAX_CAUSES`](super::causes::MAX_CAUSES) in the order of the file.
     #[must_use]
-    pub fn causes_of(&self, index: usize) -> Vec<usize> {
+    pub fn causes_of(&self, index: CheckIndex) -> Vec<CheckIndex> {
         let all = self.causes.get_or_init(|| {
             let mut causes = Causes::of(self.len());
-            let trouble = |at: usize| match (self.is_failing(at), self.waits(at)) {
+            let trouble = |at: CheckIndex| match (self.is_failing(at), self.waits(at)) {
                 (true, _) => Trouble::Own,
                 (false, true) => Trouble::OfParents,
                 (false, false) => Trouble::None,
             };
-            let parents = |at: usize| &self.definition(at).depends_on[..];
-            (0..self.len()).map(|index| causes.find(index, trouble, parents)).collect()
+            let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
+            self.indices().map(|index| causes.find(index, trouble, parents)).collect()
         });
         all[index].to_vec()
     }
@@ -303,7 +309,7 @@ impl<'a> Judged<'a> {
     /// passed once or is skipped.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let started = (0..self.len()).all(|index| {
+        let started = self.indices().all(|index| {
             let gates = self.definition(index).gates;
             let check = self.check(index);
             !(gates.live || gates.startup)
@@ -320,7 +326,7 @@ impl<'a> Judged<'a> {
         let mut parts = Vec::with_capacity(self.len());
         let by_first_runs = self.starts_by_first_runs();
         let mut degraded = false;
-        for index in 0..self.len() {
+        for index in self.indices() {
             let takes_part = self.takes_part(index, endpoint, by_first_runs);
             let excluded = self.is_excluded(index);
             let closes = !excluded && self.closes(index, endpoint, by_first_runs);
@@ -345,7 +351,7 @@ impl<'a> Judged<'a> {
 
     /// Judges one endpoint by the check at `index` alone.
     #[must_use]
-    pub fn endpoint_for(&self, endpoint: Endpoint, index: usize) -> EndpointPart {
+    pub fn endpoint_for(&self, endpoint: Endpoint, index: CheckIndex) -> EndpointPart {
         let by_first_runs = self.starts_by_first_runs();
         let excluded = self.is_excluded(index);
         EndpointPart { check: index, closes: !excluded && self.closes(index, endpoint, by_first_runs), excluded }
@@ -353,13 +359,13 @@ impl<'a> Judged<'a> {
 
     /// Whether the check at `index` takes part in `endpoint`.
     #[must_use]
-    pub fn gates(&self, index: usize, endpoint: Endpoint) -> bool {
+    pub fn gates(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
         self.takes_part(index, endpoint, self.starts_by_first_runs())
     }
 
     /// Which endpoints the check at `index` keeps closed, for a reload that changes it.
     #[must_use]
-    pub fn closed_by(&self, index: usize) -> Closed {
+    pub fn closed_by(&self, index: CheckIndex) -> Closed {
         let by_first_runs = self.starts_by_first_runs();
         Closed::by(|endpoint| self.closes(index, endpoint, by_first_runs))
     }
@@ -367,11 +373,11 @@ impl<'a> Judged<'a> {
     /// What each skipped check keeps closed, by position; nothing for the others.
     #[must_use]
     pub fn closed_by_skips(&self) -> Vec<Option<Closed>> {
-        let is_skipped = |index: usize| self.check(index).state == State::Skipped;
-        (0..self.len()).map(|index| is_skipped(index).then(|| self.closed_by(index))).collect()
+        let is_skipped = |index: CheckIndex| self.check(index).state == State::Skipped;
+        self.indices().map(|index| is_skipped(index).then(|| self.closed_by(index))).collect()
     }
 
-    fn is_failing(&self, index: usize) -> bool {
+    fn is_failing(&self, index: CheckIndex) -> bool {
         matches!(self.states[index], JudgedState::Fresh(State::Error) | JudgedState::Stale) && !self.is_excluded(index)
     }
 
@@ -380,7 +386,7 @@ impl<'a> Judged<'a> {
         !self.snapshot.plan.checks.iter().any(|check| check.gates.live || check.gates.startup)
     }
 
-    fn takes_part(&self, index: usize, endpoint: Endpoint, by_first_runs: bool) -> bool {
+    fn takes_part(&self, index: CheckIndex, endpoint: Endpoint, by_first_runs: bool) -> bool {
         let gates = self.definition(index).gates;
         match endpoint {
             Endpoint::Livez => gates.live,
@@ -392,7 +398,7 @@ impl<'a> Judged<'a> {
 
     /// Whether a failure of the check closes what it gates, at this moment and for `endpoint`.
     #[must_use]
-    pub fn is_critical(&self, index: usize, endpoint: Endpoint) -> bool {
+    pub fn is_critical(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
         let declared = match self.definition(index).critical {
             Critical::Yes => true,
             Critical::No => false,
@@ -401,7 +407,7 @@ impl<'a> Judged<'a> {
         declared && !self.is_excluded(index) && self.check(index).may_close().is_none_or(|closed| closed.has(endpoint))
     }
 
-    fn closes(&self, index: usize, endpoint: Endpoint, by_first_runs: bool) -> bool {
+    fn closes(&self, index: CheckIndex, endpoint: Endpoint, by_first_runs: bool) -> bool {
         let (gates, state, check) = (self.definition(index).gates, self.states[index], self.check(index));
         // What most checks are most of the time.
         let passes = matches!(state, JudgedState::Fresh(State::Ok | State::Degraded));
@@ -447,7 +453,7 @@ impl<'a> Judged<'a> {
 
     /// Whether the check watches the app's life, passed until now, and has failed: `/readyz` closes at once, `/livez`
     /// waits for `failure_threshold`.
-    fn falters(&self, index: usize) -> bool {
+    fn falters(&self, index: CheckIndex) -> bool {
         let check = self.check(index);
         self.definition(index).gates.live
             && check.failures > 0
@@ -456,14 +462,14 @@ impl<'a> Judged<'a> {
     }
 
     /// Whether the app's container has started anew and the check has not passed since, though it would have to.
-    fn is_unproven(&self, index: usize) -> bool {
+    fn is_unproven(&self, index: CheckIndex) -> bool {
         self.check(index).unproven
             && self.definition(index).counts_for_start_up()
             && self.is_critical(index, Endpoint::Readyz)
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
-    fn is_down(&self, index: usize, endpoint: Endpoint) -> bool {
+    fn is_down(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
         match self.states[index] {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
@@ -473,7 +479,7 @@ impl<'a> Judged<'a> {
         }
     }
 
-    fn causes_of_closure(&self, parts: &[EndpointPart]) -> Vec<usize> {
+    fn causes_of_closure(&self, parts: &[EndpointPart]) -> Vec<CheckIndex> {
         let mut causes = Vec::new();
         if !parts.iter().any(|part| part.closes) {
             return causes;
@@ -500,7 +506,13 @@ impl<'a> Judged<'a> {
     }
 
     /// Collects what `is_cause` accepts, from `index` upwards along `depends_on`, through skipped and pending checks.
-    fn walk_up(&self, index: usize, seen: &mut [bool], causes: &mut Vec<usize>, is_cause: fn(&Self, usize) -> bool) {
+    fn walk_up(
+        &self,
+        index: CheckIndex,
+        seen: &mut [bool],
+        causes: &mut Vec<CheckIndex>,
+        is_cause: fn(&Self, CheckIndex) -> bool,
+    ) {
         let mut left = vec![index];
         while let Some(at) = left.pop() {
             if std::mem::replace(&mut seen[at], true) {
@@ -515,7 +527,7 @@ impl<'a> Judged<'a> {
     }
 
     /// Whether the trouble of the check is that of its parents.
-    fn waits(&self, index: usize) -> bool {
+    fn waits(&self, index: CheckIndex) -> bool {
         matches!(self.states[index], JudgedState::Fresh(State::Skipped | State::Pending))
     }
 
@@ -523,8 +535,8 @@ impl<'a> Judged<'a> {
     /// causes.
     fn behind_critical(&self, endpoint: Endpoint) -> Vec<bool> {
         let children = self.snapshot.plan.children();
-        let is_cause = |index: &usize| self.is_failing(*index) && self.is_critical(*index, endpoint);
-        let mut left: Vec<usize> = (0..self.len()).filter(is_cause).collect();
+        let is_cause = |index: &CheckIndex| self.is_failing(*index) && self.is_critical(*index, endpoint);
+        let mut left: Vec<CheckIndex> = self.indices().filter(is_cause).collect();
         let mut behind = vec![false; self.len()];
         while let Some(at) = left.pop() {
             for child in &children[at] {
@@ -560,9 +572,9 @@ impl Closed {
 /// Whether the result of a check is too old. A check that waits for its parents is as fresh as they are; one without
 /// any result is pending, not stale. `known` holds what has been found out of checks that wait and of their parents:
 /// each of them is judged once.
-fn is_stale(snapshot: &Snapshot, index: usize, now: Moment, known: &mut Vec<Option<bool>>) -> bool {
-    let is_held = |at: usize| snapshot.checks[at].held && snapshot.checks[at].state != State::Pending;
-    let by_itself = |at: usize| {
+fn is_stale(snapshot: &Snapshot, index: CheckIndex, now: Moment, known: &mut Vec<Option<bool>>) -> bool {
+    let is_held = |at: CheckIndex| snapshot.checks[at].held && snapshot.checks[at].state != State::Pending;
+    let by_itself = |at: CheckIndex| {
         let (check, definition) = (&snapshot.checks[at], &snapshot.plan.checks[at]);
         check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
     };
@@ -596,7 +608,7 @@ mod tests {
     use crate::base::clock::{Reading, Timestamp};
     use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
     use crate::model::plan::Gates;
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::snapshot::Configuration;
     use crate::model::start_up::StartUp;
     use crate::model::state::advance;
@@ -658,7 +670,7 @@ mod tests {
     }
 
     fn behind(definition: Definition, parents: &[usize]) -> Definition {
-        Definition { depends_on: parents.to_vec(), ..definition }
+        Definition { depends_on: indices(parents), ..definition }
     }
 
     /// The verdicts of livez, readyz, startupz and healthz, a letter each: o(k), d(egraded), - (closed).
@@ -691,7 +703,7 @@ mod tests {
         assert_eq!(verdicts(&skipped), "o-d-");
         let judged = Judged::new(&skipped, NOW);
         assert_eq!(judged.endpoint(Endpoint::Readyz).root_causes, [length - 1]);
-        assert_eq!(judged.causes_of(0), [length - 1]);
+        assert_eq!(judged.causes_of(CheckIndex::new(0)), [length - 1]);
         // All of them wait for the last one, whose result is too old.
         let mut held = chain(length, "p");
         for check in &mut held.checks {
@@ -699,7 +711,7 @@ mod tests {
         }
         let last = held.checks.last_mut().expect("there is one");
         *last = after(&check("last"), "!p");
-        assert_eq!(Judged::new(&held, NOW).state(0), JudgedState::Stale);
+        assert_eq!(Judged::new(&held, NOW).state(CheckIndex::new(0)), JudgedState::Stale);
     }
 
     #[test]
@@ -715,14 +727,14 @@ mod tests {
             (check("well"), "p"),
         ];
         let snapshot = snapshot(checks);
-        for excluded in [vec![], vec![0], vec![2]] {
+        for excluded in [vec![], indices(&[0]), indices(&[2])] {
             let judged = Judged::excluding(&snapshot, NOW, excluded);
             for endpoint in Endpoint::ALL {
                 let all = judged.behind_critical(endpoint);
-                for index in (0..judged.len()).filter(|index| judged.waits(*index)) {
+                for index in judged.indices().filter(|index| judged.waits(*index)) {
                     let causes = judged.causes_of(index);
                     let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
-                    assert_eq!(all[index], expected, "{index} {endpoint:?}");
+                    assert_eq!(all[index], expected, "{index:?} {endpoint:?}");
                 }
             }
         }
@@ -820,7 +832,7 @@ mod tests {
         ];
         let snapshot = snapshot(checks);
         let judged = Judged::new(&snapshot, NOW);
-        assert_eq!((judged.root_causes(), judged.causes_of(0)), (vec![2], vec![2]));
+        assert_eq!((judged.root_causes(), judged.causes_of(CheckIndex::new(0))), (indices(&[2]), indices(&[2])));
         let readyz = judged.endpoint(Endpoint::Readyz);
         assert_eq!(readyz.root_causes, [2]);
         assert_eq!(readyz.parts.iter().map(|part| part.closes).collect::<Vec<_>>(), [true, true, true, false]);
@@ -832,14 +844,14 @@ mod tests {
         let snapshot = snapshot(checks);
         let judged = Judged::new(&snapshot, NOW);
         assert_eq!(judged.endpoint(Endpoint::Readyz).root_causes, [1]);
-        assert_eq!(judged.root_causes(), Vec::<usize>::new());
+        assert_eq!(judged.root_causes(), Vec::<CheckIndex>::new());
     }
 
     #[test]
     fn an_excluded_check_counts_as_ok_also_as_a_root_cause() {
         let checks = vec![(gating("db", "r"), "f"), (behind(gating("api", "r"), &[0]), "-")];
         let snapshot = snapshot(checks);
-        let readyz = Judged::excluding(&snapshot, NOW, vec![0]).endpoint(Endpoint::Readyz);
+        let readyz = Judged::excluding(&snapshot, NOW, vec![CheckIndex::new(0)]).endpoint(Endpoint::Readyz);
         assert_eq!((readyz.open, readyz.verdict), (true, Verdict::Degraded));
         assert!(readyz.parts[0].excluded && !readyz.parts[1].closes);
     }
@@ -860,11 +872,11 @@ mod tests {
         let definition = behind(check("app"), &[0]);
         let held = |script| Arc::new(CheckState { held: true, ..(*after(&definition, script)).clone() });
         let mut snapshot = snapshot(vec![(check("db"), "p"), (definition.clone(), "!p")]);
-        assert_eq!(Judged::new(&snapshot, NOW).state(1), JudgedState::Stale);
+        assert_eq!(Judged::new(&snapshot, NOW).state(CheckIndex::new(1)), JudgedState::Stale);
         snapshot.checks[1] = held("!p");
-        assert_eq!(Judged::new(&snapshot, NOW).state(1), JudgedState::Fresh(State::Ok));
+        assert_eq!(Judged::new(&snapshot, NOW).state(CheckIndex::new(1)), JudgedState::Fresh(State::Ok));
         snapshot.checks[0] = after(&check("db"), "!p");
-        assert_eq!(Judged::new(&snapshot, NOW).state(1), JudgedState::Stale);
+        assert_eq!(Judged::new(&snapshot, NOW).state(CheckIndex::new(1)), JudgedState::Stale);
     }
 
     #[test]
@@ -888,7 +900,7 @@ mod tests {
         ];
         for (script, expected) in cases {
             let snapshot = snapshot(vec![(thrice.clone(), script)]);
-            assert_eq!(Judged::new(&snapshot, NOW).message(0), expected, "{script}");
+            assert_eq!(Judged::new(&snapshot, NOW).message(CheckIndex::new(0)), expected, "{script}");
         }
     }
 

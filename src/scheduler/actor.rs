@@ -356,6 +356,7 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::history::answer::Keep;
     use crate::history::{History, Settings};
+    use crate::model::index::CheckIndex;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
@@ -497,7 +498,7 @@ mod tests {
         let program = Program {
             plan: plan(vec![check("stays"), check("new")]),
             specs: specs(&[passes, passes]),
-            origins: vec![Origin::Kept(1), Origin::Added],
+            origins: vec![Origin::Kept(CheckIndex::new(1)), Origin::Added],
         };
         commands.send(SchedulerCommand::Reload(Box::new(program))).await.unwrap();
         let after =

@@ -138,7 +138,7 @@ impl Chronicle {
     fn tell_stale(&mut self, snapshot: &Snapshot) {
         let at = self.origin.wall_at(snapshot.at);
         let judged = Judged::new(snapshot, snapshot.at);
-        for index in 0..judged.len() {
+        for index in judged.indices() {
             let check = &judged.definition(index).name;
             if judged.state(index) == JudgedState::Stale {
                 if self.stale.insert(check.clone()) {
@@ -184,6 +184,7 @@ mod tests {
     use crate::history::Settings;
     use crate::history::answer::{Keep, Page};
     use crate::history::ledger::EventKind;
+    use crate::model::index::CheckIndex;
     use crate::model::outcome::{Observation, Outcome, Pass};
     use crate::model::plan::Origin;
     use crate::model::plan::testing::{check, plan};
@@ -261,11 +262,15 @@ mod tests {
             look(&mut machine, &mut chronicle, second);
         }
         assert_eq!(story(&chronicle).await.len(), 3);
-        machine.reload(plan(vec![check("new"), check("db")]), &[Origin::Added, Origin::Kept(0)], at(60));
+        machine.reload(
+            plan(vec![check("new"), check("db")]),
+            &[Origin::Added, Origin::Kept(CheckIndex::new(0))],
+            at(60),
+        );
         chronicle.declare(&machine, at(60));
         look(&mut machine, &mut chronicle, 62);
         assert_eq!(story(&chronicle).await.len(), 3);
-        machine.reload(plan(vec![check("db")]), &[Origin::Changed(1)], at(63));
+        machine.reload(plan(vec![check("db")]), &[Origin::Changed(CheckIndex::new(1))], at(63));
         chronicle.declare(&machine, at(63));
         let start = machine.due(at(64))[0];
         machine.finished(start.key, passed(64), at(64));
@@ -276,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn a_check_that_a_reload_changes_is_unknown_until_it_has_run() {
         let (mut machine, mut chronicle) = watching();
-        machine.reload(plan(vec![check("db")]), &[Origin::Changed(0)], at(15));
+        machine.reload(plan(vec![check("db")]), &[Origin::Changed(CheckIndex::new(0))], at(15));
         chronicle.declare(&machine, at(15));
         assert_eq!(story(&chronicle).await[2..], [(EventKind::Unknown, 15)]);
     }

@@ -15,6 +15,7 @@ use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::Latches;
 use crate::model::causes::{Causes, Trouble};
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
@@ -32,7 +33,7 @@ pub struct RunStart {
     /// The check.
     pub key: CheckKey,
     /// Its position in the plan.
-    pub check: usize,
+    pub check: CheckIndex,
     /// It is one of possibly many that start at the same time (first runs, runs expedited): only a bounded
     /// number of them should start side by side.
     pub throttled: bool,
@@ -78,9 +79,9 @@ pub struct Machine {
     plan: Arc<Plan>,
     pod: Arc<str>,
     /// Positions, parents before children.
-    order: Vec<usize>,
+    order: Vec<CheckIndex>,
     /// Those of them that have parents.
-    dependents: Vec<usize>,
+    dependents: Vec<CheckIndex>,
     checks: Vec<Arc<CheckState>>,
     schedules: CheckSchedules,
     keys: u64,
@@ -110,32 +111,32 @@ struct CheckSchedules {
     /// The checks' keys.
     keys: Vec<CheckKey>,
     /// Positions of schedules that were changed: their wakes are computed again before they are read.
-    touched: Vec<usize>,
+    touched: Vec<CheckIndex>,
 }
 
 impl CheckSchedules {
     fn push(&mut self, schedule: CheckSchedule) {
-        self.touched.push(self.all.len());
+        self.touched.push(CheckIndex::new(self.all.len()));
         self.wakes.push(None);
         self.keys.push(schedule.key);
         self.all.push(schedule);
     }
 
     /// The schedule, to be changed.
-    fn touch(&mut self, index: usize) -> &mut CheckSchedule {
+    fn touch(&mut self, index: CheckIndex) -> &mut CheckSchedule {
         self.touched.push(index);
         &mut self.all[index]
     }
 
-    fn position(&self, key: CheckKey) -> Option<usize> {
-        self.keys.iter().position(|other| *other == key)
+    fn position(&self, key: CheckKey) -> Option<CheckIndex> {
+        CheckIndex::first(self.keys.len()).find(|index| self.keys[*index] == key)
     }
 }
 
-impl Index<usize> for CheckSchedules {
+impl Index<CheckIndex> for CheckSchedules {
     type Output = CheckSchedule;
 
-    fn index(&self, index: usize) -> &CheckSchedule {
+    fn index(&self, index: CheckIndex) -> &CheckSchedule {
         &self.all[index]
     }
 }
@@ -300,7 +301,7 @@ impl Machine {
             return;
         }
         let plan = Arc::clone(&self.plan);
-        let watching = || plan.checks.iter().enumerate().filter(|(_, check)| check.watches_the_app());
+        let watching = || plan.entries().filter(|(_, check)| check.watches_the_app());
         if watching().any(|(index, _)| !self.checks[index].state.is_up() || self.checks[index].failures > 0) {
             self.start_anew(StartUp { began: at, opened: false }, now);
             return;
@@ -315,7 +316,7 @@ impl Machine {
 
     /// Whether this run shows that a doubted container is a new one. Once everything that watches the app has passed,
     /// it is the one that was seen, or as good.
-    fn dispels_or_confirms_doubt(&mut self, index: usize, observation: &Observation) -> Option<StartUp> {
+    fn dispels_or_confirms_doubt(&mut self, index: CheckIndex, observation: &Observation) -> Option<StartUp> {
         let began = self.doubt?;
         if observation.ended > began + PAUSE {
             // Too long ago to tell anything: from here on a question is news by itself.
@@ -329,8 +330,8 @@ impl Machine {
             Outcome::Fail(_) => return Some(StartUp { began, opened: false }),
             Outcome::Pass(pass) if pass.as_of.is_none_or(|as_of| as_of >= began) => {
                 let passed =
-                    |at: usize| self.schedules[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
-                let mut watching = (0..self.checks.len()).filter(|at| self.definition(*at).watches_the_app());
+                    |at: CheckIndex| self.schedules[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
+                let mut watching = self.plan.indices().filter(|at| self.definition(*at).watches_the_app());
                 if watching.all(|at| at == index || passed(at)) {
                     self.doubt = None;
                 }
@@ -348,7 +349,7 @@ impl Machine {
         let kept_closed = self.closed_by_skips(now);
         (self.start_up, self.started_anew) = (start_up, true);
         self.latched += 1;
-        for index in 0..self.checks.len() {
+        for index in self.plan.indices() {
             if !self.definition(index).counts_for_start_up() {
                 continue;
             }
@@ -366,7 +367,7 @@ impl Machine {
         self.propagate(now, &kept_closed);
         // What is skipped is excused by a failure seen in this start-up: its causes are looked at now.
         let excused = |check: &CheckState| check.unproven && check.state == State::Skipped;
-        let excused = (0..self.checks.len()).filter(|index| excused(&self.checks[*index])).collect();
+        let excused = self.plan.indices().filter(|index| excused(&self.checks[*index])).collect();
         for cause in self.all_causes_of(excused) {
             self.schedules.touch(cause).extra_requested = true;
         }
@@ -572,7 +573,7 @@ impl Machine {
 
     /// Whether the check runs whatever its parents are doing: the app's container has started anew and has to show that
     /// it works. Behind a parent that has to show the same it waits for that one.
-    fn proves_itself_now(&self, index: usize) -> bool {
+    fn proves_itself_now(&self, index: CheckIndex) -> bool {
         let parents = &self.definition(index).depends_on;
         self.schedules[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
     }
@@ -633,7 +634,7 @@ impl Machine {
     }
 
     /// What the run says of the app's present container: a pass that shows what the last one did is none.
-    fn as_seen_of_this_container(&self, index: usize, observation: Observation) -> Observation {
+    fn as_seen_of_this_container(&self, index: CheckIndex, observation: Observation) -> Observation {
         match &observation.outcome {
             Outcome::Pass(Pass { as_of: Some(as_of), .. })
                 if self.checks[index].unproven && *as_of < self.start_up.began =>
@@ -646,7 +647,7 @@ impl Machine {
     }
 
     /// A pass of a check whose parents fail: it moves no state, but shows that the new container works.
-    fn record_proof(&mut self, index: usize, observation: &Observation) {
+    fn record_proof(&mut self, index: CheckIndex, observation: &Observation) {
         self.count_run(index, observation);
         if self.checks[index].unproven {
             let check = Arc::make_mut(&mut self.checks[index]);
@@ -657,7 +658,7 @@ impl Machine {
 
     /// A failure that counts once the parents have passed after it. Where one waits already, that one decides: it is
     /// the older, and the parents are not asked for each.
-    fn leave_unconfirmed(&mut self, index: usize, observation: Observation) {
+    fn leave_unconfirmed(&mut self, index: CheckIndex, observation: Observation) {
         let check = Arc::make_mut(&mut self.checks[index]);
         check.fresh_at = Some(observation.ended);
         check.seen_once = true;
@@ -670,12 +671,12 @@ impl Machine {
 
     /// A parent fails. For a check that has to prove itself in a new start-up this excuses it only where the failure
     /// was seen in that start-up.
-    fn skip(&mut self, index: usize, now: Reading) {
+    fn skip(&mut self, index: CheckIndex, now: Reading) {
         let seen_before = self.checks[index].seen_once;
         self.apply(index, &skip(now));
         if self.checks[index].unproven && !seen_before {
             let began = self.start_up.began;
-            let is_fresh = |cause: usize| self.schedules[cause].last_run.is_some_and(|ran| ran.began >= began);
+            let is_fresh = |cause: CheckIndex| self.schedules[cause].last_run.is_some_and(|ran| ran.began >= began);
             let excused = self.all_causes_of(vec![index]).into_iter().all(is_fresh);
             Arc::make_mut(&mut self.checks[index]).seen_once = excused;
         }
@@ -685,7 +686,7 @@ impl Machine {
     /// once, and what they find can only mend.
     pub fn jumped(&mut self, now: Reading) {
         let count = self.checks.len();
-        for (index, definition) in self.plan.checks.iter().enumerate() {
+        for (index, definition) in self.plan.entries() {
             let schedule = self.schedules.touch(index);
             match &mut schedule.running {
                 // Put off once: failures would never count while the clock keeps jumping.
@@ -707,7 +708,7 @@ impl Machine {
         *loaded = loaded.map(|date| date.moved(by));
     }
 
-    fn definition(&self, index: usize) -> &Definition {
+    fn definition(&self, index: CheckIndex) -> &Definition {
         &self.plan.checks[index]
     }
 
@@ -735,7 +736,7 @@ impl Machine {
         }
     }
 
-    fn obstacle(&self, index: usize) -> Option<Obstacle> {
+    fn obstacle(&self, index: CheckIndex) -> Option<Obstacle> {
         let mut obstacle = None;
         for parent in &self.definition(index).depends_on {
             let check = &self.checks[*parent];
@@ -767,7 +768,7 @@ impl Machine {
                     self.skip(index, now);
                 }
             } else if state == State::Skipped {
-                self.recover(index, kept_closed.get(index).copied().flatten(), now);
+                self.recover(index, kept_closed.get(index.get()).copied().flatten(), now);
             }
             if self.update_waiting(index, obstacle) {
                 released.push(index);
@@ -788,7 +789,7 @@ impl Machine {
     }
 
     /// Updates whether the check waits for its parents. True once it no longer does and its first run is to start now.
-    fn update_waiting(&mut self, index: usize, obstacle: Option<Obstacle>) -> bool {
+    fn update_waiting(&mut self, index: CheckIndex, obstacle: Option<Obstacle>) -> bool {
         let waiting = obstacle.is_some();
         let freed = self.schedules[index].waiting && !waiting;
         if self.schedules[index].waiting != waiting {
@@ -805,7 +806,7 @@ impl Machine {
 
     /// Decides about a failure that waits for its parents: confirmed once all of them have passed in a run that began
     /// after it ended; a skip once one of them fails.
-    fn confirm_failure(&mut self, index: usize) {
+    fn confirm_failure(&mut self, index: CheckIndex) {
         let Some(failed) = self.schedules[index].unconfirmed.clone() else { return };
         let parents = self.definition(index).depends_on.clone();
         let was_a_skip = Observation { outcome: Outcome::Skip, ..failed.clone() };
@@ -841,7 +842,7 @@ impl Machine {
 
     /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
     /// Until that counts it closes what its skip kept closed, so that the end of an outage closes nothing.
-    fn recover(&mut self, index: usize, kept_closed: Option<Closed>, now: Reading) {
+    fn recover(&mut self, index: CheckIndex, kept_closed: Option<Closed>, now: Reading) {
         let check = Arc::make_mut(&mut self.checks[index]);
         (check.passes, check.failures) = (0, 0);
         check.recovery = kept_closed;
@@ -859,7 +860,7 @@ impl Machine {
         self.push_transition(index, State::Skipped, None);
     }
 
-    fn apply(&mut self, index: usize, observation: &Observation) {
+    fn apply(&mut self, index: CheckIndex, observation: &Observation) {
         let from = self.checks[index].state;
         let next = advance(&self.checks[index], self.definition(index), observation);
         if let Some(run) = &next.last {
@@ -872,7 +873,7 @@ impl Machine {
         }
     }
 
-    fn count_run(&mut self, index: usize, observation: &Observation) {
+    fn count_run(&mut self, index: CheckIndex, observation: &Observation) {
         if let Some(run) = LastRun::of(observation, self.definition(index)) {
             self.push_counted_run(index, Arc::new(run));
         }
@@ -880,14 +881,14 @@ impl Machine {
     }
 
     /// Keeps the run for [`take_observations`](Self::take_observations).
-    fn push_counted_run(&mut self, index: usize, run: Arc<LastRun>) {
+    fn push_counted_run(&mut self, index: CheckIndex, run: Arc<LastRun>) {
         if self.observations.len() < MAX_COUNTED_RUNS + MAX_COUNTED_RUNS_PER_CHECK * self.checks.len() {
             let check = self.definition(index).name.clone();
             self.observations.push(CountedRun { check, run });
         }
     }
 
-    fn push_transition(&mut self, index: usize, from: State, observation: Option<Observation>) {
+    fn push_transition(&mut self, index: CheckIndex, from: State, observation: Option<Observation>) {
         let CheckState { state: to, since: at, .. } = *self.checks[index];
         let causes = if to == State::Skipped { self.causes_of(index) } else { Arc::default() };
         let root_causes = causes.iter().map(|cause| self.definition(*cause).name.clone()).collect();
@@ -896,7 +897,7 @@ impl Machine {
     }
 
     /// The failing checks for which these skipped ones wait, directly or through others.
-    fn all_causes_of(&self, mut left: Vec<usize>) -> Vec<usize> {
+    fn all_causes_of(&self, mut left: Vec<CheckIndex>) -> Vec<CheckIndex> {
         let mut causes = Vec::new();
         let mut seen = vec![false; self.checks.len()];
         while let Some(at) = left.pop() {
@@ -913,14 +914,14 @@ impl Machine {
     }
 
     /// What is told of them for the skipped check at `index`.
-    fn causes_of(&mut self, index: usize) -> Arc<[usize]> {
+    fn causes_of(&mut self, index: CheckIndex) -> Arc<[CheckIndex]> {
         let (checks, plan) = (&self.checks, &self.plan);
-        let trouble = |at: usize| match checks[at].state {
+        let trouble = |at: CheckIndex| match checks[at].state {
             State::Error => Trouble::Own,
             State::Skipped => Trouble::OfParents,
             _ => Trouble::None,
         };
-        let parents = |at: usize| &plan.checks[at].depends_on[..];
+        let parents = |at: CheckIndex| &plan.checks[at].depends_on[..];
         match &mut self.causes {
             Some(causes) => causes.find(index, trouble, parents),
             None => Causes::of(checks.len()).find(index, trouble, parents),
@@ -980,7 +981,7 @@ impl CheckSchedule {
     }
 
     /// Starts a run at `now` if one is due, wanted or asked for.
-    fn start(&mut self, check: usize, now: Moment) -> Option<RunStart> {
+    fn start(&mut self, check: CheckIndex, now: Moment) -> Option<RunStart> {
         let regular = self.beat <= now;
         let expedited = self.expedited.is_some_and(|at| at <= now);
         let extra = self.extra_requested && self.extra_allowed() <= now;
@@ -1053,16 +1054,16 @@ fn skip(now: Reading) -> Observation {
 }
 
 /// Those in `order` that have parents.
-fn having_parents(order: &[usize], plan: &Plan) -> Vec<usize> {
+fn having_parents(order: &[CheckIndex], plan: &Plan) -> Vec<CheckIndex> {
     order.iter().copied().filter(|index| !plan.checks[*index].depends_on.is_empty()).collect()
 }
 
 /// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,
 /// its members come in the order of the file.
-fn parents_first(plan: &Plan) -> Vec<usize> {
+fn parents_first(plan: &Plan) -> Vec<CheckIndex> {
     let mut order = Vec::with_capacity(plan.checks.len());
     let mut seen = vec![false; plan.checks.len()];
-    for start in 0..plan.checks.len() {
+    for start in plan.indices() {
         // The checks that the walk is inside of, each with how many of its parents have been visited.
         let mut inside = vec![(start, 0)];
         while let Some((check, visited)) = inside.last_mut() {
@@ -1091,7 +1092,7 @@ mod tests {
 
     use super::*;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Critical, Gates, Thresholds};
     use crate::model::verdict::{Endpoint, Judged, JudgedState};
     use crate::simulation::playback::{Playback, reading};
@@ -1103,7 +1104,7 @@ mod tests {
     }
 
     fn child(name: &str, parents: &[usize]) -> Definition {
-        Definition { depends_on: parents.to_vec(), ..check(name) }
+        Definition { depends_on: indices(parents), ..check(name) }
     }
 
     fn thresholds(failure: u32, success: u32) -> Thresholds {
@@ -1111,7 +1112,7 @@ mod tests {
     }
 
     /// `outages[check]` are spans of seconds in which the check fails; a run takes 20 ms.
-    fn outages(outages: Vec<Vec<(f64, f64)>>) -> impl FnMut(usize, Moment) -> (ProbeResult, Duration) {
+    fn outages(outages: Vec<Vec<(f64, f64)>>) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration) {
         move |check, now| {
             let down = outages[check].iter().any(|(from, to)| (at(*from)..at(*to)).contains(&now));
             let failure = Failure::new(FailureKind::Connect, "connection refused");
@@ -1221,7 +1222,7 @@ mod tests {
         let snapshot = machine.snapshot(reading(START));
         let judged = Judged::new(&snapshot, snapshot.at);
         assert!(judged.endpoint(Endpoint::Startupz).open);
-        assert!(!judged.is_critical(0, Endpoint::Readyz), "an at_startup check holds nothing back");
+        assert!(!judged.is_critical(CheckIndex::new(0), Endpoint::Readyz), "an at_startup check holds nothing back");
         assert!(!judged.endpoint(Endpoint::Readyz).open, "the other check has to pass");
 
         machine.restore(&Latches::default());
@@ -1302,7 +1303,7 @@ mod tests {
         for tenth in 900..1050 {
             let fails_from = f64::from(tenth) / 10.0;
             let mut starts = Vec::new();
-            let world = |check: usize, now: Moment| -> (ProbeResult, Duration) {
+            let world = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
                 if check == 0 && now > at(60.0) {
                     starts.push(now.since_boot().as_millis() % 15_000);
                 }
@@ -1321,8 +1322,8 @@ mod tests {
     fn a_parent_whose_runs_stay_void_lets_no_failure_count_and_closes_readyz_alone() {
         let live = Gates { live: true, ..Gates::default() };
         let checks = vec![check("db"), Definition { gates: live, ..child("app", &[0]) }];
-        let world = |check: usize, now: Moment| -> (ProbeResult, Duration) {
-            let result = match check {
+        let world = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let result = match check.get() {
                 0 if now >= at(20.0) => Err(Failure::new(FailureKind::Exhausted, "no descriptor is left")),
                 1 if now >= at(60.0) => Err(Failure::new(FailureKind::Connect, "connection refused")),
                 _ => Ok(Pass::default()),
@@ -1334,7 +1335,10 @@ mod tests {
         let now = playback.now();
         let snapshot = playback.machine.snapshot(reading(now));
         let judged = Judged::new(&snapshot, now);
-        assert_eq!((judged.state(0), judged.state(1)), (JudgedState::Stale, JudgedState::Stale));
+        assert_eq!(
+            (judged.state(CheckIndex::new(0)), judged.state(CheckIndex::new(1))),
+            (JudgedState::Stale, JudgedState::Stale)
+        );
         assert_eq!(snapshot.checks[1].state, State::Ok);
         let open = [Endpoint::Readyz, Endpoint::Livez].map(|endpoint| judged.endpoint(endpoint).open);
         assert_eq!(open, [false, true]);
@@ -1376,7 +1380,11 @@ mod tests {
         let before = playback.machine.snapshot(reading(playback.now()));
         let changed = Definition { interval: Duration::from_secs(7), ..check("db") };
         let next = plan(vec![check("old"), changed, check("new")]);
-        playback.machine.reload(next, &[Origin::Kept(1), Origin::Changed(0), Origin::Added], reading(playback.now()));
+        playback.machine.reload(
+            next,
+            &[Origin::Kept(CheckIndex::new(1)), Origin::Changed(CheckIndex::new(0)), Origin::Added],
+            reading(playback.now()),
+        );
         let after = playback.machine.snapshot(reading(playback.now()));
         assert_eq!(after.checks[0], before.checks[1]);
         let closed = Closed { readyz: true, healthz: true, ..Closed::default() };

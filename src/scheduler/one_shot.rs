@@ -18,6 +18,7 @@ use super::worker::{MAX_CONCURRENT_THROTTLED, observe_throttled};
 use crate::base::clock::{Clock, Moment};
 use crate::base::name::CheckName;
 use crate::base::trace::Trace;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Observation, Outcome};
 use crate::model::plan::{Answers, Definition, Details, Plan, Thresholds};
 use crate::model::snapshot::{Configuration, Snapshot};
@@ -54,7 +55,7 @@ pub enum RunStatus {
 #[derive(Debug)]
 pub struct CheckRun {
     /// The position of the check.
-    pub check: usize,
+    pub check: CheckIndex,
     /// What was observed.
     pub observation: Observation,
     /// How the run went; it holds notes where they were wanted.
@@ -75,7 +76,7 @@ impl fmt::Debug for OneShot {
 
 /// The positions of the checks `wanted` in `plan`, and of everything they depend on, in ascending order.
 #[must_use]
-pub fn with_ancestors(plan: &Plan, wanted: &[usize]) -> Vec<usize> {
+pub fn with_ancestors(plan: &Plan, wanted: &[CheckIndex]) -> Vec<CheckIndex> {
     let mut found = BTreeSet::new();
     let mut left = wanted.to_vec();
     while let Some(check) = left.pop() {
@@ -90,7 +91,7 @@ impl OneShot {
     /// Rounds of the checks of `plan` at the positions `chosen`, in ascending order; `specs` are what the checks of the
     /// whole plan observe. A parent that is not chosen is not asked for. With `noting` the traces hold notes.
     #[must_use]
-    pub fn new(plan: &Plan, specs: &[Arc<dyn Spec>], chosen: &[usize], clock: Clock, noting: bool) -> Self {
+    pub fn new(plan: &Plan, specs: &[Arc<dyn Spec>], chosen: &[CheckIndex], clock: Clock, noting: bool) -> Self {
         let plan = Arc::new(excerpt(plan, chosen));
         let count = chosen.len();
         let check = CheckName::new("probelet").expect("a valid name");
@@ -173,7 +174,7 @@ impl OneShot {
 
     /// Starts every check whose parents are done, up to the first that has to be skipped.
     fn start(&mut self) -> Option<CheckRun> {
-        for check in 0..self.statuses.len() {
+        for check in self.plan.indices() {
             if self.statuses[check] != RunStatus::Waiting {
                 continue;
             }
@@ -189,7 +190,7 @@ impl OneShot {
         None
     }
 
-    fn run(&mut self, check: usize) {
+    fn run(&mut self, check: CheckIndex) {
         let definition = &self.plan.checks[check];
         let (timeout, clock) = (definition.timeout, self.context.clock);
         let context = || BuildContext { check: definition.name.clone(), ..self.context.clone() };
@@ -208,14 +209,14 @@ impl OneShot {
         });
     }
 
-    fn skip(&mut self, check: usize) -> CheckRun {
+    fn skip(&mut self, check: CheckIndex) -> CheckRun {
         let now = self.context.clock.read();
         let observation = Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall };
         self.take_in(check, &observation);
         CheckRun { check, observation, trace: Arc::default() }
     }
 
-    fn take_in(&mut self, check: usize, observation: &Observation) {
+    fn take_in(&mut self, check: CheckIndex, observation: &Observation) {
         self.statuses[check] = RunStatus::Done;
         self.checks[check] = Arc::new(advance(&self.checks[check], &self.plan.checks[check], observation));
     }
@@ -223,9 +224,9 @@ impl OneShot {
 
 /// The checks at the positions `chosen` alone, as they are run without a schedule: the first outcome counts, and no
 /// result ages while others run. The command has the configuration, so nothing is withheld.
-fn excerpt(plan: &Plan, chosen: &[usize]) -> Plan {
-    let place_of = |parent: &usize| chosen.binary_search(parent).ok();
-    let check = |position: &usize| {
+fn excerpt(plan: &Plan, chosen: &[CheckIndex]) -> Plan {
+    let place_of = |parent: &CheckIndex| chosen.binary_search(parent).ok().map(CheckIndex::new);
+    let check = |position: &CheckIndex| {
         let definition = &plan.checks[*position];
         Arc::new(Definition {
             thresholds: Thresholds::default(),
@@ -249,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::verdict::{Endpoint, Judged, Verdict};
     use crate::probe::BoxFuture;
 
@@ -297,12 +298,12 @@ mod tests {
     fn one_shot(checks: Vec<(Definition, CountedRuns)>) -> OneShot {
         let (definitions, targets): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
         let specs: Vec<_> = targets.into_iter().map(|target| Arc::new(StubTarget(target)) as Arc<dyn Spec>).collect();
-        let all: Vec<usize> = (0..specs.len()).collect();
+        let all: Vec<CheckIndex> = CheckIndex::first(specs.len()).collect();
         OneShot::new(&plan(definitions), &specs, &all, Clock::tokio(), false)
     }
 
     fn behind(name: &str, parents: &[usize]) -> Definition {
-        Definition { depends_on: parents.to_vec(), ..check(name) }
+        Definition { depends_on: indices(parents), ..check(name) }
     }
 
     /// Plays one round: the names in the order in which they were done, and the states in the order of the plan.
@@ -367,7 +368,7 @@ mod tests {
         assert_eq!(states, ["ok", "error", "error"]);
         assert!((2000..2100).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
         let snapshot = one_shot.snapshot();
-        assert_eq!(Judged::new(&snapshot, snapshot.at).state(0).label(), "ok");
+        assert_eq!(Judged::new(&snapshot, snapshot.at).state(CheckIndex::new(0)).label(), "ok");
     }
 
     #[tokio::test(start_paused = true)]
@@ -395,17 +396,17 @@ mod tests {
             assert!(tokio::time::timeout(Duration::from_millis(100), one_shot.next()).await.is_err());
             assert!(matches!(one_shot.statuses(), [RunStatus::Running(_)]));
         }
-        assert_eq!(one_shot.next().await.map(|check_run| check_run.check), Some(0));
+        assert_eq!(one_shot.next().await.map(|check_run| check_run.check), Some(CheckIndex::new(0)));
         assert!(one_shot.next().await.is_none());
     }
 
     #[test]
     fn an_excerpt_keeps_the_parents_that_are_chosen() {
         let whole = plan(vec![check("a"), behind("b", &[0]), check("c"), behind("d", &[1, 2])]);
-        assert_eq!(with_ancestors(&whole, &[3]), [0, 1, 2, 3]);
-        assert_eq!(with_ancestors(&whole, &[1]), [0, 1]);
-        let alone = excerpt(&whole, &[1, 3]);
-        let parents: Vec<&[usize]> = alone.checks.iter().map(|check| check.depends_on.as_slice()).collect();
-        assert_eq!(parents, [&[][..], &[0]]);
+        assert_eq!(with_ancestors(&whole, &indices(&[3])), [0, 1, 2, 3]);
+        assert_eq!(with_ancestors(&whole, &indices(&[1])), [0, 1]);
+        let alone = excerpt(&whole, &indices(&[1, 3]));
+        let parents: Vec<_> = alone.checks.iter().map(|check| check.depends_on.clone()).collect();
+        assert_eq!(parents, [vec![], indices(&[0])]);
     }
 }

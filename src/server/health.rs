@@ -17,6 +17,7 @@ use super::start_up::latest;
 use super::view::View;
 use super::warnings::{Warnings, quoted};
 use crate::base::clock::Reading;
+use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
@@ -142,14 +143,14 @@ fn bad_request(problem: &str) -> Answer {
 }
 
 /// The positions of the checks that are to be left out, each once.
-fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<usize> {
+fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<CheckIndex> {
     let mut names = incoming.query.all("exclude").peekable();
     if names.peek().is_none() {
         return Vec::new();
     }
     // There may be many of both.
-    let checks = snapshot.plan.checks.iter().enumerate();
-    let places: HashMap<&str, usize> = checks.map(|(place, check)| (check.name.as_str(), place)).collect();
+    let checks = snapshot.plan.entries();
+    let places: HashMap<&str, CheckIndex> = checks.map(|(place, check)| (check.name.as_str(), place)).collect();
     let mut positions = Vec::new();
     for name in names {
         match places.get(&*name) {

@@ -84,7 +84,7 @@ pub(super) struct Basis {
 impl Basis {
     /// The snapshot as judged.
     pub(super) fn of(judged: &Judged<'_>) -> Self {
-        let states = (0..judged.len()).map(|check| judged.state(check)).collect();
+        let states = judged.indices().map(|check| judged.state(check)).collect();
         let snapshot = judged.snapshot;
         Self {
             generation: snapshot.generation,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 
 use crate::base::clock::Reading;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::one_line;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
@@ -29,7 +30,7 @@ impl<'a> View<'a> {
     }
 
     /// The check at `index` alone, by the rules of `endpoint`.
-    pub(super) fn of_check(judged: &'a Judged<'a>, endpoint: Endpoint, index: usize, reading: Reading) -> Self {
+    pub(super) fn of_check(judged: &'a Judged<'a>, endpoint: Endpoint, index: CheckIndex, reading: Reading) -> Self {
         let part = judged.endpoint_for(endpoint, index);
         let verdict = match (part.closes, judged.status(index)) {
             (true, _) => Verdict::Error,
@@ -43,7 +44,7 @@ impl<'a> View<'a> {
     }
 
     /// The check at `index` alone, gated or not.
-    pub(super) fn of_check_alone(judged: &'a Judged<'a>, index: usize, reading: Reading) -> Self {
+    pub(super) fn of_check_alone(judged: &'a Judged<'a>, index: CheckIndex, reading: Reading) -> Self {
         let verdict = judged.status(index);
         let closes = verdict == Verdict::Error;
         let judgement = Judgement {
@@ -73,12 +74,12 @@ impl<'a> View<'a> {
     }
 
     /// The name of a check.
-    pub(super) fn name(&self, check: usize) -> &'a str {
+    pub(super) fn name(&self, check: CheckIndex) -> &'a str {
         self.judged.definition(check).name.as_str()
     }
 
     /// What to say of a check.
-    pub(super) fn message(&self, check: usize) -> Cow<'a, str> {
+    pub(super) fn message(&self, check: CheckIndex) -> Cow<'a, str> {
         if self.details() == Details::Full { self.judged.message(check) } else { WITHHELD.into() }
     }
 
@@ -105,12 +106,12 @@ impl<'a> View<'a> {
         if causes.is_empty() || is_told_otherwise || self.details() != Details::Full {
             return self.summary();
         }
-        let cause = |check: &usize| format!("{}: {}", self.name(*check), self.reason(*check));
+        let cause = |check: &CheckIndex| format!("{}: {}", self.name(*check), self.reason(*check));
         one_line(&format!("root cause {}", causes.iter().map(cause).collect::<Vec<_>>().join("; "))).into()
     }
 
     /// What to say of a check in formats without its root causes: a skipped one says what it waits for.
-    pub(super) fn told(&self, check: usize) -> Cow<'a, str> {
+    pub(super) fn told(&self, check: CheckIndex) -> Cow<'a, str> {
         match self.judged.state(check) {
             JudgedState::Fresh(State::Skipped) if self.details() == Details::Full => {
                 format!("Skipped: {}", self.reason(check)).into()
@@ -126,41 +127,41 @@ impl<'a> View<'a> {
     }
 
     /// The status of a check for formats in which only a critical failure is one.
-    pub(super) fn level(&self, check: usize) -> Verdict {
+    pub(super) fn level(&self, check: CheckIndex) -> Verdict {
         match self.judged.status(check) {
             Verdict::Error if !self.is_critical(check) => Verdict::Degraded,
             status => status,
         }
     }
 
-    fn is_critical(&self, check: usize) -> bool {
+    fn is_critical(&self, check: CheckIndex) -> bool {
         self.judged.definition(check).gates.any() && self.judged.is_critical(check, self.judgement.endpoint)
     }
 
     /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed
     /// endpoint those without which it would be open.
-    pub(super) fn root_causes(&self) -> Vec<usize> {
+    pub(super) fn root_causes(&self) -> Vec<CheckIndex> {
         let Judgement { endpoint, parts, root_causes, .. } = &self.judgement;
         if !root_causes.is_empty() {
-            let closes = |check: usize| {
+            let closes = |check: CheckIndex| {
                 parts.iter().any(|part| part.check == check && part.closes) || self.judged.is_critical(check, *endpoint)
             };
-            let closing: Vec<usize> = root_causes.iter().copied().filter(|check| closes(*check)).collect();
+            let closing: Vec<CheckIndex> = root_causes.iter().copied().filter(|check| closes(*check)).collect();
             return if closing.is_empty() { root_causes.clone() } else { closing };
         }
-        let mut causes: Vec<usize> = parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
+        let mut causes: Vec<CheckIndex> = parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
         causes.sort_unstable();
         causes.dedup();
         causes
     }
 
     /// Names of checks, in the order given.
-    pub(super) fn names(&self, checks: &[usize]) -> Vec<&'a str> {
+    pub(super) fn names(&self, checks: &[CheckIndex]) -> Vec<&'a str> {
         checks.iter().map(|check| self.name(*check)).collect()
     }
 
     /// Why a check is not ok, in one line: its message, or what a skipped one waits for.
-    pub(super) fn reason(&self, check: usize) -> Cow<'a, str> {
+    pub(super) fn reason(&self, check: CheckIndex) -> Cow<'a, str> {
         if self.details() == Details::Full && self.judged.state(check) == JudgedState::Fresh(State::Skipped) {
             return format!("waits for {}", self.names(&self.awaited(check)).join(", ")).into();
         }
@@ -168,7 +169,7 @@ impl<'a> View<'a> {
     }
 
     /// What a skipped check waits for: its root causes, or its parents where none is left.
-    fn awaited(&self, check: usize) -> Vec<usize> {
+    fn awaited(&self, check: CheckIndex) -> Vec<CheckIndex> {
         let causes = self.judged.causes_of(check);
         if causes.is_empty() { self.judged.definition(check).depends_on.clone() } else { causes }
     }

@@ -80,7 +80,7 @@ fn unasked(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> Vec<Advice> {
 fn long_outages(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> Vec<Advice> {
     let mut found = Vec::new();
     let matrix = Matrix::new(plan, MatrixPhase::Service);
-    for (check, definition) in plan.checks.iter().enumerate() {
+    for (check, definition) in plan.entries() {
         // What thresholds do not add is not theirs to mend.
         let unseen = until_error(plan, check).unseen;
         for (container, asking, after) in impact(&matrix, plan, check, containers) {
@@ -125,7 +125,7 @@ fn starts(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> Option<Advice> {
         let help = "raise its `failureThreshold`, or lower `initial_delay` and `success_threshold` of the checks";
         return Some(Advice { pitfall: &pitfalls::STARTUP_TOO_SHORT, message, help: help.into() });
     }
-    let live = plan.checks.iter().enumerate().filter(|(_, check)| check.gates.live && check.critical != Critical::No);
+    let live = plan.entries().filter(|(_, check)| check.gates.live && check.critical != Critical::No);
     let down = |(check, _)| Fault { check, from: Duration::ZERO, to: START, outcome: FaultKind::Fail };
     match first_restart(plan, &live.map(down).collect::<Vec<_>>(), &containers)? {
         (at, container, Purpose::Liveness) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::index::CheckIndex;
 use crate::model::plan::{Critical, Definition, Plan};
 use crate::scheduler::cadence::Cadence;
 
@@ -31,7 +32,7 @@ pub struct Budget {
 
 /// The budget of the check at `index`, for an outage of its target alone.
 #[must_use]
-pub fn until_error(plan: &Plan, index: usize) -> Budget {
+pub fn until_error(plan: &Plan, index: CheckIndex) -> Budget {
     let check = &plan.checks[index];
     let failures = check.thresholds.failure.get();
     let mut parents: Vec<_> =
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Moment;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Gates, Thresholds};
     use crate::model::state::State;
     use crate::scheduler::machine::Machine;
@@ -145,7 +146,7 @@ mod tests {
     }
 
     fn total(checks: Vec<Definition>, index: usize) -> u128 {
-        until_error(&plan(checks), index).total.as_millis()
+        until_error(&plan(checks), CheckIndex::new(index)).total.as_millis()
     }
 
     #[test]
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn each_failure_behind_a_parent_waits_for_its_confirmation() {
-        let behind = |definition: Definition| Definition { depends_on: vec![0], ..definition };
+        let behind = |definition: Definition| Definition { depends_on: indices(&[0]), ..definition };
         let checks = |failures| vec![failing_after(1, 5_000, 1_000), behind(failing_after(failures, 10_000, 2_000))];
         assert_eq!(total(checks(1), 1), 10_000 + 2_000 + 1_000 + 1_000);
         assert_eq!(total(checks(3), 1), 10_000 + 2 * 10_000 + 2_000 + 1_000 + 1_000);
@@ -174,9 +175,9 @@ mod tests {
 
     #[test]
     fn a_parent_that_may_not_be_asked_so_often_makes_later_failures_wait() {
-        let behind = |definition: Definition| Definition { depends_on: vec![0], ..definition };
+        let behind = |definition: Definition| Definition { depends_on: indices(&[0]), ..definition };
         let checks = vec![failing_after(1, 10_000, 2_000), behind(failing_after(3, 10_000, 2_000))];
-        let budget = until_error(&plan(checks), 1);
+        let budget = until_error(&plan(checks), CheckIndex::new(1));
         assert_eq!((budget.between.as_secs(), budget.confirmation), (20, Some(Duration::from_secs(8))));
     }
 
@@ -195,19 +196,24 @@ mod tests {
 
     #[test]
     fn a_huge_threshold_is_added_up_at_once() {
-        let behind = Definition { depends_on: vec![0], ..failing_after(1_000_000, 10_000, 2_000) };
-        let budget = until_error(&plan(vec![failing_after(1, 10_000, 2_000), behind]), 1);
+        let behind = Definition { depends_on: indices(&[0]), ..failing_after(1_000_000, 10_000, 2_000) };
+        let budget = until_error(&plan(vec![failing_after(1, 10_000, 2_000), behind]), CheckIndex::new(1));
         assert_eq!(budget.between.as_secs() / 1_000_000, 19);
     }
 
     /// How long after `from` the check at the end of the plan is `error`, when its target fails from then on. `takes`
     /// tells how long a failing run of it takes and a passing one of the others, by the number of the run.
-    fn played(checks: Vec<Definition>, from: Duration, pod: &str, takes: impl Fn(usize, u64) -> Duration) -> Duration {
-        let last = checks.len() - 1;
+    fn played(
+        checks: Vec<Definition>,
+        from: Duration,
+        pod: &str,
+        takes: impl Fn(CheckIndex, u64) -> Duration,
+    ) -> Duration {
+        let last = CheckIndex::new(checks.len() - 1);
         let start = reading(Moment::default());
         let from = Moment::at(from);
         let mut runs = 0;
-        let world = |index: usize, at: Moment| -> (ProbeResult, Duration) {
+        let world = |index: CheckIndex, at: Moment| -> (ProbeResult, Duration) {
             runs += 1;
             match (index == last, at >= from) {
                 (true, true) => (Err(Failure::new(FailureKind::Connect, "down")), takes(index, runs)),
@@ -233,7 +239,7 @@ mod tests {
             played(checks(), from, "pod", |_, _| Duration::MAX)
         };
         let longest = (0..70).map(took).max().unwrap_or_default();
-        let budget = until_error(&plan(checks()), 0).total;
+        let budget = until_error(&plan(checks()), CheckIndex::new(0)).total;
         assert!(longest <= budget && longest + Duration::from_millis(100) >= budget);
     }
 
@@ -241,7 +247,7 @@ mod tests {
     fn played_on_kept_connections(check: &Definition, from: Moment, pod: &str) -> Duration {
         let start = reading(Moment::default());
         let (age, mut made) = (check.max_connection_age, None);
-        let world = |_: usize, at: Moment| -> (ProbeResult, Duration) {
+        let world = |_: CheckIndex, at: Moment| -> (ProbeResult, Duration) {
             let kept = made.is_some_and(|made| at.since(made) < age);
             if kept || at < from {
                 made = if kept { made } else { Some(at) };
@@ -270,7 +276,7 @@ mod tests {
         ) {
             let max_connection_age = Duration::from_millis(age);
             let check = Definition { max_connection_age, ..failing_after(failures, interval, timeout) };
-            let budget = until_error(&plan(vec![check.clone()]), 0).total;
+            let budget = until_error(&plan(vec![check.clone()]), CheckIndex::new(0)).total;
             let from = Moment::at(Duration::from_millis(from));
             let took = played_on_kept_connections(&check, from, &format!("pod-{pod}"));
             assert!(took <= budget, "{took:?} > {budget:?}");
@@ -286,12 +292,12 @@ mod tests {
             let mut checks: Vec<_> =
                 parents.iter().map(|(interval, timeout)| failing_after(1, *interval, *timeout)).collect();
             let gates = Gates { live: of_pod, ready: true, startup: false };
-            let depends_on = (0..checks.len()).collect();
+            let depends_on = CheckIndex::first(checks.len()).collect();
             checks.push(Definition { depends_on, gates, of_pod, ..failing_after(failures, interval, timeout) });
-            let budget = until_error(&plan(checks.clone()), checks.len() - 1).total;
-            let takes = |check: usize, run: u64| {
+            let budget = until_error(&plan(checks.clone()), CheckIndex::new(checks.len() - 1)).total;
+            let takes = |check: CheckIndex, run: u64| {
                 let quick = chance.rotate_left(u32::try_from(run % 64).unwrap_or_default()) % 3 == 0;
-                match parents.get(check) {
+                match parents.get(check.get()) {
                     _ if quick => Duration::from_millis(5),
                     // All is well with a parent: it is shorter than its interval and its timeout.
                     Some((interval, timeout)) => Duration::from_millis(interval.min(timeout) - 1),

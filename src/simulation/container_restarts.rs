@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::playback::{Playback, reading};
 use crate::base::clock::Moment;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
-use crate::model::plan::testing::{check, plan};
+use crate::model::plan::testing::{check, indices, plan};
 use crate::model::plan::{Critical, Definition, Gates, Origin, Thresholds};
 use crate::model::start_up::{ContainerNews, StartupzTracker};
 use crate::model::state::State;
@@ -81,19 +82,19 @@ impl Night {
             gates: Gates { live: true, ready: true, startup: self.gates_startup },
             of_pod: true,
             interval: Duration::from_secs(2),
-            depends_on: vec![0],
+            depends_on: indices(&[0]),
             thresholds: Thresholds { failure: count(self.thresholds.0), success: count(self.thresholds.1) },
             ..check("app")
         };
-        let shop = Definition { depends_on: vec![1], of_pod: true, ..check("shop") };
+        let shop = Definition { depends_on: indices(&[1]), of_pod: true, ..check("shop") };
         Machine::new(plan(vec![database, app, shop]), &format!("pod-{}", self.pod), reading(START))
     }
 
     /// What a run finds. Each takes 20 ms.
-    fn world(self) -> impl FnMut(usize, Moment) -> (ProbeResult, Duration) {
+    fn world(self) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration) {
         move |check, now| {
             let at = now.since(START).as_secs_f64();
-            let well = match check {
+            let well = match check.get() {
                 0 => !(at >= self.away.0 && at < self.away.1),
                 _ => self.answers(at),
             };
@@ -293,7 +294,7 @@ fn at(second: f64) -> Moment {
 }
 
 /// The checks fail in these spans of seconds; a run takes 20 ms.
-fn failing(spans: Vec<(f64, f64)>) -> impl FnMut(usize, Moment) -> (ProbeResult, Duration) {
+fn failing(spans: Vec<(f64, f64)>) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration) {
     move |check, now| {
         let failure = Failure::new(FailureKind::Connect, "connection refused");
         let fails = (at(spans[check].0)..at(spans[check].1)).contains(&now);
@@ -331,7 +332,7 @@ fn a_reload_keeps_livez_closed_until_the_new_definition_passes() {
     playback.play_until(at(120.0), |_| {});
     assert!(!is_open(&mut playback, Endpoint::Livez));
     let changed = Definition { timeout: Duration::from_secs(1), ..app("app") };
-    playback.machine.reload(plan(vec![changed]), &[Origin::Changed(0)], reading(at(120.0)));
+    playback.machine.reload(plan(vec![changed]), &[Origin::Changed(CheckIndex::new(0))], reading(at(120.0)));
     for second in 121..200 {
         assert!(!is_open(&mut playback, Endpoint::Livez), "{second}");
         playback.play_until(at(f64::from(second)), |_| {});
@@ -359,7 +360,7 @@ fn a_doubt_is_not_dispelled_by_a_check_of_something_else() {
 fn a_start_up_in_an_outage_of_what_is_rarely_looked_at_is_excused_soon() {
     let rare = Duration::from_secs(300);
     let database = Definition { critical: Critical::AtStartup, interval: rare, ..check("database") };
-    let behind = Definition { depends_on: vec![0], ..app("app") };
+    let behind = Definition { depends_on: indices(&[0]), ..app("app") };
     let machine = Machine::new(plan(vec![database, behind]), "pod", reading(START));
     let mut playback = Playback::new(machine, failing(vec![(400.0, 3000.0); 2]), START);
     playback.play_until(at(1000.0), |_| {});
@@ -374,12 +375,13 @@ fn a_start_up_in_an_outage_of_what_is_rarely_looked_at_is_excused_soon() {
 fn a_run_under_way_when_the_outage_ends_can_only_mend() {
     let database = Definition { interval: Duration::from_secs(1), ..check("database") };
     let once = Thresholds { failure: NonZeroU32::MIN, success: NonZeroU32::MIN };
-    let behind = Definition { depends_on: vec![0], timeout: Duration::from_secs(8), thresholds: once, ..app("app") };
+    let behind =
+        Definition { depends_on: indices(&[0]), timeout: Duration::from_secs(8), thresholds: once, ..app("app") };
     for tenth in 0..20 {
         let away = (30.0 + f64::from(tenth) / 10.0, 33.0 + f64::from(tenth) / 10.0);
         let mut of_database = failing(vec![away]);
         // What began in the outage waits for the database, and fails long after its end.
-        let world = move |check: usize, now: Moment| match of_database(0, now) {
+        let world = move |check: CheckIndex, now: Moment| match of_database(CheckIndex::new(0), now) {
             (Err(failure), _) if check == 1 => (Err(failure), Duration::from_secs(6)),
             (Ok(pass), _) if check == 1 => (Ok(pass), Duration::from_millis(400)),
             seen => seen,

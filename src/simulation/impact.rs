@@ -7,6 +7,7 @@ use super::kubelet::request::RequestSubject;
 use super::kubelet::{ProbedContainer, SidecarProbe};
 use super::matrix::Matrix;
 use super::pod::Purpose;
+use crate::model::index::CheckIndex;
 use crate::model::plan::Plan;
 use crate::model::verdict::{Endpoint, Judged};
 
@@ -14,7 +15,7 @@ use crate::model::verdict::{Endpoint, Judged};
 pub fn impact<'a>(
     matrix: &Matrix<'_>,
     plan: &Plan,
-    check: usize,
+    check: CheckIndex,
     containers: &'a [ProbedContainer],
 ) -> Vec<(&'a ProbedContainer, &'a SidecarProbe, Duration)> {
     if containers.is_empty() {

@@ -156,12 +156,11 @@ impl Inspection<'_> {
             return None;
         }
         let matrix = Matrix::new(&self.config.plan, MatrixPhase::StartUp);
-        let check = (0..self.config.plan.checks.len()).filter(|check| self.config.plan.checks[*check].of_pod).find(
-            |check| {
+        let check =
+            self.config.plan.indices().filter(|check| self.config.plan.checks[*check].of_pod).find(|check| {
                 let snapshot = matrix.failing(*check);
                 !request.passes(&Judged::new(&snapshot, snapshot.at))
-            },
-        )?;
+            })?;
         let message = format!(
             "asks `{path}`, which {} keeps closed until the app runs, and kubelet starts the app only once this probe has \
              passed: the pod never starts",
@@ -210,7 +209,7 @@ impl Inspection<'_> {
             Purpose::Startup => Endpoint::Startupz,
         };
         let matrix = Matrix::new(plan, phase);
-        let check = (0..plan.checks.len()).find(|check| {
+        let check = plan.indices().find(|check| {
             let snapshot = matrix.failing(*check);
             let judged = Judged::new(&snapshot, snapshot.at);
             let open = judged.endpoint(meant).open;

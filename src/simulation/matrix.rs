@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Plan, Thresholds};
 use crate::model::snapshot::{Configuration, Snapshot};
@@ -26,11 +27,11 @@ pub enum MatrixPhase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatrixRow {
     /// The position of the check.
-    pub check: usize,
+    pub check: CheckIndex,
     /// The verdict on each endpoint, in the order of [`Endpoint::ALL`]; `error` is closed.
     pub verdicts: [Verdict; 4],
     /// The positions of the checks that are skipped meanwhile.
-    pub skips: Vec<usize>,
+    pub skips: Vec<CheckIndex>,
 }
 
 impl MatrixRow {
@@ -46,7 +47,7 @@ impl MatrixRow {
 pub struct Matrix<'p> {
     plan: &'p Arc<Plan>,
     phase: MatrixPhase,
-    children: Vec<Vec<usize>>,
+    children: Vec<Vec<CheckIndex>>,
     /// Each check as it is after a pass, after a failure, and after a skip.
     passing: Vec<Arc<CheckState>>,
     failing: Vec<Arc<CheckState>>,
@@ -78,12 +79,12 @@ impl<'p> Matrix<'p> {
             let verdicts = Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint).verdict);
             MatrixRow { check, verdicts, skips: self.behind(check) }
         };
-        (0..self.plan.checks.len()).map(row).collect()
+        self.plan.indices().map(row).collect()
     }
 
     /// The one check fails, those behind it are skipped, and all others pass.
     #[must_use]
-    pub fn failing(&self, check: usize) -> Snapshot {
+    pub fn failing(&self, check: CheckIndex) -> Snapshot {
         let mut snapshot = self.all_well();
         snapshot.checks[check] = Arc::clone(&self.failing[check]);
         for child in self.behind(check) {
@@ -110,7 +111,7 @@ impl<'p> Matrix<'p> {
     }
 
     /// The positions of the checks that depend on the one at `parent`, directly or through others.
-    fn behind(&self, parent: usize) -> Vec<usize> {
+    fn behind(&self, parent: CheckIndex) -> Vec<CheckIndex> {
         let mut reached = BTreeSet::new();
         let mut next = vec![parent];
         while let Some(at) = next.pop() {
@@ -147,7 +148,7 @@ fn state(check: &Definition, outcomes: &[fn() -> Outcome]) -> CheckState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Critical, Gates};
 
     fn gating(name: &str, gates: &str) -> Definition {
@@ -156,14 +157,14 @@ mod tests {
     }
 
     fn behind(definition: Definition, parents: &[usize]) -> Definition {
-        Definition { depends_on: parents.to_vec(), ..definition }
+        Definition { depends_on: indices(parents), ..definition }
     }
 
     /// Each row as the verdicts of livez, readyz, startupz, healthz (o, d or -) and what is skipped.
     fn matrix(checks: Vec<Definition>, phase: MatrixPhase) -> Vec<String> {
         let line = |row: MatrixRow| {
             let letter = |verdict: Verdict| if verdict == Verdict::Error { "-" } else { &verdict.label()[..1] };
-            let skips: Vec<_> = row.skips.iter().map(|index| format!(" {index}")).collect();
+            let skips: Vec<_> = row.skips.iter().map(|index| format!(" {index:?}")).collect();
             row.verdicts.map(letter).concat() + &skips.concat()
         };
         Matrix::new(&plan(checks), phase).rows().into_iter().map(line).collect()

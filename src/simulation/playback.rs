@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::base::quantity::show_duration;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, ProbeResult};
 use crate::model::snapshot::Snapshot;
 use crate::scheduler::machine::{CheckKey, Machine};
@@ -13,11 +14,11 @@ use crate::scheduler::machine::{CheckKey, Machine};
 /// What a run that begins at a moment finds, and how long it takes if nobody stops it.
 pub trait World {
     /// The run of the check at position `check` of the plan, begun at `at`.
-    fn observe(&mut self, check: usize, at: Moment) -> (ProbeResult, Duration);
+    fn observe(&mut self, check: CheckIndex, at: Moment) -> (ProbeResult, Duration);
 }
 
-impl<F: FnMut(usize, Moment) -> (ProbeResult, Duration)> World for F {
-    fn observe(&mut self, check: usize, at: Moment) -> (ProbeResult, Duration) {
+impl<F: FnMut(CheckIndex, Moment) -> (ProbeResult, Duration)> World for F {
+    fn observe(&mut self, check: CheckIndex, at: Moment) -> (ProbeResult, Duration) {
         self(check, at)
     }
 }

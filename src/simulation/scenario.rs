@@ -12,6 +12,7 @@ use crate::base::value::{Section, Value};
 use crate::config::diagnostic::Report;
 use crate::config::document;
 use crate::config::source::Environment;
+use crate::model::index::CheckIndex;
 use crate::model::plan::Plan;
 use crate::model::verdict::Judged;
 use crate::scheduler::machine::Machine;
@@ -79,7 +80,7 @@ impl ProcessEvents {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The position of the check.
-    pub check: usize,
+    pub check: CheckIndex,
     /// Runs from here on are met by it.
     pub from: Duration,
     /// Runs from here on are not.
@@ -292,7 +293,7 @@ fn fault(fields: &Section, plan: &Plan, length: Duration) -> Option<Fault> {
     Some(Fault { check: check?, from, to: to.min(length), outcome })
 }
 
-fn check(fields: &Section, name: &str, plan: &Plan) -> Option<usize> {
+fn check(fields: &Section, name: &str, plan: &Plan) -> Option<CheckIndex> {
     let position = plan.position(name);
     if position.is_none() {
         let names = || plan.checks.iter().map(|check| check.name.as_str());
@@ -420,8 +421,13 @@ pod:
         assert_eq!(
             scenario.faults,
             [
-                Fault { check: 0, from: seconds(30), to: seconds(90), outcome: FaultKind::Fail },
-                Fault { check: 1, from: seconds(60), to: seconds(70), outcome: FaultKind::Slow(seconds(3)) },
+                Fault { check: CheckIndex::new(0), from: seconds(30), to: seconds(90), outcome: FaultKind::Fail },
+                Fault {
+                    check: CheckIndex::new(1),
+                    from: seconds(60),
+                    to: seconds(70),
+                    outcome: FaultKind::Slow(seconds(3))
+                },
             ]
         );
         let app = &scenario.pod.unwrap().containers[0];

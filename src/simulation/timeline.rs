@@ -7,6 +7,7 @@ use super::kubelet::{Action, ContainerRole, Effect, Kubelet, ProbedContainer, Si
 use super::playback::{Playback, World, reading};
 use super::scenario::{Fault, FaultKind, ProcessEvents, ProcessFault};
 use crate::base::clock::Moment;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
@@ -69,13 +70,13 @@ pub enum Occurrence {
     /// A check changes its state.
     Check {
         /// Its position.
-        check: usize,
+        check: CheckIndex,
         /// The state it enters.
         to: JudgedState,
         /// What it says.
         message: String,
         /// The failing checks from which a skip follows.
-        root_causes: Vec<usize>,
+        root_causes: Vec<CheckIndex>,
     },
     /// The verdict on an endpoint changes.
     Endpoint {
@@ -86,7 +87,7 @@ pub enum Occurrence {
         /// The verdict from now on; `error` is closed.
         to: Verdict,
         /// From what a closure follows.
-        root_causes: Vec<usize>,
+        root_causes: Vec<CheckIndex>,
     },
     /// Kubelet does something.
     Kubelet(Action),
@@ -369,7 +370,7 @@ struct ScenarioWorld<'a> {
 
 impl ScenarioWorld<'_> {
     /// Whether what the check looks at is there at `at`.
-    fn is_there(&self, check: usize, at: Moment) -> bool {
+    fn is_there(&self, check: CheckIndex, at: Moment) -> bool {
         let definition = &self.plan.checks[check];
         let serves = self.serves_from.is_some_and(|from| from <= at);
         // An old beat counts for a while.
@@ -378,7 +379,7 @@ impl ScenarioWorld<'_> {
 }
 
 impl World for ScenarioWorld<'_> {
-    fn observe(&mut self, check: usize, at: Moment) -> (ProbeResult, Duration) {
+    fn observe(&mut self, check: CheckIndex, at: Moment) -> (ProbeResult, Duration) {
         let now = at.since(START);
         let meets = |fault: &&Fault| fault.check == check && (fault.from..fault.to).contains(&now);
         match self.faults.iter().rev().find(meets).map(|fault| fault.outcome) {
@@ -407,7 +408,7 @@ impl TimelineWriter {
         let timeline = Timeline {
             length,
             plan: Arc::clone(&first.plan),
-            checks: (0..judged.len()).map(|check| vec![(start, judged.state(check))]).collect(),
+            checks: judged.indices().map(|check| vec![(start, judged.state(check))]).collect(),
             endpoints: Endpoint::ALL.map(|endpoint| vec![(start, judged.endpoint(endpoint).verdict)]),
             containers: containers.iter().map(|container| container.name.clone()).collect(),
             app_container: containers.iter().find(|one| one.role == ContainerRole::App).map(|app| app.name.clone()),
@@ -453,7 +454,7 @@ impl TimelineWriter {
     fn see(&mut self, snapshot: &Snapshot) {
         let at = snapshot.at.since(START);
         let judged = Judged::new(snapshot, snapshot.at);
-        for (check, track) in self.timeline.checks.iter_mut().enumerate() {
+        for (check, track) in judged.indices().zip(&mut self.timeline.checks) {
             let to = judged.state(check);
             if change(track, at, to).is_some() {
                 let message = judged.message(check).into_owned();
@@ -507,15 +508,20 @@ fn next_expiry(snapshot: &Snapshot) -> Option<Moment> {
 }
 
 impl Timeline {
+    /// What is told of each check, in the order of the plan.
+    pub fn tracks(&self) -> impl Iterator<Item = (CheckIndex, &Track<JudgedState>)> {
+        self.plan.indices().zip(&self.checks)
+    }
+
     /// The name of the check at `index`.
     #[must_use]
-    pub fn name(&self, index: usize) -> &str {
+    pub fn name(&self, index: CheckIndex) -> &str {
         self.plan.checks[index].name.as_str()
     }
 
     /// The names of the checks at `indices`.
     #[must_use]
-    pub fn names(&self, indices: &[usize]) -> Vec<&str> {
+    pub fn names(&self, indices: &[CheckIndex]) -> Vec<&str> {
         indices.iter().map(|index| self.name(*index)).collect()
     }
 
@@ -634,9 +640,9 @@ mod tests {
 
     #[test]
     fn an_outage_closes_readiness_and_its_end_opens_it_again() {
-        let app = Definition { depends_on: vec![0], ..check("app") };
+        let app = Definition { depends_on: vec![CheckIndex::new(0)], ..check("app") };
         let plan = plan(vec![check("db"), app]);
-        let fault = Fault { check: 0, from: seconds(30), to: seconds(60), outcome: FaultKind::Fail };
+        let fault = Fault { check: CheckIndex::new(0), from: seconds(30), to: seconds(60), outcome: FaultKind::Fail };
         let timeline = play(&plan, seconds(120), &[fault], &[]);
         let words: Vec<_> = timeline
             .checks
@@ -681,7 +687,7 @@ mod tests {
             role: ContainerRole::App,
             ..ProbedContainer::default()
         };
-        let fault = Fault { check: 0, from: seconds(30), to: seconds(300), outcome: FaultKind::Hang };
+        let fault = Fault { check: CheckIndex::new(0), from: seconds(30), to: seconds(300), outcome: FaultKind::Hang };
         assert_eq!(play(&plan, seconds(40), from_ref(&fault), from_ref(&app)).restarts(), 0);
         assert_eq!(play(&plan, seconds(75), from_ref(&fault), from_ref(&app)).restarts(), 1);
         assert!(play(&plan, seconds(300), &[fault], &[app]).restarts() >= 4);
@@ -695,7 +701,7 @@ mod tests {
             of_pod: true,
             interval: seconds(2),
             thresholds: crate::model::plan::Thresholds { failure: 3.try_into().unwrap(), ..Default::default() },
-            depends_on: vec![0],
+            depends_on: vec![CheckIndex::new(0)],
             ..check("app")
         };
         plan(vec![check("db"), app])

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::wrap::wrapped;
 use crate::base::quantity::show_duration;
+use crate::model::index::CheckIndex;
 use crate::model::plan::Plan;
 use crate::model::verdict::{Endpoint, Verdict};
 use crate::simulation::budget::{Budget, closes_readiness_first, until_error};
@@ -48,12 +49,12 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn names(plan: &Plan, checks: &[usize]) -> String {
+fn names(plan: &Plan, checks: &[CheckIndex]) -> String {
     checks.iter().map(|check| plan.checks[*check].name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The first of these checks, and how many more there are.
-fn some_names(plan: &Plan, checks: &[usize]) -> String {
+fn some_names(plan: &Plan, checks: &[CheckIndex]) -> String {
     const MOST: usize = 20;
     match checks.len().checked_sub(MOST) {
         Some(more @ 1..) => format!("{}, … and {more} more", names(plan, &checks[..MOST])),
@@ -130,7 +131,7 @@ fn line(after: Duration, text: &str) -> String {
     wrapped(&format!("  {after:>8}  "), text, 12)
 }
 
-fn made_of(plan: &Plan, check: usize, budget: &Budget) -> String {
+fn made_of(plan: &Plan, check: CheckIndex, budget: &Budget) -> String {
     let age = if plan.checks[check].max_age.is_zero() { "max_connection_age" } else { "max_age" };
     let unseen = Some(format!("{} {age}", show_duration(budget.unseen))).filter(|_| !budget.unseen.is_zero());
     let look = budget.until_look.map(|look| format!("{} until its last beat is looked at", show_duration(look)));

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{OnceResult, debug, detail};
+use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::state::State;
 use crate::model::verdict::{Judged, JudgedState};
@@ -11,7 +12,7 @@ use crate::model::verdict::{Judged, JudgedState};
 /// The report: one suite, a test case for each check in the order of the file. A defect of probelet is an `error`, what
 /// waits for another check is `skipped`.
 pub(super) fn report(found: &OnceResult, judged: &Judged<'_>, verbose: bool) -> String {
-    let all = || 0..judged.len();
+    let all = || judged.indices();
     let count = |wanted: fn(&Case<'_>) -> bool| all().filter(|check| wanted(&case(judged, *check))).count();
     let totals = format!(
         r#"tests="{}" failures="{}" errors="{}" skipped="{}" time="{}""#,
@@ -38,7 +39,7 @@ enum Case<'a> {
     Broken,
 }
 
-fn case<'a>(judged: &Judged<'a>, check: usize) -> Case<'a> {
+fn case<'a>(judged: &Judged<'a>, check: CheckIndex) -> Case<'a> {
     let reason = judged.check(check).last.as_ref().and_then(|last| last.reason);
     match (judged.state(check), reason) {
         (JudgedState::Fresh(State::Ok), _) => Case::Passed,
@@ -49,7 +50,7 @@ fn case<'a>(judged: &Judged<'a>, check: usize) -> Case<'a> {
     }
 }
 
-fn test_case(found: &OnceResult, judged: &Judged<'_>, check: usize, verbose: bool) -> String {
+fn test_case(found: &OnceResult, judged: &Judged<'_>, check: CheckIndex, verbose: bool) -> String {
     let definition = judged.definition(check);
     let took = judged.check(check).last.as_ref().and_then(|last| last.took).unwrap_or_default();
     let (message, mut output) = (escaped(&detail(judged, check)), String::new());

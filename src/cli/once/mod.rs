@@ -11,6 +11,7 @@ use super::{Exit, answer, complain};
 use crate::base::clock::{Clock, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
+use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 use crate::scheduler::one_shot::{CheckRun, OneShot, RunStatus, with_ancestors};
@@ -63,7 +64,7 @@ impl Once {
             Err(exit) => return exit,
         };
         let chosen = if self.chosen.names.is_empty() {
-            (0..config.plan.checks.len()).collect()
+            config.plan.indices().collect()
         } else {
             with_ancestors(&config.plan, &named)
         };
@@ -123,14 +124,14 @@ impl Once {
 }
 
 /// A check that is done, in a line.
-fn line(one_shot: &OneShot, check: usize) -> String {
+fn line(one_shot: &OneShot, check: CheckIndex) -> String {
     let snapshot = one_shot.snapshot();
     let judged = Judged::new(&snapshot, snapshot.at);
     format!("{}: {}: {}", judged.definition(check).name, judged.state(check).label(), detail(&judged, check))
 }
 
 /// What to say of a check: its message, or what a skipped one waits for.
-pub(super) fn detail(judged: &Judged<'_>, check: usize) -> String {
+pub(super) fn detail(judged: &Judged<'_>, check: CheckIndex) -> String {
     if judged.state(check).label() != "skipped" {
         return judged.message(check).into_owned();
     }

@@ -3,6 +3,7 @@
 use super::super::terminal::{Colours, wrapped};
 use super::{OnceResult, debug, detail};
 use crate::base::quantity::show_duration;
+use crate::model::index::CheckIndex;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 
@@ -15,7 +16,7 @@ pub(super) fn table(
     paint: Colours,
     width: Option<usize>,
 ) -> String {
-    let mut order: Vec<usize> = (0..judged.len()).collect();
+    let mut order: Vec<CheckIndex> = judged.indices().collect();
     order.sort_by_key(|check| rank(judged.state(*check)));
     let rows: Vec<[String; 4]> = order.iter().map(|check| row(judged, *check)).collect();
     let head = ["CHECK", "STATE", "TOOK", "DETAIL"].map(str::to_owned);
@@ -51,7 +52,7 @@ const fn rank(state: JudgedState) -> u8 {
     }
 }
 
-fn row(judged: &Judged<'_>, check: usize) -> [String; 4] {
+fn row(judged: &Judged<'_>, check: CheckIndex) -> [String; 4] {
     let took = judged.check(check).last.as_ref().and_then(|last| last.took);
     [
         judged.definition(check).name.to_string(),
@@ -75,13 +76,13 @@ fn line(cells: &[String; 4], columns: [usize; 3], width: Option<usize>, state: i
 
 /// The verdict on the whole, and why.
 fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
-    let names = |checks: &[usize]| -> String {
+    let names = |checks: &[CheckIndex]| -> String {
         checks.iter().map(|check| judged.definition(*check).name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let judgement = judged.endpoint(Endpoint::Healthz);
     let causes = if judgement.open { judged.root_causes() } else { judgement.root_causes };
-    let worries: Vec<usize> = (0..judged.len()).filter(|check| judged.status(*check) != Verdict::Ok).collect();
-    let s = |checks: &[usize]| if checks.len() == 1 { "" } else { "s" };
+    let worries: Vec<CheckIndex> = judged.indices().filter(|check| judged.status(*check) != Verdict::Ok).collect();
+    let s = |checks: &[CheckIndex]| if checks.len() == 1 { "" } else { "s" };
     let (word, why) = match judgement.verdict {
         Verdict::Ok if judged.is_empty() => ("healthy", "there are no checks".to_owned()),
         Verdict::Ok if judged.len() == 1 => ("healthy", "the check passed".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::index::CheckIndex;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, JudgedState, Verdict};
 use crate::simulation::kubelet::{Action, Effect};
@@ -61,7 +62,7 @@ pub const LEGEND: [(ChartCell, &str); 10] = [
 #[must_use]
 pub fn rows(timeline: &Timeline, count: usize) -> Vec<ChartRow> {
     let mut rows = Vec::new();
-    for (check, track) in timeline.checks.iter().enumerate() {
+    for (check, track) in timeline.tracks() {
         let states = cells(track, timeline.length, count, badness);
         let cells = states.into_iter().map(state).collect();
         rows.push(unanswered(timeline, ChartRow { label: timeline.name(check).to_owned(), cells }));
@@ -142,7 +143,7 @@ fn mark(timeline: &Timeline, row: &mut ChartRow, from: Duration, to: Duration, c
 }
 
 /// When the scenario lets the check fail; nothing where it never does.
-fn faults(timeline: &Timeline, check: usize, count: usize) -> Option<ChartRow> {
+fn faults(timeline: &Timeline, check: CheckIndex, count: usize) -> Option<ChartRow> {
     let mut cells = vec![ChartCell::NoFault; count];
     let mut any = false;
     for event in &timeline.events {

@@ -14,7 +14,7 @@ use crate::simulation::timeline::{Occurrence, Openness, Timeline, TimelineEvent,
 
 /// The whole timeline. Times are in milliseconds from the start.
 pub fn json(timeline: &Timeline) -> Value {
-    let checks = timeline.checks.iter().enumerate().map(|(check, track)| {
+    let checks = timeline.tracks().map(|(check, track)| {
         let spans = spans(track, timeline, |state| ("state", json!(state.label())));
         json!({ "name": timeline.name(check), "spans": spans })
     });

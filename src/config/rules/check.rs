@@ -18,6 +18,7 @@ use crate::config::mask::shown;
 use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
+use crate::model::index::CheckIndex;
 use crate::model::plan::{Critical, Gates, Thresholds};
 use crate::probe::{ProbeKind, Spec, heartbeat, kind};
 
@@ -283,7 +284,8 @@ fn timing(fields: &Section, defaults: &Defaults, cadence: Option<(&str, &str)>, 
 }
 
 impl CheckDraft {
-    /// The declared check, when all of it could be read. `parents` are the positions of what it depends on.
+    /// The declared check, when all of it could be read. `parents` are the positions of the drafts that it depends on, which
+    /// become those of the checks.
     pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, CheckTarget)> {
         let KindSection { kind, target } = self.observed.as_ref()?;
         parents.sort_unstable();
@@ -300,7 +302,7 @@ impl CheckDraft {
             thresholds: self.timing.thresholds,
             critical: self.critical,
             gates: self.gates,
-            depends_on: parents,
+            depends_on: parents.into_iter().map(CheckIndex::new).collect(),
             degraded_above: self.timing.degraded_above,
             stale_after: self.timing.stale_after,
             max_connection_age: target.spec.max_connection_age(),

@@ -351,7 +351,7 @@ checks:
   - { name: b, simulated: {} }
   - { name: a, depends_on: [b], simulated: {} }
 ";
-        let parents: Vec<Vec<usize>> = checks(text).into_iter().map(|check| check.depends_on).collect();
+        let parents: Vec<_> = checks(text).into_iter().map(|check| check.depends_on).collect();
         assert_eq!(parents, [vec![1, 2], vec![], vec![1]]);
     }
 

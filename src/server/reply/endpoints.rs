@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::index::CheckIndex;
 use crate::model::verdict::{Endpoint, Judged, Judgement};
 
 /// One endpoint.
@@ -20,7 +21,7 @@ pub(in crate::server) fn judgements(judged: &Judged<'_>) -> [Judgement; 4] {
 
 /// The same in words.
 pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgement]) -> Vec<EndpointVerdict<'a>> {
-    let names = |checks: &[usize]| checks.iter().map(|check| judged.definition(*check).name.as_str()).collect();
+    let names = |checks: &[CheckIndex]| checks.iter().map(|check| judged.definition(*check).name.as_str()).collect();
     judgements
         .iter()
         .map(|judgement| EndpointVerdict {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{InOrder, to_json};
+use crate::model::index::CheckIndex;
 use crate::model::verdict::Verdict;
 use crate::server::view::View;
 
@@ -26,7 +27,7 @@ struct HealthReportCheck<'a> {
 
 /// The report on `/healthz`, in three words.
 pub(in crate::server) fn body(view: &View<'_>) -> Vec<u8> {
-    let check = |index: usize| {
+    let check = |index: CheckIndex| {
         let level = view.level(index);
         HealthReportCheck { state: word(level), message: (level != Verdict::Ok).then(|| view.told(index)) }
     };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{InOrder, millis, to_json};
+use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::model::verdict::Verdict;
 use crate::server::view::View;
@@ -69,7 +70,7 @@ pub(super) fn body(view: &View<'_>) -> Vec<u8> {
     })
 }
 
-fn check<'a>(view: &View<'a>, index: usize) -> HealthJsonCheck<'a> {
+fn check<'a>(view: &View<'a>, index: CheckIndex) -> HealthJsonCheck<'a> {
     let last = view.judged.check(index).last.as_ref();
     let level = view.level(index);
     HealthJsonCheck {

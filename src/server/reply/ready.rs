@@ -1,5 +1,6 @@
 //! `/ready`: yes, or no with the reasons.
 
+use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::server::view::View;
 
@@ -18,7 +19,7 @@ fn reasons(view: &View<'_>) -> Vec<String> {
     if view.details() == Details::None {
         return Vec::new();
     }
-    let reason = |check: usize| format!("{}: {}", view.name(check), view.told(check));
+    let reason = |check: CheckIndex| format!("{}: {}", view.name(check), view.told(check));
     let causes = &view.judgement.root_causes;
     let mut reasons: Vec<String> = causes.iter().map(|check| reason(*check)).collect();
     if view.judgement.draining {

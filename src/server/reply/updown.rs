@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{InOrder, millis, to_json};
+use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::model::verdict::Verdict;
 use crate::server::view::View;
@@ -29,7 +30,7 @@ struct Dependency<'a> {
 
 /// The report on an endpoint.
 pub(super) fn body(view: &View<'_>) -> Vec<u8> {
-    let dependency = |index: usize| Dependency {
+    let dependency = |index: CheckIndex| Dependency {
         // Critical or not: the whole says what that means.
         status: word(view.judged.status(index)),
         message: view.told(index),

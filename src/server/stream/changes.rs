@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::clock::Reading;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
@@ -29,13 +30,13 @@ impl JudgedSnapshot {
     /// `snapshot` as it stands now.
     pub(super) fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         let judged = Judged::new(&snapshot, reading.moment);
-        let states = (0..judged.len()).map(|check| judged.state(check)).collect();
+        let states = judged.indices().map(|check| judged.state(check)).collect();
         let endpoints = judgements(&judged);
         Self { snapshot, states, endpoints }
     }
 
     /// What is told of each endpoint.
-    fn verdicts(&self) -> [(Verdict, bool, &[usize]); 4] {
+    fn verdicts(&self) -> [(Verdict, bool, &[CheckIndex]); 4] {
         self.endpoints.each_ref().map(|endpoint| (endpoint.verdict, endpoint.draining, &*endpoint.root_causes))
     }
 
@@ -119,7 +120,7 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
     let old = PreviousPositions::of(before, after);
     let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
     let mut events = Vec::new();
-    for (index, check) in after.snapshot.checks.iter().enumerate() {
+    for (index, check) in judged.indices().zip(&after.snapshot.checks) {
         let Some((old, from)) = old.of_check(before, after, index) else { continue };
         let name = after.snapshot.plan.checks[index].name.as_str();
         if let Some(last) = news(old, check) {
@@ -175,7 +176,7 @@ fn news<'a>(old: &CheckState, new: &'a CheckState) -> Option<&'a LastRun> {
 /// Where the checks stood in the snapshot before.
 enum PreviousPositions<'a> {
     InTheSamePlace,
-    Named(HashMap<&'a str, usize>),
+    Named(HashMap<&'a str, CheckIndex>),
 }
 
 impl<'a> PreviousPositions<'a> {
@@ -183,7 +184,7 @@ impl<'a> PreviousPositions<'a> {
         if Arc::ptr_eq(&before.snapshot.plan, &after.snapshot.plan) {
             return Self::InTheSamePlace;
         }
-        let checks = before.snapshot.plan.checks.iter().enumerate();
+        let checks = before.snapshot.plan.entries();
         Self::Named(checks.map(|(index, check)| (check.name.as_str(), index)).collect())
     }
 
@@ -191,7 +192,7 @@ impl<'a> PreviousPositions<'a> {
         &self,
         before: &'a JudgedSnapshot,
         after: &JudgedSnapshot,
-        index: usize,
+        index: CheckIndex,
     ) -> Option<(&'a CheckState, JudgedState)> {
         let index = match self {
             Self::InTheSamePlace => index,

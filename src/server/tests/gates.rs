@@ -4,13 +4,13 @@ use hyper::Method;
 
 use super::{app, ask, body, check_answer, get};
 use crate::metrics::testing::{answering, degraded, error, now, ok, pending, skipped, snapshot, stale};
-use crate::model::plan::testing::check;
+use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, Gates};
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Endpoint;
 
 fn behind(name: &str, parent: usize) -> Definition {
-    Definition { depends_on: vec![parent], ..check(name) }
+    Definition { depends_on: indices(&[parent]), ..check(name) }
 }
 
 fn uncritical(name: &str) -> Definition {
@@ -365,7 +365,7 @@ fn what_kubelet_asks_is_noted_by_endpoint_and_what_others_ask_is_not() {
 
 /// A pod in service: its app is watched, its database is not of this pod.
 fn in_service() -> Snapshot {
-    let app = Definition { of_pod: true, depends_on: vec![0], ..gating("app", true, true, false) };
+    let app = Definition { of_pod: true, depends_on: indices(&[0]), ..gating("app", true, true, false) };
     let mut snapshot = snapshot(vec![(check("db"), ok("Database is connected")), (app, ok("app OK (3ms)"))]);
     snapshot.start_up.opened = true;
     snapshot

@@ -2,7 +2,7 @@
 
 use super::{check_answer, get};
 use crate::metrics::testing::{answering, degraded, error, ok, pending, skipped, snapshot};
-use crate::model::plan::testing::check;
+use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, Gates};
 use crate::model::snapshot::Snapshot;
 
@@ -11,7 +11,7 @@ fn gating(name: &str, live: bool, ready: bool, startup: bool) -> Definition {
 }
 
 fn behind(name: &str, parent: usize) -> Definition {
-    Definition { depends_on: vec![parent], ..check(name) }
+    Definition { depends_on: indices(&[parent]), ..check(name) }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hyper::Method;
 use super::{app, ask, body, check_answer, get};
 use crate::metrics::testing::{answering, degraded, error, knowing, ok, pending, skipped, snapshot};
 use crate::model::outcome::{Facts, StepReport};
-use crate::model::plan::testing::check;
+use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, Gates};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
@@ -18,8 +18,8 @@ fn of(kind: &'static str, name: &str) -> Definition {
 }
 
 fn ill() -> Snapshot {
-    let user = Definition { depends_on: vec![0], ..of("http", "internal_api/user") };
-    let workflow = Definition { depends_on: vec![0, 1], ..of("workflow", "endtoend_workflow") };
+    let user = Definition { depends_on: indices(&[0]), ..of("http", "internal_api/user") };
+    let workflow = Definition { depends_on: indices(&[0, 1]), ..of("workflow", "endtoend_workflow") };
     snapshot(vec![
         (of("postgres", "db_connection"), ok("Database is connected")),
         (user, error("internal_api/user returned error")),
@@ -90,7 +90,7 @@ fn json_has_the_members_of_the_contract_in_their_order() {
         },
         StepReport { name: "order".into(), state: State::Skipped, message: "Skipped: login failed".into(), took: None },
     ];
-    let workflow = Definition { depends_on: vec![0], critical: Critical::AtStartup, ..of("workflow", "path") };
+    let workflow = Definition { depends_on: indices(&[0]), critical: Critical::AtStartup, ..of("workflow", "path") };
     let snapshot = snapshot(vec![
         (of("postgres", "db_connection"), ok("Database is connected")),
         (workflow, knowing(error("login: status 500"), Facts { steps: steps.into(), ..Facts::default() })),
@@ -281,7 +281,7 @@ fn details_none_leaves_only_the_verdict_in_every_format() {
 
 /// A database behind which a workflow waits, and a report that nobody needs.
 fn outage() -> Snapshot {
-    let workflow = Definition { depends_on: vec![0], ..check("workflow") };
+    let workflow = Definition { depends_on: indices(&[0]), ..check("workflow") };
     let report = Definition { critical: Critical::No, ..check("report") };
     snapshot(vec![
         (check("database"), error("returned status 500")),

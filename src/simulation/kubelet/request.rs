@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState};
@@ -12,7 +13,7 @@ pub struct ProbeRequest {
     /// What is asked for.
     pub subject: RequestSubject,
     /// Positions of checks to leave out.
-    excluded: Vec<usize>,
+    excluded: Vec<CheckIndex>,
 }
 
 /// What is asked for.
@@ -21,9 +22,9 @@ pub enum RequestSubject {
     /// One of the four endpoints, by whatever path.
     Endpoint(Endpoint),
     /// One check's part in an endpoint.
-    Part(Endpoint, usize),
+    Part(Endpoint, CheckIndex),
     /// One check, whatever it gates.
-    Check(usize),
+    Check(CheckIndex),
     /// `/alive`
     Alive,
     /// The daemon itself: it answers 200 whatever the checks say.
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Moment;
     use crate::base::token::Token;
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Definition, Gates, Plan};
     use crate::scheduler::machine::Machine;
     use crate::simulation::playback::reading;
@@ -188,13 +189,13 @@ mod tests {
             ),
             ("/", RequestSubject::Endpoint(Endpoint::Readyz), vec![]),
             ("/health", RequestSubject::Endpoint(Endpoint::Healthz), vec![]),
-            ("/readyz/api/user", RequestSubject::Part(Endpoint::Readyz, 0), vec![]),
-            ("/readyz/api%2Fuser", RequestSubject::Part(Endpoint::Readyz, 0), vec![]),
+            ("/readyz/api/user", RequestSubject::Part(Endpoint::Readyz, CheckIndex::new(0)), vec![]),
+            ("/readyz/api%2Fuser", RequestSubject::Part(Endpoint::Readyz, CheckIndex::new(0)), vec![]),
             ("/readyz/app", RequestSubject::Nothing, vec![]),
-            ("/livez/app", RequestSubject::Part(Endpoint::Livez, 1), vec![]),
+            ("/livez/app", RequestSubject::Part(Endpoint::Livez, CheckIndex::new(1)), vec![]),
             ("/livez/nobody", RequestSubject::Endpoint(Endpoint::Livez), vec![]),
             ("/startupz/", RequestSubject::Endpoint(Endpoint::Startupz), vec![]),
-            ("/healthz/api%2Fuser", RequestSubject::Check(0), vec![]),
+            ("/healthz/api%2Fuser", RequestSubject::Check(CheckIndex::new(0)), vec![]),
             ("/alive", RequestSubject::Alive, vec![]),
             ("/-/healthy", RequestSubject::Daemon, vec![]),
             ("/v1/stream", RequestSubject::Stream, vec![]),
@@ -205,7 +206,11 @@ mod tests {
             ("/healthz/", RequestSubject::Nothing, vec![]),
         ];
         for (target, subject, excluded) in cases {
-            assert_eq!(ProbeRequest::of(target, &judged), ProbeRequest { subject, excluded }, "{target}");
+            assert_eq!(
+                ProbeRequest::of(target, &judged),
+                ProbeRequest { subject, excluded: indices(&excluded) },
+                "{target}"
+            );
         }
     }
 

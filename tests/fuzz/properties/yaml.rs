@@ -10,6 +10,7 @@ use probelet::config::diff::ConfigDiff;
 use probelet::config::source::Environment;
 use probelet::config::{Config, Loaded, read};
 use probelet::metrics::{DaemonMetrics, ExpositionFormat, scrape};
+use probelet::model::index::CheckIndex;
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::model::verdict::{Endpoint, Judged, Verdict};
 use probelet::probe::heartbeat::Beats;
@@ -139,7 +140,7 @@ fn runs(config: &Config, again: &Config) {
     let start = Moment::at(Duration::from_secs(1000));
     let machine = Machine::new(Arc::clone(&config.plan), "pod", reading(start));
     let mut run = 0;
-    let world = move |_: usize, _: Moment| {
+    let world = move |_: CheckIndex, _: Moment| {
         run += 1;
         let result = match run % 2 {
             0 => Ok(Pass::default()),

@@ -27,7 +27,7 @@ use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
 use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat};
-use crate::history::answer::{Keep, Latches};
+use crate::history::answer::{Keep, SavedState};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
@@ -37,7 +37,7 @@ use crate::probe::heartbeat::Beats;
 use crate::probe::net::Network;
 use crate::probe::{BuildContext, farewell};
 use crate::scheduler::actor::{Program, Scheduler, SchedulerCommand};
-use crate::scheduler::chronicle::Chronicle;
+use crate::scheduler::history_reporter::HistoryReporter;
 use crate::scheduler::machine::Machine;
 use crate::server::{self, App, StartUps};
 use crate::store::board;
@@ -174,10 +174,10 @@ async fn serve(
     let beats = Arc::new(Beats::default());
     let origin = clock.read();
     let history = History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall);
-    let mut chronicle = Chronicle::new(history.clone(), Arc::clone(&beats), origin);
+    let mut reporter = HistoryReporter::new(history.clone(), Arc::clone(&beats), origin);
     let start_ups = Arc::new(StartUps::new(origin.moment));
     if let Some(latches) = saved_latches(&history, &commands, &termination, &start_ups, clock, origin).await {
-        chronicle.restore(latches, &mut machine, clock.read());
+        reporter.restore(latches, &mut machine, clock.read());
     }
     let (recorder, board) = board(machine.snapshot(clock.read()));
     let (start_up, start_ups_wanted) = tokio::sync::watch::channel((ContainerNews::None, Moment::default()));
@@ -208,7 +208,7 @@ async fn serve(
         daemon_metrics.set_history_writable(told.is_written());
     });
     let start_ups = start_ups_wanted;
-    let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
+    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
     let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
@@ -256,7 +256,7 @@ async fn saved_latches(
     start_ups: &Arc<StartUps>,
     clock: Clock,
     origin: Reading,
-) -> Option<Latches> {
+) -> Option<SavedState> {
     let (history, termination, start_ups) = (history.clone(), termination.clone(), Arc::clone(start_ups));
     let mut coming = Box::pin(async move {
         let latches = history.latches(LONGEST_OPENING).await;

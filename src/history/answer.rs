@@ -183,7 +183,7 @@ pub struct Recall {
 
 /// What must not be forgotten when the sidecar's own container is restarted within its pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Latches {
+pub struct SavedState {
     /// `/readyz` has been open once.
     pub ready_once: bool,
     /// When a drain began.
@@ -196,7 +196,7 @@ pub struct Latches {
     pub looked_at: Option<Timestamp>,
 }
 
-impl Latches {
+impl SavedState {
     /// The same, so many microseconds later.
     #[must_use]
     pub fn moved(mut self, micros: i64) -> Self {

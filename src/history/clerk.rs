@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::{Away, Condition};
-use super::books::{Books, Marks};
 use super::desk::{Desk, Stage};
 use super::file::load::Contents;
-use super::file::{Fault, File, Place};
+use super::file::{Fault, File, FileLocation};
 use super::pending::Pending;
 use super::question::Question;
+use super::registry::{Marks, Registry};
 use crate::base::clock::Timestamp;
 use crate::base::lane;
 
@@ -39,11 +39,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the system gives us none.
-pub fn start(desk: Arc<Desk>, place: Place, now: Timestamp, questions: mpsc::Receiver<Question>) -> io::Result<()> {
+pub fn start(
+    desk: Arc<Desk>,
+    place: FileLocation,
+    now: Timestamp,
+    questions: mpsc::Receiver<Question>,
+) -> io::Result<()> {
     lane::start(lane::runtime_without_sockets()?, "history", 512 * 1024, work(desk, place, now, questions)).map(drop)
 }
 
-async fn work(desk: Arc<Desk>, place: Place, now: Timestamp, mut questions: mpsc::Receiver<Question>) {
+async fn work(desk: Arc<Desk>, place: FileLocation, now: Timestamp, mut questions: mpsc::Receiver<Question>) {
     // Whatever is tried on a disk that hangs hangs too: it is not given up and tried once more, but waited for.
     let mut opening: Opening<'_> = Box::pin(File::open(&place, now));
     let mut opened = match timeout(LONGEST_OPENING, &mut opening).await {
@@ -84,7 +89,7 @@ type Opening<'a> = Pin<Box<dyn Future<Output = Result<(File, Contents), Fault>> 
 /// that any more, or the file is not ours.
 async fn wait_until_usable<'a>(
     desk: &Desk,
-    place: &'a Place,
+    place: &'a FileLocation,
     mut fault: Fault,
     began: Timestamp,
     mut opening: Option<Opening<'a>>,
@@ -137,7 +142,7 @@ async fn wait_until_usable<'a>(
 }
 
 /// Keeps history in memory because of a fault, with what was saved beside the file where that can be read.
-async fn without(desk: &Desk, place: &Place, fault: &Fault, began: Timestamp) {
+async fn without(desk: &Desk, place: &FileLocation, fault: &Fault, began: Timestamp) {
     let (path, reason) = (place.path.display(), fault.text());
     let is_final = matches!(fault, Fault::Foreign(_));
     let until = if is_final { "until the next start" } else { "until it can" };
@@ -155,21 +160,21 @@ async fn without(desk: &Desk, place: &Place, fault: &Fault, began: Timestamp) {
     }
 }
 
-/// Opens the books as they were left, and writes into them what was told since `now`.
+/// Opens the registry as they were left, and writes into them what was told since `now`.
 fn begin(desk: &Desk, contents: Contents, now: Timestamp) {
-    let Contents { accounts, marks, latches, reckoning } = contents;
+    let Contents { records, marks, latches, reckoning } = contents;
     let mut state = desk.state();
     state.calendar.go_on(&reckoning, marks.seen, now);
     let calendar = state.calendar.clone();
     let latches = latches.moved(calendar.shift().saturating_neg());
     let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
-    let mut books = Books::open(accounts, marks, &mut pending);
+    let mut registry = Registry::open(records, marks, &mut pending);
     if let Stage::Opening(waiting, saved) = &mut state.stage {
         pending.latches = saved.take().map(|saved| saved.moved(calendar.shift()));
-        std::mem::take(waiting).tell(&mut books, &mut pending, &calendar);
+        std::mem::take(waiting).tell(&mut registry, &mut pending, &calendar);
     }
     pending.reckoning = Some(calendar.reckoning());
-    state.stage = Stage::InFile(books, pending, marks);
+    state.stage = Stage::InFile(registry, pending, marks);
     state.latches.get_or_insert_with(|| latches.clone());
     drop(state);
     desk.latches.send_replace(Some(latches));
@@ -177,7 +182,7 @@ fn begin(desk: &Desk, contents: Contents, now: Timestamp) {
 
 struct Clerk<'a> {
     desk: &'a Desk,
-    place: &'a Place,
+    place: &'a FileLocation,
     file: Option<File>,
     /// Why there is no file any more.
     lost: Option<Fault>,
@@ -187,7 +192,7 @@ struct Clerk<'a> {
     breaks: u32,
     /// It seemed to be broken, and no damage was found.
     is_suspected: bool,
-    /// There is more to tend.
+    /// There is more to prune.
     more: bool,
     /// The file may have become too large.
     has_grown: bool,
@@ -221,7 +226,7 @@ impl Clerk<'_> {
                 Some(question) => self.answer(question).await,
                 None => {}
             }
-            self.tend().await;
+            self.prune().await;
         }
         self.close().await;
     }
@@ -324,14 +329,14 @@ impl Clerk<'_> {
         let mut state = self.desk.state();
         let latches = state.latches.clone().map(|latches| latches.moved(state.calendar.shift()));
         let reckoning = state.calendar.reckoning();
-        let Stage::InFile(books, pending, stored) = &mut state.stage else { return false };
+        let Stage::InFile(registry, pending, stored) = &mut state.stage else { return false };
         // What could not be written may be in the file after all.
-        let is_as_it_was_left = contents.marks == *stored || contents.marks.is_between(*stored, books.marks());
-        if !contents.accounts.is_empty() && !is_as_it_was_left {
+        let is_as_it_was_left = contents.marks == *stored || contents.marks.is_between(*stored, registry.marks());
+        if !contents.records.is_empty() && !is_as_it_was_left {
             return false;
         }
         *stored = contents.marks;
-        books.restate(pending);
+        registry.restate(pending);
         pending.latches = pending.latches.take().or(latches);
         pending.reckoning = Some(reckoning);
         // What was in a file that is gone counts no more.
@@ -341,12 +346,12 @@ impl Clerk<'_> {
     }
 
     /// One step towards a file within its bounds, when it is time.
-    async fn tend(&mut self) {
+    async fn prune(&mut self) {
         let now = self.desk.seen();
         if !self.is_well() {
             return;
         }
-        let is_time = self.desk.state().is_time_to_tend(now);
+        let is_time = self.desk.state().is_time_to_prune(now);
         if !(is_time || self.more || self.has_grown) {
             return;
         }
@@ -361,30 +366,30 @@ impl Clerk<'_> {
         let (keep, checks) = {
             let mut state = self.desk.state();
             let keep = state.keep;
-            let Stage::InFile(books, pending, _) = &mut state.stage else { return };
+            let Stage::InFile(registry, pending, _) = &mut state.stage else { return };
             if is_time {
-                books.forget_before(keep.figures_since(now), pending);
+                registry.forget_before(keep.figures_since(now), pending);
             }
-            (keep, books.all().map(|account| account.entry.id).collect::<Vec<_>>())
+            (keep, registry.all().map(|record| record.entry.id).collect::<Vec<_>>())
         };
         let has_grown = std::mem::take(&mut self.has_grown);
         if !(is_time || self.more || has_grown && matches!(file.is_too_large(keep).await, Ok(true))) {
             return;
         }
-        match patiently(self.desk, file.tend(keep, now, &checks)).await {
-            Ok(tended) => {
-                self.more = tended.more;
-                if tended.more {
+        match patiently(self.desk, file.prune(keep, now, &checks)).await {
+            Ok(pruned) => {
+                self.more = pruned.more;
+                if pruned.more {
                     self.next = Instant::now();
                 }
-                if let Stage::InFile(books, _, _) = &mut self.desk.state().stage {
-                    for (check, runs) in tended.runs_gone {
-                        if let Some(account) = books.account_mut(check) {
-                            account.runs.take_back(&runs);
+                if let Stage::InFile(registry, _, _) = &mut self.desk.state().stage {
+                    for (check, runs) in pruned.runs_gone {
+                        if let Some(record) = registry.record_mut(check) {
+                            record.runs.take_back(&runs);
                         }
                     }
                 }
-                if tended.intervals_gone {
+                if pruned.intervals_gone {
                     self.sum_up(false).await;
                 }
             }
@@ -415,21 +420,21 @@ impl Clerk<'_> {
             Err(fault) => return self.suffer(fault).await,
         };
         let mut state = self.desk.state();
-        let Stage::InFile(books, pending, _) = &mut state.stage else { return };
-        for account in books.all_mut() {
-            account.past = times.get(&account.entry.id).copied().unwrap_or_default();
+        let Stage::InFile(registry, pending, _) = &mut state.stage else { return };
+        for record in registry.all_mut() {
+            record.past = times.get(&record.entry.id).copied().unwrap_or_default();
             if let Some(runs) = &runs {
-                account.runs = runs.get(&account.entry.id).copied().unwrap_or_default();
+                record.runs = runs.get(&record.entry.id).copied().unwrap_or_default();
             }
         }
         for (check, interval) in pending.intervals.values().filter(|(_, interval)| interval.to.is_some()) {
-            if let Some(account) = books.account_mut(*check) {
-                account.past.add(interval.standing, interval.length(interval.from));
+            if let Some(record) = registry.record_mut(*check) {
+                record.past.add(interval.availability, interval.length(interval.from));
             }
         }
         for tick in pending.ticks.iter().filter(|_| runs.is_some()) {
-            if let Some(account) = books.account_mut(tick.check) {
-                account.runs.count(tick);
+            if let Some(record) = registry.record_mut(tick.check) {
+                record.runs.count(tick);
             }
         }
         state.is_summed_up = true;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::answer::{Condition, Keep, Latches, Run};
-use super::books::{Books, Marks, Shelf};
+use super::answer::{Condition, Keep, Run, SavedState};
 use super::calendar::Calendar;
 use super::file::load::Contents;
-use super::ledger::{Interval, Standing};
+use super::ledger::{Availability, Interval};
 use super::memory::Memory;
 use super::pending::Pending;
+use super::registry::{Marks, Registry, Storage};
 use super::waiting::Waiting;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
@@ -22,7 +22,7 @@ use crate::model::plan::Plan;
 /// Without anything else to write, signs of life are written this often.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
-const TENDING: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What those who tell, those who ask and the one who writes share.
 #[derive(Debug)]
@@ -31,14 +31,14 @@ pub struct Desk {
     /// Something waits that should be written now.
     pub urgent: Notify,
     /// The latches of the time before the restart, as soon as they are known.
-    pub latches: watch::Sender<Option<Latches>>,
+    pub latches: watch::Sender<Option<SavedState>>,
     dropped: AtomicU64,
 }
 
 /// What lies on the desk.
 #[derive(Debug)]
 pub struct State {
-    /// The books, or what waits for them.
+    /// The registry, or what waits for them.
     pub stage: Stage,
     /// How much is kept.
     pub keep: Keep,
@@ -47,12 +47,12 @@ pub struct State {
     /// The figures are those of everything that is kept.
     pub is_summed_up: bool,
     /// The latches that were saved last, for a file that is made anew.
-    pub latches: Option<Latches>,
+    pub latches: Option<SavedState>,
     /// How what is told, the time of the ledger, and dates stand to each other.
     pub calendar: Calendar,
     /// What was declared last.
     pub plan: Option<Arc<Plan>>,
-    tended: Timestamp,
+    pruned: Timestamp,
 }
 
 /// How far history has come.
@@ -60,11 +60,11 @@ pub struct State {
 #[allow(clippy::large_enum_variant)] // there is one of it
 pub enum Stage {
     /// The file is being opened.
-    Opening(Waiting, Option<Latches>),
+    Opening(Waiting, Option<SavedState>),
     /// Everything is kept in memory.
-    InMemory(Books, Memory),
+    InMemory(Registry, Memory),
     /// What is not in the file yet waits; with the marks that are in it.
-    InFile(Books, Pending, Marks),
+    InFile(Registry, Pending, Marks),
 }
 
 impl Desk {
@@ -73,8 +73,8 @@ impl Desk {
     pub fn new(stage: Stage, keep: Keep, condition: Condition, calendar: Calendar) -> Self {
         let (latches, _) = watch::channel(None);
         let is_summed_up = matches!(stage, Stage::InMemory(..));
-        let tended = Marks::EMPTY.seen;
-        let state = State { stage, keep, condition, is_summed_up, latches: None, calendar, plan: None, tended };
+        let pruned = Marks::EMPTY.seen;
+        let state = State { stage, keep, condition, is_summed_up, latches: None, calendar, plan: None, pruned };
         Self { state: Mutex::new(state), urgent: Notify::new(), latches, dropped: AtomicU64::new(0) }
     }
 
@@ -91,13 +91,13 @@ impl Desk {
     /// The checks of `plan` are watched from `at` on.
     pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
         self.state().plan = Some(Arc::clone(plan));
-        self.tell(at, |waiting| waiting.declare(plan, at), |books, shelf, at| books.declare(plan, at, shelf));
+        self.tell(at, |waiting| waiting.declare(plan, at), |registry, storage, at| registry.declare(plan, at, storage));
     }
 
     /// The check stands like this from `at` on.
-    pub fn enter(&self, check: &CheckName, standing: Standing, at: Timestamp) {
-        let early = |waiting: &mut Waiting| waiting.enter(check, standing, at);
-        self.tell(at, early, |books, shelf, at| books.enter(check, standing, at, shelf));
+    pub fn enter(&self, check: &CheckName, availability: Availability, at: Timestamp) {
+        let early = |waiting: &mut Waiting| waiting.enter(check, availability, at);
+        self.tell(at, early, |registry, storage, at| registry.enter(check, availability, at, storage));
     }
 
     /// One more run.
@@ -109,13 +109,13 @@ impl Desk {
         };
         // A run of a check that has just been removed is not one that could not be kept.
         let early = |waiting: &mut Waiting| drop_one(waiting.record(run));
-        self.tell(run.at, early, |books, shelf, at| books.record(&Run { at, ..*run }, shelf));
+        self.tell(run.at, early, |registry, storage, at| registry.record_run(&Run { at, ..*run }, storage));
     }
 
     /// A sign of life.
     pub fn see(&self, at: Timestamp) {
-        self.tell(at, |waiting| waiting.see(at), |books, shelf, at| books.see(at, shelf));
-        self.state().tend_memory(at);
+        self.tell(at, |waiting| waiting.see(at), |registry, storage, at| registry.see(at, storage));
+        self.state().prune_memory(at);
     }
 
     /// The wall clock says `wall` where `told` is told.
@@ -133,7 +133,7 @@ impl Desk {
     }
 
     /// These are the latches now.
-    pub fn save_latches(&self, latches: Latches) {
+    pub fn save_latches(&self, latches: SavedState) {
         let mut state = self.state();
         if state.latches.as_ref() == Some(&latches) {
             return;
@@ -154,7 +154,7 @@ impl Desk {
         &self,
         at: Timestamp,
         early: impl FnOnce(&mut Waiting),
-        now: impl FnOnce(&mut Books, &mut dyn Shelf, Timestamp),
+        now: impl FnOnce(&mut Registry, &mut dyn Storage, Timestamp),
     ) {
         let mut state = self.state();
         let at = state.calendar.ledger(at);
@@ -163,13 +163,13 @@ impl Desk {
                 early(waiting);
                 false
             }
-            Stage::InMemory(books, memory) => {
-                now(books, memory, at);
+            Stage::InMemory(registry, memory) => {
+                now(registry, memory, at);
                 false
             }
-            Stage::InFile(books, pending, _) => {
-                now(books, pending, at);
-                self.count_dropped(books, pending);
+            Stage::InFile(registry, pending, _) => {
+                now(registry, pending, at);
+                self.count_dropped(registry, pending);
                 pending.is_urgent()
             }
         };
@@ -183,8 +183,8 @@ impl Desk {
     /// is the last time.
     pub fn take(&self, is_last: bool) -> Option<(Pending, Marks)> {
         let mut state = self.state();
-        let Stage::InFile(books, pending, stored) = &mut state.stage else { return None };
-        let marks = books.marks();
+        let Stage::InFile(registry, pending, stored) = &mut state.stage else { return None };
+        let marks = registry.marks();
         let is_recent = marks.seen >= stored.seen && marks.seen.since(stored.seen) < SIGN_OF_LIFE;
         (is_last || !pending.is_empty() || !is_recent).then(|| (pending.take(), marks))
     }
@@ -198,9 +198,9 @@ impl Desk {
 
     /// What was taken could not be written.
     pub fn put_back(&self, batch: Pending) {
-        if let Stage::InFile(books, pending, _) = &mut self.state().stage {
+        if let Stage::InFile(registry, pending, _) = &mut self.state().stage {
             pending.put_back(batch);
-            self.count_dropped(books, pending);
+            self.count_dropped(registry, pending);
         }
     }
 
@@ -212,11 +212,11 @@ impl Desk {
         }
     }
 
-    fn count_dropped(&self, books: &mut Books, pending: &mut Pending) {
+    fn count_dropped(&self, registry: &mut Registry, pending: &mut Pending) {
         for tick in pending.take_dropped() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            if let Some(account) = books.account_mut(tick.check) {
-                account.runs.discount(&tick);
+            if let Some(record) = registry.record_mut(tick.check) {
+                record.runs.discount(&tick);
             }
         }
     }
@@ -229,15 +229,15 @@ impl Desk {
     /// Goes on in memory, with everything that is known.
     pub fn go_on_in_memory(&self) {
         let mut state = self.state();
-        let fresh = || Stage::InMemory(Books::open([], Marks::EMPTY, &mut Memory::default()), Memory::default());
+        let fresh = || Stage::InMemory(Registry::open([], Marks::EMPTY, &mut Memory::default()), Memory::default());
         let stage = match std::mem::replace(&mut state.stage, fresh()) {
             Stage::Opening(waiting, _) => {
                 let mut memory = Memory::default();
-                let mut books = Books::open([], Marks::EMPTY, &mut memory);
-                waiting.tell(&mut books, &mut memory, &state.calendar);
-                Stage::InMemory(books, memory)
+                let mut registry = Registry::open([], Marks::EMPTY, &mut memory);
+                waiting.tell(&mut registry, &mut memory, &state.calendar);
+                Stage::InMemory(registry, memory)
             }
-            Stage::InFile(books, pending, _) => Stage::InMemory(books, pending.into_memory()),
+            Stage::InFile(registry, pending, _) => Stage::InMemory(registry, pending.into_memory()),
             stage @ Stage::InMemory(..) => stage,
         };
         state.stage = stage;
@@ -247,11 +247,11 @@ impl Desk {
 
     /// Nothing is known of the time before the restart, and it will not become known.
     pub fn give_up_latches(&self) {
-        self.remember(Latches::default());
+        self.remember(SavedState::default());
     }
 
     /// These are the latches of the time before the restart, unless that was settled earlier.
-    pub fn remember(&self, before: Latches) {
+    pub fn remember(&self, before: SavedState) {
         self.latches.send_if_modified(|latches| {
             let is_news = latches.is_none();
             latches.get_or_insert(before);
@@ -261,22 +261,22 @@ impl Desk {
 
     /// Goes on in a file that has become free, as it was left, with what was kept in memory since.
     pub fn go_on_in_file(&self, contents: Contents) {
-        let Contents { accounts, marks, latches, reckoning } = contents;
+        let Contents { records, marks, latches, reckoning } = contents;
         let mut state = self.state();
         let Stage::InMemory(known, memory) = &state.stage else { return };
         let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
-        let mut books = Books::open(accounts, marks, &mut pending);
+        let mut registry = Registry::open(records, marks, &mut pending);
         let mut calendar = state.calendar.clone();
         // Until now the time of the ledger was what is told.
         calendar.go_on(&reckoning, marks.seen, known.marks().seen);
         if let Some(plan) = &state.plan {
-            retell(known, memory, plan, &calendar, &mut books, &mut pending);
+            retell(known, memory, plan, &calendar, &mut registry, &mut pending);
         }
         pending.reckoning = Some(calendar.reckoning());
         pending.latches = state.latches.clone().map(|latches| latches.moved(calendar.shift()));
         let latches = latches.moved(calendar.shift().saturating_neg());
         state.calendar = calendar;
-        state.stage = Stage::InFile(books, pending, marks);
+        state.stage = Stage::InFile(registry, pending, marks);
         state.is_summed_up = false;
         state.condition = Condition::Stored;
         drop(state);
@@ -286,24 +286,31 @@ impl Desk {
     /// When there was last a sign of life, in the time of the ledger.
     pub fn seen(&self) -> Timestamp {
         match &self.state().stage {
-            Stage::InFile(books, _, _) | Stage::InMemory(books, _) => books.marks().seen,
+            Stage::InFile(registry, _, _) | Stage::InMemory(registry, _) => registry.marks().seen,
             Stage::Opening(..) => Timestamp::default(),
         }
     }
 }
 
-/// Writes into `books` what was kept in memory since they were left, in the time of the ledger.
-fn retell(known: &Books, memory: &Memory, plan: &Plan, calendar: &Calendar, books: &mut Books, shelf: &mut dyn Shelf) {
+/// Writes into `registry` what was kept in memory since they were left, in the time of the ledger.
+fn retell(
+    known: &Registry,
+    memory: &Memory,
+    plan: &Plan,
+    calendar: &Calendar,
+    registry: &mut Registry,
+    storage: &mut dyn Storage,
+) {
     /// A sign of life so often leaves no gap.
     const STEP: Duration = Duration::from_secs(5);
     let to = calendar.ledger(known.marks().seen);
-    let begun = known.declared().map(|account| calendar.ledger(account.entry.created_at)).min();
-    let from = begun.unwrap_or(to).max(books.marks().seen);
-    books.declare(plan, from, shelf);
+    let begun = known.declared().map(|record| calendar.ledger(record.entry.created_at)).min();
+    let from = begun.unwrap_or(to).max(registry.marks().seen);
+    registry.declare(plan, from, storage);
     let mut moves = Vec::new();
-    for account in known.declared() {
-        let name = &account.entry.name;
-        let intervals = memory.intervals(account.entry.id).chain([account.ledger.open()]);
+    for record in known.declared() {
+        let name = &record.entry.name;
+        let intervals = memory.intervals(record.entry.id).chain([record.ledger.open()]);
         let intervals = intervals.map(|interval| interval.moved(calendar.shift()));
         moves.extend(intervals.filter(|interval| interval.to.is_none_or(|to| to > from)).map(|it| (it, name)));
     }
@@ -313,41 +320,41 @@ fn retell(known: &Books, memory: &Memory, plan: &Plan, calendar: &Calendar, book
         let at = interval.from.max(from);
         while seen.after(STEP) < at {
             seen = seen.after(STEP);
-            books.see(seen, shelf);
+            registry.see(seen, storage);
         }
-        books.enter(name, interval.standing, at, shelf);
+        registry.enter(name, interval.availability, at, storage);
     }
     while seen < to {
         seen = seen.after(STEP).min(to);
-        books.see(seen, shelf);
+        registry.see(seen, storage);
     }
     for tick in memory.all_ticks() {
         let at = calendar.ledger(tick.at);
-        let Some(account) = known.account(tick.check).filter(|_| at > from) else { continue };
-        let (check, message) = (&account.entry.name, &*tick.message);
+        let Some(record) = known.record(tick.check).filter(|_| at > from) else { continue };
+        let (check, message) = (&record.entry.name, &*tick.message);
         let (outcome, reason, took) = (tick.outcome, tick.reason, tick.response_time);
-        books.record(&Run { check, at, outcome, reason, took, message }, shelf);
+        registry.record_run(&Run { check, at, outcome, reason, took, message }, storage);
     }
 }
 
 impl State {
     /// Whether it is time to look for what is too old.
-    pub fn is_time_to_tend(&mut self, now: Timestamp) -> bool {
-        let is_time = now < self.tended || now.since(self.tended) >= TENDING;
+    pub fn is_time_to_prune(&mut self, now: Timestamp) -> bool {
+        let is_time = now < self.pruned || now.since(self.pruned) >= PRUNE_INTERVAL;
         if is_time {
-            self.tended = now;
+            self.pruned = now;
         }
         is_time
     }
 
-    fn tend_memory(&mut self, told: Timestamp) {
+    fn prune_memory(&mut self, told: Timestamp) {
         let now = self.calendar.ledger(told);
-        let is_time = matches!(self.stage, Stage::InMemory(..)) && self.is_time_to_tend(now);
+        let is_time = matches!(self.stage, Stage::InMemory(..)) && self.is_time_to_prune(now);
         let keep = self.keep;
-        if let Stage::InMemory(books, memory) = &mut self.stage {
+        if let Stage::InMemory(registry, memory) = &mut self.stage {
             memory.forget_ticks_before(keep.ticks_since(now));
             if is_time {
-                books.forget_before(keep.figures_since(now), memory);
+                registry.forget_before(keep.figures_since(now), memory);
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::ledger::{Interval, Standing};
+use super::ledger::{Availability, Interval};
 use crate::base::clock::Timestamp;
 
 /// How long a check was up, down, and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// One sum for each of [`Standing::ALL`].
+    /// One sum for each of [`Availability::ALL`].
     sums: [Duration; 4],
 }
 
@@ -17,40 +17,40 @@ impl Times {
     #[must_use]
     pub fn within(intervals: impl IntoIterator<Item = Interval>, from: Timestamp, now: Timestamp) -> Self {
         let mut times = Self::default();
-        for Interval { standing, from: began, to, .. } in intervals {
-            times.add(standing, to.unwrap_or(now).min(now).since(began.max(from)));
+        for Interval { availability, from: began, to, .. } in intervals {
+            times.add(availability, to.unwrap_or(now).min(now).since(began.max(from)));
         }
         times
     }
 
     /// Adds a time.
-    pub fn add(&mut self, standing: Standing, time: Duration) {
-        let sum = &mut self.sums[standing as usize];
+    pub fn add(&mut self, availability: Availability, time: Duration) {
+        let sum = &mut self.sums[availability as usize];
         *sum = sum.saturating_add(time);
     }
 
-    /// The time in which the check stood as `standing` says.
+    /// The time with this availability.
     #[must_use]
-    pub const fn of(&self, standing: Standing) -> Duration {
-        self.sums[standing as usize]
+    pub const fn of(&self, availability: Availability) -> Duration {
+        self.sums[availability as usize]
     }
 
     /// The time in which it was up, with or without a worry.
     #[must_use]
     pub fn up(&self) -> Duration {
-        self.of(Standing::Up).saturating_add(self.of(Standing::Degraded))
+        self.of(Availability::Up).saturating_add(self.of(Availability::Degraded))
     }
 
     /// The time of which something is known.
     #[must_use]
     pub fn known(&self) -> Duration {
-        self.up().saturating_add(self.of(Standing::Down))
+        self.up().saturating_add(self.of(Availability::Down))
     }
 
     /// All of it.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.known().saturating_add(self.of(Standing::Unknown))
+        self.known().saturating_add(self.of(Availability::Unknown))
     }
 
     /// The time up over the time known, in percent; nothing when nothing is known.
@@ -136,7 +136,7 @@ mod tests {
     }
 
     /// The intervals of a check that moves like this, the open one included.
-    fn played(moves: &[(Standing, i64)]) -> Vec<Interval> {
+    fn played(moves: &[(Availability, i64)]) -> Vec<Interval> {
         let mut numbers = Numbers::from(1);
         let mut ledger = Ledger::begin(at(0), &mut numbers);
         let mut intervals: Vec<Interval> =
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn uptime_is_the_time_up_over_the_time_known() {
-        let intervals = played(&[(Standing::Up, 20), (Standing::Degraded, 50), (Standing::Down, 80)]);
+        let intervals = played(&[(Availability::Up, 20), (Availability::Degraded, 50), (Availability::Down, 80)]);
         let times = Times::within(intervals.clone(), at(0), at(100));
         assert_eq!(times.uptime_percent(), Some(75.0));
         assert_eq!(times.coverage_percent(seconds(100)), Some(80.0));
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn slices_add_up_to_the_whole() {
-        let intervals = played(&[(Standing::Up, 20), (Standing::Down, 25), (Standing::Up, 80)]);
+        let intervals = played(&[(Availability::Up, 20), (Availability::Down, 25), (Availability::Up, 80)]);
         let slices = slices(&intervals, at(-10), at(90), 10);
-        let seconds = |times: &Times| Standing::ALL.map(|standing| times.of(standing).as_secs());
+        let seconds = |times: &Times| Availability::ALL.map(|availability| times.of(availability).as_secs());
         let expected =
             [[0; 4], [0, 0, 0, 10], [0, 0, 0, 10], [5, 0, 5, 0], [0, 0, 10, 0], [0, 0, 10, 0], [0, 0, 10, 0]];
         assert_eq!(slices[..7].iter().map(seconds).collect::<Vec<_>>(), expected);

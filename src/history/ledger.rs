@@ -8,7 +8,7 @@ use crate::model::state::State;
 
 /// How a check stood during an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum Availability {
     /// It passed.
     Up,
     /// It passed, with something to worry about.
@@ -19,7 +19,7 @@ pub enum Standing {
     Unknown,
 }
 
-impl From<State> for Standing {
+impl From<State> for Availability {
     fn from(state: State) -> Self {
         match state {
             State::Ok => Self::Up,
@@ -30,7 +30,7 @@ impl From<State> for Standing {
     }
 }
 
-impl Standing {
+impl Availability {
     /// All of them; the place of each is its number in a file.
     pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Down, Self::Unknown];
 
@@ -85,7 +85,7 @@ pub struct Interval {
     /// The number of its event, which is that of the event's first interval.
     pub event: u64,
     /// How the check stood.
-    pub standing: Standing,
+    pub availability: Availability,
     /// When it began.
     pub from: Timestamp,
     /// When it ended, which is when the next one began; nothing while it lasts.
@@ -136,7 +136,7 @@ pub fn events(intervals: impl IntoIterator<Item = Interval>) -> Vec<Event> {
             Some(last) => last.to = interval.to,
             None => events.push(Event {
                 id: interval.event,
-                kind: interval.standing.event(),
+                kind: interval.availability.event(),
                 from: interval.from,
                 to: interval.to,
             }),
@@ -199,7 +199,10 @@ impl Ledger {
     /// The ledger of a check that is new: nothing is known from `at` on.
     pub fn begin(at: Timestamp, numbers: &mut Numbers) -> Self {
         let id = numbers.take();
-        Self { open: Interval { id, event: id, standing: Standing::Unknown, from: at, to: None }, event_from: at }
+        Self {
+            open: Interval { id, event: id, availability: Availability::Unknown, from: at, to: None },
+            event_from: at,
+        }
     }
 
     /// The ledger as it was left, with the beginning of its last event.
@@ -217,21 +220,21 @@ impl Ledger {
     /// The event that lasts.
     #[must_use]
     pub const fn current(&self) -> Event {
-        Event { id: self.open.event, kind: self.open.standing.event(), from: self.event_from, to: None }
+        Event { id: self.open.event, kind: self.open.availability.event(), from: self.event_from, to: None }
     }
 
-    /// From `at` on the check stands as `standing` says. Returns the interval that this ends, or nothing when it stood
-    /// that way already.
-    pub fn enter(&mut self, standing: Standing, at: Timestamp, numbers: &mut Numbers) -> Option<Interval> {
-        if standing == self.open.standing {
+    /// From `at` on the check has this availability. Returns the interval that this ends, or nothing when it had it
+    /// already.
+    pub fn enter(&mut self, availability: Availability, at: Timestamp, numbers: &mut Numbers) -> Option<Interval> {
+        if availability == self.open.availability {
             return None;
         }
         let at = at.max(self.open.from);
         let closed = Interval { to: Some(at), ..self.open };
         let id = numbers.take();
-        let same_event = standing.event() == closed.standing.event();
+        let same_event = availability.event() == closed.availability.event();
         let event = if same_event { closed.event } else { id };
-        self.open = Interval { id, event, standing, from: at, to: None };
+        self.open = Interval { id, event, availability, from: at, to: None };
         if !same_event {
             self.event_from = at;
         }
@@ -251,7 +254,7 @@ mod tests {
     }
 
     /// The intervals of a check that moves like this, the open one included.
-    fn played(moves: &[(Standing, i64)]) -> Vec<Interval> {
+    fn played(moves: &[(Availability, i64)]) -> Vec<Interval> {
         let mut numbers = Numbers::from(1);
         let mut ledger = Ledger::begin(at(0), &mut numbers);
         let mut intervals: Vec<Interval> =
@@ -262,14 +265,18 @@ mod tests {
 
     #[test]
     fn each_state_is_an_event_of_the_contract() {
-        let of = |state: State| Standing::from(state).event().label();
+        let of = |state: State| Availability::from(state).event().label();
         assert_eq!(State::ALL.map(of), ["uptime", "uptime", "downtime", "unknown", "unknown"]);
     }
 
     #[test]
     fn a_worry_splits_an_interval_and_not_the_event() {
-        let intervals =
-            played(&[(Standing::Up, 6), (Standing::Degraded, 20), (Standing::Up, 30), (Standing::Down, 40)]);
+        let intervals = played(&[
+            (Availability::Up, 6),
+            (Availability::Degraded, 20),
+            (Availability::Up, 30),
+            (Availability::Down, 40),
+        ]);
         let event = |id, kind, from, to: Option<i64>| Event { id, kind, from: at(from), to: to.map(at) };
         assert_eq!(
             events(intervals),
@@ -282,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn standing_the_same_again_is_no_new_interval() {
-        assert_eq!(played(&[(Standing::Up, 6), (Standing::Up, 7), (Standing::Up, 8)]).len(), 2);
+    fn the_same_availability_again_is_no_new_interval() {
+        assert_eq!(played(&[(Availability::Up, 6), (Availability::Up, 7), (Availability::Up, 8)]).len(), 2);
     }
 
     #[test]
@@ -292,14 +299,14 @@ mod tests {
         assert_eq!(merged, [(1, 'a'), (2, 'c'), (3, 'd')]);
     }
 
-    fn standings() -> impl Strategy<Value = Standing> {
-        prop::sample::select(Standing::ALL.to_vec())
+    fn availabilities() -> impl Strategy<Value = Availability> {
+        prop::sample::select(Availability::ALL.to_vec())
     }
 
     proptest! {
         #[test]
         fn intervals_are_gapless_do_not_overlap_and_add_up(
-            moves in prop::collection::vec((standings(), -50i64..500), 0..60),
+            moves in prop::collection::vec((availabilities(), -50i64..500), 0..60),
             from in 0i64..400,
             span in 0i64..400,
         ) {
@@ -307,7 +314,7 @@ mod tests {
             for pair in intervals.windows(2) {
                 prop_assert_eq!(pair[0].to, Some(pair[1].from));
                 prop_assert!(pair[0].from <= pair[1].from && pair[0].id < pair[1].id && pair[0].event <= pair[1].event);
-                prop_assert_ne!(pair[0].standing, pair[1].standing);
+                prop_assert_ne!(pair[0].availability, pair[1].availability);
             }
             let open = intervals[intervals.len() - 1];
             prop_assert!(open.to.is_none());

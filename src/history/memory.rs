@@ -1,13 +1,13 @@
-//! The shelf of a history without a file: the newest ticks and intervals of all checks together, bounded in bytes.
+//! The storage of a history without a file: the newest ticks and intervals of all checks together, bounded in bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::size_of;
 use std::time::Duration;
 
-use super::account::Entry;
 use super::answer::{Page, Part, Recall, Recent, Tick};
-use super::books::Shelf;
+use super::check_record::Entry;
 use super::ledger::Interval;
+use super::registry::Storage;
 use crate::base::clock::Timestamp;
 use crate::model::state::OutcomeKind;
 
@@ -24,7 +24,7 @@ pub struct Memory {
     intervals: VecDeque<(u32, Interval)>,
 }
 
-impl Shelf for Memory {
+impl Storage for Memory {
     fn check(&mut self, _check: &Entry) {}
 
     fn forget(&mut self, check: u32) {
@@ -34,7 +34,7 @@ impl Shelf for Memory {
     }
 
     fn interval(&mut self, check: u32, interval: Interval) {
-        // The one that lasts is in the books.
+        // The one that lasts is in the registry.
         if interval.to.is_none() {
             return;
         }

@@ -1,14 +1,14 @@
 //! What was: the ups and downs of every check, and its single runs.
 //!
-//! [`ledger`], [`figures`] and [`books`] decide, without I/O; [`memory`] keeps things where there is no file; [`clerk`]
+//! [`ledger`], [`figures`] and [`registry`] decide, without I/O; [`memory`] keeps things where there is no file; [`clerk`]
 //! writes them to one, on a thread of its own, so that neither a run nor a request waits for the disk. What is told is
 //! noted at once; ticks that the disk cannot keep up with are dropped and counted, events never are: see [`pending`].
 //! Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more, add it to
-//! [`books::Shelf`] and to both of its shelves.
+//! [`registry::Storage`] and to both of its implementations.
 
-pub mod account;
+pub mod check_record;
 pub mod answer;
-pub mod books;
+pub mod registry;
 pub mod calendar;
 pub mod clerk;
 pub mod desk;
@@ -31,16 +31,16 @@ use tokio::time::timeout;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
-use account::Account;
-use answer::{Away, Condition, Keep, Latches, Page, Part, Run, Service, Tick, Window};
-use books::{Books, Marks};
+use answer::{Away, Condition, Keep, Page, Part, Run, SavedState, Service, Tick, Window};
 use calendar::{Boot, Calendar};
+use check_record::CheckRecord;
 use desk::{Desk, Stage};
 use figures::{ResponseTimes, Times};
-use file::Place;
-use ledger::{Event, Interval, Standing, events};
+use file::FileLocation;
+use ledger::{Availability, Event, Interval, events};
 use memory::Memory;
 use question::Question;
+use registry::{Marks, Registry};
 use waiting::Waiting;
 
 /// So many questions wait for the disk; more are not taken.
@@ -80,17 +80,20 @@ impl History {
     pub fn start(settings: Settings, now: Timestamp) -> Self {
         let (keep, calendar) = (settings.keep, Calendar::new(settings.boot));
         let Some(path) = settings.path else {
-            let books = Books::open([], Marks::EMPTY, &mut Memory::default());
-            let desk = Desk::new(Stage::InMemory(books, Memory::default()), keep, Condition::InMemory, calendar);
-            desk.latches.send_replace(Some(Latches::default()));
+            let registry = Registry::open([], Marks::EMPTY, &mut Memory::default());
+            let desk = Desk::new(Stage::InMemory(registry, Memory::default()), keep, Condition::InMemory, calendar);
+            desk.latches.send_replace(Some(SavedState::default()));
             return Self { desk: Arc::new(desk), clerk: None };
         };
         let opening = Stage::Opening(Waiting::default(), None);
         let desk = Arc::new(Desk::new(opening, keep, Condition::Opening, calendar));
         let (clerk, questions) = mpsc::channel(QUESTIONS);
-        if let Err(error) =
-            clerk::start(Arc::clone(&desk), Place { path, pod: settings.pod.unwrap_or_default() }, now, questions)
-        {
+        if let Err(error) = clerk::start(
+            Arc::clone(&desk),
+            FileLocation { path, pod: settings.pod.unwrap_or_default() },
+            now,
+            questions,
+        ) {
             tracing::error!(%error, "there is no thread for the history file: history is kept in memory until the next start");
             desk.go_on_in_memory();
             desk.give_up_latches();
@@ -104,8 +107,8 @@ impl History {
     }
 
     /// The check has changed its state at `at`. A [`State`](crate::model::state::State) is one way to say how it
-    /// stands; [`Standing::Unknown`] is for a result that has become stale.
-    pub fn transition(&self, check: &CheckName, to: impl Into<Standing>, at: Timestamp) {
+    /// stands; [`Availability::Unknown`] is for a result that has become stale.
+    pub fn transition(&self, check: &CheckName, to: impl Into<Availability>, at: Timestamp) {
         self.desk.enter(check, to.into(), at);
     }
 
@@ -154,14 +157,14 @@ impl History {
 
     /// The latches as they were saved in this pod before the restart. Waits until the file is open, for at most
     /// `patience`; none when it is not by then.
-    pub async fn latches(&self, patience: Duration) -> Latches {
+    pub async fn latches(&self, patience: Duration) -> SavedState {
         let mut latches = self.desk.latches.subscribe();
         let known = timeout(patience, latches.wait_for(Option::is_some)).await;
         known.ok().and_then(Result::ok).and_then(|latches| latches.clone()).unwrap_or_default()
     }
 
     /// Saves the latches, all of them.
-    pub fn save_latches(&self, latches: Latches) {
+    pub fn save_latches(&self, latches: SavedState) {
         self.desk.save_latches(latches);
     }
 
@@ -171,8 +174,8 @@ impl History {
     /// While the file is being opened.
     pub fn services(&self) -> Result<Vec<Service>, Away> {
         let ahead = self.ahead();
-        let service = |books: &Books, account: &Account| account.service(books.marks().seen).moved(ahead);
-        self.with_books(|books| books.declared().map(|account| service(books, account)).collect())
+        let service = |registry: &Registry, record: &CheckRecord| record.service(registry.marks().seen).moved(ahead);
+        self.with_books(|registry| registry.declared().map(|record| service(registry, record)).collect())
     }
 
     /// One declared check with its figures, by its number or its name.
@@ -181,7 +184,7 @@ impl History {
     /// While the file is being opened.
     pub fn service(&self, key: &str) -> Result<Option<Service>, Away> {
         let ahead = self.ahead();
-        self.with_books(|books| books.find(key).map(|account| account.service(books.marks().seen).moved(ahead)))
+        self.with_books(|registry| registry.find(key).map(|record| record.service(registry.marks().seen).moved(ahead)))
     }
 
     /// The number of the declared check of that name.
@@ -189,7 +192,7 @@ impl History {
     /// # Errors
     /// While the file is being opened.
     pub fn number(&self, check: &CheckName) -> Result<Option<u32>, Away> {
-        self.with_books(|books| books.number(check))
+        self.with_books(|registry| registry.number(check))
     }
 
     /// By how many microseconds dates are ahead of the time of the ledger.
@@ -197,10 +200,10 @@ impl History {
         self.desk.state().calendar.ahead()
     }
 
-    fn with_books<T>(&self, view: impl FnOnce(&Books) -> T) -> Result<T, Away> {
+    fn with_books<T>(&self, view: impl FnOnce(&Registry) -> T) -> Result<T, Away> {
         let state = self.desk.state();
         match &state.stage {
-            Stage::InMemory(books, _) | Stage::InFile(books, _, _) if state.is_summed_up => Ok(view(books)),
+            Stage::InMemory(registry, _) | Stage::InFile(registry, _, _) if state.is_summed_up => Ok(view(registry)),
             _ => Err(Away),
         }
     }
@@ -219,7 +222,7 @@ impl History {
         if let Some(intervals) = self.intervals_in_memory(check)? {
             let mut events = events(intervals);
             // The intervals that the last one began with may have been dropped.
-            let current = self.with_books(|books| books.account(check).map(Account::current))?;
+            let current = self.with_books(|registry| registry.record(check).map(CheckRecord::current))?;
             if let Some((last, current)) =
                 events.last_mut().zip(current).filter(|(last, current)| last.id == current.id)
             {
@@ -267,7 +270,7 @@ impl History {
     }
 
     async fn window_of_the_ledger(&self, check: u32, span: Duration) -> Result<Window, Away> {
-        let to = self.with_books(|books| books.marks().seen)?;
+        let to = self.with_books(|registry| registry.marks().seen)?;
         let from = to.before(span);
         let times = Times::within(self.intervals_since(check, from, WINDOW_INTERVALS).await?, from, to);
         let took = match self.in_memory(|_, memory| memory.response_times(check, from, WINDOW_RUNS))? {
@@ -287,16 +290,16 @@ impl History {
     }
 
     fn intervals_in_memory(&self, check: u32) -> Result<Option<Vec<Interval>>, Away> {
-        self.in_memory(|books, memory| {
-            let open = books.account(check).map(|account| account.ledger.open());
+        self.in_memory(|registry, memory| {
+            let open = registry.record(check).map(|record| record.ledger.open());
             memory.intervals(check).chain(open).collect()
         })
     }
 
-    fn in_memory<T>(&self, view: impl FnOnce(&Books, &Memory) -> T) -> Result<Option<T>, Away> {
+    fn in_memory<T>(&self, view: impl FnOnce(&Registry, &Memory) -> T) -> Result<Option<T>, Away> {
         match &self.desk.state().stage {
             Stage::Opening(..) => Err(Away),
-            Stage::InMemory(books, memory) => Ok(Some(view(books, memory))),
+            Stage::InMemory(registry, memory) => Ok(Some(view(registry, memory))),
             Stage::InFile(..) => Ok(None),
         }
     }

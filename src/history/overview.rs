@@ -14,10 +14,10 @@ impl History {
     /// # Errors
     /// When the disk does not answer.
     pub async fn recent(&self, checks: &[u32], recall: Recall) -> Result<Vec<Recent>, Away> {
-        let in_memory = self.in_memory(|books, memory| {
+        let in_memory = self.in_memory(|registry, memory| {
             let mut recent = memory.recent(checks, recall);
             for (check, recent) in checks.iter().zip(&mut recent) {
-                recent.intervals.extend(books.account(*check).map(|account| account.ledger.open()));
+                recent.intervals.extend(registry.record(*check).map(|record| record.ledger.open()));
             }
             recent
         })?;
@@ -50,7 +50,7 @@ mod tests {
 
     use super::super::Settings;
     use super::super::answer::{Keep, Run};
-    use super::super::ledger::{Interval, Standing};
+    use super::super::ledger::{Availability, Interval};
     use super::*;
     use crate::base::clock::Timestamp;
     use crate::base::name::CheckName;
@@ -87,15 +87,15 @@ mod tests {
         for seconds in [0, 10, 20, 30, 40, 50] {
             let fails = [20, 30].contains(&seconds);
             for name in ["db", "app"] {
-                let (outcome, standing) = match (fails, name) {
-                    (false, _) => (OutcomeKind::Pass, Standing::Up),
-                    (true, "db") => (OutcomeKind::Fail, Standing::Down),
-                    (true, _) => (OutcomeKind::Skip, Standing::Unknown),
+                let (outcome, availability) = match (fails, name) {
+                    (false, _) => (OutcomeKind::Pass, Availability::Up),
+                    (true, "db") => (OutcomeKind::Fail, Availability::Down),
+                    (true, _) => (OutcomeKind::Skip, Availability::Unknown),
                 };
                 let took = (outcome != OutcomeKind::Skip).then(|| at(seconds).since(at(0)) / 1000);
                 let check = &CheckName::new(name).unwrap();
                 history.record(&Run { check, at: at(seconds), outcome, reason: None, took, message: "" });
-                history.transition(check, standing, at(seconds));
+                history.transition(check, availability, at(seconds));
             }
         }
         history.alive(at(60));
@@ -103,8 +103,8 @@ mod tests {
         history
     }
 
-    fn told(recent: &Recent) -> (Vec<(Standing, bool)>, Vec<Option<u128>>) {
-        let interval = |interval: &Interval| (interval.standing, interval.to.is_none());
+    fn told(recent: &Recent) -> (Vec<(Availability, bool)>, Vec<Option<u128>>) {
+        let interval = |interval: &Interval| (interval.availability, interval.to.is_none());
         let times = recent.response_times.iter().map(|time| time.map(|time| time.as_millis()));
         (recent.intervals.iter().map(interval).collect(), times.collect())
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     async fn tells_the_story(history: &History) {
-        use Standing::{Down, Unknown, Up};
+        use Availability::{Down, Unknown, Up};
         let services = history.services().unwrap();
         let ids: Vec<u32> = services.iter().map(|service| service.id).rev().collect();
         let recent = patiently(async || history.recent(&ids, Recall { intervals: 3, runs: 4 }).await).await;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::account::Entry;
-use super::answer::{Latches, Tick};
-use super::books::Shelf;
+use super::answer::{SavedState, Tick};
 use super::calendar::Reckoning;
-use super::ledger::{Interval, Standing};
+use super::check_record::Entry;
+use super::ledger::{Availability, Interval};
 use super::memory::Memory;
+use super::registry::Storage;
 
 /// More ticks than this do not wait: the oldest are dropped.
 const TICKS: usize = 2048;
@@ -26,7 +26,7 @@ pub struct Pending {
     /// Runs, oldest first.
     pub ticks: VecDeque<Tick>,
     /// The latches, when they have changed.
-    pub latches: Option<Latches>,
+    pub latches: Option<SavedState>,
     /// How the time of the ledger stands to the clocks, when that has changed.
     pub reckoning: Option<Reckoning>,
     /// Intervals with a number up to this may be in the file.
@@ -37,7 +37,7 @@ pub struct Pending {
     dropped: Vec<Tick>,
 }
 
-impl Shelf for Pending {
+impl Storage for Pending {
     fn check(&mut self, check: &Entry) {
         self.checks.insert(check.id, check.clone());
     }
@@ -113,7 +113,7 @@ impl Pending {
         std::mem::take(&mut self.dropped)
     }
 
-    /// What waits, on a shelf in memory.
+    /// What waits, as a storage in memory.
     #[must_use]
     pub fn into_memory(self) -> Memory {
         let mut memory = Memory::default();
@@ -155,9 +155,12 @@ impl Pending {
 }
 
 fn merge(first: Interval, next: Interval) -> Interval {
-    let (event, standing) =
-        if first.event == next.event { (first.event, Standing::Degraded) } else { (first.id, Standing::Unknown) };
-    Interval { event, standing, to: next.to, ..first }
+    let (event, availability) = if first.event == next.event {
+        (first.event, Availability::Degraded)
+    } else {
+        (first.id, Availability::Unknown)
+    };
+    Interval { event, availability, to: next.to, ..first }
 }
 
 fn join<K: Ord, V>(mut older: BTreeMap<K, V>, newer: BTreeMap<K, V>) -> BTreeMap<K, V> {
@@ -187,7 +190,7 @@ mod tests {
         let mut ledger = Ledger::begin(at(0), &mut numbers);
         let mut pending = Pending::after(1);
         for second in 1..=count {
-            let to = if second % 2 == 0 { Standing::Up } else { Standing::Down };
+            let to = if second % 2 == 0 { Availability::Up } else { Availability::Down };
             pending.interval(1, ledger.enter(to, at(second), &mut numbers).unwrap());
             pending.interval(1, ledger.open());
         }
@@ -210,13 +213,13 @@ mod tests {
         let (pending, ledger) = after_moves(30_000);
         assert!(pending.intervals.len() <= INTERVALS + 1, "{}", pending.intervals.len());
         let intervals: Vec<Interval> = pending.intervals_of(1).collect();
-        assert_eq!((intervals[0].standing, intervals[0].to), (Standing::Unknown, Some(at(1))));
+        assert_eq!((intervals[0].availability, intervals[0].to), (Availability::Unknown, Some(at(1))));
         for pair in intervals.windows(2) {
             assert_eq!(pair[0].to, Some(pair[1].from));
             assert!(pair[0].event < pair[1].event);
         }
         assert_eq!(intervals.last(), Some(&ledger.open()));
-        let unknown = intervals.iter().filter(|interval| interval.standing == Standing::Unknown).count();
+        let unknown = intervals.iter().filter(|interval| interval.availability == Availability::Unknown).count();
         assert_eq!(unknown, 2, "all that was coalesced is one interval");
     }
 
@@ -228,20 +231,20 @@ mod tests {
             pending.interval(1, ledger.enter(to, at(second), &mut numbers).unwrap());
             pending.interval(1, ledger.open());
         };
-        enter(&mut pending, Standing::Up, 1);
-        enter(&mut pending, Standing::Degraded, 2);
+        enter(&mut pending, Availability::Up, 1);
+        enter(&mut pending, Availability::Degraded, 2);
         let batch = pending.take();
         for second in 3..20_000 {
-            enter(&mut pending, if second % 2 == 0 { Standing::Up } else { Standing::Down }, second);
+            enter(&mut pending, if second % 2 == 0 { Availability::Up } else { Availability::Down }, second);
         }
         // It has its row in the file by its event and number.
         let first = pending.intervals_of(1).next().unwrap();
-        let expected = Interval { id: 3, event: 2, standing: Standing::Degraded, from: at(2), to: Some(at(3)) };
+        let expected = Interval { id: 3, event: 2, availability: Availability::Degraded, from: at(2), to: Some(at(3)) };
         assert_eq!(first, expected);
         pending.put_back(batch);
         for second in 20_000..60_000 {
             let batch = pending.take();
-            enter(&mut pending, if second % 2 == 0 { Standing::Up } else { Standing::Down }, second);
+            enter(&mut pending, if second % 2 == 0 { Availability::Up } else { Availability::Down }, second);
             pending.put_back(batch);
         }
         assert!(pending.intervals.len() <= 2 * INTERVALS + 2, "{}", pending.intervals.len());
@@ -253,10 +256,10 @@ mod tests {
     fn a_batch_that_is_put_back_gives_way_to_what_is_newer() {
         let (mut pending, mut ledger) = after_moves(3);
         pending.tick(tick(1));
-        pending.latches = Some(Latches { ready_once: true, ..Latches::default() });
+        pending.latches = Some(SavedState { ready_once: true, ..SavedState::default() });
         let batch = pending.take();
         assert!(pending.is_empty() && !batch.is_empty());
-        pending.interval(1, ledger.enter(Standing::Up, at(9), &mut Numbers::from(9)).unwrap());
+        pending.interval(1, ledger.enter(Availability::Up, at(9), &mut Numbers::from(9)).unwrap());
         pending.interval(1, ledger.open());
         pending.tick(tick(2));
         pending.put_back(batch);
@@ -270,7 +273,7 @@ mod tests {
     #[test]
     fn a_batch_that_is_put_back_knows_of_checks_that_are_gone() {
         let (mut pending, _) = after_moves(3);
-        pending.interval(2, Interval { id: 70, event: 70, standing: Standing::Up, from: at(0), to: None });
+        pending.interval(2, Interval { id: 70, event: 70, availability: Availability::Up, from: at(0), to: None });
         let batch = pending.take();
         pending.forget(2);
         pending.put_back(batch);

@@ -1,12 +1,12 @@
-//! What is told while the file is being opened, in order, to be written into the books when they are open. Bounded.
+//! What is told while the file is being opened, in order, to be written into the registry when they are open. Bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Run;
-use super::books::{Books, Shelf};
 use super::calendar::Calendar;
-use super::ledger::Standing;
+use super::ledger::Availability;
+use super::registry::{Registry, Storage};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::outcome::{FailureKind, one_line};
@@ -28,7 +28,7 @@ pub struct Waiting {
 #[derive(Debug)]
 enum Word {
     Declare(Arc<Plan>, Timestamp),
-    Enter(CheckName, Standing, Timestamp),
+    Enter(CheckName, Availability, Timestamp),
     Record(OwnedRun),
     See(Timestamp),
 }
@@ -50,11 +50,11 @@ impl Waiting {
     }
 
     /// The check stands like this from `at` on.
-    pub fn enter(&mut self, check: &CheckName, standing: Standing, at: Timestamp) {
+    pub fn enter(&mut self, check: &CheckName, availability: Availability, at: Timestamp) {
         if self.words.len() >= WORDS {
             self.make_room(check);
         }
-        self.words.push(Word::Enter(check.clone(), standing, at));
+        self.words.push(Word::Enter(check.clone(), availability, at));
     }
 
     /// One more run; whether it waits now.
@@ -82,17 +82,19 @@ impl Waiting {
         }
     }
 
-    /// Writes everything into the books, in the time of the ledger.
-    pub fn tell(self, books: &mut Books, shelf: &mut dyn Shelf, calendar: &Calendar) {
+    /// Writes everything into the registry, in the time of the ledger.
+    pub fn tell(self, registry: &mut Registry, storage: &mut dyn Storage, calendar: &Calendar) {
         for word in self.words {
             match word {
-                Word::Declare(plan, at) => books.declare(&plan, calendar.ledger(at), shelf),
-                Word::Enter(check, standing, at) => books.enter(&check, standing, calendar.ledger(at), shelf),
-                Word::See(at) => books.see(calendar.ledger(at), shelf),
+                Word::Declare(plan, at) => registry.declare(&plan, calendar.ledger(at), storage),
+                Word::Enter(check, availability, at) => {
+                    registry.enter(&check, availability, calendar.ledger(at), storage);
+                }
+                Word::See(at) => registry.see(calendar.ledger(at), storage),
                 Word::Record(run) => {
                     let OwnedRun { check, at, outcome, reason, took, message } = &run;
                     let (at, outcome, reason, took) = (calendar.ledger(*at), *outcome, *reason, *took);
-                    books.record(&Run { check, at, outcome, reason, took, message }, shelf);
+                    registry.record_run(&Run { check, at, outcome, reason, took, message }, storage);
                 }
             }
         }
@@ -102,8 +104,8 @@ impl Waiting {
     fn make_room(&mut self, check: &CheckName) {
         let mut is_first = true;
         self.words.retain_mut(|word| match word {
-            Word::Enter(of, standing, _) if of == check => {
-                *standing = Standing::Unknown;
+            Word::Enter(of, availability, _) if of == check => {
+                *availability = Availability::Unknown;
                 std::mem::take(&mut is_first)
             }
             _ => true,
@@ -113,9 +115,9 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::super::books::Marks;
     use super::super::ledger::EventKind;
     use super::super::memory::Memory;
+    use super::super::registry::Marks;
     use super::*;
     use crate::model::plan::testing::{check, plan};
 
@@ -130,7 +132,7 @@ mod tests {
         waiting.declare(&plan, at(0));
         let mut kept = 0;
         for second in 1..20_001 {
-            waiting.enter(&name, if second % 2 == 0 { Standing::Up } else { Standing::Down }, at(second));
+            waiting.enter(&name, if second % 2 == 0 { Availability::Up } else { Availability::Down }, at(second));
             waiting.see(at(second));
             let run =
                 Run { check: &name, at: at(second), outcome: OutcomeKind::Pass, reason: None, took: None, message: "" };
@@ -138,9 +140,9 @@ mod tests {
         }
         assert_eq!(kept, RUNS as u64);
         let mut memory = Memory::default();
-        let mut books = Books::open([], Marks::EMPTY, &mut memory);
-        waiting.tell(&mut books, &mut memory, &Calendar::default());
-        let service = books.find("db").unwrap().service(books.marks().seen);
+        let mut registry = Registry::open([], Marks::EMPTY, &mut memory);
+        waiting.tell(&mut registry, &mut memory, &Calendar::default());
+        let service = registry.find("db").unwrap().service(registry.marks().seen);
         assert_eq!((service.current_status.kind, service.current_status.from), (EventKind::Uptime, at(20_000)));
         assert_eq!(service.metric.tick_count, RUNS as u64);
     }

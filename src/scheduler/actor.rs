@@ -12,13 +12,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::chronicle::Chronicle;
+use super::history_reporter::HistoryReporter;
 use super::machine::{CheckKey, Machine, Transition};
 use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
 use crate::base::trace::Phase;
-use crate::history::answer::Latches;
+use crate::history::answer::SavedState;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::start_up::ContainerNews;
@@ -41,7 +41,7 @@ pub enum SchedulerCommand {
     /// it is the sidecar's own container alone that ends, the next one has to take part again.
     End,
     /// What was saved before a restart, where it was not known at the start.
-    Restore(Box<Latches>),
+    Restore(Box<SavedState>),
     /// Use another plan.
     Reload(Box<Program>),
     /// A new configuration could not be used.
@@ -66,7 +66,7 @@ pub struct Scheduler {
     /// The writer of the snapshot.
     pub recorder: Recorder,
     /// Tells history.
-    pub chronicle: Chronicle,
+    pub reporter: HistoryReporter,
     /// Where the time comes from.
     pub clock: Clock,
     /// What probes are built with; the name is filled in for each.
@@ -111,7 +111,7 @@ impl Scheduler {
             context: self.context.clone(),
         };
         workers.sync(&self.machine, &specs);
-        self.chronicle.declare(&self.machine, self.clock.read());
+        self.reporter.declare(&self.machine, self.clock.read());
         let mut watch = JumpWatch::new(self.clock.read());
         let mut dated = self.clock.read();
         let mut exhaustion = Exhaustion::default();
@@ -178,21 +178,21 @@ impl Scheduler {
             SchedulerCommand::Drain(wanted) => {
                 let draining = wanted.load(Ordering::Relaxed);
                 self.machine.set_draining(draining);
-                self.chronicle.drain(draining, self.clock.now());
+                self.reporter.drain(draining, self.clock.now());
             }
             SchedulerCommand::End => {
                 self.machine.set_draining(true);
-                self.chronicle.drain(false, self.clock.now());
+                self.reporter.drain(false, self.clock.now());
             }
             SchedulerCommand::Restore(latches) => {
-                self.chronicle.restore(*latches, &mut self.machine, self.clock.read());
+                self.reporter.restore(*latches, &mut self.machine, self.clock.read());
             }
             SchedulerCommand::ReloadFailed(reason) => self.machine.reload_failed(reason),
             SchedulerCommand::Reload(program) => {
                 let Program { plan, specs, origins } = *program;
                 let now = self.clock.read();
                 self.machine.reload(plan, &origins, now);
-                self.chronicle.declare(&self.machine, now);
+                self.reporter.declare(&self.machine, now);
                 workers.sync(&self.machine, &specs);
             }
         }
@@ -208,10 +208,10 @@ impl Scheduler {
             let declared =
                 plan.position(transition.check.as_str()).and_then(|check| plan.checks[check].target.as_deref());
             log(&transition, declared);
-            self.chronicle.changed(&transition);
+            self.reporter.changed(&transition);
         }
         let snapshot = self.machine.snapshot(now);
-        self.chronicle.write(&mut self.machine, &snapshot);
+        self.reporter.write(&mut self.machine, &snapshot);
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
         self.recorder.publish(snapshot);
     }
@@ -409,10 +409,10 @@ mod tests {
         let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20 };
         let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
         let context = context(clock);
-        let chronicle = Chronicle::new(history, Arc::clone(&context.beats), clock.read());
+        let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
         let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
         let progress = Box::new(|_| {});
-        let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
+        let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(scheduler.run(specs(targets), receiver));
         (sender, board)

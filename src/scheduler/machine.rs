@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::cadence::{Cadence, jitter};
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
-use crate::history::answer::Latches;
+use crate::history::answer::SavedState;
 use crate::model::causes::{Causes, Trouble};
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
@@ -451,7 +451,7 @@ impl Machine {
     }
 
     /// Opens what was open before the sidecar was restarted within its pod; it closes nothing.
-    pub fn restore(&mut self, latches: &Latches) {
+    pub fn restore(&mut self, latches: &SavedState) {
         self.latched += 1;
         self.ready_once |= latches.ready_once;
         for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
@@ -465,11 +465,11 @@ impl Machine {
     /// What has to be known after a restart: whether `/readyz` has been open once, and which of the checks that gate
     /// `live` or `startup` have passed in the present start-up.
     #[must_use]
-    pub fn latches(&self) -> Latches {
+    pub fn latches(&self) -> SavedState {
         let checks = self.plan.checks.iter().zip(&self.checks);
         let passed = checks.filter(|(definition, check)| is_latched(definition) && check.passed_once);
         let passed_once = passed.map(|(definition, _)| definition.name.clone()).collect();
-        Latches { ready_once: self.ready_once, passed_once, ..Latches::default() }
+        SavedState { ready_once: self.ready_once, passed_once, ..SavedState::default() }
     }
 
     /// How often what [`latches`](Self::latches) says has changed.
@@ -1225,7 +1225,7 @@ mod tests {
         assert!(!judged.is_critical(CheckIndex::new(0), Endpoint::Readyz), "an at_startup check holds nothing back");
         assert!(!judged.endpoint(Endpoint::Readyz).open, "the other check has to pass");
 
-        machine.restore(&Latches::default());
+        machine.restore(&SavedState::default());
         assert_eq!(machine.latches(), latches, "it closes nothing");
     }
 

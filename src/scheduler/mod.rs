@@ -1,12 +1,12 @@
 //! When checks run: a pure machine that decides, and the tasks that act.
 //!
 //! [`machine`] decides; [`actor`] is the one task around it and the one writer of the snapshot; each check has a
-//! [`worker`] that owns its probe, so that a slow or hung one delays no other. [`chronicle`] tells history what comes
+//! [`worker`] that owns its probe, so that a slow or hung one delays no other. [`history_reporter`] tells history what comes
 //! of it. [`one_shot`] runs checks without a schedule, for the command line.
 
 pub mod actor;
 pub mod cadence;
-pub mod chronicle;
+pub mod history_reporter;
 pub mod machine;
 pub mod one_shot;
 pub mod runner;

@@ -2,8 +2,13 @@
 
 use super::*;
 
-fn latches() -> Latches {
-    Latches { ready_once: true, draining_since: Some(at(3.0)), passed_once: [name("db")].into(), ..Latches::default() }
+fn latches() -> SavedState {
+    SavedState {
+        ready_once: true,
+        draining_since: Some(at(3.0)),
+        passed_once: [name("db")].into(),
+        ..SavedState::default()
+    }
 }
 
 /// A history with latches and some runs, all of it in the file itself.
@@ -146,10 +151,10 @@ fn a_file_that_is_moved_removed_or_replaced_while_it_is_in_use_costs_no_latch() 
         let (place, spare) = (folder.file(), other.file());
         if how.contains("another pod") {
             let told = Told::start(Some(&spare), KEEP, "pod-2", 0.0);
-            told.history.save_latches(Latches {
+            told.history.save_latches(SavedState {
                 ready_once: false,
                 draining_since: Some(at(0.5)),
-                ..Latches::default()
+                ..SavedState::default()
             });
             told.declare(&["db"], 0.0);
             told.close();

@@ -104,11 +104,11 @@ fn story_with_fault(kind: &Kind, beside: &Path, nth: usize) -> bool {
     let what = format!("{call} {nth} fails with {error}");
     let folder = Folder(beside.parent().unwrap().join(format!("fault-{call}-{nth}-{error}-{count}")));
     fs::create_dir_all(&folder.0).unwrap();
-    let latches = Latches {
+    let latches = SavedState {
         ready_once: true,
         draining_since: Some(at(3.0)),
         passed_once: [name("db")].into(),
-        ..Latches::default()
+        ..SavedState::default()
     };
 
     let told = Told::in_file(&folder.file(), 0.0);
@@ -127,7 +127,7 @@ fn story_with_fault(kind: &Kind, beside: &Path, nth: usize) -> bool {
             let _ = told.runtime.block_on(told.history.settle());
         }
     }
-    // It is tended.
+    // It is pruned.
     told.alive(12, 80);
     settled(&told, &what);
     enter(&told, false, 81.0);
@@ -229,7 +229,8 @@ fn story_with_a_hanging_disk(beside: &Path, call: &str, nth: usize) {
     };
     told.wait_for(&what, || {
         go_on();
-        told.history.save_latches(Latches { draining_since: Some(at(second.get().into())), ..Latches::default() });
+        told.history
+            .save_latches(SavedState { draining_since: Some(at(second.get().into())), ..SavedState::default() });
         folder.0.join("hit").exists()
     });
     told.wait_for(&what, || told.history.is_written() == Some(false));

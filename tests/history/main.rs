@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
-use probelet::history::answer::{Condition, Keep, Latches, Page, Run, Service};
+use probelet::history::answer::{Condition, Keep, Page, Run, SavedState, Service};
 use probelet::history::calendar::Boot;
-use probelet::history::ledger::{EventKind, Interval, Standing};
+use probelet::history::ledger::{Availability, EventKind, Interval};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Thresholds};
@@ -124,7 +124,7 @@ impl Told {
         Self::start(Some(path), KEEP, "pod-1", seconds)
     }
 
-    fn latches(&self) -> Latches {
+    fn latches(&self) -> SavedState {
         self.runtime.block_on(self.history.latches(PATIENCE))
     }
 
@@ -416,7 +416,7 @@ fn a_renamed_check_continues_the_history_of_its_former_name() {
 #[test]
 fn latches_survive_a_restart_in_the_same_pod_only() {
     let folder = Folder::new("latches");
-    let latches = Latches {
+    let latches = SavedState {
         ready_once: true,
         draining_since: Some(at(3.0)),
         passed_once: [name("db"), name("internal_api/user")].into(),
@@ -424,27 +424,27 @@ fn latches_survive_a_restart_in_the_same_pod_only() {
         looked_at: Some(at(4.0)),
     };
     let told = Told::in_file(&folder.file(), 0.0);
-    assert_eq!(told.latches(), Latches::default());
-    told.history.save_latches(Latches { draining_since: None, ..latches.clone() });
+    assert_eq!(told.latches(), SavedState::default());
+    told.history.save_latches(SavedState { draining_since: None, ..latches.clone() });
     told.history.save_latches(latches.clone());
     told.close();
     let told = Told::in_file(&folder.file(), 10.0);
     assert_eq!(told.latches(), latches);
     told.close();
     let told = Told::start(Some(&folder.file()), KEEP, "pod-2", 20.0);
-    assert_eq!(told.latches(), Latches::default());
+    assert_eq!(told.latches(), SavedState::default());
 }
 
 #[test]
 fn a_pod_without_a_uid_is_one_like_any_other() {
-    let latches = Latches { ready_once: true, draining_since: Some(at(3.0)), ..Latches::default() };
+    let latches = SavedState { ready_once: true, draining_since: Some(at(3.0)), ..SavedState::default() };
     for (before, after, is_the_same) in [("", "", true), ("pod-1", "", false), ("", "pod-1", false)] {
         let folder = Folder::new("no-uid");
         let told = Told::start(Some(&folder.file()), KEEP, before, 0.0);
         told.history.save_latches(latches.clone());
         told.close();
         let told = Told::start(Some(&folder.file()), KEEP, after, 10.0);
-        let expected = if is_the_same { latches.clone() } else { Latches::default() };
+        let expected = if is_the_same { latches.clone() } else { SavedState::default() };
         assert_eq!(told.latches(), expected, "from {before:?} to {after:?}");
     }
 }
@@ -695,7 +695,7 @@ fn a_file_that_another_process_has_open_is_not_touched_and_taken_over_when_that_
     second.settle();
     let ticks = second.runtime.block_on(second.history.ticks(1, Page { limit: 9, before: None })).unwrap().items;
     let told: Vec<&str> = ticks.iter().map(|tick| &*tick.message).collect();
-    assert_eq!(told, ["after it was gone", "of the other"], "of a time that both watched the file's own account stays");
+    assert_eq!(told, ["after it was gone", "of the other"], "of a time that both watched the file's own record stays");
     assert_eq!(second.service("db").metric.uptime_percent.map(f64::round), Some(48.0));
     second.enter("db", State::Ok, 42.0);
     second.close();
@@ -997,7 +997,7 @@ fn a_writer_that_is_killed_at_any_moment_loses_no_settled_transition_and_leaves_
         let of_settled = intervals.iter().flatten().find(|interval| interval.event == event).copied();
         assert_eq!(of_settled.map(|it| it.from), Some(at(second)), "round {round}: the event {event} is lost");
         let ticks: u64 = told.history.services().unwrap().iter().map(|service| service.metric.tick_count).sum();
-        let known = intervals.iter().flatten().filter(|it| it.standing != Standing::Unknown).count();
+        let known = intervals.iter().flatten().filter(|it| it.availability != Availability::Unknown).count();
         settled_in_all += u64::from(random % 60 > 0);
         assert!(ticks >= u64::try_from(known).unwrap() / 2, "round {round}: {ticks} ticks, {known} intervals");
         told.close();

@@ -21,7 +21,7 @@ use probelet::model::start_up::ContainerNews;
 use probelet::model::state::{OutcomeKind, State};
 use probelet::probe::{BuildContext, Spec};
 use probelet::scheduler::actor::{Program, Scheduler, SchedulerCommand};
-use probelet::scheduler::chronicle::Chronicle;
+use probelet::scheduler::history_reporter::HistoryReporter;
 use probelet::scheduler::machine::Machine;
 use probelet::store::board;
 
@@ -339,10 +339,10 @@ async fn reloads_ten_thousand_times() {
     let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: current.history.max_size };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     fill(&history, &current, clock.read().wall);
-    let chronicle = Chronicle::new(history, Arc::clone(&context.beats), clock.read());
+    let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
     let progress = Box::new(|_| {});
-    let scheduler = Scheduler { machine, recorder, chronicle, clock, context, progress, start_ups };
+    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
     let scheduler = tokio::spawn(scheduler.run(specs(&current), orders));
     let [mut memory, mut tasks] = [1000; 2].map(Windows::of);

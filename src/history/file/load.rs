@@ -1,4 +1,4 @@
-//! Reads how the books were left, and refuses what cannot have been left that way.
+//! Reads how the registry was left, and refuses what cannot have been left that way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use sqlx::SqliteConnection;
 use super::{Fault, write};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
-use crate::history::account::{Account, Entry, Runs};
-use crate::history::answer::Latches;
-use crate::history::books::Marks;
+use crate::history::answer::SavedState;
 use crate::history::calendar::{Boot, Reckoning};
+use crate::history::check_record::{CheckRecord, Entry, Runs};
 use crate::history::figures::Times;
-use crate::history::ledger::{Interval, Ledger, Standing};
+use crate::history::ledger::{Availability, Interval, Ledger};
+use crate::history::registry::Marks;
 
 /// What a file holds, without what takes long to read: runs, events of the past, and figures.
 #[derive(Debug)]
 pub struct Contents {
     /// The checks, without their figures.
-    pub accounts: Vec<Account>,
-    /// Where the books stood.
+    pub records: Vec<CheckRecord>,
+    /// Where the registry stood.
     pub marks: Marks,
     /// The latches, if they are of this pod.
-    pub latches: Latches,
+    pub latches: SavedState,
     /// How the time of the ledger stood to the clocks.
     pub reckoning: Reckoning,
 }
 
-/// An interval as it lies in the file: event, number, standing, beginning, end.
+/// An interval as it lies in the file: event, number, availability, beginning, end.
 pub(super) type Row = (i64, i64, i64, i64, Option<i64>);
 
 /// Reads the contents of a file for the pod with the UID `pod`.
@@ -36,22 +36,22 @@ pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Conten
     let marks = marks(connection).await?;
     let checks: Vec<(i64, String, i64)> =
         sqlx::query_as("SELECT id, name, created_at FROM checks ORDER BY id").fetch_all(&mut *connection).await?;
-    let mut accounts = Vec::with_capacity(checks.len());
+    let mut records = Vec::with_capacity(checks.len());
     for (id, name, created_at) in checks {
         let id = u32::try_from(id).map_err(|_| broken("a check's number"))?;
         let name = CheckName::new(&name).map_err(|_| broken("a check's name"))?;
         let entry = Entry { id, name, created_at: Timestamp::from_unix_micros(created_at) };
         let ledger = ledger(connection, id).await?;
-        accounts.push(Account { entry, ledger, past: Times::default(), runs: Runs::default() });
+        records.push(CheckRecord { entry, ledger, past: Times::default(), runs: Runs::default() });
     }
     let beyond = |used: u64, next: u64| used >= next;
-    if accounts.iter().any(|account| {
-        beyond(account.entry.id.into(), marks.next_check) || beyond(account.ledger.open().id, marks.next_interval)
+    if records.iter().any(|record| {
+        beyond(record.entry.id.into(), marks.next_check) || beyond(record.ledger.open().id, marks.next_interval)
     }) {
         return Err(broken("a number that has not been given out"));
     }
     let reckoning = reckoning(connection).await?;
-    Ok(Contents { accounts, marks, latches: write::latches(connection, pod).await?, reckoning })
+    Ok(Contents { records, marks, latches: write::latches(connection, pod).await?, reckoning })
 }
 
 /// How the time of the ledger stood to the clocks.
@@ -102,7 +102,7 @@ pub async fn times(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Ti
     .await?;
     let mut times: BTreeMap<u32, Times> = BTreeMap::new();
     for (check, number, micros) in sums {
-        times.entry(check).or_default().add(standing(number)?, duration(micros)?);
+        times.entry(check).or_default().add(availability(number)?, duration(micros)?);
     }
     Ok(times)
 }
@@ -135,15 +135,19 @@ pub(super) fn interval((event, id, number, started, ended): Row) -> Result<Inter
     Ok(Interval {
         id: unsigned(id)?,
         event: unsigned(event)?,
-        standing: standing(number)?,
+        availability: availability(number)?,
         from: Timestamp::from_unix_micros(started),
         to: ended.map(Timestamp::from_unix_micros),
     })
 }
 
-/// A standing by its number.
-pub(super) fn standing(number: i64) -> Result<Standing, Fault> {
-    usize::try_from(number).ok().and_then(|place| Standing::ALL.get(place)).copied().ok_or_else(|| broken("a standing"))
+/// An availability by its number.
+pub(super) fn availability(number: i64) -> Result<Availability, Fault> {
+    usize::try_from(number)
+        .ok()
+        .and_then(|place| Availability::ALL.get(place))
+        .copied()
+        .ok_or_else(|| broken("an availability"))
 }
 
 pub(super) fn unsigned(number: i64) -> Result<u64, Fault> {

@@ -1,7 +1,7 @@
 //! History in an SQLite file: opening it, setting a broken one aside, and what can go wrong with it.
 //!
-//! SQL is on this floor alone: [`schema`] declares the tables, [`load`] reads how the books were left, [`mod@write`]
-//! adds a batch, [`read`] answers, [`tend`] keeps the file within its bounds, [`check`] looks for damage, [`saved`]
+//! SQL is on this floor alone: [`schema`] declares the tables, [`load`] reads how the registry was left, [`mod@write`]
+//! adds a batch, [`read`] answers, [`prune`] keeps the file within its bounds, [`check`] looks for damage, [`saved`]
 //! keeps the most important of it once more, and [`ours`] knows whose a file is. Every statement runs on the
 //! connection's own thread, so a disk that hangs holds up nobody but who waits for it.
 
@@ -11,7 +11,7 @@ pub mod ours;
 pub mod read;
 pub mod saved;
 pub mod schema;
-pub mod tend;
+pub mod prune;
 pub mod write;
 
 use std::collections::BTreeMap;
@@ -26,10 +26,10 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::base::clock::Timestamp;
 use crate::base::thread::{apart, why_refused};
-use crate::history::account::Runs;
-use crate::history::answer::Latches;
-use crate::history::books::Marks;
+use crate::history::answer::SavedState;
+use crate::history::check_record::Runs;
 use crate::history::figures::Times;
+use crate::history::registry::Marks;
 use load::Contents;
 use ours::{Origin, identity, origin, resolve};
 use saved::Saved;
@@ -87,7 +87,7 @@ impl From<sqlx::Error> for Fault {
 
 /// Where a file lies, and for whom it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FileLocation {
     /// Its path as it was written.
     pub path: PathBuf,
     /// The UID of the pod whose latches count.
@@ -117,50 +117,50 @@ pub struct File {
 }
 
 impl File {
-    /// Opens the file at `place`, or makes a new one. One of ours that is broken is set aside under a name with the
+    /// Opens the file at `location`, or makes a new one. One of ours that is broken is set aside under a name with the
     /// time `now`, and a new one takes its place; what is not ours is left as it is.
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub async fn open(place: &Place, now: Timestamp) -> Result<(Self, Contents), Fault> {
-        let path = at_leisure(&place.path, resolve).await?;
+    pub async fn open(location: &FileLocation, now: Timestamp) -> Result<(Self, Contents), Fault> {
+        let path = at_leisure(&location.path, resolve).await?;
         let found = at_leisure(&path, |path| Ok((origin(path)?, saved::is_beside(path)))).await?;
         match found {
             (Origin::Somebodys, _) | (Origin::Unknown, false) => {
                 Err(Fault::Foreign("it is a file of something else: write the path of a file of its own".into()))
             }
-            (Origin::Ours | Origin::Unknown, _) => match Self::attempt_twice(&path, &place.pod).await {
-                Err(Fault::Broken(why)) => Self::replace(place, now, &why).await,
+            (Origin::Ours | Origin::Unknown, _) => match Self::attempt_twice(&path, &location.pod).await {
+                Err(Fault::Broken(why)) => Self::replace(location, now, &why).await,
                 opened => opened,
             },
             // What is broken and nobody's is not known well enough to be moved.
-            (Origin::Nobodys, _) => match Self::attempt_twice(&path, &place.pod).await {
+            (Origin::Nobodys, _) => match Self::attempt_twice(&path, &location.pod).await {
                 Err(Fault::Broken(why)) => Err(Fault::Away(why)),
                 opened => opened,
             },
         }
     }
 
-    /// Sets the file at `place` aside, because it is broken, and makes a new one. A file that has become text or
+    /// Sets the file at `location` aside, because it is broken, and makes a new one. A file that has become text or
     /// another database is not moved.
     ///
     /// # Errors
     /// Why that cannot be done.
-    pub async fn replace(place: &Place, now: Timestamp, why: &str) -> Result<(Self, Contents), Fault> {
-        let path = at_leisure(&place.path, resolve).await?;
+    pub async fn replace(location: &FileLocation, now: Timestamp, why: &str) -> Result<(Self, Contents), Fault> {
+        let path = at_leisure(&location.path, resolve).await?;
         if at_leisure(&path, origin).await? == Origin::Somebodys {
             return Err(Fault::Foreign(
                 "something else was written over it: write the path of a file of its own".into(),
             ));
         }
-        let rescued = match Self::saved_at(&path, &place.pod).await {
+        let rescued = match Self::saved_at(&path, &location.pod).await {
             Some(saved) => Some(saved),
-            None => Self::rescue(&path, &place.pod).await,
+            None => Self::rescue(&path, &location.pod).await,
         };
         let aside = at_leisure(&path, move |path| set_aside(path, now)).await?;
         let (shown, aside) = (path.display(), aside.display());
         tracing::error!(path = %shown, %aside, reason = why, "the history file is broken: it was set aside, and a new one begun");
-        let (mut file, mut contents) = Self::attempt(&path, &place.pod).await?;
+        let (mut file, mut contents) = Self::attempt(&path, &location.pod).await?;
         if let Some(saved) = rescued {
             file.saved = saved.clone();
             (contents.latches, contents.reckoning) = (saved.latches, saved.reckoning);
@@ -168,10 +168,10 @@ impl File {
         Ok((file, contents))
     }
 
-    /// What was saved beside the file at `place`, for when the file itself cannot be used.
-    pub async fn salvage(place: &Place) -> Option<Saved> {
-        let path = at_leisure(&place.path, resolve).await.unwrap_or_else(|_| place.path.clone());
-        Self::saved_at(&path, &place.pod).await
+    /// What was saved beside the file at `location`, for when the file itself cannot be used.
+    pub async fn salvage(location: &FileLocation) -> Option<Saved> {
+        let path = at_leisure(&location.path, resolve).await.unwrap_or_else(|_| location.path.clone());
+        Self::saved_at(&path, &location.pod).await
     }
 
     async fn saved_at(path: &Path, pod: &str) -> Option<Saved> {
@@ -238,7 +238,7 @@ impl File {
         schema::prepare(connection).await?;
         let mut contents = load::load(connection, pod).await?;
         if contents.marks == Marks::EMPTY
-            && contents.latches == Latches::default()
+            && contents.latches == SavedState::default()
             && let Some(saved) = Self::saved_at(path, pod).await
         {
             // The file that it belonged to is gone.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load::{Row, broken, duration, interval, standing, unsigned};
+use super::load::{Row, availability, broken, duration, interval, unsigned};
 use super::write::signed;
 use super::{Fault, File};
 use crate::base::clock::Timestamp;
@@ -32,7 +32,7 @@ impl File {
         let event = |(id, number, started, ended): (i64, i64, i64, Option<i64>)| {
             Ok(Event {
                 id: unsigned(id)?,
-                kind: standing(number)?.event(),
+                kind: availability(number)?.event(),
                 from: Timestamp::from_unix_micros(started),
                 to: ended.map(Timestamp::from_unix_micros),
             })

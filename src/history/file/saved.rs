@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Fault;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
-use crate::history::answer::Latches;
+use crate::history::answer::SavedState;
 use crate::history::calendar::{Boot, Reckoning};
 use crate::model::outcome::one_line;
 
@@ -25,7 +25,7 @@ const NEW: &str = ".state.new";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
     /// What must not be forgotten.
-    pub latches: Latches,
+    pub latches: SavedState,
     /// How the time of the ledger stood to the clocks.
     pub reckoning: Reckoning,
 }
@@ -173,7 +173,7 @@ mod tests {
         let at = Timestamp::from_unix_micros;
         let name = |name: &str| CheckName::new(name).unwrap();
         Saved {
-            latches: Latches {
+            latches: SavedState {
                 ready_once: true,
                 draining_since: Some(at(-7)),
                 passed_once: [name("db"), name("api/user")].into(),

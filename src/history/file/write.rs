@@ -9,18 +9,18 @@ use super::schema::run;
 use super::{Fault, File, at_leisure};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
-use crate::history::account::place;
-use crate::history::answer::{Latches, Tick};
-use crate::history::books::Marks;
+use crate::history::answer::{SavedState, Tick};
 use crate::history::calendar::Reckoning;
+use crate::history::check_record::place;
 use crate::history::pending::Pending;
+use crate::history::registry::Marks;
 use crate::model::outcome::FailureKind;
 
 /// So many ticks go in with one statement.
 const TICKS_AT_ONCE: usize = 64;
 
 impl File {
-    /// Writes `batch`, and where the books stand with it, in one transaction.
+    /// Writes `batch`, and where the registry stands with it, in one transaction.
     ///
     /// # Errors
     /// What went wrong; nothing of the batch is in the file then.
@@ -83,7 +83,7 @@ impl File {
             let query = "INSERT INTO intervals (check_id, event, id, standing, started, ended) VALUES (?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO UPDATE SET standing = excluded.standing, started = excluded.started, ended = excluded.ended";
             let query = sqlx::query(query).bind(check).bind(signed(interval.event)).bind(signed(interval.id));
-            let query = query.bind(interval.standing as i64).bind(interval.from.unix_micros());
+            let query = query.bind(interval.availability as i64).bind(interval.from.unix_micros());
             self.execute(query.bind(interval.to.map(Timestamp::unix_micros))).await?;
         }
         self.write_ticks(batch).await?;
@@ -138,7 +138,7 @@ impl File {
         Ok(())
     }
 
-    async fn write_latches(&mut self, latches: &Latches) -> Result<(), Fault> {
+    async fn write_latches(&mut self, latches: &SavedState) -> Result<(), Fault> {
         run(&mut self.connection, "DELETE FROM latches").await?;
         let pod = self.pod.clone();
         self.latch("pod", &pod, None).await?;
@@ -168,10 +168,10 @@ impl File {
 }
 
 /// The latches in the file; none when they are of another pod.
-pub(super) async fn latches(connection: &mut SqliteConnection, pod: &str) -> Result<Latches, Fault> {
+pub(super) async fn latches(connection: &mut SqliteConnection, pod: &str) -> Result<SavedState, Fault> {
     let rows: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT kind, name, at FROM latches").fetch_all(connection).await?;
-    let mut latches = Latches::default();
+    let mut latches = SavedState::default();
     if !rows.iter().any(|(kind, name, _)| kind == "pod" && name == pod) {
         return Ok(latches);
     }
@@ -180,8 +180,8 @@ pub(super) async fn latches(connection: &mut SqliteConnection, pod: &str) -> Res
         match (kind.as_str(), CheckName::new(&name)) {
             ("ready_once", _) => latches.ready_once = true,
             ("draining", _) => latches.draining_since = Some(at),
-            ("passed_once", Ok(check)) => drop(latches.passed_once.insert(check)),
-            ("beat", Ok(check)) => drop(latches.beats.insert(check, at)),
+            ("passed_once", Ok(check)) => latches.passed_once.extend([check]),
+            ("beat", Ok(check)) => latches.beats.extend([(check, at)]),
             ("looked", _) => latches.looked_at = Some(at),
             _ => {}
         }

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::{app, ask, body, get};
 use crate::base::clock::Timestamp;
-use crate::history::ledger::Standing;
+use crate::history::ledger::Availability;
 use crate::metrics::testing::{answering, degraded, error, ok, pending, skipped, snapshot, stale};
 use crate::model::plan::Details;
 use crate::model::plan::testing::check;
@@ -102,9 +102,9 @@ fn watched() -> Arc<App> {
     let at = |seconds: i64| Timestamp::from_unix_seconds(1_000_000 + seconds);
     app.history.declare(&shop.plan, at(0));
     let db = &shop.plan.checks[0].name;
-    app.history.transition(db, Standing::Up, at(0));
-    app.history.transition(db, Standing::Down, at(1));
-    app.history.transition(db, Standing::Degraded, at(2));
+    app.history.transition(db, Availability::Up, at(0));
+    app.history.transition(db, Availability::Down, at(1));
+    app.history.transition(db, Availability::Degraded, at(2));
     for second in 3..=4000 {
         app.history.alive(at(second));
     }

@@ -6,7 +6,7 @@ use crate::base::clock::Timestamp;
 use crate::base::quantity::show_duration;
 use crate::history::answer::{self, Recent};
 use crate::history::figures::Times;
-use crate::history::ledger::{self, Standing};
+use crate::history::ledger::{self, Availability};
 use crate::model::plan::{self, Details, Plan};
 use crate::server::reply::{Number, millis, millis_of};
 
@@ -40,7 +40,7 @@ struct IntervalObject {
 
 impl IntervalObject {
     fn of(interval: &ledger::Interval) -> Self {
-        let standing = interval.standing.label();
+        let standing = interval.availability.label();
         Self { standing, date_started: Seconds(interval.from), date_ended: interval.to.map(Seconds) }
     }
 }
@@ -93,7 +93,7 @@ impl WindowObject {
 }
 
 fn seconds(times: &Times) -> [Number; 4] {
-    Standing::ALL.map(|standing| Number::to_the_thousandth(times.of(standing).as_secs_f64()))
+    Availability::ALL.map(|availability| Number::to_the_thousandth(times.of(availability).as_secs_f64()))
 }
 
 /// A check as it is declared, every default filled in; what may hold a secret is not part of it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
-use probelet::history::answer::{Condition, Keep, Latches, Page, Run};
+use probelet::history::answer::{Condition, Keep, Page, Run, SavedState};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Thresholds};
@@ -195,7 +195,7 @@ impl World {
         let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 1 << 20 };
         let settings = Settings { path: Some(self.folder.file()), keep, pod: Some("pod-1".into()), boot: None };
         let history = History::start(settings, at(day, 0));
-        let _: Latches = self.runtime.block_on(history.latches(PATIENCE));
+        let _: SavedState = self.runtime.block_on(history.latches(PATIENCE));
         history
     }
 
@@ -217,7 +217,7 @@ impl World {
             history.alive(at(day, second));
         }
         let draining_since = (day % 2 == 1).then(|| at(day, 30));
-        history.save_latches(Latches { ready_once: true, draining_since, ..Latches::default() });
+        history.save_latches(SavedState { ready_once: true, draining_since, ..SavedState::default() });
     }
 
     fn settle(&self, history: &History) -> Result<(), ()> {

@@ -9,8 +9,8 @@ use super::machine::{Machine, Transition};
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::base::name::CheckName;
 use crate::history::History;
-use crate::history::answer::{Latches, Run};
-use crate::history::ledger::Standing;
+use crate::history::answer::{Run, SavedState};
+use crate::history::ledger::Availability;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, JudgedState};
 use crate::probe::heartbeat::Beats;
@@ -21,7 +21,7 @@ const PULSE: Duration = Duration::from_secs(1);
 const BEATS: Duration = Duration::from_secs(10);
 
 /// The one who tells history.
-pub struct Chronicle {
+pub struct HistoryReporter {
     history: History,
     beats: Arc<Beats>,
     /// What the clocks showed when history began: what it is told goes on from there with the boot clock.
@@ -34,20 +34,20 @@ pub struct Chronicle {
     is_restored: bool,
     pulse: Option<Moment>,
     beats_saved: Option<Moment>,
-    saved: Latches,
+    saved: SavedState,
     /// What the machine's latches were when they were last looked at.
     latched: Option<u64>,
     /// The checks whose result has become stale.
     stale: BTreeSet<CheckName>,
 }
 
-impl fmt::Debug for Chronicle {
+impl fmt::Debug for HistoryReporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chronicle").field("saved", &self.saved).finish_non_exhaustive()
+        f.debug_struct("HistoryReporter").field("saved", &self.saved).finish_non_exhaustive()
     }
 }
 
-impl Chronicle {
+impl HistoryReporter {
     /// Tells `history`, which began at `origin`; `beats` are those that the app pushes.
     #[must_use]
     pub fn new(history: History, beats: Arc<Beats>, origin: Reading) -> Self {
@@ -60,7 +60,7 @@ impl Chronicle {
             is_restored: false,
             pulse: None,
             beats_saved: None,
-            saved: Latches::default(),
+            saved: SavedState::default(),
             latched: None,
             stale: BTreeSet::new(),
         }
@@ -80,7 +80,7 @@ impl Chronicle {
     /// Takes over what was saved before the sidecar was restarted in this pod. A drain is taken over unless somebody
     /// has decided about that since the start. A beat is as old as it was when it was last looked at: while the sidecar
     /// was away nobody could take another.
-    pub fn restore(&mut self, latches: Latches, machine: &mut Machine, now: Reading) {
+    pub fn restore(&mut self, latches: SavedState, machine: &mut Machine, now: Reading) {
         machine.restore(&latches);
         if let Some(since) = latches.draining_since.filter(|_| !self.drain_was_told) {
             self.draining_since = Some(since);
@@ -142,7 +142,7 @@ impl Chronicle {
             let check = &judged.definition(index).name;
             if judged.state(index) == JudgedState::Stale {
                 if self.stale.insert(check.clone()) {
-                    self.history.transition(check, Standing::Unknown, at);
+                    self.history.transition(check, Availability::Unknown, at);
                 }
             } else if self.stale.remove(check) {
                 self.history.transition(check, judged.check(index).state, at);
@@ -157,7 +157,7 @@ impl Chronicle {
             return;
         }
         self.latched = Some(machine.latched());
-        let mut latches = Latches { draining_since: self.draining_since, ..machine.latches() };
+        let mut latches = SavedState { draining_since: self.draining_since, ..machine.latches() };
         if beats_are_due {
             self.beats_saved = Some(now.moment);
             latches.beats = self.beats_as_they_are_told();
@@ -204,125 +204,125 @@ mod tests {
         Observation { outcome: Outcome::Pass(Pass::default()), began: now.moment, ended: now.moment, wall: now.wall }
     }
 
-    /// A machine whose only check has passed at second 10, with its chronicle.
-    fn watching() -> (Machine, Chronicle) {
+    /// A machine whose only check has passed at second 10, with its reporter.
+    fn watching() -> (Machine, HistoryReporter) {
         let mut machine = Machine::new(plan(vec![check("db")]), "pod", at(10));
-        let mut chronicle = Chronicle::new(history(), Arc::default(), at(0));
-        chronicle.declare(&machine, at(10));
+        let mut reporter = HistoryReporter::new(history(), Arc::default(), at(0));
+        reporter.declare(&machine, at(10));
         for start in machine.due(at(10)) {
             machine.finished(start.key, passed(10), at(10));
         }
-        look(&mut machine, &mut chronicle, 10);
-        (machine, chronicle)
+        look(&mut machine, &mut reporter, 10);
+        (machine, reporter)
     }
 
-    fn look(machine: &mut Machine, chronicle: &mut Chronicle, second: u64) {
+    fn look(machine: &mut Machine, reporter: &mut HistoryReporter, second: u64) {
         for transition in machine.take_transitions() {
-            chronicle.changed(&transition);
+            reporter.changed(&transition);
         }
         let snapshot = machine.snapshot(at(second));
-        chronicle.write(machine, &snapshot);
+        reporter.write(machine, &snapshot);
     }
 
     /// The events, oldest first: what, and from which second.
-    async fn story(chronicle: &Chronicle) -> Vec<(EventKind, u64)> {
-        let events = chronicle.history.events(1, Page { limit: 100, before: None }).await.unwrap();
+    async fn story(reporter: &HistoryReporter) -> Vec<(EventKind, u64)> {
+        let events = reporter.history.events(1, Page { limit: 100, before: None }).await.unwrap();
         let second = |wall: Timestamp| wall.since(at(0).wall).as_secs();
         events.items.into_iter().rev().map(|event| (event.kind, second(event.from))).collect()
     }
 
     #[tokio::test]
     async fn runs_and_changes_are_told() {
-        let (_, chronicle) = watching();
-        assert_eq!(story(&chronicle).await, [(EventKind::Unknown, 10), (EventKind::Uptime, 10)]);
-        let ticks = chronicle.history.ticks(1, Page { limit: 100, before: None }).await.unwrap();
+        let (_, reporter) = watching();
+        assert_eq!(story(&reporter).await, [(EventKind::Unknown, 10), (EventKind::Uptime, 10)]);
+        let ticks = reporter.history.ticks(1, Page { limit: 100, before: None }).await.unwrap();
         let told: Vec<_> = ticks.items.iter().map(|tick| (tick.outcome.label(), &*tick.message)).collect();
         assert_eq!(told, [("pass", "db OK (0ms)")]);
     }
 
     #[tokio::test]
     async fn a_result_that_has_become_stale_says_nothing() {
-        let (mut machine, mut chronicle) = watching();
+        let (mut machine, mut reporter) = watching();
         for second in 11..60 {
-            look(&mut machine, &mut chronicle, second);
+            look(&mut machine, &mut reporter, second);
         }
         let stale_from = 11 + machine.plan().checks[0].stale_after.as_secs();
         let known = [(EventKind::Unknown, 10), (EventKind::Uptime, 10), (EventKind::Unknown, stale_from)];
-        assert_eq!(story(&chronicle).await, known);
+        assert_eq!(story(&reporter).await, known);
         let start = machine.due(at(60))[0];
         machine.finished(start.key, passed(60), at(60));
-        look(&mut machine, &mut chronicle, 60);
-        assert_eq!(story(&chronicle).await[3..], [(EventKind::Uptime, 60)]);
+        look(&mut machine, &mut reporter, 60);
+        assert_eq!(story(&reporter).await[3..], [(EventKind::Uptime, 60)]);
     }
 
     #[tokio::test]
     async fn a_reload_does_not_make_a_stale_result_a_fresh_one() {
-        let (mut machine, mut chronicle) = watching();
+        let (mut machine, mut reporter) = watching();
         for second in 11..60 {
-            look(&mut machine, &mut chronicle, second);
+            look(&mut machine, &mut reporter, second);
         }
-        assert_eq!(story(&chronicle).await.len(), 3);
+        assert_eq!(story(&reporter).await.len(), 3);
         machine.reload(
             plan(vec![check("new"), check("db")]),
             &[Origin::Added, Origin::Kept(CheckIndex::new(0))],
             at(60),
         );
-        chronicle.declare(&machine, at(60));
-        look(&mut machine, &mut chronicle, 62);
-        assert_eq!(story(&chronicle).await.len(), 3);
+        reporter.declare(&machine, at(60));
+        look(&mut machine, &mut reporter, 62);
+        assert_eq!(story(&reporter).await.len(), 3);
         machine.reload(plan(vec![check("db")]), &[Origin::Changed(CheckIndex::new(1))], at(63));
-        chronicle.declare(&machine, at(63));
+        reporter.declare(&machine, at(63));
         let start = machine.due(at(64))[0];
         machine.finished(start.key, passed(64), at(64));
-        look(&mut machine, &mut chronicle, 64);
-        assert_eq!(story(&chronicle).await[3..], [(EventKind::Uptime, 64)]);
+        look(&mut machine, &mut reporter, 64);
+        assert_eq!(story(&reporter).await[3..], [(EventKind::Uptime, 64)]);
     }
 
     #[tokio::test]
     async fn a_check_that_a_reload_changes_is_unknown_until_it_has_run() {
-        let (mut machine, mut chronicle) = watching();
+        let (mut machine, mut reporter) = watching();
         machine.reload(plan(vec![check("db")]), &[Origin::Changed(CheckIndex::new(0))], at(15));
-        chronicle.declare(&machine, at(15));
-        assert_eq!(story(&chronicle).await[2..], [(EventKind::Unknown, 15)]);
+        reporter.declare(&machine, at(15));
+        assert_eq!(story(&reporter).await[2..], [(EventKind::Unknown, 15)]);
     }
 
     #[tokio::test]
     async fn nothing_is_saved_before_what_was_saved_is_known() {
-        let (mut machine, mut chronicle) = watching();
-        assert_eq!(chronicle.saved, Latches::default());
-        let before = Latches { draining_since: Some(at(3).wall), ..Latches::default() };
-        chronicle.restore(before, &mut machine, at(11));
-        look(&mut machine, &mut chronicle, 11);
+        let (mut machine, mut reporter) = watching();
+        assert_eq!(reporter.saved, SavedState::default());
+        let before = SavedState { draining_since: Some(at(3).wall), ..SavedState::default() };
+        reporter.restore(before, &mut machine, at(11));
+        look(&mut machine, &mut reporter, 11);
         assert!(machine.is_draining());
-        assert_eq!(chronicle.saved.draining_since, Some(at(3).wall));
-        assert!(chronicle.saved.ready_once);
+        assert_eq!(reporter.saved.draining_since, Some(at(3).wall));
+        assert!(reporter.saved.ready_once);
     }
 
     #[tokio::test]
     async fn a_drain_that_was_undone_since_the_start_stays_undone() {
-        let (mut machine, mut chronicle) = watching();
-        chronicle.drain(false, at(11).moment);
-        let before = Latches { draining_since: Some(at(3).wall), ..Latches::default() };
-        chronicle.restore(before, &mut machine, at(12));
+        let (mut machine, mut reporter) = watching();
+        reporter.drain(false, at(11).moment);
+        let before = SavedState { draining_since: Some(at(3).wall), ..SavedState::default() };
+        reporter.restore(before, &mut machine, at(12));
         assert!(!machine.is_draining());
-        look(&mut machine, &mut chronicle, 12);
-        assert_eq!(chronicle.saved.draining_since, None);
+        look(&mut machine, &mut reporter, 12);
+        assert_eq!(reporter.saved.draining_since, None);
     }
 
     #[tokio::test]
     async fn beats_do_not_age_while_nobody_can_take_them() {
-        let (mut machine, mut chronicle) = watching();
+        let (mut machine, mut reporter) = watching();
         let db = CheckName::new("db").unwrap();
-        let before = Latches {
+        let before = SavedState {
             beats: [(db.clone(), at(2).wall), (CheckName::new("gone").unwrap(), at(2).wall)].into(),
             looked_at: Some(at(5).wall),
-            ..Latches::default()
+            ..SavedState::default()
         };
-        chronicle.restore(before, &mut machine, at(100));
-        assert_eq!(chronicle.beats.last(), [("db".to_owned(), at(97).moment)]);
-        look(&mut machine, &mut chronicle, 100);
+        reporter.restore(before, &mut machine, at(100));
+        assert_eq!(reporter.beats.last(), [("db".to_owned(), at(97).moment)]);
+        look(&mut machine, &mut reporter, 100);
         assert_eq!(
-            (&chronicle.saved.beats, chronicle.saved.looked_at),
+            (&reporter.saved.beats, reporter.saved.looked_at),
             (&[(db, at(97).wall)].into(), Some(at(100).wall))
         );
     }

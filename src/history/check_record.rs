@@ -1,11 +1,11 @@
-//! One check in the books: who it is, where its ledger stands, and its figures. Pure.
+//! One check in the registry: who it is, where its ledger stands, and its figures. Pure.
 
 use std::time::Duration;
 
 use super::answer::{Metric, Service, Tick};
-use super::books::Shelf;
 use super::figures::Times;
-use super::ledger::{Event, Ledger, Numbers, Standing};
+use super::ledger::{Availability, Event, Ledger, Numbers};
+use super::registry::Storage;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::state::OutcomeKind;
@@ -32,7 +32,7 @@ pub struct Runs {
 
 /// A check with its figures.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Account {
+pub struct CheckRecord {
     /// Who it is.
     pub entry: Entry,
     /// Its open interval.
@@ -43,13 +43,19 @@ pub struct Account {
     pub runs: Runs,
 }
 
-impl Account {
+impl CheckRecord {
     /// The check stands like this from `at` on.
-    pub fn enter(&mut self, standing: Standing, at: Timestamp, numbers: &mut Numbers, shelf: &mut dyn Shelf) {
-        if let Some(closed) = self.ledger.enter(standing, at, numbers) {
-            self.past.add(closed.standing, closed.length(at));
-            shelf.interval(self.entry.id, closed);
-            shelf.interval(self.entry.id, self.ledger.open());
+    pub fn enter(
+        &mut self,
+        availability: Availability,
+        at: Timestamp,
+        numbers: &mut Numbers,
+        storage: &mut dyn Storage,
+    ) {
+        if let Some(closed) = self.ledger.enter(availability, at, numbers) {
+            self.past.add(closed.availability, closed.length(at));
+            storage.interval(self.entry.id, closed);
+            storage.interval(self.entry.id, self.ledger.open());
         }
     }
 
@@ -76,7 +82,7 @@ impl Account {
     fn metric(&self, now: Timestamp) -> Metric {
         let mut times = self.past;
         let open = self.ledger.open();
-        times.add(open.standing, open.length(now));
+        times.add(open.availability, open.length(now));
         let [up_count, down_count, _] = self.runs.counts;
         Metric {
             average_response_time_ms: self.runs.average_ms(),

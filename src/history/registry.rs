@@ -1,13 +1,13 @@
-//! The books of all checks: what was told becomes intervals and ticks, and figures are kept as they are needed. Pure:
-//! where intervals and ticks are kept is up to a [`Shelf`].
+//! The registry of all checks: what was told becomes intervals and ticks, and figures are kept as they are needed. Pure:
+//! where intervals and ticks are kept is up to a [`Storage`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::{Account, Entry, Runs};
 use super::answer::{Run, Tick};
+use super::check_record::{CheckRecord, Entry, Runs};
 use super::figures::Times;
-use super::ledger::{Interval, Ledger, Numbers, Standing};
+use super::ledger::{Availability, Interval, Ledger, Numbers};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::outcome::one_line;
@@ -18,8 +18,8 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// Checks that are gone and still have history; more are forgotten, the longest gone first.
 const MOST_GONE: usize = 1000;
 
-/// Takes what the books write.
-pub trait Shelf {
+/// Takes what the registry hands out: a ring in memory, or what waits to be written to a file.
+pub trait Storage {
     /// The check is new, or has another name.
     fn check(&mut self, check: &Entry);
     /// The check is gone with all its history.
@@ -30,7 +30,7 @@ pub trait Shelf {
     fn tick(&mut self, tick: Tick);
 }
 
-/// Where the books stand, to go on from after a restart.
+/// Where the registry stands, to go on from after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// The last sign of life.
@@ -44,11 +44,11 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Of books in which nothing is written.
+    /// Of a registry of nothing.
     pub const EMPTY: Self =
         Self { seen: Timestamp::from_unix_micros(i64::MIN), next_check: 1, next_interval: 1, next_tick: 1 };
 
-    /// Whether the books came past these marks on their way from `earlier` to `later`.
+    /// Whether the registry came past these marks on their way from `earlier` to `later`.
     #[must_use]
     pub fn is_between(&self, earlier: Self, later: Self) -> bool {
         let parts = |marks: &Self| (marks.seen, marks.next_check, marks.next_interval, marks.next_tick);
@@ -64,10 +64,10 @@ impl Marks {
     }
 }
 
-/// The books.
+/// The registry.
 #[derive(Clone, Debug)]
-pub struct Books {
-    accounts: BTreeMap<u32, Account>,
+pub struct Registry {
+    records: BTreeMap<u32, CheckRecord>,
     /// The checks that are declared, in the order of the file.
     declared: Vec<u32>,
     names: BTreeMap<CheckName, u32>,
@@ -77,12 +77,12 @@ pub struct Books {
     ticks: Numbers,
 }
 
-impl Books {
-    /// The books as they were left: whatever lasted ends when there was last a sign of life, because nobody watched
+impl Registry {
+    /// The registry as it was left: whatever lasted ends when there was last a sign of life, because nobody watched
     /// from then on.
-    pub fn open(accounts: impl IntoIterator<Item = Account>, marks: Marks, shelf: &mut dyn Shelf) -> Self {
-        let mut books = Self {
-            accounts: accounts.into_iter().map(|account| (account.entry.id, account)).collect(),
+    pub fn open(records: impl IntoIterator<Item = CheckRecord>, marks: Marks, storage: &mut dyn Storage) -> Self {
+        let mut registry = Self {
+            records: records.into_iter().map(|record| (record.entry.id, record)).collect(),
             declared: Vec::new(),
             names: BTreeMap::new(),
             seen: marks.seen,
@@ -90,13 +90,13 @@ impl Books {
             intervals: Numbers::from(marks.next_interval),
             ticks: Numbers::from(marks.next_tick),
         };
-        for account in books.accounts.values_mut() {
-            account.enter(Standing::Unknown, marks.seen, &mut books.intervals, shelf);
+        for record in registry.records.values_mut() {
+            record.enter(Availability::Unknown, marks.seen, &mut registry.intervals, storage);
         }
-        books
+        registry
     }
 
-    /// Where the books stand.
+    /// Where the registry stands.
     #[must_use]
     pub const fn marks(&self) -> Marks {
         Marks {
@@ -109,131 +109,131 @@ impl Books {
 
     /// The checks of `plan` are watched from `at` on, and no others. A check goes on with the history of its name, or
     /// of its former name when it has none of its own.
-    pub fn declare(&mut self, plan: &Plan, at: Timestamp, shelf: &mut dyn Shelf) {
-        self.see(at, shelf);
+    pub fn declare(&mut self, plan: &Plan, at: Timestamp, storage: &mut dyn Storage) {
+        self.see(at, storage);
         let mut declared = Vec::with_capacity(plan.checks.len());
         for check in &plan.checks {
             let known = self.id_of(&check.name).or_else(|| {
                 let former = check.formerly.as_ref().filter(|former| plan.position(former.as_str()).is_none())?;
-                self.rename(former, &check.name, shelf)
+                self.rename(former, &check.name, storage)
             });
-            declared.push(known.unwrap_or_else(|| self.begin(&check.name, at, shelf)));
+            declared.push(known.unwrap_or_else(|| self.begin(&check.name, at, storage)));
         }
-        for account in self.accounts.values_mut().filter(|account| !declared.contains(&account.entry.id)) {
-            account.enter(Standing::Unknown, at, &mut self.intervals, shelf);
+        for record in self.records.values_mut().filter(|record| !declared.contains(&record.entry.id)) {
+            record.enter(Availability::Unknown, at, &mut self.intervals, storage);
         }
         self.names = plan.checks.iter().map(|check| check.name.clone()).zip(declared.iter().copied()).collect();
         self.declared = declared;
-        self.forget_the_surplus(shelf);
+        self.forget_the_surplus(storage);
     }
 
     /// The check stands like this from `at` on.
-    pub fn enter(&mut self, check: &CheckName, standing: Standing, at: Timestamp, shelf: &mut dyn Shelf) {
-        self.see(at, shelf);
-        let Some(account) = self.names.get(check).and_then(|id| self.accounts.get_mut(id)) else { return };
-        account.enter(standing, at, &mut self.intervals, shelf);
+    pub fn enter(&mut self, check: &CheckName, availability: Availability, at: Timestamp, storage: &mut dyn Storage) {
+        self.see(at, storage);
+        let Some(record) = self.names.get(check).and_then(|id| self.records.get_mut(id)) else { return };
+        record.enter(availability, at, &mut self.intervals, storage);
     }
 
-    /// One more run; of no account when the check is not declared.
-    pub fn record(&mut self, run: &Run<'_>, shelf: &mut dyn Shelf) {
-        self.see(run.at, shelf);
-        let Some(account) = self.names.get(run.check).and_then(|id| self.accounts.get_mut(id)) else { return };
+    /// One more run; nothing is kept of it when the check is not declared.
+    pub fn record_run(&mut self, run: &Run<'_>, storage: &mut dyn Storage) {
+        self.see(run.at, storage);
+        let Some(record) = self.names.get(run.check).and_then(|id| self.records.get_mut(id)) else { return };
         let tick = Tick {
             id: self.ticks.take(),
-            check: account.entry.id,
+            check: record.entry.id,
             at: run.at,
             outcome: run.outcome,
             reason: run.reason,
             response_time: run.took,
             message: one_line(run.message).into_boxed_str(),
         };
-        account.runs.count(&tick);
-        shelf.tick(tick);
+        record.runs.count(&tick);
+        storage.tick(tick);
     }
 
     /// It is `at` now, or was a while ago: a sign of life. After a long silence the time since the last one is a gap:
     /// nothing is known of it, and afterwards each check stands as before.
-    pub fn see(&mut self, at: Timestamp, shelf: &mut dyn Shelf) {
+    pub fn see(&mut self, at: Timestamp, storage: &mut dyn Storage) {
         let seen = self.seen;
         if at > seen.after(LONGEST_SILENCE) {
-            for account in self.accounts.values_mut() {
-                let before = account.ledger.open().standing;
-                account.enter(Standing::Unknown, seen, &mut self.intervals, shelf);
-                account.enter(before, at, &mut self.intervals, shelf);
+            for record in self.records.values_mut() {
+                let before = record.ledger.open().availability;
+                record.enter(Availability::Unknown, seen, &mut self.intervals, storage);
+                record.enter(before, at, &mut self.intervals, storage);
             }
         }
         self.seen = seen.max(at);
     }
 
-    fn begin(&mut self, name: &CheckName, at: Timestamp, shelf: &mut dyn Shelf) -> u32 {
+    fn begin(&mut self, name: &CheckName, at: Timestamp, storage: &mut dyn Storage) -> u32 {
         let id = u32::try_from(self.checks.take()).unwrap_or(u32::MAX);
         let entry = Entry { id, name: name.clone(), created_at: at };
         let ledger = Ledger::begin(at, &mut self.intervals);
-        shelf.check(&entry);
-        shelf.interval(id, ledger.open());
-        self.accounts.insert(id, Account { entry, ledger, past: Times::default(), runs: Runs::default() });
+        storage.check(&entry);
+        storage.interval(id, ledger.open());
+        self.records.insert(id, CheckRecord { entry, ledger, past: Times::default(), runs: Runs::default() });
         id
     }
 
-    fn rename(&mut self, former: &CheckName, name: &CheckName, shelf: &mut dyn Shelf) -> Option<u32> {
+    fn rename(&mut self, former: &CheckName, name: &CheckName, storage: &mut dyn Storage) -> Option<u32> {
         let id = self.id_of(former)?;
-        let account = self.accounts.get_mut(&id)?;
-        account.entry.name = name.clone();
-        shelf.check(&account.entry);
+        let record = self.records.get_mut(&id)?;
+        record.entry.name = name.clone();
+        storage.check(&record.entry);
         Some(id)
     }
 
     fn id_of(&self, name: &CheckName) -> Option<u32> {
-        self.accounts.values().find(|account| account.entry.name == *name).map(|account| account.entry.id)
+        self.records.values().find(|record| record.entry.name == *name).map(|record| record.entry.id)
     }
 
     /// Forgets the checks that are gone and of which nothing is known since `horizon`.
-    pub fn forget_before(&mut self, horizon: Timestamp, shelf: &mut dyn Shelf) {
-        let gone = self.gone().filter(|account| account.ledger.open().from < horizon).map(|account| account.entry.id);
+    pub fn forget_before(&mut self, horizon: Timestamp, storage: &mut dyn Storage) {
+        let gone = self.gone().filter(|record| record.ledger.open().from < horizon).map(|record| record.entry.id);
         for id in gone.collect::<Vec<_>>() {
-            self.accounts.remove(&id);
-            shelf.forget(id);
+            self.records.remove(&id);
+            storage.forget(id);
         }
     }
 
-    fn forget_the_surplus(&mut self, shelf: &mut dyn Shelf) {
-        let mut gone: Vec<_> = self.gone().map(|account| (account.ledger.open().from, account.entry.id)).collect();
+    fn forget_the_surplus(&mut self, storage: &mut dyn Storage) {
+        let mut gone: Vec<_> = self.gone().map(|record| (record.ledger.open().from, record.entry.id)).collect();
         gone.sort_unstable();
         for (_, id) in gone.iter().take(gone.len().saturating_sub(MOST_GONE)) {
-            self.accounts.remove(id);
-            shelf.forget(*id);
+            self.records.remove(id);
+            storage.forget(*id);
         }
     }
 
     /// The checks that are declared, in the order of the file.
-    pub fn declared(&self) -> impl Iterator<Item = &Account> {
-        self.declared.iter().filter_map(|id| self.accounts.get(id))
+    pub fn declared(&self) -> impl Iterator<Item = &CheckRecord> {
+        self.declared.iter().filter_map(|id| self.records.get(id))
     }
 
     /// The checks that are gone and still have history.
-    pub fn gone(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values().filter(|account| !self.declared.contains(&account.entry.id))
+    pub fn gone(&self) -> impl Iterator<Item = &CheckRecord> {
+        self.records.values().filter(|record| !self.declared.contains(&record.entry.id))
     }
 
     /// Every check that has history.
-    pub fn all(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values()
+    pub fn all(&self) -> impl Iterator<Item = &CheckRecord> {
+        self.records.values()
     }
 
     /// The same, to change them.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Account> {
-        self.accounts.values_mut()
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut CheckRecord> {
+        self.records.values_mut()
     }
 
     /// The check with this number, if it has history.
     #[must_use]
-    pub fn account(&self, id: u32) -> Option<&Account> {
-        self.accounts.get(&id)
+    pub fn record(&self, id: u32) -> Option<&CheckRecord> {
+        self.records.get(&id)
     }
 
     /// The same, to change it.
-    pub fn account_mut(&mut self, id: u32) -> Option<&mut Account> {
-        self.accounts.get_mut(&id)
+    pub fn record_mut(&mut self, id: u32) -> Option<&mut CheckRecord> {
+        self.records.get_mut(&id)
     }
 
     /// The number of the declared check of that name.
@@ -244,18 +244,18 @@ impl Books {
 
     /// The declared check with this number or name.
     #[must_use]
-    pub fn find(&self, key: &str) -> Option<&Account> {
+    pub fn find(&self, key: &str) -> Option<&CheckRecord> {
         // "+1" and "01" are numbers for Rust, and the latter is the name of a check for somebody.
         let number = key.parse::<u32>().ok().filter(|number| number.to_string() == key);
-        let by_number = self.declared().find(|account| Some(account.entry.id) == number);
-        by_number.or_else(|| self.declared().find(|account| account.entry.name.as_str() == key))
+        let by_number = self.declared().find(|record| Some(record.entry.id) == number);
+        by_number.or_else(|| self.declared().find(|record| record.entry.name.as_str() == key))
     }
 
-    /// Writes every check and its open interval once more, onto a new shelf.
-    pub fn restate(&self, shelf: &mut dyn Shelf) {
-        for account in self.accounts.values() {
-            shelf.check(&account.entry);
-            shelf.interval(account.entry.id, account.ledger.open());
+    /// Writes every check and its open interval once more, into a new storage.
+    pub fn restate(&self, storage: &mut dyn Storage) {
+        for record in self.records.values() {
+            storage.check(&record.entry);
+            storage.interval(record.entry.id, record.ledger.open());
         }
     }
 }
@@ -281,38 +281,38 @@ mod tests {
         CheckName::new(text).unwrap()
     }
 
-    /// Books in memory.
-    struct Desk {
-        books: Books,
+    /// A registry that keeps things in memory.
+    struct Watched {
+        registry: Registry,
         memory: Memory,
     }
 
-    impl Desk {
+    impl Watched {
         fn watching(checks: &[&str]) -> Self {
             let mut memory = Memory::default();
-            let mut desk = Self { books: Books::open([], Marks::EMPTY, &mut memory), memory };
-            desk.declare(checks, 0);
-            desk
+            let mut watched = Self { registry: Registry::open([], Marks::EMPTY, &mut memory), memory };
+            watched.declare(checks, 0);
+            watched
         }
 
         fn declare(&mut self, checks: &[&str], seconds: i64) {
             let plan: Arc<Plan> = plan(checks.iter().map(|name| check(name)).collect());
-            self.books.declare(&plan, at(seconds), &mut self.memory);
+            self.registry.declare(&plan, at(seconds), &mut self.memory);
         }
 
-        fn enter(&mut self, check: &str, standing: Standing, seconds: i64) {
-            self.books.enter(&name(check), standing, at(seconds), &mut self.memory);
+        fn enter(&mut self, check: &str, availability: Availability, seconds: i64) {
+            self.registry.enter(&name(check), availability, at(seconds), &mut self.memory);
         }
 
         fn alive(&mut self, seconds: impl IntoIterator<Item = i64>) {
             for second in seconds {
-                self.books.see(at(second), &mut self.memory);
+                self.registry.see(at(second), &mut self.memory);
             }
         }
 
         fn intervals(&self, check: &str) -> Vec<Interval> {
-            let account = self.books.find(check).unwrap();
-            self.memory.intervals(account.entry.id).chain([account.ledger.open()]).collect()
+            let record = self.registry.find(check).unwrap();
+            self.memory.intervals(record.entry.id).chain([record.ledger.open()]).collect()
         }
 
         /// The events of a check: what, from when, to when.
@@ -325,82 +325,82 @@ mod tests {
 
     #[test]
     fn the_ups_and_downs_of_a_check_are_its_events() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 2);
-        desk.enter("db", Standing::Down, 5);
-        desk.enter("db", Standing::Up, 9);
+        let mut watched = Watched::watching(&["db"]);
+        watched.enter("db", Availability::Up, 2);
+        watched.enter("db", Availability::Down, 5);
+        watched.enter("db", Availability::Up, 9);
         let expected = [("unknown", 0, Some(2)), ("uptime", 2, Some(5)), ("downtime", 5, Some(9)), ("uptime", 9, None)];
-        assert_eq!(desk.story("db"), expected);
+        assert_eq!(watched.story("db"), expected);
     }
 
     #[test]
     fn a_silence_is_a_gap_of_which_nothing_is_known() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 1);
-        desk.alive(2..=10);
-        desk.alive(600..=605);
+        let mut watched = Watched::watching(&["db"]);
+        watched.enter("db", Availability::Up, 1);
+        watched.alive(2..=10);
+        watched.alive(600..=605);
         let expected =
             [("unknown", 0, Some(1)), ("uptime", 1, Some(10)), ("unknown", 10, Some(600)), ("uptime", 600, None)];
-        assert_eq!(desk.story("db"), expected);
-        let service = desk.books.find("db").unwrap().service(at(605));
+        assert_eq!(watched.story("db"), expected);
+        let service = watched.registry.find("db").unwrap().service(at(605));
         assert_eq!(service.metric.uptime_percent, Some(100.0));
         assert_eq!(service.metric.coverage_percent.map(f64::round), Some(2.0));
     }
 
     #[test]
     fn a_pause_of_ten_seconds_is_no_gap() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 1);
-        desk.alive([11, 21]);
-        assert_eq!(desk.story("db").len(), 2);
+        let mut watched = Watched::watching(&["db"]);
+        watched.enter("db", Availability::Up, 1);
+        watched.alive([11, 21]);
+        assert_eq!(watched.story("db").len(), 2);
     }
 
     #[test]
     fn an_event_whose_watcher_died_ends_at_the_last_sign_of_life() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 1);
-        desk.alive(2..=30);
-        let accounts: Vec<Account> = desk.books.all().cloned().collect();
-        desk.books = Books::open(accounts, desk.books.marks(), &mut desk.memory);
-        desk.declare(&["db"], 100);
-        desk.enter("db", Standing::Down, 102);
+        let mut watched = Watched::watching(&["db"]);
+        watched.enter("db", Availability::Up, 1);
+        watched.alive(2..=30);
+        let records: Vec<CheckRecord> = watched.registry.all().cloned().collect();
+        watched.registry = Registry::open(records, watched.registry.marks(), &mut watched.memory);
+        watched.declare(&["db"], 100);
+        watched.enter("db", Availability::Down, 102);
         let expected =
             [("unknown", 0, Some(1)), ("uptime", 1, Some(30)), ("unknown", 30, Some(102)), ("downtime", 102, None)];
-        assert_eq!(desk.story("db"), expected);
-        assert_eq!(desk.books.find("db").unwrap().entry.id, 1);
+        assert_eq!(watched.story("db"), expected);
+        assert_eq!(watched.registry.find("db").unwrap().entry.id, 1);
     }
 
     #[test]
     fn what_happened_a_while_ago_is_told_as_it_was() {
-        let mut desk = Desk::watching(&["db"]);
-        desk.enter("db", Standing::Up, 1);
-        desk.alive(2..=100);
-        desk.enter("db", Standing::Down, 70);
-        assert_eq!(desk.story("db"), [("unknown", 0, Some(1)), ("uptime", 1, Some(70)), ("downtime", 70, None)]);
-        assert_eq!(desk.books.marks().seen, at(100));
+        let mut watched = Watched::watching(&["db"]);
+        watched.enter("db", Availability::Up, 1);
+        watched.alive(2..=100);
+        watched.enter("db", Availability::Down, 70);
+        assert_eq!(watched.story("db"), [("unknown", 0, Some(1)), ("uptime", 1, Some(70)), ("downtime", 70, None)]);
+        assert_eq!(watched.registry.marks().seen, at(100));
     }
 
     #[test]
     fn a_check_keeps_its_number_through_removal_and_renaming() {
-        let mut desk = Desk::watching(&["a", "b"]);
-        desk.declare(&["b"], 5);
-        assert!(desk.books.find("a").is_none());
-        desk.declare(&["b", "a"], 6);
-        assert_eq!(desk.books.find("a").unwrap().entry.id, 1);
+        let mut watched = Watched::watching(&["a", "b"]);
+        watched.declare(&["b"], 5);
+        assert!(watched.registry.find("a").is_none());
+        watched.declare(&["b", "a"], 6);
+        assert_eq!(watched.registry.find("a").unwrap().entry.id, 1);
         let mut renamed = check("c");
         renamed.formerly = Some(name("a"));
         let plan = plan(vec![check("b"), renamed]);
-        desk.books.declare(&plan, at(7), &mut desk.memory);
-        desk.books.declare(&plan, at(8), &mut desk.memory);
-        assert_eq!(desk.books.find("c").unwrap().entry.id, 1);
-        assert_eq!(desk.books.declared().map(|account| account.entry.id).collect::<Vec<_>>(), [2, 1]);
-        assert!(desk.books.find("1").is_some() && desk.books.find("3").is_none());
+        watched.registry.declare(&plan, at(7), &mut watched.memory);
+        watched.registry.declare(&plan, at(8), &mut watched.memory);
+        assert_eq!(watched.registry.find("c").unwrap().entry.id, 1);
+        assert_eq!(watched.registry.declared().map(|record| record.entry.id).collect::<Vec<_>>(), [2, 1]);
+        assert!(watched.registry.find("1").is_some() && watched.registry.find("3").is_none());
     }
 
     #[test]
     fn a_check_is_found_by_its_number_as_it_is_written_and_else_by_its_name() {
-        let desk = Desk::watching(&["a", "01", "4294967297"]);
-        let found = |key: &str| desk.books.find(key).map(|account| account.entry.id);
+        let watched = Watched::watching(&["a", "01", "4294967297"]);
+        let found = |key: &str| watched.registry.find(key).map(|record| record.entry.id);
         let keys = ["1", "a", "01", "4294967297", "+1", "001", "1.0", "-1", "0", "4", "4294967298", ""];
         assert_eq!(keys.map(found)[..4], [Some(1), Some(1), Some(2), Some(3)]);
         assert_eq!(keys.map(found)[4..], [None; 8]);
@@ -408,56 +408,56 @@ mod tests {
 
     #[test]
     fn a_former_name_that_is_still_used_is_not_taken_over() {
-        let mut desk = Desk::watching(&["a"]);
+        let mut watched = Watched::watching(&["a"]);
         let mut copy = check("b");
         copy.formerly = Some(name("a"));
-        desk.books.declare(&plan(vec![check("a"), copy]), at(1), &mut desk.memory);
-        assert_eq!(["a", "b"].map(|name| desk.books.find(name).unwrap().entry.id), [1, 2]);
+        watched.registry.declare(&plan(vec![check("a"), copy]), at(1), &mut watched.memory);
+        assert_eq!(["a", "b"].map(|name| watched.registry.find(name).unwrap().entry.id), [1, 2]);
     }
 
     #[test]
     fn checks_that_are_gone_are_forgotten_with_their_age_and_their_number() {
-        let mut desk = Desk::watching(&["kept"]);
+        let mut watched = Watched::watching(&["kept"]);
         for round in 0..=MOST_GONE as i64 {
-            desk.declare(&["kept", &format!("round{round}")], 10 + round);
+            watched.declare(&["kept", &format!("round{round}")], 10 + round);
         }
-        desk.declare(&["kept"], 2000);
-        assert_eq!(desk.books.gone().count(), MOST_GONE);
-        desk.books.forget_before(at(20), &mut desk.memory);
-        assert_eq!(desk.books.gone().count(), MOST_GONE - 9);
-        desk.books.forget_before(at(5000), &mut desk.memory);
-        assert_eq!(desk.books.all().count(), 1);
+        watched.declare(&["kept"], 2000);
+        assert_eq!(watched.registry.gone().count(), MOST_GONE);
+        watched.registry.forget_before(at(20), &mut watched.memory);
+        assert_eq!(watched.registry.gone().count(), MOST_GONE - 9);
+        watched.registry.forget_before(at(5000), &mut watched.memory);
+        assert_eq!(watched.registry.all().count(), 1);
     }
 
     #[test]
     fn figures_count_runs_and_average_those_that_passed_or_failed() {
-        let mut desk = Desk::watching(&["db"]);
+        let mut watched = Watched::watching(&["db"]);
         let outcomes = [(OutcomeKind::Pass, Some(50)), (OutcomeKind::Fail, Some(2000)), (OutcomeKind::Pass, Some(59))];
         for (outcome, took) in outcomes.into_iter().chain([(OutcomeKind::Skip, None)]) {
             let reason = (outcome == OutcomeKind::Fail).then_some(FailureKind::Timeout);
             let check = &name("db");
             let run = Run { check, at: at(1), outcome, reason, took: took.map(Duration::from_millis), message: "m" };
-            desk.books.record(&run, &mut desk.memory);
+            watched.registry.record_run(&run, &mut watched.memory);
         }
-        let metric = desk.books.find("db").unwrap().service(at(1)).metric;
+        let metric = watched.registry.find("db").unwrap().service(at(1)).metric;
         assert_eq!((metric.up_count, metric.down_count, metric.tick_count), (2, 1, 4));
         assert_eq!(metric.average_response_time_ms, Some(703.0));
         assert_eq!(metric.uptime_percent, None);
     }
 
-    /// What may happen to the books of two checks, some seconds after the last thing.
+    /// What may happen to the registry of two checks, some seconds after the last thing.
     #[derive(Clone, Debug)]
     enum Happening {
-        Enter(bool, Standing, i64),
+        Enter(bool, Availability, i64),
         Alive(i64),
         Restart(i64),
         Reload(bool, i64),
     }
 
     fn happenings() -> impl Strategy<Value = Vec<Happening>> {
-        let standing = || prop::sample::select(Standing::ALL.to_vec());
+        let availability = || prop::sample::select(Availability::ALL.to_vec());
         let happening = prop_oneof![
-            6 => (any::<bool>(), standing(), -20i64..20).prop_map(|(first, to, after)| Happening::Enter(first, to, after)),
+            6 => (any::<bool>(), availability(), -20i64..20).prop_map(|(first, to, after)| Happening::Enter(first, to, after)),
             4 => (-15i64..15).prop_map(Happening::Alive),
             1 => (-300i64..300).prop_map(Happening::Alive),
             1 => (-100i64..300).prop_map(Happening::Restart),
@@ -469,42 +469,42 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_intervals_are_gapless_do_not_overlap_and_add_up(happenings in happenings()) {
-            let mut desk = Desk::watching(&["a", "b"]);
+            let mut watched = Watched::watching(&["a", "b"]);
             let mut now = 0;
             for happening in happenings {
                 match happening {
-                    Happening::Enter(first, to, after) => desk.enter(if first { "a" } else { "b" }, to, now + after),
+                    Happening::Enter(first, to, after) => watched.enter(if first { "a" } else { "b" }, to, now + after),
                     Happening::Alive(after) => {
                         now += after;
-                        desk.alive([now]);
+                        watched.alive([now]);
                     }
                     Happening::Restart(after) => {
                         now += after;
-                        let accounts: Vec<Account> = desk.books.all().cloned().collect();
-                        desk.books = Books::open(accounts, desk.books.marks(), &mut desk.memory);
-                        desk.declare(&["a", "b"], now);
+                        let records: Vec<CheckRecord> = watched.registry.all().cloned().collect();
+                        watched.registry = Registry::open(records, watched.registry.marks(), &mut watched.memory);
+                        watched.declare(&["a", "b"], now);
                     }
                     Happening::Reload(both, after) => {
                         now += after;
-                        desk.declare(if both { &["a", "b"] } else { &["a"] }, now);
+                        watched.declare(if both { &["a", "b"] } else { &["a"] }, now);
                     }
                 }
             }
-            desk.declare(&["b", "a"], now);
-            let now = desk.books.marks().seen;
+            watched.declare(&["b", "a"], now);
+            let now = watched.registry.marks().seen;
             for check in ["a", "b"] {
-                let intervals = desk.intervals(check);
+                let intervals = watched.intervals(check);
                 for pair in intervals.windows(2) {
                     prop_assert_eq!(pair[0].to, Some(pair[1].from));
                     prop_assert!(pair[0].from <= pair[1].from && pair[0].id < pair[1].id);
-                    prop_assert_ne!(pair[0].standing, pair[1].standing);
+                    prop_assert_ne!(pair[0].availability, pair[1].availability);
                 }
-                let account = desk.books.find(check).unwrap();
-                let mut times = account.past;
-                times.add(account.ledger.open().standing, account.ledger.open().length(now));
+                let record = watched.registry.find(check).unwrap();
+                let mut times = record.past;
+                times.add(record.ledger.open().availability, record.ledger.open().length(now));
                 prop_assert_eq!(times, Times::within(intervals.iter().copied(), intervals[0].from, now));
                 prop_assert_eq!(times.total(), now.since(intervals[0].from));
-                prop_assert_eq!(Some(account.current()), events(intervals).pop());
+                prop_assert_eq!(Some(record.current()), events(intervals).pop());
             }
         }
     }

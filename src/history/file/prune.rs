@@ -6,8 +6,8 @@ use super::schema::{JOURNAL_SIZE, number, run};
 use super::write::signed;
 use super::{Fault, File};
 use crate::base::clock::Timestamp;
-use crate::history::account::Runs;
 use crate::history::answer::Keep;
+use crate::history::check_record::Runs;
 
 const HOUR: i64 = 3_600_000_000;
 /// One step removes about so many ticks of each check, or so many of all.
@@ -18,7 +18,7 @@ const PAGES: i64 = 1000;
 
 /// What a step has done.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tended {
+pub struct Pruned {
     /// There is more to do.
     pub more: bool,
     /// The runs whose hourly figures are gone, by check.
@@ -32,26 +32,26 @@ impl File {
     ///
     /// # Errors
     /// What went wrong; the step is undone then.
-    pub async fn tend(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Tended, Fault> {
+    pub async fn prune(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, Fault> {
         run(&mut self.connection, "BEGIN IMMEDIATE").await?;
-        let done = self.tend_all(keep, now, checks).await;
-        let mut tended = self.end_transaction(done).await?;
-        tended.more |= self.give_back(keep).await?;
-        Ok(tended)
+        let done = self.prune_all(keep, now, checks).await;
+        let mut pruned = self.end_transaction(done).await?;
+        pruned.more |= self.give_back(keep).await?;
+        Ok(pruned)
     }
 
-    async fn tend_all(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Tended, Fault> {
-        let mut tended = Tended::default();
+    async fn prune_all(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, Fault> {
+        let mut pruned = Pruned::default();
         for check in checks {
-            tended.more |= self.fold_before(*check, keep.ticks_since(now)).await?;
-            self.remove_before(*check, keep.figures_since(now), &mut tended).await?;
+            pruned.more |= self.fold_before(*check, keep.ticks_since(now)).await?;
+            self.remove_before(*check, keep.figures_since(now), &mut pruned).await?;
         }
         let (used, allowed) = (self.pages_used().await?, limit(keep) * 9 / 10);
         if used > allowed {
             let share = Share { part: (used - allowed).max(used / 16), whole: used };
-            tended.more |= self.remove_oldest(share, checks, &mut tended).await?;
+            pruned.more |= self.remove_oldest(share, checks, &mut pruned).await?;
         }
-        Ok(tended)
+        Ok(pruned)
     }
 
     /// Folds the ticks of a check that ended before `horizon`, oldest first; whether there may be more of them.
@@ -85,27 +85,27 @@ impl File {
     }
 
     /// Removes the hourly figures and the intervals of a check from before `horizon`.
-    async fn remove_before(&mut self, check: u32, horizon: Timestamp, tended: &mut Tended) -> Result<(), Fault> {
-        self.remove_hours(check, horizon.unix_micros().div_euclid(HOUR), tended).await?;
+    async fn remove_before(&mut self, check: u32, horizon: Timestamp, pruned: &mut Pruned) -> Result<(), Fault> {
+        self.remove_hours(check, horizon.unix_micros().div_euclid(HOUR), pruned).await?;
         let query = "DELETE FROM intervals WHERE check_id = ? AND ended < ?";
         let removed = sqlx::query(query).bind(check).bind(horizon.unix_micros()).execute(&mut self.connection).await?;
-        tended.intervals_gone |= removed.rows_affected() > 0;
+        pruned.intervals_gone |= removed.rows_affected() > 0;
         Ok(())
     }
 
-    async fn remove_hours(&mut self, check: u32, before: i64, tended: &mut Tended) -> Result<(), Fault> {
+    async fn remove_hours(&mut self, check: u32, before: i64, pruned: &mut Pruned) -> Result<(), Fault> {
         let query = "DELETE FROM hours WHERE check_id = ? AND hour < ? RETURNING pass, fail, skip, passing";
         let removed: Vec<(i64, i64, i64, i64)> =
             sqlx::query_as(query).bind(check).bind(before).fetch_all(&mut self.connection).await?;
         for (pass, fail, skip, passing) in removed {
-            tended.runs_gone.push((check, counts(pass, fail, skip, passing)?));
+            pruned.runs_gone.push((check, counts(pass, fail, skip, passing)?));
         }
         Ok(())
     }
 
     /// Removes a share of the ticks, the oldest of all; without ticks of the intervals, and without those of the hourly
     /// figures. Whether there was anything.
-    async fn remove_oldest(&mut self, share: Share, checks: &[u32], tended: &mut Tended) -> Result<bool, Fault> {
+    async fn remove_oldest(&mut self, share: Share, checks: &[u32], pruned: &mut Pruned) -> Result<bool, Fault> {
         let next = number(&mut self.connection, "SELECT next_tick FROM marks").await?;
         let oldest = self.least("SELECT id FROM ticks WHERE check_id = ? ORDER BY id LIMIT 1", checks).await?;
         if let Some(oldest) = oldest {
@@ -119,12 +119,12 @@ impl File {
         if let Some(oldest) = self.least(ended, checks).await? {
             let query = "DELETE FROM intervals WHERE ended IS NOT NULL AND id <= ?";
             sqlx::query(query).bind(share.last(oldest, next)).execute(&mut self.connection).await?;
-            tended.intervals_gone = true;
+            pruned.intervals_gone = true;
             return Ok(true);
         }
         let oldest = self.least("SELECT hour FROM hours WHERE check_id = ? ORDER BY hour LIMIT 1", checks).await?;
         for check in checks {
-            self.remove_hours(*check, oldest.map_or(0, |hour| hour.saturating_add(24)), tended).await?;
+            self.remove_hours(*check, oldest.map_or(0, |hour| hour.saturating_add(24)), pruned).await?;
         }
         Ok(oldest.is_some())
     }

@@ -53,6 +53,12 @@ doc: ## the documentation, without a broken link
 manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	$(CARGO) build --locked --quiet
 	$(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet deploy/*.yaml
+	for rendered in tests/golden/deploy/*.yaml; do \
+	    echo "$$rendered:" && $(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet "$$rendered" || exit 1; done
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	DATABASE_PASSWORD=example $(TARGET)/debug/probelet validate --strict --config deploy/compose/probelet.yaml
+	.ci/unit-check deploy/systemd/probelet.service $(abspath $(TARGET))/debug/probelet
 
 rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 	promtool check rules deploy/prometheus/rules.yml

@@ -6,6 +6,7 @@ It needs kubernetes-validate (which brings the schemas along) and asks no cluste
 """
 
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,13 @@ def main(probelet, *files):
 
 def check(document, probelet):
     kind = document["kind"]
-    if kind == "PodMonitor":  # a resource of an operator: there is no schema for it here, see check_monitors
+    if kind in ("PodMonitor", "ServiceMonitor"):  # resources of an operator: there is no schema here, see check_monitors
         return
     yield from check_schema(document)
-    if kind == "Deployment":
-        yield from check_pod(document["spec"]["template"]["spec"])
+    if kind in ("Deployment", "StatefulSet"):
+        claims = [{"name": claim["metadata"]["name"]} for claim in document["spec"].get("volumeClaimTemplates", [])]
+        pod = document["spec"]["template"]["spec"]
+        yield from check_pod({**pod, "volumes": pod["volumes"] + claims})
     if kind == "ConfigMap":
         yield from check_configuration(document["data"]["config.yaml"], probelet)
 
@@ -51,6 +54,11 @@ def check_schema(document):
 
 def check_pod(pod):
     """What the schema cannot know: the words of a native sidecar, and that the probes ask the sidecar."""
+    pod.setdefault("initContainers", [])
+    if [container["name"] for container in pod["containers"]] == ["probelet"]:
+        yield from check_alone(pod["containers"][0])
+        yield from check_restricted(pod)
+        return
     sidecars = [container for container in pod["initContainers"] if container["name"] == "probelet"]
     if not sidecars:
         yield "there is no sidecar called probelet among the initContainers"
@@ -88,6 +96,13 @@ def check_sidecar(sidecar, pod):
         yield "PROBELET_STATE of the sidecar is not an emptyDir: what it knows would not outlive its container"
 
 
+def check_alone(container):
+    """With no app beside it kubelet asks for its own health: what it watches must neither restart nor hide it."""
+    asked = {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
+    if asked != {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": "/-/ready"}:
+        yield f"the probes of a probelet that stands alone ask {asked}"
+
+
 def check_app(container, pod):
     """All three probes ask over HTTP, or all with the command that an init container installs."""
     asked = {probe: container[f"{probe}Probe"] for probe in ("startup", "liveness", "readiness")}
@@ -109,7 +124,8 @@ def check_app(container, pod):
 
 def check_restricted(pod):
     """Pod Security's level "restricted", as far as these manifests touch it; `make kubelet` asks Kubernetes itself."""
-    if pod["securityContext"] != {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}:
+    wanted = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if {key: pod["securityContext"].get(key) for key in wanted} != wanted:
         yield "the pod is not `restricted`"
     for container in pod["initContainers"] + pod["containers"]:
         context = container["securityContext"]
@@ -127,9 +143,10 @@ def check_configuration(text, probelet):
     """The configuration must be valid without a warning; the secrets that it names are put beside it."""
     with tempfile.TemporaryDirectory() as folder:
         secrets = pathlib.Path(folder, "secrets")
-        secret = secrets / "orders-db" / "password"
-        secret.parent.mkdir(parents=True)
-        secret.write_text("example")
+        for name in re.findall(r"\$\{file:/run/secrets/([\w./-]+)\}", text):
+            secret = secrets / name
+            secret.parent.mkdir(parents=True, exist_ok=True)
+            secret.write_text("example")
         config = pathlib.Path(folder, "config.yaml")
         config.write_text(text.replace("/run/secrets/", f"{secrets}/"))
         command = [probelet, "validate", "--strict", "--config", str(config)]
@@ -139,23 +156,32 @@ def check_configuration(text, probelet):
 
 
 def check_monitors(documents):
-    """A PodMonitor must select the pods of the Deployment, by a port that they name."""
+    """A monitor must select the pods of the workload (or the Service), by a port that they name, and keep our labels."""
     templates = [document["spec"]["template"] for document in documents if document["kind"] == "Deployment"]
-    for monitor in [document for document in documents if document["kind"] == "PodMonitor"]:
+    services = [document for document in documents if document["kind"] == "Service"]
+    for monitor in [document for document in documents if document["kind"] in ("PodMonitor", "ServiceMonitor")]:
+        name = f"the {monitor['kind']} {monitor['metadata']['name']}"
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
-        ports = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+        endpoints = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
+        ports = {endpoint["port"] for endpoint in endpoints}
         # The operator's own target label would hide ours of the same name.
         drop = {"action": "labeldrop", "regex": "endpoint"}
-        if any(drop not in endpoint.get("relabelings", []) for endpoint in monitor["spec"]["podMetricsEndpoints"]):
-            yield f"the PodMonitor {monitor['metadata']['name']} keeps the operator's label `endpoint`"
-        selected = [template for template in templates if wanted <= template["metadata"]["labels"].items()]
-        if not selected:
-            yield f"the PodMonitor {monitor['metadata']['name']} selects no pod"
-        for template in selected:
-            containers = template["spec"]["initContainers"] + template["spec"]["containers"]
-            named = {port["name"] for container in containers for port in container.get("ports", [])}
-            if not ports <= named:
-                yield f"the PodMonitor {monitor['metadata']['name']} names ports that no container has: {ports - named}"
+        if any(drop not in endpoint.get("relabelings", []) for endpoint in endpoints):
+            yield f"{name} keeps the operator's label `endpoint`"
+        if monitor["kind"] == "PodMonitor":
+            chosen = [template for template in templates if wanted <= template["metadata"]["labels"].items()]
+            named = [ports_of_pod(template["spec"]) for template in chosen]
+        else:
+            chosen = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+            named = [{port["name"] for port in service["spec"]["ports"]} for service in chosen]
+        if not chosen:
+            yield f"{name} selects nothing"
+        yield from (f"{name} names ports that are not there: {ports - names}" for names in named if not ports <= names)
+
+
+def ports_of_pod(pod):
+    containers = pod.get("initContainers", []) + pod["containers"]
+    return {port["name"] for container in containers for port in container.get("ports", [])}
 
 
 if __name__ == "__main__":

@@ -411,6 +411,16 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_may_be_written_as_helm_writes_it() {
+        for (text, number) in [("7", 7), ("7e0", 7), ("1e+01", 10), ("5E-0", 5)] {
+            assert_eq!(good(&format!("whole: {text}")).integer("whole"), Some(number), "{text}");
+        }
+        for text in ["1e+02", "1.5e0", "1e-1", "1e400", "e", "0x1e", "'1e0'", "5.0"] {
+            assert_eq!(section(&format!("whole: {text}")).1.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
     fn an_expansion_is_percent_encoded_in_the_user_info_of_a_url_and_nowhere_else() {
         let cases = [
             ("postgres://${USER}:${PASSWORD}@${HOST}/x", "postgres://a%20b:p%40s%2Fs%3Aw%3Fr%23d%25@db:5432/x"),

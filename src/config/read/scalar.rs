@@ -129,17 +129,28 @@ fn boolean(value_type: &'static ValueType, written: &Written<'_>) -> Result<Valu
 }
 
 fn integer(value_type: &'static ValueType, written: &Written<'_>, min: i64, max: i64) -> Result<Value, Unfit> {
-    match written.text.parse::<i64>() {
-        Ok(number) if !written.quoted => {
+    match whole_number(written.text) {
+        Some(number) if !written.quoted => {
             if (min..=max).contains(&number) {
                 Ok(Value::Integer(number))
             } else {
                 Err(out_of_range(value_type, written))
             }
         }
-        Ok(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) }),
-        Err(_) => Err(wrong_type(value_type, written)),
+        Some(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) }),
+        None => Err(wrong_type(value_type, written)),
     }
+}
+
+/// The whole number that is meant, also as `2e+06`: that is how Helm writes 2000000 from its values.
+fn whole_number(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.contains(['e', 'E']).then(|| text.parse().ok())??;
+        // Beyond that a float does not tell one whole number from the next.
+        let exact = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+        #[allow(clippy::cast_possible_truncation)] // whole and small enough
+        exact.then_some(number as i64)
+    })
 }
 
 fn number(value_type: &'static ValueType, written: &Written<'_>, min: f64, max: f64) -> Result<Value, Unfit> {

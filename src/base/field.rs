@@ -113,6 +113,8 @@ pub enum ValueType {
     Map(&'static ValueType),
     /// A mapping with these keys.
     Section(&'static [Field]),
+    /// A string, or a mapping with these keys where more than that is to be said.
+    TextOrSection(&'static [Field]),
     /// A mapping with the keys of `fields` and exactly one of the sections of `one_of`, as a check or a step is.
     Choice {
         /// The common keys.

@@ -71,7 +71,7 @@ pub(super) fn no_check(name: &str, known: &[&str], among: &str) -> String {
 /// Rounds of the checks of `config` at the positions `chosen`.
 pub(super) fn one_shot(config: &Config, chosen: &[CheckIndex], noting: bool) -> OneShot {
     let specs: Vec<Arc<dyn Spec>> = config.targets.iter().map(|target| Arc::clone(&target.spec)).collect();
-    let daemon: Vec<SocketAddr> = config.server.listen.iter().copied().map(socket_of).collect();
+    let daemon: Vec<SocketAddr> = config.server.listen.iter().map(|listener| socket_of(listener.address)).collect();
     OneShot::new(&config.plan, &specs, chosen, Clock::Machine, noting).beside(&daemon)
 }
 

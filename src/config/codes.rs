@@ -241,6 +241,14 @@ pub static CODES: &[Code] = &[
         "server: { listen: \"127.0.0.1:10240\" }\nchecks: []\n",
     ),
     error(
+        "invalid-origin",
+        "A text is not an origin whose pages could be let in.",
+        "An origin is what a browser sends in the header `Origin`: scheme, host, and a port that is not the scheme's own, in \
+         small letters and without a slash behind it. Each one is named; there are no patterns, and `null` is anybody's.",
+        "server: { cors_origins: [\"https://grafana.example/\"] }\nchecks: []\n",
+        "server: { cors_origins: [\"https://grafana.example\"] }\nchecks: []\n",
+    ),
+    error(
         "invalid-value",
         "A value has the right type and cannot be used.",
         "The message says why.",
@@ -325,6 +333,14 @@ pub static CODES: &[Code] = &[
         "checks:\n  - name: db\n    gates: [ready, startup]\n    simulated: {}\n",
     ),
     error(
+        "overlapping-address",
+        "An address to listen on is part of another one.",
+        "`:10240` is that port on all addresses, so that nothing else can listen on it. Give what is to answer less, or only \
+         within the pod, a port of its own.",
+        "server:\n  listen: [\"127.0.0.1:10240\", { address: \":10240\", routes: probes }]\nchecks: []\n",
+        "server:\n  listen: [\"127.0.0.1:10241\", { address: \":10240\", routes: probes }]\nchecks: []\n",
+    ),
+    error(
         "degraded-above-timeout",
         "`degraded_above` is not below `timeout`.",
         "A run ends at its timeout, so no pass can be slower than that.",
@@ -342,8 +358,8 @@ pub static CODES: &[Code] = &[
     error(
         "push-without-control",
         "A heartbeat is to be pushed, and the route for it is turned off.",
-        "`server.control: false` turns off the routes that change something, and `PUT /v1/heartbeats/<check>` is one of them. \
-         They take requests from the same pod alone; where even that is too much, let the app touch a file.",
+        "`server.control: false` turns off the routes that change something, and `PUT /v1/heartbeats/<check>` is one of them; \
+         so does `routes` at every address. They take requests from the same pod alone; where even that is too much, let the app touch a file.",
         "server: { control: false }\nchecks:\n  - name: main_loop\n    heartbeat: { push: true, max_age: 30s }\n",
         "server: { control: false }\nchecks:\n  - name: main_loop\n    heartbeat: { file: /run/app/alive, max_age: 30s }\n",
     ),

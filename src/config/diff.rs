@@ -13,7 +13,7 @@ pub struct ConfigDiff {
     pub origins: Vec<Origin>,
     /// The positions in the old plan of the checks that are gone.
     pub removed: Vec<CheckIndex>,
-    /// `server.listen` has changed, which takes a restart.
+    /// The addresses of `server.listen` have changed, which takes a restart.
     pub listen_changed: bool,
     /// `history.path` has changed, which takes a restart.
     pub history_path_changed: bool,
@@ -34,7 +34,7 @@ impl ConfigDiff {
         Self {
             origins: new.plan.entries().map(origin).collect(),
             removed: old.plan.indices().filter(is_gone).collect(),
-            listen_changed: old.server.listen != new.server.listen,
+            listen_changed: !old.server.listens_where(&new.server),
             history_path_changed: old.history.path != new.history.path,
         }
     }

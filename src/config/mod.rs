@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan, why_unreadable};
 use crate::model::plan::Plan;
+use crate::model::route::RouteSet;
 use crate::probe::Spec;
 pub use codes::CODES;
 pub use diagnostic::Report;
@@ -208,8 +209,40 @@ pub struct CheckTarget {
 /// The section `server`, as far as it is not part of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Where to listen.
-    pub listen: Vec<Listen>,
+    /// Where to listen, and what is answered there.
+    pub listen: Vec<Listener>,
+}
+
+impl ServerConfig {
+    /// Whether it listens where `other` does, whatever is answered there.
+    #[must_use]
+    pub fn listens_where(&self, other: &Self) -> bool {
+        let addresses = |server: &Self| server.listen.iter().map(|listener| listener.address).collect::<Vec<_>>();
+        addresses(self) == addresses(other)
+    }
+
+    /// The port that kubelet's probes should ask: the first at an address that it can reach. All of them have the
+    /// gates.
+    #[must_use]
+    pub fn kubelet_port(&self) -> u16 {
+        let reached = self.listen.iter().find(|listener| !listener.address.is_loopback());
+        reached.or(self.listen.first()).map_or(10240, |listener| listener.address.port())
+    }
+}
+
+/// An item of `server.listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: Listen,
+    /// What is answered there.
+    pub routes: RouteSet,
+}
+
+impl From<Listen> for Listener {
+    fn from(address: Listen) -> Self {
+        Self { address, routes: RouteSet::All }
+    }
 }
 
 /// An address to listen on.
@@ -242,6 +275,35 @@ pub struct LogConfig {
 }
 
 impl Listen {
+    /// Whether it is all addresses.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        matches!(self, Self::All(_)) || matches!(self, Self::One(address) if address.ip().is_unspecified())
+    }
+
+    /// Whether no two sockets can listen on both. Port 0 is another one each time.
+    #[must_use]
+    pub fn overlaps(&self, other: Self) -> bool {
+        let is_ipv4 = |listen: &Self| matches!(listen, Self::One(address) if address.is_ipv4());
+        if self.port() != other.port() || self.port() == 0 {
+            return false;
+        }
+        match (self, &other) {
+            (Self::One(one), Self::One(another)) if !self.is_all() && !other.is_all() => one == another,
+            // All addresses of IPv4, and one or all of IPv6: `[::]` means both families.
+            (Self::One(one), Self::One(another)) if is_ipv4(self) != is_ipv4(&other) => {
+                [one, another].into_iter().any(|address| address.is_ipv6() && address.ip().is_unspecified())
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether only this pod can reach it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::One(address) if address.ip().is_loopback())
+    }
+
     /// The port.
     #[must_use]
     pub const fn port(&self) -> u16 {

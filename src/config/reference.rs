@@ -5,6 +5,7 @@ use super::read::words::expected;
 use super::rules::keys::{CHECK, CHECKS, SECTIONS};
 use crate::base::field::{Field, Presence, ValueType};
 use crate::base::value::Severity;
+use crate::model::route::{Route, RouteSet};
 use crate::probe::{KINDS, ProbeKind};
 
 /// The reference: the top level, a check, every kind with every key, every diagnostic code.
@@ -20,6 +21,7 @@ pub fn reference() -> String {
     for field in CHECKS.iter() {
         text += &format!("### `{}`\n\n{}\n\n", field.name, field.doc);
     }
+    text += &who_may_see_what();
     text += "## A check\n\nBeside these keys a check has exactly one section, named after its kind.\n\n";
     text += &table(CHECK.fields);
     text += "## Kinds\n\n";
@@ -48,6 +50,18 @@ Where a number, a duration or a yes or no is wanted, a value that is one single 
 
 ";
 
+const AUDIENCE_HEAD: &str = "## Who may see what
+
+What an address answers is said by its `routes`. With `server.token` a request without it sees what stands under *without the
+token* at an address with `routes: all`, or with `metrics` for `/metrics`. *The verdict* is the answer as with `details: none`: no name, no
+message, no version. *This pod* means a loopback connection that no proxy and no page has a part in. *Pages* are those of
+`server.cors_origins`. A path that an address does not have is 404 there whatever stands in it, and with the token missing every other
+path is the same 401.
+
+| route | methods | `probes` | `metrics` | `all` | without the token | pages |
+| --- | --- | --- | --- | --- | --- | --- |
+";
+
 const CODES_HEAD: &str = "## Diagnostics
 
 `probelet explain CODE` shows an example of each, wrong and right.
@@ -55,6 +69,24 @@ const CODES_HEAD: &str = "## Diagnostics
 | code | severity | meaning |
 | --- | --- | --- |
 ";
+
+/// Each route of the server with those who may ask for it.
+fn who_may_see_what() -> String {
+    let mut text = String::from(AUDIENCE_HEAD);
+    for route in Route::ALL.into_iter().filter(|route| *route != Route::Unknown) {
+        let has = |routes: RouteSet| route.set() <= routes;
+        let there = |is_there: bool, what: &'static str| if is_there { what } else { "404" };
+        let is_gate = route.set() == RouteSet::Probes;
+        let at_probes = there(has(RouteSet::Probes), "the verdict");
+        let at_metrics = if is_gate { "the verdict" } else { there(has(RouteSet::Metrics), "yes") };
+        let at_all = if route.is_control() { "this pod" } else { "yes" };
+        let without_token = if is_gate { "the verdict" } else { "401" };
+        let for_pages = if route.is_for_pages() { "yes" } else { "no" };
+        let cells = [at_probes, at_metrics, at_all, without_token, for_pages].join(" | ");
+        text += &format!("| `{}` | {} | {cells} |\n", route.pattern(), route.methods());
+    }
+    text + "\n"
+}
 
 fn kind_of_probe(kind: &ProbeKind) -> String {
     let mut text = format!("### `{}`\n\n{}\n", kind.name, kind.doc);
@@ -87,8 +119,10 @@ fn rows(parent: &str, fields: &[Field], text: &mut String) {
         let (meaning, default) = meaning_and_default(field);
         let cells = [format!("`{name}`"), expected(&field.value_type), default, meaning];
         text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
-        if let ValueType::Section(inner) = field.value_type {
-            rows(&format!("{name}."), inner, text);
+        match field.value_type {
+            ValueType::Section(inner) => rows(&format!("{name}."), inner, text),
+            ValueType::OneOrMany(ValueType::TextOrSection(inner)) => rows(&format!("{name}[]."), inner, text),
+            _ => {}
         }
     }
 }

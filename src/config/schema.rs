@@ -137,6 +137,11 @@ fn value_type(value_type: &ValueType) -> Vec<Value> {
             vec![json!({ "type": "object", "additionalProperties": Value::from(one_or_any(self::value_type(value))) })]
         }
         ValueType::Section(fields) => vec![object(&Table { fields, ..Table::default() })],
+        ValueType::TextOrSection(fields) => {
+            let mut alternatives = self::value_type(&ValueType::Text);
+            alternatives.push(object(&Table { fields, ..Table::default() }));
+            alternatives
+        }
         ValueType::Choice { fields, one_of } => vec![object(&Table { fields, one_of, apart: &[] })],
     }
 }

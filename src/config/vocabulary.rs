@@ -26,7 +26,8 @@ pub enum Form {
 }
 
 /// Keys of texts that answers show anyway.
-const PUBLIC: [&str; 7] = ["name", "version", "description", "listen", "formerly", "depends_on", "needs"];
+const PUBLIC: [&str; 8] =
+    ["name", "version", "description", "listen", "cors_origins", "formerly", "depends_on", "needs"];
 /// Keys of paths.
 const PATHS: [&str; 6] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint"];
 /// Keys of hosts and of names.
@@ -126,7 +127,7 @@ fn gather(fields: &'static [Field], forms: &mut HashMap<&'static str, Vec<Form>>
 fn gather_below(value_type: &'static ValueType, forms: &mut HashMap<&'static str, Vec<Form>>) {
     match value_type {
         ValueType::List(inner) | ValueType::OneOrMany(inner) | ValueType::Map(inner) => gather_below(inner, forms),
-        ValueType::Section(fields) => gather(fields, forms),
+        ValueType::Section(fields) | ValueType::TextOrSection(fields) => gather(fields, forms),
         ValueType::Choice { fields, one_of } => {
             gather(fields, forms);
             gather(one_of, forms);
@@ -149,6 +150,7 @@ fn form_of(name: &str, value_type: &'static ValueType) -> Option<Form> {
         ValueType::Word(words) | ValueType::BoolOrWord(words) => Some(Form::Words(words)),
         ValueType::Url { .. } => Some(Form::Url),
         ValueType::List(item) | ValueType::OneOrMany(item) => form_of(name, item),
+        ValueType::TextOrSection(_) => form_of(name, &ValueType::Text),
         ValueType::Text | ValueType::Template if PUBLIC.contains(&name) => Some(Form::Public),
         ValueType::Text | ValueType::Template if PATHS.contains(&name) => Some(Form::Path),
         ValueType::Text | ValueType::Template if HOSTS.contains(&name) => Some(Form::Host),

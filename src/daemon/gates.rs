@@ -1,7 +1,6 @@
 //! The lane of the gates: a thread of its own that has the listeners and all connections, and does nothing else.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::base::lane;
 use crate::base::thread::why_refused;
-use crate::server::{self, App};
+use crate::server::{self, App, BoundListener};
 
 /// The stack of the thread.
 const STACK: usize = 512 * 1024;
@@ -28,7 +27,7 @@ pub(super) struct GateLane {
 
 impl GateLane {
     /// Answers requests on `listeners` from now on, whatever any other thread is doing.
-    pub(super) fn open(listeners: Vec<TcpListener>, app: App) -> io::Result<Self> {
+    pub(super) fn open(listeners: Vec<BoundListener>, app: App) -> io::Result<Self> {
         let (close, closing) = oneshot::channel::<()>();
         let (open, opened) = oneshot::channel();
         let (_, ended) = lane::start(lane::runtime()?, "gates", STACK, async move {

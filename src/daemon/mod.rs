@@ -10,7 +10,6 @@ pub mod telemetry;
 pub mod watch;
 
 use std::fmt;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +25,13 @@ use crate::base::thread::why_refused;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
-use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat};
+use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat, ServerConfig};
 use crate::history::answer::{Keep, SavedState};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::{Answers, Origin, Plan, Service};
+use crate::model::route::RouteSet;
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::probe::net::Network;
@@ -39,7 +39,7 @@ use crate::probe::{BuildContext, farewell};
 use crate::scheduler::actor::{Program, Scheduler, SchedulerCommand};
 use crate::scheduler::history_reporter::HistoryReporter;
 use crate::scheduler::machine::Machine;
-use crate::server::{self, App, StartUps};
+use crate::server::{self, App, BoundListener, ListenerRoutes, StartUps};
 use crate::store::board;
 
 use controls::Controls;
@@ -152,7 +152,7 @@ async fn serve(
         }
     };
     let Bootstrap { config, wanting, listeners, watch, mut arrivals, state } = start;
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let addresses = listeners.iter().map(BoundListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
     let (mut machine, specs) = match (&config, wanting) {
         (Some(config), None) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
@@ -192,6 +192,7 @@ async fn serve(
         control: Box::new(controls),
         liveness: Arc::clone(&liveness),
     };
+    let routes = listeners.iter().map(|listener| listener.routes.clone()).collect();
     let mut gates = GateLane::open(listeners, app)?;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
@@ -211,7 +212,19 @@ async fn serve(
     let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
-    let mut daemon = Daemon { config, commands, termination, clock, watch, telemetry, history, state };
+    let is_listening_by_default = config.is_none() && options.listen.is_none();
+    let mut daemon = Daemon {
+        config,
+        commands,
+        termination,
+        clock,
+        watch,
+        telemetry,
+        history,
+        state,
+        routes,
+        is_listening_by_default,
+    };
     let signal = tokio::select! {
         signal = daemon.attend(&mut arrivals, signals) => signal,
         () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
@@ -291,6 +304,10 @@ struct Daemon {
     telemetry: Telemetry,
     history: History,
     state: Option<StateDirectory>,
+    /// What is answered at each address.
+    routes: Vec<ListenerRoutes>,
+    /// The addresses are those for want of a configuration.
+    is_listening_by_default: bool,
 }
 
 impl Daemon {
@@ -357,11 +374,33 @@ impl Daemon {
         if let Some(watch) = &self.watch {
             watch.follow(next.watch);
         }
+        self.answer_as(&next.server);
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
         let _ = self.commands.send(SchedulerCommand::Reload(Box::new(program))).await;
         self.config = Some(next);
         if let Some(state) = &self.state {
             state.keep(loaded.written);
+        }
+    }
+}
+
+impl Daemon {
+    /// At each address answers what `server` says from now on. An address that was listened on for want of a
+    /// configuration, and which the first one does not name, tells no more than verdicts.
+    fn answer_as(&mut self, server: &ServerConfig) {
+        let is_by_default = std::mem::take(&mut self.is_listening_by_default);
+        for routes in &self.routes {
+            match server.listen.iter().find(|listener| listener.address == routes.address) {
+                Some(listener) => routes.set(listener.routes),
+                None if is_by_default => {
+                    routes.set(RouteSet::Probes);
+                    tracing::warn!(
+                        address = %routes.address,
+                        "server.listen names other addresses: that needs a restart, until then this one has `routes: probes`"
+                    );
+                }
+                None => {}
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The start: the first configuration, and where to listen. A file that does not answer (a mount that hangs) does not
 //! keep the port closed with `--config-error serve`.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use super::watch::{ConfigUpdate, ConfigWatch};
 use super::{ConfigSource, DEMO, Options, StartError};
 use crate::base::thread::{apart, why_refused};
 use crate::config::source::{self, Environment};
-use crate::config::{self, Config, Listen, Loaded, Report};
-use crate::server;
+use crate::config::{self, Config, Listen, Listener, Loaded, Report};
+use crate::model::route::RouteSet;
+use crate::server::{self, BoundListener};
 
 /// Where to listen without a configuration that says so.
-const DEFAULT_LISTEN: &[Listen] = &[Listen::All(10240)];
+const DEFAULT_LISTEN: &[Listener] = &[Listener { address: Listen::All(10240), routes: RouteSet::All }];
 /// A file that takes longer than this to read does not answer: kubelet, which asks every few seconds, does not wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -32,7 +32,7 @@ pub(super) struct Bootstrap {
     /// Why there is no valid configuration. Where there is a `config` all the same, it is the last good one.
     pub(super) wanting: Option<String>,
     /// The sockets, bound.
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<BoundListener>,
     /// Who reads the configuration again; nobody for the built-in one.
     pub(super) watch: Option<ConfigWatch>,
     /// What was read later than the start could wait for.
@@ -81,7 +81,7 @@ pub(super) async fn start(
         watch.follow(config.watch || wanting.is_some());
     }
     let declared = config.as_ref().map_or(DEFAULT_LISTEN, |config| &config.server.listen);
-    let listeners = listen(options.listen.as_deref().unwrap_or(declared))?;
+    let listeners = listen(&wanted(options, declared))?;
     Ok(Bootstrap { config, wanting, listeners, watch: Some(watch), arrivals, state })
 }
 
@@ -139,7 +139,7 @@ fn demo(
     telemetry: &Telemetry,
     arrivals: mpsc::Receiver<ConfigUpdate>,
 ) -> Result<Bootstrap, StartError> {
-    let listeners = listen(options.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+    let listeners = listen(&wanted(options, DEFAULT_LISTEN))?;
     let port = listeners.first().map_or(Ok(0), |first| first.local_addr().map(|address| address.port()))?;
     let environment = environment.with("PROBELET_DEMO_PORT", &port.to_string());
     let loaded = config::read("demo.yaml (built in)", DEMO.as_bytes(), &environment, Box::new(source::read_file));
@@ -148,6 +148,13 @@ fn demo(
     Ok(Bootstrap { config: Some(config), wanting: None, listeners, watch: None, arrivals, state: None })
 }
 
-fn listen(addresses: &[Listen]) -> Result<Vec<TcpListener>, StartError> {
-    server::bind(addresses).map_err(StartError::Listen)
+/// Where to listen: where the command line says, else where the file does.
+fn wanted(options: &Options, declared: &[Listener]) -> Vec<Listener> {
+    let Some(addresses) = &options.listen else { return declared.to_vec() };
+    let of_file = |address: &Listen| declared.iter().find(|listener| listener.address == *address).copied();
+    addresses.iter().map(|address| of_file(address).unwrap_or_else(|| (*address).into())).collect()
+}
+
+fn listen(listeners: &[Listener]) -> Result<Vec<BoundListener>, StartError> {
+    server::bind(listeners).map_err(StartError::Listen)
 }

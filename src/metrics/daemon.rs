@@ -12,8 +12,8 @@ use prometheus::proto::{Counter, MetricFamily};
 
 use super::asks::GateAsks;
 use super::catalog;
-use super::route::Route;
 use crate::base::clock::{Moment, cpu_time};
+use crate::model::route::Route;
 
 /// The status codes that the server answers with; anything else is counted under the last.
 pub const CODES: [&str; 11] = ["200", "204", "400", "401", "403", "404", "405", "429", "500", "503", "other"];

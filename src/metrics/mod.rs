@@ -9,13 +9,11 @@ pub mod daemon;
 mod exposition;
 pub mod liveness;
 mod openmetrics;
-pub mod route;
 
 pub use asks::GateAsks;
 pub use daemon::DaemonMetrics;
 pub use exposition::{ExpositionFormat, Scrape, scrape};
 pub use liveness::SchedulerLiveness;
-pub use route::Route;
 
 #[cfg(test)]
 pub(crate) mod testing;

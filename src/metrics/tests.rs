@@ -15,6 +15,7 @@ use crate::model::index::CheckIndex;
 use crate::model::outcome::{DiskSpace, Facts, QueueLength, StepReport};
 use crate::model::plan::testing::check;
 use crate::model::plan::{Critical, MetricsLevel};
+use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{Counters, State};
 use crate::model::verdict::{Endpoint, Judged};

@@ -7,6 +7,7 @@ pub mod causes;
 pub mod index;
 pub mod outcome;
 pub mod plan;
+pub mod route;
 pub mod snapshot;
 pub mod start_up;
 pub mod state;

@@ -61,7 +61,7 @@ pub struct Service {
 }
 
 /// What answers say, and with which code a closed endpoint answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
     /// How much a body may say.
     pub details: Details,
@@ -71,6 +71,8 @@ pub struct Answers {
     pub control: bool,
     /// What has to be presented for everything but the gates and the like.
     pub token: Option<Token>,
+    /// The origins whose pages may read what is said of the checks.
+    pub cors_origins: Arc<[String]>,
     /// How much `/metrics` tells of each check.
     pub metrics: MetricsLevel,
     /// How long the process goes on after the first sign of termination: the answer to a drain request says it.
@@ -84,6 +86,7 @@ impl Default for Answers {
             down_status: 503,
             control: true,
             token: None,
+            cors_origins: Arc::default(),
             metrics: MetricsLevel::Full,
             drain: Duration::from_secs(5),
         }

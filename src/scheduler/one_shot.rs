@@ -238,7 +238,7 @@ fn excerpt(plan: &Plan, chosen: &[CheckIndex]) -> Plan {
     };
     Plan {
         service: plan.service.clone(),
-        answers: Answers { details: Details::Full, ..plan.answers },
+        answers: Answers { details: Details::Full, ..plan.answers.clone() },
         checks: chosen.iter().map(check).collect(),
         hash: plan.hash.clone(),
     }

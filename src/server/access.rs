@@ -15,24 +15,41 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use super::kubelet;
 use super::request::IncomingRequest;
 use crate::base::token::Token;
-use crate::metrics::Route;
+use crate::model::route::{Route, RouteSet};
 
-/// Whether a request on `route` has to present the token, where there is one: all but what kubelet and load balancers
-/// ask.
-pub(super) const fn needs_token(route: Route) -> bool {
-    !matches!(
-        route,
-        Route::Livez
-            | Route::LivezCheck
-            | Route::Readyz
-            | Route::ReadyzCheck
-            | Route::Startupz
-            | Route::StartupzCheck
-            | Route::Alive
-            | Route::Ready
-            | Route::DaemonHealthy
-            | Route::DaemonReady
-    )
+/// What a request gets to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// What `server.details` says.
+    Full,
+    /// The verdict, and no more.
+    Narrow,
+    /// Nothing without the token.
+    Unauthorized,
+    /// Nothing: there is no such route at this address.
+    Nothing,
+}
+
+/// What a request on `route` with these headers gets to see at an address that has `routes`. It is judged before any
+/// name in the path is looked at.
+pub(super) fn sight(route: Route, routes: RouteSet, headers: &HeaderMap, token: Option<&Token>) -> Sight {
+    if route.set() > routes {
+        return Sight::Nothing;
+    }
+    let is_of_probes = route.set() == RouteSet::Probes;
+    if is_of_probes && routes != RouteSet::All {
+        return Sight::Narrow;
+    }
+    match token {
+        Some(token) if !presents(headers, token) => {
+            if is_of_probes {
+                Sight::Narrow
+            } else {
+                Sight::Unauthorized
+            }
+        }
+        _ => Sight::Full,
+    }
 }
 
 /// Whether `token` is presented: as `Bearer`, or as the password of basic authentication, with any user.
@@ -171,34 +188,31 @@ mod tests {
         assert!(!presents(&two, &token));
     }
 
-    /// The simulation cannot use `needs_token`, a module on the same floor.
     #[test]
-    fn the_simulation_knows_which_routes_need_the_token() {
-        use std::sync::Arc;
-
-        use crate::base::clock::{Moment, Reading, Timestamp};
-        use crate::model::plan::testing::{check, plan};
-        use crate::model::plan::{Details, Plan};
-        use crate::model::verdict::Judged;
-        use crate::scheduler::machine::Machine;
-        use crate::simulation::kubelet::request::{ProbeRequest, RequestSubject};
-
-        let now = Reading { moment: Moment::default(), wall: Timestamp::default() };
-        for details in [Details::Full, Details::None] {
-            let mut guarded = Plan::clone(&plan(vec![check("x")]));
-            guarded.answers.token = Some(Token::new("hunter2"));
-            guarded.answers.details = details;
-            let snapshot = Machine::new(Arc::new(guarded), "", now).snapshot(now);
-            let judged = Judged::new(&snapshot, now.moment);
-            for route in Route::ALL {
-                let path = route.pattern().replace("{check}", "x").replace("{id}", "1");
-                let expected = match ProbeRequest::with_credentials(&path, &judged).subject {
-                    RequestSubject::Nothing => RequestSubject::Nothing,
-                    _ if needs_token(route) => RequestSubject::Guarded,
-                    subject => subject,
-                };
-                assert_eq!(ProbeRequest::of(&path, &judged).subject, expected, "{path}");
+    fn every_route_is_seen_by_those_for_whom_it_is() {
+        let token = Token::new("hunter2");
+        let with = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer hunter2"))]);
+        let without = HeaderMap::new();
+        for route in Route::ALL {
+            let seen = |routes, headers, token| sight(route, routes, headers, token);
+            let of_probes = route.set() == RouteSet::Probes;
+            for given in [None, Some(&token)] {
+                for headers in [&without, &with] {
+                    let narrow = if of_probes { Sight::Narrow } else { Sight::Nothing };
+                    assert_eq!(seen(RouteSet::Probes, headers, given), narrow, "{route:?}");
+                }
+                assert_eq!(seen(RouteSet::All, &with, given), Sight::Full, "{route:?}");
             }
+            assert_eq!(seen(RouteSet::All, &without, None), Sight::Full, "{route:?}");
+            let guarded = if of_probes { Sight::Narrow } else { Sight::Unauthorized };
+            assert_eq!(seen(RouteSet::All, &without, Some(&token)), guarded, "{route:?}");
+            let scraped = match route {
+                Route::Metrics => [Sight::Full, Sight::Unauthorized],
+                _ if of_probes => [Sight::Narrow; 2],
+                _ => [Sight::Nothing; 2],
+            };
+            let at_metrics = [&with, &without].map(|headers| seen(RouteSet::Metrics, headers, Some(&token)));
+            assert_eq!(at_metrics, scraped, "{route:?}");
         }
     }
 

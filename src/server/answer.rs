@@ -13,6 +13,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::body::Body;
 use crate::model::plan::Details;
+use crate::model::route::{READ, RouteSet};
 use crate::model::verdict::Verdict;
 
 /// Plain text.
@@ -21,14 +22,6 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 /// Server-sent events.
 pub(super) const EVENTS: &str = "text/event-stream";
-/// The methods of everything that is only looked at.
-pub(super) const READ: &str = "GET, HEAD, OPTIONS";
-
-macro_rules! not_found {
-    () => {
-        "not found; there are /livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics"
-    };
-}
 
 /// An answer, or the way to one.
 pub(super) enum RouteResult {
@@ -100,13 +93,17 @@ impl Answer {
         Self { retries: true, ..Self::text(StatusCode::SERVICE_UNAVAILABLE, body) }
     }
 
-    /// No such path; the paths that there are with these details.
-    pub(super) fn not_found(details: Details) -> Self {
-        let body = match details {
-            Details::Full | Details::Names => concat!(not_found!(), ", /v1/services, /v1/stream\n"),
-            Details::None => concat!(not_found!(), "\n"),
+    /// No such path where `routes` are answered; the paths that there are with these details.
+    pub(super) fn not_found(routes: RouteSet, details: Details) -> Self {
+        let there_are = match (routes, details) {
+            (RouteSet::Probes, _) => "/livez, /readyz, /startupz, /alive, /ready",
+            (RouteSet::Metrics, _) => "/livez, /readyz, /startupz, /alive, /ready, /metrics",
+            (RouteSet::All, Details::None) => "/livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics",
+            (RouteSet::All, Details::Full | Details::Names) => {
+                "/livez, /readyz, /startupz, /healthz, /health, /alive, /ready, /metrics, /v1/services, /v1/stream"
+            }
         };
-        Self::text(StatusCode::NOT_FOUND, body)
+        Self::text(StatusCode::NOT_FOUND, format!("not found; there are {there_are}\n"))
     }
 
     /// The token of `server.token` is missing, or it is another.

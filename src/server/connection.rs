@@ -21,9 +21,11 @@ use tokio::sync::watch;
 use super::App;
 use super::body::Body;
 use super::connection_state::{ConnectionState, TrackedSocket};
+use super::listen::ListenerRoutes;
 use super::request::ConnectionAddresses;
 use super::respond::{Responding, respond};
 use super::shared::Shared;
+use crate::model::route::RouteSet;
 
 /// The bound on a request's head: its line and headers.
 const HEAD_SIZE: usize = 16 * 1024;
@@ -60,6 +62,7 @@ pub(super) async fn attend(
     mut context: ConnectionContext,
     socket: TcpStream,
     ends: ConnectionAddresses,
+    routes: ListenerRoutes,
     state: Arc<ConnectionState>,
 ) {
     let io = TokioIo::new(TrackedSocket::new(socket, Arc::clone(&state)));
@@ -67,6 +70,7 @@ pub(super) async fn attend(
         app: Arc::clone(&context.app),
         shared: Arc::clone(&context.shared),
         ends,
+        routes,
         state: Arc::clone(&state),
     };
     let mut connection = rules().serve_connection(io, service);
@@ -96,6 +100,7 @@ struct RequestService {
     app: Arc<App>,
     shared: Arc<Shared>,
     ends: ConnectionAddresses,
+    routes: ListenerRoutes,
     state: Arc<ConnectionState>,
 }
 
@@ -110,6 +115,7 @@ impl Service<Request<Incoming>> for RequestService {
             app: Arc::clone(&self.app),
             shared: Arc::clone(&self.shared),
             ends: self.ends,
+            routes: self.routes.get(),
             state: Arc::clone(&self.state),
             head,
         };
@@ -134,13 +140,14 @@ struct Asked {
     app: Arc<App>,
     shared: Arc<Shared>,
     ends: ConnectionAddresses,
+    routes: RouteSet,
     state: Arc<ConnectionState>,
     head: Parts,
 }
 
 impl Asked {
     fn respond(&self) -> Responding {
-        respond(&self.app, &self.shared, self.ends, &self.head)
+        respond(&self.app, &self.shared, self.ends, self.routes, &self.head)
     }
 }
 

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::query::decode;
 use super::request::IncomingRequest;
 use super::{App, Control};
+use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
 
 /// `/-/drain`.
@@ -24,7 +25,7 @@ pub(super) fn drain(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapsh
                 control.undrain();
                 Answer::text(StatusCode::OK, "not draining\n")
             }
-            _ => Answer::method_not_allowed("POST, DELETE"),
+            _ => Answer::method_not_allowed(Route::DaemonDrain.methods()),
         }
     })
 }
@@ -38,7 +39,7 @@ fn draining(drain: Duration) -> String {
 pub(super) fn heartbeat(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Answer {
     guarded(incoming, snapshot, |incoming| {
         if *incoming.method != Method::PUT {
-            return Answer::method_not_allowed("PUT");
+            return Answer::method_not_allowed(Route::Heartbeat.methods());
         }
         if app.control.beat(&decode(name)) {
             return Answer::text(StatusCode::NO_CONTENT, "");
@@ -53,7 +54,7 @@ fn guarded(
     act: impl FnOnce(&IncomingRequest<'_>) -> Answer,
 ) -> Answer {
     if !snapshot.plan.answers.control {
-        return Answer::not_found(snapshot.plan.answers.details);
+        return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
     }
     if let Some(sign) = access::sign_of_stranger(incoming) {
         return Answer::text(

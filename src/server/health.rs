@@ -18,6 +18,7 @@ use super::view::View;
 use super::warnings::{Warnings, quoted};
 use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
+use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
@@ -55,12 +56,18 @@ pub(super) fn gate(
                 _ => reply::reply(&view, format, verbose, &warnings),
             };
         }
+        // Whether there is a check of that name is nothing but the verdict either.
+        _ if snapshot.plan.answers.details == Details::None => {
+            format!("no check named {} gates {}", quoted(&name), endpoint.label())
+        }
         Some(_) => format!("check {} does not gate {}", quoted(&name), endpoint.label()),
         None => format!("no check named {}", quoted(&name)),
     };
     // Without a configuration nothing is known of any name; the gate is closed, and says why.
     if lenient || snapshot.configuration.missing.is_some() {
-        warnings.add(&problem);
+        if snapshot.plan.answers.details != Details::None {
+            warnings.add(&problem);
+        }
         return reply::reply(&View::of(&judged, endpoint, incoming.reading), format, verbose, &warnings);
     }
     Answer::text(StatusCode::NOT_FOUND, format!("{problem}\n"))
@@ -155,6 +162,7 @@ fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut 
     for name in names {
         match places.get(&*name) {
             Some(position) => positions.push(*position),
+            None if snapshot.plan.answers.details == Details::None => {}
             None => warnings.add(&format!("no check named {} to exclude", quoted(&name))),
         }
     }

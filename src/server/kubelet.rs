@@ -2,7 +2,7 @@
 
 use hyper::header::{HeaderMap, USER_AGENT};
 
-use crate::metrics::Route;
+use crate::model::route::Route;
 use crate::model::verdict::Endpoint;
 
 /// How kubelet's HTTP probes call themselves.

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
-use crate::config::Listen;
+use crate::config::{Listen, Listener};
+use crate::model::route::RouteSet;
 
 /// Connections that may wait to be accepted; the kernel takes no more than its `somaxconn`. One that finds no room is
 /// tried again by its client a second later, when kubelet has given up.
@@ -50,12 +54,67 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
+/// A socket that listens, and what is answered there.
+#[derive(Debug)]
+pub struct BoundListener {
+    pub(super) socket: TcpListener,
+    /// What is answered there, also on the connections that are open.
+    pub routes: ListenerRoutes,
+}
+
+impl BoundListener {
+    /// The address and port that it has got.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl AsFd for BoundListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What is answered at one address. A reload may change it while connections are open.
+#[derive(Clone, Debug)]
+pub struct ListenerRoutes {
+    /// The address as it is declared.
+    pub address: Listen,
+    set: Arc<AtomicU8>,
+}
+
+impl ListenerRoutes {
+    fn new(listener: Listener) -> Self {
+        Self { address: listener.address, set: Arc::new(AtomicU8::new(listener.routes as u8)) }
+    }
+
+    /// What is answered there now.
+    pub(super) fn get(&self) -> RouteSet {
+        match self.set.load(Ordering::Relaxed) {
+            0 => RouteSet::Probes,
+            1 => RouteSet::Metrics,
+            _ => RouteSet::All,
+        }
+    }
+
+    /// From now on `routes` are answered there.
+    pub fn set(&self, routes: RouteSet) {
+        self.set.store(routes as u8, Ordering::Relaxed);
+    }
+}
+
 /// Listens on each of `listen`, without accepting anything yet. The bound addresses are told by the listeners.
 ///
 /// # Errors
 /// The first address that cannot be listened on.
-pub fn bind(listen: &[Listen]) -> Result<Vec<TcpListener>, ListenError> {
-    listen.iter().map(|listen| bind_one(*listen)).collect()
+pub fn bind<L: Into<Listener> + Copy>(listen: &[L]) -> Result<Vec<BoundListener>, ListenError> {
+    let bound = |listener: Listener| {
+        Ok(BoundListener { socket: bind_one(listener.address)?, routes: ListenerRoutes::new(listener) })
+    };
+    listen.iter().map(|listener| bound((*listener).into())).collect()
 }
 
 fn bind_one(listen: Listen) -> Result<TcpListener, ListenError> {
@@ -104,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    fn port(listener: &TcpListener) -> u16 {
+    fn port(listener: &BoundListener) -> u16 {
         listener.local_addr().unwrap().port()
     }
 

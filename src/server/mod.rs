@@ -2,7 +2,7 @@
 //!
 //! No request runs a probe or waits for one; those about health take no lock, and gates wait for nothing. Long answers
 //! are made on a lane of their own (`long_answers`), in turns (`turns`) and once for all who ask the same
-//! (`renderings`). A new route is a pattern in [`Route`](crate::metrics::Route), a path in `routes` and a line in
+//! (`renderings`). A new route is a line in each table of [`Route`](crate::model::route::Route) and one in
 //! `respond`.
 
 mod access;
@@ -13,12 +13,14 @@ mod body;
 mod connection;
 mod connection_state;
 mod control;
+mod cors;
 mod daemon;
 mod gate_cache;
 mod health;
 mod kubelet;
 mod listen;
 mod long_answers;
+mod narrowed;
 mod negotiate;
 mod page;
 mod query;
@@ -27,7 +29,6 @@ mod reply;
 mod request;
 mod request_line;
 mod respond;
-mod routes;
 mod serve;
 mod shared;
 mod start_up;
@@ -41,7 +42,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use health::healthz_json;
-pub use listen::{ListenError, bind};
+pub use listen::{BoundListener, ListenError, ListenerRoutes, bind};
 pub use serve::{MOST_CONNECTIONS, serve, serve_on_one_thread};
 pub use start_up::StartUps;
 

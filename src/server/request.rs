@@ -7,6 +7,7 @@ use hyper::{Method, Uri, Version};
 
 use super::query::Query;
 use crate::base::clock::Reading;
+use crate::model::route::RouteSet;
 
 /// What is asked, by whom, and when.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct IncomingRequest<'a> {
     pub(super) query: Query<'a>,
     pub(super) headers: &'a HeaderMap,
     pub(super) ends: ConnectionAddresses,
+    /// What is answered where it was asked.
+    pub(super) routes: RouteSet,
     pub(super) reading: Reading,
 }
 
@@ -35,6 +38,7 @@ pub(super) struct PendingRequest {
     uri: Uri,
     headers: HeaderMap,
     ends: ConnectionAddresses,
+    routes: RouteSet,
     reading: Reading,
 }
 
@@ -47,13 +51,14 @@ impl PendingRequest {
             uri: incoming.uri.clone(),
             headers: incoming.headers.clone(),
             ends: incoming.ends,
+            routes: incoming.routes,
             reading: incoming.reading,
         }
     }
 
     /// What is asked, when it was asked.
     pub(super) fn as_incoming(&self) -> IncomingRequest<'_> {
-        let Self { method, version, uri, headers, ends, reading } = self;
+        let Self { method, version, uri, headers, ends, routes, reading } = self;
         IncomingRequest {
             method,
             version: *version,
@@ -61,6 +66,7 @@ impl PendingRequest {
             query: Query::new(uri.query()),
             headers,
             ends: *ends,
+            routes: *routes,
             reading: *reading,
         }
     }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 
-use super::answer::{Answer, READ, RouteResult};
+use super::access::Sight;
+use super::answer::{Answer, RouteResult};
 use super::body::Body;
+use super::cors::Cors;
 use super::gate_cache::GateRequest;
 use super::long_answers::Full;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
 use super::shared::Shared;
 use super::start_up::latest;
-use super::{App, access, badge, control, daemon, health, kubelet, page, routes, stream, v1};
-use crate::base::clock::Moment;
-use crate::metrics::Route;
+use super::{App, access, badge, control, daemon, health, kubelet, page, stream, v1};
+use crate::base::clock::{Moment, Reading};
+use crate::model::route::{self, Route, RouteSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::model::verdict::Endpoint;
@@ -30,22 +32,38 @@ pub(super) enum Responding {
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
-/// Answers the request with that head, and counts the answer.
-pub(super) fn respond(app: &Arc<App>, shared: &Arc<Shared>, ends: ConnectionAddresses, head: &Parts) -> Responding {
+/// Answers the request with that head, which came in where `routes` are answered, and counts the answer.
+pub(super) fn respond(
+    app: &Arc<App>,
+    shared: &Arc<Shared>,
+    ends: ConnectionAddresses,
+    routes: RouteSet,
+    head: &Parts,
+) -> Responding {
     let reading = app.clock.read();
-    let (route, name) = routes::find(head.uri.path());
+    let (route, name) = route::find(head.uri.path());
     let query = Query::new(head.uri.query());
     let Parts { method, uri, version, headers, .. } = head;
-    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, reading };
+    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, routes, reading };
+    let cors = Cors::of(&incoming, route, &app.board.latest().plan.answers);
+    if let Some(preflight) = cors.preflight(&incoming) {
+        let mut response = respond_with(app, shared, route, method, reading.moment, preflight);
+        cors.say(response.headers_mut(), Some(headers));
+        return Responding::Now(response);
+    }
     match answer(&incoming, app, shared, route, name) {
         RouteResult::Now(answer) => {
-            Responding::Now(respond_with(app, shared, route, &head.method, reading.moment, answer))
+            let mut response = respond_with(app, shared, route, method, reading.moment, answer);
+            cors.say(response.headers_mut(), None);
+            Responding::Now(response)
         }
         RouteResult::Later(coming) => {
-            let (app, shared, method) = (Arc::clone(app), Arc::clone(shared), head.method.clone());
+            let (app, shared, method) = (Arc::clone(app), Arc::clone(shared), method.clone());
             Responding::Later(Box::pin(async move {
                 let answer = coming.await;
-                respond_with(&app, &shared, route, &method, reading.moment, answer)
+                let mut response = respond_with(&app, &shared, route, &method, reading.moment, answer);
+                cors.say(response.headers_mut(), None);
+                response
             }))
         }
     }
@@ -74,11 +92,12 @@ pub(super) fn answer(
     name: &str,
 ) -> RouteResult {
     let snapshot = app.board.latest();
-    if let Some(token) = &snapshot.plan.answers.token
-        && access::needs_token(route)
-        && !access::presents(incoming.headers, token)
-    {
-        return RouteResult::Now(Answer::unauthorized());
+    let answers = &snapshot.plan.answers;
+    let sight = access::sight(route, incoming.routes, incoming.headers, answers.token.as_ref());
+    match sight {
+        Sight::Full | Sight::Narrow => {}
+        Sight::Unauthorized => return RouteResult::Now(Answer::unauthorized()),
+        Sight::Nothing => return RouteResult::Now(Answer::not_found(incoming.routes, answers.details)),
     }
     if let Some(endpoint) = kubelet::probed(route)
         && kubelet::is_kubelet(incoming.headers)
@@ -92,18 +111,19 @@ pub(super) fn answer(
             }
         }
     }
-    let snapshot = latest(app, incoming.reading);
+    let snapshot = seen(sight, app, shared, incoming.reading);
+    let gates = if sight == Sight::Narrow { &shared.narrow_gates } else { &shared.gates };
     if incoming.is_read()
         && let Some(request) = gate_request(route, incoming)
     {
-        return RouteResult::Now(shared.gates.answer(request, &snapshot, incoming.reading).0);
+        return RouteResult::Now(gates.answer(request, &snapshot, incoming.reading).0);
     }
     if incoming.is_read() && is_long(route, incoming) {
-        return match (in_turn(incoming, app, shared, route), gate(route)) {
+        return match (in_turn(incoming, app, shared, route, sight), gate(route)) {
             (Err(Full), Some(gate)) => {
                 // A gate is never refused: it answers as it stands for those who ask without a query.
                 let plain = GateRequest::Plain(gate);
-                RouteResult::Now(shared.gates.answer(plain, &snapshot, incoming.reading).0)
+                RouteResult::Now(gates.answer(plain, &snapshot, incoming.reading).0)
             }
             (Err(Full), None) => RouteResult::Now(Answer::busy()),
             (Ok(result), _) => result,
@@ -112,14 +132,20 @@ pub(super) fn answer(
     RouteResult::Now(match route {
         Route::DaemonDrain => control::drain(incoming, app, &snapshot),
         Route::Heartbeat => control::heartbeat(incoming, app, &snapshot, name),
-        Route::Unknown => Answer::not_found(snapshot.plan.answers.details),
-        _ if !incoming.is_read() => Answer::method_not_allowed(READ),
+        Route::Unknown => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
+        _ if !incoming.is_read() => Answer::method_not_allowed(route.methods()),
         Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared),
         Route::DaemonHealthy => daemon::healthy(incoming, app),
         Route::DaemonReady => daemon::ready(&snapshot),
         Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams),
         _ => return of_snapshot(incoming, app, shared, &snapshot, route, name),
     })
+}
+
+/// The snapshot as it stands now, and as it may be told.
+fn seen(sight: Sight, app: &App, shared: &Shared, reading: Reading) -> Arc<Snapshot> {
+    let snapshot = latest(app, reading);
+    if sight == Sight::Narrow { shared.narrowed.of(&snapshot) } else { snapshot }
 }
 
 /// The gate that a route asks about.
@@ -176,6 +202,7 @@ fn in_turn(
     app: &Arc<App>,
     shared: &Arc<Shared>,
     route: Route,
+    sight: Sight,
 ) -> Result<RouteResult, Full> {
     let (waiting, app) = (PendingRequest::of(incoming), Arc::clone(app));
     let long = shared.long.clone();
@@ -186,8 +213,9 @@ fn in_turn(
         if route == Route::Metrics {
             return daemon::metrics(&incoming, &app, &shared).await;
         }
-        let (_, name) = routes::find(incoming.uri.path());
-        match of_snapshot(&incoming, &app, &shared, &latest(&app, incoming.reading), route, name) {
+        let (_, name) = route::find(incoming.uri.path());
+        let snapshot = seen(sight, &app, &shared, incoming.reading);
+        match of_snapshot(&incoming, &app, &shared, &snapshot, route, name) {
             RouteResult::Now(answer) => answer,
             RouteResult::Later(coming) => {
                 // Whoever waits for a disk keeps nobody from a turn or a place.
@@ -224,6 +252,6 @@ fn of_snapshot(
             return v1::reply(incoming, app, shared, snapshot, route, name);
         }
         Route::Badge => return badge::reply(incoming, app, snapshot, name),
-        _ => Answer::not_found(snapshot.plan.answers.details),
+        _ => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
     })
 }

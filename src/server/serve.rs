@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::App;
 use super::connection::{ConnectionContext, attend};
 use super::connection_state::ConnectionState;
+use super::listen::{BoundListener, ListenerRoutes};
 use super::long_answers::LongAnswers;
 use super::request::ConnectionAddresses;
 use super::shared::Shared;
@@ -42,11 +43,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a listener cannot be handed to the runtime, or there is no thread for long answers.
-pub async fn serve(
-    listeners: Vec<std::net::TcpListener>,
-    app: Arc<App>,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+pub async fn serve(listeners: Vec<BoundListener>, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     serve_with(LongAnswers::start()?, listeners, app, shutdown).await
 }
 
@@ -56,7 +53,7 @@ pub async fn serve(
 /// When a listener cannot be handed to the runtime.
 #[doc(hidden)]
 pub async fn serve_on_one_thread(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<BoundListener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -65,7 +62,7 @@ pub async fn serve_on_one_thread(
 
 async fn serve_with(
     long: LongAnswers,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<BoundListener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -92,7 +89,7 @@ async fn serve_with(
             Some(ended) = connections.tasks.join_next_with_id() => connections.remove(ended),
             () = under_way.exceeded() => connections.cut_the_slowest(),
             accepted = poll_fn(|cx| listeners.poll_accept(cx)) => match accepted {
-                Ok((socket, peer)) => connections.accept(socket, peer).await,
+                Ok(accepted) => connections.accept(accepted).await,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     let now = app.clock.now();
@@ -116,26 +113,31 @@ async fn serve_with(
 
 /// The listeners, asked in turn.
 struct Listeners {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, ListenerRoutes)>,
     turn: usize,
 }
 
+/// A connection that was accepted: its socket, its client, and what is answered there.
+type Accepted = (TcpStream, SocketAddr, ListenerRoutes);
+
 impl Listeners {
-    fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(|listener| {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
+    fn new(listeners: Vec<BoundListener>) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(|BoundListener { socket, routes }| {
+            socket.set_nonblocking(true)?;
+            Ok((TcpListener::from_std(socket)?, routes))
         });
         Ok(Self { listeners: listeners.collect::<io::Result<_>>()?, turn: 0 })
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let count = self.listeners.len();
         for step in 0..count {
             let place = (self.turn + step) % count;
-            if let Poll::Ready(accepted) = self.listeners[place].poll_accept(cx) {
+            let (listener, routes) = &self.listeners[place];
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                let routes = routes.clone();
                 self.turn = place + 1;
-                return Poll::Ready(accepted);
+                return Poll::Ready(accepted.map(|(socket, peer)| (socket, peer, routes)));
             }
         }
         Poll::Pending
@@ -151,14 +153,14 @@ struct Connections {
 
 impl Connections {
     /// Serves a connection; where there is no room, another one is evicted first.
-    async fn accept(&mut self, socket: TcpStream, peer: SocketAddr) {
+    async fn accept(&mut self, (socket, peer, routes): Accepted) {
         let most = most_connections(self.context.app.board.latest().plan.checks.len(), descriptors::limit());
         while self.states.len() >= most && self.make_room().await {}
         // An answer is one small packet: waiting for more to send would only delay it.
         let (Ok(local), Ok(())) = (socket.local_addr(), socket.set_nodelay(true)) else { return };
         let state = ConnectionState::new(self.context.app.clock);
         let ends = ConnectionAddresses { peer: peer.ip(), local: local.ip() };
-        let task = self.tasks.spawn(attend(self.context.clone(), socket, ends, Arc::clone(&state)));
+        let task = self.tasks.spawn(attend(self.context.clone(), socket, ends, routes, Arc::clone(&state)));
         self.states.insert(task.id(), state);
     }
 

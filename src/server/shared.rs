@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::answer_memory::AnswerMemory;
 use super::gate_cache::GateCache;
 use super::long_answers::LongAnswers;
+use super::narrowed::NarrowedSnapshot;
 use super::renderings::Renderings;
 use super::stream::Streams;
 use super::turns::Turns;
@@ -16,6 +17,10 @@ pub(super) struct Shared {
     pub(super) renderings: Renderings,
     /// How the gates stand.
     pub(super) gates: GateCache,
+    /// And for those who may learn no more than that.
+    pub(super) narrow_gates: GateCache,
+    /// What those are answered from.
+    pub(super) narrowed: NarrowedSnapshot,
     /// Where long answers are made.
     pub(super) long: LongAnswers,
     /// For long answers.
@@ -46,6 +51,8 @@ impl Shared {
             streams: Arc::new(Streams::new(long.clone(), under_way.clone())),
             renderings: Renderings::new(under_way.clone()),
             gates: GateCache::default(),
+            narrow_gates: GateCache::default(),
+            narrowed: NarrowedSnapshot::default(),
             long: long.clone(),
             turns: Turns::default(),
             past: Turns::default(),

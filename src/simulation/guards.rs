@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::inspection::{is_sidecar, ports};
+use super::inspection::is_sidecar;
 use super::kubelet::command::command;
 use super::kubelet::probed::probe_target;
 use super::kubelet::request::RequestSubject;
+use super::kubelet::target::ListenedPorts;
 use super::kubelet::target::ProbeTarget;
 use super::kubelet::{ProbedContainer, StopTiming};
 use super::pitfalls::{self, Advice, Pitfall};
@@ -155,7 +156,7 @@ impl Guards<'_> {
 
     /// The liveness probes by which probelet's silence restarts a container that is not its own.
     fn apps_liveness(&self) -> impl Iterator<Item = (&str, &PodProbe)> {
-        let ports = ports(self.config);
+        let ports = ListenedPorts::of(self.config);
         let apps = self.pod.containers.iter().filter(|container| container.name != self.sidecar.name);
         apps.filter_map(move |container| {
             let probe = container.liveness.as_ref()?;
@@ -222,7 +223,7 @@ impl Guards<'_> {
 }
 
 /// Whether the probe passes while probelet cannot be reached.
-fn fails_open(probe: &PodProbe, ports: &[u16]) -> bool {
+fn fails_open(probe: &PodProbe, ports: &ListenedPorts) -> bool {
     matches!(&probe.asks, Handler::Exec(words) if command(words, ports).is_some_and(|command| command.fails_open))
 }
 

@@ -6,12 +6,12 @@ use super::kubelet::ProbedContainer;
 use super::kubelet::command::command;
 use super::kubelet::probed::{probe_target, request_of};
 use super::kubelet::request::{ProbeRequest, RequestSubject};
-use super::kubelet::target::{Misconfiguration, ProbeTarget};
+use super::kubelet::target::{ListenedPorts, Misconfiguration, ProbeTarget};
 use super::matrix::{self, Matrix, MatrixPhase};
 use super::pitfalls::{self, Advice, Pitfall};
 use super::pod::{Container, Handler, Pod, PodProbe, Port, Purpose};
 use crate::base::quantity::show_duration;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listener};
 use crate::model::verdict::{Endpoint, Judged};
 
 /// One probe, with what is around it.
@@ -36,7 +36,7 @@ impl Inspection<'_> {
     }
 
     fn target(&self) -> ProbeTarget {
-        probe_target(self.pod, self.container, self.probe, &ports(self.config))
+        probe_target(self.pod, self.container, self.probe, &ListenedPorts::of(self.config))
     }
 
     fn advise(&self, pitfall: &'static Pitfall, message: &str, help: impl Into<String>) -> Option<Advice> {
@@ -70,6 +70,10 @@ impl Inspection<'_> {
             ProbeTarget::Misconfigured(Misconfiguration::Grpc) => {
                 return self.advise(never, "asks by gRPC, and probelet answers HTTP: it never passes", write);
             }
+            ProbeTarget::Misconfigured(Misconfiguration::NotAnswered { path, port, routes }) => {
+                let message = format!("asks `{path}` at port {port}, which has `routes: {routes}`: it never passes");
+                return self.advise(never, &message, format!("ask `{}`", self.meant()));
+            }
             ProbeTarget::Misconfigured(Misconfiguration::PortOfAnother { name, number }) => {
                 let message = format!("names the port `{name}`, which another container declares: it never passes");
                 return self.advise(never, &message, format!("write the number, `port: {number}`"));
@@ -95,8 +99,9 @@ impl Inspection<'_> {
             let message = "asks the loopback address of the node, not of the pod";
             return self.advise(&pitfalls::PROBE_HOST, message, "remove `host`");
         }
-        let only_inside = |listen: &Listen| matches!(listen, Listen::One(address) if address.ip().is_loopback());
-        if self.config.server.listen.iter().all(only_inside) {
+        let aimed_at = self.port_number();
+        let is_asked = |listener: &&Listener| aimed_at.is_none_or(|port| listener.address.port() == port);
+        if self.config.server.listen.iter().filter(is_asked).all(|listener| listener.address.is_loopback()) {
             let message = "comes to the pod's address, and probelet listens on loopback alone";
             let help = "write `listen: \":10240\"` in the section `server`";
             return self.advise(&pitfalls::LOOPBACK_ONLY, message, help);
@@ -244,10 +249,20 @@ impl Inspection<'_> {
             return self.advise(&pitfalls::SUCCESS_THRESHOLD, message, "remove it");
         }
         let Handler::Exec(words) = &self.probe.asks else { return None };
-        let asks_for = command(words, &ports(self.config))?.timeout.filter(|asks_for| *asks_for >= timing.timeout)?;
+        let asks_for =
+            command(words, &ListenedPorts::of(self.config))?.timeout.filter(|asks_for| *asks_for >= timing.timeout)?;
         let (asks_for, gives) = (show_duration(asks_for), show_duration(timing.timeout));
         let message = format!("lets `probelet ask` wait for {asks_for}, and kubelet gives up after {gives}");
         self.advise(&pitfalls::ASK_TIMEOUT, &message, "raise `timeoutSeconds`, or lower `--timeout`")
+    }
+
+    /// The number of the port that it asks over HTTP.
+    fn port_number(&self) -> Option<u16> {
+        match &self.probe.asks {
+            Handler::Http { port: Port::Number(number), .. } => Some(*number),
+            Handler::Http { port: Port::Name(name), .. } => self.container.port_named(name),
+            _ => None,
+        }
     }
 
     /// Whether its port is a number.
@@ -261,13 +276,8 @@ impl Inspection<'_> {
     }
 }
 
-/// The ports that probelet listens on.
-pub fn ports(config: &Config) -> Vec<u16> {
-    config.server.listen.iter().map(Listen::port).collect()
-}
-
 /// Whether the container is probelet's own.
 pub fn is_sidecar(container: &Container, config: &Config) -> bool {
-    let ports = ports(config);
-    container.ports.iter().any(|(_, port)| ports.contains(port)) || container.image.contains("probelet")
+    let ports = ListenedPorts::of(config);
+    container.ports.iter().any(|(_, port)| ports.contains(*port)) || container.image.contains("probelet")
 }

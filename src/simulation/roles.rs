@@ -3,15 +3,16 @@
 use super::guards::{self, StateStorage};
 use super::inspection::is_sidecar;
 use super::kubelet::probed::probed_containers;
+use super::kubelet::target::ListenedPorts;
 use super::kubelet::{ContainerRole, ProbedContainer};
 use super::matrix;
 use super::pod::Pod;
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::model::verdict::Judged;
 
 /// The containers of `pod`, each with what it is to probelet.
 pub fn containers(pod: &Pod, config: &Config) -> Vec<ProbedContainer> {
-    let ports: Vec<u16> = config.server.listen.iter().map(Listen::port).collect();
+    let ports = ListenedPorts::of(config);
     let snapshot = matrix::all_well(&config.plan);
     let mut containers = probed_containers(pod, &ports, &Judged::new(&snapshot, snapshot.at));
     let sidecar = pod.containers.iter().position(|container| is_sidecar(container, config));

@@ -1,6 +1,7 @@
 //! The server from outside: real sockets, real clients, and clients that mean no good.
 #![allow(clippy::unwrap_used)]
 
+mod audience;
 mod badge;
 mod held;
 mod limits;

@@ -1,7 +1,7 @@
 //! A server on a free loopback port, in a thread of its own, with a snapshot made by hand.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use probelet::base::clock::{Clock, Moment, Timestamp};
 use probelet::base::lane;
 use probelet::base::name::CheckName;
-use probelet::config::Listen;
+use probelet::config::{Listen, Listener};
 use probelet::history::answer::Keep;
 use probelet::history::{History, Settings};
 use probelet::metrics::{DaemonMetrics, SchedulerLiveness};
@@ -18,7 +18,7 @@ use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service,
 use probelet::model::snapshot::{Configuration, Snapshot};
 use probelet::model::start_up::{ContainerNews, StartUp};
 use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
-use probelet::server::{App, Control, StartUps, bind, serve, serve_on_one_thread};
+use probelet::server::{App, BoundListener, Control, StartUps, bind, serve, serve_on_one_thread};
 use probelet::store::{Recorder, board};
 use tokio::sync::oneshot;
 
@@ -69,8 +69,8 @@ impl Server {
         Self::listening(Listen::One("127.0.0.1:0".parse().unwrap()), snapshot)
     }
 
-    pub fn listening(listen: Listen, snapshot: Snapshot) -> Self {
-        Self::on(bind(&[listen]).unwrap(), snapshot, Lanes::AsInTheDaemon)
+    pub fn listening(listen: impl Into<Listener>, snapshot: Snapshot) -> Self {
+        Self::on(bind(&[listen.into()]).unwrap(), snapshot, Lanes::AsInTheDaemon)
     }
 
     /// The same, where [`end`](Self::end) tells how long the lane of the gates was held.
@@ -91,7 +91,7 @@ impl Server {
         Self::on(listeners, snapshot, Lanes::AsInTheDaemon)
     }
 
-    fn on(listeners: Vec<TcpListener>, snapshot: Snapshot, lanes: Lanes) -> Self {
+    fn on(listeners: Vec<BoundListener>, snapshot: Snapshot, lanes: Lanes) -> Self {
         let address = listeners[0].local_addr().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let (app, recorder) = app(snapshot, Clock::Machine, Arc::clone(&told));
@@ -120,6 +120,17 @@ impl Server {
         let mut stream = self.connect();
         stream.write_all(request.as_ref()).unwrap();
         rest(&mut stream)
+    }
+
+    /// Sends `request` and reads the head of the answer.
+    pub fn head(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_ref()).unwrap();
+        let (mut text, mut byte) = (Vec::new(), [0]);
+        while !text.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            text.push(byte[0]);
+        }
+        String::from_utf8(text).unwrap()
     }
 
     /// `GET path` on a connection of its own: the status line's code and the body.

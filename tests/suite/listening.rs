@@ -72,6 +72,32 @@ fn one_address_that_is_taken_ends_it_with_3_and_is_named() {
 }
 
 #[tokio::test]
+async fn each_address_answers_what_is_declared_for_it_also_after_a_reload() {
+    let config = |routes: &str| {
+        format!("server: {{ listen: [{{ address: \"127.0.0.2:0\", routes: {routes} }}, \"127.0.0.1:0\"] }}\n{WELL}")
+    };
+    // What the command line names is as the file declares it.
+    let mut daemon = Daemon::start_with(&config("probes"), &["--listen", "127.0.0.2:0"], &[]).await;
+    daemon.logs_from(0, "127.0.0.2:").await;
+    let narrow = addresses(&daemon)[1];
+    assert_eq!(narrow.ip(), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
+    let status = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        exchange(narrow, request.as_bytes()).await.status
+    };
+    daemon.until_status("/readyz", 200).await;
+    let statuses = [status("/readyz").await, status("/metrics").await, status("/healthz").await, status("/").await];
+    assert_eq!(statuses, [200, 404, 404, 404]);
+    assert_eq!(daemon.get("/healthz").await.status, 200);
+    // The address is the same: what it answers changes at once.
+    daemon.rewrite(&config("metrics"));
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.logs("the configuration was loaded").await;
+    assert_eq!([status("/readyz").await, status("/metrics").await, status("/healthz").await], [200, 200, 404]);
+    assert!(!daemon.log().concat().contains("needs a restart"));
+}
+
+#[tokio::test]
 async fn it_listens_before_the_first_probe() {
     // The demo looks at its own port: a probe that came before the listener would be refused.
     let daemon = Daemon::demo().await;

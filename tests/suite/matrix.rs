@@ -279,7 +279,7 @@ async fn scheduler_stalled() {
     let control = Box::new(Nobody);
     let app =
         App { board, clock: Clock::Machine, daemon_metrics: Arc::default(), liveness, history, start_ups, control };
-    let listeners = server::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("a free port");
+    let listeners = server::bind(&[probelet::config::Listen::One(([127, 0, 0, 1], 0).into())]).expect("a free port");
     let address = listeners[0].local_addr().expect("it is bound");
     let serving = tokio::spawn(server::serve(listeners, Arc::new(app), std::future::pending()));
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
 use crate::config::source::{Environment, Input};
-use crate::config::{self, Config, Listen};
+use crate::config::{self, Config};
 use crate::simulation::kubelet::ProbedContainer;
 use crate::simulation::pod::Pod;
 use crate::simulation::roles::{any_asks, containers};
@@ -104,7 +104,7 @@ fn no_pod(manifest: &Input) -> String {
 }
 
 fn nobody_asks(file: &str, config: &Config) -> String {
-    let port = config.server.listen.first().map_or(10240, Listen::port);
+    let port = config.server.kubelet_port();
     let message = format!("no probe in {file} asks probelet");
     let help =
         format!("write `httpGet: {{ path: /readyz, port: {port} }}` in the readinessProbe of the app's container");

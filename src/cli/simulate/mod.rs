@@ -120,7 +120,7 @@ fn with_those_of(process_events: &ProcessEvents, mut containers: Vec<ProbedConta
 
 /// The port that the scenario's own probes ask.
 fn port(config: &Config) -> u16 {
-    config.server.listen.first().map_or(10240, config::Listen::port)
+    config.server.kubelet_port()
 }
 
 /// The first pod of the manifests that asks probelet. Where there are pods, or one is `wanted`, it is an error that

@@ -143,7 +143,10 @@ impl<'e> Reader<'e> {
                 _ => return self.value(node, item, path, scope),
             },
             ValueType::Map(of) => Value::Map(self.map(node, of, path, scope)?),
-            ValueType::Section(fields) => {
+            ValueType::TextOrSection(_) if !matches!(node.content, NodeContent::Map(_)) => {
+                self.scalar(node, &ValueType::Text, path, scope)?
+            }
+            ValueType::Section(fields) | ValueType::TextOrSection(fields) => {
                 let table = Table { fields, ..Table::default() };
                 Value::Section(self.section(node, &table, path, scope)?)
             }

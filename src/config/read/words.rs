@@ -32,6 +32,7 @@ pub fn expected(value_type: &ValueType) -> String {
         ValueType::List(item) => format!("a list, each item {}", expected(item)),
         ValueType::OneOrMany(item) => format!("{}, or a list of such", expected(item)),
         ValueType::Map(value) => format!("a mapping, each value {}", expected(value)),
+        ValueType::TextOrSection(_) => "a text or a mapping".into(),
         ValueType::Section(_) | ValueType::Choice { .. } => "a mapping".into(),
     }
 }

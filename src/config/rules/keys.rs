@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::field::{Field, Presence, ValueType};
 use crate::config::read::Table;
+use crate::model::route::RouteSet;
 use crate::probe::KINDS;
 
 /// The top level but for `checks`.
@@ -67,13 +68,25 @@ const SERVICE: &[Field] = &[
     Field::optional("version", ValueType::Text, "Its version, shown in answers."),
 ];
 
+const LISTENER: &[Field] = &[
+    Field::required("address", ValueType::Text, "The address, as above."),
+    Field::with_default(
+        "routes",
+        ValueType::Word(&RouteSet::WORDS),
+        "all",
+        "What is answered there: `probes` (what kubelet and load balancers ask, with bodies as with `details: none`), \
+         `metrics` (the same and `/metrics`), or `all`. See [Who may see what](#who-may-see-what).",
+    ),
+];
+
 const SERVER: &[Field] = &[
     Field::with_default(
         "listen",
-        ValueType::OneOrMany(&ValueType::Text),
+        ValueType::OneOrMany(&ValueType::TextOrSection(LISTENER)),
         ":10240",
         "Where it listens: `:10240` is that port on all addresses, IPv6 and IPv4; or one address as `127.0.0.1:10240` \
-         or `[::1]:10240`; or a list of these. A change needs a restart.",
+         or `[::1]:10240`; or a list of these. An item `{ address: \":10241\", routes: probes }` answers less than \
+         everything. A change needs a restart.",
     ),
     Field::with_default(
         "drain",
@@ -100,7 +113,15 @@ const SERVER: &[Field] = &[
         "token",
         ValueType::Text,
         "What has to be presented for everything but the gates, `/alive`, `/ready`, `/-/healthy` and `/-/ready`, as \
-         `Authorization: Bearer <token>` or as the password of basic authentication: `${file:/run/secrets/token}`.",
+         `Authorization: Bearer <token>` or as the password of basic authentication: `${file:/run/secrets/token}`. Who \
+         does not present it reads there what `routes: probes` tells: no more than the verdict.",
+    ),
+    Field::with_default(
+        "cors_origins",
+        ValueType::List(&ValueType::Text),
+        "[]",
+        "Origins whose pages may `GET` what is said of the checks, from a browser: exact ones, such as \
+         `https://grafana.example`.",
     ),
 ];
 

@@ -10,10 +10,11 @@ use super::mask::shown;
 use super::path;
 use super::read::{Reader, Scope, suggest};
 use super::tree::{Node, NodeContent};
-use super::{CheckTarget, Config};
+use super::{CheckTarget, Config, Listener};
 use crate::base::name::CheckName;
 use crate::base::value::{Problem, Section, Severity, SourceSpan, Value};
 use crate::model::plan::{Definition, Plan};
+use crate::model::route::Route;
 use check::{CheckDraft, DependsOnItem};
 
 mod allow;
@@ -22,6 +23,7 @@ mod cycles;
 mod fingerprint;
 pub mod keys;
 pub mod listen;
+mod origins;
 mod top;
 mod unread;
 pub mod warnings;
@@ -44,8 +46,8 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
     let drafts = drafts(root, reader, &top.defaults);
     let parents = parents(&drafts, &positions(&drafts));
     refuse_cycles(&drafts, &parents);
-    if !top.answers.control {
-        drafts.iter().for_each(refuse_pushed_beats);
+    if let Some(why) = why_no_beat_arrives(&top) {
+        drafts.iter().for_each(|draft| refuse_pushed_beats(draft, why));
     }
     let checks: Option<Vec<(Definition, CheckTarget)>> =
         drafts.iter().zip(parents).map(|(draft, parents)| draft.definition(parents)).collect();
@@ -166,12 +168,26 @@ fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
     }
 }
 
-/// With `server.control: false` there is no route to push a beat to: the check could only fail.
-fn refuse_pushed_beats(draft: &CheckDraft) {
+/// Why there is no route to push a beat to, where there is none.
+fn why_no_beat_arrives(top: &top::Top) -> Option<[&'static str; 2]> {
+    if !top.answers.control {
+        return Some([
+            "no beat can arrive: `server.control: false` turns off the route for it",
+            "use `file`, or leave `server.control` on: its routes take requests from this pod alone",
+        ]);
+    }
+    let takes = |listener: &Listener| listener.routes >= Route::Heartbeat.set();
+    let takes_none = !top.server.listen.is_empty() && !top.server.listen.iter().any(takes);
+    takes_none.then_some([
+        "no beat can arrive: no address of `server.listen` has `routes: all`",
+        "use `file`, or listen on an address for this pod too: `127.0.0.1:10241`",
+    ])
+}
+
+/// Where no beat can arrive the check could only fail.
+fn refuse_pushed_beats(draft: &CheckDraft, [message, help]: [&'static str; 2]) {
     let Some(section) = draft.fields.section("heartbeat") else { return };
     if let Some(push) = section.get("push").filter(|push| push.value == Value::Bool(true)) {
-        let message = "no beat can arrive: `server.control: false` turns off the route for it";
-        let help = "use `file`, or leave `server.control` on: its routes take requests from this pod alone";
         draft.fields.report_at(&push.span, "push-without-control", message, Some(help.into()));
     }
 }
@@ -205,7 +221,7 @@ mod tests {
         let config = config("checks: []");
         assert_eq!((config.plan.service.name.as_str(), &config.plan.service.version), ("shop-0", &None));
         assert_eq!(config.plan.answers, crate::model::plan::Answers::default());
-        assert_eq!((config.server.listen, config.plan.answers.drain), (vec![Listen::All(10240)], seconds(5)));
+        assert_eq!((config.server.listen, config.plan.answers.drain), (vec![Listen::All(10240).into()], seconds(5)));
         assert_eq!((config.history.path, config.history.retention), (None, seconds(7 * 86_400)));
         assert_eq!((config.history.max_size, config.watch), (64 << 20, true));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Auto, "info"));
@@ -243,7 +259,7 @@ log: { format: json, level: debug }",
         assert_eq!(config.plan.answers.details, Details::None);
         assert_eq!(config.plan.answers.metrics, MetricsLevel::Lean);
         assert_eq!((config.plan.answers.down_status, config.plan.answers.control), (500, false));
-        assert_eq!(config.server.listen, [Listen::All(80), Listen::One(([127, 0, 0, 1], 81).into())]);
+        assert_eq!(config.server.listen, [Listen::All(80).into(), Listen::One(([127, 0, 0, 1], 81).into()).into()]);
         assert_eq!(config.history.path.unwrap().to_str(), Some("/h.db"));
         assert!(!config.watch);
     }

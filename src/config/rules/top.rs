@@ -10,9 +10,10 @@ use crate::config::expansion::is_only_expansions;
 use crate::config::mask::shown;
 use crate::config::read::HELP_WITH_PLAIN_SECRET;
 use crate::config::source::{Environment, host_name};
-use crate::config::{HistoryConfig, Listen, LogConfig, LogFormat, ServerConfig};
+use crate::config::{HistoryConfig, Listen, Listener, LogConfig, LogFormat, ServerConfig};
 use crate::model::outcome::one_line;
 use crate::model::plan::{Answers, Details, MetricsLevel, Service};
+use crate::model::route::RouteSet;
 
 /// What the top level says, checks apart. Where something could not be read, the report says so and a default stands.
 #[derive(Clone, Debug)]
@@ -91,6 +92,7 @@ fn answers(server: &Section) -> Answers {
         down_status: if server.word("down_status") == Some("500") { 500 } else { 503 },
         control: server.flag("control").unwrap_or(true),
         token: token(server),
+        cors_origins: super::origins::read(server),
         metrics: MetricsLevel::default(),
         drain: server.duration("drain").unwrap_or_default(),
     }
@@ -127,28 +129,50 @@ fn metrics(metrics: Option<&Section>) -> MetricsLevel {
 
 const EXAMPLES: &str = "write `\":10240\"`, an address such as `127.0.0.1:10240`, or a list of these";
 
-fn listen(server: &Section) -> Vec<Listen> {
-    let mut addresses: Vec<Listen> = Vec::new();
+fn listen(server: &Section) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::new();
     let given = server.list("listen");
     if given.is_empty() {
         server.error("listen", "invalid-address", "there is no address to listen on", Some(EXAMPLES.into()));
     }
     for spanned in given {
-        let Value::Text(text) = &spanned.value else { continue };
-        match text.fixed().unwrap_or_default().parse::<Listen>() {
-            Ok(address) if addresses.contains(&address) && address.port() != 0 => {
-                let message = format!("`{address}` is there twice");
-                server.report_at(&spanned.span, "repeated-item", message, Some("keep one of them".into()));
+        let (text, span, routes) = match &spanned.value {
+            Value::Text(text) => (text, &spanned.span, RouteSet::All),
+            Value::Section(item) => {
+                let (Some(text), Some(address)) = (item.text("address"), item.get("address")) else { continue };
+                (text, &address.span, item.word("routes").and_then(RouteSet::named).unwrap_or_default())
             }
-            Ok(address) => addresses.push(address),
+            _ => continue,
+        };
+        match text.fixed().unwrap_or_default().parse::<Listen>() {
+            Ok(address) => {
+                refuse_overlap(server, span, address, &listeners);
+                listeners.push(Listener { address, routes });
+            }
             Err(_) if text.is_expanded() => {
                 let message = format!("what `{}` stands for is not an address to listen on", shown(&text.written));
-                server.report_at(&spanned.span, "invalid-address", message, Some(EXAMPLES.into()));
+                server.report_at(span, "invalid-address", message, Some(EXAMPLES.into()));
             }
-            Err(error) => server.report_at(&spanned.span, "invalid-address", error.message, Some(error.help)),
+            Err(error) => server.report_at(span, "invalid-address", error.message, Some(error.help)),
         }
     }
-    addresses
+    listeners
+}
+
+/// An address that is listened on already, by itself or with all others, cannot be bound again.
+fn refuse_overlap(server: &Section, span: &SourceSpan, address: Listen, before: &[Listener]) {
+    let Some(other) = before.iter().map(|listener| listener.address).find(|other| other.overlaps(address)) else {
+        return;
+    };
+    if other == address {
+        let message = format!("`{address}` is there twice");
+        server.report_at(span, "repeated-item", message, Some("keep one of them".into()));
+        return;
+    }
+    let (part, whole) = if address.is_all() { (other, address) } else { (address, other) };
+    let message = format!("`{part}` is part of `{whole}`: only one of them can be listened on");
+    let help = "give them ports of their own, or keep one of them";
+    server.report_at(span, "overlapping-address", message, Some(help.into()));
 }
 
 fn defaults(defaults: &Section) -> Defaults {

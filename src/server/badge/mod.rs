@@ -32,7 +32,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The badge called `name`, still encoded.
 pub(super) fn reply(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> RouteResult {
     if snapshot.plan.answers.details == Details::None {
-        return RouteResult::Now(Answer::not_found(snapshot.plan.answers.details));
+        return RouteResult::Now(Answer::not_found(incoming.routes, snapshot.plan.answers.details));
     }
     let name = decode(name);
     let own_label = incoming.query.first("label").map(|label| clean(&label));

@@ -72,7 +72,7 @@ pub(super) fn root(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answe
         return health::gate(incoming, snapshot, Endpoint::Readyz, None);
     }
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found(snapshot.plan.answers.details);
+        return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
     }
     // A monitor that asks like a browser is told by the code whether the app is well.
     let verdict = Judged::new(snapshot, incoming.reading.moment).endpoint(Endpoint::Readyz).verdict;

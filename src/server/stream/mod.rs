@@ -63,7 +63,7 @@ pub(super) fn health_stream(
     shared: &Arc<Shared>,
 ) -> Answer {
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found(snapshot.plan.answers.details);
+        return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
     }
     let interval = match incoming.query.first("poll_interval") {
         None => Duration::from_secs(1),
@@ -88,7 +88,7 @@ pub(super) fn event_stream(
     streams: &Arc<Streams>,
 ) -> Answer {
     if snapshot.plan.answers.details == Details::None {
-        return Answer::not_found(snapshot.plan.answers.details);
+        return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
     }
     let last = incoming.headers.get("last-event-id").and_then(|last| last.to_str().ok());
     stream(streams, |permit| {

@@ -14,6 +14,7 @@ use crate::history::{History, Settings};
 use crate::metrics::testing::{error, now, ok, snapshot};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::testing::check;
+use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
 use crate::server::request::ConnectionAddresses;
 use crate::server::respond::{Responding, respond};
@@ -64,7 +65,7 @@ impl LoadServer {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let home = "127.0.0.1".parse().unwrap();
-        match respond(&self.app, &self.shared, ConnectionAddresses { peer: home, local: home }, &head) {
+        match respond(&self.app, &self.shared, ConnectionAddresses { peer: home, local: home }, RouteSet::All, &head) {
             Responding::Now(response) => response,
             Responding::Later(response) => response.await,
         }

@@ -20,13 +20,14 @@ use hyper::{Method, Uri, Version};
 use super::answer::{Answer, RouteResult};
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
-use super::{App, Control, StartUps, respond, routes};
+use super::{App, Control, StartUps, respond};
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
 use crate::history::answer::Keep;
 use crate::history::{History, Settings};
 use crate::metrics::testing::now;
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
+use crate::model::route::{self, RouteSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::store::board;
@@ -100,9 +101,10 @@ pub(super) fn ask_from(
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    let (route, name) = routes::find(uri.path());
+    let (route, name) = route::find(uri.path());
     let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
-    let ask = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, reading: now() };
+    let routes = RouteSet::All;
+    let ask = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, routes, reading: now() };
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 

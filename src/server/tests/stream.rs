@@ -14,6 +14,7 @@ use crate::base::clock::{Clock, Moment, Reading};
 use crate::metrics::testing::{answering, error, now, ok, snapshot};
 use crate::model::plan::Details;
 use crate::model::plan::testing::check;
+use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::server::App;
@@ -67,7 +68,8 @@ impl StreamServer {
         let (method, uri, ends) =
             (&Method::GET, &"/v1/stream".parse().unwrap(), ConnectionAddresses { peer: home, local: home });
         let (version, query) = (hyper::Version::HTTP_11, Query::new(None));
-        let ask = IncomingRequest { method, version, uri, query, headers: &headers, ends, reading: now() };
+        let routes = RouteSet::All;
+        let ask = IncomingRequest { method, version, uri, query, headers: &headers, ends, routes, reading: now() };
         event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
     }
 

@@ -23,8 +23,8 @@ use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::warnings::quoted;
 use crate::history::answer::{Away, Service};
-use crate::metrics::Route;
 use crate::model::plan::{Definition, Details, Plan};
+use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Judged;
 use lookup::{HistoryLookup, LookupSubject};
@@ -41,7 +41,7 @@ pub(super) fn reply(
     id: &str,
 ) -> RouteResult {
     if snapshot.plan.answers.details == Details::None {
-        return RouteResult::Now(Answer::not_found(snapshot.plan.answers.details));
+        return RouteResult::Now(Answer::not_found(incoming.routes, snapshot.plan.answers.details));
     }
     let reply = match route {
         Route::Events => list(incoming, app, shared, snapshot, LookupSubject::Events, id),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::target::{Misconfiguration, ProbeTarget};
+use super::target::{ListenedPorts, Misconfiguration, ProbeTarget};
 use crate::base::quantity::parse_duration;
 
 /// A command that asks probelet.
@@ -18,7 +18,7 @@ pub struct ProbeCommand {
 
 /// The command `words` of an exec probe, as far as it asks probelet on one of `ports`.
 #[must_use]
-pub fn command(words: &[String], ports: &[u16]) -> Option<ProbeCommand> {
+pub fn command(words: &[String], ports: &ListenedPorts) -> Option<ProbeCommand> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     of_words(&words, ports, NESTED)
 }
@@ -57,7 +57,7 @@ pub fn brings_credentials(words: &[String]) -> bool {
 /// Shells in shells are looked into this deep.
 const NESTED: u8 = 4;
 
-fn of_words(words: &[&str], ports: &[u16], nested: u8) -> Option<ProbeCommand> {
+fn of_words(words: &[&str], ports: &ListenedPorts, nested: u8) -> Option<ProbeCommand> {
     let words = without_wrappers(words);
     let (first, rest) = words.split_first()?;
     match base_name(first) {
@@ -96,7 +96,7 @@ fn script<'w>(words: &[&'w str]) -> Option<&'w str> {
 }
 
 /// The first command of a script that asks probelet.
-fn of_script(script: &str, ports: &[u16], nested: u8) -> Option<ProbeCommand> {
+fn of_script(script: &str, ports: &ListenedPorts, nested: u8) -> Option<ProbeCommand> {
     let commands = commands(script);
     let (place, mut found) = commands.iter().enumerate().find_map(|(place, command)| {
         let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
@@ -168,9 +168,9 @@ fn commands(script: &str) -> Vec<ShellCommand> {
 }
 
 /// `probelet ask` with these arguments.
-fn of_ask(arguments: &[&str], ports: &[u16]) -> Option<ProbeCommand> {
+fn of_ask(arguments: &[&str], ports: &ListenedPorts) -> Option<ProbeCommand> {
     let mut arguments = arguments.iter();
-    let (mut about, mut fails_open, mut timeout) = ("readyz", false, None);
+    let (mut about, mut fails_open, mut timeout, mut port) = ("readyz", false, None, None);
     while let Some(argument) = arguments.next() {
         let (name, value) = argument.split_once('=').map_or((*argument, None), |(name, value)| (name, Some(value)));
         if !name.starts_with('-') {
@@ -182,9 +182,7 @@ fn of_ask(arguments: &[&str], ports: &[u16]) -> Option<ProbeCommand> {
             "--timeout" => timeout = parse_duration(value).ok(),
             "--if-unreachable" => fails_open = value == "ok",
             // Another probelet than this pod's says nothing about it.
-            "--url" => {
-                target(value, ports)?;
-            }
+            "--url" => port = Some(target(value, ports)?.port),
             _ => {}
         }
     }
@@ -193,25 +191,33 @@ fn of_ask(arguments: &[&str], ports: &[u16]) -> Option<ProbeCommand> {
         "daemon" => "/-/healthy".into(),
         check => format!("/healthz/{check}"),
     };
-    Some(ProbeCommand { target: ProbeTarget::Probelet(path), fails_open, timeout })
+    Some(ProbeCommand { target: ports.target(path, port), fails_open, timeout })
 }
 
 /// A program that fetches something: curl, wget, or any other with a URL of probelet among its words.
-fn of_client(name: &str, words: &[&str], ports: &[u16]) -> Option<ProbeTarget> {
+fn of_client(name: &str, words: &[&str], ports: &ListenedPorts) -> Option<ProbeTarget> {
     if ["nc", "ncat", "netcat"].contains(&name) {
-        let is_ours = |word: &&str| word.parse().is_ok_and(|port| ports.contains(&port));
+        let is_ours = |word: &&str| word.parse().is_ok_and(|port| ports.contains(port));
         let only_connects = words.iter().any(|word| is_cluster(word) && word.contains('z'));
         return (only_connects && words.iter().any(is_ours)).then_some(ProbeTarget::BarePort);
     }
-    let (before, path) = words.iter().find_map(|word| target(word, ports))?;
+    let AddressedPath { before, port, path } = words.iter().find_map(|word| target(word, ports))?;
     if name.starts_with("grpc") {
         return Some(ProbeTarget::Misconfigured(Misconfiguration::Grpc));
     }
     match name {
         _ if before.ends_with("https://") => Some(ProbeTarget::Misconfigured(Misconfiguration::Tls)),
         "curl" if !words.iter().any(|word| curl_fails(word)) => Some(ProbeTarget::AnswerIgnored(path)),
-        _ => Some(ProbeTarget::Probelet(path)),
+        _ => Some(ports.target(path, Some(port))),
     }
+}
+
+/// An address of this pod's probelet in a text.
+struct AddressedPath {
+    /// What stands before the host.
+    before: String,
+    port: u16,
+    path: String,
 }
 
 fn is_cluster(word: &str) -> bool {
@@ -227,19 +233,17 @@ fn curl_fails(word: &str) -> bool {
     word.starts_with("--fail") || (is_cluster(word) && short())
 }
 
-/// What `text` has before an address of this pod's probelet, and the path behind it: `localhost:10240/livez`.
-fn target(text: &str, ports: &[u16]) -> Option<(String, String)> {
+/// The address of this pod's probelet in `text`: `localhost:10240/livez`.
+fn target(text: &str, ports: &ListenedPorts) -> Option<AddressedPath> {
     for (colon, _) in text.match_indices(':') {
         let digits = text[colon + 1..].chars().take_while(char::is_ascii_digit).count();
         let behind = &text[colon + 1 + digits..];
-        let is_ours = text[colon + 1..colon + 1 + digits].parse().is_ok_and(|port| ports.contains(&port));
+        let port = text[colon + 1..colon + 1 + digits].parse().ok().filter(|port| ports.contains(*port));
         let host = text[..colon].rsplit(['/', '@', '=', ' ', '\'', '"']).next().unwrap_or_default();
-        if !is_ours || !is_this_pod(host) {
-            continue;
-        }
+        let Some(port) = port.filter(|_| is_this_pod(host)) else { continue };
         let path: String = behind.chars().take_while(|c| !" \t\n'\"`\\;,)|".contains(*c)).collect();
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
-        return Some((text[..colon - host.len()].to_owned(), path));
+        return Some(AddressedPath { before: text[..colon - host.len()].to_owned(), port, path });
     }
     None
 }
@@ -261,7 +265,7 @@ mod tests {
             Some((shell, script)) => shell.split(' ').chain([script]).map(str::to_owned).collect(),
             None => line.split(' ').map(str::to_owned).collect(),
         };
-        command(&words, &[10240])
+        command(&words, &ListenedPorts::one(10240))
     }
 
     fn target(line: &str) -> Option<ProbeTarget> {
@@ -370,7 +374,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_command_breaks_the_reader(words in proptest::collection::vec("(sh|-c|curl|env|probelet|ask|--url|[ -~]{0,40}|\\PC{0,10})", 0..6)) {
-            drop(command(&words, &[10240]));
+            drop(command(&words, &ListenedPorts::one(10240)));
         }
     }
 }

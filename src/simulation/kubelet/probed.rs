@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use super::command::{brings_credentials, command};
 use super::request::{ProbeRequest, RequestSubject};
-use super::target::{Misconfiguration, ProbeTarget};
+use super::target::{ListenedPorts, Misconfiguration, ProbeTarget};
 use super::{ContainerRole, ProbedContainer, SidecarProbe, StopTiming};
 use crate::model::verdict::Judged;
 use crate::simulation::pod::{Container, Handler, Hook, Pod, PodProbe, Port};
 
 /// Where `probe` of `container` of `pod` aims, with probelet listening on `ports`.
 #[must_use]
-pub fn probe_target(pod: &Pod, container: &Container, probe: &PodProbe, ports: &[u16]) -> ProbeTarget {
+pub fn probe_target(pod: &Pod, container: &Container, probe: &PodProbe, ports: &ListenedPorts) -> ProbeTarget {
     match &probe.asks {
         Handler::Http { path, port, tls, .. } => match number(pod, container, port, ports) {
             Some(Ok(_)) if *tls => ProbeTarget::Misconfigured(Misconfiguration::Tls),
-            Some(Ok(_)) => ProbeTarget::Probelet(path.clone()),
+            Some(Ok(port)) => ports.target(path.clone(), Some(port)),
             Some(Err(misconfiguration)) => ProbeTarget::Misconfigured(misconfiguration),
             None => ProbeTarget::Elsewhere,
         },
@@ -25,7 +25,7 @@ pub fn probe_target(pod: &Pod, container: &Container, probe: &PodProbe, ports: &
             Some(Err(misconfiguration)) => ProbeTarget::Misconfigured(misconfiguration),
             None => ProbeTarget::Elsewhere,
         },
-        Handler::Grpc(port) if ports.contains(port) => ProbeTarget::Misconfigured(Misconfiguration::Grpc),
+        Handler::Grpc(port) if ports.contains(*port) => ProbeTarget::Misconfigured(Misconfiguration::Grpc),
         Handler::Exec(words) => command(words, ports).map_or(ProbeTarget::Elsewhere, |command| command.target),
         Handler::Grpc(_) | Handler::Unknown => ProbeTarget::Elsewhere,
     }
@@ -45,7 +45,7 @@ pub fn request_of(probe: &PodProbe, target: &str, judged: &Judged<'_>) -> ProbeR
 /// The containers of `pod`, and what those of their probes ask that ask probelet on `ports`; `judged` is any snapshot
 /// of the plan.
 #[must_use]
-pub fn probed_containers(pod: &Pod, ports: &[u16], judged: &Judged<'_>) -> Vec<ProbedContainer> {
+pub fn probed_containers(pod: &Pod, ports: &ListenedPorts, judged: &Judged<'_>) -> Vec<ProbedContainer> {
     let asking = |container: &Container| {
         let asking = |(purpose, probe): (_, &PodProbe)| {
             let request = match probe_target(pod, container, probe, ports) {
@@ -85,8 +85,13 @@ fn sleeps(words: &[String]) -> Option<Duration> {
 }
 
 /// The number of a port of probelet; nothing when it is none of probelet's.
-fn number(pod: &Pod, container: &Container, port: &Port, ports: &[u16]) -> Option<Result<u16, Misconfiguration>> {
-    let ours = |number: &u16| ports.contains(number);
+fn number(
+    pod: &Pod,
+    container: &Container,
+    port: &Port,
+    ports: &ListenedPorts,
+) -> Option<Result<u16, Misconfiguration>> {
+    let ours = |number: &u16| ports.contains(*number);
     match port {
         Port::Number(number) => Some(*number).filter(ours).map(Ok),
         Port::Name(name) => match container.port_named(name) {
@@ -113,7 +118,12 @@ mod tests {
         };
         let sidecar = Container { name: "probelet".into(), ports: vec![port("health", 10240)], ..Container::default() };
         let pod = Pod { containers: vec![sidecar, app.clone()], ..Pod::default() };
-        probe_target(&pod, &app, &PodProbe { asks, timing: ProbeTiming::default(), grace: None }, &[10240])
+        probe_target(
+            &pod,
+            &app,
+            &PodProbe { asks, timing: ProbeTiming::default(), grace: None },
+            &ListenedPorts::one(10240),
+        )
     }
 
     fn http(port: Port) -> Handler {

@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
+use crate::model::route::{self, RouteSet};
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, JudgedState};
 
@@ -46,7 +47,7 @@ impl ProbeRequest {
     pub fn of(target: &str, judged: &Judged<'_>) -> Self {
         let request = Self::with_credentials(target, judged);
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
-        let is_refused = judged.snapshot.plan.answers.token.is_some() && is_guarded(path);
+        let is_refused = judged.snapshot.plan.answers.token.is_some() && route::find(path).0.set() != RouteSet::Probes;
         match request.subject {
             RequestSubject::Nothing => request,
             _ if is_refused => Self::about(RequestSubject::Guarded),
@@ -107,13 +108,6 @@ fn subject(path: &str, judged: &Judged<'_>) -> RequestSubject {
         Details::None if is_told && subject != RequestSubject::Nothing => RequestSubject::TurnedOff,
         _ => subject,
     }
-}
-
-/// Whether `server.token` is wanted there: as `server::access::needs_token` has it, whose test compares the two.
-fn is_guarded(path: &str) -> bool {
-    const EXACT: [&str; 7] = ["/livez", "/readyz", "/startupz", "/alive", "/ready", "/-/healthy", "/-/ready"];
-    let is_part = || ["/livez/", "/readyz/", "/startupz/"].iter().any(|gate| path.starts_with(gate));
-    !EXACT.contains(&path) && !is_part()
 }
 
 fn with_details(path: &str, judged: &Judged<'_>) -> RequestSubject {
@@ -249,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_route_of_the_server_is_known_but_for_those_that_kubelet_cannot_ask() {
-        use crate::metrics::Route;
+        use crate::model::route::Route;
         let now = reading(Moment::default());
         let snapshot = Machine::new(plan(vec![check("x")]), "", now).snapshot(now);
         let judged = Judged::new(&snapshot, now.moment);

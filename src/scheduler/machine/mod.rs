@@ -1,0 +1,341 @@
+//! The state machine of all checks together: what runs when, and what each outcome means for the check and for those
+//! that depend on it. Pure: it is told the time and what was observed, and says what to start.
+//!
+//! The rules are those of "How a check's state moves" in the reference. What is easily overlooked: a failure of a check
+//! with parents counts only once every parent has passed in a run that began after the failing run ended, a run that
+//! was expedited (by a recovery or a jump of the clock) can only mend, and what was seen before the app's container
+//! started anew counts for nothing.
+
+mod parents;
+mod record;
+mod reload;
+mod runs;
+mod schedule;
+mod start_up;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use self::parents::{having_parents, parents_first};
+use self::schedule::{CheckSchedule, CheckSchedules};
+use crate::base::clock::{Moment, Reading};
+use crate::base::name::CheckName;
+use crate::history::answer::SavedState;
+use crate::model::causes::Causes;
+use crate::model::index::CheckIndex;
+use crate::model::outcome::Observation;
+use crate::model::plan::{Definition, Plan};
+use crate::model::snapshot::{Configuration, Snapshot};
+use crate::model::start_up::StartUp;
+use crate::model::state::{CheckState, Closed, LastRun, State};
+use crate::model::verdict::{Endpoint, Judged};
+
+/// What identifies a check through reloads, as long as its definition does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckKey(u64);
+
+/// A run to be started now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunStart {
+    /// The check.
+    pub key: CheckKey,
+    /// Its position in the plan.
+    pub check: CheckIndex,
+    /// It is one of possibly many that start at the same time (first runs, runs expedited): only a bounded
+    /// number of them should start side by side.
+    pub throttled: bool,
+}
+
+/// A change of a check's state, for the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// The check.
+    pub check: CheckName,
+    /// The state it leaves.
+    pub from: State,
+    /// The state it enters.
+    pub to: State,
+    /// When it entered it, on the boot clock.
+    pub at: Moment,
+    /// What led to it.
+    pub observation: Option<Observation>,
+    /// The failing checks from which a skip follows.
+    pub root_causes: Vec<CheckName>,
+}
+
+/// A run or skip as it was counted in the end: a failure behind a failing parent is a skip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CountedRun {
+    /// The check.
+    pub check: CheckName,
+    /// What came of it.
+    pub run: Arc<LastRun>,
+}
+
+/// All checks: the state of each, and when it runs next.
+#[derive(Debug)]
+pub struct Machine {
+    plan: Arc<Plan>,
+    pod: Arc<str>,
+    /// Positions, parents before children.
+    order: Vec<CheckIndex>,
+    /// Those of them that have parents.
+    dependents: Vec<CheckIndex>,
+    checks: Vec<Arc<CheckState>>,
+    schedules: CheckSchedules,
+    keys: u64,
+    transitions: Vec<Transition>,
+    /// The root causes that have been found while the checks are brought in line with their parents.
+    causes: Option<Causes>,
+    observations: Vec<CountedRun>,
+    draining: bool,
+    ready_once: bool,
+    start_up: StartUp,
+    /// It has begun since anybody asked.
+    started_anew: bool,
+    /// Since when it is doubted that the app's container is the one that was seen to start.
+    doubt: Option<Moment>,
+    configuration: Configuration,
+    /// How often what [`latches`](Self::latches) says has changed.
+    latched: u64,
+}
+
+impl Machine {
+    /// A machine at the start of the daemon: every check is due at once, or after its initial delay. `pod` tells
+    /// this daemon's beats from those of its fleet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
+        let order = parents_first(&plan);
+        let mut machine = Self {
+            dependents: having_parents(&order, &plan),
+            order,
+            checks: Vec::new(),
+            schedules: CheckSchedules::default(),
+            plan,
+            pod: pod.into(),
+            keys: 0,
+            transitions: Vec::new(),
+            causes: None,
+            observations: Vec::new(),
+            draining: false,
+            ready_once: false,
+            start_up: StartUp { began: now.moment, ..StartUp::default() },
+            started_anew: false,
+            doubt: None,
+            configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
+            latched: 0,
+        };
+        for definition in Arc::clone(&machine.plan).checks.iter() {
+            machine.checks.push(Arc::new(CheckState::new(now)));
+            let schedule = machine.new_schedule(definition, now.moment);
+            machine.schedules.push(schedule);
+        }
+        machine
+    }
+
+    /// Begins a drain, or undoes it.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The plan in use.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The keys of all checks, in the order of the plan.
+    pub fn keys(&self) -> impl Iterator<Item = CheckKey> {
+        self.schedules.keys.iter().copied()
+    }
+
+    /// How every check stands, in the order of the plan.
+    pub fn states(&self) -> impl Iterator<Item = (&CheckName, State)> {
+        self.plan.checks.iter().zip(&self.checks).map(|(definition, check)| (&definition.name, check.state))
+    }
+
+    /// The check with that key, as it is declared and as it stands.
+    #[must_use]
+    pub fn check(&self, key: CheckKey) -> Option<(&Definition, &CheckState)> {
+        let index = self.schedules.position(key)?;
+        Some((&*self.plan.checks[index], &*self.checks[index]))
+    }
+
+    /// Whether a start-up has begun since this was last asked.
+    pub fn take_start_up(&mut self) -> bool {
+        std::mem::take(&mut self.started_anew)
+    }
+
+    /// The changes of state since this was last asked.
+    pub fn take_transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// The runs and skips since this was last asked, in the order in which they were counted. Where nobody asks, the
+    /// first ones are held and the others are not.
+    pub fn take_observations(&mut self) -> Vec<CountedRun> {
+        std::mem::take(&mut self.observations)
+    }
+
+    /// Opens what was open before the sidecar was restarted within its pod; it closes nothing.
+    pub fn restore(&mut self, latches: &SavedState) {
+        self.latched += 1;
+        self.ready_once |= latches.ready_once;
+        for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
+            let saved = is_latched(definition) && latches.passed_once.contains(&definition.name);
+            if saved && !check.passed_once && !check.unproven {
+                Arc::make_mut(check).passed_once = true;
+            }
+        }
+    }
+
+    /// What has to be known after a restart: whether `/readyz` has been open once, and which of the checks that gate
+    /// `live` or `startup` have passed in the present start-up.
+    #[must_use]
+    pub fn latches(&self) -> SavedState {
+        let checks = self.plan.checks.iter().zip(&self.checks);
+        let passed = checks.filter(|(definition, check)| is_latched(definition) && check.passed_once);
+        let passed_once = passed.map(|(definition, _)| definition.name.clone()).collect();
+        SavedState { ready_once: self.ready_once, passed_once, ..SavedState::default() }
+    }
+
+    /// How often what [`latches`](Self::latches) says has changed.
+    #[must_use]
+    pub const fn latched(&self) -> u64 {
+        self.latched
+    }
+
+    /// Everything as it stands, for publication. Judges the latches: whether `/readyz` has been open once, and
+    /// `/startupz` in this start-up.
+    #[must_use]
+    pub fn snapshot(&mut self, now: Reading) -> Snapshot {
+        self.refresh_wakes();
+        let mut snapshot = self.as_it_stands(now);
+        if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
+            self.ready_once = true;
+            self.latched += 1;
+            snapshot.ready_once = true;
+        }
+        if !self.start_up.opened && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Startupz).open {
+            self.start_up.opened = true;
+            snapshot.start_up.opened = true;
+        }
+        snapshot
+    }
+
+    fn as_it_stands(&self, now: Reading) -> Snapshot {
+        Snapshot {
+            generation: 0,
+            at: now.moment,
+            wall: now.wall,
+            plan: Arc::clone(&self.plan),
+            checks: self.checks.clone(),
+            draining: self.draining,
+            ready_once: self.ready_once,
+            start_up: self.start_up,
+            configuration: self.configuration.clone(),
+            endpoint_transitions: Default::default(),
+        }
+    }
+
+    /// What each skipped check keeps closed, before something happens that may end its skip.
+    fn closed_by_skips(&self, now: Reading) -> Vec<Option<Closed>> {
+        Judged::new(&self.as_it_stands(now), now.moment).closed_by_skips()
+    }
+
+    /// When [`due`](Self::due) has something to do next, if nothing is observed before.
+    #[must_use]
+    pub fn next_wake(&mut self) -> Option<Moment> {
+        self.refresh_wakes();
+        self.schedules.wakes.iter().flatten().min().copied()
+    }
+
+    /// Computes again when the schedules that were touched are due next.
+    fn refresh_wakes(&mut self) {
+        let CheckSchedules { all, wakes, touched, .. } = &mut self.schedules;
+        for index in touched.drain(..) {
+            wakes[index] = all[index].wake();
+            let due = all[index].due();
+            if self.checks[index].due != due {
+                Arc::make_mut(&mut self.checks[index]).due = due;
+            }
+        }
+        debug_assert!(
+            all.iter().map(CheckSchedule::wake).eq(wakes.iter().copied()),
+            "a schedule was changed untouched"
+        );
+    }
+
+    /// The wall clock was set by so many microseconds: what has happened is dated as if it had always been right.
+    pub fn redate(&mut self, by: i64) {
+        for check in &mut self.checks {
+            *check = Arc::new(check.redated(by));
+        }
+        let loaded = &mut self.configuration.last_success;
+        *loaded = loaded.map(|date| date.moved(by));
+    }
+
+    fn definition(&self, index: CheckIndex) -> &Definition {
+        &self.plan.checks[index]
+    }
+}
+
+/// Whether it is known after a restart that the check has passed in the present start-up.
+const fn is_latched(definition: &Definition) -> bool {
+    definition.gates.startup || definition.gates.live
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{START, at, machine, outages};
+    use super::*;
+    use crate::model::plan::testing::check;
+    use crate::model::plan::{Critical, Gates};
+    use crate::simulation::playback::{Playback, reading};
+
+    #[test]
+    fn after_a_restart_what_was_open_once_is_open() {
+        let gates = Gates { startup: true, ready: true, ..Gates::default() };
+        let checks = || {
+            vec![Definition { critical: Critical::AtStartup, ..check("shared") }, Definition { gates, ..check("slow") }]
+        };
+        let mut before = Playback::new(machine(checks()), outages(vec![vec![]; 2]), START);
+        before.play_until(at(5.0), |_| {});
+        let latches = before.machine.latches();
+        assert!(latches.ready_once);
+        assert_eq!(latches.passed_once.iter().map(CheckName::as_str).collect::<Vec<_>>(), ["slow"]);
+
+        let mut machine = machine(checks());
+        machine.restore(&latches);
+        assert_eq!(machine.latches(), latches, "it is known after the next restart too");
+        let snapshot = machine.snapshot(reading(START));
+        let judged = Judged::new(&snapshot, snapshot.at);
+        assert!(judged.endpoint(Endpoint::Startupz).open);
+        assert!(!judged.is_critical(CheckIndex::new(0), Endpoint::Readyz), "an at_startup check holds nothing back");
+        assert!(!judged.endpoint(Endpoint::Readyz).open, "the other check has to pass");
+
+        machine.restore(&SavedState::default());
+        assert_eq!(machine.latches(), latches, "it closes nothing");
+    }
+
+    #[test]
+    fn an_at_startup_check_holds_a_new_pod_back_and_never_empties_the_service() {
+        let shared = Definition { critical: Critical::AtStartup, ..check("shared") };
+        let mut playback = Playback::new(machine(vec![shared]), outages(vec![vec![(0.0, 10.0), (40.0, 99.0)]]), START);
+        let mut open = Vec::new();
+        playback.play_until(at(90.0), |snapshot| {
+            let now = Judged::new(&snapshot, snapshot.at).endpoint(Endpoint::Readyz).verdict.label();
+            if open.last() != Some(&now) {
+                open.push(now);
+            }
+        });
+        assert_eq!(open, ["error", "ok", "degraded"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! A new plan, or a configuration that cannot be used.
+
+use std::sync::Arc;
+
+use super::Machine;
+use super::parents::{having_parents, parents_first};
+use super::schedule::CheckSchedules;
+use crate::base::clock::Reading;
+use crate::model::plan::{Origin, Plan};
+use crate::model::snapshot::Configuration;
+use crate::model::state::{CheckState, Closed};
+use crate::model::verdict::Judged;
+
+impl Machine {
+    /// Replaces the plan. `origins` tells for each check of the new plan where it comes from: a kept check goes on with
+    /// state, streaks, counters and place in time; an added or changed one starts anew and, until its first pass,
+    /// closes only what its old definition kept closed.
+    ///
+    /// The first plan of a machine without a configuration is a start, not a reload.
+    pub fn reload(&mut self, plan: Arc<Plan>, origins: &[Origin], now: Reading) {
+        if self.configuration.missing.is_some() {
+            let draining = self.draining;
+            let latched = self.latched + 1;
+            *self = Self { draining, latched, ..Self::new(plan, &self.pod.clone(), now) };
+            return;
+        }
+        let snapshot = self.snapshot(now);
+        let judged = Judged::new(&snapshot, now.moment);
+        let skips = judged.closed_by_skips();
+        let mut kept_closed = Vec::with_capacity(plan.checks.len());
+        let mut checks = Vec::with_capacity(plan.checks.len());
+        let mut schedules = CheckSchedules::default();
+        for (definition, origin) in plan.checks.iter().zip(origins) {
+            if let Origin::Kept(old) = origin {
+                kept_closed.push(skips[*old]);
+                checks.push(Arc::clone(&self.checks[*old]));
+                schedules.push(self.schedules[*old].clone());
+                continue;
+            }
+            kept_closed.push(None);
+            let mut check = CheckState::new(now);
+            check.probation = Some(Closed::default());
+            if let Origin::Changed(old) = origin {
+                check.probation = Some(judged.closed_by(*old));
+                check.counters = Arc::clone(&self.checks[*old].counters);
+            }
+            checks.push(Arc::new(check));
+            schedules.push(self.new_schedule(definition, now.moment));
+        }
+        self.order = parents_first(&plan);
+        self.dependents = having_parents(&self.order, &plan);
+        self.latched += 1;
+        (self.plan, self.checks, self.schedules) = (plan, checks, schedules);
+        self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
+        self.propagate(now, &kept_closed);
+    }
+
+    /// A machine without a configuration, for the `reason` given, until [`reload`](Self::reload) brings one.
+    #[must_use]
+    pub fn without_configuration(plan: Arc<Plan>, pod: &str, reason: String, now: Reading) -> Self {
+        let mut machine = Self::new(plan, pod, now);
+        machine.configuration = Configuration {
+            missing: Some(reason),
+            last_load_ok: false,
+            last_success: None,
+            ..Configuration::default()
+        };
+        machine
+    }
+
+    /// Notes that the plan is that of the last good configuration, for the `reason` given, until
+    /// [`reload`](Self::reload) brings a valid one.
+    pub fn use_last_good(&mut self, reason: String) {
+        self.configuration = Configuration {
+            last_good: Some(reason),
+            last_load_ok: false,
+            last_success: None,
+            ..Configuration::default()
+        };
+    }
+
+    /// Notes that a new configuration could not be used, for the `reason` given.
+    pub fn reload_failed(&mut self, reason: String) {
+        let configuration = &mut self.configuration;
+        configuration.last_load_ok = false;
+        // What keeps the daemon from a valid configuration is what is wrong with the file now.
+        if let Some(why) = configuration.missing.as_mut().or(configuration.last_good.as_mut()) {
+            *why = reason;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{START, at, machine, outages};
+    use super::*;
+    use crate::model::index::CheckIndex;
+    use crate::model::plan::Definition;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::state::State;
+    use crate::model::verdict::Endpoint;
+    use crate::simulation::playback::{Playback, reading};
+
+    #[test]
+    fn a_reload_keeps_what_has_not_changed_and_puts_the_rest_on_probation() {
+        let mut playback = Playback::new(
+            machine(vec![check("db"), check("old")]),
+            outages(vec![vec![(0.0, 99.0)], vec![], vec![]]),
+            START,
+        );
+        playback.play_until(at(15.0), |_| {});
+        let before = playback.machine.snapshot(reading(playback.now()));
+        let changed = Definition { interval: Duration::from_secs(7), ..check("db") };
+        let next = plan(vec![check("old"), changed, check("new")]);
+        playback.machine.reload(
+            next,
+            &[Origin::Kept(CheckIndex::new(1)), Origin::Changed(CheckIndex::new(0)), Origin::Added],
+            reading(playback.now()),
+        );
+        let after = playback.machine.snapshot(reading(playback.now()));
+        assert_eq!(after.checks[0], before.checks[1]);
+        let closed = Closed { readyz: true, healthz: true, ..Closed::default() };
+        assert_eq!((after.checks[1].state, after.checks[1].probation), (State::Pending, Some(closed)));
+        assert_eq!((after.checks[2].state, after.checks[2].probation), (State::Pending, Some(Closed::default())));
+        let judged = Judged::new(&after, after.at);
+        let names: Vec<_> =
+            judged.endpoint(Endpoint::Readyz).parts.iter().filter(|part| part.closes).map(|part| part.check).collect();
+        assert_eq!(names, [1], "the changed check keeps closed what it kept closed; the new one closes nothing");
+    }
+}

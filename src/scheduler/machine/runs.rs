@@ -1,0 +1,236 @@
+//! What is started when, and what the end of a run means.
+
+use std::sync::Arc;
+
+use super::parents::Obstacle;
+use super::schedule::PastRun;
+use super::{CheckKey, Machine, RunStart};
+use crate::base::clock::Reading;
+use crate::model::index::CheckIndex;
+use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
+use crate::scheduler::cadence::jitter;
+
+impl Machine {
+    /// Starts what is due at `now`: the runs that are to begin at this moment.
+    pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
+        self.propagate(now, &[]);
+        self.refresh_wakes();
+        let mut starts = Vec::new();
+        for place in 0..self.order.len() {
+            let index = self.order[place];
+            if self.schedules.wakes[index].is_none_or(|wake| wake > now.moment) {
+                continue;
+            }
+            let beaten = self.schedules[index].beat <= now.moment;
+            let obstacle = self.obstacle(index);
+            if obstacle == Some(Obstacle::Blocked) && beaten {
+                self.skip(index, now);
+            }
+            let goes = obstacle.is_none() || (beaten && self.proves_itself_now(index));
+            if goes {
+                starts.extend(self.schedules.touch(index).start(index, now.moment));
+            } else if beaten {
+                self.schedules.touch(index).skip_to_next_beat(now.moment);
+            }
+        }
+        starts
+    }
+
+    /// Whether the check runs whatever its parents are doing: the app's container has started anew and has to show that
+    /// it works. Behind a parent that has to show the same it waits for that one.
+    fn proves_itself_now(&self, index: CheckIndex) -> bool {
+        let parents = &self.definition(index).depends_on;
+        self.schedules[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
+    }
+
+    /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
+    /// away: it changes nothing.
+    pub fn finished(&mut self, key: CheckKey, observation: Observation, now: Reading) {
+        let Some(index) = self.schedules.position(key) else { return };
+        let observation = self.as_seen_of_this_container(index, observation);
+        if let Some(start_up) = self.dispels_or_confirms_doubt(index, &observation) {
+            self.start_anew(start_up, now);
+        }
+        let tells_nothing_of_the_doubt = self.doubt.is_some_and(|doubt| observation.began < doubt);
+        let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
+        let schedule = self.schedules.touch(index);
+        let expedited = schedule.running.take().is_some_and(|running| running.expedited);
+        if of_the_last_container {
+            // The run that is to see the new container has been due since it started.
+            self.count_run(index, &observation);
+            return;
+        }
+        let passed = matches!(observation.outcome, Outcome::Pass(_));
+        let void = matches!(observation.outcome, Outcome::Void(_));
+        if !void {
+            schedule.last_run = Some(PastRun { began: observation.began, passed });
+        }
+        let unconfirmed = if passed { schedule.passed() } else { None };
+        if !passed && !void && !expedited {
+            schedule.back_off(observation.began);
+        }
+        if schedule.beat <= now.moment {
+            schedule.skip_to_next_beat(now.moment);
+        }
+        if tells_nothing_of_the_doubt && schedule.watches_the_app {
+            // It was under way when the doubt arose: the run that decides follows at once.
+            schedule.beat = now.moment;
+        }
+        if !passed && expedited {
+            schedule.retry_expedited(now.moment);
+        }
+        if let Some(failed) = unconfirmed {
+            self.count_run(index, &failed);
+        }
+        let ends_skips = passed && self.checks[index].state.blocks_children();
+        let kept_closed = if ends_skips { self.closed_by_skips(now) } else { Vec::new() };
+        let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
+        let has_parents = !self.definition(index).depends_on.is_empty();
+        match (&observation.outcome, blocked) {
+            (Outcome::Pass(_), true) => self.record_proof(index, &observation),
+            // It says nothing about the target, so there is nothing to confirm either.
+            (Outcome::Void(_), _) => self.count_run(index, &observation),
+            (Outcome::Fail(_), true) => self.count_run(index, &Observation { outcome: Outcome::Skip, ..observation }),
+            (Outcome::Fail(_), false) if expedited => self.count_run(index, &observation),
+            (Outcome::Fail(_), false) if has_parents => self.leave_unconfirmed(index, observation),
+            (_, _) => self.apply(index, &observation),
+        }
+        self.propagate(now, &kept_closed);
+    }
+
+    /// What the run says of the app's present container: a pass that shows what the last one did is none.
+    fn as_seen_of_this_container(&self, index: CheckIndex, observation: Observation) -> Observation {
+        match &observation.outcome {
+            Outcome::Pass(Pass { as_of: Some(as_of), .. })
+                if self.checks[index].unproven && *as_of < self.start_up.began =>
+            {
+                let why = Failure::new(FailureKind::Void, "nothing yet in this start");
+                Observation { outcome: Outcome::Void(why), ..observation }
+            }
+            _ => observation,
+        }
+    }
+
+    /// A pass of a check whose parents fail: it moves no state, but shows that the new container works.
+    fn record_proof(&mut self, index: CheckIndex, observation: &Observation) {
+        self.count_run(index, observation);
+        if self.checks[index].unproven {
+            let check = Arc::make_mut(&mut self.checks[index]);
+            (check.unproven, check.passed_once, check.seen_once) = (false, true, true);
+            self.latched += 1;
+        }
+    }
+
+    /// A failure that counts once the parents have passed after it. Where one waits already, that one decides: it is
+    /// the older, and the parents are not asked for each.
+    fn leave_unconfirmed(&mut self, index: CheckIndex, observation: Observation) {
+        let check = Arc::make_mut(&mut self.checks[index]);
+        check.fresh_at = Some(observation.ended);
+        check.seen_once = true;
+        if self.schedules[index].unconfirmed.is_some() {
+            self.count_run(index, &observation);
+        } else {
+            self.schedules.touch(index).unconfirmed = Some(observation);
+        }
+    }
+
+    /// A parent fails. For a check that has to prove itself in a new start-up this excuses it only where the failure
+    /// was seen in that start-up.
+    pub(super) fn skip(&mut self, index: CheckIndex, now: Reading) {
+        let seen_before = self.checks[index].seen_once;
+        self.apply(index, &skip(now));
+        if self.checks[index].unproven && !seen_before {
+            let began = self.start_up.began;
+            let is_fresh = |cause: CheckIndex| self.schedules[cause].last_run.is_some_and(|ran| ran.began >= began);
+            let excused = self.all_causes_of(vec![index]).into_iter().all(is_fresh);
+            Arc::make_mut(&mut self.checks[index]).seen_once = excused;
+        }
+    }
+
+    /// The clock has jumped (the machine slept, the process was paused, the wall clock was set): all checks run at
+    /// once, and what they find can only mend.
+    pub fn jumped(&mut self, now: Reading) {
+        let count = self.checks.len();
+        for (index, definition) in self.plan.entries() {
+            let schedule = self.schedules.touch(index);
+            match &mut schedule.running {
+                // Put off once: failures would never count while the clock keeps jumping.
+                Some(running) => running.expedited |= !std::mem::replace(&mut schedule.postponed, true),
+                None => {
+                    let delay = jitter(count, schedule.cadence.interval(), &self.pod, definition.name.as_str());
+                    schedule.expedite((now.moment + delay).max(schedule.not_before));
+                }
+            }
+        }
+    }
+}
+
+fn skip(now: Reading) -> Observation {
+    Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{START, at, child, machine, outages, played};
+    use crate::model::plan::Definition;
+    use crate::model::plan::testing::check;
+    use crate::model::state::State;
+    use crate::simulation::playback::{Playback, reading};
+
+    #[test]
+    fn first_runs_are_at_once_and_children_follow_their_parents() {
+        let lines = played(vec![check("db"), child("app", &[0])], vec![vec![], vec![]], 5.0);
+        assert_eq!(lines, ["0 db ok", "0 app ok"]);
+    }
+
+    #[test]
+    fn an_initial_delay_holds_however_soon_the_parents_pass() {
+        let app = || Definition { initial_delay: Duration::from_secs(20), ..child("app", &[0]) };
+        let lines = played(vec![check("db"), app()], vec![vec![], vec![]], 25.0);
+        assert_eq!(lines, ["0 db ok", "20 app ok"]);
+        let lines = played(vec![check("db"), app()], vec![vec![(0.0, 3.0)], vec![]], 40.0);
+        assert_eq!(lines, ["0 db error", "0 app skipped for db", "4 db ok", "4 app pending", "20 app ok"]);
+    }
+
+    #[test]
+    fn first_runs_repeat_quickly_until_the_first_pass() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(0.0, 9.0)]]), START);
+        playback.play_until(at(8.9), |_| {});
+        assert_eq!(playback.runs(), 5, "at 0, 1, 2.5, 4.75 and 8.125 seconds");
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_runs_everything_and_its_failures_do_not_count() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(20.0, 20.5)]]), START);
+        playback.play_until(at(19.9), |_| {});
+        let before = playback.runs();
+        playback.play_until(at(20.0), |_| {});
+        playback.machine.jumped(reading(at(20.0)));
+        playback.play_until(at(20.4), |snapshot| assert_eq!(snapshot.checks[0].state, State::Ok));
+        assert_eq!(playback.runs() - before, 1);
+        let snapshot = playback.machine.snapshot(reading(playback.now()));
+        assert_eq!((snapshot.checks[0].counters.runs[1], snapshot.checks[0].failures), (1, 0));
+    }
+
+    #[test]
+    fn failures_count_even_while_the_clock_keeps_jumping() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(20.0, 99.0)]]), START);
+        let mut second = 0.0;
+        while second < 40.0 {
+            second += 2.5;
+            playback.play_until(at(second), |_| {});
+            playback.machine.jumped(reading(at(second)));
+        }
+        assert_eq!(playback.machine.snapshot(reading(at(second))).checks[0].state, State::Error);
+    }
+
+    #[test]
+    fn observations_that_nobody_takes_are_bounded() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![]]), START);
+        playback.play_until(at(3600.0), |_| {});
+        assert!(playback.runs() > 300);
+        assert_eq!(playback.machine.take_observations().len(), 260);
+    }
+}

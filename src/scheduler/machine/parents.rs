@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Machine;
-use super::schedule::PastRun;
+use super::schedule::{Hold, Pace, PastRun};
 use crate::base::clock::Reading;
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
@@ -30,6 +30,7 @@ impl Machine {
             if check.state.blocks_children() {
                 return Some(Obstacle::Blocked);
             }
+            // Its own failure waits for its parents: whether it fails is not known yet.
             let unsure = self.schedules[*parent].unconfirmed.is_some();
             if check.state == State::Pending || check.is_faltering() || unsure {
                 obstacle = Some(Obstacle::Waiting);
@@ -47,6 +48,8 @@ impl Machine {
         self.causes = Some(Causes::of(self.checks.len()));
         for place in 0..self.dependents.len() {
             let index = self.dependents[place];
+            // Before the obstacle is looked at: the confirmed failure may be what its own children wait for, and an
+            // unconfirmed one that turns out to be a skip is no obstacle of its own.
             self.confirm_failure(index);
             let obstacle = self.obstacle(index);
             let state = self.checks[index].state;
@@ -62,14 +65,17 @@ impl Machine {
             }
         }
         self.causes = None;
+        // After the loop, because the more are released at once, the further they are spread.
         for index in &released {
             let name = self.plan.checks[*index].name.as_str();
             let schedule = self.schedules.touch(*index);
             let delay = jitter(released.len(), schedule.cadence.interval(), &self.pod, name);
             let at = (now.moment + delay).max(schedule.not_before);
-            if std::mem::take(&mut schedule.recovering) {
+            if schedule.hold == Hold::Recovered {
+                schedule.hold = Hold::Free;
                 schedule.expedite(at);
             } else {
+                // Its first run: a regular one, whose failure counts.
                 schedule.beat = schedule.beat.min(at);
             }
         }
@@ -77,11 +83,12 @@ impl Machine {
 
     /// Updates whether the check waits for its parents. True once it no longer does and its first run is to start now.
     fn update_waiting(&mut self, index: CheckIndex, obstacle: Option<Obstacle>) -> bool {
-        let waiting = obstacle.is_some();
-        let freed = self.schedules[index].waiting && !waiting;
-        if self.schedules[index].waiting != waiting {
-            self.schedules.touch(index).waiting = waiting;
+        let before = self.schedules[index].hold;
+        let hold = before.with(obstacle.is_some());
+        if before != hold {
+            self.schedules.touch(index).hold = hold;
         }
+        let freed = before.holds() && !hold.holds();
         let schedule = &self.schedules[index];
         let held = obstacle == Some(Obstacle::Waiting) || schedule.unconfirmed.is_some();
         let state = self.checks[index].state;
@@ -113,11 +120,12 @@ impl Machine {
                     self.count_run(index, &was_a_skip);
                     return;
                 }
+                // The parent has failed too and waits for its own parents: they decide about both.
                 Some(_) => confirmed = false,
                 None => {
                     confirmed = false;
                     // A run that will do is under way: to ask once more would use up the next one beyond the schedule.
-                    schedule.extra_requested |= schedule.running.is_none_or(|running| running.began < failed.ended);
+                    schedule.extra.requested |= schedule.running.is_none_or(|running| running.began < failed.ended);
                 }
             }
         }
@@ -135,14 +143,14 @@ impl Machine {
         check.recovery = kept_closed;
         check.enter(State::Pending, now.moment, now.wall);
         let schedule = self.schedules.touch(index);
-        schedule.recovering = true;
+        schedule.hold = schedule.hold.after_skip();
         // A run under way began in the outage, and nobody waits for one any more.
-        schedule.extra_requested = false;
+        schedule.extra.requested = false;
         if let Some(running) = &mut schedule.running {
             running.expedited = true;
         }
-        if !schedule.first_runs {
-            schedule.backoff = None;
+        if !schedule.pace.awaits_a_pass() {
+            schedule.pace = Pace::Regular;
         }
         self.push_transition(index, State::Skipped, None);
     }

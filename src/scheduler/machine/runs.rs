@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::parents::Obstacle;
-use super::schedule::PastRun;
+use super::schedule::{Pace, PastRun};
 use super::{CheckKey, Machine, RunStart};
 use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
@@ -13,6 +13,7 @@ use crate::scheduler::cadence::jitter;
 impl Machine {
     /// Starts what is due at `now`: the runs that are to begin at this moment.
     pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
+        // Nothing has ended a skip here: what ends one propagates by itself, and says what it kept closed.
         self.propagate(now, &[]);
         self.refresh_wakes();
         let mut starts = Vec::new();
@@ -26,6 +27,7 @@ impl Machine {
             if obstacle == Some(Obstacle::Blocked) && beaten {
                 self.skip(index, now);
             }
+            // A run that is expedited or extra waits for the parents, also in a start-up; a beat proves itself.
             let goes = obstacle.is_none() || (beaten && self.proves_itself_now(index));
             if goes {
                 starts.extend(self.schedules.touch(index).start(index, now.moment));
@@ -40,7 +42,8 @@ impl Machine {
     /// it works. Behind a parent that has to show the same it waits for that one.
     fn proves_itself_now(&self, index: CheckIndex) -> bool {
         let parents = &self.definition(index).depends_on;
-        self.schedules[index].must_prove && !parents.iter().any(|parent| self.checks[*parent].unproven)
+        matches!(self.schedules[index].pace, Pace::Proving(_))
+            && !parents.iter().any(|parent| self.checks[*parent].unproven)
     }
 
     /// Takes in what the run of `key` observed. A key that is no longer known is a run of a check that a reload took
@@ -62,13 +65,16 @@ impl Machine {
         }
         let passed = matches!(observation.outcome, Outcome::Pass(_));
         let void = matches!(observation.outcome, Outcome::Void(_));
+        // A void run confirms nobody's failure: children wait on, and go stale with it.
         if !void {
             schedule.last_run = Some(PastRun { began: observation.began, passed });
         }
         let unconfirmed = if passed { schedule.passed() } else { None };
+        // The failure of an expedited run counts for nothing, so it makes nothing quicker either.
         if !passed && !void && !expedited {
             schedule.back_off(observation.began);
         }
+        // A run that took longer than its interval skips the beats it covered, and does not catch up.
         if schedule.beat <= now.moment {
             schedule.skip_to_next_beat(now.moment);
         }
@@ -82,15 +88,19 @@ impl Machine {
         if let Some(failed) = unconfirmed {
             self.count_run(index, &failed);
         }
+        // Judged before the pass is applied: afterwards nobody knows what the skips kept closed.
         let ends_skips = passed && self.checks[index].state.blocks_children();
         let kept_closed = if ends_skips { self.closed_by_skips(now) } else { Vec::new() };
         let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
         let has_parents = !self.definition(index).depends_on.is_empty();
         match (&observation.outcome, blocked) {
+            // Its parent fails: that the app answers all the same shows its new container, and moves no state.
             (Outcome::Pass(_), true) => self.record_proof(index, &observation),
             // It says nothing about the target, so there is nothing to confirm either.
             (Outcome::Void(_), _) => self.count_run(index, &observation),
+            // It was run before its parent was known to fail: a failure with an excuse.
             (Outcome::Fail(_), true) => self.count_run(index, &Observation { outcome: Outcome::Skip, ..observation }),
+            // Expedited runs can only mend.
             (Outcome::Fail(_), false) if expedited => self.count_run(index, &observation),
             (Outcome::Fail(_), false) if has_parents => self.leave_unconfirmed(index, observation),
             (_, _) => self.apply(index, &observation),

@@ -62,33 +62,59 @@ pub(super) struct CheckSchedule {
     pub(super) beat: Moment,
     /// Its `initial_delay` is over then, whatever its parents do.
     pub(super) not_before: Moment,
-    /// Set while runs follow each other more quickly than the beats: until the first pass, and after a failure of
-    /// what watches the app.
-    pub(super) backoff: Option<Backoff>,
-    /// Its first pass (in this start-up) is still to come.
-    pub(super) first_runs: bool,
+    pub(super) pace: Pace,
     /// The app itself is watched: after a failure it is looked at every second, and also while the failure waits for
     /// the parents to be confirmed.
     pub(super) watches_the_app: bool,
+    /// The run under way. What watches the app runs beside a failure that is `unconfirmed`, so these two can stand
+    /// together.
     pub(super) running: Option<Running>,
     /// When a run that was expedited is to start.
     pub(super) expedited: Option<Moment>,
-    /// A child waits for one more run of this check, to confirm its own failure.
-    pub(super) extra_requested: bool,
-    /// When such a run beyond the schedule last began.
-    last_extra: Option<Moment>,
+    pub(super) extra: ExtraRun,
     pub(super) last_run: Option<PastRun>,
     /// A failed run that waits for the parents to be confirmed.
     pub(super) unconfirmed: Option<Observation>,
-    /// The app's container has started anew, and it has not passed since.
-    pub(super) must_prove: bool,
-    /// It was skipped and has not been run since the parents came back.
-    pub(super) recovering: bool,
-    /// A parent that fails or is pending keeps it from running.
-    pub(super) waiting: bool,
+    pub(super) hold: Hold,
     /// The last beat was put off by a run that was expedited: the next one comes in its time, or failures would
     /// never count while the clock keeps jumping.
     pub(super) postponed: bool,
+}
+
+/// How its runs follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// On the beats.
+    Regular,
+    /// Quickly, between the beats: what watches the app has failed.
+    AfterFailure(Backoff),
+    /// Quickly, until its first pass since the daemon's start or the reload that brought it.
+    FirstRuns(Backoff),
+    /// Quickly, until its first pass since the app's container started anew. It runs whatever its parents are doing.
+    Proving(Backoff),
+}
+
+/// Whether its parents let it run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// They do.
+    Free,
+    /// One that fails or is pending does not.
+    Waiting,
+    /// The same, after a skip: the run that follows is expedited, so that it can only mend.
+    Recovering,
+    /// They do again, after a skip, but a run from before was still under way: should they hold it once more before its
+    /// state is known, it recovers.
+    Recovered,
+}
+
+/// A run beyond the schedule, for a child that wants its own failure confirmed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ExtraRun {
+    /// A child waits for one.
+    pub(super) requested: bool,
+    /// When the last one began.
+    last: Option<Moment>,
 }
 
 /// Runs that follow each other quickly, with a backoff: each gap is half as long again as the one before, up to the
@@ -113,12 +139,59 @@ pub(super) struct PastRun {
     pub(super) passed: bool,
 }
 
+impl Pace {
+    /// Its first pass, in this start-up of the app where that counts, is still to come.
+    pub(super) const fn awaits_a_pass(self) -> bool {
+        matches!(self, Self::FirstRuns(_) | Self::Proving(_))
+    }
+
+    const fn backoff_mut(&mut self) -> Option<&mut Backoff> {
+        match self {
+            Self::Regular => None,
+            Self::AfterFailure(backoff) | Self::FirstRuns(backoff) | Self::Proving(backoff) => Some(backoff),
+        }
+    }
+}
+
+impl Hold {
+    /// A parent keeps it from running.
+    pub(super) const fn holds(self) -> bool {
+        matches!(self, Self::Waiting | Self::Recovering)
+    }
+
+    /// The same, where the parents hold it, or do not.
+    pub(super) const fn with(self, holds: bool) -> Self {
+        match (self, holds) {
+            (Self::Free | Self::Waiting, true) => Self::Waiting,
+            (Self::Recovering | Self::Recovered, true) => Self::Recovering,
+            (Self::Free | Self::Waiting, false) => Self::Free,
+            (Self::Recovering | Self::Recovered, false) => Self::Recovered,
+        }
+    }
+
+    /// The same at the end of a skip.
+    pub(super) const fn after_skip(self) -> Self {
+        match self {
+            Self::Waiting | Self::Recovering => Self::Recovering,
+            Self::Free | Self::Recovered => Self::Recovered,
+        }
+    }
+
+    /// The same once the run that follows a skip is scheduled, or nobody waits for it any more.
+    pub(super) const fn after_release(self) -> Self {
+        match self {
+            Self::Free | Self::Recovered => Self::Free,
+            Self::Waiting | Self::Recovering => Self::Waiting,
+        }
+    }
+}
+
 impl CheckSchedule {
     /// When there is something to do, if nothing is observed before.
     pub(super) fn wake(&self) -> Option<Moment> {
         // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
-        let free = !self.waiting;
-        let extra = (self.extra_requested && free).then(|| self.extra_allowed());
+        let free = !self.hold.holds();
+        let extra = (self.extra.requested && free).then(|| self.extra_allowed());
         let wakes = [Some(self.beat), self.expedited.filter(|_| free), extra];
         self.is_idle().then(|| wakes.into_iter().flatten().min()).flatten()
     }
@@ -131,20 +204,21 @@ impl CheckSchedule {
     /// It neither runs nor waits for the parents to confirm a failure. What has never passed, or watches the app, is
     /// looked at while it waits: a pass is news, whatever the parents say.
     pub(super) const fn is_idle(&self) -> bool {
-        self.running.is_none() && (self.unconfirmed.is_none() || self.first_runs || self.watches_the_app)
+        self.running.is_none() && (self.unconfirmed.is_none() || self.pace.awaits_a_pass() || self.watches_the_app)
     }
 
     /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
     pub(super) fn passed(&mut self) -> Option<Observation> {
-        (self.backoff, self.first_runs, self.must_prove) = (None, false, false);
+        self.pace = Pace::Regular;
         self.unconfirmed.take()
     }
 
     /// A run that began at `began` has failed: what watches the app looks again in a second, then less and less often.
     pub(super) fn back_off(&mut self, began: Moment) {
-        if self.watches_the_app && self.backoff.is_none() {
+        if self.watches_the_app && matches!(self.pace, Pace::Regular) {
             let gap = self.cadence.first_gap();
-            self.backoff = Some(Backoff { begun: Some(began), gap, steady: false });
+            // The failed run was the first of the quick ones: their gaps grow from its start.
+            self.pace = Pace::AfterFailure(Backoff { begun: Some(began), gap, steady: false });
             self.beat = self.beat.min(began + gap);
         }
     }
@@ -157,9 +231,9 @@ impl CheckSchedule {
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
     pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Observation> {
-        self.backoff = Some(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
-        (self.first_runs, self.must_prove) = (true, true);
-        (self.expedited, self.recovering, self.postponed) = (None, false, false);
+        self.pace = Pace::Proving(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
+        self.hold = self.hold.after_release();
+        (self.expedited, self.postponed) = (None, false);
         (self.beat, self.not_before) = (now, now);
         self.unconfirmed.take()
     }
@@ -168,7 +242,7 @@ impl CheckSchedule {
     pub(super) fn start(&mut self, check: CheckIndex, now: Moment) -> Option<RunStart> {
         let regular = self.beat <= now;
         let expedited = self.expedited.is_some_and(|at| at <= now);
-        let extra = self.extra_requested && self.extra_allowed() <= now;
+        let extra = self.extra.requested && self.extra_allowed() <= now;
         if !(regular || expedited || extra) {
             return None;
         }
@@ -176,20 +250,22 @@ impl CheckSchedule {
             self.postponed = false;
             self.beat = self.next_beat(now);
         } else if extra {
-            self.last_extra = Some(now);
+            self.extra.last = Some(now);
         }
         if expedited {
             self.expedited = None;
         }
-        self.extra_requested = false;
+        // Whatever run this is, it will do for the child that waits for one.
+        self.extra.requested = false;
+        // A regular run counts as such, also where an expedited one was due at the same moment.
         self.running = Some(Running { began: now, expedited: expedited && !regular });
-        Some(RunStart { key: self.key, check, throttled: expedited || self.first_runs })
+        Some(RunStart { key: self.key, check, throttled: expedited || self.pace.awaits_a_pass() })
     }
 
     /// The beat that follows a run that begins at `now`; the gaps between quick runs grow.
     fn next_beat(&mut self, now: Moment) -> Moment {
         let cadence = self.cadence;
-        match &mut self.backoff {
+        match self.pace.backoff_mut() {
             None => cadence.after(now),
             Some(backoff) => {
                 let begun = *backoff.begun.get_or_insert(now);
@@ -205,13 +281,19 @@ impl CheckSchedule {
     /// The beat has come and nothing can be started: the next one is the check's, a run that overruns skips to it.
     pub(super) fn skip_to_next_beat(&mut self, now: Moment) {
         let beat = self.cadence.after(now);
-        self.beat = match self.backoff {
-            Some(backoff) if backoff.gap < self.cadence.interval() && (!self.waiting || self.must_prove) => {
-                let soon = now + backoff.gap;
-                // After a failure the beats stay, and quick runs come between them.
-                if self.first_runs { soon } else { soon.min(beat) }
+        let is_held = self.hold.holds();
+        self.beat = match self.pace {
+            Pace::Regular => beat,
+            Pace::AfterFailure(quick) | Pace::FirstRuns(quick) | Pace::Proving(quick)
+                if quick.gap >= self.cadence.interval() =>
+            {
+                beat
             }
-            _ => beat,
+            // Its parents wake what is held; until then only its beat is due.
+            Pace::AfterFailure(_) | Pace::FirstRuns(_) if is_held => beat,
+            // After a failure the beats stay, and quick runs come between them.
+            Pace::AfterFailure(quick) => beat.min(now + quick.gap),
+            Pace::FirstRuns(quick) | Pace::Proving(quick) => now + quick.gap,
         };
     }
 
@@ -224,7 +306,7 @@ impl CheckSchedule {
 
     /// Beyond its schedule a parent is probed at most once per its interval.
     fn extra_allowed(&self) -> Moment {
-        self.last_extra.map_or_else(Moment::default, |last| last + self.cadence.interval())
+        self.extra.last.map_or_else(Moment::default, |last| last + self.cadence.interval())
     }
 }
 
@@ -237,18 +319,14 @@ impl Machine {
             cadence,
             beat: now + definition.initial_delay,
             not_before: now + definition.initial_delay,
-            backoff: Some(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
-            first_runs: true,
+            pace: Pace::FirstRuns(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
             watches_the_app: definition.watches_the_app(),
             running: None,
             expedited: None,
-            extra_requested: false,
-            last_extra: None,
+            extra: ExtraRun::default(),
             last_run: None,
             unconfirmed: None,
-            must_prove: false,
-            recovering: false,
-            waiting: false,
+            hold: Hold::Free,
             postponed: false,
         }
     }

@@ -70,10 +70,12 @@ impl Machine {
     }
 
     pub(super) fn start_anew(&mut self, start_up: StartUp, now: Reading) {
+        // Late news: another start-up has begun since.
         if start_up.began <= self.start_up.began {
             return;
         }
         self.doubt = None;
+        // Judged while the checks stand as before: the new start-up ends skips.
         let kept_closed = self.closed_by_skips(now);
         (self.start_up, self.started_anew) = (start_up, true);
         self.latched += 1;
@@ -83,6 +85,7 @@ impl Machine {
             }
             // What is shared is not asked by a whole fleet every second.
             let steady = self.definition(index).of_pod;
+            // A failure of the container before is counted, and confirmed by nobody.
             if let Some(failed) = self.schedules.touch(index).start_anew(steady, now.moment) {
                 self.count_run(index, &failed);
             }
@@ -97,7 +100,7 @@ impl Machine {
         let excused = |check: &CheckState| check.unproven && check.state == State::Skipped;
         let excused = self.plan.indices().filter(|index| excused(&self.checks[*index])).collect();
         for cause in self.all_causes_of(excused) {
-            self.schedules.touch(cause).extra_requested = true;
+            self.schedules.touch(cause).extra.requested = true;
         }
     }
 }

@@ -19,6 +19,7 @@ mod held;
 mod meter;
 mod outages;
 mod postgres;
+mod postgres_liars;
 mod redis;
 mod scenarios;
 mod sections;

@@ -180,10 +180,7 @@ async fn what_a_proxy_does_to_new_connections_is_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_no_new_connection_is_seen() {
     let mut admin = crate::postgres::admin().await;
-    let mut tell = async |statement: &'static str| {
-        sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
-    };
-    tell("CREATE ROLE outage LOGIN PASSWORD 'hunter2'").await;
+    admin.tell("CREATE ROLE outage LOGIN PASSWORD 'hunter2'").await;
     let port = crate::postgres::port();
     let url = format!("postgres://outage:hunter2@localhost:{port}/orders?sslmode=disable");
     let mut probe = probe(&postgres::KIND, url);
@@ -192,9 +189,9 @@ async fn a_database_that_takes_no_new_connection_is_seen() {
         ("ALTER ROLE outage PASSWORD 'changed'", "ALTER ROLE outage PASSWORD 'hunter2'", "password"),
     ] {
         passes(&mut *probe, outage).await;
-        tell(outage).await;
+        admin.tell(outage).await;
         until_seen(&mut *probe, outage, expected).await;
-        tell(mend).await;
+        admin.tell(mend).await;
         passes(&mut *probe, mend).await;
     }
 }

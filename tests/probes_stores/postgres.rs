@@ -8,7 +8,6 @@ use probelet::base::value::{Text, TextPart, Value};
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::probe::postgres::KIND;
 use probelet::probe::{Probe, RunContext};
-use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -274,11 +273,7 @@ async fn a_kept_connection_that_the_server_has_ended_is_replaced_within_the_run(
     let mut probe = section(plain_url()).text("query", "SELECT pg_backend_pid()").probe(&KIND);
     let first = answer(&mut *probe).await;
     let mut admin = admin().await;
-    sqlx::query("SELECT pg_terminate_backend($1::int)")
-        .bind(first.parse::<i32>().unwrap())
-        .execute(&mut admin)
-        .await
-        .unwrap();
+    admin.tell(&format!("SELECT pg_terminate_backend({first})")).await;
     until_gone(&mut admin, &first).await;
     assert_ne!(answer(&mut *probe).await, first);
 }
@@ -300,31 +295,30 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
 #[tokio::test]
 async fn runs_that_wait_for_a_lock_leave_no_heap_of_connections_behind() {
     let mut admin = admin().await;
-    sqlx::raw_sql("CREATE TABLE locked (); GRANT SELECT ON locked TO probe").execute(&mut admin).await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE locked").execute(&mut admin).await.unwrap();
+    admin.tell("CREATE TABLE locked (); GRANT SELECT ON locked TO probe").await;
+    admin.tell("BEGIN; LOCK TABLE locked").await;
     let mut probe = section(plain_url()).text("query", "SELECT count(*) FROM locked /* waits */").probe(&KIND);
     for _ in 0..8 {
         assert_eq!(observe(&mut *probe, Duration::from_millis(300)).await, None);
     }
     let count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/* waits */' AND pid <> pg_backend_pid()";
-    let waiting: i64 = sqlx::query_scalar(count).fetch_one(&mut admin).await.unwrap();
+    let waiting: u32 = admin.ask(count).await.parse().unwrap();
     // That of the last run, and at most one more on a machine that is too busy to cancel it in time.
     assert!(waiting <= 2, "{waiting}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut admin).await.unwrap();
+    admin.tell("ROLLBACK").await;
     pass(&mut *probe).await;
 }
 
 /// An administrator's own connection.
-pub async fn admin() -> PgConnection {
-    PgConnection::connect(&shared().postgres.url(ADMIN, "sslmode=disable")).await.unwrap()
+pub async fn admin() -> RawClient {
+    let (user, password) = ADMIN.split_once(':').unwrap();
+    RawClient::connect(port(), user, password).await
 }
 
-async fn until_gone(admin: &mut PgConnection, backend: &str) {
+async fn until_gone(admin: &mut RawClient, backend: &str) {
     for _ in 0..500 {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1::int";
-        let count: i64 =
-            sqlx::query_scalar(query).bind(backend.parse::<i32>().unwrap()).fetch_one(&mut *admin).await.unwrap();
-        if count == 0 {
+        let query = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {backend}");
+        if admin.ask(&query).await == "0" {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -503,7 +497,7 @@ fn expanded(url: String) -> Box<dyn Probe> {
 #[tokio::test]
 async fn a_role_s_own_limit_is_told_from_the_server_s() {
     let url = shared().postgres.url("single:hunter2", "sslmode=disable");
-    let _only = PgConnection::connect(&url).await.unwrap();
+    let _only = RawClient::connect(port(), "single", "hunter2").await;
     let message = "the role has no connection left (SQLSTATE 53300 too_many_connections)";
     assert_eq!(failure(&mut *expanded(url)).await.message, message);
 }
@@ -551,7 +545,7 @@ async fn a_transaction_pooler_gives_its_connection_on_as_it_was() {
     let pooler = pooler("plain");
     let url = format!("postgres://probe:hunter2@127.0.0.1:{}/orders", pooler.port);
     // The application says nothing of its settings, so that it finds what the last client left.
-    let mut application = RawClient::connect(pooler.port).await;
+    let mut application = RawClient::connect(pooler.port, "probe", "hunter2").await;
     let before = application.ask(SETTINGS).await;
     let query = "SELECT set_config('search_path', 'nowhere', false) || pg_backend_pid()";
     let mut probes = [
@@ -598,17 +592,23 @@ async fn a_pooler_s_refusals_are_understood() {
 }
 
 /// A client that says no more than it must, as an application's driver may.
-struct RawClient(TcpStream);
+pub struct RawClient(TcpStream);
 
 impl RawClient {
-    async fn connect(port: u16) -> Self {
+    /// Logs in to the database `orders`, with the password as it is.
+    pub async fn connect(port: u16, user: &str, password: &str) -> Self {
         let mut client = Self(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-        let startup = b"\0\x03\0\0user\0probe\0database\0orders\0\0";
-        client.send(&[], startup).await;
+        client.send(&[], format!("\0\x03\0\0user\0{user}\0database\0orders\0\0").as_bytes()).await;
         assert_eq!(client.until(b'R').await, 3u32.to_be_bytes(), "it asks for the password");
-        client.send(b"p", b"hunter2\0").await;
+        client.send(b"p", format!("{password}\0").as_bytes()).await;
         client.until(b'Z').await;
         client
+    }
+
+    /// Executes statements.
+    pub async fn tell(&mut self, statements: &str) {
+        self.send(b"Q", format!("{statements}\0").as_bytes()).await;
+        self.until(b'Z').await;
     }
 
     /// The first column of the first row.

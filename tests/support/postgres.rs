@@ -30,10 +30,10 @@ GRANT SELECT, INSERT ON orders TO probe
 CREATE TABLE vault (secret text)
 ";
 
-/// A cluster with the databases `orders` and `postgres`, SCRAM, TLS on, and the users `admin` (a superuser), `probe`
-/// (password `hunter2`), `sealed` (TLS only), `carded` (a client certificate
-/// only), `plain` and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single`
-/// (one connection at a time) and `timid` (whose transactions only read).
+/// A cluster with the databases `orders` and `postgres`, SCRAM, TLS on, and the users `admin` (a superuser, who says the
+/// password as it is), `probe` (password `hunter2`), `sealed` (TLS only), `carded` (a client certificate only), `plain`
+/// and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single` (one connection at
+/// a time, and the password as it is) and `timid` (whose transactions only read).
 pub struct Postgres {
     server: Option<Server>,
     /// The port it listens on, loopback only.
@@ -86,6 +86,7 @@ impl Postgres {
                    hostssl all carded 127.0.0.1/32 cert\n\
                    host all plain 127.0.0.1/32 password\n\
                    host all hashed 127.0.0.1/32 md5\n\
+                   host all admin,single 127.0.0.1/32 password\n\
                    host all all 127.0.0.1/32 scram-sha-256\n";
         folder.write("data/pg_hba.conf", hba, &account);
         let postgres = Self { server: None, port: free_port(), folder, account };

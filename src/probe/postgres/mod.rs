@@ -1,10 +1,12 @@
 //! The kind `postgres`: logs in and asks a query, in a transaction that can change nothing.
 //!
 //! A run is `BEGIN READ ONLY`, the query as one unnamed statement, `ROLLBACK`: no session setting, no named statement,
-//! so that a transaction pooler may stand in between. The driver does the order of messages; the way to the server is
-//! our own, see `link.rs`, and so is the login by SCRAM, see `scram.rs`.
+//! so that a transaction pooler may stand in between. We dial, speak TLS and say what goes over the stream
+//! (`login.rs`, `connection.rs`); a codec says how it looks in bytes (`messages.rs`).
 
-mod link;
+mod connection;
+mod login;
+mod messages;
 mod parameters;
 mod pooler;
 mod require_auth;
@@ -13,22 +15,20 @@ mod scram;
 mod sql;
 mod sqlstate;
 mod target;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, ValueRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub use self::require_auth::AllowedMethods;
-pub use self::wire::FromServer;
+pub use self::messages::MessageDecoder;
 
-use self::link::{Break, Link, Login, ProtocolPump};
+use self::connection::{PostgresConnection, PostgresError, QueryAnswer, ServerState};
+use self::login::Login;
+use self::messages::{ColumnValue, LONGEST, WireFault};
 use self::role::RequiredRole;
+use self::scram::MOST_ROUNDS;
 use self::target::{Encryption, PostgresTarget};
-use self::wire::{LONGEST, MOST_ROUNDS, ServerError, WireFault};
 use super::endpoint::Stream;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::{Meter, MeteredStream};
@@ -43,7 +43,6 @@ use crate::base::redact;
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::{Section, Text};
 use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
-use crate::probe::exhausted;
 use crate::workflow::captures::FillError;
 
 /// The kind.
@@ -164,14 +163,8 @@ impl Spec for Postgres {
             Encryption::Offered(tls) => Some((tls.client(&context.network), false)),
             Encryption::Required(tls) => Some((tls.client(&context.network), true)),
         };
-        let options = PgConnectOptions::new_without_pgpass()
-            .username(self.target.user.expose())
-            .password(self.target.password.expose())
-            .ssl_mode(sqlx::postgres::PgSslMode::Disable)
-            .statement_cache_capacity(0)
-            .disable_statement_logging();
         let reused = Reused::new(self.max_age.effective());
-        let server = PostgresServer { spec: self.clone(), network: Arc::clone(&context.network), tls, options };
+        let server = PostgresServer { spec: self.clone(), network: Arc::clone(&context.network), tls };
         Box::new(PostgresProbe { server, reused })
     }
 }
@@ -187,12 +180,11 @@ struct PostgresServer {
     network: Arc<Network>,
     /// How to encrypt, and whether to insist on it.
     tls: Option<(TlsClient, bool)>,
-    options: PgConnectOptions,
 }
 
 /// A connection that serves successive runs.
 struct PostgresSession {
-    link: Link,
+    connection: PostgresConnection,
     meter: Arc<Meter>,
     not_after: Option<Timestamp>,
     secretive: bool,
@@ -205,31 +197,6 @@ struct PostgresQuery {
     values: Vec<String>,
     expect: Option<String>,
     keep_answer: bool,
-}
-
-/// The first column of the first row.
-enum ColumnValue {
-    NoRow,
-    Null,
-    Text(Vec<u8>),
-}
-
-impl ColumnValue {
-    fn text(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text,
-            Self::NoRow | Self::Null => &[],
-        }
-    }
-
-    /// For somebody who debugs: what was found, and nothing of it.
-    fn for_notes(&self) -> String {
-        match self {
-            Self::NoRow => "no row".into(),
-            Self::Null => "a row whose first column is NULL".into(),
-            Self::Text(text) => format!("a row whose first column has {}", show_size(text.len() as u64)),
-        }
-    }
 }
 
 impl Probe for PostgresProbe {
@@ -290,121 +257,91 @@ impl Session for PostgresSession {
         let (address, meter) = (stream.tcp().peer_addr().ok(), Arc::clone(stream.meter()));
         let DialedStream { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);
-        meter.allow("the login", MOST_CARRIED);
+        meter.allow("the login", LONGEST);
         let target = &server.spec.target;
         let login = Login {
             parameters: &target.startup_parameters(),
+            user: target.user.expose(),
             password: target.password.expose(),
             binding: target.binding,
             certificate: certificate.as_deref(),
             methods: target.methods,
         };
         let secretive = server.spec.secretive;
-        let mut failure = match Link::open(stream, address, &login, server.options.clone()).await {
-            Ok(Ok(link)) => return Ok(Self { link, meter, not_after, secretive }),
-            Ok(Err((error, wires))) => explain(&error, &wires, false, secretive),
-            Err(error) => exhausted::of_io(&error).unwrap_or_else(|| {
-                Failure::new(FailureKind::Bug, "no local socket for the driver").with_detail(error.to_string())
-            }),
-        };
-        failure.facts.tls_not_after = not_after;
-        Err(failure)
+        let mut connection = PostgresConnection::new(stream, address);
+        match login.log_in(&mut connection).await {
+            Ok(()) => Ok(Self { connection, meter, not_after, secretive }),
+            Err(error) => {
+                let mut failure = explain(&error, false, secretive);
+                failure.facts.tls_not_after = not_after;
+                Err(failure)
+            }
+        }
     }
 
     async fn query(&mut self, query: &PostgresQuery, run: &RunContext) -> (ProbeResult, Disposition) {
         run.trace.enter(Phase::Answer);
-        self.link.wires.begin();
-        self.meter.allow("the answer", MOST_CARRIED);
-        let cell = self.transaction(query, &run.trace).await;
-        let idle = self.roll_back().await;
-        let wires = &self.link.wires;
-        let is_boolean = wires.seen().first_type == Some(BOOLEAN);
-        run.trace.note(|| cell.as_ref().map_or_else(|_| "no answer".into(), ColumnValue::for_notes));
-        let mut result = cell.and_then(|cell| judge(cell, is_boolean, query));
+        self.meter.allow("the answer", LONGEST);
+        let answer = self.transaction(query, &run.trace).await;
+        if self.connection.state() == ServerState::InTransaction {
+            let _ = self.connection.execute("ROLLBACK").await;
+        }
+        run.trace.note(|| answer.as_ref().map_or_else(|_| "no answer".into(), |answer| found(&answer.value)));
+        let mut result = answer.and_then(|answer| judge(answer, query));
         match &mut result {
             Ok(pass) => pass.facts.tls_not_after = self.not_after,
             Err(failure) => failure.facts.tls_not_after = self.not_after,
         }
-        let disposition = match wires.broken() {
-            Some(Break::Closed | Break::Io(_) | Break::Fault(WireFault::Garbage)) => Disposition::Broken,
-            None if wires.seen().error.as_ref().is_some_and(sqlstate::ends_the_session) => Disposition::Broken,
-            None if idle => Disposition::Idle,
-            _ => Disposition::Unfinished,
+        let disposition = match self.connection.state() {
+            ServerState::Idle => Disposition::Idle,
+            ServerState::InTransaction | ServerState::Answering => Disposition::Unfinished,
+            ServerState::Ended => Disposition::Broken,
         };
         (result, disposition)
     }
 
     fn activity(&self) -> Option<&Activity> {
-        Some(self.link.wires.activity())
+        Some(&self.connection.activity)
     }
 
     async fn close(self) {
-        self.link.close().await;
+        self.connection.close().await;
     }
 
     fn abandon(self) {
-        self.link.wires.cancel();
+        self.connection.cancel();
     }
 }
 
 impl PostgresSession {
-    async fn transaction(&mut self, query: &PostgresQuery, trace: &Trace) -> Result<ColumnValue, Failure> {
-        let Link { driver, wires } = &mut self.link;
-        let failed = |error: sqlx::Error, wires: &ProtocolPump| explain(&error, wires, true, self.secretive);
-        let begun = wires.carry(sqlx::raw_sql("BEGIN READ ONLY").execute(&mut *driver)).await;
-        begun.map_err(|error| failed(error, wires))?;
+    async fn transaction(&mut self, query: &PostgresQuery, trace: &Trace) -> Result<QueryAnswer, Failure> {
+        let failed = |error| explain(&error, true, self.secretive);
+        self.connection.execute("BEGIN READ ONLY").await.map_err(failed)?;
         if let Some(role) = query.role {
-            let found = wires.carry(first_cell(driver, role::QUERY, &[])).await;
-            let found = found.map_err(|error| failed(error, wires))?;
-            trace.note(|| format!("the role is {}", role::shown(found.text())));
-            role.judge(found.text())?;
+            let answer = self.connection.query(role::QUERY, &[]).await.map_err(failed)?;
+            let found = answer.value.text();
+            trace.note(|| format!("the role is {}", role::shown(found)));
+            role.judge(found)?;
         }
-        let found = wires.carry(first_cell(driver, &query.sql, &query.values)).await;
-        found.map_err(|error| failed(error, wires))
-    }
-
-    /// Ends the transaction, if there is somebody to do so; says whether the connection is as it was before.
-    async fn roll_back(&mut self) -> bool {
-        let Link { driver, wires } = &mut self.link;
-        if wires.broken().is_some() || wires.seen().error.as_ref().is_some_and(ServerError::is_fatal) {
-            return false;
-        }
-        let ended = wires.carry(sqlx::raw_sql("ROLLBACK").execute(&mut *driver)).await;
-        driver.shrink_buffers();
-        ended.is_ok() && wires.seen().idle
+        self.connection.query(&query.sql, &query.values).await.map_err(failed)
     }
 }
 
-async fn first_cell(driver: &mut sqlx::PgConnection, sql: &str, values: &[String]) -> Result<ColumnValue, sqlx::Error> {
-    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
-    for value in values {
-        query = query.bind(value);
-    }
-    let Some(row) = query.fetch_optional(driver).await? else { return Ok(ColumnValue::NoRow) };
-    cell_of(&row)
-}
-
-fn cell_of(row: &PgRow) -> Result<ColumnValue, sqlx::Error> {
-    if row.is_empty() {
-        return Ok(ColumnValue::Null);
-    }
-    let value = row.try_get_raw(0)?;
-    if value.is_null() {
-        Ok(ColumnValue::Null)
-    } else {
-        Ok(ColumnValue::Text(value.as_bytes().map_err(sqlx::Error::Decode)?.to_vec()))
+/// For somebody who debugs: what was found, and nothing of it.
+fn found(value: &ColumnValue) -> String {
+    match value {
+        ColumnValue::NoRow => "no row".into(),
+        ColumnValue::Null => "a row whose first column is NULL".into(),
+        ColumnValue::Text(text) => format!("a row whose first column has {}", show_size(text.len() as u64)),
     }
 }
 
-/// No more than this comes over the network for a login or an answer: TLS adds to it.
-const MOST_CARRIED: usize = 2 * LONGEST;
-
-/// The type `bool` in PostgreSQL's catalogue.
-const BOOLEAN: u32 = 16;
-
-fn judge(cell: ColumnValue, is_boolean: bool, query: &PostgresQuery) -> ProbeResult {
+fn judge(answer: QueryAnswer, query: &PostgresQuery) -> ProbeResult {
+    /// The type `bool` in PostgreSQL's catalogue.
+    const BOOLEAN: u32 = 16;
+    let is_boolean = answer.value_type == Some(BOOLEAN);
     let mismatch = |message: &str| Err(Failure::new(FailureKind::Mismatch, message));
-    let text = match cell {
+    let text = match answer.value {
         ColumnValue::Text(text) if is_boolean => match text.as_slice() {
             b"t" => b"true".to_vec(),
             _ => b"false".to_vec(),
@@ -429,45 +366,38 @@ fn judge(cell: ColumnValue, is_boolean: bool, query: &PostgresQuery) -> ProbeRes
     Ok(pass)
 }
 
-/// Why the driver failed. The wires know best: the driver only sees its stream end.
-fn explain(error: &sqlx::Error, wires: &ProtocolPump, logged_in: bool, secretive: bool) -> Failure {
-    if let Some(error) = &wires.seen().error {
-        return sqlstate::failure(error, logged_in, secretive);
-    }
-    match wires.broken() {
-        Some(Break::Closed) => Failure::new(FailureKind::Connect, "connection closed by the server"),
-        Some(Break::Io(error)) => failure::of_io(error),
-        Some(Break::Fault(WireFault::Garbage)) => not_postgres(),
-        Some(Break::Fault(WireFault::TooLong)) => {
-            Failure::new(FailureKind::Protocol, "the answer is longer than 1 MiB")
-        }
-        Some(Break::Fault(WireFault::ForbiddenMethod(method))) => {
-            Failure::new(FailureKind::Auth, format!("the server asks for {method}, which `require_auth` forbids"))
-        }
-        Some(Break::Fault(WireFault::TooManyRounds)) => {
-            Failure::new(FailureKind::Protocol, format!("the server asks for more than {MOST_ROUNDS} rounds of SCRAM"))
-        }
-        Some(Break::Fault(WireFault::UnknownMethod)) => {
-            Failure::new(FailureKind::Auth, "the server asks for a way of authentication that is not supported")
-        }
-        Some(Break::Fault(WireFault::Unbound)) => {
-            Failure::new(FailureKind::Auth, "the login cannot be bound to TLS, which `channel_binding` requires")
-        }
-        Some(Break::Fault(WireFault::Unproven)) => {
-            Failure::new(FailureKind::Auth, "the server cannot prove that it knows the password")
-        }
-        Some(Break::Fault(WireFault::Copy)) => Failure::new(FailureKind::Protocol, "the query is a COPY, not a SELECT"),
-        None => Failure::new(FailureKind::Protocol, "the answer breaks the protocol").with_detail(kind_of(error)),
+/// The failure that an error is. `secretive` keeps the server's own words out of the log.
+fn explain(error: &PostgresError, logged_in: bool, secretive: bool) -> Failure {
+    match error {
+        PostgresError::Server(error) => sqlstate::failure(error, logged_in, secretive),
+        PostgresError::Closed => Failure::new(FailureKind::Connect, "connection closed by the server"),
+        PostgresError::Io(error) => failure::of_io(error),
+        PostgresError::Fault(fault) => explain_fault(*fault),
     }
 }
 
-/// The sort of a driver's error: its words may hold what the server said.
-const fn kind_of(error: &sqlx::Error) -> &'static str {
-    match error {
-        sqlx::Error::Protocol(_) => "the driver calls it a protocol error",
-        sqlx::Error::Configuration(_) => "the driver calls it a configuration error",
-        _ => "the driver failed",
-    }
+fn explain_fault(fault: WireFault) -> Failure {
+    let (kind, message) = match fault {
+        WireFault::Garbage => return not_postgres(),
+        WireFault::ForbiddenMethod(method) => {
+            let message = format!("the server asks for {method}, which `require_auth` forbids");
+            return Failure::new(FailureKind::Auth, message);
+        }
+        WireFault::TooManyRounds => {
+            let message = format!("the server asks for more than {MOST_ROUNDS} rounds of SCRAM");
+            return Failure::new(FailureKind::Protocol, message);
+        }
+        WireFault::OutOfOrder => (FailureKind::Protocol, "the answer breaks the protocol"),
+        WireFault::TooLong => (FailureKind::Protocol, "the answer is longer than 1 MiB"),
+        WireFault::Unsendable => (FailureKind::Protocol, "the query holds a NUL character, which no server takes"),
+        WireFault::UnknownMethod => {
+            (FailureKind::Auth, "the server asks for a way of authentication that is not supported")
+        }
+        WireFault::Unbound => (FailureKind::Auth, "the login cannot be bound to TLS, which `channel_binding` requires"),
+        WireFault::Unproven => (FailureKind::Auth, "the server cannot prove that it knows the password"),
+        WireFault::Copy => (FailureKind::Protocol, "the query is a COPY, not a SELECT"),
+    };
+    Failure::new(kind, message)
 }
 
 fn not_postgres() -> Failure {

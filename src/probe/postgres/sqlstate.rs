@@ -1,7 +1,7 @@
 //! What an error of the server is called, and whose fault it is.
 
+use super::messages::ServerError;
 use super::pooler;
-use super::wire::ServerError;
 use crate::model::outcome::{Failure, FailureKind};
 
 /// The failure that an error of the server is. `secretive` keeps the server's own words out of the log: what an
@@ -14,11 +14,6 @@ pub fn failure(error: &ServerError, logged_in: bool, secretive: bool) -> Failure
         format!("{}: {} (SQLSTATE {})", error.severity, error.message, error.code)
     };
     Failure::new(kind, message).with_detail(detail)
-}
-
-/// Whether a kept connection failed because its time was over, not because of what was asked of it.
-pub fn ends_the_session(error: &ServerError) -> bool {
-    error.is_fatal() || error.code.starts_with("08") || error.code.starts_with("57P")
 }
 
 fn meaning(error: &ServerError, logged_in: bool) -> (FailureKind, String) {

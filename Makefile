@@ -86,8 +86,9 @@ kubelet: $(VENV)/done ## the manifests on a real kubelet, night by night (as roo
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
 	    --logs $(TARGET)/kubelet/logs $(SCENARIOS)
 
-fuzz: ## the fuzz targets, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)
+fuzz: ## the fuzz targets, and the property tests with fresh seeds, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)
 	tests/fuzz/run $(TARGETS)
+	$(if $(TARGETS),,tests/fuzz/explore)
 
 image: ## the container image, with docker, podman or buildah
 	@test -n "$(BUILDER)" || { echo "make image: install docker, podman or buildah" >&2; exit 1; }

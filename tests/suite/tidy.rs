@@ -228,3 +228,9 @@ fn links_between_documents_lead_somewhere() {
         }
     }
 }
+
+#[test]
+fn property_tests_draw_the_same_cases_each_time() {
+    let seed = proptest::test_runner::Config::default().rng_seed;
+    assert!(matches!(seed, proptest::test_runner::RngSeed::Fixed(_)), "PROPTEST_RNG_SEED is set in .cargo/config.toml");
+}

@@ -99,6 +99,14 @@ fn every_code_has_a_bad_file_that_is_reported_in_exactly_these_words() {
 }
 
 #[test]
+fn bad_files_of_a_kind_are_reported_in_exactly_these_words() {
+    for path in files(&golden().join("kinds"), "yaml") {
+        let report = loaded("config.yaml", &fs::read(&path).unwrap()).report;
+        assert_current(&path.with_extension("txt"), &report.text(false));
+    }
+}
+
+#[test]
 fn every_bad_file_belongs_to_a_code() {
     let known: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
     for path in files(&golden(), "yaml").iter().chain(&files(&golden(), "txt")) {

@@ -29,7 +29,7 @@ pub enum Form {
 const PUBLIC: [&str; 8] =
     ["name", "version", "description", "listen", "cors_origins", "formerly", "depends_on", "needs"];
 /// Keys of paths.
-const PATHS: [&str; 6] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint"];
+const PATHS: [&str; 7] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint", "unix_socket"];
 /// Keys of hosts and of names.
 const HOSTS: [&str; 3] = ["address", "server_name", "queue"];
 /// Keys of texts that are lists of words, which their kinds read.

@@ -9,9 +9,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use self::cookies::CookieJar;
 use crate::base::clock::Clock;
 use crate::base::field::Field;
 use crate::base::name::CheckName;
@@ -22,6 +23,7 @@ use crate::workflow::captures::Captures;
 
 pub mod amqp;
 mod blocking;
+pub mod cookies;
 mod costly;
 pub mod disk;
 mod endpoint;
@@ -144,6 +146,8 @@ pub struct RunContext {
     pub budget: Duration,
     /// What the steps before this one captured; empty outside a workflow.
     pub captured: Captures,
+    /// The cookies that servers have set in the steps before this one, and then in this one too.
+    pub cookies: Mutex<CookieJar>,
     /// Whether the answer is to be kept in the pass, for captures.
     pub keep_answer: bool,
     /// Where the probe says which phase it is in.
@@ -153,6 +157,12 @@ pub struct RunContext {
 /// A run with all the time there is, for a check outside a workflow.
 impl Default for RunContext {
     fn default() -> Self {
-        Self { budget: Duration::MAX, captured: Captures::default(), keep_answer: false, trace: Arc::default() }
+        Self {
+            budget: Duration::MAX,
+            captured: Captures::default(),
+            cookies: Mutex::default(),
+            keep_answer: false,
+            trace: Arc::default(),
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::net::metered::{Meter, MeteredStream};
 use super::net::secured::Secured;
+use super::net::socket::DialedSocket;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use super::net::{Network, ZONE, failure, has_zone};
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
@@ -154,7 +154,7 @@ impl Probe for TcpProbe {
 }
 
 impl TcpProbe {
-    async fn converse(&self, mut stream: impl TcpStreamLike, run: &RunContext) -> Result<(), Failure> {
+    async fn converse(&self, mut stream: impl DialedStreamLike, run: &RunContext) -> Result<(), Failure> {
         stream.meter().allow("the answer", MOST_CARRIED);
         let fill = |text: &Text| {
             let filled = run.captured.fill(text);
@@ -212,30 +212,30 @@ async fn listen(
 
 /// Ends the conversation in good order and without waiting: what has come in is read, so that the system does not
 /// answer it with a reset.
-async fn part(mut stream: impl TcpStreamLike) {
+async fn part(mut stream: impl DialedStreamLike) {
     // A limit of zero still polls once; the goodbye goes into the socket's buffer or not at all.
     let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
     let mut left = [0; 4096];
     for _ in 0..MOST_READ / left.len() {
-        match stream.tcp().try_read(&mut left) {
+        match stream.socket().try_read(&mut left) {
             Ok(read) if read > 0 => {}
             _ => return,
         }
     }
 }
 
-/// A stream over TCP, with or without TLS.
-trait TcpStreamLike: AsyncRead + AsyncWrite + Unpin + Send {
+/// A stream, with or without TLS.
+trait DialedStreamLike: AsyncRead + AsyncWrite + Unpin + Send {
     /// The connection below.
-    fn tcp(&self) -> &TcpStream;
+    fn socket(&self) -> &DialedSocket;
 
     /// The meter on it.
     fn meter(&self) -> &Meter;
 }
 
-impl TcpStreamLike for MeteredStream {
-    fn tcp(&self) -> &TcpStream {
-        Self::tcp(self)
+impl DialedStreamLike for MeteredStream {
+    fn socket(&self) -> &DialedSocket {
+        Self::socket(self)
     }
 
     fn meter(&self) -> &Meter {
@@ -243,9 +243,9 @@ impl TcpStreamLike for MeteredStream {
     }
 }
 
-impl TcpStreamLike for Secured {
-    fn tcp(&self) -> &TcpStream {
-        Self::tcp(self)
+impl DialedStreamLike for Secured {
+    fn socket(&self) -> &DialedSocket {
+        Self::socket(self)
     }
 
     fn meter(&self) -> &Meter {

@@ -15,14 +15,19 @@ mod section;
 #[path = "../support/servers.rs"]
 #[expect(dead_code)] // other tests use more of it
 mod servers;
+#[path = "../support/webservers.rs"]
+mod webservers;
 
 mod disk;
 mod held;
 mod http;
+mod http_cookies;
+mod http_encodings;
 mod http_floods;
 mod http_keeps;
 mod http_reads;
 mod http_redirects;
+mod http_sockets;
 mod tcp;
 mod tls;
 mod tls_openssl;

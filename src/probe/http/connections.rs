@@ -25,9 +25,12 @@ use super::request::HttpOrigin;
 use super::spelling::speaking;
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::Failure;
-use crate::probe::net::metered::Meter;
+use crate::probe::net::metered::{Meter, MeteredStream};
 use crate::probe::net::presented::Expiry;
+use crate::probe::net::reach::Reach;
+use crate::probe::net::socket::DialedSocket;
 use crate::probe::net::tls::TlsSpec;
+use crate::probe::net::unix::UnixSocket;
 use crate::probe::net::{Network, failure};
 
 /// How a probe connects.
@@ -35,8 +38,20 @@ pub(super) struct HttpDialer<'a> {
     pub(super) network: &'a Network,
     /// How TLS is spoken with this server.
     pub(super) tls: &'a TlsSpec,
+    /// Dialled instead of the server's address.
+    pub(super) socket: Option<&'a UnixSocket>,
     /// Where a redirect may not lead.
     pub(super) guard: Guard,
+}
+
+impl HttpDialer<'_> {
+    async fn open(&self, origin: &HttpOrigin, trace: &Trace) -> Result<MeteredStream, Failure> {
+        if let Some(socket) = self.socket {
+            return socket.dial(trace).await;
+        }
+        let admits = |address| self.guard.admits(self.network, address, origin.port);
+        self.network.dial_where(&origin.host, origin.port, admits, trace).await
+    }
 }
 
 /// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
@@ -59,7 +74,9 @@ impl ConnectionPool {
         while let Some(index) = self.found.iter().position(|connection| connection.origin == *origin) {
             let mut connection = self.found.swap_remove(index);
             if connection.is_open() {
-                dialer.guard.admits(dialer.network, connection.peer, origin.port)?;
+                if let Some(peer) = connection.peer {
+                    dialer.guard.admits(dialer.network, peer, origin.port)?;
+                }
                 return Ok(connection);
             }
             connection.hang_up();
@@ -105,15 +122,18 @@ pub(super) struct HttpConnection {
     pace: Arc<Pace>,
     /// Below TLS, of whose own messages the pace knows nothing: new tickets and keys, empty records.
     meter: Arc<Meter>,
-    peer: IpAddr,
+    /// The address at the other end; none of a Unix socket.
+    peer: Option<IpAddr>,
     expiry: Option<Expiry>,
 }
 
 impl HttpConnection {
     async fn dial(origin: &Arc<HttpOrigin>, dialer: &HttpDialer<'_>, trace: &Trace) -> Result<Self, Failure> {
-        let admits = |address| dialer.guard.admits(dialer.network, address, origin.port);
-        let stream = dialer.network.dial_where(&origin.host, origin.port, admits, trace).await?;
-        let peer = stream.tcp().peer_addr().map_err(|error| failure::of_io(&error))?.ip();
+        let stream = dialer.open(origin, trace).await?;
+        let peer = match stream.socket() {
+            DialedSocket::Tcp(stream) => Some(stream.peer_addr().map_err(|error| failure::of_io(&error))?.ip()),
+            DialedSocket::Unix(_) => None,
+        };
         let meter = Arc::clone(stream.meter());
         let pace = Arc::new(Pace::default());
         let origin = Arc::clone(origin);
@@ -127,9 +147,14 @@ impl HttpConnection {
         Ok(Self { origin, sender, driver, pace, meter, peer, expiry: tls.expiry() })
     }
 
-    /// The address at the other end.
-    pub(super) const fn peer(&self) -> IpAddr {
-        self.peer
+    /// How near the other end is.
+    pub(super) fn reach(&self) -> Reach {
+        self.peer.map_or(Reach::Loopback, Reach::of)
+    }
+
+    /// Whether nobody else can listen, whatever is spoken over it.
+    pub(super) const fn is_private(&self) -> bool {
+        self.peer.is_none()
     }
 
     /// The earliest end of validity in the chain that the server presented.

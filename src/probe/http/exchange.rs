@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use hyper::Response;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+};
+use hyper::{Method, Response};
 
 use super::connections::{ConnectionPool, HttpConnection, HttpDialer};
+use super::encoding::{self, Decoder};
 use super::expect::Received;
+use super::pace::Pace;
 use super::redirect::{self, Guard};
 use super::request::{Address, Prepared};
 use super::{HttpSection, failure_of};
@@ -15,8 +19,8 @@ use crate::base::quantity::show_size;
 use crate::base::trace::Phase;
 use crate::model::outcome::{Failure, FailureKind, one_line};
 use crate::probe::RunContext;
+use crate::probe::cookies::{CookieJar, CookieSite};
 use crate::probe::net::presented::Expiry;
-use crate::probe::net::reach::Reach;
 use crate::probe::net::{Network, failure};
 
 /// A run on its way through one or more requests.
@@ -25,6 +29,8 @@ pub(super) struct Exchange<'a> {
     pub(super) network: &'a Network,
     pub(super) run: &'a RunContext,
     pub(super) pool: &'a mut ConnectionPool,
+    /// Those that the run began with, and those that servers have set since.
+    pub(super) cookies: CookieJar,
     /// The earliest end of validity of the certificates that servers presented.
     pub(super) expiry: Option<Expiry>,
 }
@@ -37,7 +43,18 @@ impl Exchange<'_> {
         let mut guard = Guard::Declared;
         for followed in 0.. {
             let mut connection = self.connection_for(&request, &prepared.address, guard).await?;
-            let response = connection.send(request.to_send(), self.declared.max_body, &self.run.trace).await?;
+            let mut sent = request.to_send();
+            if is_looked_at(self.declared, self.run) && request.method != Method::HEAD {
+                sent.headers_mut().entry(ACCEPT_ENCODING).or_insert(encoding::ACCEPTED);
+            }
+            let site = CookieSite { url: &request.address.url, is_private: connection.is_private() };
+            if !self.cookies.is_empty() {
+                self.add_cookies(sent.headers_mut(), site);
+            }
+            let response = connection.send(sent, self.declared.max_body, &self.run.trace).await?;
+            if self.declared.takes_cookies {
+                self.take_cookies(response.headers(), site);
+            }
             let target = redirect::target_of(response.status(), response.headers(), &request.address.url);
             let Some(target) = target.filter(|_| limit > 0) else {
                 self.run.trace.enter(Phase::Body);
@@ -52,7 +69,7 @@ impl Exchange<'_> {
             let status = response.status();
             self.run.trace.note(|| format!("status {}, a redirect", status.as_u16()));
             drop(response);
-            guard = Guard::RedirectFrom(Reach::of(connection.peer()));
+            guard = Guard::RedirectFrom(connection.reach());
             self.pool.put_back(connection);
             let target = target?;
             redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
@@ -60,6 +77,25 @@ impl Exchange<'_> {
             self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
         }
         unreachable!("redirects are counted up to a limit")
+    }
+
+    fn add_cookies(&self, headers: &mut HeaderMap, site: CookieSite<'_>) {
+        let text = self.cookies.header(headers.get(COOKIE).map(HeaderValue::as_bytes), site);
+        if let Some(mut header) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+            header.set_sensitive(true);
+            headers.insert(COOKIE, header);
+        }
+    }
+
+    fn take_cookies(&mut self, headers: &HeaderMap, site: CookieSite<'_>) {
+        let (mut taken, mut refused) = (0, 0);
+        for cookie in headers.get_all(SET_COOKIE) {
+            *(if self.cookies.set(cookie.as_bytes(), site) { &mut taken } else { &mut refused }) += 1;
+        }
+        if taken + refused > 0 {
+            let refused = if refused > 0 { format!(", {refused} not taken") } else { String::new() };
+            self.run.trace.note(|| format!("{taken} cookies set{refused}"));
+        }
     }
 
     /// A connection for this request of a run that begins at `first`.
@@ -70,10 +106,12 @@ impl Exchange<'_> {
         guard: Guard,
     ) -> Result<HttpConnection, Failure> {
         let (declared, origin) = (self.declared, &request.address.origin);
-        // A name for the server of the check is none for one that it redirects to.
-        let elsewhere = (origin.host != first.origin.host).then(|| declared.tls.clone().expecting_the_host());
+        // A name for the server of the check is none for one that it redirects to, and neither is its socket.
+        let is_elsewhere = origin.host != first.origin.host;
+        let elsewhere = is_elsewhere.then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let dialer = HttpDialer { network: self.network, tls, guard };
+        let socket = declared.socket.as_ref().filter(|_| !is_elsewhere);
+        let dialer = HttpDialer { network: self.network, tls, socket, guard };
         let taken = self.pool.take(origin, &dialer, &self.run.trace).await;
         let presented = match &taken {
             Ok(connection) => connection.expiry(),
@@ -100,36 +138,75 @@ async fn receive(
     let ends_with_connection = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
     let limit = declared.max_body;
     let must_be_whole = run.keep_answer || declared.expect.needs_whole_body();
-    let mut body = Vec::new();
+    let decoder = is_looked_at(declared, run).then(|| Decoder::of(&headers, Pace::most(limit)));
+    let mut body = BodyRead { bytes: Vec::new(), limit, came: 0, decoder: decoder.flatten() };
     let is_cut = loop {
-        let is_full = body.len() == limit && limit > 0;
-        if is_full && announced != Some(limit as u64) && !must_be_whole {
+        let is_full = body.bytes.len() == limit && limit > 0;
+        if is_full && (announced != Some(limit as u64) || body.decoder.is_some()) && !must_be_whole {
             // Whether there is more is not worth waiting for.
             break true;
         }
-        match connection.piece(&mut incoming).await {
-            Ok(Some(piece)) => {
-                let room = limit - body.len();
-                body.extend_from_slice(&piece[..piece.len().min(room)]);
-                if piece.len() > room {
-                    break true;
-                }
-            }
-            Ok(None) => break false,
+        let ended = match connection.piece(&mut incoming).await {
+            Ok(Some(piece)) => match body.add(&piece).await {
+                Ok(false) => continue,
+                ended => ended,
+            },
+            Ok(None) => body.finish(),
             // Many a server hangs up without TLS's goodbye; where the end of the connection is the end of the body,
             // that is all there is to come.
-            Err(error) if ends_with_connection && is_end_of_file(&error) => break false,
+            Err(error) if ends_with_connection && is_end_of_file(&error) => body.finish(),
             Err(error) => return Err(failure_of(&error, true)),
+        };
+        match ended {
+            Ok(is_cut) => break is_cut,
+            // Of a status that fails the check anyway the body is of no more interest.
+            Err(_) if !declared.expect.takes_status(status) => break true,
+            Err(failure) => return Err(failure),
         }
     };
+    run.trace.note(|| {
+        let more = if is_cut { ", of which there is more" } else { "" };
+        let came = body.decoder.as_ref().map(|_| format!(", decoded from {}", show_size(body.came as u64)));
+        format!("body of {}{}{more}", show_size(body.bytes.len() as u64), came.unwrap_or_default())
+    });
+    let mut body = body.bytes;
     if body.starts_with(BYTE_ORDER_MARK) {
         body.drain(..BYTE_ORDER_MARK.len());
     }
-    run.trace.note(|| {
-        let more = if is_cut { ", of which there is more" } else { "" };
-        format!("body of {}{more}", show_size(body.len() as u64))
-    });
     Ok(Received { status, headers, body, is_cut })
+}
+
+/// Whether somebody looks at the body, so that it must not be compressed in a way that nobody here knows.
+fn is_looked_at(declared: &HttpSection, run: &RunContext) -> bool {
+    run.keep_answer || declared.expect.reads_body()
+}
+
+/// A body as far as it has come.
+struct BodyRead {
+    /// Decoded, where somebody looks at it.
+    bytes: Vec<u8>,
+    limit: usize,
+    /// How many bytes have come.
+    came: usize,
+    decoder: Option<Decoder>,
+}
+
+impl BodyRead {
+    /// Adds a piece as it came. Returns whether there is more of the body than its limit.
+    async fn add(&mut self, piece: &[u8]) -> Result<bool, Failure> {
+        self.came += piece.len();
+        if let Some(decoder) = &mut self.decoder {
+            return decoder.decode(piece, &mut self.bytes, self.limit).await;
+        }
+        let room = self.limit - self.bytes.len();
+        self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+        Ok(piece.len() > room)
+    }
+
+    /// The end has come: there is no more.
+    fn finish(&self) -> Result<bool, Failure> {
+        self.decoder.as_ref().map_or(Ok(()), Decoder::finish).map(|()| false)
+    }
 }
 
 /// The head of an answer for somebody who debugs: no header's value but the type of the body.

@@ -126,6 +126,16 @@ impl Expectations {
         sound.then_some(expectations)
     }
 
+    /// Whether anything is expected of the body.
+    pub(super) const fn reads_body(&self) -> bool {
+        self.body_contains.is_some() || self.body_matches.is_some() || !self.json.is_empty()
+    }
+
+    /// Whether an answer with this status can be as expected.
+    pub(super) fn takes_status(&self, status: u16) -> bool {
+        self.status.iter().any(|(from, to)| (*from..=*to).contains(&status))
+    }
+
     /// Whether the body is of no use unless it is whole.
     pub(super) const fn needs_whole_body(&self) -> bool {
         !self.json.is_empty()
@@ -143,7 +153,7 @@ impl Expectations {
     /// # Errors
     /// The first thing that is not, as a mismatch that repeats nothing of the body.
     pub(super) fn judge(&self, received: &Received, captured: &Captures) -> Result<(), Failure> {
-        if !self.status.iter().any(|(from, to)| (*from..=*to).contains(&received.status)) {
+        if !self.takes_status(received.status) {
             return Err(mismatch(format!("returned status {}", received.status)));
         }
         self.judge_headers(received, captured)?;

@@ -1,9 +1,11 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
 //! `request` fills and checks what is sent, `spelling` keeps the case of its names, `connections` keeps them, `pace`
-//! bounds what comes over them, `exchange` sends and reads, `redirect` says where it goes on, `expect` judges.
+//! bounds what comes over them, `exchange` sends and reads, `encoding` decodes what was compressed, `redirect` says where
+//! it goes on, `expect` judges.
 
 mod connections;
+mod encoding;
 mod exchange;
 mod expect;
 mod pace;
@@ -12,7 +14,7 @@ mod request;
 mod spelling;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::connections::ConnectionPool;
@@ -20,9 +22,11 @@ use self::exchange::Exchange;
 use self::expect::{Expectations, Received};
 use self::pace::Excess;
 use self::request::{Prepared, RequestSpec};
+use super::cookies::CookieJar;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::TooLong;
 use super::net::tls::{self, TlsSpec};
+use super::net::unix::UnixSocket;
 use super::net::{Network, failure};
 use super::reuse::{Disposition, Reused, Session};
 use super::search::Searches;
@@ -83,9 +87,28 @@ const FIELDS: &[Field] = &[
          credential, is not sent there: the check fails. No redirect is followed to probelet itself or, from elsewhere, \
          to a loopback or link-local address.",
     ),
-    Field::with_default("max_body", ValueType::Size, "64KiB", "No more than this is read of the answer's body."),
+    Field::with_default(
+        "max_body",
+        ValueType::Size,
+        "64KiB",
+        "No more than this is read of the answer's body. Where the body is looked at, gzip and deflate are asked for, unless \
+         `headers` has an `Accept-Encoding`, and decoded within this size; a body in another encoding is a failure.",
+    ),
     Field::optional("expect", ValueType::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
     Field::optional("tls", ValueType::Section(tls::FIELDS), "How TLS is spoken."),
+    Field::optional(
+        "unix_socket",
+        ValueType::Text,
+        "The path of a Unix socket that is dialled instead of the host of `url`: `/run/app.sock`. Redirects to that host \
+         are followed over it, others (`redirects: any`) are not.",
+    ),
+    Field::with_default(
+        "cookies",
+        ValueType::Bool,
+        "true",
+        "Cookies that a server sets go back to it within the run (RFC 6265), through redirects and the steps of a workflow. \
+         A cookie that a `Cookie` in `headers` names stays as it is written there.",
+    ),
     MAX_CONNECTION_AGE,
 ];
 
@@ -101,6 +124,8 @@ struct HttpSection {
     request: RequestSpec,
     expect: Expectations,
     tls: TlsSpec,
+    socket: Option<UnixSocket>,
+    takes_cookies: bool,
     max_redirects: usize,
     /// Redirects may lead to other hosts.
     to_any_host: bool,
@@ -112,8 +137,13 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let method = fields.word("method").unwrap_or("GET");
     let max_body = fields.size("max_body").unwrap_or(64 << 10);
     let expect = Expectations::read(fields.section("expect"), method, max_body);
+    let socket = fields.get("unix_socket").map(|_| UnixSocket::read(fields, "unix_socket"));
     let request = RequestSpec::read(fields, method)?;
-    let host = request.host();
+    let host = match socket {
+        // Whoever listens there is on this pod.
+        Some(_) => Some("localhost".to_owned()),
+        None => request.host(),
+    };
     if fields.section("tls").is_some() && request.is_plain() && fields.integer("max_redirects") == Some(0) {
         let help = "write `https://` in `url`, or remove `tls`";
         fields.warning("tls", "ineffective-key", "`tls` has no effect on a `http://` URL", Some(help.into()));
@@ -131,11 +161,16 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         request,
         expect: expect?,
         tls: tls?,
+        socket: socket.map_or(Some(None), |socket| socket.map(Some))?,
+        takes_cookies: fields.flag("cookies") != Some(false),
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
         to_any_host: fields.word("redirects") == Some("any"),
         max_body: usize::try_from(max_body).unwrap_or(64 << 10),
     };
-    let target = redact::target(&fields.text("url")?.written);
+    let mut target = redact::target(&fields.text("url")?.written);
+    if let Some(path) = fields.text("unix_socket") {
+        target = format!("{target} over {}", redact::target(&path.written));
+    }
     let max_age = ConnectionAge::read(fields);
     Some(Box::new(HttpSpec { target, host, max_age, declared: Arc::new(declared) }))
 }
@@ -189,9 +224,30 @@ impl Probe for HttpProbe {
     fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let prepared = self.server.declared.request.fill(&run.captured)?;
-            self.reused.run(&self.server, &prepared, run).await
+            let found =
+                if self.server.declared.takes_cookies { locked(&run.cookies).clone() } else { CookieJar::default() };
+            let query = HttpQuery { prepared, found, left: Mutex::default() };
+            let result = self.reused.run(&self.server, &query, run).await;
+            if let Some(left) = query.left.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                *locked(&run.cookies) = left;
+            }
+            result
         })
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a run asks. Asked once more over a fresh connection, it begins with the same cookies: one that binds to the
+/// server which has just failed would lead there again.
+struct HttpQuery {
+    prepared: Arc<Prepared>,
+    /// The cookies that the run begins with.
+    found: CookieJar,
+    /// Those that the exchange which counts leaves, where there are any.
+    left: Mutex<Option<CookieJar>>,
 }
 
 /// The connections of a run, which serve successive ones: more than one where redirects are followed.
@@ -202,18 +258,20 @@ struct HttpSession {
 
 impl Session for HttpSession {
     type Target = HttpServer;
-    type Query = Arc<Prepared>;
+    type Query = HttpQuery;
 
     /// Dials nothing yet: where a request goes may only be known from the answer to another.
     async fn connect(server: &HttpServer, _: &Trace) -> Result<Self, Failure> {
         Ok(Self { server: server.clone(), pool: ConnectionPool::default() })
     }
 
-    async fn query(&mut self, prepared: &Arc<Prepared>, run: &RunContext) -> (ProbeResult, Disposition) {
+    async fn query(&mut self, query: &HttpQuery, run: &RunContext) -> (ProbeResult, Disposition) {
         let HttpServer { declared, network, .. } = &self.server;
-        let mut exchange = Exchange { declared, network, run, pool: &mut self.pool, expiry: None };
-        let received = exchange.complete(prepared).await;
-        let expiry = exchange.expiry;
+        let cookies = query.found.clone();
+        let mut exchange = Exchange { declared, network, run, pool: &mut self.pool, cookies, expiry: None };
+        let received = exchange.complete(&query.prepared).await;
+        let Exchange { expiry, cookies, .. } = exchange;
+        *locked(&query.left) = Some(cookies);
         let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
         self.pool.settle();
@@ -242,8 +300,8 @@ impl Session for HttpSession {
         (result, Disposition::Idle)
     }
 
-    fn may_have_effect(prepared: &Arc<Prepared>) -> bool {
-        !prepared.method.is_safe()
+    fn may_have_effect(query: &HttpQuery) -> bool {
+        !query.prepared.method.is_safe()
     }
 
     fn is_open(&mut self) -> bool {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::socket::DialedSocket;
 use crate::base::quantity::show_size;
 use crate::model::outcome::{Failure, FailureKind};
 
@@ -100,14 +100,14 @@ impl Error for TooLong {}
 /// A connection with a meter.
 #[derive(Debug)]
 pub struct MeteredStream {
-    stream: TcpStream,
+    stream: DialedSocket,
     meter: Arc<Meter>,
     /// What was read since there was last nothing to read, or others had their turn.
     in_a_row: usize,
 }
 
 impl MeteredStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: DialedSocket) -> Self {
         Self { stream, meter: Arc::default(), in_a_row: 0 }
     }
 
@@ -119,7 +119,7 @@ impl MeteredStream {
 
     /// The connection below.
     #[must_use]
-    pub const fn tcp(&self) -> &TcpStream {
+    pub const fn socket(&self) -> &DialedSocket {
         &self.stream
     }
 }
@@ -176,7 +176,7 @@ mod tests {
     use std::future::poll_fn;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::probe::net::failure::of_io;
@@ -187,7 +187,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         tokio::spawn(async move { server.write_all(&vec![b'x'; bytes]).await });
-        MeteredStream::new(stream)
+        MeteredStream::new(DialedSocket::Tcp(stream))
     }
 
     #[tokio::test]
@@ -223,7 +223,8 @@ mod tests {
         for _ in 0..UNTIL_TOLD / SLICE {
             let mut taken = 0;
             while taken < SLICE {
-                stream.tcp().readable().await.unwrap();
+                let DialedSocket::Tcp(tcp) = stream.socket() else { unreachable!() };
+                tcp.readable().await.unwrap();
                 taken += stream.read(&mut buffer).await.unwrap();
             }
             assert_eq!(taken, SLICE);

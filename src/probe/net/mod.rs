@@ -1,6 +1,6 @@
 //! What the network kinds share: name resolution, dialling, TLS, and words for what goes wrong on the way.
 //!
-//! Nothing here knows a protocol above TLS. A kind dials with [`Network::dial`], shakes hands with
+//! Nothing here knows a protocol above TLS. A kind dials with [`Network::dial`] or [`unix::UnixSocket::dial`], shakes hands with
 //! [`tls::TlsClient::handshake`], and turns the errors of its client library into failures with [`failure::of_chain`].
 //! What it hears is metered from the first byte on, see [`metered`].
 
@@ -16,7 +16,9 @@ mod refusal;
 mod resolve;
 pub mod secured;
 mod signatures;
+pub mod socket;
 pub mod tls;
+pub mod unix;
 mod verify;
 
 use std::io;
@@ -30,6 +32,7 @@ use tokio::task::JoinSet;
 
 use self::metered::MeteredStream;
 use self::resolve::{Lookups, Resolver};
+use self::socket::DialedSocket;
 use self::verify::MachineRoots;
 use super::{BoxFuture, exhausted};
 use crate::base::trace::{Phase, Trace};
@@ -113,7 +116,7 @@ impl Network {
         trace.enter(Phase::Connect);
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
-        Ok(MeteredStream::new(stream))
+        Ok(MeteredStream::new(DialedSocket::Tcp(stream)))
     }
 }
 

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use rustls::Error;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::find;
 use super::metered::{Meter, MeteredStream};
 use super::presented::Presented;
+use super::socket::DialedSocket;
 
 /// The session. In TLS 1.3 a server judges the client's certificate when the client has long begun to send.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Secured {
 
     /// The connection below.
     #[must_use]
-    pub fn tcp(&self) -> &TcpStream {
-        self.stream.get_ref().0.tcp()
+    pub fn socket(&self) -> &DialedSocket {
+        self.stream.get_ref().0.socket()
     }
 
     /// The meter of that connection.

@@ -1,6 +1,6 @@
 //! One run through the steps: acts on what [`Progress`] decides.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -9,6 +9,7 @@ use super::reports::StepReports;
 use crate::base::quantity::show_duration;
 use crate::base::trace::Trace;
 use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
+use crate::probe::cookies::CookieJar;
 use crate::probe::search::{Searches, cost_of_json};
 use crate::probe::{BoxFuture, Probe, RunContext};
 use crate::workflow::captures::Captures;
@@ -49,7 +50,7 @@ impl Probe for WorkflowProbe {
             let steps = self.plan.steps();
             let clock = Stopwatch { started: Instant::now(), budget: run.budget };
             let mut progress = Progress::new(&self.plan, run.budget);
-            let mut captured = Captures::default();
+            let mut carried = Carried::default();
             let mut reports = StepReports::of(&self.plan);
             loop {
                 match progress.decide(clock.elapsed()) {
@@ -65,7 +66,7 @@ impl Probe for WorkflowProbe {
                     Decision::Run { step, until } => {
                         let span = StepRun { clock, began: clock.elapsed(), until, trace: &run.trace };
                         let (step_result, result) =
-                            span.run(&steps[step], &mut self.step_probes[step], &mut captured).await;
+                            span.run(&steps[step], &mut self.step_probes[step], &mut carried).await;
                         progress.settle(step, step_result);
                         reports.ended(step, span.took(), result);
                     }
@@ -73,6 +74,13 @@ impl Probe for WorkflowProbe {
             }
         })
     }
+}
+
+/// What goes from step to step.
+#[derive(Default)]
+struct Carried {
+    captured: Captures,
+    cookies: CookieJar,
 }
 
 /// The time since the workflow began.
@@ -102,17 +110,17 @@ impl StepRun<'_> {
         self.clock.elapsed().saturating_sub(self.began)
     }
 
-    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `captured`.
+    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `carried`.
     async fn run(
         self,
         step: &PlannedStep,
         step_probe: &mut StepProbe,
-        captured: &mut Captures,
+        carried: &mut Carried,
     ) -> (StepResult, ProbeResult) {
         let mut made = 0;
         loop {
             made += 1;
-            let failure = match self.attempt(step, step_probe, captured).await {
+            let failure = match self.attempt(step, step_probe, carried).await {
                 (StepResult::Failed, Err(failure)) => failure,
                 ended => return ended,
             };
@@ -127,13 +135,14 @@ impl StepRun<'_> {
         self,
         step: &PlannedStep,
         step_probe: &mut StepProbe,
-        captured: &mut Captures,
+        carried: &mut Carried,
     ) -> (StepResult, ProbeResult) {
         let budget = self.until.saturating_sub(self.clock.elapsed());
         let trace = self.trace.part(&step.name);
         let run = RunContext {
             budget,
-            captured: std::mem::take(captured),
+            captured: std::mem::take(&mut carried.captured),
+            cookies: Mutex::new(std::mem::take(&mut carried.cookies)),
             keep_answer: !step_probe.captures.is_empty(),
             trace: Arc::clone(&trace),
         };
@@ -144,13 +153,16 @@ impl StepRun<'_> {
         });
         let ended = ended.await;
         trace.end();
-        *captured = run.captured;
+        *carried = Carried {
+            captured: run.captured,
+            cookies: run.cookies.into_inner().unwrap_or_else(PoisonError::into_inner),
+        };
         match ended {
             Err(_) => (StepResult::OutOfTime, Err(self.timed_out(&trace))),
             Ok(Err(failure)) => (StepResult::Failed, Err(failure)),
             Ok(Ok((pass, values))) => {
                 for (capture, value) in step_probe.captures.iter().zip(values) {
-                    captured.insert(&step.name, &capture.name, value);
+                    carried.captured.insert(&step.name, &capture.name, value);
                 }
                 (StepResult::Passed, Ok(pass))
             }
@@ -239,7 +251,6 @@ impl Capture {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::Mutex;
 
     use super::*;
     use crate::base::clock::Timestamp;

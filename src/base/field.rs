@@ -54,6 +54,17 @@ pub enum Presence {
     Default(&'static str),
 }
 
+/// How a matcher is written.
+#[derive(Debug)]
+pub struct MatcherType {
+    /// Its name in the schema.
+    pub name: &'static str,
+    /// What may stand for it that is no mapping.
+    pub plain: &'static ValueType,
+    /// The words of the mapping, of which there must be one.
+    pub words: &'static [Field],
+}
+
 /// What the value of a key must look like.
 #[derive(Debug)]
 pub enum ValueType {
@@ -103,8 +114,12 @@ pub enum ValueType {
     Pattern,
     /// A status code, `2xx`, or a span such as `200-299`.
     Status,
-    /// Any scalar, list or mapping, compared as JSON.
-    Json,
+    /// Any scalar, list or mapping, compared as JSON; in a workflow step a text may hold captured values.
+    Operand,
+    /// A number of any size, kept as it is written.
+    Decimal,
+    /// What a value must be like: a plain value, or a mapping of words.
+    Matcher(&'static MatcherType),
     /// A list.
     List(&'static ValueType),
     /// One value, or a list of such.

@@ -3,9 +3,13 @@
 //! Nothing here knows of probes, HTTP or YAML. To add a unit or a word that several floors share, add a file.
 
 pub mod clock;
+pub mod costly;
+pub mod credentials;
+pub mod decimal;
 pub mod descriptors;
 pub mod field;
 pub mod lane;
+pub mod matcher;
 pub mod name;
 pub mod pattern;
 pub mod plain;

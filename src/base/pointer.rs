@@ -2,6 +2,7 @@
 //! a text of a megabyte takes no fifty of memory.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -18,17 +19,19 @@ pub enum Found {
     TooMuch,
 }
 
-/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts together (a number, a text of up to
-/// 32 bytes, a list). Of members with the same name the last counts. Nothing where the text is not JSON.
+/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts (a number, a text of up to 32 bytes,
+/// a list), or of as many together where one is part of another. Of members with the same name the last counts. Nothing
+/// where the text is not JSON.
 #[must_use]
 pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<Found>> {
-    let found = RefCell::new(vec![Found::Nothing; pointers.len()]);
-    let left = Cell::new(most);
-    let wanted = pointers.iter().copied().enumerate().collect();
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    PointerWalk { wanted, keeps: false, found: &found, left: &left }.deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    Some(found.into_inner())
+    let mut found = vec![Found::Nothing; pointers.len()];
+    let is_json = PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, most, &mut |pointer, at| {
+        found[pointer] = match at {
+            Visit::Again => Found::Nothing,
+            Visit::Value { value, .. } => value.map_or(Found::TooMuch, |value| Found::Value(value.clone())),
+        };
+    });
+    is_json.then_some(found)
 }
 
 /// How many parts a value has, as [`look_up`] counts them.
@@ -46,34 +49,116 @@ const fn of_text(text: &str) -> usize {
     1 + text.len() / 32
 }
 
-/// Reads one value.
-struct PointerWalk<'w> {
-    /// What is wanted of it: the number of a pointer, and the rest of that.
-    wanted: Vec<(usize, &'w str)>,
-    /// It is part of a value that is wanted.
-    keeps: bool,
-    found: &'w RefCell<Vec<Found>>,
-    left: &'w Cell<usize>,
+/// What a segment `*` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wildcard {
+    /// The member of that name.
+    Name,
+    /// Every member and every item.
+    Every,
 }
 
-impl<'w> PointerWalk<'w> {
-    /// What reads the member or item of which the next token of a pointer may say `is_it`.
-    fn for_part(&self, is_it: impl Fn(&str) -> bool) -> Self {
-        let part = |(number, rest): &(usize, &'w str)| {
-            let rest = rest.strip_prefix('/')?;
-            let (token, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            is_it(&token.replace("~1", "/").replace("~0", "~")).then_some((*number, rest))
-        };
-        let wanted: Vec<(usize, &'w str)> = self.wanted.iter().filter_map(part).collect();
-        for (number, _) in &wanted {
-            self.found.borrow_mut()[*number] = Found::Nothing;
+/// Pointers, as a tree of their segments: a text is read once for all of them.
+#[derive(Clone, Debug)]
+pub struct PointerSet(Vec<Segment>);
+
+#[derive(Clone, Debug, Default)]
+struct Segment {
+    /// The pointers that end here.
+    ends: Vec<usize>,
+    /// The pointers that end here or further down.
+    through: Vec<usize>,
+    names: BTreeMap<Box<str>, usize>,
+    every: Option<usize>,
+    /// There is one place for it: no segment before it stands for many.
+    is_single: bool,
+}
+
+/// What a walk tells of a pointer.
+#[derive(Debug)]
+pub enum Visit<'v> {
+    /// Whatever was found so far stood in a member that is there again: the last one counts. Below a segment that stands
+    /// for many each one counts, and this is not told.
+    Again,
+    /// What is there.
+    Value {
+        /// Nothing where it has more parts than were to be kept.
+        value: Option<&'v Value>,
+        /// The characters of a text, the items of a list, the members of an object.
+        length: Option<usize>,
+    },
+}
+
+impl PointerSet {
+    /// These pointers, numbered in their order.
+    pub fn new<'p>(pointers: impl IntoIterator<Item = &'p str>, wildcard: Wildcard) -> Self {
+        let mut segments = vec![Segment { is_single: true, ..Segment::default() }];
+        for (pointer, text) in pointers.into_iter().enumerate() {
+            let mut at = 0;
+            segments[at].through.push(pointer);
+            // RFC 6901, section 4.
+            for token in text.split('/').skip(1) {
+                let next = segments.len();
+                let is_every = token == "*" && wildcard == Wildcard::Every;
+                let segment = &mut segments[at];
+                let is_single = segment.is_single && !is_every;
+                let child = if is_every {
+                    *segment.every.get_or_insert(next)
+                } else {
+                    *segment.names.entry(token.replace("~1", "/").replace("~0", "~").into()).or_insert(next)
+                };
+                if child == next {
+                    segments.push(Segment { is_single, ..Segment::default() });
+                }
+                at = child;
+                segments[at].through.push(pointer);
+            }
+            segments[at].ends.push(pointer);
         }
-        Self { wanted, ..*self }
+        Self(segments)
     }
 
-    /// The value, if it is to be kept and there is room for so many parts.
-    fn kept(&self, parts: usize, value: impl FnOnce() -> Value) -> Option<Value> {
-        (self.keeps && self.takes(parts)).then(value)
+    /// Reads the JSON `text` and tells `visitor` what is at each pointer as it comes by, keeping values of at most `most`
+    /// parts at a time. Whether it was JSON is known only at its end.
+    #[must_use]
+    pub fn walk(&self, text: &[u8], most: usize, visitor: &mut dyn FnMut(usize, Visit<'_>)) -> bool {
+        let walk = Walk {
+            segments: &self.0,
+            visitor: RefCell::new(visitor),
+            seen: RefCell::new(vec![false; self.0.len()]),
+            left: Cell::new(most),
+        };
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        PointerWalk { at: vec![0], keeps: false, walk: &walk }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
+    }
+}
+
+/// Is told what is at a pointer, by its number.
+type PlaceVisitor<'v> = dyn FnMut(usize, Visit<'_>) + 'v;
+
+/// What all steps of a walk share.
+struct Walk<'w> {
+    segments: &'w [Segment],
+    visitor: RefCell<&'w mut PlaceVisitor<'w>>,
+    /// The segments that were come by.
+    seen: RefCell<Vec<bool>>,
+    /// How many parts may still be kept.
+    left: Cell<usize>,
+}
+
+impl Walk<'_> {
+    fn tell(&self, pointer: usize, visit: Visit<'_>) {
+        (self.visitor.borrow_mut())(pointer, visit);
+    }
+
+    /// A segment with one place is come by: what was found there before counts no more.
+    fn enter(&self, segment: usize) {
+        if !self.segments[segment].is_single {
+            return;
+        }
+        if std::mem::replace(&mut self.seen.borrow_mut()[segment], true) {
+            self.segments[segment].through.iter().for_each(|pointer| self.tell(*pointer, Visit::Again));
+        }
     }
 
     fn takes(&self, parts: usize) -> bool {
@@ -83,77 +168,130 @@ impl<'w> PointerWalk<'w> {
     }
 }
 
+/// Reads one value.
+struct PointerWalk<'w> {
+    /// The segments that it is at.
+    at: Vec<usize>,
+    /// It is, or is part of, a value that is wanted.
+    keeps: bool,
+    walk: &'w Walk<'w>,
+}
+
+/// A value that was read.
+#[derive(Default)]
+struct Passed {
+    /// If it was to be kept and there was room for it.
+    value: Option<Value>,
+    length: Option<usize>,
+}
+
+impl PointerWalk<'_> {
+    /// What reads the member called `name`.
+    fn for_member(&self, name: &str) -> Self {
+        let mut at = Vec::new();
+        for segment in &self.at {
+            let Segment { names, every, .. } = &self.walk.segments[*segment];
+            if let Some(child) = names.get(name) {
+                self.walk.enter(*child);
+                at.push(*child);
+            }
+            at.extend(every);
+        }
+        Self { at, ..*self }
+    }
+
+    fn for_item(&self, index: usize) -> Self {
+        let is_named = |segment: &usize| !self.walk.segments[*segment].names.is_empty();
+        // As serde_json has it: a number without a leading zero or sign.
+        let name = if self.at.iter().any(is_named) { index.to_string() } else { String::new() };
+        self.for_member(&name)
+    }
+
+    /// The value, if it is to be kept and there is room for so many parts.
+    fn passed(&self, parts: usize, length: Option<usize>, value: impl FnOnce() -> Value) -> Passed {
+        Passed { value: (self.keeps && self.walk.takes(parts)).then(value), length }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for PointerWalk<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(mut self, reader: D) -> Result<Option<Value>, D::Error> {
-        let here: Vec<usize> = self.wanted.iter().filter(|(_, rest)| rest.is_empty()).map(|(at, _)| *at).collect();
-        self.wanted.retain(|(_, rest)| !rest.is_empty());
-        self.keeps |= !here.is_empty();
-        let found = self.found;
-        let value = reader.deserialize_any(self)?;
-        for number in here {
-            found.borrow_mut()[number] = value.clone().map_or(Found::TooMuch, Found::Value);
+        let (walk, is_part) = (self.walk, self.keeps);
+        let ends: Vec<usize> = self.at.iter().filter(|at| !walk.segments[**at].ends.is_empty()).copied().collect();
+        self.keeps |= !ends.is_empty();
+        let left = walk.left.get();
+        let Passed { value, length } = reader.deserialize_any(self)?;
+        for pointer in ends.into_iter().flat_map(|segment| &walk.segments[segment].ends) {
+            walk.tell(*pointer, Visit::Value { value: value.as_ref(), length });
         }
-        Ok(value)
+        if is_part {
+            return Ok(value);
+        }
+        walk.left.set(left);
+        Ok(None)
     }
 }
 
 impl<'de> Visitor<'de> for PointerWalk<'_> {
-    type Value = Option<Value>;
+    type Value = Passed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Option<Value>, E> {
-        Ok(self.kept(1, || Value::Null))
+    fn visit_unit<E: Error>(self) -> Result<Passed, E> {
+        Ok(self.passed(1, None, || Value::Null))
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Option<Value>, E> {
-        Ok(self.kept(1, || value.into()))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Passed, E> {
+        Ok(self.passed(1, None, || value.into()))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Option<Value>, E> {
-        Ok(self.kept(1, || value.into()))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Passed, E> {
+        Ok(self.passed(1, None, || value.into()))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Option<Value>, E> {
-        Ok(self.kept(1, || value.into()))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Passed, E> {
+        Ok(self.passed(1, None, || value.into()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Option<Value>, E> {
-        Ok(self.kept(1, || Number::from_f64(value).map_or(Value::Null, Value::Number)))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Passed, E> {
+        Ok(self.passed(1, None, || Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<Value>, E> {
-        Ok(self.kept(of_text(text), || text.into()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Passed, E> {
+        let length = self.keeps.then(|| text.chars().count());
+        Ok(self.passed(of_text(text), length, || text.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Option<Value>, A::Error> {
-        let mut kept = self.kept(1, || Value::Null).map(|_| Vec::new());
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Passed, A::Error> {
+        let mut kept = self.passed(1, None, || Value::Null).value.map(|_| Vec::new());
         let mut index = 0usize;
-        // As serde_json has it: a number without a leading zero or sign.
-        while let Some(item) = items.next_element_seed(self.for_part(|token| token == index.to_string()))? {
+        while let Some(item) = items.next_element_seed(self.for_item(index))? {
             kept = kept.zip(item).map(|(mut kept, item)| {
                 kept.push(item);
                 kept
             });
             index += 1;
         }
-        Ok(kept.map(Value::Array))
+        Ok(Passed { value: kept.map(Value::Array), length: Some(index) })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<Value>, A::Error> {
-        let mut kept = self.kept(1, || Value::Null).map(|_| Map::new());
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Passed, A::Error> {
+        let mut kept = self.passed(1, None, || Value::Null).value.map(|_| Map::new());
+        let mut count = 0usize;
         while let Some(key) = members.next_key::<String>()? {
-            let value = members.next_value_seed(self.for_part(|token| token == key))?;
-            kept = kept.zip(value).filter(|_| self.takes(of_text(&key))).map(|(mut kept, value)| {
+            let value = members.next_value_seed(self.for_member(&key))?;
+            kept = kept.zip(value).filter(|_| self.walk.takes(of_text(&key))).map(|(mut kept, value)| {
                 kept.insert(key, value);
                 kept
             });
+            count += 1;
         }
-        Ok(kept.map(Value::Object))
+        // A name that is there twice counts once.
+        let length = kept.as_ref().map_or(count, Map::len);
+        Ok(Passed { value: kept.map(Value::Object), length: Some(length) })
     }
 }
 
@@ -220,6 +358,52 @@ mod tests {
         let parts = parts_of(&value);
         assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts), Some(vec![Found::Value(value.clone())]));
         assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts - 1), Some(vec![Found::TooMuch]));
+    }
+
+    /// What a walk tells of `pointer` in `text`, in the order of the text.
+    fn visited(text: &str, pointer: &str, most: usize) -> Vec<String> {
+        let mut told = Vec::new();
+        let set = PointerSet::new([pointer], Wildcard::Every);
+        assert!(set.walk(text.as_bytes(), most, &mut |_, visit| told.push(match visit {
+            Visit::Again => "again".to_owned(),
+            Visit::Value { value: Some(value), .. } => value.to_string(),
+            Visit::Value { value: None, length } => format!("{length:?}"),
+        })));
+        told
+    }
+
+    #[test]
+    fn a_star_leads_to_every_member_and_every_item() {
+        let text =
+            r#"{"tasks":[{"state":"UP","n":[1,2]},{"state":"DOWN"},7],"more":{"x":{"state":1},"*":{"state":2}}}"#;
+        for (pointer, told) in [
+            ("/tasks/*/state", vec![r#""UP""#, r#""DOWN""#]),
+            ("/more/*/state", vec!["1", "2"]),
+            ("/*/*/state", vec![r#""UP""#, r#""DOWN""#, "1", "2"]),
+            ("/tasks/*/n/*", vec!["1", "2"]),
+            ("/tasks/*/*/1", vec!["2"]),
+            ("/tasks/2/*", vec![]),
+            ("/none/*", vec![]),
+            ("/tasks/*/state/*", vec![]),
+            ("/more/*", vec![r#"{"state":1}"#, r#"{"state":2}"#]),
+            ("/tasks/2", vec!["7"]),
+        ] {
+            assert_eq!(visited(text, pointer, 100), told, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn of_members_with_the_same_name_the_last_counts_and_under_a_star_each() {
+        assert_eq!(visited(r#"{"a":1,"a":2}"#, "/a", 9), ["1", "again", "2"]);
+        assert_eq!(visited(r#"{"a":{"b":1},"a":{}}"#, "/a/b", 9), ["1", "again"]);
+        assert_eq!(visited(r#"{"a":[1],"a":[2]}"#, "/a/*", 9), ["1", "again", "2"]);
+        assert_eq!(visited(r#"[{"a":1},{"a":2,"a":3}]"#, "/*/a", 9), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn each_value_of_many_may_have_all_the_parts_that_one_may_have() {
+        assert_eq!(visited("[[1,2],[3,4],[5,6,7]]", "/*", 3), ["[1,2]", "[3,4]", "Some(3)"]);
+        assert_eq!(visited(r#"["abc",{"a":1,"b":2}]"#, "/*", 0), ["Some(3)", "Some(2)"]);
     }
 
     proptest! {

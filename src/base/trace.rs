@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::credentials::masked;
 use super::plain::plain;
 
 /// A part of a run, in the words of its messages.
@@ -67,9 +68,32 @@ pub struct Trace {
     notes: Option<Mutex<Notes>>,
 }
 
+/// One thing that was expected of an answer, for somebody who debugs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// What of the answer: `status`, `header etag`, `json /queue/depth`.
+    pub what: String,
+    /// What it should be: `below 1000`.
+    pub wanted: String,
+    /// Whether it is.
+    pub holds: bool,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found where something was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This.
+    This(String),
+    /// What may be a secret.
+    HeldBack,
+}
+
 #[derive(Debug, Default)]
 struct Notes {
     seen: Vec<String>,
+    expectations: Vec<Expectation>,
     parts: Vec<(String, Arc<Trace>)>,
 }
 
@@ -97,6 +121,33 @@ impl Trace {
                 notes.seen.push(plain(&what()).into_owned());
             }
         }
+    }
+
+    /// Whether notes are taken.
+    #[must_use]
+    pub const fn is_noting(&self) -> bool {
+        self.notes.is_some()
+    }
+
+    /// Notes how it stands with an expectation, if anybody wants to know. Credentials in what was found are masked here.
+    pub fn expect(&self, expectation: impl FnOnce() -> Expectation) {
+        let Some(notes) = &self.notes else { return };
+        let mut notes = locked(notes);
+        if notes.expectations.len() < Self::MAX {
+            let Expectation { what, wanted, holds, found } = expectation();
+            let found = match found {
+                Found::This(found) => Found::This(plain(&masked(&found)).into_owned()),
+                Found::HeldBack => Found::HeldBack,
+            };
+            let (what, wanted) = (plain(&what).into_owned(), plain(&wanted).into_owned());
+            notes.expectations.push(Expectation { what, wanted, holds, found });
+        }
+    }
+
+    /// How it stands with each expectation, in order.
+    #[must_use]
+    pub fn expectations(&self) -> Vec<Expectation> {
+        self.notes.as_ref().map(|notes| locked(notes).expectations.clone()).unwrap_or_default()
     }
 
     /// What was seen, in order.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decimal::Decimal;
 use super::secret::Secret;
 
 /// Where something stands in the file. Lines and columns are counted from 1, columns in characters.
@@ -398,6 +399,7 @@ pub enum Value {
     Bool(bool),
     Integer(i64),
     Number(f64),
+    Decimal(Decimal),
     Duration(Duration),
     DurationRange(Duration, Duration),
     Size(u64),

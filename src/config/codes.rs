@@ -373,10 +373,22 @@ pub static CODES: &[Code] = &[
         "checks:\n  - name: user\n    http: { url: \"https://user.svc/\", tls: { ca_file: /etc/ca.pem } }\n",
     ),
     error(
+        "invalid-matcher",
+        "A matcher says nothing, or can never hold.",
+        "A matcher is a mapping of words of which all must hold: `{ above: 5, below: 10 }`. It needs at least one. Words that \
+         exclude each other are most likely a slip, such as bounds in the wrong order; with them the check would always \
+         fail. What is not there (`exists: false`) is neither above nor equal to anything.",
+        "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { /depth: { above: 10, below: \
+         5 } } }\n",
+        "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { /depth: { above: 5, below: \
+         10 } } }\n",
+    ),
+    error(
         "invalid-pointer",
-        "A key of `expect.json` is not a JSON Pointer.",
+        "A key of `json` is not a JSON Pointer.",
         "A pointer (RFC 6901) is empty for the whole document, or begins with `/` and names the keys and positions on the \
-         way, such as `/items/0/state`. In a key `~` is written `~0` and `/` is written `~1`.",
+         way, such as `/items/0/state`, or `/items/*/state` for every item. In a key `~` is written `~0` and `/` is written \
+         `~1`.",
         "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { data.status: ok } }\n",
         "checks:\n  - name: user\n    http:\n      url: http://user.svc/\n      expect: { json: { /data/status: ok } }\n",
     ),

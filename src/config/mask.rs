@@ -87,11 +87,42 @@ pub fn told_path(path: &str) -> String {
 /// Sections whose keys are the names of others, and say nothing of what they hold.
 const FOREIGN_KEYS: [&str; 4] = ["headers", "json", "capture", "metadata"];
 
-/// The key that says what its value is; of keys that others named, those that are no keys of ours.
-fn telling(key: &str, is_foreign: bool) -> Option<&str> {
-    let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
-    (!is_foreign || is_taken()).then_some(key)
+/// Whose the keys of a mapping are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// Ours.
+    Keys,
+    /// Names that others gave.
+    Foreign,
+    /// Words of a matcher, which stands under such a name.
+    Words,
 }
+
+impl Naming {
+    /// Whose the keys are of what stands under `key`.
+    fn below(self, key: &str) -> Self {
+        match self {
+            Self::Keys if FOREIGN_KEYS.contains(&key) => Self::Foreign,
+            Self::Keys => Self::Keys,
+            Self::Foreign => Self::Words,
+            Self::Words if key == "length" => Self::Words,
+            Self::Words => Self::Foreign,
+        }
+    }
+
+    /// The key that says what its value is; of keys that others named, those that are no keys of ours.
+    fn telling(self, key: &str) -> Option<&str> {
+        let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
+        match self {
+            Self::Keys => Some(key),
+            Self::Words => NUMBER_WORDS.contains(&key).then_some(key),
+            Self::Foreign => is_taken().then_some(key),
+        }
+    }
+}
+
+/// The words of a matcher that take a number, or yes or no: no secrets.
+const NUMBER_WORDS: [&str; 6] = ["above", "at_least", "below", "at_most", "exists", "length"];
 
 /// The key under which what stands at `path` was found: that of the list for its items.
 fn key_of(path: &str) -> Option<&str> {
@@ -101,9 +132,20 @@ fn key_of(path: &str) -> Option<&str> {
     while let Some(length) = without_index(path).filter(|length| path[..*length].ends_with('[')) {
         path = &path[..length - 1];
     }
-    let mut keys = path.rsplit('.');
-    let key = keys.next().filter(|key| !key.is_empty() && !key.contains(['[', ']', '"']))?;
-    telling(key, keys.any(|around| FOREIGN_KEYS.contains(&around.split('[').next().unwrap_or_default())))
+    let (around, key) = path.rsplit_once('.').unwrap_or(("", path));
+    if key.is_empty() || key.contains(['[', ']', '"']) {
+        return None;
+    }
+    let mut naming = Naming::Keys;
+    for part in around.split('.') {
+        let (name, index) = part.split_once('[').map_or((part, ""), |(name, index)| (name, index));
+        naming = naming.below(name);
+        // A key that is quoted, as in `json["/queue/depth"]`.
+        if index.starts_with('"') {
+            naming = naming.below(index);
+        }
+    }
+    naming.telling(key)
 }
 
 /// How much of a value may be shown.
@@ -198,14 +240,14 @@ impl<'a> Mask<'a> {
     /// The mask of these `lines` of the file whose tree is `root`, as far as there is one.
     pub fn new(lines: &BTreeSet<u32>, root: Option<&'a Node>) -> Self {
         let mut found = Vec::new();
-        let mut left: Vec<(&Node, Option<&str>, bool)> = root.map(|node| (node, None, false)).into_iter().collect();
-        while let Some((node, key, is_foreign)) = left.pop() {
+        let mut left: Vec<(&Node, Option<&str>, Naming)> =
+            root.map(|node| (node, None, Naming::Keys)).into_iter().collect();
+        while let Some((node, key, naming)) = left.pop() {
             match &node.content {
-                NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key, is_foreign))),
+                NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key, naming))),
                 NodeContent::Map(entries) => {
                     for entry in entries {
-                        let is_section = FOREIGN_KEYS.contains(&entry.key.as_str());
-                        left.push((&entry.value, telling(&entry.key, is_foreign), is_foreign || is_section));
+                        left.push((&entry.value, naming.telling(&entry.key), naming.below(&entry.key)));
                         let (line, from) = (entry.key_mark.line, entry.key_mark.column);
                         let to = from.saturating_add(entry.key_mark.width);
                         found.push(ScalarOnLine {

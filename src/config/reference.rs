@@ -4,6 +4,7 @@ use super::codes::{CODES, Code};
 use super::read::words::expected;
 use super::rules::keys::{CHECK, CHECKS, SECTIONS};
 use crate::base::field::{Field, Presence, ValueType};
+use crate::base::matcher::words;
 use crate::base::value::Severity;
 use crate::model::route::{Route, RouteSet};
 use crate::probe::{KINDS, ProbeKind};
@@ -28,6 +29,8 @@ pub fn reference() -> String {
     for kind in KINDS {
         text += &kind_of_probe(kind);
     }
+    text += MATCHERS_HEAD;
+    text += &table(words::WORDS);
     text += CODES_HEAD;
     for code in CODES {
         text += &diagnostic(code);
@@ -60,6 +63,17 @@ path is the same 401.
 
 | route | methods | `probes` | `metrics` | `all` | without the token | pages |
 | --- | --- | --- | --- | --- | --- | --- |
+";
+
+const MATCHERS_HEAD: &str = "## Matchers
+
+Where a key takes *a matcher*, a plain value means what the key says of it (mostly: equal), and a mapping of one or more of these
+words says more. All of them must hold: `{ above: 5, below: 10 }`. Of an answer's JSON each value has its type; a header and what
+SQL gives are texts, which count as numbers where they spell one.
+
+In a JSON Pointer the segment `*` stands for every member of an object or item of a list: `/tasks/*/state: { not: FAILED }`. Each
+must be so, and there must be one, unless `exists: false` is wanted.
+
 ";
 
 const CODES_HEAD: &str = "## Diagnostics
@@ -118,6 +132,7 @@ fn rows(parent: &str, fields: &[Field], text: &mut String) {
         let name = format!("{parent}{}", field.name);
         let (meaning, default) = meaning_and_default(field);
         let cells = [format!("`{name}`"), expected(&field.value_type), default, meaning];
+        let cells = cells.map(|cell| cell.replace("or a matcher", "or a [matcher](#matchers)"));
         text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
         match field.value_type {
             ValueType::Section(inner) => rows(&format!("{name}."), inner, text),

@@ -4,12 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::read::Table;
 use super::rules::keys::{CHECKS, SECTIONS};
-use crate::base::field::{Field, Presence, ValueType};
+use crate::base::field::{Field, MatcherType, Presence, ValueType};
+use crate::base::matcher::words;
 
 /// The schema, in the dialect 2020-12.
 #[must_use]
 pub fn schema() -> Value {
-    let top = Table { fields: SECTIONS, one_of: &[], apart: CHECKS.as_slice() };
+    let top = Table { fields: SECTIONS, apart: CHECKS.as_slice(), ..Table::default() };
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The configuration of probelet",
@@ -21,6 +22,9 @@ pub fn schema() -> Value {
             }
         }
     });
+    for of in [&words::JSON, &words::TEXT, &words::LENGTH] {
+        schema["$defs"][of.name] = matcher(of);
+    }
     if let (Value::Object(schema), Value::Object(object)) = (&mut schema, object(&top)) {
         schema.extend(object);
     }
@@ -56,11 +60,23 @@ fn property(field: &Field, may_be_null: bool) -> Value {
     let mut alternatives = value_type(&field.value_type);
     let is_section = matches!(field.value_type, ValueType::Section(_));
     let is_optional = field.presence != Presence::Required;
-    if may_be_null && (is_optional || (is_section && alternatives[0].get("required").is_none())) {
+    let is_any = matches!(field.value_type, ValueType::Operand);
+    if may_be_null && !is_any && (is_optional || (is_section && alternatives[0].get("required").is_none())) {
         alternatives.push(json!({ "type": "null" }));
     }
     schema.extend(one_or_any(alternatives));
     schema.into()
+}
+
+/// The schema of the mapping that a matcher is.
+fn matcher(of: &MatcherType) -> Value {
+    let mut schema = object(&Table { fields: of.words, ..Table::default() });
+    schema["minProperties"] = 1.into();
+    if of.words.iter().any(|word| word.name == "exists") {
+        schema["if"] = json!({ "properties": { "exists": { "const": false } }, "required": ["exists"] });
+        schema["then"] = json!({ "maxProperties": 1 });
+    }
+    schema
 }
 
 /// The schema of the section of a kind, which may be left empty when no key of it must be there.
@@ -126,7 +142,16 @@ fn value_type(value_type: &ValueType) -> Vec<Value> {
             json!({ "type": "integer", "minimum": 100, "maximum": 999 }),
             text("^([1-9][xX]{2}|[1-9][0-9]{2}( *- *[1-9][0-9]{2})?)$"),
         ],
-        ValueType::Json => vec![Value::Bool(true)],
+        ValueType::Operand => vec![Value::Bool(true)],
+        ValueType::Decimal => vec![json!({ "type": "number" }), expansion()],
+        ValueType::Matcher(of) => {
+            let mut alternatives = match of.plain {
+                ValueType::Operand => vec![json!({ "type": ["string", "number", "boolean", "null", "array"] })],
+                plain => self::value_type(plain),
+            };
+            alternatives.push(json!({ "$ref": format!("#/$defs/{}", of.name) }));
+            alternatives
+        }
         ValueType::List(item) => vec![list(item)],
         ValueType::OneOrMany(item) => {
             let mut alternatives = self::value_type(item);
@@ -142,7 +167,7 @@ fn value_type(value_type: &ValueType) -> Vec<Value> {
             alternatives.push(object(&Table { fields, ..Table::default() }));
             alternatives
         }
-        ValueType::Choice { fields, one_of } => vec![object(&Table { fields, one_of, apart: &[] })],
+        ValueType::Choice { fields, one_of } => vec![object(&Table { fields, one_of, ..Table::default() })],
     }
 }
 

@@ -128,6 +128,7 @@ fn gather_below(value_type: &'static ValueType, forms: &mut HashMap<&'static str
     match value_type {
         ValueType::List(inner) | ValueType::OneOrMany(inner) | ValueType::Map(inner) => gather_below(inner, forms),
         ValueType::Section(fields) | ValueType::TextOrSection(fields) => gather(fields, forms),
+        ValueType::Matcher(of) => gather(of.words, forms),
         ValueType::Choice { fields, one_of } => {
             gather(fields, forms);
             gather(one_of, forms);
@@ -141,6 +142,7 @@ fn form_of(name: &str, value_type: &'static ValueType) -> Option<Form> {
         ValueType::Bool => Some(Form::Words(&["true", "false"])),
         ValueType::Integer { .. }
         | ValueType::Number { .. }
+        | ValueType::Decimal
         | ValueType::Duration { .. }
         | ValueType::DurationRange
         | ValueType::Size

@@ -23,8 +23,8 @@ use crate::workflow::captures::Captures;
 
 pub mod amqp;
 mod blocking;
+mod cell;
 pub mod cookies;
-mod costly;
 pub mod disk;
 mod endpoint;
 pub mod exhausted;

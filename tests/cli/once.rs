@@ -125,13 +125,13 @@ fn a_configuration_that_cannot_be_used_is_shown_on_standard_error() {
 #[test]
 fn verbose_shows_the_phases_of_each_run_and_what_it_saw() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nX-Secret: hunter2\r\n\
-                  Content-Length: 33\r\n\r\n{\"state\":\"hunter2\",\"token\":\"abc\"}";
-    assert_eq!(answer.split("\r\n\r\n").nth(1).map(str::len), Some(33));
+                  Content-Length: 30\r\n\r\n{\"state\":\"down\",\"token\":\"abc\"}";
+    assert_eq!(answer.split("\r\n\r\n").nth(1).map(str::len), Some(30));
     let server = Fake::answering(answer);
     let config = Config::of(&format!(
         "checks:\n\
          \x20 - name: app\n\
-         \x20   http: {{ url: 'http://{address}/health', expect: {{ json: {{ /state: ok }} }}, max_connection_age: 0s }}\n\
+         \x20   http: {{ url: 'http://{address}/health', expect: {{ json: {{ /state: ok, /token: {{ length: 3 }} }}, headers: {{ content-type: json, x-secret: {{ lacks: a }} }} }}, max_connection_age: 0s }}\n\
          \x20   timeout: 10s\n\
          \x20 - name: port\n\
          \x20   tcp: {{ address: '127.0.0.1:{closed}' }}\n\

@@ -25,6 +25,7 @@ mod http_cookies;
 mod http_encodings;
 mod http_floods;
 mod http_keeps;
+mod http_matchers;
 mod http_reads;
 mod http_redirects;
 mod http_sockets;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::CheckRun;
 use crate::base::quantity::show_duration;
-use crate::base::trace::Trace;
-use crate::model::outcome::{Facts, Outcome, StepReport};
+use crate::base::trace::{Expectation, Found, Trace};
+use crate::model::outcome::{Facts, Outcome, StepReport, one_line};
 
 /// The lines under the row of a check. A skip has none.
 pub(super) fn run(seen: &CheckRun) -> String {
@@ -34,7 +34,30 @@ fn of_trace(trace: &Trace, indent: &str) -> String {
             lines += &format!("{indent}{word}: {}\n", parts.join(", "));
         }
     }
+    lines + &of_expectations(&trace.expectations(), indent)
+}
+
+/// A row for each expectation: whether it is held, what of the answer it is about, what that should be, and what was
+/// found.
+fn of_expectations(expectations: &[Expectation], indent: &str) -> String {
+    let rows: Vec<[String; 4]> = expectations.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default() + 2;
+    let widths = [width(0), width(1), width(2)];
+    let mut lines = String::new();
+    for [held, what, wanted, found] in &rows {
+        let [first, second, third] = widths;
+        lines += &format!("{indent}{held:first$}{what:second$}{wanted:third$}{found}\n");
+    }
     lines
+}
+
+fn row(expectation: &Expectation) -> [String; 4] {
+    let Expectation { what, wanted, holds, found } = expectation;
+    let found = match found {
+        Found::This(found) => one_line(found),
+        Found::HeldBack => "held back: it may be a secret".into(),
+    };
+    [if *holds { "held" } else { "not held" }.into(), one_line(what), one_line(wanted), found]
 }
 
 /// The steps of a workflow, each followed by its attempts.

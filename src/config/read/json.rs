@@ -1,18 +1,41 @@
 //! A value of the file as JSON, for what is compared with an answer.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value as Json};
 
-use super::{CapturePolicy, Reader};
+use super::{CapturePolicy, Reader, Scope};
+use crate::base::decimal::Decimal;
+use crate::base::value::Value;
 use crate::config::path;
 use crate::config::tree::{Node, NodeContent};
 
 impl Reader<'_> {
+    /// What a value is compared with: a text, in which captured values may stand in a step, a number as it is written,
+    /// or any other JSON.
+    pub(super) fn operand(&self, node: &Node, path: &str, scope: Scope<'_>) -> Option<Value> {
+        if let NodeContent::Scalar(scalar) = &node.content
+            && !node.is_null()
+        {
+            let literal = plain(&scalar.text).filter(|_| !scalar.quoted);
+            return Some(match literal {
+                None => {
+                    let captures = if scope.in_step { CapturePolicy::Allowed } else { CapturePolicy::NoWorkflow };
+                    Value::Text(self.text(node, scalar, path, captures)?)
+                }
+                Some(Json::Number(number)) => {
+                    Value::Decimal(Decimal::parse(&scalar.text).or_else(|| Decimal::parse(&number.to_string()))?)
+                }
+                Some(value) => Value::Json { value, is_expanded: false },
+            });
+        }
+        Some(Value::Json { value: self.json(node, path)?, is_expanded: is_expanded(node) })
+    }
+
     /// The JSON that a node stands for, by the core schema of YAML 1.2; texts are expanded.
-    pub(super) fn json(&self, node: &Node, path: &str) -> Option<Value> {
+    pub(super) fn json(&self, node: &Node, path: &str) -> Option<Json> {
         match &node.content {
             NodeContent::List(items) => {
                 let item = |(index, item)| self.json(item, &path::item(path, index));
-                items.iter().map(|item| &**item).enumerate().map(item).collect::<Option<Vec<_>>>().map(Value::Array)
+                items.iter().map(|item| &**item).enumerate().map(item).collect::<Option<Vec<_>>>().map(Json::Array)
             }
             NodeContent::Map(entries) => {
                 let mut object = Map::new();
@@ -20,15 +43,15 @@ impl Reader<'_> {
                     let value = self.json(&entry.value, &path::child(path, &entry.key))?;
                     object.insert(entry.key.clone(), value);
                 }
-                Some(Value::Object(object))
+                Some(Json::Object(object))
             }
-            NodeContent::Scalar(_) if node.is_null() => Some(Value::Null),
+            NodeContent::Scalar(_) if node.is_null() => Some(Json::Null),
             NodeContent::Scalar(scalar) => {
                 if let Some(value) = plain(&scalar.text).filter(|_| !scalar.quoted) {
                     return Some(value);
                 }
                 let text = self.text(node, scalar, path, CapturePolicy::NotHere)?;
-                text.fixed().map(Value::String)
+                text.fixed().map(Json::String)
             }
         }
     }
@@ -44,10 +67,10 @@ pub(super) fn is_expanded(node: &Node) -> bool {
 }
 
 /// The boolean or number that a plain scalar stands for.
-fn plain(text: &str) -> Option<Value> {
+fn plain(text: &str) -> Option<Json> {
     match text {
-        "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
+        "true" | "True" | "TRUE" => return Some(Json::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Json::Bool(false)),
         _ => {}
     }
     if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
@@ -55,7 +78,7 @@ fn plain(text: &str) -> Option<Value> {
     }
     let number = text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text);
     let whole = number.parse::<i64>().map(Number::from).or_else(|_| number.parse::<u64>().map(Number::from));
-    whole.ok().or_else(|| Number::from_f64(number.parse().ok()?)).map(Value::Number)
+    whole.ok().or_else(|| Number::from_f64(number.parse().ok()?)).map(Json::Number)
 }
 
 #[cfg(test)]

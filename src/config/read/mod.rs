@@ -11,7 +11,7 @@ use super::mask::{is_credential, passwords, told, told_key};
 use super::path;
 use super::source::{Environment, ExpansionError, expand};
 use super::tree::{MappingEntry, Mark, Node, NodeContent, Scalar};
-use crate::base::field::{Field, Presence, ValueType};
+use crate::base::field::{Field, MatcherType, Presence, ValueType};
 use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Text, TextPart, Value};
 
 mod json;
@@ -30,6 +30,8 @@ pub struct Table {
     pub one_of: &'static [Field],
     /// Those that are known and read elsewhere.
     pub apart: &'static [Field],
+    /// The matcher whose words these are.
+    pub words_of: Option<&'static MatcherType>,
 }
 
 impl Table {
@@ -151,21 +153,41 @@ impl<'e> Reader<'e> {
                 Value::Section(self.section(node, &table, path, scope)?)
             }
             ValueType::Choice { fields, one_of } => {
-                let table = Table { fields, one_of, apart: &[] };
+                let table = Table { fields, one_of, ..Table::default() };
                 Value::Section(self.section(node, &table, path, Scope { in_step: true, ..scope })?)
             }
-            ValueType::Json => Value::Json { value: self.json(node, path)?, is_expanded: json::is_expanded(node) },
+            ValueType::Matcher(of) => match &node.content {
+                NodeContent::Map(_) => Value::Section(self.matcher(node, of, path, scope)?),
+                _ => return self.value(node, of.plain, path, scope),
+            },
+            ValueType::Operand => self.operand(node, path, scope)?,
             scalar => self.scalar(node, scalar, path, scope)?,
         };
         Some(Spanned::new(node.mark.span(path), value))
+    }
+
+    /// The mapping that a matcher is, of at least one of its words.
+    fn matcher(&self, node: &Node, of: &'static MatcherType, path: &str, scope: Scope<'_>) -> Option<Section> {
+        let is_empty = matches!(&node.content, NodeContent::Map(entries) if entries.is_empty());
+        if is_empty {
+            let words = words::alternatives(of.words.iter().map(|word| word.name));
+            let help = match of.plain {
+                ValueType::Operand => format!("write one of {words}; `equals: {{}}` is an empty mapping"),
+                _ => format!("write one of {words}"),
+            };
+            self.error(node.mark, path, "invalid-matcher", "this matcher says nothing".into(), Some(help));
+            return None;
+        }
+        self.section(node, &Table { fields: of.words, words_of: Some(of), ..Table::default() }, path, scope)
     }
 
     /// The value of a key. Nothing written counts as left out where that is allowed.
     fn field(&self, field: &'static Field, entry: &MappingEntry, path: &str, scope: Scope<'_>) -> Option<Spanned> {
         let node = &entry.value;
         let required = field.presence == Presence::Required;
-        let may_be_empty = matches!(field.value_type, ValueType::Section(_) | ValueType::Json);
-        if node.is_null() && !(required && may_be_empty) {
+        let may_be_empty = matches!(field.value_type, ValueType::Section(_));
+        let is_value = matches!(field.value_type, ValueType::Operand);
+        if node.is_null() && !is_value && !(required && may_be_empty) {
             if required {
                 let message = format!("`{}` has no value", field.name);
                 let help = format!("write {}", words::expected(&field.value_type));
@@ -366,7 +388,7 @@ mod tests {
         Field::optional("size", ValueType::SizeOrShare, ""),
         Field::optional("word", ValueType::BoolOrWord(&["auto"]), ""),
         Field::optional("status", ValueType::OneOrMany(&ValueType::Status), ""),
-        Field::optional("json", ValueType::Map(&ValueType::Json), ""),
+        Field::optional("json", ValueType::Map(&ValueType::Operand), ""),
         Field::optional("steps", ValueType::List(&STEP), ""),
         Field::optional("inner", ValueType::Section(&[Field::with_default("word", ValueType::Text, "", "")]), ""),
     ];
@@ -508,6 +530,8 @@ mod tests {
             .iter()
             .map(|(pointer, spanned)| match &spanned.value {
                 Value::Json { value, .. } => format!("{pointer} {value}"),
+                Value::Text(text) => format!("{pointer} {:?}", text.fixed().unwrap()),
+                Value::Decimal(number) => format!("{pointer} {}", number.as_str()),
                 _ => panic!("not JSON"),
             })
             .collect();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::words::{alternatives, expected};
 use super::{CapturePolicy, Reader, Scope, overlooked, suggest};
+use crate::base::decimal::Decimal;
 use crate::base::field::ValueType;
 use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
@@ -91,6 +92,7 @@ fn typed(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value,
         ValueType::Bool => boolean(value_type, written),
         ValueType::Integer { min, max } => integer(value_type, written, *min, *max),
         ValueType::Number { min, max } => number(value_type, written, *min, *max),
+        ValueType::Decimal => decimal(value_type, written),
         ValueType::Duration { min } => duration(written, *min),
         ValueType::DurationRange => duration_range(written),
         ValueType::Size => quantity("invalid-size", "a size", written, parse_size).map(Value::Size),
@@ -173,6 +175,14 @@ fn number(value_type: &'static ValueType, written: &Written<'_>, min: f64, max: 
             }
             Err(unfit)
         }
+    }
+}
+
+fn decimal(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value, Unfit> {
+    match Decimal::parse(written.text) {
+        Some(number) if !written.quoted => Ok(Value::Decimal(number)),
+        Some(_) => Err(Unfit { help: Some("remove the quotes".into()), ..wrong_type(value_type, written) }),
+        None => Err(wrong_type(value_type, written)),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn for_key(
     }
     let other_name = OTHER_NAMES.iter().find(|(other, name)| *other == key && names().any(|known| known == *name));
     let other_name = other_name.map(|(_, name)| *name);
-    if let Some(levels) = levels_up(key, scope).filter(|_| other_name.is_none()) {
+    if let Some(levels) = levels_up(key, scope).filter(|_| other_name.is_none() && table.words_of.is_none()) {
         let up = if levels == 1 { "one level".to_owned() } else { format!("{levels} levels") };
         return (format!("`{key}` belongs {up} further up: indent it less"), None);
     }
@@ -38,7 +38,10 @@ pub fn for_key(
         return (format!("did you mean `{near}`?"), Some(near));
     }
     let help = if table.all().next().is_none() { "no keys are known here".into() } else { known_keys(table) };
-    (help, None)
+    match table.words_of.map(|matcher| matcher.plain) {
+        Some(ValueType::Operand) => (format!("to compare with a mapping write `equals: {{ … }}`; {help}"), None),
+        _ => (help, None),
+    }
 }
 
 /// What to write where a mapping is wanted and something else stands.
@@ -78,7 +81,7 @@ pub fn in_url(path: &str) -> Option<String> {
 }
 
 /// What other tools call things.
-const OTHER_NAMES: [(&str, &str); 21] = [
+const OTHER_NAMES: &[(&str, &str)] = &[
     ("rabbitmq", "amqp"),
     ("valkey", "redis"),
     ("https", "http"),
@@ -100,6 +103,42 @@ const OTHER_NAMES: [(&str, &str); 21] = [
     ("text", "body_contains"),
     ("regex", "body_matches"),
     ("code", "status"),
+    ("body_excludes", "body_lacks"),
+    ("body_not_contains", "body_lacks"),
+    ("body_lacks_match", "body_not_matches"),
+    ("gt", "above"),
+    ("greater_than", "above"),
+    ("more_than", "above"),
+    ("gte", "at_least"),
+    ("ge", "at_least"),
+    ("min", "at_least"),
+    ("minimum", "at_least"),
+    ("lt", "below"),
+    ("less_than", "below"),
+    ("lte", "at_most"),
+    ("le", "at_most"),
+    ("max", "at_most"),
+    ("maximum", "at_most"),
+    ("eq", "equals"),
+    ("is", "equals"),
+    ("equal_to", "equals"),
+    ("const", "equals"),
+    ("ne", "not"),
+    ("neq", "not"),
+    ("is_not", "not"),
+    ("not_equals", "not"),
+    ("in", "one_of"),
+    ("any_of", "one_of"),
+    ("enum", "one_of"),
+    ("includes", "contains"),
+    ("not_contains", "lacks"),
+    ("excludes", "lacks"),
+    ("regex", "matches"),
+    ("pattern", "matches"),
+    ("present", "exists"),
+    ("size", "length"),
+    ("count", "length"),
+    ("len", "length"),
 ];
 
 fn known_keys(table: &Table) -> String {

@@ -28,7 +28,9 @@ pub fn expected(value_type: &ValueType) -> String {
         }
         ValueType::Pattern => "a regular expression".into(),
         ValueType::Status => "a status code such as `200`, `2xx` or `200-299`".into(),
-        ValueType::Json => "any value".into(),
+        ValueType::Operand => "any value".into(),
+        ValueType::Decimal => "a number".into(),
+        ValueType::Matcher(of) => format!("{} or a matcher", expected(of.plain)),
         ValueType::List(item) => format!("a list, each item {}", expected(item)),
         ValueType::OneOrMany(item) => format!("{}, or a list of such", expected(item)),
         ValueType::Map(value) => format!("a mapping, each value {}", expected(value)),

@@ -30,6 +30,7 @@ fn value(spanned: &Spanned, hasher: &mut DefaultHasher) {
         Value::Bool(flag) => flag.hash(hasher),
         Value::Integer(integer) => integer.hash(hasher),
         Value::Number(number) | Value::Share(number) => number.to_bits().hash(hasher),
+        Value::Decimal(number) => number.as_str().hash(hasher),
         Value::Duration(duration) => duration.hash(hasher),
         Value::DurationRange(from, to) => (from, to).hash(hasher),
         Value::Size(size) => size.hash(hasher),

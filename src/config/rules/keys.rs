@@ -37,11 +37,12 @@ pub static CHECKS: LazyLock<Vec<Field>> = LazyLock::new(|| {
 });
 
 /// The keys of the top level.
-pub static TOP: LazyLock<Table> = LazyLock::new(|| Table { fields: SECTIONS, one_of: &[], apart: CHECKS.as_slice() });
+pub static TOP: LazyLock<Table> =
+    LazyLock::new(|| Table { fields: SECTIONS, apart: CHECKS.as_slice(), ..Table::default() });
 
 /// The keys of a check.
 pub static CHECK: LazyLock<Table> =
-    LazyLock::new(|| Table { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice(), apart: &[] });
+    LazyLock::new(|| Table { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice(), ..Table::default() });
 
 static CHECK_SHAPE: LazyLock<ValueType> =
     LazyLock::new(|| ValueType::Choice { fields: CHECK_FIELDS, one_of: KIND_SECTIONS.as_slice() });

@@ -277,9 +277,9 @@ impl Session for HttpSession {
         self.pool.settle();
         let judged = match received {
             Ok(received) => {
-                let (declared, captured) = (Arc::clone(declared), run.captured.clone());
+                let (declared, captured, trace) = (Arc::clone(declared), run.captured.clone(), Arc::clone(&run.trace));
                 let cost = declared.expect.cost(&received);
-                let judge = move || declared.expect.judge(&received, &captured).map(|()| received);
+                let judge = move || declared.expect.judge(&received, &captured, &trace).map(|()| received);
                 self.server.judging.run(cost, judge).await.flatten()
             }
             Err(failure) => Err(failure),

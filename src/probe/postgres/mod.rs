@@ -29,6 +29,7 @@ use self::messages::{ColumnValue, LONGEST, WireFault};
 use self::role::RequiredRole;
 use self::scram::MOST_ROUNDS;
 use self::target::{Encryption, PostgresTarget};
+use super::cell::{Cell, DeclaredCell, EXPECT, ExpectedCell};
 use super::endpoint::Stream;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::{Meter, MeteredStream};
@@ -84,12 +85,7 @@ const FIELDS: &[Field] = &[
         "One statement. It runs as `BEGIN READ ONLY`, the query, `ROLLBACK`, and one row is asked for. Captured values \
          are bound as text: cast them where a column wants another type, `${steps.order.id}::bigint`.",
     ),
-    Field::optional(
-        "expect",
-        ValueType::Template,
-        "The text of the first column of the first row, as `psql` shows it (a boolean is `true` or `false`, `t` or \
-         `f`). Default: any answer, also none.",
-    ),
+    EXPECT,
     MAX_CONNECTION_AGE,
 ];
 
@@ -99,7 +95,7 @@ struct Postgres {
     /// The target as it may be shown.
     shown: String,
     query: Text,
-    expect: Option<Text>,
+    expect: Option<DeclaredCell>,
     max_age: ConnectionAge,
     /// An expansion brought something in, so the server's own words may hold a secret.
     secretive: bool,
@@ -114,16 +110,17 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     } else if query.fixed().is_some_and(|text| text.trim().is_empty()) {
         fields.error("query", "invalid-value", "the query is empty", Some("leave it out to ask `SELECT 1`".into()));
     }
-    let expect = fields.text("expect").cloned();
-    if let (Some(query), Some(expect)) = (query.fixed(), expect.as_ref().and_then(Text::fixed))
+    let expect = DeclaredCell::read(fields);
+    if let (Some(query), Some(expect)) = (query.fixed(), expect.as_ref().and_then(DeclaredCell::fixed))
         && role::is_foregone(&query, &expect)
     {
         let message = "`transaction_read_only` is always `on` here: the query runs in a transaction that can only read";
         fields.error("expect", "invalid-value", message, Some(role::INSTEAD.into()));
     }
     let url = fields.text("url")?;
-    let texts = [Some(url), Some(&query), expect.as_ref()];
-    let secretive = texts.into_iter().flatten().any(|text| text.is_expanded() || text.captures().next().is_some());
+    let is_filled_in = |text: &Text| text.is_expanded() || text.captures().next().is_some();
+    let secretive =
+        is_filled_in(url) || is_filled_in(&query) || expect.as_ref().is_some_and(DeclaredCell::is_filled_in);
     Some(Box::new(Postgres {
         target: target::read(fields)?,
         shown: redact::target(&url.written),
@@ -195,7 +192,7 @@ struct PostgresQuery {
     role: Option<RequiredRole>,
     sql: String,
     values: Vec<String>,
-    expect: Option<String>,
+    expect: Option<ExpectedCell>,
     keep_answer: bool,
 }
 
@@ -205,7 +202,9 @@ impl Probe for PostgresProbe {
             let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
             let spec = &self.server.spec;
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
-            let expect = spec.expect.as_ref().map(|text| run.captured.fill(text)).transpose().map_err(unfilled)?;
+            let is_secret = run.keep_answer || spec.query.is_expanded() || spec.query.captures().next().is_some();
+            let expect = spec.expect.as_ref().map(|cell| cell.fill(&run.captured, is_secret));
+            let expect = expect.transpose().map_err(unfilled)?;
             let role = spec.target.role;
             let query = PostgresQuery { role, sql, values, expect, keep_answer: run.keep_answer };
             self.reused.run(&self.server, &query, run).await
@@ -287,7 +286,7 @@ impl Session for PostgresSession {
             let _ = self.connection.execute("ROLLBACK").await;
         }
         run.trace.note(|| answer.as_ref().map_or_else(|_| "no answer".into(), |answer| found(&answer.value)));
-        let mut result = answer.and_then(|answer| judge(answer, query));
+        let mut result = answer.and_then(|answer| judge(&answer, query, &run.trace));
         match &mut result {
             Ok(pass) => pass.facts.tls_not_after = self.not_after,
             Err(failure) => failure.facts.tls_not_after = self.not_after,
@@ -336,33 +335,20 @@ fn found(value: &ColumnValue) -> String {
     }
 }
 
-fn judge(answer: QueryAnswer, query: &PostgresQuery) -> ProbeResult {
+fn judge(answer: &QueryAnswer, query: &PostgresQuery, trace: &Trace) -> ProbeResult {
     /// The type `bool` in PostgreSQL's catalogue.
     const BOOLEAN: u32 = 16;
-    let is_boolean = answer.value_type == Some(BOOLEAN);
-    let mismatch = |message: &str| Err(Failure::new(FailureKind::Mismatch, message));
-    let text = match answer.value {
-        ColumnValue::Text(text) if is_boolean => match text.as_slice() {
-            b"t" => b"true".to_vec(),
-            _ => b"false".to_vec(),
-        },
-        ColumnValue::Text(text) => text,
-        ColumnValue::Null if query.expect.is_some() => return mismatch("the query gives NULL, not the expected value"),
-        ColumnValue::NoRow if query.expect.is_some() => return mismatch("the query gives no row"),
-        ColumnValue::Null | ColumnValue::NoRow => Vec::new(),
+    let cell = match &answer.value {
+        ColumnValue::NoRow => Cell::NoRow,
+        ColumnValue::Null => Cell::Null,
+        ColumnValue::Text(text) => Cell::Text { text, is_boolean: answer.value_type == Some(BOOLEAN) },
     };
     if let Some(expect) = &query.expect {
-        let expect = match expect.as_str() {
-            "t" if is_boolean => "true",
-            "f" if is_boolean => "false",
-            other => other,
-        };
-        if expect.as_bytes() != text {
-            return mismatch("the query gives another value than the expected one");
-        }
+        expect.judge(cell, trace)?;
     }
     let mut pass = Pass::saying("Database is connected");
-    pass.answer = query.keep_answer.then(|| Box::new(CapturedAnswer { body: text, ..CapturedAnswer::default() }));
+    let body = cell.shown().into_owned();
+    pass.answer = query.keep_answer.then(|| Box::new(CapturedAnswer { body, ..CapturedAnswer::default() }));
     Ok(pass)
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::run::{Capture, StepProbe, WorkflowProbe};
+use crate::base::costly::{self, Haystack};
 use crate::base::name::CheckName;
 use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};
-use crate::probe::{BuildContext, KINDS, Probe, Spec, costly};
+use crate::probe::{BuildContext, KINDS, Probe, Spec};
 use crate::workflow::error::PlanError;
 use crate::workflow::expression::Expression;
 use crate::workflow::plan::{Retry, StepDraft, StepPlan};
@@ -144,9 +145,10 @@ impl<'a> StepSection<'a> {
         }
     }
 
-    /// The longest body that values are captured from.
-    fn longest_answer(&self) -> u64 {
-        self.fields.section("http").and_then(|http| http.size("max_body")).unwrap_or(LONGEST_ANSWER)
+    /// The longest answer that values are captured from.
+    fn longest_answer(&self) -> Haystack {
+        let max_body = self.fields.section("http").and_then(|http| http.size("max_body"));
+        max_body.map_or(Haystack::Text(LONGEST_ANSWER), Haystack::Body)
     }
 
     fn captures(&self) -> Option<Arc<[Capture]>> {
@@ -163,8 +165,9 @@ impl<'a> StepSection<'a> {
         }
         let Value::Text(text) = &located.value else { return None };
         match Expression::parse(&text.fixed()?) {
-            Ok(Expression::Pattern(pattern)) if pattern.longest_text() < self.longest_answer() => {
-                costly::report(self.fields, &located.span, &pattern, self.longest_answer());
+            Ok(Expression::Pattern(pattern))
+                if costly::is_reported(self.fields, &located.span, &pattern, self.longest_answer()) =>
+            {
                 None
             }
             Ok(expression) => Some(Capture { name: name.to_owned(), expression }),

@@ -1,0 +1,165 @@
+//! What is expected of a JSON body, by pointers that may lead to many places.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::base::matcher::{DeclaredMatcher, Matcher, Shortfall, Subject, shown_json};
+use crate::base::pointer::{PointerSet, Visit, Wildcard};
+use crate::base::trace::Found;
+use crate::probe::search::cost_of_json;
+
+/// Where something is expected, and what.
+pub(super) struct JsonExpectations {
+    matchers: Vec<(String, DeclaredMatcher)>,
+    pointers: PointerSet,
+}
+
+impl Default for JsonExpectations {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// More parts of a body than this, beside those that are expected, are not kept to be compared: a few megabytes.
+const MOST_PARTS: usize = 32 << 10;
+
+impl JsonExpectations {
+    pub(super) fn new(matchers: Vec<(String, DeclaredMatcher)>) -> Self {
+        let pointers = PointerSet::new(matchers.iter().map(|(pointer, _)| pointer.as_str()), Wildcard::Every);
+        Self { matchers, pointers }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.matchers.is_empty()
+    }
+
+    /// Where something is expected, and what.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &DeclaredMatcher)> {
+        self.matchers.iter().map(|(pointer, matcher)| (pointer.as_str(), matcher))
+    }
+
+    /// What it costs at most to judge a body of so many bytes, in units of
+    /// [`Pattern::cost`](crate::base::pattern::Pattern::cost).
+    pub(super) fn cost(&self, bytes: usize) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let matchers = self.matchers.iter().map(|(_, matcher)| matcher.cost(bytes as u64));
+        matchers.fold(cost_of_json(bytes), u64::saturating_add)
+    }
+
+    /// What is at each pointer of `body`, judged by the matcher of the same position; nothing where it is not JSON.
+    pub(super) fn judge(&self, body: &[u8], matchers: &[Arc<Matcher>], shows: bool) -> Option<Vec<JudgedPlaces>> {
+        let most = MOST_PARTS + matchers.iter().map(|matcher| matcher.parts()).max().unwrap_or(0);
+        let mut judged: Vec<JudgedPlaces> =
+            std::iter::repeat_with(JudgedPlaces::default).take(matchers.len()).collect();
+        let is_json = self.pointers.walk(body, most, &mut |pointer, visit| match visit {
+            Visit::Again => judged[pointer] = JudgedPlaces::default(),
+            Visit::Value { value, length } => {
+                let subject = value.map_or(Subject::TooMuch(length), Subject::Json);
+                judged[pointer].add(matchers[pointer].judge(subject), || shown(value, length), shows);
+            }
+        });
+        is_json.then_some(judged)
+    }
+}
+
+/// The places that a pointer leads to, and what was found there.
+#[derive(Default)]
+pub(super) struct JudgedPlaces {
+    count: usize,
+    fitting: usize,
+    /// The first that does not fit, and what does not hold of it.
+    misfit: Option<(usize, Shortfall)>,
+    /// The first value; of those that do not fit, if there are any.
+    shown: String,
+}
+
+impl JudgedPlaces {
+    fn add(&mut self, judged: Result<(), Shortfall>, show: impl Fn() -> String, shows: bool) {
+        self.count += 1;
+        match judged {
+            Ok(()) => self.fitting += 1,
+            Err(shortfall) if self.misfit.is_none() => {
+                self.misfit = Some((self.count, shortfall));
+                self.shown.clear();
+            }
+            Err(_) => {}
+        }
+        if shows && self.shown.is_empty() {
+            self.shown = show();
+        }
+    }
+
+    /// Whether every place fits, and there is one unless none is wanted.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub(super) fn all(&self, matcher: &Matcher) -> Result<(), Shortfall> {
+        match self.misfit {
+            Some((_, shortfall)) => Err(shortfall),
+            None if self.count == 0 => matcher.judge(Subject::Missing),
+            None => Ok(()),
+        }
+    }
+
+    /// For somebody who debugs: what was found, where it may be shown.
+    pub(super) fn found(&self, is_secret: bool) -> Found {
+        match (self.count, &self.misfit) {
+            (0, _) => Found::This("nothing".into()),
+            _ if is_secret => Found::HeldBack,
+            (1, _) => Found::This(self.shown.clone()),
+            (count, Some((at, _))) => Found::This(format!("{}, number {at} of {count}", self.shown)),
+            (count, None) => Found::This(format!("{}, the first of {count}", self.shown)),
+        }
+    }
+}
+
+fn shown(value: Option<&Value>, length: Option<usize>) -> String {
+    match (value, length) {
+        (Some(value), _) => shown_json(value),
+        (None, Some(length)) => format!("a value of {length} parts"),
+        (None, None) => "a long value".into(),
+    }
+}
+
+/// RFC 6901, section 3: empty, or `/` before each token; `~` only as `~0` and `~1`. The error says what is wrong and
+/// what to write instead.
+pub(super) fn check_pointer(pointer: &str) -> Result<(), (&'static str, String)> {
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        let path = pointer.strip_prefix("$.").unwrap_or(pointer);
+        return Err(("a JSON Pointer begins with `/`", format!("write `/{}`", path.replace('.', "/"))));
+    }
+    let mut rest = pointer.split('~');
+    rest.next();
+    if rest.all(|after| after.starts_with(['0', '1'])) {
+        return Ok(());
+    }
+    let mut help = String::from("write `~` as `~0`");
+    let _ = write!(help, ": `{}`", pointer.replace('~', "~0"));
+    Err(("in a JSON Pointer `~` stands only in `~0` (for `~`) and `~1` (for `/`)", help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_checked_by_rfc_6901() {
+        for pointer in ["", "/", "/data/status", "/a~1b/~0", "/0/depth", "/with space", "/tasks/*/state"] {
+            assert_eq!(check_pointer(pointer), Ok(()), "{pointer}");
+        }
+        let cases = [
+            ("data/status", "write `/data/status`"),
+            ("data.status", "write `/data/status`"),
+            ("$.data.status", "write `/data/status`"),
+            ("/a~b", "write `~` as `~0`: `/a~0b`"),
+            ("/a~", "write `~` as `~0`: `/a~0`"),
+        ];
+        for (pointer, help) in cases {
+            assert_eq!(check_pointer(pointer).unwrap_err().1, help, "{pointer}");
+        }
+    }
+}

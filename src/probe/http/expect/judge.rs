@@ -1,0 +1,253 @@
+//! The judgement of an answer: each expectation by itself, in the order in which they are told.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use hyper::header::HeaderName;
+
+use super::{Expectations, Received, lossy};
+use crate::base::credentials::is_credential;
+use crate::base::matcher::{Matcher, Subject};
+use crate::base::quantity::show_size;
+use crate::base::trace::{Expectation, Found, Trace};
+use crate::base::value::Text;
+use crate::model::outcome::{Failure, FailureKind};
+use crate::workflow::captures::{Captures, FillError};
+
+/// What was found of one expectation. What is told of it is made when somebody asks.
+struct Finding<'f> {
+    holds: bool,
+    /// Why it does not hold.
+    complaint: &'f dyn Fn() -> String,
+    /// What of the answer it is about, what that should be, and what it is.
+    row: &'f dyn Fn() -> (String, String, Found),
+}
+
+/// Hears of each finding, until it has heard enough.
+type Listener<'l> = dyn FnMut(&Finding<'_>) -> ControlFlow<()> + 'l;
+
+impl Expectations {
+    /// Whether anything is expected of the body.
+    pub(in super::super) fn reads_body(&self) -> bool {
+        !self.texts.is_empty() || !self.patterns.is_empty() || !self.json.is_empty()
+    }
+
+    /// Whether an answer with this status can be as expected.
+    pub(in super::super) fn takes_status(&self, status: u16) -> bool {
+        self.status.iter().any(|(from, to)| (*from..=*to).contains(&status))
+    }
+
+    /// Whether the body is of no use unless it is whole.
+    pub(in super::super) fn needs_whole_body(&self) -> bool {
+        !self.json.is_empty()
+    }
+
+    /// What it costs at most to judge an answer, in units of [`Pattern::cost`](crate::base::pattern::Pattern::cost).
+    pub(in super::super) fn cost(&self, received: &Received) -> u64 {
+        let bytes = received.body.len();
+        let patterns = self.patterns.iter().map(|(pattern, _)| pattern.cost(bytes as u64));
+        let lines = |name| received.headers.get_all(name).iter().map(|value| value.len() as u64).sum();
+        let headers = self.headers.iter().map(|(name, matcher)| matcher.cost(lines(name)));
+        patterns.chain(headers).fold(self.json.cost(bytes), u64::saturating_add)
+    }
+
+    /// Whether the answer is as expected. Each expectation is told to `trace`, where somebody wants to know.
+    ///
+    /// # Errors
+    /// The first thing that is not, as a mismatch that repeats nothing of the answer.
+    pub(in super::super) fn judge(
+        &self,
+        received: &Received,
+        captured: &Captures,
+        trace: &Trace,
+    ) -> Result<(), Failure> {
+        let mut failure = None;
+        let _ = self.examine(received, captured, trace.is_noting(), &mut |finding| {
+            trace.expect(|| {
+                let (what, wanted, found) = (finding.row)();
+                Expectation { what, wanted, holds: finding.holds, found }
+            });
+            if !finding.holds && failure.is_none() {
+                failure = Some(mismatch((finding.complaint)()));
+            }
+            // For somebody who debugs all are looked at.
+            if failure.is_some() && !trace.is_noting() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Looks at one expectation after another. What is found is kept to be shown where `shows` says so.
+    fn examine(
+        &self,
+        received: &Received,
+        captured: &Captures,
+        shows: bool,
+        tell: &mut Listener<'_>,
+    ) -> ControlFlow<()> {
+        self.examine_status(received, tell)?;
+        for (name, declared) in &self.headers {
+            match declared.fill(|text| captured.fill(text)) {
+                Ok(matcher) => examine_header(name, &matcher, received, tell)?,
+                Err(FillError(why)) => tell_unfilled(&format!("header {name}"), &why, tell)?,
+            }
+        }
+        for (text, is_wanted) in &self.texts {
+            examine_text(text, *is_wanted, received, captured, tell)?;
+        }
+        for (pattern, is_wanted) in &self.patterns {
+            let holds = pattern.is_in(&received.body) == *is_wanted;
+            let complaint = || {
+                let extent = extent(received);
+                if *is_wanted {
+                    format!("nothing in the {extent} matches the expected pattern")
+                } else {
+                    format!("something in the {extent} matches the pattern that should match nothing")
+                }
+            };
+            let wanted = if *is_wanted { "matches the pattern" } else { "does not match the pattern" };
+            tell(&Finding { holds, complaint: &complaint, row: &|| ("body".into(), wanted.into(), size(received)) })?;
+        }
+        self.examine_json(received, captured, shows, tell)
+    }
+
+    fn examine_status(&self, received: &Received, tell: &mut Listener<'_>) -> ControlFlow<()> {
+        tell(&Finding {
+            holds: self.takes_status(received.status),
+            complaint: &|| format!("returned status {}", received.status),
+            row: &|| {
+                let wanted: Vec<String> = self.status.iter().map(|(from, to)| span(*from, *to)).collect();
+                ("status".into(), wanted.join(", "), Found::This(received.status.to_string()))
+            },
+        })
+    }
+
+    fn examine_json(
+        &self,
+        received: &Received,
+        captured: &Captures,
+        shows: bool,
+        tell: &mut Listener<'_>,
+    ) -> ControlFlow<()> {
+        let mut matchers: Vec<Arc<Matcher>> = Vec::new();
+        for (pointer, declared) in self.json.iter() {
+            match declared.fill(|text| captured.fill(text)) {
+                Ok(matcher) => matchers.push(matcher),
+                Err(FillError(why)) => return tell_unfilled(&shown(pointer), &why, tell),
+            }
+        }
+        let judged = if received.is_cut { None } else { self.json.judge(&received.body, &matchers, shows) };
+        for (index, ((pointer, _), matcher)) in self.json.iter().zip(&matchers).enumerate() {
+            let places = judged.as_ref().map(|judged| &judged[index]);
+            let result = places.map(|places| places.all(matcher));
+            let complaint = || match result {
+                _ if received.is_cut => cut_json(received),
+                Some(Err(shortfall)) => matcher.complaint(&shown(pointer), shortfall),
+                _ => "the body is not JSON".into(),
+            };
+            let row = || {
+                let found = match places {
+                    _ if received.is_cut => Found::This("not whole".into()),
+                    None => Found::This("no JSON".into()),
+                    Some(places) => places.found(is_credential(pointer) || matcher.is_secret()),
+                };
+                (format!("json {}", if pointer.is_empty() { "(whole)" } else { pointer }), matcher.wanted(), found)
+            };
+            tell(&Finding { holds: result == Some(Ok(())), complaint: &complaint, row: &row })?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn examine_header(
+    name: &HeaderName,
+    matcher: &Matcher,
+    received: &Received,
+    tell: &mut Listener<'_>,
+) -> ControlFlow<()> {
+    let lines: Vec<String> = received.headers.get_all(name).iter().map(|value| lossy(value.as_bytes())).collect();
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let subject = if texts.is_empty() { Subject::Missing } else { Subject::Texts(&texts) };
+    let judged = matcher.judge(subject);
+    let what = || format!("header {name}");
+    let complaint = || judged.err().map(|shortfall| matcher.complaint(&what(), shortfall)).unwrap_or_default();
+    let row = || {
+        let found = match lines.as_slice() {
+            [] => Found::This("nothing".into()),
+            _ if is_credential(name.as_str()) || matcher.is_secret() => Found::HeldBack,
+            lines => Found::This(lines.join(" | ")),
+        };
+        (what(), matcher.wanted(), found)
+    };
+    tell(&Finding { holds: judged.is_ok(), complaint: &complaint, row: &row })
+}
+
+fn examine_text(
+    text: &Text,
+    is_wanted: bool,
+    received: &Received,
+    captured: &Captures,
+    tell: &mut Listener<'_>,
+) -> ControlFlow<()> {
+    let wanted = match captured.fill(text) {
+        Ok(wanted) => wanted,
+        Err(FillError(why)) => return tell_unfilled("body", &why, tell),
+    };
+    let holds = String::from_utf8_lossy(&received.body).contains(&wanted) == is_wanted;
+    let complaint = || {
+        let extent = extent(received);
+        if is_wanted {
+            format!("the expected text is not in the {extent}")
+        } else {
+            format!("the text that should not be there is in the {extent}")
+        }
+    };
+    let row = || {
+        let verb = if is_wanted { "contains" } else { "lacks" };
+        ("body".into(), format!("{verb} the expected text"), size(received))
+    };
+    tell(&Finding { holds, complaint: &complaint, row: &row })
+}
+
+/// A captured value is missing.
+fn tell_unfilled(what: &str, why: &str, tell: &mut Listener<'_>) -> ControlFlow<()> {
+    let row = || (what.to_owned(), why.to_owned(), Found::This("not looked at".into()));
+    tell(&Finding { holds: false, complaint: &|| why.to_owned(), row: &row })
+}
+
+fn mismatch(message: impl AsRef<str>) -> Failure {
+    Failure::new(FailureKind::Mismatch, message)
+}
+
+fn cut_json(received: &Received) -> String {
+    format!("the JSON is not whole in the first {}: raise `max_body`", limit(received))
+}
+
+fn limit(received: &Received) -> String {
+    show_size(received.body.len() as u64).replace(".0 ", " ")
+}
+
+/// What of the body was looked at.
+fn extent(received: &Received) -> String {
+    if received.is_cut { format!("first {}", limit(received)) } else { "body".to_owned() }
+}
+
+fn size(received: &Received) -> Found {
+    let more = if received.is_cut { " and more" } else { "" };
+    Found::This(format!("{}{more}", limit(received)))
+}
+
+fn shown(pointer: &str) -> String {
+    match pointer {
+        "" => "the body".to_owned(),
+        pointer => format!("`{pointer}`"),
+    }
+}
+
+/// Status codes as the file writes them.
+fn span(from: u16, to: u16) -> String {
+    match (from, to) {
+        (from, to) if from == to => from.to_string(),
+        (from, to) if from % 100 == 0 && to == from + 99 => format!("{}xx", from / 100),
+        (from, to) => format!("{from}-{to}"),
+    }
+}

@@ -1,0 +1,166 @@
+//! The kind `http`: expectations as the file writes them, against answers of all kinds.
+
+use std::io;
+use std::sync::Arc;
+
+use probelet::base::clock::Clock;
+use probelet::base::trace::{Found, Trace};
+use probelet::config;
+use probelet::config::source::Environment;
+use probelet::probe::net::Network;
+use probelet::probe::{BuildContext, Probe, RunContext};
+
+use crate::fake::{self, Fake};
+use crate::{LONG, said, said_of};
+
+/// A probe whose section `http` has these `keys` beside the address.
+fn probe(fake: &Fake, keys: &str) -> Box<dyn Probe> {
+    let text = format!("checks: [{{ name: app, http: {{ url: 'http://127.0.0.1:{}/', {keys} }} }}]", fake.port());
+    let environment = Environment::of([("VERSION", "v7")]);
+    let files = Box::new(|_: &std::path::Path| Err(io::ErrorKind::NotFound.into()));
+    let loaded = config::read("test.yaml", text.as_bytes(), &environment, files);
+    let Some(config) = loaded.config else { panic!("{}", loaded.report.text(false)) };
+    config.targets[0].spec.build(&BuildContext {
+        check: config.plan.checks[0].name.clone(),
+        network: Arc::new(Network::default()),
+        clock: Clock::Machine,
+        beats: Arc::default(),
+    })
+}
+
+/// What is said where `expect` has these keys.
+async fn expecting(fake: &Fake, keys: &str) -> String {
+    said(&mut *probe(fake, &format!("expect: {{ {keys} }}")), LONG).await
+}
+
+#[tokio::test]
+async fn json_is_matched_at_one_place_and_at_many() {
+    let body = r#"{"queue":{"depth":1000,"name":"orders"},"version":"v7","big":9007199254740993,"rate":12.50,"n":"5",
+        "none":null,"tasks":[{"state":"DONE"},{"state":"DONE","n":7},{"state":"FAILED"}],"empty":[],"tags":["a","b"],
+        "components":{"db":{"status":"UP"},"cache":{"status":"UP"}}}"#;
+    let fake = Fake::answers(fake::http(200, &[], body)).await;
+    for (json, expected) in [
+        ("/queue/depth: { below: 1001, at_least: 1000 }", "pass"),
+        ("/queue/depth: { below: 1000 }", "mismatch: `/queue/depth` should be a number below 1000"),
+        ("/big: { above: 9007199254740992, below: 9007199254740994 }", "pass"),
+        ("/big: 9007199254740992", "mismatch: `/big` has another value than expected: 9007199254740992"),
+        ("/rate: { equals: 12.5 }", "pass"),
+        ("/rate: { not: 12.500 }", "mismatch: `/rate` should not be 12.500"),
+        ("/n: { above: 3 }", "mismatch: `/n` should be a number above 3"),
+        ("/n: '5'", "pass"),
+        ("/n: 5", "mismatch: `/n` has another value than expected: 5"),
+        ("/none: null, /version: '${VERSION}'", "pass"),
+        ("/none: { not: null }", "mismatch: `/none` should not be null"),
+        ("/none: { exists: false }", "mismatch: `/none` should not be there"),
+        ("/gone: { exists: false }, /gone/*: { exists: false }", "pass"),
+        ("/gone: { not: x }", "mismatch: `/gone` is missing"),
+        ("/queue/name: '${VERSION}'", "mismatch: `/queue/name` has another value than expected"),
+        ("/components/*/status: UP", "pass"),
+        ("/components/*: { length: 1 }, /components: { length: 2, contains: db, lacks: mq }", "pass"),
+        ("/tasks/*/state: { not: FAILED }", "mismatch: `/tasks/*/state` should not be \"FAILED\""),
+        ("/tasks/*/state: { one_of: [DONE, FAILED] }", "pass"),
+        ("/tasks/*/n: 7", "pass"),
+        ("/tasks/*/gone: { not: x }", "mismatch: `/tasks/*/gone` is missing"),
+        ("/empty/*: 1", "mismatch: `/empty/*` is missing"),
+        ("/empty: { length: { at_least: 1 } }", "mismatch: the length of `/empty` should be at least 1"),
+        ("/tags: [a, b]", "pass"),
+        ("/tags: { equals: [a] }", "mismatch: `/tags` has another value than expected: [\"a\"]"),
+        ("/tags: { contains: b, lacks: c }, /tags/*: { matches: '^[ab]$' }", "pass"),
+        ("/version: { matches: '^v[0-9]$', length: 2 }", "pass"),
+    ] {
+        assert_eq!(expecting(&fake, &format!("json: {{ {json} }}")).await, expected, "{json}");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_matched_as_texts_and_as_numbers_in_all_their_lines() {
+    let headers =
+        [("X-Cache", "HIT"), ("X-Depth", "99.5"), ("Via", "one"), ("Via", "two"), ("Set-Cookie", "sid=hunter2")];
+    let fake = Fake::answers(fake::http(200, &headers, "")).await;
+    for (headers, expected) in [
+        ("x-cache: { equals: HIT }, X-Depth: { below: 100, above: 99 }, via: { contains: tw, lacks: three }", "pass"),
+        ("x-depth: { at_least: 100 }", "mismatch: header x-depth should be a number of at least 100"),
+        ("x-cache: { above: 1 }", "mismatch: header x-cache should be a number above 1"),
+        ("x-cache: { not: HIT }", "mismatch: header x-cache should not be \"HIT\""),
+        ("via: { lacks: two }", "mismatch: header via should not contain \"two\""),
+        ("via: { contains: three }", "mismatch: header via should contain \"three\""),
+        ("via: three", "mismatch: header via does not contain the expected text"),
+        ("x-maintenance: { exists: false }", "pass"),
+        ("x-cache: { exists: false }", "mismatch: header x-cache should not be there"),
+        ("x-gone: { exists: true }", "mismatch: header x-gone is missing"),
+        ("x-depth: { equals: 99.50 }, x-cache: { length: 3, matches: '^H' }", "pass"),
+    ] {
+        assert_eq!(expecting(&fake, &format!("headers: {{ {headers} }}")).await, expected, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_have_to_lack_something() {
+    let fake = Fake::answers(fake::http(200, &[], "all well, ERR-17")).await;
+    for (expect, expected) in [
+        ("body_lacks: maintenance, body_not_matches: 'WARN-[0-9]+'", "pass"),
+        ("body_lacks: well", "mismatch: the text that should not be there is in the body"),
+        (
+            "body_not_matches: 'ERR-[0-9]+'",
+            "mismatch: something in the body matches the pattern that should match nothing",
+        ),
+    ] {
+        assert_eq!(expecting(&fake, expect).await, expected, "{expect}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_many_members_is_matched_without_being_kept() {
+    let body = format!("[{}1]", "1,".repeat(300_000 - 1));
+    let fake = Fake::answers(fake::http(200, &[], &body)).await;
+    for (json, expected) in [
+        ("/*: 1", "pass"),
+        ("'': { length: 300000 }", "pass"),
+        ("/*: { matches: '^[1]$' }", "pass"),
+        ("/*: { below: 1 }", "mismatch: `/*` should be a number below 1"),
+        ("/*/*/*/a: { exists: false }", "pass"),
+        ("'': { contains: '2' }", "mismatch: the body should contain \"2\""),
+    ] {
+        let keys = format!("max_body: 4MiB, expect: {{ json: {{ {json} }} }}");
+        assert_eq!(said(&mut *probe(&fake, &keys), LONG).await, expected, "{json}");
+    }
+}
+
+#[tokio::test]
+async fn each_expectation_is_told_to_somebody_who_debugs() {
+    let body = r#"{"state":"down","token":"hunter2","n":[1,2,9],"url":"amqp://u:hunter2@mq/"}"#;
+    let fake = Fake::answers(fake::http(200, &[("X-Cache", "HIT"), ("Set-Cookie", "sid=hunter2")], body)).await;
+    let keys = "expect: { status: [2xx, 404], headers: { x-cache: MISS, set-cookie: sid }, body_contains: down, json: { \
+                /state: { not: down }, /token: { length: 7 }, /n/*: { below: 5 }, /gone: { exists: false }, /url: { \
+                contains: mq }, /version: '${VERSION}' } }";
+    let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+    let said = said_of(&mut *probe(&fake, keys), &run, LONG).await;
+    assert_eq!(said, "mismatch: header x-cache does not contain the expected text");
+    let rows: Vec<String> = run
+        .trace
+        .expectations()
+        .into_iter()
+        .map(|row| {
+            let found = match row.found {
+                Found::This(found) => found,
+                Found::HeldBack => "(held back)".into(),
+            };
+            format!("{} {}, {}: {found}", if row.holds { "+" } else { "-" }, row.what, row.wanted)
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "+ status, 2xx, 404: 200",
+            "- header x-cache, contains \"MISS\": HIT",
+            "+ header set-cookie, contains \"sid\": (held back)",
+            "+ body, contains the expected text: 75 B",
+            "- json /state, not \"down\": \"down\"",
+            "+ json /token, length 7: (held back)",
+            "- json /n/*, below 5: 9, number 3 of 3",
+            "+ json /gone, missing: nothing",
+            "+ json /url, contains \"mq\": \"amqp://***@mq/\"",
+            "- json /version, the expected value: nothing",
+        ]
+    );
+}

@@ -272,7 +272,7 @@ async fn saved_latches(
 ) -> Option<SavedState> {
     let (history, termination, start_ups) = (history.clone(), termination.clone(), Arc::clone(start_ups));
     let mut coming = Box::pin(async move {
-        let latches = history.latches(LONGEST_OPENING).await;
+        let latches = history.saved_state(LONGEST_OPENING).await;
         if let Some(since) = latches.draining_since {
             let now = clock.now();
             termination.restore(now - origin.wall_at(now).since(since));

@@ -233,15 +233,15 @@ impl Keep {
 
 /// There is no answer: the file is not open yet, or the disk does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away;
+pub struct HistoryUnavailable;
 
-impl fmt::Display for Away {
+impl fmt::Display for HistoryUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the history cannot be read at the moment: its file is being opened, or the disk does not answer")
     }
 }
 
-impl std::error::Error for Away {}
+impl std::error::Error for HistoryUnavailable {}
 
 /// Where history is kept, and how that goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,55 +1,56 @@
 //! What was: the ups and downs of every check, and its single runs.
 //!
-//! [`ledger`], [`figures`] and [`registry`] decide, without I/O; [`memory`] keeps things where there is no file; [`clerk`]
-//! writes them to one, on a thread of its own, so that neither a run nor a request waits for the disk. What is told is
-//! noted at once; ticks that the disk cannot keep up with are dropped and counted, events never are: see [`pending`].
-//! Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more, add it to
-//! [`registry::Storage`] and to both of its implementations.
+//! [`History`] sends messages to one task on a thread of its own, [`writer`], which owns everything: neither a run nor a
+//! request waits for the disk, and nothing is locked. [`ledger`], [`figures`], [`registry`] and [`state`] decide, without
+//! I/O; [`memory`] keeps things where there is no file; [`job`] is what is done with one, and [`query`] what is asked.
+//! Transitions are never dropped (see [`pending`] for the time in which the disk is away), runs are when there are too
+//! many, and counted. Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more,
+//! add it to [`registry::Storage`] and to both of its implementations; to be asked something more, to [`query`].
 
-pub mod check_record;
 pub mod answer;
-pub mod registry;
 pub mod calendar;
-pub mod clerk;
-pub mod desk;
+pub mod check_record;
 pub mod figures;
 pub mod file;
+pub mod job;
 pub mod ledger;
 pub mod memory;
-pub mod overview;
+pub mod message;
 pub mod pending;
-pub mod question;
-pub mod waiting;
+pub mod query;
+pub mod registry;
+pub mod state;
+pub mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::base::clock::Timestamp;
+use crate::base::lane;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
-use answer::{Away, Condition, Keep, Page, Part, Run, SavedState, Service, Tick, Window};
+use answer::{
+    Condition, HistoryUnavailable, Keep, Page, Part, Recall, Recent, Run, SavedState, Service, Span, Tick, Window,
+};
 use calendar::{Boot, Calendar};
-use check_record::CheckRecord;
-use desk::{Desk, Stage};
-use figures::{ResponseTimes, Times};
 use file::FileLocation;
-use ledger::{Availability, Event, Interval, events};
-use memory::Memory;
-use question::Question;
-use registry::{Marks, Registry};
-use waiting::Waiting;
+use ledger::{Availability, Event, Interval};
+use message::{Message, Published};
+use query::HistoryQuery;
+use state::HistoryState;
+use writer::Writer;
 
-/// So many questions wait for the disk; more are not taken.
-const QUESTIONS: usize = 32;
+/// The stack of the history's thread.
+const STACK: usize = 512 * 1024;
+/// So many runs wait to be taken by the history's task; more are dropped.
+const RUNS: usize = 2048;
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A window is summed up from at most so many intervals and runs, the newest.
-const WINDOW_INTERVALS: usize = 20_000;
-const WINDOW_RUNS: usize = 10_000;
 
 /// Where history is kept, and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,85 +59,108 @@ pub struct Settings {
     pub path: Option<PathBuf>,
     /// How much is kept.
     pub keep: Keep,
-    /// The UID of the pod: latches of another one are ignored.
+    /// The UID of the pod: what was saved in another one is ignored.
     pub pod: Option<String>,
     /// When the machine was started, as it would be told, where that is known.
     pub boot: Option<Boot>,
 }
 
-/// The history of all checks. Cheap to clone; telling it something never waits.
+/// The history of all checks: a sender of messages to the task that owns it. Cheap to clone; telling it something never
+/// waits.
 #[derive(Clone, Debug)]
 pub struct History {
-    desk: Arc<Desk>,
-    clerk: Option<mpsc::Sender<Question>>,
+    messages: mpsc::UnboundedSender<Message>,
+    /// The places of runs that are not taken yet.
+    places: Arc<Semaphore>,
+    published: Arc<Published>,
+    restored: watch::Receiver<Option<SavedState>>,
 }
 
 impl History {
     /// Begins at the time `now`. What is told from then on runs with the boot clock, whatever is done to the wall
-    /// clock; until [`date`](Self::date) says otherwise, its dates are those that are told. A file is opened on a
-    /// thread of its own; until that is done what is told waits, and what is asked is not answered. When it cannot be
-    /// used, everything is kept in memory.
+    /// clock; until [`date`](Self::date) says otherwise, its dates are those that are told. Until a file is open what is
+    /// told is kept in memory, and what is asked is not answered. When it cannot be used, everything is kept in memory.
     #[must_use]
     pub fn start(settings: Settings, now: Timestamp) -> Self {
-        let (keep, calendar) = (settings.keep, Calendar::new(settings.boot));
-        let Some(path) = settings.path else {
-            let registry = Registry::open([], Marks::EMPTY, &mut Memory::default());
-            let desk = Desk::new(Stage::InMemory(registry, Memory::default()), keep, Condition::InMemory, calendar);
-            desk.latches.send_replace(Some(SavedState::default()));
-            return Self { desk: Arc::new(desk), clerk: None };
-        };
-        let opening = Stage::Opening(Waiting::default(), None);
-        let desk = Arc::new(Desk::new(opening, keep, Condition::Opening, calendar));
-        let (clerk, questions) = mpsc::channel(QUESTIONS);
-        if let Err(error) = clerk::start(
-            Arc::clone(&desk),
-            FileLocation { path, pod: settings.pod.unwrap_or_default() },
-            now,
-            questions,
-        ) {
-            tracing::error!(%error, "there is no thread for the history file: history is kept in memory until the next start");
-            desk.go_on_in_memory();
-            desk.give_up_latches();
+        let Settings { path, keep, pod, boot } = settings;
+        let calendar = Calendar::new(boot);
+        let location = path.map(|path| FileLocation { path, pod: pod.unwrap_or_default() });
+        let condition = if location.is_some() { Condition::Opening } else { Condition::InMemory };
+        let without_thread = if location.is_some() { Condition::Refused } else { Condition::InMemory };
+        let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar.clone()), location, condition, now);
+        let started =
+            lane::runtime_without_sockets().and_then(|runtime| lane::start(runtime, "history", STACK, writer.run()));
+        let Err(error) = started else { return history };
+        tracing::error!(%error, "there is no thread for the history: it is kept in memory until the next start");
+        let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar), None, without_thread, now);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(writer.run());
         }
-        Self { desk, clerk: Some(clerk) }
+        history
+    }
+
+    fn with_writer(
+        state: HistoryState,
+        location: Option<FileLocation>,
+        condition: Condition,
+        now: Timestamp,
+    ) -> (Self, Writer) {
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let (restoring, restored) = watch::channel(None);
+        let published = Arc::new(Published::new(condition));
+        let writer = Writer::new(inbox, Arc::clone(&published), restoring, state, location, now);
+        (Self { messages, places: Arc::new(Semaphore::new(RUNS)), published, restored }, writer)
     }
 
     /// The checks of `plan` are watched from `at` on, and no others.
     pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
-        self.desk.declare(plan, at);
+        self.tell(Message::Declare(Arc::clone(plan), at));
     }
 
     /// The check has changed its state at `at`. A [`State`](crate::model::state::State) is one way to say how it
     /// stands; [`Availability::Unknown`] is for a result that has become stale.
     pub fn transition(&self, check: &CheckName, to: impl Into<Availability>, at: Timestamp) {
-        self.desk.enter(check, to.into(), at);
+        self.tell(Message::Transition(check.clone(), to.into(), at));
     }
 
     /// A check was run, or skipped.
     pub fn record(&self, run: &Run<'_>) {
-        self.desk.record(run);
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => self.tell(Message::Run(run.into(), place)),
+            Err(_) => self.published.count_dropped(1),
+        }
     }
 
     /// It is `at` now, and checks are watched. To be said every second: a silence of more than 10 s is a gap, of which
     /// nothing is known.
     pub fn alive(&self, at: Timestamp) {
-        self.desk.see(at);
+        self.tell(Message::Alive(at));
     }
 
     /// The wall clock says `wall` where `told` is told: everything is dated by that, whenever it was.
     pub fn date(&self, told: Timestamp, wall: Timestamp) {
-        self.desk.date(told, wall);
+        self.tell(Message::Date { told, wall });
     }
 
     /// From now on this much is kept.
     pub fn keep(&self, keep: Keep) {
-        self.desk.state().keep = keep;
+        self.tell(Message::Keep(keep));
+    }
+
+    /// Saves what must be known after a restart, all of it.
+    pub fn save(&self, saved: SavedState) {
+        self.tell(Message::Save(saved));
+    }
+
+    fn tell(&self, message: Message) {
+        // After the end nothing is kept.
+        let _ = self.messages.send(message);
     }
 
     /// How it goes.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        self.desk.state().condition
+        self.published.condition()
     }
 
     /// Whether what is told is written to the file; nothing where there is to be none.
@@ -149,188 +173,254 @@ impl History {
         }
     }
 
-    /// How many ticks were not stored because the store could not keep up.
+    /// How many ticks were not stored because the history could not keep up.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.desk.dropped()
+        self.published.dropped()
     }
 
-    /// The latches as they were saved in this pod before the restart. Waits until the file is open, for at most
-    /// `patience`; none when it is not by then.
-    pub async fn latches(&self, patience: Duration) -> SavedState {
-        let mut latches = self.desk.latches.subscribe();
-        let known = timeout(patience, latches.wait_for(Option::is_some)).await;
-        known.ok().and_then(Result::ok).and_then(|latches| latches.clone()).unwrap_or_default()
-    }
-
-    /// Saves the latches, all of them.
-    pub fn save_latches(&self, latches: SavedState) {
-        self.desk.save_latches(latches);
+    /// What was saved in this pod before the restart. Waits until the file is open, for at most `patience`; nothing when
+    /// it is not by then.
+    pub async fn saved_state(&self, patience: Duration) -> SavedState {
+        let mut restored = self.restored.clone();
+        let known = timeout(patience, restored.wait_for(Option::is_some)).await;
+        known.ok().and_then(Result::ok).and_then(|restored| restored.clone()).unwrap_or_default()
     }
 
     /// Every declared check with its figures, in the order of the file.
     ///
     /// # Errors
-    /// While the file is being opened.
-    pub fn services(&self) -> Result<Vec<Service>, Away> {
-        let ahead = self.ahead();
-        let service = |registry: &Registry, record: &CheckRecord| record.service(registry.marks().seen).moved(ahead);
-        self.with_books(|registry| registry.declared().map(|record| service(registry, record)).collect())
+    /// Until all that is in the file is summed up.
+    pub async fn services(&self) -> Result<Vec<Service>, HistoryUnavailable> {
+        self.look(|state| state.registry.declared().map(|record| state.service(record)).collect()).await
     }
 
     /// One declared check with its figures, by its number or its name.
     ///
     /// # Errors
-    /// While the file is being opened.
-    pub fn service(&self, key: &str) -> Result<Option<Service>, Away> {
-        let ahead = self.ahead();
-        self.with_books(|registry| registry.find(key).map(|record| record.service(registry.marks().seen).moved(ahead)))
+    /// Until all that is in the file is summed up.
+    pub async fn service(&self, key: &str) -> Result<Option<Service>, HistoryUnavailable> {
+        let key = key.to_owned();
+        self.look(move |state| state.registry.find(&key).map(|record| state.service(record))).await
     }
 
     /// The number of the declared check of that name.
     ///
     /// # Errors
-    /// While the file is being opened.
-    pub fn number(&self, check: &CheckName) -> Result<Option<u32>, Away> {
-        self.with_books(|registry| registry.number(check))
-    }
-
-    /// By how many microseconds dates are ahead of the time of the ledger.
-    fn ahead(&self) -> i64 {
-        self.desk.state().calendar.ahead()
-    }
-
-    fn with_books<T>(&self, view: impl FnOnce(&Registry) -> T) -> Result<T, Away> {
-        let state = self.desk.state();
-        match &state.stage {
-            Stage::InMemory(registry, _) | Stage::InFile(registry, _, _) if state.is_summed_up => Ok(view(registry)),
-            _ => Err(Away),
-        }
+    /// Until all that is in the file is summed up.
+    pub async fn number(&self, check: &CheckName) -> Result<Option<u32>, HistoryUnavailable> {
+        let check = check.clone();
+        self.look(move |state| state.registry.number(&check)).await
     }
 
     /// The ups and downs of the check with the number `check`, newest first.
     ///
     /// # Errors
     /// When the disk does not answer.
-    pub async fn events(&self, check: u32, page: Page) -> Result<Part<Event>, Away> {
-        let Part { items, next } = self.events_of_the_ledger(check, page).await?;
-        let ahead = self.ahead();
-        Ok(Part { items: items.into_iter().map(|event| event.moved(ahead)).collect(), next })
-    }
-
-    async fn events_of_the_ledger(&self, check: u32, page: Page) -> Result<Part<Event>, Away> {
-        if let Some(intervals) = self.intervals_in_memory(check)? {
-            let mut events = events(intervals);
-            // The intervals that the last one began with may have been dropped.
-            let current = self.with_books(|registry| registry.record(check).map(CheckRecord::current))?;
-            if let Some((last, current)) =
-                events.last_mut().zip(current).filter(|(last, current)| last.id == current.id)
-            {
-                *last = current;
-            }
-            events.reverse();
-            events.retain(|event| page.before.is_none_or(|before| event.id < before));
-            return Ok(Part::of(events, page.limit, |event| event.id));
-        }
-        self.ask(|reply| Question::Events(check, page, reply)).await
+    pub async fn events(&self, check: u32, page: Page) -> Result<Part<Event>, HistoryUnavailable> {
+        self.ask(|reply| Message::Query(HistoryQuery::Events(check, page, reply))).await
     }
 
     /// The runs of the check with the number `check`, newest first.
     ///
     /// # Errors
     /// When the disk does not answer.
-    pub async fn ticks(&self, check: u32, page: Page) -> Result<Part<Tick>, Away> {
-        let mut ticks = match self.in_memory(|_, memory| memory.ticks(check, page))? {
-            Some(ticks) => ticks,
-            None => self.ask(|reply| Question::Ticks(check, page, reply)).await?,
-        };
-        let ahead = self.ahead();
-        for tick in &mut ticks.items {
-            tick.at = tick.at.moved(ahead);
-        }
-        Ok(ticks)
+    pub async fn ticks(&self, check: u32, page: Page) -> Result<Part<Tick>, HistoryUnavailable> {
+        self.ask(|reply| Message::Query(HistoryQuery::Ticks(check, page, reply))).await
+    }
+
+    /// How it went lately with each of the checks with these numbers, in their order: one question, however many.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub async fn recent(&self, checks: &[u32], recall: Recall) -> Result<Vec<Recent>, HistoryUnavailable> {
+        self.ask(|reply| Message::Query(HistoryQuery::Recent(checks.to_vec(), recall, reply))).await
     }
 
     /// The last intervals of the check with the number `check`, oldest first, at most `last`.
     ///
     /// # Errors
     /// When the disk does not answer.
-    pub async fn intervals(&self, check: u32, last: usize) -> Result<Vec<Interval>, Away> {
-        let intervals = self.intervals_since(check, Timestamp::from_unix_micros(i64::MIN), last).await?;
-        let ahead = self.ahead();
-        Ok(intervals.into_iter().map(|interval| interval.moved(ahead)).collect())
+    pub async fn intervals(&self, check: u32, last: usize) -> Result<Vec<Interval>, HistoryUnavailable> {
+        let recent = self.recent(&[check], Recall { intervals: last, runs: 0 }).await?;
+        Ok(recent.into_iter().flat_map(|recent| recent.intervals).collect())
+    }
+
+    /// The check with the number `check` over the last `span`, and in `parts` slices of it.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub async fn span(&self, check: u32, span: Duration, parts: u32) -> Result<Span, HistoryUnavailable> {
+        self.ask(|reply| Message::Query(HistoryQuery::Span(check, span, parts, reply))).await
     }
 
     /// The check with the number `check` over the last `span`.
     ///
     /// # Errors
     /// When the disk does not answer.
-    pub async fn window(&self, check: u32, span: Duration) -> Result<Window, Away> {
-        Ok(self.window_of_the_ledger(check, span).await?.moved(self.ahead()))
+    pub async fn window(&self, check: u32, span: Duration) -> Result<Window, HistoryUnavailable> {
+        Ok(self.span(check, span, 0).await?.window)
     }
 
-    async fn window_of_the_ledger(&self, check: u32, span: Duration) -> Result<Window, Away> {
-        let to = self.with_books(|registry| registry.marks().seen)?;
-        let from = to.before(span);
-        let times = Times::within(self.intervals_since(check, from, WINDOW_INTERVALS).await?, from, to);
-        let took = match self.in_memory(|_, memory| memory.response_times(check, from, WINDOW_RUNS))? {
-            Some(took) => took,
-            None => self.ask(|reply| Question::ResponseTimes(check, from, WINDOW_RUNS, reply)).await?,
-        };
-        Ok(Window { from, to, times, response_times: ResponseTimes::of(took) })
-    }
-
-    async fn intervals_since(&self, check: u32, since: Timestamp, most: usize) -> Result<Vec<Interval>, Away> {
-        if let Some(mut intervals) = self.intervals_in_memory(check)? {
-            intervals.retain(|interval| interval.to.is_none_or(|to| to > since));
-            intervals.drain(..intervals.len().saturating_sub(most));
-            return Ok(intervals);
-        }
-        self.ask(|reply| Question::Intervals(check, since, most, reply)).await
-    }
-
-    fn intervals_in_memory(&self, check: u32) -> Result<Option<Vec<Interval>>, Away> {
-        self.in_memory(|registry, memory| {
-            let open = registry.record(check).map(|record| record.ledger.open());
-            memory.intervals(check).chain(open).collect()
-        })
-    }
-
-    fn in_memory<T>(&self, view: impl FnOnce(&Registry, &Memory) -> T) -> Result<Option<T>, Away> {
-        match &self.desk.state().stage {
-            Stage::Opening(..) => Err(Away),
-            Stage::InMemory(registry, memory) => Ok(Some(view(registry, memory))),
-            Stage::InFile(..) => Ok(None),
-        }
-    }
-
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, Away> {
-        let clerk = self.clerk.as_ref().ok_or(Away)?;
-        let (reply, answer) = oneshot::channel();
-        clerk.try_send(question(reply)).map_err(|_| Away)?;
-        timeout(PATIENCE, answer).await.map_err(|_| Away)?.map_err(|_| Away)
-    }
-
-    /// Waits until everything that was told before is in the file; at once without one.
+    /// Waits until everything that was told before is in the file, or in memory where there is none.
     ///
     /// # Errors
     /// When it cannot be written now, or the disk does not answer.
-    pub async fn settle(&self) -> Result<(), Away> {
-        match self.in_memory(|_, _| ())? {
-            Some(()) => Ok(()),
-            None => self.ask(Question::Settle).await?,
-        }
+    pub async fn flush(&self) -> Result<(), HistoryUnavailable> {
+        self.ask(Message::Flush).await?
     }
 
     /// Writes what waits and closes the file, for at most `patience`. What is told afterwards is not kept.
     pub async fn close(&self, patience: Duration) {
-        let Some(clerk) = &self.clerk else { return };
         let (reply, closed) = oneshot::channel();
-        let _ = timeout(patience, async {
-            if clerk.send(Question::Close(reply)).await.is_ok() {
-                let _ = closed.await;
+        self.tell(Message::Close(reply));
+        let _ = timeout(patience, closed).await;
+    }
+
+    /// What `view` sees of the figures.
+    async fn look<T: Send + 'static>(
+        &self,
+        view: impl FnOnce(&HistoryState) -> T + Send + 'static,
+    ) -> Result<T, HistoryUnavailable> {
+        let look = |reply: oneshot::Sender<T>| {
+            Message::Look(Box::new(move |state| {
+                if let Some(state) = state {
+                    let _ = reply.send(view(state));
+                }
+            }))
+        };
+        self.ask(look).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, HistoryUnavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(message(reply));
+        // What is not known has no answer: the sender is dropped.
+        timeout(PATIENCE, answer).await.map_err(|_| HistoryUnavailable)?.map_err(|_| HistoryUnavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::ledger::Availability;
+    use super::*;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::state::OutcomeKind;
+
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("probelet-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_000_000 + seconds)
+    }
+
+    /// Two checks over a minute: `db` fails at 20 and 30, `app` is skipped then.
+    async fn story(path: Option<PathBuf>) -> History {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let history = History::start(Settings { path, keep, pod: None, boot: None }, at(0));
+        history.saved_state(Duration::from_secs(60)).await;
+        history.declare(&plan(vec![check("db"), check("app")]), at(0));
+        for seconds in [0, 10, 20, 30, 40, 50] {
+            let fails = [20, 30].contains(&seconds);
+            for name in ["db", "app"] {
+                let (outcome, availability) = match (fails, name) {
+                    (false, _) => (OutcomeKind::Pass, Availability::Up),
+                    (true, "db") => (OutcomeKind::Fail, Availability::Down),
+                    (true, _) => (OutcomeKind::Skip, Availability::Unknown),
+                };
+                let took = (outcome != OutcomeKind::Skip).then(|| at(seconds).since(at(0)) / 1000);
+                let check = &CheckName::new(name).unwrap();
+                history.record(&Run { check, at: at(seconds), outcome, reason: None, took, message: "" });
+                history.transition(check, availability, at(seconds));
             }
-        })
-        .await;
+        }
+        history.alive(at(60));
+        patiently(async || history.flush().await).await;
+        history
+    }
+
+    fn told(recent: &Recent) -> (Vec<(Availability, bool)>, Vec<Option<u128>>) {
+        let interval = |interval: &Interval| (interval.availability, interval.to.is_none());
+        let times = recent.response_times.iter().map(|time| time.map(|time| time.as_millis()));
+        (recent.intervals.iter().map(interval).collect(), times.collect())
+    }
+
+    /// The answer, however long a busy machine takes for it.
+    async fn patiently<T>(ask: impl AsyncFn() -> Result<T, HistoryUnavailable>) -> T {
+        let asking = async {
+            loop {
+                if let Ok(answer) = ask().await {
+                    return answer;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), asking).await.unwrap()
+    }
+
+    async fn tells_the_story(history: &History) {
+        use Availability::{Down, Unknown, Up};
+        let services = history.services().await.unwrap();
+        let ids: Vec<u32> = services.iter().map(|service| service.id).rev().collect();
+        let recent = patiently(async || history.recent(&ids, Recall { intervals: 3, runs: 4 }).await).await;
+        let recent: Vec<_> = recent.iter().map(told).collect();
+        let app = (vec![(Up, false), (Unknown, false), (Up, true)], vec![Some(0), Some(10), Some(40), Some(50)]);
+        let db = (vec![(Up, false), (Down, false), (Up, true)], vec![None, None, Some(40), Some(50)]);
+        assert_eq!(recent, [app, db]);
+        let span = patiently(async || history.span(ids[1], Duration::from_secs(80), 8).await).await;
+        let down: Vec<u64> = span.slices.iter().map(|slice| slice.of(Down).as_secs()).collect();
+        assert_eq!(down, [0, 0, 0, 0, 10, 10, 0, 0]);
+        assert_eq!(span.window.response_times.p90, Some(Duration::from_millis(50)));
+    }
+
+    #[tokio::test]
+    async fn the_last_intervals_and_runs_of_many_checks_are_one_question() {
+        tells_the_story(&story(None).await).await;
+        let folder = Folder::new("overview");
+        let history = story(Some(folder.0.join("history.db"))).await;
+        tells_the_story(&history).await;
+        history.close(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test]
+    async fn runs_without_a_place_are_dropped_and_counted_and_transitions_wait() {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let state = HistoryState::new(keep, Calendar::new(None));
+        let (history, writer) = History::with_writer(state, None, Condition::InMemory, at(0));
+        history.declare(&plan(vec![check("db")]), at(0));
+        let name = CheckName::new("db").unwrap();
+        for second in 1..=3001 {
+            let outcome = OutcomeKind::Pass;
+            history.record(&Run { check: &name, at: at(second), outcome, reason: None, took: None, message: "" });
+            history.transition(&name, if second % 2 == 1 { Availability::Up } else { Availability::Down }, at(second));
+        }
+        assert_eq!(history.dropped(), 3001 - RUNS as u64);
+        tokio::spawn(writer.run());
+        let service = patiently(async || history.service("db").await).await.unwrap();
+        assert_eq!(service.metric.tick_count, RUNS as u64);
+        let page = Page { limit: 4000, before: None };
+        let events = patiently(async || history.events(service.id, page).await).await.items;
+        assert_eq!((events.len(), events[0].from), (3002, at(3001)));
+        // There is room again.
+        let outcome = OutcomeKind::Pass;
+        history.record(&Run { check: &name, at: at(3002), outcome, reason: None, took: None, message: "" });
+        let service = patiently(async || history.service("db").await).await.unwrap();
+        assert_eq!(service.metric.tick_count, RUNS as u64 + 1);
     }
 }

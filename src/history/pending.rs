@@ -11,11 +11,11 @@ use super::registry::Storage;
 
 /// More ticks than this do not wait: the oldest are dropped.
 const TICKS: usize = 2048;
-/// When more intervals than this wait, the older half is coalesced.
+/// Beyond this many intervals that wait, those of each check in the older half are merged into one.
 const INTERVALS: usize = 8192;
 
 /// Everything that is not in the file yet; also one batch of it on its way there.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pending {
     /// Checks that are gone with all their history; comes before everything else.
     pub forgotten: BTreeSet<u32>,
@@ -25,14 +25,16 @@ pub struct Pending {
     pub intervals: BTreeMap<u64, (u32, Interval)>,
     /// Runs, oldest first.
     pub ticks: VecDeque<Tick>,
-    /// The latches, when they have changed.
-    pub latches: Option<SavedState>,
+    /// What was saved, when they have changed.
+    pub saved: Option<SavedState>,
     /// How the time of the ledger stands to the clocks, when that has changed.
     pub reckoning: Option<Reckoning>,
     /// Intervals with a number up to this may be in the file.
     written: u64,
-    /// So many intervals were left when they were last coalesced.
-    coalesced: usize,
+    /// Ticks with a number up to this are on their way to the file.
+    ticks_under_way: u64,
+    /// With more intervals than this, older ones are merged.
+    room: usize,
     /// The ticks that were dropped.
     dropped: Vec<Tick>,
 }
@@ -51,7 +53,7 @@ impl Storage for Pending {
 
     fn interval(&mut self, check: u32, interval: Interval) {
         self.intervals.insert(interval.id, (check, interval));
-        self.coalesce();
+        self.merge_surplus();
     }
 
     fn tick(&mut self, tick: Tick) {
@@ -77,35 +79,49 @@ impl Pending {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         !(self.forgotten.is_empty() && self.checks.is_empty() && self.intervals.is_empty())
-            || self.latches.is_some()
+            || self.saved.is_some()
             || self.reckoning.is_some()
     }
 
-    /// Takes everything, to write it.
+    /// All that waits, to write it. It goes on waiting until it is [confirmed](Self::confirm), so that whoever asks
+    /// meanwhile is told of it; and it is neither dropped nor merged until then, or until it is
+    /// [rejected](Self::reject).
     #[must_use]
-    pub fn take(&mut self) -> Self {
-        let last = self.intervals.last_key_value().map_or(0, |(id, _)| *id);
-        let rest = Self::after(self.written.max(last));
-        std::mem::replace(self, rest)
+    pub fn batch(&mut self) -> Self {
+        let batch = self.clone();
+        self.written = self.written.max(self.intervals.last_key_value().map_or(0, |(id, _)| *id));
+        self.ticks_under_way = self.ticks.back().map_or(0, |tick| tick.id);
+        self.room = self.intervals.len() + INTERVALS;
+        batch
     }
 
-    /// Takes back a batch that could not be written. What came since then is newer.
-    pub fn put_back(&mut self, mut batch: Self) {
+    /// The batch is in the file. What has changed since it was taken still waits.
+    pub fn confirm(&mut self, batch: &Self) {
+        self.forgotten.retain(|check| !batch.forgotten.contains(check));
+        self.checks.retain(|id, entry| batch.checks.get(id) != Some(&*entry));
+        self.intervals.retain(|id, interval| batch.intervals.get(id) != Some(&*interval));
+        self.ticks.drain(..self.ticks_under_way());
+        self.saved.take_if(|saved| batch.saved.as_ref() == Some(&*saved));
+        self.reckoning.take_if(|reckoning| batch.reckoning.as_ref() == Some(&*reckoning));
+        self.end_batch();
+    }
+
+    /// The batch is not in the file.
+    pub fn reject(&mut self, batch: &Self) {
         self.written = batch.written;
-        for gone in &self.forgotten {
-            batch.checks.remove(gone);
-            batch.intervals.retain(|_, (check, _)| check != gone);
-            batch.ticks.retain(|tick| tick.check != *gone);
-        }
-        self.forgotten.append(&mut batch.forgotten);
-        self.checks = join(batch.checks, std::mem::take(&mut self.checks));
-        self.intervals = join(batch.intervals, std::mem::take(&mut self.intervals));
-        batch.ticks.append(&mut self.ticks);
-        self.ticks = batch.ticks;
-        self.latches = self.latches.take().or(batch.latches);
-        self.reckoning = self.reckoning.take().or(batch.reckoning);
+        self.end_batch();
+    }
+
+    fn end_batch(&mut self) {
+        self.ticks_under_way = 0;
+        self.room = INTERVALS;
         self.drop_surplus();
-        self.coalesce();
+        self.merge_surplus();
+    }
+
+    /// How many ticks are on their way to the file: the oldest.
+    fn ticks_under_way(&self) -> usize {
+        self.ticks.partition_point(|tick| tick.id <= self.ticks_under_way)
     }
 
     /// The ticks that had to be dropped since this was last asked.
@@ -131,26 +147,34 @@ impl Pending {
         self.intervals.values().filter(move |(of, _)| *of == check).map(|(_, interval)| *interval)
     }
 
-    fn drop_surplus(&mut self) {
-        let surplus = self.ticks.len().saturating_sub(TICKS);
-        self.dropped.extend(self.ticks.drain(..surplus));
+    /// The ticks of a check that wait, newest first.
+    pub fn ticks_of(&self, check: u32) -> impl DoubleEndedIterator<Item = &Tick> {
+        self.ticks.iter().rev().filter(move |tick| tick.check == check)
     }
 
-    /// Makes one interval of each check's intervals in the older half of what waits: unknown, unless they are of one
-    /// event. A disk that is away for thousands of transitions costs their details, and neither memory nor truth.
-    fn coalesce(&mut self) {
-        if self.intervals.len() <= INTERVALS.max(2 * self.coalesced) {
+    fn drop_surplus(&mut self) {
+        let under_way = self.ticks_under_way();
+        let surplus = (self.ticks.len() - under_way).saturating_sub(TICKS);
+        self.dropped.extend(self.ticks.drain(under_way..under_way + surplus));
+    }
+
+    /// Makes one interval of each check's intervals in the older half of what waits and is not under way: unknown,
+    /// unless they are of one event. A disk that is away for thousands of transitions costs their details, and neither
+    /// memory nor truth.
+    fn merge_surplus(&mut self) {
+        if self.intervals.len() <= self.room.max(INTERVALS) {
             return;
         }
-        let median = self.intervals.keys().nth(self.intervals.len() / 2).copied().unwrap_or_default();
-        let is_old = |id: u64, interval: &Interval| id > self.written && id < median && interval.to.is_some();
-        let old: Vec<u64> = self.intervals.iter().filter(|(id, (_, it))| is_old(**id, it)).map(|(id, _)| *id).collect();
+        let fresh = self.intervals.range(self.written + 1..);
+        let older_half = fresh.clone().take(fresh.count() / 2);
+        let old: Vec<u64> = older_half.filter(|(_, (_, it))| it.to.is_some()).map(|(id, _)| *id).collect();
         let mut merged: BTreeMap<u32, Interval> = BTreeMap::new();
         for (check, interval) in old.iter().filter_map(|id| self.intervals.remove(id)) {
             merged.entry(check).and_modify(|first| *first = merge(*first, interval)).or_insert(interval);
         }
         self.intervals.extend(merged.into_iter().map(|(check, interval)| (interval.id, (check, interval))));
-        self.coalesced = self.intervals.len();
+        // Not for each interval more, where there are many checks.
+        self.room = self.intervals.len() + INTERVALS / 2;
     }
 }
 
@@ -161,11 +185,6 @@ fn merge(first: Interval, next: Interval) -> Interval {
         (first.id, Availability::Unknown)
     };
     Interval { event, availability, to: next.to, ..first }
-}
-
-fn join<K: Ord, V>(mut older: BTreeMap<K, V>, newer: BTreeMap<K, V>) -> BTreeMap<K, V> {
-    older.extend(newer);
-    older
 }
 
 #[cfg(test)]
@@ -200,9 +219,9 @@ mod tests {
     #[test]
     fn of_too_many_ticks_the_oldest_are_dropped_and_counted() {
         let mut pending = Pending::default();
-        (0..TICKS as u64 + 3).for_each(|id| pending.tick(tick(id)));
+        (1..=TICKS as u64 + 3).for_each(|id| pending.tick(tick(id)));
         let dropped: Vec<u64> = pending.take_dropped().iter().map(|tick| tick.id).collect();
-        assert_eq!((dropped, pending.ticks.len()), (vec![0, 1, 2], TICKS));
+        assert_eq!((dropped, pending.ticks.len()), (vec![1, 2, 3], TICKS));
         assert!(pending.take_dropped().is_empty());
     }
 
@@ -211,7 +230,7 @@ mod tests {
         let (pending, _) = after_moves(INTERVALS as i64 - 1);
         assert_eq!(pending.intervals.len(), INTERVALS);
         let (pending, ledger) = after_moves(30_000);
-        assert!(pending.intervals.len() <= INTERVALS + 1, "{}", pending.intervals.len());
+        assert!(pending.intervals.len() <= INTERVALS + 8, "{}", pending.intervals.len());
         let intervals: Vec<Interval> = pending.intervals_of(1).collect();
         assert_eq!((intervals[0].availability, intervals[0].to), (Availability::Unknown, Some(at(1))));
         for pair in intervals.windows(2) {
@@ -220,11 +239,11 @@ mod tests {
         }
         assert_eq!(intervals.last(), Some(&ledger.open()));
         let unknown = intervals.iter().filter(|interval| interval.availability == Availability::Unknown).count();
-        assert_eq!(unknown, 2, "all that was coalesced is one interval");
+        assert_eq!(unknown, 2, "all that was merged is one interval");
     }
 
     #[test]
-    fn what_is_on_its_way_to_the_file_is_not_coalesced_and_what_came_back_is() {
+    fn what_is_on_its_way_to_the_file_is_not_merged_and_what_was_rejected_is() {
         let (mut numbers, mut pending) = (Numbers::from(1), Pending::after(0));
         let mut ledger = Ledger::begin(at(0), &mut numbers);
         let mut enter = |pending: &mut Pending, to, second| {
@@ -233,51 +252,82 @@ mod tests {
         };
         enter(&mut pending, Availability::Up, 1);
         enter(&mut pending, Availability::Degraded, 2);
-        let batch = pending.take();
-        for second in 3..20_000 {
+        let batch = pending.batch();
+        for second in 3..60_000 {
             enter(&mut pending, if second % 2 == 0 { Availability::Up } else { Availability::Down }, second);
         }
         // It has its row in the file by its event and number.
-        let first = pending.intervals_of(1).next().unwrap();
-        let expected = Interval { id: 3, event: 2, availability: Availability::Degraded, from: at(2), to: Some(at(3)) };
-        assert_eq!(first, expected);
-        pending.put_back(batch);
-        for second in 20_000..60_000 {
-            let batch = pending.take();
+        let known: Vec<Interval> = pending.intervals_of(1).collect();
+        let third = Interval { id: 3, event: 2, availability: Availability::Degraded, from: at(2), to: Some(at(3)) };
+        assert_eq!(known[2], third);
+        assert!(known.len() <= INTERVALS + 8, "{}", known.len());
+        pending.reject(&batch);
+        for second in 60_000..100_000 {
             enter(&mut pending, if second % 2 == 0 { Availability::Up } else { Availability::Down }, second);
-            pending.put_back(batch);
+            if second % 500 == 0 {
+                let batch = pending.batch();
+                pending.reject(&batch);
+            }
         }
-        assert!(pending.intervals.len() <= 2 * INTERVALS + 2, "{}", pending.intervals.len());
-        let times: Vec<_> = pending.intervals_of(1).collect();
-        assert!(times.windows(2).all(|pair| pair[0].to == Some(pair[1].from) && pair[0].event < pair[1].event));
+        assert!(pending.intervals.len() <= INTERVALS + 8, "{}", pending.intervals.len());
+        let known: Vec<Interval> = pending.intervals_of(1).collect();
+        assert!(known.windows(2).all(|pair| pair[0].to == Some(pair[1].from) && pair[0].event < pair[1].event));
+        assert_eq!(known[0].availability, Availability::Unknown);
     }
 
     #[test]
-    fn a_batch_that_is_put_back_gives_way_to_what_is_newer() {
+    fn runs_on_their_way_to_the_file_are_not_dropped() {
+        let mut pending = Pending::default();
+        (1..=10).for_each(|id| pending.tick(tick(id)));
+        let batch = pending.batch();
+        (11..=10 + TICKS as u64 + 3).for_each(|id| pending.tick(tick(id)));
+        let dropped: Vec<u64> = pending.take_dropped().iter().map(|tick| tick.id).collect();
+        assert_eq!(dropped, [11, 12, 13]);
+        pending.confirm(&batch);
+        assert_eq!((pending.ticks.len(), pending.ticks[0].id), (TICKS, 14));
+        let batch = pending.batch();
+        (3000..3010).for_each(|id| pending.tick(tick(id)));
+        pending.reject(&batch);
+        assert_eq!((pending.ticks.len(), pending.take_dropped().len()), (TICKS, 10));
+    }
+
+    #[test]
+    fn what_is_confirmed_waits_no_more_and_what_has_changed_meanwhile_does() {
         let (mut pending, mut ledger) = after_moves(3);
         pending.tick(tick(1));
-        pending.latches = Some(SavedState { ready_once: true, ..SavedState::default() });
-        let batch = pending.take();
-        assert!(pending.is_empty() && !batch.is_empty());
+        pending.saved = Some(SavedState { ready_once: true, ..SavedState::default() });
+        let batch = pending.batch();
+        assert!(!pending.is_empty() && !batch.is_empty(), "it is known until it is in the file");
         pending.interval(1, ledger.enter(Availability::Up, at(9), &mut Numbers::from(9)).unwrap());
         pending.interval(1, ledger.open());
         pending.tick(tick(2));
-        pending.put_back(batch);
-        let story: Vec<_> = pending.intervals_of(1).map(|interval| (interval.from, interval.to)).collect();
-        let expected = [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, Some(9)), (9, None)];
-        assert_eq!(story, expected.map(|(from, to)| (at(from), to.map(at))));
-        assert_eq!(pending.ticks.iter().map(|tick| tick.id).collect::<Vec<_>>(), [1, 2]);
-        assert!(pending.latches.unwrap().ready_once);
+        let mut rejected = pending.clone();
+        pending.confirm(&batch);
+        let story = |pending: &Pending| {
+            let times = pending.intervals_of(1).map(|interval| (interval.from, interval.to));
+            (times.collect::<Vec<_>>(), pending.ticks.iter().map(|tick| tick.id).collect::<Vec<_>>())
+        };
+        let times = |of: &[(i64, Option<i64>)]| of.iter().map(|(from, to)| (at(*from), to.map(at))).collect::<Vec<_>>();
+        assert_eq!(story(&pending), (times(&[(3, Some(9)), (9, None)]), vec![2]));
+        assert_eq!(pending.saved, None);
+        rejected.reject(&batch);
+        let all = [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, Some(9)), (9, None)];
+        assert_eq!(story(&rejected), (times(&all), vec![1, 2]));
+        assert!(rejected.saved.unwrap().ready_once);
     }
 
     #[test]
-    fn a_batch_that_is_put_back_knows_of_checks_that_are_gone() {
+    fn a_batch_that_was_rejected_knows_of_checks_that_are_gone() {
         let (mut pending, _) = after_moves(3);
-        pending.interval(2, Interval { id: 70, event: 70, availability: Availability::Up, from: at(0), to: None });
-        let batch = pending.take();
+        let gone = Interval { id: 70, event: 70, availability: Availability::Up, from: at(0), to: None };
+        pending.interval(2, gone);
+        let batch = pending.batch();
         pending.forget(2);
-        pending.put_back(batch);
+        pending.reject(&batch);
         assert!(pending.intervals.values().all(|(check, _)| *check == 1));
         assert_eq!(pending.forgotten.iter().copied().collect::<Vec<_>>(), [2]);
+        let batch = pending.batch();
+        pending.confirm(&batch);
+        assert!(pending.is_empty());
     }
 }

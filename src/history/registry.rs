@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::answer::{Run, Tick};
+use super::answer::Tick;
 use super::check_record::{CheckRecord, Entry, Runs};
 use super::figures::Times;
 use super::ledger::{Availability, Interval, Ledger, Numbers};
+use super::message::QueuedRun;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
-use crate::model::outcome::one_line;
 use crate::model::plan::Plan;
 
 /// Between two signs of life there is at most this much time: more is a gap, in which nothing is known.
@@ -135,18 +135,12 @@ impl Registry {
     }
 
     /// One more run; nothing is kept of it when the check is not declared.
-    pub fn record_run(&mut self, run: &Run<'_>, storage: &mut dyn Storage) {
-        self.see(run.at, storage);
-        let Some(record) = self.names.get(run.check).and_then(|id| self.records.get_mut(id)) else { return };
-        let tick = Tick {
-            id: self.ticks.take(),
-            check: record.entry.id,
-            at: run.at,
-            outcome: run.outcome,
-            reason: run.reason,
-            response_time: run.took,
-            message: one_line(run.message).into_boxed_str(),
-        };
+    pub fn record_run(&mut self, run: QueuedRun, storage: &mut dyn Storage) {
+        let QueuedRun { check, at, outcome, reason, took: response_time, message } = run;
+        self.see(at, storage);
+        let Some(record) = self.names.get(&check).and_then(|id| self.records.get_mut(id)) else { return };
+        let (id, check) = (self.ticks.take(), record.entry.id);
+        let tick = Tick { id, check, at, outcome, reason, response_time, message };
         record.runs.count(&tick);
         storage.tick(tick);
     }
@@ -435,9 +429,9 @@ mod tests {
         let outcomes = [(OutcomeKind::Pass, Some(50)), (OutcomeKind::Fail, Some(2000)), (OutcomeKind::Pass, Some(59))];
         for (outcome, took) in outcomes.into_iter().chain([(OutcomeKind::Skip, None)]) {
             let reason = (outcome == OutcomeKind::Fail).then_some(FailureKind::Timeout);
-            let check = &name("db");
-            let run = Run { check, at: at(1), outcome, reason, took: took.map(Duration::from_millis), message: "m" };
-            watched.registry.record_run(&run, &mut watched.memory);
+            let took = took.map(Duration::from_millis);
+            let run = QueuedRun { check: name("db"), at: at(1), outcome, reason, took, message: "m".into() };
+            watched.registry.record_run(run, &mut watched.memory);
         }
         let metric = watched.registry.find("db").unwrap().service(at(1)).metric;
         assert_eq!((metric.up_count, metric.down_count, metric.tick_count), (2, 1, 4));

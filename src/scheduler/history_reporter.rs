@@ -168,7 +168,7 @@ impl HistoryReporter {
         }
         if latches != self.saved {
             self.saved = latches.clone();
-            self.history.save_latches(latches);
+            self.history.save(latches);
         }
     }
 

@@ -15,12 +15,12 @@ fn latches() -> SavedState {
 fn some_latches(path: &Path) -> Told {
     let told = Told::in_file(path, 0.0);
     told.declare(&["db"], 0.0);
-    told.history.save_latches(latches());
+    told.history.save(latches());
     told.enter("db", State::Ok, 1.0);
     for second in 1..60u32 {
         told.pass("db", 10, second.into(), &"x".repeat(200));
         told.alive(second, second);
-        told.settle_patiently();
+        told.flush_patiently();
     }
     told
 }
@@ -61,7 +61,7 @@ fn damage_of_a_file_in_use_is_noticed_within_a_minute_and_costs_no_latch() {
         told.wait_for(&format!("a file that is set aside when it is {what}"), || is_set_aside(&folder));
         told.wait_for("a disk that takes more", || told.history.condition() == Condition::Stored);
         told.enter("db", State::Error, 126.0);
-        told.settle_patiently();
+        told.flush_patiently();
         told.close();
         let told = Told::in_file(&folder.file(), 200.0);
         assert_eq!(told.history.condition(), Condition::Stored, "{what}");
@@ -111,10 +111,10 @@ fn damage_of_a_large_file_is_noticed_where_it_matters() {
         told.pass("db", 10, second.into(), &"x".repeat(200));
         if second % 1000 == 0 {
             told.alive(second, second);
-            told.settle_patiently();
+            told.flush_patiently();
         }
     }
-    told.settle_patiently();
+    told.flush_patiently();
     let length = fs::metadata(folder.file()).unwrap().len();
     assert!(length > 8 * 1024 * 1024, "{length} bytes are not many");
     overwrite(&folder.file(), 4096, &[0xa5; 64 * 1024]);
@@ -151,11 +151,7 @@ fn a_file_that_is_moved_removed_or_replaced_while_it_is_in_use_costs_no_latch() 
         let (place, spare) = (folder.file(), other.file());
         if how.contains("another pod") {
             let told = Told::start(Some(&spare), KEEP, "pod-2", 0.0);
-            told.history.save_latches(SavedState {
-                ready_once: false,
-                draining_since: Some(at(0.5)),
-                ..SavedState::default()
-            });
+            told.history.save(SavedState { ready_once: false, draining_since: Some(at(0.5)), ..SavedState::default() });
             told.declare(&["db"], 0.0);
             told.close();
         } else if how.contains("older") {
@@ -175,7 +171,7 @@ fn a_file_that_is_moved_removed_or_replaced_while_it_is_in_use_costs_no_latch() 
         }
         told.alive(60, 125);
         let settled =
-            || told.history.condition() == Condition::Stored && told.runtime.block_on(told.history.settle()).is_ok();
+            || told.history.condition() == Condition::Stored && told.runtime.block_on(told.history.flush()).is_ok();
         told.wait_for(&format!("a file that was {how}"), || place.exists() && settled());
         told.enter("db", State::Error, 126.0);
         told.wait_for(&format!("a file that was {how}"), settled);
@@ -226,7 +222,7 @@ fn a_file_whose_folder_comes_late_is_used_when_it_comes() {
     fs::create_dir(place.parent().unwrap()).unwrap();
     told.wait_for("the file", || told.history.condition() == Condition::Stored);
     told.enter("db", State::Error, 9.0);
-    told.settle_patiently();
+    told.flush_patiently();
     told.close();
     let told = Told::in_file(&place, 20.0);
     told.declare(&["db"], 20.0);

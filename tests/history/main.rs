@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
-use probelet::history::answer::{Condition, Keep, Page, Run, SavedState, Service};
+use probelet::history::answer::{Condition, HistoryUnavailable, Keep, Page, Run, SavedState, Service};
 use probelet::history::calendar::Boot;
 use probelet::history::ledger::{Availability, EventKind, Interval};
 use probelet::history::{History, Settings};
@@ -125,7 +125,7 @@ impl Told {
     }
 
     fn latches(&self) -> SavedState {
-        self.runtime.block_on(self.history.latches(PATIENCE))
+        self.runtime.block_on(self.history.saved_state(PATIENCE))
     }
 
     fn declare(&self, checks: &[&str], seconds: f64) {
@@ -155,13 +155,13 @@ impl Told {
         }
     }
 
-    fn settle(&self) {
-        self.runtime.block_on(self.history.settle()).unwrap();
+    fn flush(&self) {
+        self.runtime.block_on(self.history.flush()).unwrap();
     }
 
     /// The same, however busy the machine is.
-    fn settle_patiently(&self) {
-        self.wait_for("a disk that takes it", || self.runtime.block_on(self.history.settle()).is_ok());
+    fn flush_patiently(&self) {
+        self.wait_for("a disk that takes it", || self.runtime.block_on(self.history.flush()).is_ok());
     }
 
     fn close(self) {
@@ -169,8 +169,12 @@ impl Told {
     }
 
     fn service(&self, key: &str) -> Service {
-        self.wait_for("figures", || self.history.services().is_ok());
-        self.history.service(key).unwrap().unwrap()
+        self.wait_for("figures", || self.services().is_ok());
+        self.runtime.block_on(self.history.service(key)).unwrap().unwrap()
+    }
+
+    fn services(&self) -> Result<Vec<Service>, HistoryUnavailable> {
+        self.runtime.block_on(self.history.services())
     }
 
     fn intervals(&self, check: &str) -> Vec<Interval> {
@@ -267,7 +271,7 @@ enum Happening {
     Alive(u32),
     Set(i32),
     Declare(bool),
-    Settle,
+    Flush,
 }
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -277,7 +281,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (0u32..300).prop_map(Happening::Alive),
         1 => (-600i32..100_000_000).prop_map(Happening::Set),
         1 => any::<bool>().prop_map(Happening::Declare),
-        2 => Just(Happening::Settle),
+        2 => Just(Happening::Flush),
     ];
     prop::collection::vec(happening, 0..60)
 }
@@ -305,11 +309,11 @@ fn tell(told: &Told, happenings: &[Happening]) {
                 told.history.date(at(second(now)), at(second(now)).moved(i64::from(*seconds) * 1_000_000));
             }
             Happening::Declare(both) => told.declare(if *both { &["b", "a"] } else { &["a"] }, second(now)),
-            Happening::Settle => told.settle(),
+            Happening::Flush => told.flush(),
         }
     }
     told.declare(&["a", "b"], second(now));
-    told.settle();
+    told.flush();
 }
 
 proptest! {
@@ -356,7 +360,7 @@ fn a_service_shows_its_figures() {
         told.fail("email-service", FailureKind::Timeout, 9.0);
         told.enter("email-service", State::Error, 9.0);
         told.alive(9, 12);
-        let [service] = &told.history.services().unwrap()[..] else { panic!("not one service") };
+        let [service] = &told.services().unwrap()[..] else { panic!("not one service") };
         assert_eq!((service.id, service.name.as_str(), service.created_at), (1, "email-service", at(0.0)));
         assert_eq!((service.updated_at, service.current_status.kind), (at(9.0), Downtime));
         let metric = service.metric;
@@ -393,7 +397,7 @@ fn history_goes_on_after_a_restart_with_what_nobody_watched_as_unknown() {
     let metric = told.service("b").metric;
     assert_eq!((metric.up_count, metric.average_response_time_ms), (1, Some(20.0)));
     assert_eq!(metric.coverage_percent.map(f64::round), Some(33.0));
-    assert_eq!(told.history.services().unwrap().len(), 1);
+    assert_eq!(told.services().unwrap().len(), 1);
 }
 
 #[test]
@@ -425,8 +429,8 @@ fn latches_survive_a_restart_in_the_same_pod_only() {
     };
     let told = Told::in_file(&folder.file(), 0.0);
     assert_eq!(told.latches(), SavedState::default());
-    told.history.save_latches(SavedState { draining_since: None, ..latches.clone() });
-    told.history.save_latches(latches.clone());
+    told.history.save(SavedState { draining_since: None, ..latches.clone() });
+    told.history.save(latches.clone());
     told.close();
     let told = Told::in_file(&folder.file(), 10.0);
     assert_eq!(told.latches(), latches);
@@ -441,7 +445,7 @@ fn a_pod_without_a_uid_is_one_like_any_other() {
     for (before, after, is_the_same) in [("", "", true), ("pod-1", "", false), ("", "pod-1", false)] {
         let folder = Folder::new("no-uid");
         let told = Told::start(Some(&folder.file()), KEEP, before, 0.0);
-        told.history.save_latches(latches.clone());
+        told.history.save(latches.clone());
         told.close();
         let told = Told::start(Some(&folder.file()), KEEP, after, 10.0);
         let expected = if is_the_same { latches.clone() } else { SavedState::default() };
@@ -469,7 +473,7 @@ fn a_wall_clock_that_is_set_costs_no_downtime_and_no_run_and_dates_everything_an
             told.history.date(at(5110.0), moved(5110.0));
             told.alive(5110, 5110);
             told.enter("db", State::Error, 5110.0);
-            told.settle();
+            told.flush();
             let service = told.service("db");
             assert_eq!(service.metric.uptime_percent, Some(60.0));
             assert_eq!(service.metric.coverage_percent.map(f64::round), Some(91.0));
@@ -516,7 +520,7 @@ fn a_restart_while_the_wall_clock_is_wrong_costs_nothing_that_the_boot_clock_kno
         told.history.alive(at(5120.0 + wrong));
         assert_eq!(told.service("db").metric.tick_count, 1);
         told.history.date(at(5120.0 + wrong), at(5120.0));
-        told.settle();
+        told.flush();
         assert_eq!(
             told.story("db"),
             [
@@ -543,7 +547,7 @@ fn old_runs_become_hourly_figures_and_those_go_with_time() {
         told.alive(second, second);
     }
     told.enter("db", State::Error, 1200.0);
-    told.settle();
+    told.flush();
     let ticks = |told: &Told| {
         let page = Page { limit: 5000, before: None };
         told.runtime.block_on(told.history.ticks(1, page)).unwrap().items.len()
@@ -586,7 +590,7 @@ fn the_file_stays_within_its_bound_and_the_oldest_goes_first() {
             told.pass("db", 10, f64::from(second) / 10.0, &long);
             told.history.alive(at(f64::from(second) / 10.0));
         }
-        told.settle();
+        told.flush();
         largest = largest.max(size());
     }
     told.wait_for("a smaller file", || size() <= 1024 * 1024);
@@ -605,10 +609,43 @@ fn a_bound_that_is_too_small_for_anything_keeps_the_events_that_last() {
     for second in 0..50u32 {
         told.enter("db", if second % 2 == 0 { State::Ok } else { State::Error }, second.into());
         told.pass("db", 10, second.into(), "fine");
-        told.settle();
+        told.flush();
     }
     told.wait_for("less history", || told.story("db").len() == 1 && told.service("db").metric.tick_count == 0);
     assert_eq!(told.story("db"), [(Downtime, 49.0, None)]);
+}
+
+#[test]
+fn what_is_told_before_the_file_is_open_and_just_before_the_end_is_in_the_file() {
+    for waits in [false, true] {
+        let folder = Folder::new("told");
+        let settings = Settings { path: Some(folder.file()), keep: KEEP, pod: Some("pod-1".into()), boot: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let told = Told { history: History::start(settings, at(0.0)), runtime };
+        if waits {
+            told.wait_until_open();
+        }
+        told.declare(&["db", "cache"], 0.0);
+        told.pass("db", 10, 0.0, "the first");
+        told.pass("cache", 10, 0.0, "the first");
+        for second in 1..=500u32 {
+            told.enter("db", if second % 2 == 1 { State::Ok } else { State::Error }, second.into());
+            told.pass("db", 10, second.into(), "one of many");
+        }
+        let saved = SavedState { ready_once: true, ..SavedState::default() };
+        told.history.save(saved.clone());
+        told.close();
+
+        let told = Told::in_file(&folder.file(), 600.0);
+        assert_eq!(told.latches(), saved, "waits: {waits}");
+        told.declare(&["db", "cache"], 600.0);
+        assert_eq!(told.service("db").metric.up_count, 501, "waits: {waits}");
+        assert_eq!(told.service("cache").metric.up_count, 1, "waits: {waits}");
+        let story = told.story("db");
+        assert_eq!(story[..2], [(Unknown, 0.0, Some(1.0)), (Uptime, 1.0, Some(2.0))], "waits: {waits}");
+        assert_eq!((story.len(), story[500].1), (502, 500.0), "waits: {waits}");
+        told.close();
+    }
 }
 
 // Files that cannot be used.
@@ -670,11 +707,11 @@ fn a_file_that_another_process_has_open_is_not_touched_and_taken_over_when_that_
     let second = History::start(settings, at(0.0));
     // While it waits for the file, telling and asking do not.
     assert_eq!(second.condition(), Condition::Opening);
-    assert!(second.services().is_err());
-    second.declare(&plan(&[("db", None)]), at(0.0));
-    second.transition(&name("db"), State::Error, at(1.0));
     let second =
         Told { history: second, runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap() };
+    assert!(second.services().is_err());
+    second.declare(&["db"], 0.0);
+    second.enter("db", State::Error, 1.0);
     second.wait_until_open();
     assert_eq!(second.history.condition(), Condition::Refused);
     assert_eq!(second.story("db"), [(Unknown, 0.0, Some(1.0)), (Downtime, 1.0, None)]);
@@ -684,7 +721,7 @@ fn a_file_that_another_process_has_open_is_not_touched_and_taken_over_when_that_
     first.enter("db", State::Ok, 1.0);
     first.pass("db", 10, 1.0, "of the other");
     first.alive(1, 20);
-    first.settle();
+    first.flush();
     assert_eq!(first.story("db"), [(Unknown, 0.0, Some(1.0)), (Uptime, 1.0, None)]);
     assert_eq!(second.history.condition(), Condition::Refused);
     first.close();
@@ -692,7 +729,7 @@ fn a_file_that_another_process_has_open_is_not_touched_and_taken_over_when_that_
     let story = second.story("db");
     assert_eq!(story[..2], [(Unknown, 0.0, Some(1.0)), (Uptime, 1.0, Some(20.0))]);
     assert_eq!(story[2..], [(Unknown, 20.0, Some(20.0)), (Downtime, 20.0, None)]);
-    second.settle();
+    second.flush();
     let ticks = second.runtime.block_on(second.history.ticks(1, Page { limit: 9, before: None })).unwrap().items;
     let told: Vec<&str> = ticks.iter().map(|tick| &*tick.message).collect();
     assert_eq!(told, ["after it was gone", "of the other"], "of a time that both watched the file's own record stays");
@@ -733,7 +770,7 @@ fn a_file_that_is_removed_while_it_is_in_use_is_made_anew() {
     let told = Told::in_file(&folder.file(), 0.0);
     told.declare(&["db"], 0.0);
     told.enter("db", State::Ok, 1.0);
-    told.settle();
+    told.flush();
     fs::remove_file(folder.file()).unwrap();
     told.alive(2, 130);
     told.wait_for("a new file", || folder.file().exists());
@@ -852,7 +889,7 @@ fn a_file_that_breaks_while_it_is_in_use_is_set_aside_and_history_goes_on() {
     for second in 0..12_000u32 {
         told.pass("db", 10, second.into(), &"x".repeat(200));
         if second % 1000 == 999 {
-            told.settle();
+            told.flush();
         }
     }
     let length = fs::metadata(folder.file()).unwrap().len();
@@ -955,10 +992,10 @@ fn child_that_settles_every_transition() {
         told.enter(check, if count / 3 % 2 == 0 { State::Ok } else { State::Error }, now);
         told.pass(check, 10, now, "fine");
         told.history.alive(at(now));
-        told.settle();
+        told.flush();
         say(&format!(
             "settled {} {now}",
-            told.history.services().unwrap().iter().map(|it| it.current_status.id).max().unwrap()
+            told.services().unwrap().iter().map(|it| it.current_status.id).max().unwrap()
         ));
     }
 }
@@ -996,7 +1033,7 @@ fn a_writer_that_is_killed_at_any_moment_loses_no_settled_transition_and_leaves_
         intervals.iter().for_each(|intervals| assert_whole(intervals));
         let of_settled = intervals.iter().flatten().find(|interval| interval.event == event).copied();
         assert_eq!(of_settled.map(|it| it.from), Some(at(second)), "round {round}: the event {event} is lost");
-        let ticks: u64 = told.history.services().unwrap().iter().map(|service| service.metric.tick_count).sum();
+        let ticks: u64 = told.services().unwrap().iter().map(|service| service.metric.tick_count).sum();
         let known = intervals.iter().flatten().filter(|it| it.availability != Availability::Unknown).count();
         settled_in_all += u64::from(random % 60 > 0);
         assert!(ticks >= u64::try_from(known).unwrap() / 2, "round {round}: {ticks} ticks, {known} intervals");
@@ -1060,7 +1097,7 @@ fn child_whose_disk_is_full() {
     };
     while told.history.condition() == Condition::Stored {
         go_on(&told);
-        let _ = told.runtime.block_on(told.history.settle());
+        let _ = told.runtime.block_on(told.history.flush());
     }
     // Nobody waits for the disk, and what is asked is still answered.
     let began = Instant::now();
@@ -1070,6 +1107,10 @@ fn child_whose_disk_is_full() {
     let took = began.elapsed();
     let (_, moves, second) = go_on(&told);
     let is_seen = told.story("one").iter().any(|event| event.1 == second && event.2.is_none());
+    // Runs that wait are shown too.
+    let (_, _, second) = go_on(&told);
+    let newest = told.runtime.block_on(told.history.ticks(told.service("one").id, Page { limit: 1, before: None }));
+    let is_seen = is_seen && newest.unwrap().items[0].at == at(second);
     say(&format!("full {moves} {is_seen} {}", took.as_millis()));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
@@ -1081,7 +1122,7 @@ fn child_whose_disk_is_full() {
     .unwrap();
     told.wait_for("a disk that takes more", || told.history.condition() == Condition::Stored);
     let (ticks, moves, second) = go_on(&told);
-    told.settle();
+    told.flush();
     say(&format!("back {ticks} {moves} {second} {}", told.history.dropped()));
     std::io::stdin().read_line(&mut line).unwrap();
 }
@@ -1094,7 +1135,7 @@ fn a_full_disk_costs_ticks_and_no_transition() {
     let mut writer = Writer::start("child_whose_disk_is_full", &folder.file(), before);
     let full = writer.next("full").unwrap();
     let full: Vec<&str> = full.split(' ').collect();
-    assert_eq!(full[1], "true", "an event that waits was not shown");
+    assert_eq!(full[1], "true", "what waits was not shown");
     assert!(full[2].parse::<u64>().unwrap() < 5000, "telling waited for the disk: {}", full[2]);
     let mut to_child = writer.child.stdin.take().unwrap();
     writeln!(to_child, "there is room again").unwrap();
@@ -1106,7 +1147,7 @@ fn a_full_disk_costs_ticks_and_no_transition() {
 
     let told = Told::in_file(&folder.file(), second + 1.0);
     told.declare(&CHECKS, second + 1.0);
-    let stored: u64 = told.history.services().unwrap().iter().map(|service| service.metric.tick_count).sum();
+    let stored: u64 = told.services().unwrap().iter().map(|service| service.metric.tick_count).sum();
     assert_eq!(stored as f64 + dropped, ticks);
     let ups_and_downs = told.story("one").iter().filter(|event| event.0 != Unknown).count();
     assert_eq!(ups_and_downs as f64, moves);

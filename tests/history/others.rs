@@ -118,7 +118,7 @@ fn assert_works_without_state(folder: &Folder) {
     let told = Told::in_file(&folder.file(), 0.0);
     assert_eq!(told.history.condition(), Condition::Stored);
     let latches = SavedState { ready_once: true, ..SavedState::default() };
-    told.history.save_latches(latches.clone());
+    told.history.save(latches.clone());
     told.close();
     assert_eq!(beside(), before);
     assert_eq!(Told::in_file(&folder.file(), 1.0).latches(), latches);
@@ -161,7 +161,7 @@ fn what_a_process_that_was_killed_left_of_a_new_state_is_replaced() {
         let folder = Folder::new("half-a-state");
         fs::write(folder.0.join("history.db.state.new"), left).unwrap();
         let told = Told::in_file(&folder.file(), 0.0);
-        told.history.save_latches(SavedState { ready_once: true, ..SavedState::default() });
+        told.history.save(SavedState { ready_once: true, ..SavedState::default() });
         told.close();
         assert_eq!(folder.names(), ["history.db", "history.db.state"], "{left}");
     }

@@ -346,7 +346,7 @@ async fn what_happened_before_and_after_a_restart_is_in_the_file() {
     let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 26 };
     let settings = Settings { path: Some(past.file.clone().into()), keep, pod: Some("pod-1".into()), boot: None };
     let history = History::start(settings, Timestamp::default());
-    assert!(history.latches(PATIENCE).await.ready_once);
+    assert!(history.saved_state(PATIENCE).await.ready_once);
     let page = Page { limit: 1000, before: None };
     let events = history.events(1, page).await.unwrap().items;
     let kinds: Vec<_> = events.iter().rev().map(|event| event.kind).collect();

@@ -338,7 +338,7 @@ async fn reloads_ten_thousand_times() {
     };
     let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: current.history.max_size };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
-    fill(&history, &current, clock.read().wall);
+    fill(&history, &current, clock.read().wall).await;
     let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
     let progress = Box::new(|_| {});
@@ -385,13 +385,17 @@ async fn forgetful_target() -> u16 {
 }
 
 /// Fills what is kept of runs and changes, in which a new one takes the place of an old one from then on.
-fn fill(history: &History, config: &Config, at: Timestamp) {
+async fn fill(history: &History, config: &Config, at: Timestamp) {
     history.declare(&config.plan, at);
     let check = &config.plan.checks[0].name;
     for turn in 0..20_000 {
         history.transition(check, if turn % 2 == 0 { State::Ok } else { State::Error }, at);
         let (outcome, message) = (OutcomeKind::Pass, "changes OK (1ms)");
         history.record(&Run { check, at, outcome, reason: None, took: Some(Duration::from_millis(1)), message });
+        if turn % 1000 == 0 {
+            // No more runs than can wait.
+            while history.flush().await.is_err() {}
+        }
     }
 }
 

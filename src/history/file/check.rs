@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::schema::{is_large, passes, run};
-use super::{Fault, File, at_leisure, ours};
+use super::{File, FileFault, at_leisure, ours};
 
 /// So many ticks of a large file are looked at each time.
 const TICKS: i64 = 4000;
@@ -14,7 +14,7 @@ impl File {
     ///
     /// # Errors
     /// The damage, or why the file cannot be read.
-    pub async fn check_when_touched(&mut self) -> Result<(), Fault> {
+    pub async fn check_when_touched(&mut self) -> Result<(), FileFault> {
         if self.stamp().await == self.stamp { Ok(()) } else { self.check().await }
     }
 
@@ -29,10 +29,10 @@ impl File {
     ///
     /// # Errors
     /// The damage, or why the file cannot be read.
-    pub async fn check(&mut self) -> Result<(), Fault> {
+    pub async fn check(&mut self) -> Result<(), FileFault> {
         let bytes = Arc::clone(&self.bytes);
         if at_leisure(&self.path, move |_| ours::is_written_over(&bytes)).await? {
-            return Err(Fault::Foreign(
+            return Err(FileFault::Foreign(
                 "something else was written over it: write the path of a file of its own".into(),
             ));
         }
@@ -50,7 +50,7 @@ impl File {
         self.read_ticks().await
     }
 
-    async fn read_ticks(&mut self) -> Result<(), Fault> {
+    async fn read_ticks(&mut self) -> Result<(), FileFault> {
         let last: Option<(i64, i64, i64)> = sqlx::query_as(
             "SELECT check_id, id, sum(length(message)) OVER () FROM (
                 SELECT check_id, id, message FROM ticks WHERE (check_id, id) > (?, ?) ORDER BY check_id, id LIMIT ?

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
-use super::{Fault, write};
+use super::{FileFault, write};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::history::answer::SavedState;
@@ -22,8 +22,8 @@ pub struct Contents {
     pub records: Vec<CheckRecord>,
     /// Where the registry stood.
     pub marks: Marks,
-    /// The latches, if they are of this pod.
-    pub latches: SavedState,
+    /// What was saved, if it was of this pod.
+    pub saved: SavedState,
     /// How the time of the ledger stood to the clocks.
     pub reckoning: Reckoning,
 }
@@ -32,7 +32,7 @@ pub struct Contents {
 pub(super) type Row = (i64, i64, i64, i64, Option<i64>);
 
 /// Reads the contents of a file for the pod with the UID `pod`.
-pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Contents, Fault> {
+pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Contents, FileFault> {
     let marks = marks(connection).await?;
     let checks: Vec<(i64, String, i64)> =
         sqlx::query_as("SELECT id, name, created_at FROM checks ORDER BY id").fetch_all(&mut *connection).await?;
@@ -51,11 +51,11 @@ pub async fn load(connection: &mut SqliteConnection, pod: &str) -> Result<Conten
         return Err(broken("a number that has not been given out"));
     }
     let reckoning = reckoning(connection).await?;
-    Ok(Contents { records, marks, latches: write::latches(connection, pod).await?, reckoning })
+    Ok(Contents { records, marks, saved: write::saved_state(connection, pod).await?, reckoning })
 }
 
 /// How the time of the ledger stood to the clocks.
-pub(super) async fn reckoning(connection: &mut SqliteConnection) -> Result<Reckoning, Fault> {
+pub(super) async fn reckoning(connection: &mut SqliteConnection) -> Result<Reckoning, FileFault> {
     let row: Option<(i64, Option<String>, Option<i64>)> =
         sqlx::query_as("SELECT ahead, boot, booted FROM reckoning").fetch_optional(connection).await?;
     let Some((ahead, boot, booted)) = row else { return Ok(Reckoning::default()) };
@@ -63,7 +63,7 @@ pub(super) async fn reckoning(connection: &mut SqliteConnection) -> Result<Recko
     Ok(Reckoning { ahead, boot })
 }
 
-async fn marks(connection: &mut SqliteConnection) -> Result<Marks, Fault> {
+async fn marks(connection: &mut SqliteConnection) -> Result<Marks, FileFault> {
     let (seen, next_check, next_interval, next_tick): (i64, i64, i64, i64) =
         sqlx::query_as("SELECT seen, next_check, next_interval, next_tick FROM marks").fetch_one(connection).await?;
     Ok(Marks {
@@ -74,7 +74,7 @@ async fn marks(connection: &mut SqliteConnection) -> Result<Marks, Fault> {
     })
 }
 
-async fn ledger(connection: &mut SqliteConnection, check: u32) -> Result<Ledger, Fault> {
+async fn ledger(connection: &mut SqliteConnection, check: u32) -> Result<Ledger, FileFault> {
     let last: Row = sqlx::query_as(
         "SELECT event, id, standing, started, ended FROM intervals WHERE check_id = ? ORDER BY event DESC, id DESC LIMIT 1",
     )
@@ -94,7 +94,7 @@ async fn ledger(connection: &mut SqliteConnection, check: u32) -> Result<Ledger,
 }
 
 /// For each check the times of its intervals that have ended.
-pub async fn times(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Times>, Fault> {
+pub async fn times(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Times>, FileFault> {
     let sums: Vec<(u32, i64, i64)> = sqlx::query_as(
         "SELECT check_id, standing, sum(ended - started) FROM intervals WHERE ended IS NOT NULL GROUP BY check_id, standing",
     )
@@ -108,7 +108,7 @@ pub async fn times(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Ti
 }
 
 /// For each check its runs, those in hourly figures included.
-pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Runs>, Fault> {
+pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Runs>, FileFault> {
     let sums: Vec<(u32, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT check_id, sum(pass), sum(fail), sum(skip), sum(passing) FROM (
             SELECT check_id, pass, fail, skip, passing FROM hours
@@ -123,12 +123,12 @@ pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Run
 }
 
 /// Counts as they lie in the file.
-pub(super) fn counts(pass: i64, fail: i64, skip: i64, passing: i64) -> Result<Runs, Fault> {
+pub(super) fn counts(pass: i64, fail: i64, skip: i64, passing: i64) -> Result<Runs, FileFault> {
     Ok(Runs { counts: [unsigned(pass)?, unsigned(fail)?, unsigned(skip)?], running: duration(passing)? })
 }
 
 /// An interval as it lies in the file.
-pub(super) fn interval((event, id, number, started, ended): Row) -> Result<Interval, Fault> {
+pub(super) fn interval((event, id, number, started, ended): Row) -> Result<Interval, FileFault> {
     if event > id || ended.is_some_and(|ended| ended < started) {
         return Err(broken("an interval"));
     }
@@ -142,7 +142,7 @@ pub(super) fn interval((event, id, number, started, ended): Row) -> Result<Inter
 }
 
 /// An availability by its number.
-pub(super) fn availability(number: i64) -> Result<Availability, Fault> {
+pub(super) fn availability(number: i64) -> Result<Availability, FileFault> {
     usize::try_from(number)
         .ok()
         .and_then(|place| Availability::ALL.get(place))
@@ -150,14 +150,14 @@ pub(super) fn availability(number: i64) -> Result<Availability, Fault> {
         .ok_or_else(|| broken("an availability"))
 }
 
-pub(super) fn unsigned(number: i64) -> Result<u64, Fault> {
+pub(super) fn unsigned(number: i64) -> Result<u64, FileFault> {
     u64::try_from(number).map_err(|_| broken("a number below zero"))
 }
 
-pub(super) fn duration(micros: i64) -> Result<Duration, Fault> {
+pub(super) fn duration(micros: i64) -> Result<Duration, FileFault> {
     unsigned(micros).map(Duration::from_micros)
 }
 
-pub(super) fn broken(what: &str) -> Fault {
-    Fault::Broken(format!("{what} is not as it was written"))
+pub(super) fn broken(what: &str) -> FileFault {
+    FileFault::Broken(format!("{what} is not as it was written"))
 }

@@ -38,7 +38,7 @@ use saved::Saved;
 const BUSY: Duration = Duration::from_secs(2);
 /// What went wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FileFault {
     /// It cannot be read or written at the moment: the disk is full, gone or read-only. It may mend.
     Away(String),
     /// What it holds is not what was written.
@@ -51,7 +51,7 @@ pub enum Fault {
     InUse,
 }
 
-impl Fault {
+impl FileFault {
     /// What went wrong, in one line.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -62,7 +62,7 @@ impl Fault {
     }
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for FileFault {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(refusal) => {
@@ -90,7 +90,7 @@ impl From<sqlx::Error> for Fault {
 pub struct FileLocation {
     /// Its path as it was written.
     pub path: PathBuf,
-    /// The UID of the pod whose latches count.
+    /// The UID of the pod whose saved state counts.
     pub pod: String,
 }
 
@@ -102,7 +102,7 @@ pub struct File {
     identity: (u64, u64),
     /// The same of the log beside it.
     log: Option<(u64, u64)>,
-    /// The pod whose latches these are.
+    /// The pod whose saved state this is.
     pod: String,
     /// What is to be saved beside the file.
     saved: Saved,
@@ -122,20 +122,20 @@ impl File {
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub async fn open(location: &FileLocation, now: Timestamp) -> Result<(Self, Contents), Fault> {
+    pub async fn open(location: &FileLocation, now: Timestamp) -> Result<(Self, Contents), FileFault> {
         let path = at_leisure(&location.path, resolve).await?;
         let found = at_leisure(&path, |path| Ok((origin(path)?, saved::is_beside(path)))).await?;
         match found {
             (Origin::Somebodys, _) | (Origin::Unknown, false) => {
-                Err(Fault::Foreign("it is a file of something else: write the path of a file of its own".into()))
+                Err(FileFault::Foreign("it is a file of something else: write the path of a file of its own".into()))
             }
             (Origin::Ours | Origin::Unknown, _) => match Self::attempt_twice(&path, &location.pod).await {
-                Err(Fault::Broken(why)) => Self::replace(location, now, &why).await,
+                Err(FileFault::Broken(why)) => Self::replace(location, now, &why).await,
                 opened => opened,
             },
             // What is broken and nobody's is not known well enough to be moved.
             (Origin::Nobodys, _) => match Self::attempt_twice(&path, &location.pod).await {
-                Err(Fault::Broken(why)) => Err(Fault::Away(why)),
+                Err(FileFault::Broken(why)) => Err(FileFault::Away(why)),
                 opened => opened,
             },
         }
@@ -146,10 +146,10 @@ impl File {
     ///
     /// # Errors
     /// Why that cannot be done.
-    pub async fn replace(location: &FileLocation, now: Timestamp, why: &str) -> Result<(Self, Contents), Fault> {
+    pub async fn replace(location: &FileLocation, now: Timestamp, why: &str) -> Result<(Self, Contents), FileFault> {
         let path = at_leisure(&location.path, resolve).await?;
         if at_leisure(&path, origin).await? == Origin::Somebodys {
-            return Err(Fault::Foreign(
+            return Err(FileFault::Foreign(
                 "something else was written over it: write the path of a file of its own".into(),
             ));
         }
@@ -163,7 +163,7 @@ impl File {
         let (mut file, mut contents) = Self::attempt(&path, &location.pod).await?;
         if let Some(saved) = rescued {
             file.saved = saved.clone();
-            (contents.latches, contents.reckoning) = (saved.latches, saved.reckoning);
+            (contents.saved, contents.reckoning) = (saved.state, saved.reckoning);
         }
         Ok((file, contents))
     }
@@ -182,37 +182,37 @@ impl File {
     /// What must not be forgotten, from a broken file in which it can still be read.
     async fn rescue(path: &Path, pod: &str) -> Option<Saved> {
         let mut connection = options(path).connect().await.ok()?;
-        let latches = write::latches(&mut connection, pod).await.ok();
+        let state = write::saved_state(&mut connection, pod).await.ok();
         let reckoning = load::reckoning(&mut connection).await.unwrap_or_default();
         let _ = connection.close().await;
-        Some(Saved { latches: latches?, reckoning })
+        Some(Saved { state: state?, reckoning })
     }
 
     /// For each check the times of its intervals that have ended.
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn times(&mut self) -> Result<BTreeMap<u32, Times>, Fault> {
+    pub async fn times(&mut self) -> Result<BTreeMap<u32, Times>, FileFault> {
         load::times(&mut self.connection).await
     }
 
     /// Where a disk fails for a moment SQLite may take a sound file for a broken one: it is broken when it is so twice.
-    async fn attempt_twice(path: &Path, pod: &str) -> Result<(Self, Contents), Fault> {
+    async fn attempt_twice(path: &Path, pod: &str) -> Result<(Self, Contents), FileFault> {
         match Self::attempt(path, pod).await {
-            Err(Fault::Broken(_)) => Self::attempt(path, pod).await,
+            Err(FileFault::Broken(_)) => Self::attempt(path, pod).await,
             opened => opened,
         }
     }
 
-    async fn attempt(path: &Path, pod: &str) -> Result<(Self, Contents), Fault> {
-        let unusable = |error: io::Error| Fault::Away(format!("it cannot be opened: {error}"));
+    async fn attempt(path: &Path, pod: &str) -> Result<(Self, Contents), FileFault> {
+        let unusable = |error: io::Error| FileFault::Away(format!("it cannot be opened: {error}"));
         let open =
             move |path: &Path| fs::OpenOptions::new().read(true).append(true).create(true).open(path).map_err(unusable);
         let bytes = Arc::new(at_leisure(path, open).await?);
         let mut connection = options(path).connect().await?;
         match Self::prepare(&mut connection, path, pod).await {
             Ok((identity, contents)) => {
-                let saved = Saved { latches: contents.latches.clone(), reckoning: contents.reckoning.clone() };
+                let saved = Saved { state: contents.saved.clone(), reckoning: contents.reckoning.clone() };
                 let (path, pod) = (path.to_owned(), pod.to_owned());
                 let (is_saved_beside, checked) = (true, (0, 0));
                 let (log, stamp) = (None, None);
@@ -234,15 +234,15 @@ impl File {
         connection: &mut SqliteConnection,
         path: &Path,
         pod: &str,
-    ) -> Result<((u64, u64), Contents), Fault> {
+    ) -> Result<((u64, u64), Contents), FileFault> {
         schema::prepare(connection).await?;
         let mut contents = load::load(connection, pod).await?;
         if contents.marks == Marks::EMPTY
-            && contents.latches == SavedState::default()
+            && contents.saved == SavedState::default()
             && let Some(saved) = Self::saved_at(path, pod).await
         {
             // The file that it belonged to is gone.
-            (contents.latches, contents.reckoning) = (saved.latches, saved.reckoning);
+            (contents.saved, contents.reckoning) = (saved.state, saved.reckoning);
         }
         let identity = at_leisure(path, identity).await?;
         Ok((identity.unwrap_or_default(), contents))
@@ -252,7 +252,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn runs(&mut self) -> Result<BTreeMap<u32, Runs>, Fault> {
+    pub async fn runs(&mut self) -> Result<BTreeMap<u32, Runs>, FileFault> {
         load::runs(&mut self.connection).await
     }
 
@@ -310,18 +310,18 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Runs something that may hang for as long as the disk does, on a thread of its own.
 async fn at_leisure<T: Send + 'static>(
     path: &Path,
-    work: impl FnOnce(&Path) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
+    work: impl FnOnce(&Path) -> Result<T, FileFault> + Send + 'static,
+) -> Result<T, FileFault> {
     let path = path.to_owned();
     match apart("history file", 128 * 1024, move || work(&path)).await {
         Ok(result) => result,
-        Err(error) => Err(Fault::Away(format!("the system refuses {}", why_refused(&error)))),
+        Err(error) => Err(FileFault::Away(format!("the system refuses {}", why_refused(&error)))),
     }
 }
 
 /// Gives the file another name, `<name>.corrupt-…` with a number behind it where there is one already, and the files
 /// beside it that belong to it. Of those that were set aside earlier the newest stay.
-fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, Fault> {
+fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, FileFault> {
     remove_older(path);
     let suffix = format!("corrupt-{}", now.rfc3339().replace([':', '-'], ""));
     let named = |number: u32, tail: &str| {
@@ -330,7 +330,7 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, Fault> {
         name.push(format!(".{suffix}{number}{tail}"));
         PathBuf::from(name)
     };
-    let too_many = || Fault::Away("there are too many broken files beside it".into());
+    let too_many = || FileFault::Away("there are too many broken files beside it".into());
     let number = (0..1000).find(|number| !named(*number, "").exists()).ok_or_else(too_many)?;
     // The file goes first: SQLite drops a log that is left without its file.
     for tail in ["", "-wal", "-shm", "-journal"] {
@@ -338,7 +338,7 @@ fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, Fault> {
         from.push(tail);
         match fs::rename(&from, named(number, tail)) {
             Err(error) if tail.is_empty() => {
-                return Err(Fault::Away(format!("it is broken and cannot be set aside: {error}")));
+                return Err(FileFault::Away(format!("it is broken and cannot be set aside: {error}")));
             }
             // What belongs to it may be missing; a log left behind is dropped.
             _ => {}

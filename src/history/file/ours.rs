@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Fault, schema};
+use super::{FileFault, schema};
 
 /// How every file of SQLite begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -34,7 +34,7 @@ pub enum Origin {
 
 /// Where the file at `path` comes from. Not for one that we have open: whoever closes a file gives up all of the
 /// process's locks on it.
-pub fn origin(path: &Path) -> Result<Origin, Fault> {
+pub fn origin(path: &Path) -> Result<Origin, FileFault> {
     let bytes = beginning(path, ENOUGH)?;
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -44,9 +44,9 @@ pub fn origin(path: &Path) -> Result<Origin, Fault> {
 }
 
 /// Whether something else has been written over a file that was ours.
-pub fn is_written_over(file: &fs::File) -> Result<bool, Fault> {
+pub fn is_written_over(file: &fs::File) -> Result<bool, FileFault> {
     let mut bytes = vec![0; PAGE];
-    let read = file.read_at(&mut bytes, 0).map_err(|error| Fault::Away(format!("it cannot be read: {error}")))?;
+    let read = file.read_at(&mut bytes, 0).map_err(|error| FileFault::Away(format!("it cannot be read: {error}")))?;
     Ok(of(&bytes[..read], &[]) == Origin::Somebodys)
 }
 
@@ -93,9 +93,9 @@ fn is_signed(bytes: &[u8]) -> bool {
 }
 
 /// The first bytes of a file, at most so many; none where there is no file.
-fn beginning(path: &Path, most: usize) -> Result<Vec<u8>, Fault> {
+fn beginning(path: &Path, most: usize) -> Result<Vec<u8>, FileFault> {
     let mut bytes = Vec::new();
-    let unreadable = |error: io::Error| Fault::Away(format!("it cannot be read: {error}"));
+    let unreadable = |error: io::Error| FileFault::Away(format!("it cannot be read: {error}"));
     match fs::File::open(path) {
         Ok(file) => file.take(most as u64).read_to_end(&mut bytes).map_err(unreadable)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -105,8 +105,8 @@ fn beginning(path: &Path, most: usize) -> Result<Vec<u8>, Fault> {
 }
 
 /// The path with symbolic links followed; refuses what is there and is no file that can be written to.
-pub fn resolve(path: &Path) -> Result<PathBuf, Fault> {
-    let refused = |text: &str| Err(Fault::Foreign(text.into()));
+pub fn resolve(path: &Path) -> Result<PathBuf, FileFault> {
+    let refused = |text: &str| Err(FileFault::Foreign(text.into()));
     let Some(name) = path.file_name() else {
         let is_folder = path.is_dir();
         return refused(if is_folder {
@@ -119,7 +119,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Fault> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         folder.canonicalize().map(|folder| folder.join(name))
     });
-    let path = resolved.map_err(|error| Fault::Away(format!("its folder cannot be used: {error}")))?;
+    let path = resolved.map_err(|error| FileFault::Away(format!("its folder cannot be used: {error}")))?;
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => return refused("a folder is in its place: write the path of a file"),
         Ok(found) if !found.is_file() => {
@@ -130,15 +130,15 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Fault> {
     let usable = fs::OpenOptions::new().append(true).create(true).open(&path);
     // Where a symbolic link pointed to nothing, there is a file now.
     let path = usable.and_then(|_| path.canonicalize());
-    path.map_err(|error| Fault::Away(format!("it cannot be written to: {error}")))
+    path.map_err(|error| FileFault::Away(format!("it cannot be written to: {error}")))
 }
 
 /// What distinguishes the file with this name from any other; nothing when there is none.
-pub fn identity(path: &Path) -> Result<Option<(u64, u64)>, Fault> {
+pub fn identity(path: &Path) -> Result<Option<(u64, u64)>, FileFault> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::Away(error.to_string())),
+        Err(error) => Err(FileFault::Away(error.to_string())),
     }
 }
 
@@ -149,13 +149,13 @@ mod tests {
     #[test]
     fn a_path_that_is_no_file_is_refused_with_what_to_write_instead() {
         let refusal = |path: &str| resolve(Path::new(path)).unwrap_err();
-        let foreign = |text: &str| Fault::Foreign(text.into());
+        let foreign = |text: &str| FileFault::Foreign(text.into());
         assert_eq!(refusal("/"), foreign("a folder is in its place: write the path of a file"));
         assert_eq!(refusal("/tmp"), foreign("a folder is in its place: write the path of a file"));
         let device = "what is in its place is not a regular file: write the path of a file of its own";
         assert_eq!(refusal("/dev/null"), foreign(device));
         let nowhere = "its folder cannot be used: No such file or directory (os error 2)";
-        assert_eq!(refusal("/nowhere/at/all"), Fault::Away(nowhere.into()));
+        assert_eq!(refusal("/nowhere/at/all"), FileFault::Away(nowhere.into()));
         let no_name = "history.path names no file: write the path of a file, not of a folder";
         assert_eq!(refusal("/nowhere/.."), foreign(no_name));
     }

@@ -4,7 +4,7 @@
 use super::load::counts;
 use super::schema::{JOURNAL_SIZE, number, run};
 use super::write::signed;
-use super::{Fault, File};
+use super::{File, FileFault};
 use crate::base::clock::Timestamp;
 use crate::history::answer::Keep;
 use crate::history::check_record::Runs;
@@ -32,7 +32,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong; the step is undone then.
-    pub async fn prune(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, Fault> {
+    pub async fn prune(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, FileFault> {
         run(&mut self.connection, "BEGIN IMMEDIATE").await?;
         let done = self.prune_all(keep, now, checks).await;
         let mut pruned = self.end_transaction(done).await?;
@@ -40,7 +40,7 @@ impl File {
         Ok(pruned)
     }
 
-    async fn prune_all(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, Fault> {
+    async fn prune_all(&mut self, keep: Keep, now: Timestamp, checks: &[u32]) -> Result<Pruned, FileFault> {
         let mut pruned = Pruned::default();
         for check in checks {
             pruned.more |= self.fold_before(*check, keep.ticks_since(now)).await?;
@@ -55,7 +55,7 @@ impl File {
     }
 
     /// Folds the ticks of a check that ended before `horizon`, oldest first; whether there may be more of them.
-    async fn fold_before(&mut self, check: u32, horizon: Timestamp) -> Result<bool, Fault> {
+    async fn fold_before(&mut self, check: u32, horizon: Timestamp) -> Result<bool, FileFault> {
         let (last, count): (Option<i64>, i64) = sqlx::query_as(
             "SELECT max(id), count(*) FROM (SELECT id, at FROM ticks WHERE check_id = ? ORDER BY id LIMIT ?) WHERE at < ?",
         )
@@ -71,7 +71,7 @@ impl File {
     }
 
     /// Folds the ticks of a check up to the number `last` into hourly figures.
-    async fn fold(&mut self, check: u32, last: i64) -> Result<(), Fault> {
+    async fn fold(&mut self, check: u32, last: i64) -> Result<(), FileFault> {
         let fold = "INSERT INTO hours (check_id, hour, pass, fail, skip, passing)
             SELECT check_id, at / ?3, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2),
                 sum(iif(outcome = 0, ifnull(took, 0), 0))
@@ -85,7 +85,7 @@ impl File {
     }
 
     /// Removes the hourly figures and the intervals of a check from before `horizon`.
-    async fn remove_before(&mut self, check: u32, horizon: Timestamp, pruned: &mut Pruned) -> Result<(), Fault> {
+    async fn remove_before(&mut self, check: u32, horizon: Timestamp, pruned: &mut Pruned) -> Result<(), FileFault> {
         self.remove_hours(check, horizon.unix_micros().div_euclid(HOUR), pruned).await?;
         let query = "DELETE FROM intervals WHERE check_id = ? AND ended < ?";
         let removed = sqlx::query(query).bind(check).bind(horizon.unix_micros()).execute(&mut self.connection).await?;
@@ -93,7 +93,7 @@ impl File {
         Ok(())
     }
 
-    async fn remove_hours(&mut self, check: u32, before: i64, pruned: &mut Pruned) -> Result<(), Fault> {
+    async fn remove_hours(&mut self, check: u32, before: i64, pruned: &mut Pruned) -> Result<(), FileFault> {
         let query = "DELETE FROM hours WHERE check_id = ? AND hour < ? RETURNING pass, fail, skip, passing";
         let removed: Vec<(i64, i64, i64, i64)> =
             sqlx::query_as(query).bind(check).bind(before).fetch_all(&mut self.connection).await?;
@@ -105,7 +105,7 @@ impl File {
 
     /// Removes a share of the ticks, the oldest of all; without ticks of the intervals, and without those of the hourly
     /// figures. Whether there was anything.
-    async fn remove_oldest(&mut self, share: Share, checks: &[u32], pruned: &mut Pruned) -> Result<bool, Fault> {
+    async fn remove_oldest(&mut self, share: Share, checks: &[u32], pruned: &mut Pruned) -> Result<bool, FileFault> {
         let next = number(&mut self.connection, "SELECT next_tick FROM marks").await?;
         let oldest = self.least("SELECT id FROM ticks WHERE check_id = ? ORDER BY id LIMIT 1", checks).await?;
         if let Some(oldest) = oldest {
@@ -129,7 +129,7 @@ impl File {
         Ok(oldest.is_some())
     }
 
-    async fn least(&mut self, query: &'static str, checks: &[u32]) -> Result<Option<i64>, Fault> {
+    async fn least(&mut self, query: &'static str, checks: &[u32]) -> Result<Option<i64>, FileFault> {
         let mut least = None;
         for check in checks {
             let found: Option<i64> = sqlx::query_scalar(query).bind(check).fetch_optional(&mut self.connection).await?;
@@ -138,11 +138,11 @@ impl File {
         Ok(least)
     }
 
-    async fn pages_used(&mut self) -> Result<i64, Fault> {
+    async fn pages_used(&mut self) -> Result<i64, FileFault> {
         Ok(self.pages().await? - number(&mut self.connection, "PRAGMA freelist_count").await?)
     }
 
-    async fn pages(&mut self) -> Result<i64, Fault> {
+    async fn pages(&mut self) -> Result<i64, FileFault> {
         number(&mut self.connection, "PRAGMA page_count").await
     }
 
@@ -150,12 +150,12 @@ impl File {
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn is_too_large(&mut self, keep: Keep) -> Result<bool, Fault> {
+    pub async fn is_too_large(&mut self, keep: Keep) -> Result<bool, FileFault> {
         Ok(self.pages_used().await? > limit(keep) * 9 / 10 || self.pages().await? > limit(keep))
     }
 
     /// Gives pages back to the disk where the file is too large; whether there are more.
-    async fn give_back(&mut self, keep: Keep) -> Result<bool, Fault> {
+    async fn give_back(&mut self, keep: Keep) -> Result<bool, FileFault> {
         let free = number(&mut self.connection, "PRAGMA freelist_count").await?;
         let pages = self.pages().await?;
         if free == 0 || (pages <= limit(keep) && free < pages / 2) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::{Row, availability, broken, duration, interval, unsigned};
 use super::write::signed;
-use super::{Fault, File};
+use super::{File, FileFault};
 use crate::base::clock::Timestamp;
 use crate::history::answer::{Page, Tick};
 use crate::history::ledger::{Event, Interval};
@@ -19,7 +19,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn events(&mut self, check: u32, page: Page) -> Result<Vec<Event>, Fault> {
+    pub async fn events(&mut self, check: u32, page: Page) -> Result<Vec<Event>, FileFault> {
         let rows: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(
             "SELECT event, standing, min(started), iif(count(*) = count(ended), max(ended), NULL) FROM intervals
             WHERE check_id = ? AND event < ? GROUP BY event ORDER BY event DESC LIMIT ?",
@@ -44,7 +44,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn intervals(&mut self, check: u32, since: Timestamp, most: usize) -> Result<Vec<Interval>, Fault> {
+    pub async fn intervals(&mut self, check: u32, since: Timestamp, most: usize) -> Result<Vec<Interval>, FileFault> {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT event, id, standing, started, ended FROM intervals
             WHERE check_id = ? AND (ended IS NULL OR ended > ?) ORDER BY event DESC, id DESC LIMIT ?",
@@ -61,7 +61,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn ticks(&mut self, check: u32, page: Page) -> Result<Vec<Tick>, Fault> {
+    pub async fn ticks(&mut self, check: u32, page: Page) -> Result<Vec<Tick>, FileFault> {
         let rows: Vec<TickRow> = sqlx::query_as(
             "SELECT id, at, outcome, reason, took, message FROM ticks WHERE check_id = ? AND id < ?
             ORDER BY id DESC LIMIT ?",
@@ -85,39 +85,53 @@ impl File {
         rows.into_iter().map(tick).collect()
     }
 
-    /// How long those of the newest `most` runs of a check took that passed since `from`.
+    /// How long those of the newest `most` runs of a check took that passed since `from`, of the runs with a number below
+    /// `before`.
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn response_times(&mut self, check: u32, from: Timestamp, most: usize) -> Result<Vec<Duration>, Fault> {
-        let rows: Vec<(i64, i64, Option<i64>)> =
-            sqlx::query_as("SELECT at, outcome, took FROM ticks WHERE check_id = ? ORDER BY id DESC LIMIT ?")
-                .bind(check)
-                .bind(i64::try_from(most).unwrap_or(i64::MAX))
-                .fetch_all(&mut self.connection)
-                .await?;
+    pub async fn response_times(
+        &mut self,
+        check: u32,
+        from: Timestamp,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<Duration>, FileFault> {
+        let rows: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT at, outcome, took FROM ticks WHERE check_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        )
+        .bind(check)
+        .bind(signed(before.unwrap_or(u64::MAX)))
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.connection)
+        .await?;
         let passed = |(at, outcome, took): (i64, i64, Option<i64>)| {
             took.filter(|_| outcome == 0 && at >= from.unix_micros()).map(duration)
         };
         rows.into_iter().filter_map(passed).collect()
     }
-}
 
-impl File {
-    /// How long the newest `most` runs of a check took, oldest first; nothing for one that failed.
+    /// How long the newest `most` runs of a check with a number below `before` took, newest first; nothing for one that
+    /// failed.
     ///
     /// # Errors
     /// What went wrong.
-    pub async fn latest_times(&mut self, check: u32, most: usize) -> Result<Vec<Option<Duration>>, Fault> {
+    pub async fn latest_times(
+        &mut self,
+        check: u32,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<Option<Duration>>, FileFault> {
         let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(
-            "SELECT outcome, took FROM ticks WHERE check_id = ? AND outcome < 2 ORDER BY id DESC LIMIT ?",
+            "SELECT outcome, took FROM ticks WHERE check_id = ? AND id < ? AND outcome < 2 ORDER BY id DESC LIMIT ?",
         )
         .bind(check)
+        .bind(signed(before.unwrap_or(u64::MAX)))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&mut self.connection)
         .await?;
         let passed = |(outcome, took): (i64, Option<i64>)| took.filter(|_| outcome == 0).map(duration).transpose();
-        rows.into_iter().rev().map(passed).collect()
+        rows.into_iter().map(passed).collect()
     }
 }
 
@@ -125,6 +139,6 @@ fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }
 
-fn at_place<T>(all: &[T], place: i64) -> Result<&T, Fault> {
+fn at_place<T>(all: &[T], place: i64) -> Result<&T, FileFault> {
     usize::try_from(place).ok().and_then(|place| all.get(place)).ok_or_else(|| broken("a run"))
 }

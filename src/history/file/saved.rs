@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::Fault;
+use super::FileFault;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::history::answer::SavedState;
@@ -25,7 +25,7 @@ const NEW: &str = ".state.new";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
     /// What must not be forgotten.
-    pub latches: SavedState,
+    pub state: SavedState,
     /// How the time of the ledger stood to the clocks.
     pub reckoning: Reckoning,
 }
@@ -44,12 +44,14 @@ impl Saved {
     ///
     /// # Errors
     /// When it is not saved; then what was saved before stays.
-    pub fn write(&self, path: &Path, pod: &str) -> Result<(), Fault> {
-        let away = |error: io::Error| Fault::Away(format!("the state beside it cannot be saved: {error}"));
+    pub fn write(&self, path: &Path, pod: &str) -> Result<(), FileFault> {
+        let away = |error: io::Error| FileFault::Away(format!("the state beside it cannot be saved: {error}"));
         let (saved, new) = (beside(path, SAVED), beside(path, NEW));
         for (place, what) in [(&saved, SAVED), (&new, NEW)] {
             if found(place).map_err(away)? == Found::Somebodys {
-                return Err(Fault::Foreign(format!("the file beside it that ends in `{what}` is of something else")));
+                return Err(FileFault::Foreign(format!(
+                    "the file beside it that ends in `{what}` is of something else"
+                )));
             }
         }
         // A process that was killed has left it.
@@ -65,22 +67,22 @@ impl Saved {
     }
 
     fn text(&self, pod: &str) -> String {
-        let Self { latches, reckoning } = self;
+        let Self { state, reckoning } = self;
         let mut lines = vec![format!("pod {}", one_line(pod)), format!("ahead {}", reckoning.ahead)];
         let mut line =
             |kind: &str, at: Timestamp, name: &str| lines.push(format!("{kind} {} {name}", at.unix_micros()));
         if let Some(boot) = &reckoning.boot {
             line("boot", boot.at, &one_line(&boot.id));
         }
-        if let Some(since) = latches.draining_since {
+        if let Some(since) = state.draining_since {
             line("draining", since, "");
         }
-        if let Some(at) = latches.looked_at {
+        if let Some(at) = state.looked_at {
             line("looked", at, "");
         }
-        latches.beats.iter().for_each(|(check, at)| line("beat", *at, check.as_str()));
-        lines.extend(latches.passed_once.iter().map(|check| format!("passed_once {check}")));
-        if latches.ready_once {
+        state.beats.iter().for_each(|(check, at)| line("beat", *at, check.as_str()));
+        lines.extend(state.passed_once.iter().map(|check| format!("passed_once {check}")));
+        if state.ready_once {
             lines.push("ready_once".into());
         }
         let body = lines.join("\n");
@@ -101,11 +103,11 @@ impl Saved {
             match kind {
                 "ahead" => saved.reckoning.ahead = second.parse().ok()?,
                 "boot" => saved.reckoning.boot = Some(Boot { id: third.to_owned(), at: at()? }),
-                "ready_once" => saved.latches.ready_once = true,
-                "draining" => saved.latches.draining_since = Some(at()?),
-                "looked" => saved.latches.looked_at = Some(at()?),
-                "passed_once" => saved.latches.passed_once.extend(CheckName::new(second).ok()),
-                "beat" => saved.latches.beats.extend(CheckName::new(third).ok().zip(at())),
+                "ready_once" => saved.state.ready_once = true,
+                "draining" => saved.state.draining_since = Some(at()?),
+                "looked" => saved.state.looked_at = Some(at()?),
+                "passed_once" => saved.state.passed_once.extend(CheckName::new(second).ok()),
+                "beat" => saved.state.beats.extend(CheckName::new(third).ok().zip(at())),
                 // A later version has more to say.
                 _ => {}
             }
@@ -173,7 +175,7 @@ mod tests {
         let at = Timestamp::from_unix_micros;
         let name = |name: &str| CheckName::new(name).unwrap();
         Saved {
-            latches: SavedState {
+            state: SavedState {
                 ready_once: true,
                 draining_since: Some(at(-7)),
                 passed_once: [name("db"), name("api/user")].into(),

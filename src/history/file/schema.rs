@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::Fault;
+use super::FileFault;
 use crate::model::outcome::one_line;
 
 /// Says in the file's header that it is ours: `prob`.
@@ -49,19 +49,21 @@ const RECKONING: &str = "CREATE TABLE IF NOT EXISTS reckoning (one INTEGER PRIMA
 
 /// Makes the connection ready for use: recognises a file of ours, checks it, and makes the tables of a new one. A file
 /// that is not ours, or of a newer version, is left as it is.
-pub async fn prepare(connection: &mut SqliteConnection) -> Result<(), Fault> {
+pub async fn prepare(connection: &mut SqliteConnection) -> Result<(), FileFault> {
     run(connection, CONNECTION).await?;
     let is_new = match identify(connection).await? {
         (0, 0, 0) => true,
         (APPLICATION, VERSION, _) => false,
         (APPLICATION, version, _) if version > VERSION => {
-            return Err(Fault::Foreign(format!(
+            return Err(FileFault::Foreign(format!(
                 "it was written by a newer probelet (its version is {version}, ours {VERSION})"
             )));
         }
-        (APPLICATION, version, _) => return Err(Fault::Broken(format!("its version is {version}, which never was"))),
+        (APPLICATION, version, _) => {
+            return Err(FileFault::Broken(format!("its version is {version}, which never was")));
+        }
         _ => {
-            return Err(Fault::Foreign(
+            return Err(FileFault::Foreign(
                 "it is a database of something else: write the path of a file of its own".into(),
             ));
         }
@@ -88,35 +90,35 @@ pub async fn prepare(connection: &mut SqliteConnection) -> Result<(), Fault> {
 }
 
 /// Runs statements that take nothing and whose rows are of no interest.
-pub async fn run(connection: &mut SqliteConnection, statements: &'static str) -> Result<(), Fault> {
+pub async fn run(connection: &mut SqliteConnection, statements: &'static str) -> Result<(), FileFault> {
     sqlx::raw_sql(statements).execute(connection).await?;
     Ok(())
 }
 
 /// A number that a pragma or a query tells.
-pub async fn number(connection: &mut SqliteConnection, query: &'static str) -> Result<i64, Fault> {
+pub async fn number(connection: &mut SqliteConnection, query: &'static str) -> Result<i64, FileFault> {
     Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
 }
 
 /// Whose it is, its version, and how many tables it has.
-async fn identify(connection: &mut SqliteConnection) -> Result<(i64, i64, i64), Fault> {
+async fn identify(connection: &mut SqliteConnection) -> Result<(i64, i64, i64), FileFault> {
     let tables = number(connection, "SELECT count(*) FROM sqlite_master").await?;
     Ok((number(connection, "PRAGMA application_id").await?, number(connection, "PRAGMA user_version").await?, tables))
 }
 
 /// Looks for damage in all of the file, unless it is large.
-async fn check(connection: &mut SqliteConnection) -> Result<(), Fault> {
+async fn check(connection: &mut SqliteConnection) -> Result<(), FileFault> {
     if is_large(connection).await? { Ok(()) } else { passes(connection, "PRAGMA quick_check(1)").await }
 }
 
 /// Whether looking at all of the file takes long.
-pub(super) async fn is_large(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+pub(super) async fn is_large(connection: &mut SqliteConnection) -> Result<bool, FileFault> {
     let pages = number(connection, "PRAGMA page_count").await?;
     Ok(pages.saturating_mul(number(connection, "PRAGMA page_size").await?) > LARGEST_CHECKED)
 }
 
 /// Whether a check of SQLite finds nothing.
-pub(super) async fn passes(connection: &mut SqliteConnection, check: &'static str) -> Result<(), Fault> {
+pub(super) async fn passes(connection: &mut SqliteConnection, check: &'static str) -> Result<(), FileFault> {
     let problem: String = sqlx::query_scalar(check).fetch_one(connection).await?;
-    if problem == "ok" { Ok(()) } else { Err(Fault::Broken(one_line(&problem))) }
+    if problem == "ok" { Ok(()) } else { Err(FileFault::Broken(one_line(&problem))) }
 }

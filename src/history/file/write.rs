@@ -6,7 +6,7 @@ use sqlx::sqlite::Sqlite;
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::schema::run;
-use super::{Fault, File, at_leisure};
+use super::{File, FileFault, at_leisure};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::history::answer::{SavedState, Tick};
@@ -24,7 +24,7 @@ impl File {
     ///
     /// # Errors
     /// What went wrong; nothing of the batch is in the file then.
-    pub async fn write(&mut self, batch: &Pending, marks: Marks) -> Result<(), Fault> {
+    pub async fn write(&mut self, batch: &Pending, marks: Marks) -> Result<(), FileFault> {
         self.save_beside(batch).await;
         self.check_when_touched().await?;
         run(&mut self.connection, "BEGIN IMMEDIATE").await?;
@@ -36,7 +36,7 @@ impl File {
     /// with the next batch, which is no reason not to write this one.
     async fn save_beside(&mut self, batch: &Pending) {
         let before = self.saved.clone();
-        self.saved.latches = batch.latches.clone().unwrap_or(self.saved.latches.clone());
+        self.saved.state = batch.saved.clone().unwrap_or(self.saved.state.clone());
         self.saved.reckoning = batch.reckoning.clone().unwrap_or(self.saved.reckoning.clone());
         if self.is_saved_beside && self.saved == before {
             return;
@@ -51,7 +51,7 @@ impl File {
     }
 
     /// Commits what was done, or takes it back.
-    pub(super) async fn end_transaction<T>(&mut self, done: Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) async fn end_transaction<T>(&mut self, done: Result<T, FileFault>) -> Result<T, FileFault> {
         let committed = match &done {
             Ok(_) => run(&mut self.connection, "COMMIT").await,
             Err(_) => Ok(()),
@@ -60,7 +60,7 @@ impl File {
             match run(&mut self.connection, "ROLLBACK").await {
                 // After some errors SQLite has rolled back by itself, and says so.
                 Err(fault) if !fault.text().contains("no transaction is active") => {
-                    return Err(Fault::Lost(format!("what was begun cannot be taken back: {}", fault.text())));
+                    return Err(FileFault::Lost(format!("what was begun cannot be taken back: {}", fault.text())));
                 }
                 _ => {}
             }
@@ -69,7 +69,7 @@ impl File {
         committed.and(done)
     }
 
-    async fn write_all(&mut self, batch: &Pending, marks: Marks) -> Result<(), Fault> {
+    async fn write_all(&mut self, batch: &Pending, marks: Marks) -> Result<(), FileFault> {
         for check in &batch.forgotten {
             self.forget(*check).await?;
         }
@@ -87,8 +87,8 @@ impl File {
             self.execute(query.bind(interval.to.map(Timestamp::unix_micros))).await?;
         }
         self.write_ticks(batch).await?;
-        if let Some(latches) = &batch.latches {
-            self.write_latches(latches).await?;
+        if let Some(saved) = &batch.saved {
+            self.write_saved_state(saved).await?;
         }
         if let Some(Reckoning { ahead, boot }) = &batch.reckoning {
             let query = "INSERT INTO reckoning (one, ahead, boot, booted) VALUES (1, ?, ?, ?)
@@ -104,12 +104,12 @@ impl File {
     async fn execute(
         &mut self,
         query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FileFault> {
         query.execute(&mut self.connection).await?;
         Ok(())
     }
 
-    async fn forget(&mut self, check: u32) -> Result<(), Fault> {
+    async fn forget(&mut self, check: u32) -> Result<(), FileFault> {
         for query in [
             "DELETE FROM checks WHERE id = ?",
             "DELETE FROM intervals WHERE check_id = ?",
@@ -121,7 +121,7 @@ impl File {
         Ok(())
     }
 
-    async fn write_ticks(&mut self, batch: &Pending) -> Result<(), Fault> {
+    async fn write_ticks(&mut self, batch: &Pending) -> Result<(), FileFault> {
         let ticks: Vec<&Tick> = batch.ticks.iter().collect();
         for some in ticks.chunks(TICKS_AT_ONCE) {
             let mut query = QueryBuilder::<Sqlite>::new(
@@ -138,55 +138,55 @@ impl File {
         Ok(())
     }
 
-    async fn write_latches(&mut self, latches: &SavedState) -> Result<(), Fault> {
+    async fn write_saved_state(&mut self, saved: &SavedState) -> Result<(), FileFault> {
         run(&mut self.connection, "DELETE FROM latches").await?;
         let pod = self.pod.clone();
         self.latch("pod", &pod, None).await?;
-        if latches.ready_once {
+        if saved.ready_once {
             self.latch("ready_once", "", None).await?;
         }
-        if let Some(since) = latches.draining_since {
+        if let Some(since) = saved.draining_since {
             self.latch("draining", "", Some(since)).await?;
         }
-        for check in &latches.passed_once {
+        for check in &saved.passed_once {
             self.latch("passed_once", check.as_str(), None).await?;
         }
-        for (check, at) in &latches.beats {
+        for (check, at) in &saved.beats {
             self.latch("beat", check.as_str(), Some(*at)).await?;
         }
-        if let Some(at) = latches.looked_at {
+        if let Some(at) = saved.looked_at {
             self.latch("looked", "", Some(at)).await?;
         }
         Ok(())
     }
 
-    async fn latch(&mut self, kind: &str, name: &str, at: Option<Timestamp>) -> Result<(), Fault> {
+    async fn latch(&mut self, kind: &str, name: &str, at: Option<Timestamp>) -> Result<(), FileFault> {
         let at = at.map_or(0, Timestamp::unix_micros);
         let query = sqlx::query("INSERT INTO latches (kind, name, at) VALUES (?, ?, ?)");
         self.execute(query.bind(kind.to_owned()).bind(name.to_owned()).bind(at)).await
     }
 }
 
-/// The latches in the file; none when they are of another pod.
-pub(super) async fn latches(connection: &mut SqliteConnection, pod: &str) -> Result<SavedState, Fault> {
+/// The saved state in the file; an empty one when it is of another pod.
+pub(super) async fn saved_state(connection: &mut SqliteConnection, pod: &str) -> Result<SavedState, FileFault> {
     let rows: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT kind, name, at FROM latches").fetch_all(connection).await?;
-    let mut latches = SavedState::default();
+    let mut saved = SavedState::default();
     if !rows.iter().any(|(kind, name, _)| kind == "pod" && name == pod) {
-        return Ok(latches);
+        return Ok(saved);
     }
     for (kind, name, at) in rows {
         let at = Timestamp::from_unix_micros(at);
         match (kind.as_str(), CheckName::new(&name)) {
-            ("ready_once", _) => latches.ready_once = true,
-            ("draining", _) => latches.draining_since = Some(at),
-            ("passed_once", Ok(check)) => latches.passed_once.extend([check]),
-            ("beat", Ok(check)) => latches.beats.extend([(check, at)]),
-            ("looked", _) => latches.looked_at = Some(at),
+            ("ready_once", _) => saved.ready_once = true,
+            ("draining", _) => saved.draining_since = Some(at),
+            ("passed_once", Ok(check)) => saved.passed_once.extend([check]),
+            ("beat", Ok(check)) => saved.beats.extend([(check, at)]),
+            ("looked", _) => saved.looked_at = Some(at),
             _ => {}
         }
     }
-    Ok(latches)
+    Ok(saved)
 }
 
 /// A number as SQLite has them; none of ours comes near the limit.

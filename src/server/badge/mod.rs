@@ -73,7 +73,7 @@ fn answer(code: StatusCode, badge: &Badge) -> Answer {
 fn uptime(app: &App, check: &Definition, badge: Badge) -> RouteResult {
     let (history, name) = (app.history.clone(), check.name.clone());
     RouteResult::Later(Box::pin(async move {
-        let window = match history.number(&name) {
+        let window = match history.number(&name).await {
             Ok(Some(number)) => history.window(number, DAY).await.ok(),
             Ok(None) | Err(_) => None,
         };

@@ -8,7 +8,7 @@ use super::page::RequestedPage;
 use super::shape::{self, EnvelopeContent, Rows};
 use super::{RequestError, enveloped, past};
 use crate::history::History;
-use crate::history::answer::{Away, Recall};
+use crate::history::answer::{HistoryUnavailable, Recall};
 use crate::server::answer::Answer;
 
 /// What `?include=history` tells of every check.
@@ -45,12 +45,13 @@ pub(super) enum LookupSubject {
 impl HistoryLookup {
     /// The answer, which takes no longer than the history has patience for.
     pub(in crate::server) async fn answer(self) -> Answer {
-        self.content()
-            .await
-            .map_or_else(|away| RequestError::Away(away).answer(), |content| enveloped(StatusCode::OK, Some(content)))
+        self.content().await.map_or_else(
+            |why| RequestError::Unavailable(why).answer(),
+            |content| enveloped(StatusCode::OK, Some(content)),
+        )
     }
 
-    async fn content(self) -> Result<EnvelopeContent, Away> {
+    async fn content(self) -> Result<EnvelopeContent, HistoryUnavailable> {
         let Self { history, subject, withheld } = self;
         match subject {
             LookupSubject::Events(check, wanted) => {

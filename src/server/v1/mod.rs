@@ -1,8 +1,8 @@
 //! Events and history: what was, as JSON in one envelope.
 //!
-//! Figures are there at once; lists of events and ticks, and what `?include=history` adds, may lie on a disk, so they
-//! are a [`HistoryLookup`], which the connection waits for while all others are answered. A new list is a variant of
-//! [`lookup::LookupSubject`] and a shape.
+//! The history is asked by message. Figures are answered however its disk is; lists of events and ticks, and what
+//! `?include=history` adds, may lie on it, so they are a [`HistoryLookup`]. The connection waits, and all others are
+//! answered. A new list is a variant of [`lookup::LookupSubject`] and a shape.
 
 mod lookup;
 mod page;
@@ -22,7 +22,8 @@ use super::reply::to_json;
 use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::warnings::quoted;
-use crate::history::answer::{Away, Service};
+use crate::base::clock::Moment;
+use crate::history::answer::{HistoryUnavailable, Service};
 use crate::model::plan::{Definition, Details, Plan};
 use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
@@ -43,26 +44,37 @@ pub(super) fn reply(
     if snapshot.plan.answers.details == Details::None {
         return RouteResult::Now(Answer::not_found(incoming.routes, snapshot.plan.answers.details));
     }
-    let reply = match route {
-        Route::Events => list(incoming, app, shared, snapshot, LookupSubject::Events, id),
-        Route::Ticks => list(incoming, app, shared, snapshot, LookupSubject::Ticks, id),
-        Route::Service => service(incoming, app, shared, snapshot, id),
-        Route::Services => all_services(incoming, app, shared, snapshot),
-        _ => own_health(app).map(RouteResult::Now),
-    };
-    reply.unwrap_or_else(|problem| RouteResult::Now(problem.answer()))
+    let (app, shared, snapshot) = (Arc::clone(app), Arc::clone(shared), Arc::clone(snapshot));
+    let request = HistoryRequest { app, shared, snapshot, with_history: wants_history(incoming) };
+    let wanted = RequestedPage::of(incoming.query).map_err(RequestError::BadRequest);
+    if let (Route::Services, Ok(page)) = (route, &wanted)
+        && *page == RequestedPage::default()
+    {
+        return request.first_page(incoming.reading.moment);
+    }
+    let id = decode(id).into_owned();
+    RouteResult::Later(Box::pin(async move {
+        let answer = match route {
+            Route::Events => request.list(LookupSubject::Events, &id, wanted).await,
+            Route::Ticks => request.list(LookupSubject::Ticks, &id, wanted).await,
+            Route::Service => request.service(&id).await,
+            Route::Services => request.services(wanted, || None).await,
+            _ => request.own_health().await,
+        };
+        answer.unwrap_or_else(RequestError::answer)
+    }))
 }
 
 /// Why there is no answer.
 enum RequestError {
     NotFound(String),
     BadRequest(String),
-    Away(Away),
+    Unavailable(HistoryUnavailable),
 }
 
-impl From<Away> for RequestError {
-    fn from(away: Away) -> Self {
-        Self::Away(away)
+impl From<HistoryUnavailable> for RequestError {
+    fn from(unavailable: HistoryUnavailable) -> Self {
+        Self::Unavailable(unavailable)
     }
 }
 
@@ -71,7 +83,7 @@ impl RequestError {
         let (code, message) = match self {
             Self::NotFound(message) => (StatusCode::NOT_FOUND, message),
             Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
-            Self::Away(away) => (StatusCode::SERVICE_UNAVAILABLE, away.to_string()),
+            Self::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
         };
         enveloped(code, Some(EnvelopeContent::Message(message)))
     }
@@ -81,152 +93,144 @@ fn enveloped(code: StatusCode, content: Option<EnvelopeContent>) -> Answer {
     Answer::new(code, JSON, to_json(&Envelope::new(code, content)))
 }
 
-/// `/v1/_internal/health`.
-fn own_health(app: &App) -> Result<Answer, RequestError> {
-    // No check is called that; only whether there is an answer matters.
-    app.history.service("")?;
-    Ok(enveloped(StatusCode::OK, None))
-}
-
-/// `/v1/services`; its first page, which everybody asks for, is rendered once for all.
-fn all_services(
-    incoming: &IncomingRequest<'_>,
-    app: &Arc<App>,
-    shared: &Arc<Shared>,
-    snapshot: &Arc<Snapshot>,
-) -> Result<RouteResult, RequestError> {
-    let (wanted, with_history) =
-        (RequestedPage::of(incoming.query).map_err(RequestError::BadRequest)?, wants_history(incoming));
-    if wanted != RequestedPage::default() {
-        return services(app, shared, snapshot, wanted, with_history);
-    }
-    let kind = Kind::Services { with_history };
-    let judged = Judged::new(snapshot, incoming.reading.moment);
-    let (basis, now) = (Basis::of(&judged), judged.now);
-    if let Some(kept) = shared.renderings.get(kind, &basis, now) {
-        return Ok(RouteResult::Now(kept));
-    }
-    if !with_history {
-        let reply = services(app, shared, snapshot, wanted, with_history)?;
-        return Ok(match reply {
-            RouteResult::Now(answer) => RouteResult::Now(shared.renderings.keep(kind, basis, now, answer)),
-            later @ RouteResult::Later(_) => later,
-        });
-    }
-    let (app, shared, snapshot) = (Arc::clone(app), Arc::clone(shared), Arc::clone(snapshot));
-    Ok(RouteResult::Later(Box::pin(async move {
-        // One question to the disk for all who wait: whoever comes after it finds what was kept, also if that is an
-        // error.
-        let _turn = shared.past.next().await;
-        if let Some(kept) = shared.renderings.get(kind, &basis, now) {
-            return kept;
-        }
-        let answer = match services(&app, &shared, &snapshot, wanted, with_history) {
-            Ok(RouteResult::Now(answer)) => answer,
-            Ok(RouteResult::Later(coming)) => coming.await,
-            Err(problem) => problem.answer(),
-        };
-        shared.renderings.keep(kind, basis, now, answer)
-    })))
-}
-
-fn services(
-    app: &App,
-    shared: &Arc<Shared>,
-    snapshot: &Snapshot,
-    wanted: RequestedPage,
-    includes: bool,
-) -> Result<RouteResult, RequestError> {
-    let mut known: HashMap<_, _> =
-        app.history.services()?.into_iter().map(|service| (service.name.clone(), service)).collect();
-    let checks = snapshot.plan.checks.iter();
-    let listed: Vec<(&Definition, Service)> =
-        checks.filter_map(|check| Some((&**check, known.remove(&check.name)?))).collect();
-    let begin = match wanted.before {
-        None => 0,
-        Some(before) => {
-            1 + listed.iter().position(|(_, service)| u64::from(service.id) == before).ok_or_else(|| {
-                RequestError::BadRequest(format!(
-                    "before is {before}, which is no check's number; ask without it again"
-                ))
-            })?
-        }
-    };
-    let rest = &listed[begin..];
-    let part = &rest[..rest.len().min(wanted.limit)];
-    let next = part.last().filter(|_| part.len() < rest.len()).map(|(_, service)| u64::from(service.id));
-    let row = |(check, service): &(&Definition, Service)| {
-        let mut row = shape::ServiceObject::of(service, shown_url(&snapshot.plan, check));
-        row.definition = includes.then(|| past::DefinitionObject::of(&snapshot.plan, check));
-        row
-    };
-    let rows = part.iter().map(row).collect();
-    if includes {
-        let rows = Rows::new(rows, "/v1/services?include=history", wanted.limit, next);
-        return Ok(later(app, shared, snapshot, LookupSubject::Services(rows)));
-    }
-    let rows = Rows::new(rows, "/v1/services", wanted.limit, next);
-    Ok(RouteResult::Now(enveloped(StatusCode::OK, Some(EnvelopeContent::Services(rows)))))
-}
-
 /// Whether the past of each check is to be told with it.
 fn wants_history(incoming: &IncomingRequest<'_>) -> bool {
     incoming.query.all("include").any(|word| word == "history")
-}
-
-/// `/v1/services/{id}`.
-fn service(
-    incoming: &IncomingRequest<'_>,
-    app: &App,
-    shared: &Arc<Shared>,
-    snapshot: &Snapshot,
-    id: &str,
-) -> Result<RouteResult, RequestError> {
-    let (check, service) = find(app, snapshot, id)?;
-    let mut shape = Box::new(shape::ServiceObject::of(&service, shown_url(&snapshot.plan, check)));
-    if wants_history(incoming) {
-        shape.definition = Some(past::DefinitionObject::of(&snapshot.plan, check));
-        return Ok(later(app, shared, snapshot, LookupSubject::Service(shape)));
-    }
-    Ok(RouteResult::Now(enveloped(StatusCode::OK, Some(EnvelopeContent::service(shape)))))
-}
-
-/// The declared check with that number or name.
-fn find<'a>(app: &App, snapshot: &'a Snapshot, id: &str) -> Result<(&'a Definition, Service), RequestError> {
-    let id = decode(id);
-    let found = app.history.service(&id)?.and_then(|service| {
-        let position = snapshot.plan.position(service.name.as_str())?;
-        Some((&*snapshot.plan.checks[position], service))
-    });
-    found.ok_or_else(|| {
-        let message = format!("no check has the number or the name {}; /v1/services lists them", quoted(&id));
-        RequestError::NotFound(message)
-    })
 }
 
 fn shown_url<'a>(plan: &Plan, check: &'a Definition) -> Option<&'a str> {
     check.target.as_deref().filter(|_| plan.answers.details == Details::Full)
 }
 
-fn list(
-    incoming: &IncomingRequest<'_>,
-    app: &App,
-    shared: &Arc<Shared>,
-    snapshot: &Snapshot,
-    subject: fn(u32, RequestedPage) -> LookupSubject,
-    id: &str,
-) -> Result<RouteResult, RequestError> {
-    let wanted = RequestedPage::of(incoming.query).map_err(RequestError::BadRequest)?;
-    let (_, service) = find(app, snapshot, id)?;
-    Ok(later(app, shared, snapshot, subject(service.id, wanted)))
+/// What one request asks of the history. Nobody has a turn while the history is asked, so that nobody waits for it who
+/// asks for something else; what it says is rendered in a turn.
+struct HistoryRequest {
+    app: Arc<App>,
+    shared: Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+    with_history: bool,
 }
 
-fn later(app: &App, shared: &Arc<Shared>, snapshot: &Snapshot, subject: LookupSubject) -> RouteResult {
-    let withheld = snapshot.plan.answers.details != Details::Full;
-    let lookup = HistoryLookup { history: app.history.clone(), subject, withheld };
-    let lookups = shared.lookups.clone();
-    RouteResult::Later(Box::pin(async move {
-        let _turn = lookups.next().await;
-        lookup.answer().await
-    }))
+impl HistoryRequest {
+    /// `/v1/_internal/health`.
+    async fn own_health(&self) -> Result<Answer, RequestError> {
+        // No check is called that; only whether there is an answer matters.
+        self.app.history.service("").await?;
+        Ok(enveloped(StatusCode::OK, None))
+    }
+
+    /// The first page of `/v1/services`, which everybody asks for, is rendered once for all.
+    fn first_page(self, asked: Moment) -> RouteResult {
+        let kind = Kind::Services { with_history: self.with_history };
+        let judged = Judged::new(&self.snapshot, asked);
+        let (basis, now) = (Basis::of(&judged), judged.now);
+        if let Some(kept) = self.shared.renderings.get(kind, &basis, now) {
+            return RouteResult::Now(kept);
+        }
+        RouteResult::Later(Box::pin(async move {
+            // One question to the disk for all who wait: whoever comes after it finds what was kept, also if that is an
+            // error.
+            let _turn = if self.with_history { Some(self.shared.past.next().await) } else { None };
+            let kept = || self.shared.renderings.get(kind, &basis, now);
+            if let Some(kept) = kept() {
+                return kept;
+            }
+            let answer = match self.services(Ok(RequestedPage::default()), kept).await {
+                Ok(answer) if answer.counted => return answer,
+                Ok(answer) => answer,
+                Err(problem) if self.with_history => problem.answer(),
+                Err(problem) => return problem.answer(),
+            };
+            self.shared.renderings.keep(kind, basis, now, answer)
+        }))
+    }
+
+    /// `/v1/services`, or what was `kept` of it meanwhile.
+    async fn services(
+        &self,
+        wanted: Result<RequestedPage, RequestError>,
+        kept: impl Fn() -> Option<Answer>,
+    ) -> Result<Answer, RequestError> {
+        let wanted = wanted?;
+        let known = self.app.history.services().await?;
+        let turn = self.shared.turns.next().await;
+        if let Some(kept) = kept() {
+            return Ok(kept);
+        }
+        let rows = self.rows(known, wanted)?;
+        if !self.with_history {
+            return Ok(enveloped(StatusCode::OK, Some(EnvelopeContent::Services(rows))));
+        }
+        drop(turn);
+        Ok(self.look_up(LookupSubject::Services(rows)).await)
+    }
+
+    fn rows(&self, known: Vec<Service>, wanted: RequestedPage) -> Result<Rows<shape::ServiceObject>, RequestError> {
+        let plan = &self.snapshot.plan;
+        let mut known: HashMap<_, _> = known.into_iter().map(|service| (service.name.clone(), service)).collect();
+        let listed: Vec<(&Definition, Service)> =
+            plan.checks.iter().filter_map(|check| Some((&**check, known.remove(&check.name)?))).collect();
+        let begin = match wanted.before {
+            None => 0,
+            Some(before) => {
+                1 + listed.iter().position(|(_, service)| u64::from(service.id) == before).ok_or_else(|| {
+                    RequestError::BadRequest(format!(
+                        "before is {before}, which is no check's number; ask without it again"
+                    ))
+                })?
+            }
+        };
+        let rest = &listed[begin..];
+        let part = &rest[..rest.len().min(wanted.limit)];
+        let next = part.last().filter(|_| part.len() < rest.len()).map(|(_, service)| u64::from(service.id));
+        let row = |(check, service): &(&Definition, Service)| {
+            let mut row = shape::ServiceObject::of(service, shown_url(plan, check));
+            row.definition = self.with_history.then(|| past::DefinitionObject::of(plan, check));
+            row
+        };
+        let path = if self.with_history { "/v1/services?include=history" } else { "/v1/services" };
+        Ok(Rows::new(part.iter().map(row).collect(), path, wanted.limit, next))
+    }
+
+    /// `/v1/services/{id}`.
+    async fn service(&self, id: &str) -> Result<Answer, RequestError> {
+        let (check, service) = self.find(id).await?;
+        let plan = &self.snapshot.plan;
+        let mut shape = Box::new(shape::ServiceObject::of(&service, shown_url(plan, check)));
+        if self.with_history {
+            shape.definition = Some(past::DefinitionObject::of(plan, check));
+            return Ok(self.look_up(LookupSubject::Service(shape)).await);
+        }
+        Ok(enveloped(StatusCode::OK, Some(EnvelopeContent::service(shape))))
+    }
+
+    /// `/v1/services/{id}/events` and `…/ticks`.
+    async fn list(
+        &self,
+        subject: fn(u32, RequestedPage) -> LookupSubject,
+        id: &str,
+        wanted: Result<RequestedPage, RequestError>,
+    ) -> Result<Answer, RequestError> {
+        let wanted = wanted?;
+        let (_, service) = self.find(id).await?;
+        Ok(self.look_up(subject(service.id, wanted)).await)
+    }
+
+    /// The declared check with that number or name.
+    async fn find(&self, id: &str) -> Result<(&Definition, Service), RequestError> {
+        let found = self.app.history.service(id).await?.and_then(|service| {
+            let position = self.snapshot.plan.position(service.name.as_str())?;
+            Some((&*self.snapshot.plan.checks[position], service))
+        });
+        found.ok_or_else(|| {
+            let message = format!("no check has the number or the name {}; /v1/services lists them", quoted(id));
+            RequestError::NotFound(message)
+        })
+    }
+
+    async fn look_up(&self, subject: LookupSubject) -> Answer {
+        let withheld = self.snapshot.plan.answers.details != Details::Full;
+        let _turn = self.shared.lookups.next().await;
+        HistoryLookup { history: self.app.history.clone(), subject, withheld }.answer().await
+    }
 }

@@ -80,7 +80,7 @@ impl World {
         let mut world = Self { runtime, folder, left: Default::default() };
         let history = world.start(0);
         world.live(&history, 0);
-        world.settle(&history).expect("it is written");
+        world.flush(&history).expect("it is written");
         let read = |path: PathBuf| fs::read(path).unwrap_or_default();
         world.left[1] = (read(world.folder.file()), read(world.folder.log()));
         world.close(&history);
@@ -109,7 +109,7 @@ pub fn any_edits(world: &World, bytes: &[u8], allocated: fn() -> usize) {
         let history = world.start(day);
         world.live(&history, day);
         let condition = history.condition();
-        match world.settle(&history) {
+        match world.flush(&history) {
             Ok(()) => world.remembers(&history, day),
             Err(()) => assert_ne!(condition, Condition::InMemory, "memory keeps everything"),
         }
@@ -195,7 +195,7 @@ impl World {
         let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 1 << 20 };
         let settings = Settings { path: Some(self.folder.file()), keep, pod: Some("pod-1".into()), boot: None };
         let history = History::start(settings, at(day, 0));
-        let _: SavedState = self.runtime.block_on(history.latches(PATIENCE));
+        let _: SavedState = self.runtime.block_on(history.saved_state(PATIENCE));
         history
     }
 
@@ -217,11 +217,11 @@ impl World {
             history.alive(at(day, second));
         }
         let draining_since = (day % 2 == 1).then(|| at(day, 30));
-        history.save_latches(SavedState { ready_once: true, draining_since, ..SavedState::default() });
+        history.save(SavedState { ready_once: true, draining_since, ..SavedState::default() });
     }
 
-    fn settle(&self, history: &History) -> Result<(), ()> {
-        self.runtime.block_on(history.settle()).map_err(|_| ())
+    fn flush(&self, history: &History) -> Result<(), ()> {
+        self.runtime.block_on(history.flush()).map_err(|_| ())
     }
 
     fn close(&self, history: &History) {
@@ -232,7 +232,7 @@ impl World {
     fn remembers(&self, history: &History, day: i64) {
         let deadline = Instant::now() + PATIENCE;
         let services = loop {
-            match history.services() {
+            match self.runtime.block_on(history.services()) {
                 Ok(services) => break services,
                 Err(_) => assert!(Instant::now() < deadline, "no figures: {:?}", history.condition()),
             }

@@ -1,0 +1,113 @@
+//! What the history's task is told and asked, and what everybody may see of it without asking.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::answer::{Condition, HistoryUnavailable, Keep, Run, SavedState};
+use super::ledger::Availability;
+use super::query::HistoryQuery;
+use super::state::HistoryState;
+use crate::base::clock::Timestamp;
+use crate::base::name::CheckName;
+use crate::model::outcome::{FailureKind, one_line};
+use crate::model::plan::Plan;
+use crate::model::state::OutcomeKind;
+
+/// A look at the figures, which answers by itself; nothing where they are not known.
+pub type Look = Box<dyn FnOnce(Option<&HistoryState>) + Send>;
+
+/// One message to the history's task. They are taken in the order in which they were sent.
+pub enum Message {
+    /// These checks are watched from then on, and no others.
+    Declare(Arc<Plan>, Timestamp),
+    /// The check has this availability from then on.
+    Transition(CheckName, Availability, Timestamp),
+    /// A run, with its place among those that are not taken yet.
+    Run(QueuedRun, OwnedSemaphorePermit),
+    /// A sign of life.
+    Alive(Timestamp),
+    /// The wall clock says `wall` where `told` is told.
+    Date {
+        /// As it is told.
+        told: Timestamp,
+        /// The date of it.
+        wall: Timestamp,
+    },
+    /// From now on this much is kept.
+    Keep(Keep),
+    /// What must be known after a restart.
+    Save(SavedState),
+    /// A question that the registry answers.
+    Look(Look),
+    /// A question that may have to wait for the disk.
+    Query(HistoryQuery),
+    /// To tell when everything told before is in the file.
+    Flush(oneshot::Sender<Result<(), HistoryUnavailable>>),
+    /// To write everything, close the file and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// A run on its way into the registry, its message clipped.
+#[derive(Clone, Debug)]
+pub struct QueuedRun {
+    /// The check that was run.
+    pub check: CheckName,
+    /// When the run ended.
+    pub at: Timestamp,
+    /// pass, fail or skip.
+    pub outcome: OutcomeKind,
+    /// Why it failed.
+    pub reason: Option<FailureKind>,
+    /// How long it took; nothing for a skip.
+    pub took: Option<Duration>,
+    /// One line for people.
+    pub message: Box<str>,
+}
+
+impl From<&Run<'_>> for QueuedRun {
+    fn from(run: &Run<'_>) -> Self {
+        let Run { check, at, outcome, reason, took, message } = *run;
+        Self { check: check.clone(), at, outcome, reason, took, message: one_line(message).into_boxed_str() }
+    }
+}
+
+/// How it goes, published by the history's task.
+#[derive(Debug)]
+pub struct Published {
+    /// The place of the condition in [`Condition::ALL`].
+    condition: AtomicU8,
+    dropped: AtomicU64,
+}
+
+impl Published {
+    /// Nothing has been dropped.
+    #[must_use]
+    pub const fn new(condition: Condition) -> Self {
+        Self { condition: AtomicU8::new(condition as u8), dropped: AtomicU64::new(0) }
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        Condition::ALL[usize::from(self.condition.load(Ordering::Acquire))]
+    }
+
+    /// Publishes how it goes, and returns how it went before.
+    pub fn set_condition(&self, condition: Condition) -> Condition {
+        Condition::ALL[usize::from(self.condition.swap(condition as u8, Ordering::AcqRel))]
+    }
+
+    /// How many runs could not be kept.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// So many more.
+    pub fn count_dropped(&self, runs: u64) {
+        self.dropped.fetch_add(runs, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,573 @@
+//! The one task that owns the history: it takes messages in the order in which they were sent, and lets one job at a time
+//! run on the file beside that. However long the disk takes, messages are taken and figures answered.
+//!
+//! [`HistoryState`] is what it knows, [`Job`] what it does with the file; when, and what comes of it, is said here.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::{Condition, HistoryUnavailable, SavedState};
+use super::file::load::Contents;
+use super::file::saved::Saved;
+use super::file::{File, FileFault, FileLocation};
+use super::job::{self, Done, Job, PruneStep, Working};
+use super::message::{Message, Published};
+use super::pending::Pending;
+use super::query::{AnswerTime, HistoryQuery};
+use super::registry::Marks;
+use super::state::{HistoryState, Kept};
+use crate::base::clock::Timestamp;
+
+/// A file that is not open after this time is done without.
+const LONGEST_OPENING: Duration = Duration::from_secs(10);
+/// Ticks are written together, this long after the last ones.
+const BATCH: Duration = Duration::from_millis(500);
+/// A disk that could not be written to is tried again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+/// So often a broken file is set aside; one more is not the file's fault.
+const MOST_BREAKS: u32 = 3;
+/// A file that cannot be used is tried again after this time, and then less and less often.
+const REOPEN: Duration = Duration::from_secs(1);
+/// Not less often than this.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// A disk that has not answered for this time is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So many questions wait for the disk; more have no answer.
+const QUERIES: usize = 32;
+/// So many messages are taken before the job on the file is looked after.
+const MESSAGES_AT_ONCE: usize = 64;
+/// No timer has such a time.
+const FAR: Duration = Duration::from_secs(86_400);
+
+/// Owner and writer of the history.
+pub struct Writer {
+    inbox: mpsc::UnboundedReceiver<Message>,
+    published: Arc<Published>,
+    /// What was saved before the restart, as soon as it is known.
+    restored: watch::Sender<Option<SavedState>>,
+    state: HistoryState,
+    /// When history began, as it is told.
+    began: Timestamp,
+    /// Where the file is, where there is to be one.
+    location: Option<Arc<FileLocation>>,
+    /// The file, while no job has it.
+    file: Option<File>,
+    /// The job on the file.
+    job: Option<Working<Done>>,
+    /// When the job has taken so long that the disk is to blame.
+    patience: Option<Instant>,
+    salvage: Option<Working<Option<Saved>>>,
+    /// Nothing will be known of the time before the restart but what is salvaged.
+    is_refused_for_good: bool,
+    /// How long a file that cannot be used is left alone, and until when.
+    backoff: Option<(Duration, Instant)>,
+    /// When what waits is written next.
+    next_write: Instant,
+    /// Sums are wanted of the file, with runs or without.
+    sums: Option<bool>,
+    /// What was done last: everything has its turn.
+    turn: FileTurn,
+    /// Questions that wait for the disk.
+    queries: VecDeque<HistoryQuery>,
+    /// Those who wait until all is in the file, once a batch is written, and with the one that is being written.
+    flushes: Vec<oneshot::Sender<Result<(), HistoryUnavailable>>>,
+    flushes_under_way: Vec<oneshot::Sender<Result<(), HistoryUnavailable>>>,
+    /// How often a broken file was set aside.
+    breaks: u32,
+    /// It seemed to be broken, and no damage was found.
+    is_suspected: bool,
+    /// There is more to prune.
+    more_to_prune: bool,
+    /// The file may have become too large.
+    has_grown: bool,
+    closing: Option<Closing>,
+}
+
+#[derive(Clone, Copy)]
+enum FileTurn {
+    Write,
+    Answer,
+    Prune,
+}
+
+/// The end is near.
+struct Closing {
+    reply: Option<oneshot::Sender<()>>,
+    /// What waited was written for the last time, or could not be.
+    is_written: bool,
+}
+
+impl Writer {
+    /// The task, which knows nothing yet. With a `location` it opens the file there.
+    #[must_use]
+    pub fn new(
+        inbox: mpsc::UnboundedReceiver<Message>,
+        published: Arc<Published>,
+        restored: watch::Sender<Option<SavedState>>,
+        mut state: HistoryState,
+        location: Option<FileLocation>,
+        began: Timestamp,
+    ) -> Self {
+        let location = location.map(Arc::new);
+        if location.is_none() {
+            state.is_summed_up = true;
+            restored.send_replace(Some(SavedState::default()));
+        }
+        Self {
+            inbox,
+            published,
+            restored,
+            state,
+            began,
+            location,
+            file: None,
+            job: None,
+            patience: None,
+            salvage: None,
+            is_refused_for_good: false,
+            backoff: None,
+            next_write: Instant::now(),
+            sums: None,
+            turn: FileTurn::Prune,
+            queries: VecDeque::new(),
+            flushes: Vec::new(),
+            flushes_under_way: Vec::new(),
+            breaks: 0,
+            is_suspected: false,
+            more_to_prune: false,
+            has_grown: false,
+            closing: None,
+        }
+    }
+
+    /// Works until it is told to close, or nobody is left who could tell it anything.
+    pub async fn run(mut self) {
+        if let Some(location) = &self.location {
+            self.job = Some(job::open(Arc::clone(location), self.began));
+            self.patience = Some(Instant::now() + LONGEST_OPENING);
+        }
+        while !self.is_closed() {
+            self.begin_job();
+            let wake = self.next_wake();
+            tokio::select! {
+                message = self.inbox.recv(), if self.closing.is_none() => self.take_messages(message),
+                done = finished(&mut self.job) => self.finish(done),
+                saved = finished(&mut self.salvage) => self.take_salvaged(saved),
+                () = sleep_until(wake) => self.look_at_patience(),
+            }
+        }
+        if let Some(reply) = self.closing.and_then(|closing| closing.reply) {
+            let _ = reply.send(());
+        }
+    }
+
+    /// A file that cannot be used is not waited for.
+    fn is_closed(&self) -> bool {
+        let is_busy = self.file.is_some() || self.job.is_some() && self.published.condition() != Condition::Refused;
+        self.closing.is_some() && !is_busy
+    }
+
+    fn next_wake(&self) -> Instant {
+        let backoff = self.backoff.map(|(_, until)| until).filter(|_| self.job.is_none());
+        let write = self.file.is_some().then_some(self.next_write);
+        let wakes = [self.patience, backoff, write].into_iter().flatten();
+        wakes.min().unwrap_or_else(|| Instant::now() + FAR)
+    }
+
+    fn is_well(&self) -> bool {
+        self.published.condition() == Condition::Stored
+    }
+
+    // What it is told.
+
+    fn take_messages(&mut self, first: Option<Message>) {
+        let Some(first) = first else {
+            self.closing = Some(Closing { reply: None, is_written: false });
+            return;
+        };
+        self.take(first);
+        for _ in 1..MESSAGES_AT_ONCE {
+            if self.closing.is_some() {
+                break;
+            }
+            let Ok(message) = self.inbox.try_recv() else { break };
+            self.take(message);
+        }
+        self.published.count_dropped(self.state.take_dropped());
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Declare(plan, at) => self.state.declare(plan, at),
+            Message::Transition(check, to, at) => self.state.transition(&check, to, at),
+            Message::Run(run, _place) => self.state.run(run),
+            Message::Alive(at) => self.state.alive(at),
+            Message::Date { told, wall } => self.state.date(told, wall),
+            Message::Keep(keep) => self.state.keep = keep,
+            Message::Save(saved) => self.state.save(saved),
+            Message::Look(look) => look(Some(&self.state).filter(|state| state.is_summed_up)),
+            Message::Query(query) => self.take_query(query),
+            Message::Flush(reply) => self.take_flush(reply),
+            Message::Close(reply) => self.closing = Some(Closing { reply: Some(reply), is_written: false }),
+        }
+    }
+
+    fn take_query(&mut self, query: HistoryQuery) {
+        match &self.state.kept {
+            // Nobody knows what is in the file.
+            Kept::InMemory(_) if !self.state.is_summed_up => {}
+            Kept::InMemory(memory) => {
+                let time = AnswerTime::of(&self.state.registry, &self.state.calendar);
+                query.answer_from_memory(&self.state.registry, memory, time);
+            }
+            Kept::InFile(..) => {
+                self.queries.retain(HistoryQuery::is_wanted);
+                if self.queries.len() < QUERIES {
+                    self.queries.push_back(query);
+                }
+            }
+        }
+    }
+
+    fn take_flush(&mut self, reply: oneshot::Sender<Result<(), HistoryUnavailable>>) {
+        if let Kept::InFile(..) = self.state.kept {
+            self.flushes.push(reply);
+        } else {
+            let _ = reply.send(if self.state.is_summed_up { Ok(()) } else { Err(HistoryUnavailable) });
+        }
+    }
+
+    // What it does with the file.
+
+    fn begin_job(&mut self) {
+        if self.job.is_some() {
+            return;
+        }
+        if self.file.is_none() {
+            return self.try_again();
+        }
+        if let Some(next) = self.next_job()
+            && let Some(file) = self.file.take()
+        {
+            self.begin(next, file);
+        }
+    }
+
+    fn begin(&mut self, job: Job, file: File) {
+        let Some(location) = self.location.clone() else { return };
+        self.patience = job.is_short().then(|| Instant::now() + PATIENCE);
+        self.job = Some(Box::pin(job.run(file, location)));
+    }
+
+    fn try_again(&mut self) {
+        let is_time = self.backoff.is_some_and(|(_, until)| Instant::now() >= until);
+        if let Some(location) = self.location.as_ref().filter(|_| is_time) {
+            self.job = Some(job::open(Arc::clone(location), self.state.seen().max(self.began)));
+        }
+    }
+
+    fn next_job(&mut self) -> Option<Job> {
+        if let Some(with_runs) = self.sums.take() {
+            return Some(Job::SumUp { with_runs });
+        }
+        if !self.is_well() {
+            answer_all(&mut self.flushes, Err(HistoryUnavailable));
+        }
+        if let Some(closing) = &mut self.closing {
+            let is_written = std::mem::replace(&mut closing.is_written, true);
+            let last = if is_written { None } else { self.state.batch(true) };
+            return Some(last.map_or(Job::Close, |(batch, marks)| Job::Write(batch, marks)));
+        }
+        for _ in 0..3 {
+            let job = match self.turn {
+                FileTurn::Prune => self.write(),
+                FileTurn::Write => self.answer(),
+                FileTurn::Answer => self.prune(),
+            };
+            self.turn = self.turn.next();
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
+    }
+
+    fn write(&mut self) -> Option<Job> {
+        let Kept::InFile(pending, _) = &self.state.kept else { return None };
+        let is_urgent = self.is_well() && (pending.is_urgent() || !self.flushes.is_empty());
+        let is_time = Instant::now() >= self.next_write;
+        if !(is_urgent || is_time) {
+            return None;
+        }
+        self.next_write = Instant::now() + BATCH;
+        // Whether a disk takes more shows when it is written to.
+        let Some((batch, marks)) = self.state.batch(!self.is_well()) else {
+            answer_all(&mut self.flushes, Ok(()));
+            return None;
+        };
+        self.flushes_under_way.append(&mut self.flushes);
+        Some(Job::Write(batch, marks))
+    }
+
+    fn answer(&mut self) -> Option<Job> {
+        self.queries.retain(HistoryQuery::is_wanted);
+        let query = self.queries.pop_front()?;
+        let Kept::InFile(pending, _) = &self.state.kept else { return None };
+        let time = AnswerTime::of(&self.state.registry, &self.state.calendar);
+        Some(Job::Answer(query, pending.clone(), time))
+    }
+
+    /// One step towards a file within its bounds, when it is time.
+    fn prune(&mut self) -> Option<Job> {
+        if !self.is_well() {
+            return None;
+        }
+        let now = self.state.seen();
+        let is_due = self.state.is_time_to_prune(now);
+        if !(is_due || self.more_to_prune || std::mem::take(&mut self.has_grown)) {
+            return None;
+        }
+        if is_due {
+            self.state.forget_before(now);
+        }
+        let checks = self.state.registry.all().map(|record| record.entry.id).collect();
+        Some(Job::Prune(PruneStep { is_due, more: self.more_to_prune, keep: self.state.keep, now, checks }))
+    }
+
+    // What comes of it.
+
+    fn finish(&mut self, done: Done) {
+        self.patience = None;
+        match done {
+            Done::Opened(Ok((file, contents))) => self.go_on_in(file, contents),
+            Done::Opened(Err(fault)) => self.do_without(&fault),
+            Done::Wrote(file, batch, marks, written) => self.finish_write(file, &batch, marks, written),
+            Done::SummedUp(file, Ok((times, runs))) => {
+                self.state.sum_up(&times, runs.as_ref());
+                self.file = Some(file);
+                self.report_back();
+            }
+            Done::Answered(file, Ok(())) => self.file = Some(file),
+            Done::Pruned(file, Ok(Some(pruned))) => {
+                self.file = Some(file);
+                self.more_to_prune = pruned.more;
+                self.sums = pruned.intervals_gone.then_some(!self.state.is_summed_up);
+                self.state.was_pruned(&pruned);
+            }
+            Done::Pruned(file, Ok(None)) => {
+                tracing::error!("the history file was removed or replaced while it was in use");
+                self.reopen(file, None);
+            }
+            Done::Checked(file, why, Ok(())) => {
+                self.is_suspected = true;
+                self.wait_with(file, &why);
+            }
+            Done::Checked(file, why, Err(_)) => self.reopen(file, Some(why)),
+            Done::Reopened { was_set_aside, opened } => self.resume(was_set_aside, opened),
+            Done::SummedUp(file, Err(fault)) | Done::Answered(file, Err(fault)) => self.suffer(file, fault),
+            Done::Pruned(file, Err(fault)) => {
+                self.more_to_prune = false;
+                self.suffer(file, fault);
+            }
+            Done::Closed => {}
+        }
+    }
+
+    fn finish_write(&mut self, file: File, batch: &Pending, marks: Marks, written: Result<(), FileFault>) {
+        let waiting = &mut self.flushes_under_way;
+        match written {
+            Ok(()) => {
+                answer_all(waiting, Ok(()));
+                self.state.was_written(batch, marks);
+                self.has_grown = true;
+                self.sums = (!self.state.is_summed_up).then_some(true);
+                self.file = Some(file);
+                self.report_back();
+            }
+            Err(fault) => {
+                answer_all(waiting, Err(HistoryUnavailable));
+                self.state.was_not_written(batch);
+                self.suffer(file, fault);
+            }
+        }
+        self.published.count_dropped(self.state.take_dropped());
+    }
+
+    /// Does what can be done about a fault.
+    fn suffer(&mut self, file: File, fault: FileFault) {
+        match fault {
+            FileFault::Foreign(_) => {
+                file.abandon();
+                self.do_without(&fault);
+            }
+            FileFault::Away(_) | FileFault::InUse => self.wait_with(file, fault.text()),
+            FileFault::Lost(_) => self.reopen(file, None),
+            // Where a disk fails for a moment SQLite may take a sound file for a broken one. What is not found when it
+            // is looked for, and shows a second time, is damage too.
+            FileFault::Broken(why) if self.is_suspected => self.reopen(file, Some(why)),
+            FileFault::Broken(why) => self.begin(Job::Check(why), file),
+        }
+    }
+
+    fn wait_with(&mut self, file: File, why: &str) {
+        self.file = Some(file);
+        self.next_write = Instant::now() + RETRY;
+        self.report_away(why);
+    }
+
+    /// Closes the file and opens it anew, set aside before when it is `broken`.
+    fn reopen(&mut self, file: File, broken: Option<String>) {
+        self.is_suspected &= broken.is_none();
+        let (is_last, now) = (self.breaks == MOST_BREAKS, self.state.seen().max(self.began));
+        self.begin(Job::Reopen { broken, is_last, now }, file);
+    }
+
+    fn resume(&mut self, was_set_aside: bool, opened: Result<(File, Contents), FileFault>) {
+        self.breaks += u32::from(was_set_aside);
+        match opened {
+            Ok((file, contents)) if self.state.resume(&contents) => {
+                self.file = Some(file);
+                self.next_write = Instant::now() + RETRY;
+                self.report_back();
+            }
+            Ok((file, _)) => {
+                self.job = Some(job::give_up(file, FileFault::Away("another file has taken its place".into())));
+            }
+            Err(fault) => self.do_without(&fault),
+        }
+    }
+
+    /// Goes on in a file as it was left, with what was kept in memory since.
+    fn go_on_in(&mut self, file: File, contents: Contents) {
+        let is_first = self.backoff.take().is_none();
+        let told = self.state.seen().moved(self.state.calendar.shift().saturating_neg());
+        let before = self.state.go_on_in_file(contents, if is_first { self.began } else { told.max(self.began) });
+        self.restore(before);
+        if !is_first {
+            tracing::info!(path = %self.path(), "the history file is free: history goes on in it");
+            self.published.set_condition(Condition::Stored);
+        }
+        self.file = Some(file);
+        self.next_write = Instant::now();
+        self.sums = Some(true);
+        self.has_grown = true;
+        self.more_to_prune = false;
+        self.is_suspected = false;
+    }
+
+    /// Keeps history in memory because of a fault, until the file can be used; for good where it is not ours.
+    fn do_without(&mut self, fault: &FileFault) {
+        self.is_refused_for_good = matches!(fault, FileFault::Foreign(_));
+        let pause = match self.backoff {
+            Some((pause, _)) if *fault != FileFault::InUse => pause.saturating_mul(2).min(LONGEST_BACKOFF),
+            _ => REOPEN,
+        };
+        if self.backoff.is_none() || self.is_refused_for_good {
+            self.report_without(fault);
+            self.state.go_on_in_memory();
+            self.published.set_condition(Condition::Refused);
+            for query in std::mem::take(&mut self.queries) {
+                self.take_query(query);
+            }
+            answer_all(&mut self.flushes, Err(HistoryUnavailable));
+            self.salvage = self.location.clone().filter(|_| *fault != FileFault::InUse).map(job::salvage);
+        }
+        self.backoff = (!self.is_refused_for_good).then(|| (pause, Instant::now() + pause));
+    }
+
+    /// Takes over what was saved beside a file that cannot be used.
+    fn take_salvaged(&mut self, saved: Option<Saved>) {
+        match saved {
+            Some(Saved { state, reckoning }) => self.restore(self.state.as_told(state, &reckoning, self.began)),
+            None if self.is_refused_for_good => self.restore(SavedState::default()),
+            // What is in the file may become known.
+            None => {}
+        }
+    }
+
+    /// This was saved before the restart, unless that was settled earlier.
+    fn restore(&self, before: SavedState) {
+        self.restored.send_if_modified(|restored| {
+            let is_news = restored.is_none();
+            restored.get_or_insert(before);
+            is_news
+        });
+    }
+
+    fn look_at_patience(&mut self) {
+        if self.patience.is_none_or(|until| Instant::now() < until) {
+            return;
+        }
+        self.patience = None;
+        let why = "the disk does not answer";
+        match self.state.kept {
+            Kept::InMemory(_) => self.do_without(&FileFault::Away(why.into())),
+            Kept::InFile(..) => self.report_away(why),
+        }
+    }
+
+    // What it says of that.
+
+    fn path(&self) -> String {
+        self.location.as_ref().map_or_else(String::new, |location| location.path.display().to_string())
+    }
+
+    fn report_without(&self, fault: &FileFault) {
+        let path = self.path();
+        if *fault == FileFault::InUse {
+            tracing::warn!(%path, "another process has the history file open: history is kept in memory until that one is gone");
+            return;
+        }
+        let (reason, until) =
+            (fault.text(), if self.is_refused_for_good { "until the next start" } else { "until it can" });
+        tracing::error!(%path, reason, "the history file cannot be used: history is kept in memory {until}");
+    }
+
+    fn report_away(&self, why: &str) {
+        if self.published.set_condition(Condition::Waiting) != Condition::Waiting {
+            tracing::error!(reason = why, "the history file cannot be written to: events wait in memory until it can");
+        }
+    }
+
+    fn report_back(&self) {
+        if self.published.set_condition(Condition::Stored) == Condition::Waiting {
+            tracing::info!("the history file can be written to again");
+        }
+    }
+}
+
+impl FileTurn {
+    const fn next(self) -> Self {
+        match self {
+            Self::Write => Self::Answer,
+            Self::Answer => Self::Prune,
+            Self::Prune => Self::Write,
+        }
+    }
+}
+
+fn answer_all(
+    waiting: &mut Vec<oneshot::Sender<Result<(), HistoryUnavailable>>>,
+    answer: Result<(), HistoryUnavailable>,
+) {
+    for reply in waiting.drain(..) {
+        let _ = reply.send(answer);
+    }
+}
+
+/// What `work` comes to, which is never when there is none.
+async fn finished<T>(work: &mut Option<Working<T>>) -> T {
+    match work {
+        Some(working) => {
+            let done = working.await;
+            *work = None;
+            done
+        }
+        None => pending().await,
+    }
+}

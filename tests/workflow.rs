@@ -112,7 +112,11 @@ fn load(text: &str, port: u16) -> Loaded {
 }
 
 fn probe_of(port: u16) -> Box<dyn Probe> {
-    let loaded = load(WORKFLOW, port);
+    probe_from(WORKFLOW, port)
+}
+
+fn probe_from(text: &str, port: u16) -> Box<dyn Probe> {
+    let loaded = load(text, port);
     assert!(loaded.report.is_valid(), "{}", loaded.report.text(false));
     let config = loaded.config.unwrap();
     config.targets[0].spec.build(&BuildContext {
@@ -317,4 +321,54 @@ fn what_is_wrong_with_the_steps_is_reported_in_one_go() {
 #[test]
 fn a_workflow_without_steps_is_an_error() {
     assert_eq!(problems("        []\n"), ["5:9 no-steps: a workflow without steps checks nothing"]);
+}
+
+/// A form login, and what only those who have logged in may see.
+const LOGIN: &str = r#"
+checks:
+  - name: portal
+    workflow:
+      steps:
+        - name: login
+          http:
+            url: "http://127.0.0.1:${PORT}/login"
+            method: POST
+            body: user=probe&password=secret
+            headers: { Content-Type: application/x-www-form-urlencoded }
+            max_redirects: 1
+            expect: { body_contains: welcome }
+        - name: nobody
+          http: { url: "http://127.0.0.1:${PORT}/home", cookies: false, expect: { status: 403 } }
+        - name: home
+          http: { url: "http://127.0.0.1:${PORT}/home", expect: { body_contains: ready } }
+          retry: { attempts: 5, delay: 10ms }
+        - name: logout
+          http: { url: "http://127.0.0.1:${PORT}/logout" }
+        - name: outside
+          http: { url: "http://127.0.0.1:${PORT}/home", expect: { status: 403 } }
+"#;
+
+#[tokio::test]
+async fn a_form_login_opens_the_steps_behind_it() {
+    // Each answer to a session renews it, and the third says that it is ready.
+    let portal = Fake::start(Act::serve(|_, request| {
+        let session = request.lines().find_map(|line| line.strip_prefix("Cookie: session=")?.parse::<u32>().ok());
+        let renewed = session.map(|session| format!("session={}; Path=/; HttpOnly", session + 1)).unwrap_or_default();
+        Some(match (request.split(' ').nth(1).unwrap(), session) {
+            ("/login", _) => fake::http(303, &[("Set-Cookie", "session=1; Path=/"), ("Location", "/home")], ""),
+            ("/logout", Some(4)) => fake::http(200, &[("Set-Cookie", "session=; Path=/; Max-Age=0")], ""),
+            ("/home", Some(3)) => fake::http(200, &[("Set-Cookie", &renewed)], "ready"),
+            ("/home", Some(1 | 2)) => fake::http(200, &[("Set-Cookie", &renewed)], "welcome"),
+            _ => fake::http(403, &[], ""),
+        })
+    }))
+    .await;
+    let mut probe = probe_from(LOGIN, portal.port());
+    for _ in 0..2 {
+        let pass = probe.observe(&RunContext { budget: BUDGET, ..RunContext::default() }).await.unwrap();
+        assert_eq!(
+            steps(&pass.facts),
+            ["login ok: login", "nobody ok: nobody", "home ok: home", "logout ok: logout", "outside ok: outside"]
+        );
+    }
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod costly;
 pub mod credentials;
 pub mod decimal;
+pub mod connection_tasks;
 pub mod descriptors;
 pub mod field;
 pub mod lane;

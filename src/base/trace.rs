@@ -12,6 +12,8 @@ use super::plain::plain;
 /// A part of a run, in the words of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// The way to a proxy, and its answer to the request for a tunnel.
+    Proxy,
     /// Name resolution.
     Resolve,
     /// The TCP connection.
@@ -33,6 +35,7 @@ impl Phase {
     #[must_use]
     pub const fn doing(self) -> &'static str {
         match self {
+            Self::Proxy => "waiting for the proxy",
             Self::Resolve => "resolving the name",
             Self::Connect => "connecting",
             Self::Tls => "in the TLS handshake",
@@ -47,6 +50,7 @@ impl Phase {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Proxy => "proxy",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",

@@ -31,6 +31,7 @@ pub mod exhausted;
 pub mod farewell;
 pub mod heartbeat;
 pub mod http;
+pub mod http2;
 pub mod net;
 pub mod postgres;
 pub mod redis;

@@ -52,6 +52,12 @@ fn targets_that_speak_http() {
 }
 
 #[test]
+fn targets_that_speak_http2() {
+    let world = target::World::new(target::Kind::Http2);
+    hold("target_http2", |bytes| target::any_answer(&world, bytes, uncounted));
+}
+
+#[test]
 fn targets_that_say_something() {
     let world = target::World::new(target::Kind::Tcp);
     hold("target_tcp", |bytes| target::any_answer(&world, bytes, uncounted));

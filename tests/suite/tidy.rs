@@ -125,8 +125,8 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("process::exit", &["src/main.rs"]),
     ("granit_parser", &["src/config/"]),
     // Its client is the http probe's, its server the server's.
-    ("hyper::", &["src/server/", "src/probe/http/"]),
-    ("hyper::client", &["src/probe/http/connections.rs", "src/probe/http/spelling.rs"]),
+    ("hyper::", &["src/base/connection_tasks.rs", "src/server/", "src/probe/http/", "src/probe/http2.rs"]),
+    ("hyper::client", &["src/probe/http/connections.rs", "src/probe/http/spelling.rs", "src/probe/http2.rs"]),
     ("hyper::server", &["src/server/"]),
     ("prometheus::", &["src/metrics/"]),
     // The snapshot is swapped in one place; what has been judged and rendered of it, and read of the process, is kept

@@ -61,6 +61,57 @@ impl WebServer {
         command.arg("server.js");
         Self::start(command, account, folder, ports)
     }
+
+    /// HAProxy with these sections.
+    pub fn haproxy(settings: &str, files: &[(&str, &str)]) -> Self {
+        let (folder, account) = (Folder::new("haproxy"), Account::of("haproxy"));
+        account.own(folder.path());
+        for (name, content) in files {
+            folder.write(name, content, &account);
+        }
+        let (settings, ports) = with_ports(settings);
+        let times = "  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n";
+        folder.write("haproxy.cfg", &format!("global\n  maxconn 100\ndefaults\n{times}{settings}\n"), &account);
+        let mut command = Command::new(program("haproxy", "haproxy"));
+        command.args(["-db", "-f", "haproxy.cfg"]);
+        Self::start(command, account, folder, ports)
+    }
+
+    /// Squid, which lets the user `probe` with the password `p@ss/word` through, but not to `forbidden.test`.
+    pub fn squid() -> Self {
+        let (folder, account) = (Folder::new("squid"), Account::of("proxy"));
+        account.own(folder.path());
+        let hash = Command::new(program("openssl", "openssl")).args(["passwd", "-apr1", "p@ss/word"]).output().unwrap();
+        folder.write("passwd", &format!("probe:{}", String::from_utf8(hash.stdout).unwrap()), &account);
+        let place = folder.path().display().to_string();
+        let (settings, ports) = with_ports(&format!(
+            "http_port 127.0.0.1:PORT0\npid_filename none\ncache deny all\naccess_log none\ncache_store_log none\n\
+             cache_log {place}/cache.log\nnetdb_filename none\npinger_enable off\nmemory_cache_shared off\n\
+             shutdown_lifetime 0 seconds\ncoredump_dir none\nmax_filedescriptors 256\nhosts_file {place}/hosts\n\
+             auth_param basic program /usr/lib/squid/basic_ncsa_auth {place}/passwd\n\
+             auth_param basic children 1 startup=0 idle=1\nacl known proxy_auth REQUIRED\n\
+             acl forbidden dstdomain forbidden.test\nhttp_access deny forbidden\nhttp_access allow known\n\
+             http_access deny all\n"
+        ));
+        folder.write("hosts", "127.0.0.1 app.test forbidden.test\n", &account);
+        folder.write("squid.conf", &settings, &account);
+        let mut command = Command::new(program("squid", "squid"));
+        // A name of its own, so that servers of several tests do not take each other for themselves.
+        command.args(["-N", "-f", "squid.conf", "-n", &format!("probelet{}", ports[0])]);
+        Self::start(command, account, folder, ports)
+    }
+
+    /// tinyproxy, which lets the user `probe` with the password `secret` through: it takes no signs in one.
+    pub fn tinyproxy() -> Self {
+        let (folder, account) = (Folder::new("tinyproxy"), Account::of("nobody"));
+        account.own(folder.path());
+        let settings = "Port PORT0\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nBasicAuth probe secret\n";
+        let (settings, ports) = with_ports(settings);
+        folder.write("tinyproxy.conf", &settings, &account);
+        let mut command = Command::new(program("tinyproxy", "tinyproxy-bin"));
+        command.args(["-d", "-c", "tinyproxy.conf"]);
+        Self::start(command, account, folder, ports)
+    }
 }
 
 /// `text` with a free port in each place of `PORT0`, `PORT1` and so on, and these ports.

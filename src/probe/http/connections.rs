@@ -1,57 +1,46 @@
 //! The connections of one probe, one for each request that its last run made, kept for the next run.
 //!
-//! hyper speaks HTTP/1.1 (RFC 9112) over streams that we dial. What moves a connection is polled by the run that uses
+//! hyper speaks HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) over streams that we dial. What moves a connection is polled by the run that uses
 //! it, so that an idle one costs nothing.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::{http1, http2 as http2_client};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::consume_budget;
 
 use super::failure_of;
-use super::pace::{Pace, Paced};
+use super::pace::{Excess, Pace, Paced};
 use super::redirect::Guard;
 use super::request::HttpOrigin;
 use super::spelling::speaking;
+use super::way::{FarEnd, Way};
 use crate::base::trace::{Phase, Trace};
-use crate::model::outcome::Failure;
-use crate::probe::net::metered::{Meter, MeteredStream};
+use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::http2::{self, ConnectionDriver};
+use crate::probe::net::Network;
+use crate::probe::net::failure::NO_COMMON_PROTOCOL;
+use crate::probe::net::metered::Meter;
 use crate::probe::net::presented::Expiry;
-use crate::probe::net::reach::Reach;
-use crate::probe::net::socket::DialedSocket;
 use crate::probe::net::tls::TlsSpec;
-use crate::probe::net::unix::UnixSocket;
-use crate::probe::net::{Network, failure};
 
 /// How a probe connects.
 pub(super) struct HttpDialer<'a> {
     pub(super) network: &'a Network,
     /// How TLS is spoken with this server.
     pub(super) tls: &'a TlsSpec,
-    /// Dialled instead of the server's address.
-    pub(super) socket: Option<&'a UnixSocket>,
+    pub(super) way: &'a Way,
+    pub(super) version: HttpVersion,
     /// Where a redirect may not lead.
     pub(super) guard: Guard,
-}
-
-impl HttpDialer<'_> {
-    async fn open(&self, origin: &HttpOrigin, trace: &Trace) -> Result<MeteredStream, Failure> {
-        if let Some(socket) = self.socket {
-            return socket.dial(trace).await;
-        }
-        let admits = |address| self.guard.admits(self.network, address, origin.port);
-        self.network.dial_where(&origin.host, origin.port, admits, trace).await
-    }
 }
 
 /// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
@@ -74,9 +63,7 @@ impl ConnectionPool {
         while let Some(index) = self.found.iter().position(|connection| connection.origin == *origin) {
             let mut connection = self.found.swap_remove(index);
             if connection.is_open() {
-                if let Some(peer) = connection.peer {
-                    dialer.guard.admits(dialer.network, peer, origin.port)?;
-                }
+                connection.end.admitted_by(dialer.guard, dialer.network, origin)?;
                 return Ok(connection);
             }
             connection.hang_up();
@@ -110,51 +97,96 @@ impl Drop for ConnectionPool {
     }
 }
 
-/// What moves the bytes of a connection.
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HttpVersion {
+    /// HTTP/2 where the server chooses it in the TLS handshake, else HTTP/1.1.
+    Auto,
+    Http1,
+    Http2,
+}
+
+impl HttpVersion {
+    /// What a server is offered in the TLS handshake, the best first.
+    const fn offered(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Auto => &[http2::ALPN, b"http/1.1"],
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[http2::ALPN],
+        }
+    }
+
+    /// The server did not choose it in the TLS handshake.
+    fn not_spoken(self) -> Failure {
+        let version = if self == Self::Http2 { "HTTP/2" } else { "HTTP/1.1" };
+        let message = format!("server does not choose {version} in the TLS handshake: write `version: auto`");
+        Failure::new(FailureKind::Protocol, message)
+    }
+
+    /// What such a failure of the handshake means.
+    fn or_not_spoken(self, failure: Failure) -> Failure {
+        if self != Self::Auto && failure.message == NO_COMMON_PROTOCOL { self.not_spoken() } else { failure }
+    }
+}
+
+/// What takes requests.
+enum RequestSender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2_client::SendRequest<Full<Bytes>>),
+}
+
+impl RequestSender {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+}
 
 /// A connection. One that is dropped, while it is in use, is closed without a word.
 pub(super) struct HttpConnection {
     origin: Arc<HttpOrigin>,
-    sender: SendRequest<Full<Bytes>>,
+    sender: RequestSender,
     /// Gone when the connection is.
-    driver: Option<Driver>,
+    driver: Option<ConnectionDriver>,
     pace: Arc<Pace>,
     /// Below TLS, of whose own messages the pace knows nothing: new tickets and keys, empty records.
     meter: Arc<Meter>,
-    /// The address at the other end; none of a Unix socket.
-    peer: Option<IpAddr>,
+    end: FarEnd,
     expiry: Option<Expiry>,
 }
 
 impl HttpConnection {
     async fn dial(origin: &Arc<HttpOrigin>, dialer: &HttpDialer<'_>, trace: &Trace) -> Result<Self, Failure> {
-        let stream = dialer.open(origin, trace).await?;
-        let peer = match stream.socket() {
-            DialedSocket::Tcp(stream) => Some(stream.peer_addr().map_err(|error| failure::of_io(&error))?.ip()),
-            DialedSocket::Unix(_) => None,
-        };
+        let (stream, end) = dialer.way.open(origin, dialer.network, dialer.guard, trace).await?;
         let meter = Arc::clone(stream.meter());
         let pace = Arc::new(Pace::default());
         let origin = Arc::clone(origin);
         if !origin.is_secure {
-            let (sender, driver) = speak(stream, &pace).await?;
-            return Ok(Self { origin, sender, driver, pace, meter, peer, expiry: None });
+            let is_http2 = dialer.version == HttpVersion::Http2 && dialer.way.reading_proxy(&origin).is_none();
+            let (sender, driver) = speak(stream, &pace, is_http2).await?;
+            return Ok(Self { origin, sender, driver, pace, meter, end, expiry: None });
         }
-        let tls = dialer.tls.client(dialer.network).speaking(b"http/1.1");
-        let (stream, _) = tls.handshake(&origin.host, stream, trace).await?;
-        let (sender, driver) = speak(stream, &pace).await?;
-        Ok(Self { origin, sender, driver, pace, meter, peer, expiry: tls.expiry() })
+        let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
+        let shaken = tls.handshake(&origin.host, stream, trace).await;
+        let (stream, _) = shaken.map_err(|failure| dialer.version.or_not_spoken(failure))?;
+        let is_http2 = stream.protocol() == Some(http2::ALPN);
+        if dialer.version == HttpVersion::Http2 && !is_http2 {
+            return Err(dialer.version.not_spoken());
+        }
+        let (sender, driver) = speak(stream, &pace, is_http2).await?;
+        Ok(Self { origin, sender, driver, pace, meter, end, expiry: tls.expiry() })
     }
 
-    /// How near the other end is.
-    pub(super) fn reach(&self) -> Reach {
-        self.peer.map_or(Reach::Loopback, Reach::of)
+    /// Whether HTTP/2 is spoken over it.
+    pub(super) const fn is_http2(&self) -> bool {
+        matches!(self.sender, RequestSender::Http2(_))
     }
 
-    /// Whether nobody else can listen, whatever is spoken over it.
-    pub(super) const fn is_private(&self) -> bool {
-        self.peer.is_none()
+    /// Where it has come to.
+    pub(super) const fn end(&self) -> FarEnd {
+        self.end
     }
 
     /// The earliest end of validity in the chain that the server presented.
@@ -172,10 +204,15 @@ impl HttpConnection {
         trace.enter(Phase::Answer);
         self.pace.begin(max_body);
         self.meter.allow("the answer with TLS's own messages", most_below_tls(max_body));
-        let pace = Arc::clone(&self.pace);
-        hyper::ext::on_informational(&mut request, move |_| pace.interim());
-        let answered = self.sender.send_request(request);
-        let response = driving(&mut self.driver, answered).await.map_err(|error| failure_of(&error, false))?;
+        let answered = match &mut self.sender {
+            RequestSender::Http1(sender) => {
+                let pace = Arc::clone(&self.pace);
+                hyper::ext::on_informational(&mut request, move |_| pace.interim());
+                driving(&mut self.driver, sender.send_request(request)).await
+            }
+            RequestSender::Http2(sender) => driving(&mut self.driver, sender.send_request(request)).await,
+        };
+        let response = answered.map_err(|error| self.failure(&error, false))?;
         match self.pace.excess() {
             Some(excess) => Err(excess.failure()),
             None => Ok(response),
@@ -195,6 +232,27 @@ impl HttpConnection {
         }
     }
 
+    /// What an error of the library means, before an answer has begun or after.
+    pub(super) fn failure(&self, error: &hyper::Error, has_begun: bool) -> Failure {
+        let protocol = |message: &str| Failure::new(FailureKind::Protocol, message);
+        match self.sender {
+            RequestSender::Http1(_) if !has_begun && self.pace.hears_http2() => {
+                protocol("server speaks HTTP/2 and not HTTP/1.1: write `version: 2`")
+            }
+            RequestSender::Http1(_) => failure_of(error, has_begun),
+            RequestSender::Http2(_) if !has_begun && self.pace.hears_http1() => {
+                protocol("server speaks HTTP/1.1 and not HTTP/2: write `version: 1.1`")
+            }
+            // The library keeps nothing of what happens below it but its kind.
+            RequestSender::Http2(_) => {
+                let below = self.pace.excess().map(Excess::failure).or_else(|| self.pace.failure());
+                below.or_else(|| http2::failure_of(error)).unwrap_or_else(|| {
+                    Failure::new(FailureKind::Connect, "connection closed before the answer was complete")
+                })
+            }
+        }
+    }
+
     /// Whether it can take a request. What has come while nobody looked is taken in first: that the server has hung up.
     fn is_open(&mut self) -> bool {
         drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
@@ -203,8 +261,9 @@ impl HttpConnection {
 
     /// Closes the connection as its protocols want it, as far as that goes without waiting for the server.
     fn hang_up(self) {
-        let Self { mut driver, sender, .. } = self;
-        if self.origin.is_secure {
+        let is_http2 = self.is_http2();
+        let Self { mut driver, sender, origin, .. } = self;
+        if origin.is_secure || is_http2 {
             drop(sender);
             drive(&mut driver, &mut Context::from_waker(Waker::noop()));
         }
@@ -212,14 +271,23 @@ impl HttpConnection {
 }
 
 /// Begins to speak HTTP over `stream`: what takes requests, and what moves the bytes.
-async fn speak<S>(stream: S, pace: &Arc<Pace>) -> Result<(SendRequest<Full<Bytes>>, Option<Driver>), Failure>
+async fn speak<S>(
+    stream: S,
+    pace: &Arc<Pace>,
+    is_http2: bool,
+) -> Result<(RequestSender, Option<ConnectionDriver>), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = Paced::new(stream, Arc::clone(pace));
-    let made = speaking().handshake(TokioIo::new(stream)).await;
+    let pace = Arc::clone(pace);
+    if is_http2 {
+        let made = http2::speak(Paced::of_frames(stream, pace)).await;
+        let (sender, driver) = made.map_err(|error| failure_of(&error, false))?;
+        return Ok((RequestSender::Http2(sender), Some(driver)));
+    }
+    let made = speaking().handshake(TokioIo::new(Paced::new(stream, pace))).await;
     let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-    Ok((sender, Some(Box::pin(connection))))
+    Ok((RequestSender::Http1(sender), Some(Box::pin(connection))))
 }
 
 /// What may come below TLS for an answer that its pace lets through.
@@ -230,7 +298,7 @@ const fn most_below_tls(max_body: usize) -> usize {
 }
 
 /// What `awaited` gives, while the connection moves.
-async fn driving<T>(driver: &mut Option<Driver>, awaited: impl Future<Output = T>) -> T {
+async fn driving<T>(driver: &mut Option<ConnectionDriver>, awaited: impl Future<Output = T>) -> T {
     let mut awaited = pin!(awaited);
     poll_fn(|context| {
         drive(driver, context);
@@ -240,7 +308,7 @@ async fn driving<T>(driver: &mut Option<Driver>, awaited: impl Future<Output = T
 }
 
 /// Moves the connection as far as it goes. Why it ended is told to the caller that waits for an answer.
-fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
+fn drive(driver: &mut Option<ConnectionDriver>, context: &mut Context<'_>) {
     if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
         *driver = None;
     }

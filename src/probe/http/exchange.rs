@@ -8,13 +8,14 @@ use hyper::header::{
 };
 use hyper::{Method, Response};
 
+use super::HttpSection;
 use super::connections::{ConnectionPool, HttpConnection, HttpDialer};
 use super::encoding::{self, Decoder};
 use super::expect::Received;
 use super::pace::Pace;
 use super::redirect::{self, Guard};
 use super::request::{Address, Prepared};
-use super::{HttpSection, failure_of};
+use super::way::Way;
 use crate::base::quantity::show_size;
 use crate::base::trace::Phase;
 use crate::model::outcome::{Failure, FailureKind, one_line};
@@ -43,15 +44,24 @@ impl Exchange<'_> {
         let mut guard = Guard::Declared;
         for followed in 0.. {
             let mut connection = self.connection_for(&request, &prepared.address, guard).await?;
-            let mut sent = request.to_send();
+            let proxy = self.declared.way.reading_proxy(&request.address.origin);
+            let mut sent = match proxy {
+                _ if connection.is_http2() => request.to_send_as_http2(),
+                Some(proxy) => request.to_send_through(proxy),
+                None => request.to_send(),
+            };
             if is_looked_at(self.declared, self.run) && request.method != Method::HEAD {
                 sent.headers_mut().entry(ACCEPT_ENCODING).or_insert(encoding::ACCEPTED);
             }
-            let site = CookieSite { url: &request.address.url, is_private: connection.is_private() };
+            let site = CookieSite { url: &request.address.url, is_private: connection.end().is_private() };
             if !self.cookies.is_empty() {
                 self.add_cookies(sent.headers_mut(), site);
             }
             let response = connection.send(sent, self.declared.max_body, &self.run.trace).await?;
+            if let Some(failure) = proxy.and_then(|proxy| proxy.own_answer(response.status(), response.headers())) {
+                self.run.trace.note(|| format!("status {}, which the proxy made", response.status().as_u16()));
+                return Err(failure);
+            }
             if self.declared.takes_cookies {
                 self.take_cookies(response.headers(), site);
             }
@@ -69,7 +79,7 @@ impl Exchange<'_> {
             let status = response.status();
             self.run.trace.note(|| format!("status {}, a redirect", status.as_u16()));
             drop(response);
-            guard = Guard::RedirectFrom(connection.reach());
+            guard = Guard::RedirectFrom(connection.end().reach());
             self.pool.put_back(connection);
             let target = target?;
             redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
@@ -106,12 +116,16 @@ impl Exchange<'_> {
         guard: Guard,
     ) -> Result<HttpConnection, Failure> {
         let (declared, origin) = (self.declared, &request.address.origin);
-        // A name for the server of the check is none for one that it redirects to, and neither is its socket.
+        // A name for the server of the check is none for one that it redirects to, and neither is its socket. The proxy
+        // stays the same.
         let is_elsewhere = origin.host != first.origin.host;
         let elsewhere = is_elsewhere.then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
-        let socket = declared.socket.as_ref().filter(|_| !is_elsewhere);
-        let dialer = HttpDialer { network: self.network, tls, socket, guard };
+        let way = match &declared.way {
+            Way::Socket(_) if is_elsewhere => &Way::Address,
+            way => way,
+        };
+        let dialer = HttpDialer { network: self.network, tls, way, version: declared.version, guard };
         let taken = self.pool.take(origin, &dialer, &self.run.trace).await;
         let presented = match &taken {
             Ok(connection) => connection.expiry(),
@@ -134,8 +148,9 @@ async fn receive(
     let (head, mut incoming) = response.into_parts();
     let (status, headers) = (head.status.as_u16(), head.headers);
     let announced = incoming.size_hint().exact();
-    run.trace.note(|| head_of(status, &headers));
-    let ends_with_connection = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
+    run.trace.note(|| head_of(status, &headers, connection.is_http2()));
+    let ends_with_connection =
+        !connection.is_http2() && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
     let limit = declared.max_body;
     let must_be_whole = run.keep_answer || declared.expect.needs_whole_body();
     let decoder = is_looked_at(declared, run).then(|| Decoder::of(&headers, Pace::most(limit)));
@@ -155,7 +170,7 @@ async fn receive(
             // Many a server hangs up without TLS's goodbye; where the end of the connection is the end of the body,
             // that is all there is to come.
             Err(error) if ends_with_connection && is_end_of_file(&error) => body.finish(),
-            Err(error) => return Err(failure_of(&error, true)),
+            Err(error) => return Err(connection.failure(&error, true)),
         };
         match ended {
             Ok(is_cut) => break is_cut,
@@ -210,11 +225,12 @@ impl BodyRead {
 }
 
 /// The head of an answer for somebody who debugs: no header's value but the type of the body.
-fn head_of(status: u16, headers: &HeaderMap) -> String {
+fn head_of(status: u16, headers: &HeaderMap, is_http2: bool) -> String {
+    let version = if is_http2 { " over HTTP/2" } else { "" };
     let count = headers.len();
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next());
     let kind = kind.map(|kind| format!(", {}", one_line(kind))).unwrap_or_default();
-    format!("status {status}, {count} header{}{kind}", if count == 1 { "" } else { "s" })
+    format!("status {status}{version}, {count} header{}{kind}", if count == 1 { "" } else { "s" })
 }
 
 fn is_end_of_file(error: &hyper::Error) -> bool {

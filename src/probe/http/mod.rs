@@ -1,7 +1,7 @@
 //! The kind `http`: one request, and what is expected of its answer.
 //!
 //! `request` fills and checks what is sent, `spelling` keeps the case of its names, `connections` keeps them, `pace`
-//! bounds what comes over them, `exchange` sends and reads, `encoding` decodes what was compressed, `redirect` says where
+//! bounds what comes over them, `way` and `proxy` lead to the server, `exchange` sends and reads, `encoding` decodes what was compressed, `redirect` says where
 //! it goes on, `expect` judges.
 
 mod connections;
@@ -9,19 +9,23 @@ mod encoding;
 mod exchange;
 mod expect;
 mod pace;
+mod proxy;
 mod redirect;
 mod request;
 mod spelling;
+mod way;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::connections::ConnectionPool;
+use self::connections::{ConnectionPool, HttpVersion};
 use self::exchange::Exchange;
 use self::expect::{Expectations, Received};
 use self::pace::Excess;
+use self::proxy::HttpProxy;
 use self::request::{Prepared, RequestSpec};
+use self::way::Way;
 use super::cookies::CookieJar;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::metered::TooLong;
@@ -96,11 +100,25 @@ const FIELDS: &[Field] = &[
     ),
     Field::optional("expect", ValueType::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
     Field::optional("tls", ValueType::Section(tls::FIELDS), "How TLS is spoken."),
+    Field::with_default(
+        "version",
+        ValueType::Word(&["auto", "1.1", "2"]),
+        "auto",
+        "Which HTTP is spoken. `auto` offers HTTP/2 and HTTP/1.1 in the TLS handshake and speaks HTTP/1.1 without TLS; \
+         with `2` a server that does not choose it in the handshake fails, and without TLS HTTP/2 is spoken from the start.",
+    ),
     Field::optional(
         "unix_socket",
         ValueType::Text,
         "The path of a Unix socket that is dialled instead of the host of `url`: `/run/app.sock`. Redirects to that host \
          are followed over it, others (`redirects: any`) are not.",
+    ),
+    Field::optional(
+        "proxy",
+        ValueType::Url { schemes: &["http"] },
+        "A proxy that is asked for the server: `http://user:password@proxy:3128`. With TLS it opens a tunnel (`CONNECT`) and \
+         sees nothing of what goes through. It resolves the name of the host. Nothing of the environment makes a check use \
+         one.",
     ),
     Field::with_default(
         "cookies",
@@ -124,7 +142,8 @@ struct HttpSection {
     request: RequestSpec,
     expect: Expectations,
     tls: TlsSpec,
-    socket: Option<UnixSocket>,
+    way: Way,
+    version: HttpVersion,
     takes_cookies: bool,
     max_redirects: usize,
     /// Redirects may lead to other hosts.
@@ -137,12 +156,13 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let method = fields.word("method").unwrap_or("GET");
     let max_body = fields.size("max_body").unwrap_or(64 << 10);
     let expect = Expectations::read(fields.section("expect"), method, max_body);
-    let socket = fields.get("unix_socket").map(|_| UnixSocket::read(fields, "unix_socket"));
+    let way = read_way(fields);
     let request = RequestSpec::read(fields, method)?;
-    let host = match socket {
+    let version = read_version(fields, &request);
+    let host = match way {
         // Whoever listens there is on this pod.
-        Some(_) => Some("localhost".to_owned()),
-        None => request.host(),
+        Some(Way::Socket(_)) => Some("localhost".to_owned()),
+        _ => request.host(),
     };
     if fields.section("tls").is_some() && request.is_plain() && fields.integer("max_redirects") == Some(0) {
         let help = "write `https://` in `url`, or remove `tls`";
@@ -161,18 +181,54 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         request,
         expect: expect?,
         tls: tls?,
-        socket: socket.map_or(Some(None), |socket| socket.map(Some))?,
+        way: way?,
+        version: version?,
         takes_cookies: fields.flag("cookies") != Some(false),
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
         to_any_host: fields.word("redirects") == Some("any"),
         max_body: usize::try_from(max_body).unwrap_or(64 << 10),
     };
     let mut target = redact::target(&fields.text("url")?.written);
-    if let Some(path) = fields.text("unix_socket") {
-        target = format!("{target} over {}", redact::target(&path.written));
+    for (key, word) in [("unix_socket", "over"), ("proxy", "through")] {
+        if let Some(text) = fields.text(key) {
+            target = format!("{target} {word} {}", redact::target(&text.written));
+        }
     }
     let max_age = ConnectionAge::read(fields);
     Some(Box::new(HttpSpec { target, host, max_age, declared: Arc::new(declared) }))
+}
+
+/// Which HTTP is spoken. Problems are reported at the key.
+fn read_version(fields: &Section, request: &RequestSpec) -> Option<HttpVersion> {
+    match fields.word("version") {
+        Some("1.1") => Some(HttpVersion::Http1),
+        Some("2") if fields.get("proxy").is_some() && request.is_plain() => {
+            let message = "a proxy is spoken to in HTTP/1.1: without TLS there is no tunnel for HTTP/2";
+            fields.error(
+                "version",
+                "invalid-value",
+                message,
+                Some("write `https://` in `url`, or remove `version`".into()),
+            );
+            None
+        }
+        Some("2") => Some(HttpVersion::Http2),
+        _ => Some(HttpVersion::Auto),
+    }
+}
+
+/// How servers are reached. Problems are reported at their keys.
+fn read_way(fields: &Section) -> Option<Way> {
+    match (fields.get("unix_socket"), fields.get("proxy")) {
+        (None, None) => Some(Way::Address),
+        (Some(_), None) => UnixSocket::read(fields, "unix_socket").map(Way::Socket),
+        (None, Some(_)) => HttpProxy::read(fields).map(Way::Proxy),
+        (Some(_), Some(_)) => {
+            let message = "no proxy leads to a Unix socket: `proxy` and `unix_socket` exclude each other";
+            fields.error("proxy", "invalid-value", message, Some("remove one of them".into()));
+            None
+        }
+    }
 }
 
 impl fmt::Debug for HttpSpec {
@@ -224,11 +280,12 @@ impl Probe for HttpProbe {
     fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
             let prepared = self.server.declared.request.fill(&run.captured)?;
-            let found =
-                if self.server.declared.takes_cookies { locked(&run.cookies).clone() } else { CookieJar::default() };
+            let takes_cookies = self.server.declared.takes_cookies;
+            let found = if takes_cookies { locked(&run.cookies).clone() } else { CookieJar::default() };
             let query = HttpQuery { prepared, found, left: Mutex::default() };
             let result = self.reused.run(&self.server, &query, run).await;
-            if let Some(left) = query.left.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let left = query.left.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let Some(left) = left.filter(|_| takes_cookies) {
                 *locked(&run.cookies) = left;
             }
             result

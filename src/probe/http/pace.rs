@@ -7,16 +7,20 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::net::failure;
 
 /// So much is read until others get their turn.
 const TURN: usize = 64 << 10;
+
+/// The same of HTTP/2.
+const TURN_OF_FRAMES: usize = 8 << 10;
 
 /// No read brings more: what it brings is parsed at once.
 const MOST_AT_ONCE: usize = 16 << 10;
@@ -40,7 +44,18 @@ pub(super) struct Pace {
     interim: AtomicU32,
     read: AtomicU64,
     most: AtomicU64,
+    /// What the server began with, and what broke the connection.
+    met: Mutex<Met>,
 }
+
+#[derive(Debug, Default)]
+struct Met {
+    start: Vec<u8>,
+    failure: Option<Failure>,
+}
+
+/// By so many bytes a server tells what it speaks: the head of a frame of HTTP/2 has 9.
+const TELLING: usize = 9;
 
 impl Pace {
     /// A request is sent; of the body of its answer no more than `max_body` is wanted.
@@ -53,6 +68,27 @@ impl Pace {
     /// The most that comes for an answer of whose body no more than `max_body` is wanted.
     pub(super) const fn most(max_body: usize) -> usize {
         max_body.saturating_mul(FRAMING).saturating_add(LONGEST_HEADS)
+    }
+
+    fn meet(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What broke the connection below HTTP: the library above may keep nothing of it.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.meet().failure.clone()
+    }
+
+    /// Whether the server began to speak as one of HTTP/1.1 does.
+    pub(super) fn hears_http1(&self) -> bool {
+        self.meet().start.starts_with(b"HTTP/1.")
+    }
+
+    /// Whether it began with the frame that begins HTTP/2 (RFC 9113, section 3.4): its settings, of which there are some
+    /// or none.
+    pub(super) fn hears_http2(&self) -> bool {
+        const SETTINGS: u8 = 4;
+        matches!(self.meet().start.as_slice(), [0, 0, length, SETTINGS, 0, 0, 0, 0, 0] if length.is_multiple_of(6))
     }
 
     /// An interim answer has come.
@@ -99,11 +135,25 @@ pub(super) struct Paced<S> {
     pace: Arc<Pace>,
     /// Read since others had their turn.
     in_turn: usize,
+    turn: usize,
 }
 
 impl<S> Paced<S> {
     pub(super) const fn new(stream: S, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, in_turn: 0 }
+        Self { stream, pace, in_turn: 0, turn: TURN }
+    }
+
+    /// The same for HTTP/2, of which much less is read in a turn: a frame of 10 bytes is work, and a head may become
+    /// hundreds of times as long as it came.
+    pub(super) const fn of_frames(stream: S, pace: Arc<Pace>) -> Self {
+        Self { stream, pace, in_turn: 0, turn: TURN_OF_FRAMES }
+    }
+
+    fn met<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &polled {
+            self.pace.meet().failure.get_or_insert_with(|| failure::of_io(error));
+        }
+        polled
     }
 }
 
@@ -113,17 +163,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         if let Some(excess) = this.pace.excess() {
             return Poll::Ready(Err(io::Error::other(excess)));
         }
-        if this.in_turn >= TURN {
+        if this.in_turn >= this.turn {
             this.in_turn = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = buffer.remaining().min(MOST_AT_ONCE);
+        let room = buffer.remaining().min(MOST_AT_ONCE).min(this.turn);
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let polled = Pin::new(&mut this.stream).poll_read(cx, &mut part);
         let read = part.filled().len();
         match polled {
             Poll::Ready(Ok(())) => {
+                if this.pace.read.load(Ordering::Relaxed) < TELLING as u64 {
+                    let mut met = this.pace.meet();
+                    let missing = TELLING.saturating_sub(met.start.len());
+                    met.start.extend_from_slice(&part.filled()[..read.min(missing)]);
+                }
                 buffer.advance(read);
                 this.in_turn += read.max(LEAST);
                 this.pace.read.fetch_add(read as u64, Ordering::Relaxed);
@@ -132,13 +187,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             Poll::Pending => this.in_turn = 0,
             Poll::Ready(Err(_)) => {}
         }
-        polled
+        this.met(polled)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.met(written)
     }
 
     fn poll_write_vectored(
@@ -146,7 +202,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.met(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -11,8 +11,8 @@ use url::Url;
 
 use super::request::{Address, Prepared};
 use crate::model::outcome::{Failure, FailureKind};
-use crate::probe::net::Network;
 use crate::probe::net::reach::Reach;
+use crate::probe::net::{Network, literal};
 
 /// Where an answer redirects to, if it does (RFC 9110, section 15.4).
 pub(super) fn target_of(status: StatusCode, headers: &HeaderMap, from: &Url) -> Option<Result<Address, Failure>> {
@@ -122,11 +122,26 @@ impl Guard {
     /// # Errors
     /// When `address` may not be dialled.
     pub(super) fn admits(self, network: &Network, address: IpAddr, port: u16) -> Result<(), Failure> {
-        let Self::RedirectFrom(from) = self else { return Ok(()) };
-        if network.is_own(address, port) {
+        if self != Self::Declared && network.is_own(address, port) {
             return Err(mismatch("redirected to probelet itself, which is never followed"));
         }
-        match Reach::of(address) {
+        self.reaches(Reach::of(address))
+    }
+
+    /// The same, where the address is not ours to know: as far as the host itself tells.
+    ///
+    /// # Errors
+    /// When `host` may not be asked for.
+    pub(super) fn admits_host(self, network: &Network, host: &str, port: u16) -> Result<(), Failure> {
+        match literal(host) {
+            Some(address) => self.admits(network, address, port),
+            None => self.reaches(Reach::of_host(host)),
+        }
+    }
+
+    fn reaches(self, reach: Reach) -> Result<(), Failure> {
+        let Self::RedirectFrom(from) = self else { return Ok(()) };
+        match reach {
             Reach::Elsewhere => Ok(()),
             near if near == from => Ok(()),
             Reach::Loopback => {

@@ -8,16 +8,17 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::http::Extensions;
-use hyper::http::uri::PathAndQuery;
+use hyper::http::uri::{self, Authority, PathAndQuery, Scheme};
 use hyper::{Method, Request, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use serde_json::Value as Json;
 use url::{Position, Url};
 
+use super::proxy::HttpProxy;
 use super::spelling;
 use crate::base::value::{Section, SourceSpan, Text, Value};
 use crate::model::outcome::{Failure, FailureKind};
@@ -171,13 +172,31 @@ impl RequestSpec {
 }
 
 impl Prepared {
-    /// The request as it is sent.
+    /// The request as it is sent to the server.
     pub(super) fn to_send(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.address.target.clone());
         *request.headers_mut() = self.headers.clone();
         *request.extensions_mut() = self.spelling.clone();
+        request
+    }
+
+    /// The same to a proxy that reads it (RFC 9112, section 3.2.2).
+    pub(super) fn to_send_through(&self, proxy: &HttpProxy) -> Request<Full<Bytes>> {
+        let mut request = self.to_send();
+        *request.uri_mut() = self.address.whole(&self.address.host);
+        if let Some(credentials) = proxy.credentials() {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        request
+    }
+
+    /// The same over HTTP/2, where the host is part of the target (RFC 9113, section 8.3.1).
+    pub(super) fn to_send_as_http2(&self) -> Request<Full<Bytes>> {
+        let mut request = self.to_send();
+        let host = request.headers_mut().remove(HOST);
+        *request.uri_mut() = self.address.whole(host.as_ref().unwrap_or(&self.address.host));
         request
     }
 }
@@ -200,6 +219,17 @@ impl Address {
         let target = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| Unusable)?;
         let host = authority.try_into().map_err(|_| Unusable)?;
         Ok(Self { origin, host, target, url })
+    }
+
+    /// The target of the request in absolute form, with this host.
+    fn whole(&self, host: &HeaderValue) -> Uri {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(if self.origin.is_secure { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority =
+            Authority::try_from(host.as_bytes()).or_else(|_| Authority::try_from(self.host.as_bytes())).ok();
+        parts.path_and_query = Some(self.target.clone());
+        // Without an authority there would be no host, and no address was made of such a URL.
+        Uri::from_parts(parts).unwrap_or_else(|_| Uri::from(self.target.clone()))
     }
 }
 
@@ -320,7 +350,7 @@ fn stand_in(text: &Text) -> String {
 }
 
 /// Basic authentication (RFC 7617) with the user and the password of a URL.
-fn credentials_of(url: &Url) -> Option<HeaderValue> {
+pub(super) fn credentials_of(url: &Url) -> Option<HeaderValue> {
     let (user, password) = (url.username(), url.password());
     if user.is_empty() && password.is_none() {
         return None;

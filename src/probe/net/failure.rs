@@ -112,6 +112,9 @@ fn of_certificate(error: &CertificateError) -> &'static str {
     }
 }
 
+/// What is said of a server that refuses every protocol which it is offered in the handshake (RFC 7301).
+pub const NO_COMMON_PROTOCOL: &str = "server speaks none of the protocols that it was offered";
+
 fn of_alert(alert: AlertDescription) -> &'static str {
     use AlertDescription as Alert;
     match alert {
@@ -124,6 +127,7 @@ fn of_alert(alert: AlertDescription) -> &'static str {
         | Alert::UnknownCA
         | Alert::AccessDenied => "server rejects the client certificate",
         Alert::ProtocolVersion | Alert::InsufficientSecurity => "no TLS version or cipher in common with the server",
+        Alert::NoApplicationProtocol => NO_COMMON_PROTOCOL,
         Alert::UnrecognisedName => "server does not know the host by that name",
         _ => "server refuses the TLS handshake",
     }

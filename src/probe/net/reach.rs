@@ -25,6 +25,18 @@ impl Reach {
             _ => Self::Elsewhere,
         }
     }
+
+    /// Who can reach `host` as far as the name itself tells (RFC 6761, section 6.3).
+    #[must_use]
+    pub fn of_host(host: &str) -> Self {
+        match super::literal(host) {
+            Some(address) => Self::of(address),
+            None => match host.trim_end_matches('.').rsplit('.').next() {
+                Some(last) if last.eq_ignore_ascii_case("localhost") => Self::Loopback,
+                _ => Self::Elsewhere,
+            },
+        }
+    }
 }
 
 /// Where Alibaba's machines ask about themselves; most others use a link-local address.

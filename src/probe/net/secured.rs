@@ -39,6 +39,12 @@ impl Secured {
         self.stream.get_ref().0.meter()
     }
 
+    /// The protocol that the server chose of those that it was asked for (RFC 7301), if it chose one.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.stream.get_ref().1.alpn_protocol()
+    }
+
     /// The server's own certificate.
     #[must_use]
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {

@@ -287,8 +287,14 @@ impl TlsClient {
 
     /// The same, asking for this protocol in the handshake (RFC 7301).
     #[must_use]
-    pub fn speaking(mut self, protocol: &[u8]) -> Self {
-        Arc::make_mut(&mut self.config).alpn_protocols = vec![protocol.to_vec()];
+    pub fn speaking(self, protocol: &[u8]) -> Self {
+        self.speaking_one_of(&[protocol])
+    }
+
+    /// The same, asking for one of these protocols, the first that the server knows too.
+    #[must_use]
+    pub fn speaking_one_of(mut self, protocols: &[&[u8]]) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         self
     }
 

@@ -26,6 +26,7 @@ use super::lines::{SECRET, is_fit, is_message};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Http,
+    Http2,
     Tcp,
     Redis,
     Postgres,
@@ -36,6 +37,7 @@ impl Kind {
     const fn checks(self) -> &'static str {
         match self {
             Self::Http => include_str!("target/http.yaml"),
+            Self::Http2 => include_str!("target/http2.yaml"),
             Self::Tcp => include_str!("target/tcp.yaml"),
             Self::Redis => include_str!("target/redis.yaml"),
             Self::Postgres => include_str!("target/postgres.yaml"),

@@ -3,12 +3,13 @@
 //! Nothing here knows of probes, HTTP or YAML. To add a unit or a word that several floors share, add a file.
 
 pub mod clock;
+pub mod connection_tasks;
 pub mod costly;
 pub mod credentials;
 pub mod decimal;
-pub mod connection_tasks;
 pub mod descriptors;
 pub mod field;
+pub mod grpc;
 pub mod lane;
 pub mod matcher;
 pub mod name;

@@ -1,6 +1,8 @@
 //! The routes of the server: the pattern of each, which listeners have it, which methods it takes. The server, the
 //! metrics, the simulation and the reference go by this one table.
 
+use crate::base::grpc;
+
 /// Which routes a listener has: each of these has those of the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteSet {
@@ -67,13 +69,16 @@ pub enum Route {
     InternalHealth,
     Stream,
     Badge,
+    GrpcCheck,
+    GrpcWatch,
+    GrpcList,
     /// Whatever is not found.
     Unknown,
 }
 
 impl Route {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Root,
         Self::Livez,
         Self::LivezCheck,
@@ -99,6 +104,9 @@ impl Route {
         Self::InternalHealth,
         Self::Stream,
         Self::Badge,
+        Self::GrpcCheck,
+        Self::GrpcWatch,
+        Self::GrpcList,
         Self::Unknown,
     ];
 
@@ -131,6 +139,9 @@ impl Route {
             Self::InternalHealth => "/v1/_internal/health",
             Self::Stream => "/v1/stream",
             Self::Badge => "/badge/{check}.svg",
+            Self::GrpcCheck => grpc::CHECK,
+            Self::GrpcWatch => grpc::WATCH,
+            Self::GrpcList => grpc::LIST,
             Self::Unknown => "unknown",
         }
     }
@@ -148,7 +159,10 @@ impl Route {
             | Self::Alive
             | Self::Ready
             | Self::DaemonHealthy
-            | Self::DaemonReady => RouteSet::Probes,
+            | Self::DaemonReady
+            | Self::GrpcCheck
+            | Self::GrpcWatch
+            | Self::GrpcList => RouteSet::Probes,
             Self::Metrics => RouteSet::Metrics,
             _ => RouteSet::All,
         }
@@ -160,6 +174,7 @@ impl Route {
         match self {
             Self::DaemonDrain => "POST, DELETE",
             Self::Heartbeat => "PUT",
+            Self::GrpcCheck | Self::GrpcWatch | Self::GrpcList => "POST",
             _ => READ,
         }
     }
@@ -181,6 +196,9 @@ impl Route {
                 | Self::Heartbeat
                 | Self::Metrics
                 | Self::Badge
+                | Self::GrpcCheck
+                | Self::GrpcWatch
+                | Self::GrpcList
                 | Self::Unknown
         )
     }
@@ -206,6 +224,9 @@ pub fn find(path: &str) -> (Route, &str) {
         "/v1/services" => Route::Services,
         "/v1/_internal/health" => Route::InternalHealth,
         "/v1/stream" => Route::Stream,
+        grpc::CHECK => Route::GrpcCheck,
+        grpc::WATCH => Route::GrpcWatch,
+        grpc::LIST => Route::GrpcList,
         _ => return below(path),
     };
     (exact, "")

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::{Method, Version};
 
 use super::kubelet;
 use super::request::IncomingRequest;
@@ -74,12 +74,13 @@ pub(super) fn sign_of_stranger(incoming: &IncomingRequest<'_>) -> Option<Cow<'st
     if !is_loopback(incoming.ends.peer) || !is_loopback(incoming.ends.local) {
         return Some("the connection is not one within the pod".into());
     }
-    if !incoming.uri.host().is_none_or(is_local_name) || !is_for_localhost(incoming.headers) {
-        return Some("the request is for another host".into());
-    }
     // nginx says so to whatever is behind it, unless it is told otherwise (always until 1.29.7).
     if incoming.version != Version::HTTP_11 {
-        return Some("this is HTTP/1.0, as proxies speak it".into());
+        let version = if incoming.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.0" };
+        return Some(format!("this is {version}, as proxies speak it").into());
+    }
+    if !incoming.uri.host().is_none_or(is_local_name) || !is_for_localhost(incoming.headers) {
+        return Some("the request is for another host".into());
     }
     if incoming.headers.contains_key(ORIGIN) || is_cross_site(incoming.headers) {
         return Some("the request comes from a web page".into());
@@ -90,10 +91,11 @@ pub(super) fn sign_of_stranger(incoming: &IncomingRequest<'_>) -> Option<Cow<'st
 }
 
 /// Whether kubelet itself can have sent this: what comes through a proxy or from a page is somebody else's, whatever it
-/// calls itself. `probelet ask` speaks HTTP/1.0, as proxies do; kubelet does not.
+/// calls itself. `probelet ask` speaks HTTP/1.0, as proxies do; kubelet does not, and over HTTP/2 it speaks gRPC alone.
 pub(super) fn may_be_of_kubelet(incoming: &IncomingRequest<'_>) -> bool {
     let is_of_command = kubelet::is_command(incoming.headers) && is_loopback(incoming.ends.peer);
-    (incoming.version == Version::HTTP_11 || is_of_command)
+    let is_call = incoming.version == Version::HTTP_2 && *incoming.method == Method::POST;
+    (incoming.version == Version::HTTP_11 || is_call || is_of_command)
         && !incoming.headers.contains_key(ORIGIN)
         && !is_cross_site(incoming.headers)
         && sign_of_proxy(incoming.headers).is_none()

@@ -93,6 +93,18 @@ impl Answer {
         Self { retries: true, ..Self::text(StatusCode::SERVICE_UNAVAILABLE, body) }
     }
 
+    /// More streams of HTTP/2 are open than there is room for.
+    pub(super) fn too_many_streams() -> Self {
+        let body = "too many requests are under way on HTTP/2 connections; ask again in a second\n";
+        Self { retries: true, ..Self::text(StatusCode::SERVICE_UNAVAILABLE, body) }
+    }
+
+    /// What is only told by gRPC.
+    pub(super) fn is_grpc() -> Self {
+        let body = "this path answers gRPC: ask it by POST over HTTP/2 with `content-type: application/grpc`\n";
+        Self::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, body)
+    }
+
     /// No such path where `routes` are answered; the paths that there are with these details.
     pub(super) fn not_found(routes: RouteSet, details: Details) -> Self {
         let there_are = match (routes, details) {

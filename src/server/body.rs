@@ -3,21 +3,28 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::answer_memory::AnswerMemory;
+use super::grpc::CallBody;
+use super::http2::streams::OpenStream;
 use super::stream::StreamBody;
 
 /// The body of an answer.
-pub(super) struct Body(BodyContent);
+pub(super) struct Body {
+    content: BodyContent,
+    /// The stream that it goes out on, over HTTP/2.
+    stream: Option<Box<OpenStream>>,
+}
 
 enum BodyContent {
     Full(Bytes),
     Pieces(Bytes),
     Stream(Box<StreamBody>),
+    Call(Box<CallBody>),
 }
 
 /// A long answer is handed on in pieces of so many bytes: each is copied once more on its way out.
@@ -26,63 +33,101 @@ const PIECE: usize = 64 * 1024;
 impl Body {
     /// All of it at once.
     pub(super) fn full(bytes: Bytes) -> Self {
-        Self(BodyContent::Full(bytes))
+        BodyContent::Full(bytes).into()
     }
 
     /// The same in pieces, if it is long.
     pub(super) fn in_pieces(self) -> Self {
-        match self.0 {
-            BodyContent::Full(bytes) if bytes.len() > PIECE => Self(BodyContent::Pieces(bytes)),
-            content => Self(content),
+        match self.content {
+            BodyContent::Full(bytes) if bytes.len() > PIECE => BodyContent::Pieces(bytes).into(),
+            content => content.into(),
         }
     }
 
     /// The same, counted among what is under way.
     pub(super) fn counted(self, under_way: &AnswerMemory) -> Self {
-        match self.0 {
-            BodyContent::Full(bytes) => Self(BodyContent::Full(under_way.counted(bytes))),
-            content => Self(content),
+        match self.content {
+            BodyContent::Full(bytes) => BodyContent::Full(under_way.counted(bytes)).into(),
+            content => content.into(),
         }
     }
 
     /// Events, until the client goes.
     pub(super) fn stream(events: StreamBody) -> Self {
-        Self(BodyContent::Stream(Box::new(events)))
+        BodyContent::Stream(Box::new(events)).into()
+    }
+
+    /// The messages and the status of a call of gRPC.
+    pub(super) fn call(call: CallBody) -> Self {
+        BodyContent::Call(Box::new(call)).into()
+    }
+
+    /// The same on a stream of HTTP/2, which is open until it is out.
+    pub(super) fn on(self, stream: Box<OpenStream>) -> Self {
+        Self { content: self.content, stream: Some(stream) }
     }
 
     /// Whether it is there all at once.
     pub(super) fn is_full(&self) -> bool {
-        !matches!(self.0, BodyContent::Stream(_))
+        match &self.content {
+            BodyContent::Full(_) | BodyContent::Pieces(_) => true,
+            BodyContent::Stream(_) => false,
+            BodyContent::Call(call) => !call.goes_on(),
+        }
     }
 
     /// How long it is, if it is there all at once.
     pub(super) fn length(&self) -> usize {
-        match &self.0 {
-            BodyContent::Full(bytes) | BodyContent::Pieces(bytes) => bytes.len(),
-            BodyContent::Stream(_) => 0,
-        }
+        self.content.length().unwrap_or_default()
     }
 
     /// Whether it is a stream that may end before the client goes; the connection ends with it.
     pub(super) fn is_stream_with_an_end(&self) -> bool {
-        matches!(&self.0, BodyContent::Stream(events) if events.may_end())
+        matches!(&self.content, BodyContent::Stream(events) if events.may_end())
     }
 
     /// Its bytes, if it is there all at once and nothing of it has been sent.
     pub(super) fn bytes(&self) -> Option<&Bytes> {
-        match &self.0 {
+        match &self.content {
             BodyContent::Full(bytes) => Some(bytes),
-            BodyContent::Pieces(_) | BodyContent::Stream(_) => None,
+            BodyContent::Pieces(_) | BodyContent::Stream(_) | BodyContent::Call(_) => None,
         }
+    }
+}
+
+impl From<BodyContent> for Body {
+    fn from(content: BodyContent) -> Self {
+        Self { content, stream: None }
+    }
+}
+
+impl BodyContent {
+    fn length(&self) -> Option<usize> {
+        match self {
+            Self::Full(bytes) | Self::Pieces(bytes) => Some(bytes.len()),
+            Self::Stream(_) | Self::Call(_) => None,
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        Poll::Ready(match self {
+            Self::Full(bytes) if bytes.is_empty() => None,
+            Self::Full(bytes) => Some(Frame::data(std::mem::take(bytes))),
+            Self::Pieces(rest) if rest.is_empty() => None,
+            Self::Pieces(rest) => Some(Frame::data(rest.split_to(PIECE.min(rest.len())))),
+            Self::Stream(events) => ready!(events.poll_next(cx)).map(Frame::data),
+            Self::Call(call) => ready!(call.poll_frame(cx)),
+        })
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.content {
             BodyContent::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             BodyContent::Pieces(rest) => write!(f, "Body({} bytes in pieces)", rest.len()),
             BodyContent::Stream(_) => f.write_str("Body(stream)"),
+            BodyContent::Call(_) => f.write_str("Body(call)"),
         }
     }
 }
@@ -92,26 +137,21 @@ impl hyper::body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.0 {
-            BodyContent::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            BodyContent::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            BodyContent::Pieces(rest) if rest.is_empty() => Poll::Ready(None),
-            BodyContent::Pieces(rest) => Poll::Ready(Some(Ok(Frame::data(rest.split_to(PIECE.min(rest.len())))))),
-            BodyContent::Stream(events) => events.poll_next(cx).map(|event| event.map(|event| Ok(Frame::data(event)))),
+        if let Some(stream) = &self.stream {
+            ready!(stream.has_its_turn(cx));
         }
+        let frame = ready!(self.content.poll_frame(cx));
+        if let Some(stream) = &self.stream {
+            stream.moves();
+        }
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            BodyContent::Full(bytes) | BodyContent::Pieces(bytes) => bytes.is_empty(),
-            BodyContent::Stream(_) => false,
-        }
+        self.content.length() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            BodyContent::Full(bytes) | BodyContent::Pieces(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            BodyContent::Stream(_) => SizeHint::default(),
-        }
+        self.content.length().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
     }
 }

@@ -12,27 +12,30 @@ use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::Service;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::App;
+use super::answer::Answer;
 use super::body::Body;
 use super::connection_state::{ConnectionState, TrackedSocket};
+use super::http2::preface::{self, Protocol};
+use super::http2::streams::OpenStream;
 use super::listen::ListenerRoutes;
 use super::request::ConnectionAddresses;
 use super::respond::{Responding, respond};
 use super::shared::Shared;
+use super::{App, grpc, http2};
 use crate::model::route::RouteSet;
 
 /// The bound on a request's head: its line and headers.
-const HEAD_SIZE: usize = 16 * 1024;
+pub(super) const HEAD_SIZE: usize = 16 * 1024;
 /// What is read of a request's body, so that a client can finish sending before it reads the answer.
 const BODY_SIZE: usize = 64 * 1024;
 /// And for how long.
-const BODY_TIME: Duration = Duration::from_secs(2);
+pub(super) const BODY_TIME: Duration = Duration::from_secs(2);
 /// What is read and thrown away after the last answer, so that the client gets to read it.
 const LINGER_SIZE: usize = 256 * 1024;
 /// And for how long.
@@ -60,12 +63,12 @@ enum ConnectionEnd {
 /// Serves a connection until one of the two sides has had enough.
 pub(super) async fn attend(
     mut context: ConnectionContext,
-    socket: TcpStream,
+    mut socket: TcpStream,
     ends: ConnectionAddresses,
     routes: ListenerRoutes,
     state: Arc<ConnectionState>,
 ) {
-    let io = TokioIo::new(TrackedSocket::new(socket, Arc::clone(&state)));
+    let Some((protocol, first)) = preface::read(&mut socket, &state, &mut context.closing).await else { return };
     let service = RequestService {
         app: Arc::clone(&context.app),
         shared: Arc::clone(&context.shared),
@@ -73,6 +76,11 @@ pub(super) async fn attend(
         routes,
         state: Arc::clone(&state),
     };
+    if protocol == Protocol::Http2 {
+        let socket = TrackedSocket::http2(socket, first, Arc::clone(&state));
+        return Box::pin(http2::attend(socket, service, &mut context.closing, &state)).await;
+    }
+    let io = TokioIo::new(TrackedSocket::new(socket, first, Arc::clone(&state)));
     let mut connection = rules().serve_connection(io, service);
     match run(&mut connection, &mut context.closing, &state).await {
         ConnectionEnd::Cut => {}
@@ -96,7 +104,7 @@ pub(super) async fn attend(
 }
 
 /// Answers the requests of one connection.
-struct RequestService {
+pub(super) struct RequestService {
     app: Arc<App>,
     shared: Arc<Shared>,
     ends: ConnectionAddresses,
@@ -111,58 +119,119 @@ impl Service<Request<Incoming>> for RequestService {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (head, body) = request.into_parts();
-        let asked = Asked {
+        let mut asked = Asked {
             app: Arc::clone(&self.app),
             shared: Arc::clone(&self.shared),
             ends: self.ends,
             routes: self.routes.get(),
-            state: Arc::clone(&self.state),
+            progress: Progress { state: Arc::clone(&self.state), stream: None, has_body: head.method != Method::HEAD },
             head,
         };
+        if asked.head.version == Version::HTTP_2 {
+            let Some(stream) = OpenStream::begin(&self.state, &self.shared.further_streams) else {
+                return Answering::Later(Box::pin(async move { asked.refuse() }));
+            };
+            asked.progress.stream = Some(Box::new(stream));
+            if grpc::is_call(&asked.head) {
+                return Answering::Later(Box::pin(asked.call(body)));
+            }
+        }
         if body.is_end_stream() {
             return Answering::Asked(asked);
         }
         Answering::Later(Box::pin(async move {
             // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
             let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
-            poll_fn(|cx| asked.state.share_left(cx)).await;
+            poll_fn(|cx| asked.progress.has_its_turn(cx)).await;
             let response = match asked.respond() {
                 Responding::Now(response) => response,
                 Responding::Later(response) => response.await,
             };
-            note_answered(&asked.state, &asked.head.method, response)
+            asked.progress.answered(response)
         }))
     }
 }
 
 /// A request without a body, or the head of one.
-struct Asked {
+pub(super) struct Asked {
     app: Arc<App>,
     shared: Arc<Shared>,
     ends: ConnectionAddresses,
     routes: RouteSet,
-    state: Arc<ConnectionState>,
     head: Parts,
+    progress: Progress,
 }
 
 impl Asked {
     fn respond(&self) -> Responding {
         respond(&self.app, &self.shared, self.ends, self.routes, &self.head)
     }
+
+    /// Answers a call of gRPC.
+    async fn call(self, body: Incoming) -> Response<Body> {
+        let message = grpc::read_message(&self.head, body).await;
+        poll_fn(|cx| self.progress.has_its_turn(cx)).await;
+        let response = grpc::respond(&self.app, &self.shared, self.ends, self.routes, &self.head, message);
+        self.progress.answered(response)
+    }
+
+    /// More streams are open than there is room for.
+    fn refuse(self) -> Response<Body> {
+        self.progress.state.has_answered();
+        if grpc::is_call(&self.head) { grpc::busy() } else { Answer::too_many_streams().into_response() }
+    }
 }
 
-fn note_answered(state: &ConnectionState, method: &Method, response: Response<Body>) -> Response<Body> {
-    let length = if *method == Method::HEAD { 0 } else { response.body().length() };
-    state.answered(!response.body().is_full(), length);
-    response
+/// Where the progress of a request is recorded.
+struct Progress {
+    state: Arc<ConnectionState>,
+    /// The stream that it came on, over HTTP/2.
+    stream: Option<Box<OpenStream>>,
+    has_body: bool,
+}
+
+impl Progress {
+    /// Whether its connection has something left of its turn.
+    fn has_its_turn(&self, cx: &Context<'_>) -> Poll<()> {
+        match &self.stream {
+            Some(stream) => stream.has_its_turn(cx),
+            None => self.state.share_left(cx).map(|_| ()),
+        }
+    }
+
+    /// Its answer waits.
+    fn waits(&mut self) {
+        match &mut self.stream {
+            Some(stream) => stream.waits(),
+            None => self.state.waits(),
+        }
+    }
+
+    /// It has been answered with `response`.
+    fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        let length = if self.has_body { response.body().length() } else { 0 };
+        let streaming = !response.body().is_full();
+        match self.stream.take() {
+            None => {
+                self.state.answered(streaming, length);
+                response
+            }
+            Some(mut stream) => {
+                stream.answered(streaming, length);
+                response.map(|body| body.on(stream))
+            }
+        }
+    }
 }
 
 /// An answer: there at once, if the connection has something left of its share, but for requests that have a body or
 /// are answered from elsewhere.
 #[allow(clippy::large_enum_variant)] // a connection has one at a time, and most are the large one
-enum Answering {
+pub(super) enum Answering {
     Asked(Asked),
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    /// It has been answered.
+    Over,
 }
 
 impl Future for Answering {
@@ -170,13 +239,15 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Self::Asked(asked) = &*self {
-            ready!(asked.state.share_left(cx));
-            let (state, method) = (Arc::clone(&asked.state), asked.head.method.clone());
-            match asked.respond() {
-                Responding::Now(response) => return Poll::Ready(Ok(note_answered(&state, &method, response))),
-                Responding::Later(response) => {
-                    state.waits();
-                    *self = Self::Later(Box::pin(async move { note_answered(&state, &method, response.await) }));
+            ready!(asked.progress.has_its_turn(cx));
+            let response = asked.respond();
+            if let Self::Asked(Asked { mut progress, .. }) = std::mem::replace(&mut *self, Self::Over) {
+                match response {
+                    Responding::Now(response) => return Poll::Ready(Ok(progress.answered(response))),
+                    Responding::Later(response) => {
+                        progress.waits();
+                        *self = Self::Later(Box::pin(async move { progress.answered(response.await) }));
+                    }
                 }
             }
         }
@@ -235,7 +306,7 @@ async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, stat
 }
 
 fn poll(connection: &mut Serving, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
-    state.has_its_turn();
+    state.has_its_turn(cx);
     // What went wrong is the client's business: it has been told with a 400, or is gone.
     connection.poll_without_shutdown(cx).map(|_| ())
 }

@@ -8,20 +8,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::answer_memory::LONG;
+use super::http2::frames::FrameCounter;
+use super::http2::streams::StreamCounts;
 use super::request_line::Sanitizer;
 use crate::base::clock::{Clock, Moment};
 
 /// How long the head of a request may take, from its first byte; also how long a fresh connection may be silent.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer.
-const STUCK_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may be at taking a long answer.
-const TAKE_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const TAKE_LIMIT: Duration = Duration::from_secs(60);
 /// Keep-alive: how long a connection may be kept without a request. Longer than the intervals of load balancers, which
 /// report a failure when a kept connection is closed under a request.
 const IDLE_LIMIT: Duration = Duration::from_secs(330);
@@ -30,6 +33,13 @@ const IDLE_LIMIT: Duration = Duration::from_secs(330);
 const SHARE: usize = 64 * 1024;
 /// An answer counts as so many bytes besides: it takes the time to read a request and to make one.
 const COST: usize = 32 * 1024;
+
+/// A frame of HTTP/2 counts as so many bytes besides.
+const FRAME_COST: usize = 4 * 1024;
+/// And the message of a stream.
+const MESSAGE_COST: usize = 4 * 1024;
+/// So much is read of frames before they are counted.
+const FRAMES_READ: usize = 256;
 
 /// What one connection is doing, and since when.
 #[derive(Debug)]
@@ -48,25 +58,27 @@ pub(super) struct ConnectionState {
     streaming: AtomicBool,
     leaving: AtomicBool,
     leave: Notify,
+    /// The streams of one that speaks HTTP/2.
+    pub(super) streams: StreamCounts,
     /// What is left of its share of this turn, in bytes.
     share: AtomicUsize,
 }
 
 /// A moment that may be none: nanoseconds since boot and one, or 0.
 #[derive(Debug, Default)]
-struct AtomicMoment(AtomicU64);
+pub(super) struct AtomicMoment(AtomicU64);
 
 impl AtomicMoment {
-    fn set(&self, moment: Moment) {
+    pub(super) fn set(&self, moment: Moment) {
         let nanos = u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX);
         self.0.store(nanos.saturating_add(1), Ordering::Relaxed);
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    fn get(&self) -> Option<Moment> {
+    pub(super) fn get(&self) -> Option<Moment> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
             nanos => Some(Moment::at(Duration::from_nanos(nanos - 1))),
@@ -102,6 +114,7 @@ impl ConnectionState {
             streaming: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
+            streams: StreamCounts::default(),
             share: AtomicUsize::new(SHARE),
         };
         let now = clock.now();
@@ -118,9 +131,22 @@ impl ConnectionState {
         self.waiting.store(true, Ordering::Relaxed);
     }
 
-    /// Its turn has come: it may do its share.
-    pub(super) fn has_its_turn(&self) {
+    /// Its turn has come: it may do its share. Where streams wait for one, `cx` is woken for the next.
+    pub(super) fn has_its_turn(&self, cx: &Context<'_>) {
         self.share.store(SHARE, Ordering::Relaxed);
+        if self.streams.wake_waiters() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether something is left of its share for one of its streams; where nothing is, `cx` is woken in one of its next
+    /// turns.
+    pub(super) fn share_left_for_stream(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.share.load(Ordering::Relaxed) == 0 {
+            self.streams.wait_for_share(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     /// What is left of its share; where that is nothing, `cx` is woken when its next turn has come.
@@ -149,14 +175,46 @@ impl ConnectionState {
         self.streaming.store(streaming, Ordering::Relaxed);
     }
 
+    /// One of its streams has been answered.
+    pub(super) fn has_answered(&self) {
+        self.has_done(COST);
+    }
+
+    /// One of its streams says something.
+    pub(super) fn has_said(&self) {
+        self.has_done(MESSAGE_COST);
+    }
+
+    /// One of its streams begins or ends.
+    pub(super) fn is_used(&self) {
+        self.idle_since.set(self.clock.now());
+    }
+
+    /// Whether the rest of something is still to come, where it speaks HTTP/2.
+    pub(super) fn is_within_a_frame(&self, within: bool) {
+        match self.head_since.get() {
+            None if within => self.head_since.set(self.clock.now()),
+            Some(_) if !within => self.head_since.clear(),
+            _ => {}
+        }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// Whether an answer goes on.
     pub(super) fn is_streaming(&self) -> bool {
-        self.streaming.load(Ordering::Relaxed)
+        self.streaming.load(Ordering::Relaxed) || self.streams.has_streaming()
     }
 
     /// Since when its client takes a long answer, and how much of that is left. A stream of which something is stuck
     /// takes one for as long as it has been open: reading a little now and then makes it no younger.
     pub(super) fn taking(&self) -> Option<(Moment, usize)> {
+        if let Some(taking) = self.streams.taking() {
+            return Some(taking);
+        }
         let since = self.idle_since.get().unwrap_or_default();
         match self.untaken.load(Ordering::Relaxed) {
             // What is stuck of a stream is one event.
@@ -186,7 +244,7 @@ impl ConnectionState {
             EvictionOrder::Stream(idle)
         } else if let Some(stuck) = self.stuck_since.get() {
             EvictionOrder::Stuck(stuck)
-        } else if self.waiting.load(Ordering::Relaxed) {
+        } else if self.waiting.load(Ordering::Relaxed) || self.streams.has_waiting() {
             EvictionOrder::Waiting(idle)
         } else {
             EvictionOrder::Idle(idle)
@@ -195,18 +253,24 @@ impl ConnectionState {
 
     /// How much time the client has left for what it is doing; nothing left means that the connection is to be closed.
     pub(super) fn time_left(&self) -> Duration {
-        let deadline = if let Some((since, _)) = self.taking().filter(|_| !self.is_streaming()) {
+        let now = self.clock.now();
+        let own = self.deadline().map_or(STUCK_LIMIT, |deadline| deadline.since(now));
+        self.streams.deadline().map_or(own, |deadline| deadline.since(now).min(own))
+    }
+
+    /// Until when the client must have done what it is doing; a stream may go on.
+    fn deadline(&self) -> Option<Moment> {
+        Some(if let Some((since, _)) = self.taking().filter(|_| !self.is_streaming()) {
             self.stuck_since.get().map_or(since + TAKE_LIMIT, |stuck| (stuck + STUCK_LIMIT).min(since + TAKE_LIMIT))
         } else if let Some(since) = self.stuck_since.get() {
             since + STUCK_LIMIT
         } else if self.is_streaming() {
-            return STUCK_LIMIT;
+            return None;
         } else if let Some(since) = self.head_since.get() {
             since + HEAD_LIMIT
         } else {
             self.idle_since.get().unwrap_or_default() + IDLE_LIMIT
-        };
-        deadline.since(self.clock.now())
+        })
     }
 
     /// Something was read; whether it begins a request.
@@ -231,34 +295,78 @@ impl ConnectionState {
     }
 }
 
-/// A socket that records in its state what goes on, and sanitizes request lines as they are read.
+/// A socket that records in its state what goes on, sanitizes request lines as they are read, and counts frames.
 #[derive(Debug)]
 pub(super) struct TrackedSocket {
     pub(super) socket: TcpStream,
+    /// What has been read already.
+    first: Bytes,
     state: Arc<ConnectionState>,
-    sanitizer: Sanitizer,
+    reading: Reading,
+}
+
+/// What is looked at in what is read.
+#[derive(Debug)]
+enum Reading {
+    Http1(Sanitizer),
+    Http2(FrameCounter),
 }
 
 impl TrackedSocket {
-    /// A socket whose traffic is recorded in `state`.
-    pub(super) fn new(socket: TcpStream, state: Arc<ConnectionState>) -> Self {
-        Self { socket, state, sanitizer: Sanitizer::default() }
+    /// A socket that speaks HTTP/1, whose traffic is recorded in `state`; `first` is what has been read of it.
+    pub(super) fn new(socket: TcpStream, first: Bytes, state: Arc<ConnectionState>) -> Self {
+        Self { socket, first, state, reading: Reading::Http1(Sanitizer::default()) }
+    }
+
+    /// The same where it speaks HTTP/2.
+    pub(super) fn http2(socket: TcpStream, first: Bytes, state: Arc<ConnectionState>) -> Self {
+        let reading = Reading::Http2(FrameCounter::new(state.now()));
+        Self { socket, first, state, reading }
+    }
+
+    fn has_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match &mut self.reading {
+            Reading::Http1(sanitizer) => {
+                if self.state.has_read() {
+                    *sanitizer = Sanitizer::default();
+                }
+                sanitizer.sanitize(bytes);
+            }
+            Reading::Http2(frames) => {
+                let count = frames
+                    .count(bytes, self.state.streams.take_earned(), self.state.now())
+                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a flood of frames"))?;
+                self.state.has_done(count * FRAME_COST);
+                self.state.is_within_a_frame(frames.is_in_the_middle());
+            }
+        }
+        Ok(())
     }
 }
 
 impl AsyncRead for TrackedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.state.share_left(cx));
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.state.has_done(buffer.filled().len() - before);
-        if buffer.filled().len() > before {
-            if self.state.has_read() {
-                self.sanitizer = Sanitizer::default();
-            }
-            self.sanitizer.sanitize(&mut buffer.filled_mut()[before..]);
+        let most = match self.reading {
+            Reading::Http1(_) => buffer.remaining(),
+            Reading::Http2(_) => buffer.remaining().min(FRAMES_READ),
+        };
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        if self.first.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut part))?;
+        } else {
+            let taken = self.first.len().min(most);
+            part.put_slice(&self.first[..taken]);
+            self.first.advance(taken);
         }
-        read
+        let bytes = part.filled_mut();
+        self.state.has_done(bytes.len());
+        if !bytes.is_empty() {
+            self.has_read(bytes)?;
+        }
+        let count = bytes.len();
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 

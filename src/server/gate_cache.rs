@@ -13,6 +13,7 @@ use super::reply::{self, gate_text};
 use super::view::{View, down};
 use super::warnings::Warnings;
 use crate::base::clock::{Moment, Reading};
+use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
@@ -39,6 +40,7 @@ struct CachedGates {
     verbose: OnceLock<[Gate; GATES.len()]>,
     ready: OnceLock<Gate>,
     alive: OnceLock<Gate>,
+    ups: OnceLock<Arc<[bool]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,14 +65,40 @@ pub(super) enum GateRequest {
 impl GateCache {
     /// The answer to `request`; whether the gates were known without judging anew.
     pub(super) fn answer(&self, request: GateRequest, snapshot: &Snapshot, reading: Reading) -> (Answer, bool) {
+        self.read(snapshot, reading, |gates| gates.answer(request, snapshot, reading))
+    }
+
+    /// Whether `gate` is open.
+    pub(super) fn is_open(&self, gate: Endpoint, snapshot: &Snapshot, reading: Reading) -> bool {
+        self.read(snapshot, reading, |gates| gate_among(&gates.gates, gate).verdict != Verdict::Error).0
+    }
+
+    /// Whether the check at `index` is up: `ok` or `degraded`.
+    pub(super) fn is_up(&self, index: CheckIndex, snapshot: &Snapshot, reading: Reading) -> bool {
+        self.ups(snapshot, reading).get(index.get()).is_some_and(|up| *up)
+    }
+
+    /// The same for each check, in the order of the file.
+    pub(super) fn ups(&self, snapshot: &Snapshot, reading: Reading) -> Arc<[bool]> {
+        let ups = |gates: &CachedGates| {
+            let judge = || {
+                let judged = Judged::new(snapshot, reading.moment);
+                CheckIndex::first(judged.len()).map(|index| judged.status(index) != Verdict::Error).collect()
+            };
+            Arc::clone(gates.ups.get_or_init(judge))
+        };
+        self.read(snapshot, reading, ups).0
+    }
+
+    fn read<T>(&self, snapshot: &Snapshot, reading: Reading, read: impl FnOnce(&CachedGates) -> T) -> (T, bool) {
         let kept = self.0.load();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(snapshot, reading.moment)) {
-            return (kept.answer(request, snapshot, reading), true);
+            return (read(kept), true);
         }
         let gates = Arc::new(CachedGates::of(snapshot, reading));
-        let answer = gates.answer(request, snapshot, reading);
+        let result = read(&gates);
         self.0.store(Some(gates));
-        (answer, false)
+        (result, false)
     }
 }
 
@@ -97,6 +125,7 @@ impl CachedGates {
             verbose: OnceLock::new(),
             ready: OnceLock::new(),
             alive: OnceLock::new(),
+            ups: OnceLock::new(),
         }
     }
 

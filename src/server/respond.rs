@@ -99,17 +99,8 @@ pub(super) fn answer(
         Sight::Unauthorized => return RouteResult::Now(Answer::unauthorized()),
         Sight::Nothing => return RouteResult::Now(Answer::not_found(incoming.routes, answers.details)),
     }
-    if let Some(endpoint) = kubelet::probed(route)
-        && kubelet::is_kubelet(incoming.headers)
-    {
-        app.daemon_metrics.asks.note(endpoint, incoming.reading);
-        let moment = incoming.reading.moment;
-        if endpoint == Endpoint::Startupz && incoming.is_read() && access::may_be_of_kubelet(incoming) {
-            match app.start_ups.asked(moment, &snapshot) {
-                ContainerNews::None => {}
-                news => app.control.start_up(news, moment),
-            }
-        }
+    if let Some(endpoint) = kubelet::probed(route) {
+        note_kubelet(incoming, app, &snapshot, endpoint, incoming.is_read());
     }
     let snapshot = seen(sight, app, shared, incoming.reading);
     let gates = if sight == Sight::Narrow { &shared.narrow_gates } else { &shared.gates };
@@ -130,9 +121,14 @@ pub(super) fn answer(
         };
     }
     RouteResult::Now(match route {
-        Route::DaemonDrain => control::drain(incoming, app, &snapshot),
+        Route::DaemonDrain => {
+            let answer = control::drain(incoming, app, &snapshot);
+            shared.serving.look();
+            answer
+        }
         Route::Heartbeat => control::heartbeat(incoming, app, &snapshot, name),
         Route::Unknown => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
+        Route::GrpcCheck | Route::GrpcWatch | Route::GrpcList => Answer::is_grpc(),
         _ if !incoming.is_read() => Answer::method_not_allowed(route.methods()),
         Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared),
         Route::DaemonHealthy => daemon::healthy(incoming, app),
@@ -146,6 +142,27 @@ pub(super) fn answer(
 fn seen(sight: Sight, app: &App, shared: &Shared, reading: Reading) -> Arc<Snapshot> {
     let snapshot = latest(app, reading);
     if sight == Sight::Narrow { shared.narrowed.of(&snapshot) } else { snapshot }
+}
+
+/// Notes that kubelet asks, if it does, and begins a start-up where the question tells of one and `counts`.
+pub(super) fn note_kubelet(
+    incoming: &IncomingRequest<'_>,
+    app: &App,
+    snapshot: &Snapshot,
+    endpoint: Endpoint,
+    counts: bool,
+) {
+    if !kubelet::is_kubelet(incoming.headers) {
+        return;
+    }
+    app.daemon_metrics.asks.note(endpoint, incoming.reading);
+    let moment = incoming.reading.moment;
+    if endpoint == Endpoint::Startupz && counts && access::may_be_of_kubelet(incoming) {
+        match app.start_ups.asked(moment, snapshot) {
+            ContainerNews::None => {}
+            news => app.control.start_up(news, moment),
+        }
+    }
 }
 
 /// The gate that a route asks about.

@@ -22,7 +22,7 @@ use super::shared::Shared;
 use crate::base::clock::Moment;
 use crate::base::descriptors;
 
-/// The most connections at a time, where there are descriptors for them.
+/// The most connections at a time, the streams beyond the first of each included, where there are descriptors for them.
 pub const MOST_CONNECTIONS: usize = 256;
 /// The fewest: kubelet, a scrape and a few more find room between idle ones, however low the limit is.
 const FEWEST_CONNECTIONS: usize = 8;
@@ -69,12 +69,17 @@ async fn serve_with(
     let mut listeners = Listeners::new(listeners)?;
     let (close, closing) = watch::channel(false);
     let shared = Arc::new(Shared::new(&long));
+    let ending = Arc::clone(&shared);
     let (streams, board, clock) = (Arc::clone(&shared.streams), app.board.clone(), app.clock);
     // It ends with the set.
     let mut feeding = JoinSet::new();
     let under_way = shared.under_way.clone();
     if let Ok(follows) = long.begin(async move { streams.feed.follow(board, clock).await }) {
         feeding.spawn(follows);
+    }
+    {
+        let (app, shared) = (Arc::clone(&app), Arc::clone(&shared));
+        feeding.spawn(async move { shared.serving.follow(&app, &shared).await });
     }
     let mut connections = Connections {
         context: ConnectionContext { app: Arc::clone(&app), shared, closing },
@@ -106,6 +111,7 @@ async fn serve_with(
     }
     drop(listeners);
     close.send_replace(true);
+    ending.serving.end();
     // What is not out by then is cut off as the set is dropped.
     let _ = tokio::time::timeout(LAST_WORDS, async { while connections.tasks.join_next().await.is_some() {} }).await;
     Ok(())
@@ -155,7 +161,10 @@ impl Connections {
     /// Serves a connection; where there is no room, another one is evicted first.
     async fn accept(&mut self, (socket, peer, routes): Accepted) {
         let most = most_connections(self.context.app.board.latest().plan.checks.len(), descriptors::limit());
-        while self.states.len() >= most && self.make_room().await {}
+        let further = self.context.shared.further_streams.clone();
+        while (self.states.len() >= most || self.states.len() + further.open() >= MOST_CONNECTIONS)
+            && self.make_room().await
+        {}
         // An answer is one small packet: waiting for more to send would only delay it.
         let (Ok(local), Ok(())) = (socket.local_addr(), socket.set_nodelay(true)) else { return };
         let state = ConnectionState::new(self.context.app.clock);

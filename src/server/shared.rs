@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::answer_memory::AnswerMemory;
 use super::gate_cache::GateCache;
+use super::grpc::ServingChanges;
+use super::http2::streams::FurtherStreams;
 use super::long_answers::LongAnswers;
 use super::narrowed::NarrowedSnapshot;
 use super::renderings::Renderings;
@@ -21,6 +23,10 @@ pub(super) struct Shared {
     pub(super) narrow_gates: GateCache,
     /// What those are answered from.
     pub(super) narrowed: NarrowedSnapshot,
+    /// Tells those who watch by gRPC that something serves differently.
+    pub(super) serving: ServingChanges,
+    /// The streams of HTTP/2 that count like connections.
+    pub(super) further_streams: FurtherStreams,
     /// Where long answers are made.
     pub(super) long: LongAnswers,
     /// For long answers.
@@ -53,6 +59,8 @@ impl Shared {
             gates: GateCache::default(),
             narrow_gates: GateCache::default(),
             narrowed: NarrowedSnapshot::default(),
+            serving: ServingChanges::default(),
+            further_streams: FurtherStreams::default(),
             long: long.clone(),
             turns: Turns::default(),
             past: Turns::default(),

@@ -67,9 +67,6 @@ impl Inspection<'_> {
                 };
                 return self.advise(never, "asks by HTTPS, and probelet answers plain HTTP: it never passes", help);
             }
-            ProbeTarget::Misconfigured(Misconfiguration::Grpc) => {
-                return self.advise(never, "asks by gRPC, and probelet answers HTTP: it never passes", write);
-            }
             ProbeTarget::Misconfigured(Misconfiguration::NotAnswered { path, port, routes }) => {
                 let message = format!("asks `{path}` at port {port}, which has `routes: {routes}`: it never passes");
                 return self.advise(never, &message, format!("ask `{}`", self.meant()));

@@ -149,7 +149,12 @@ pub enum Handler {
     /// `tcpSocket`
     Tcp(Port),
     /// `grpc`
-    Grpc(u16),
+    Grpc {
+        /// The number.
+        port: u16,
+        /// `service`, empty where there is none.
+        service: String,
+    },
     /// `exec`
     Exec(Vec<String>),
     /// None that is known.

@@ -210,7 +210,8 @@ fn handler(node: &Node) -> Handler {
         return Handler::Tcp(port(tcp));
     }
     if let Some(grpc) = child(node, "grpc") {
-        return Handler::Grpc(text(grpc, "port").and_then(|port| port.parse().ok()).unwrap_or_default());
+        let port = text(grpc, "port").and_then(|port| port.parse().ok()).unwrap_or_default();
+        return Handler::Grpc { port, service: text(grpc, "service").unwrap_or_default() };
     }
     if let Some(exec) = child(node, "exec") {
         return Handler::Exec(words_of(child(exec, "command")));

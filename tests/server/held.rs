@@ -11,6 +11,7 @@ use probelet::model::snapshot::Snapshot;
 use probelet::model::state::State;
 
 use super::support::*;
+use crate::frames::*;
 use crate::meter::{Held, MOST, least_of};
 
 /// So many checks.
@@ -110,6 +111,58 @@ fn whoever_sends_what_nobody_wants_holds_nobody() {
     is_held_little(&chunked, "chunks of one byte");
     is_held_little(&format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(90)), "many headers");
     is_held_little("\r\n\r\n\r\n\r\n", "line ends");
+}
+
+/// The same by whoever speaks HTTP/2.
+fn is_held_little_by(frames: &[u8], named: &str) {
+    let attempt = || {
+        let mut server = Server::measured(crowd(MANY));
+        let clients: Vec<TcpStream> = (0..CLIENTS)
+            .map(|_| {
+                let mut client = server.connect();
+                client.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+                // A flood ends it.
+                let _ = client.write_all(&hello(&[])).and_then(|()| client.write_all(frames));
+                client
+            })
+            .collect();
+        for _ in 0..3 {
+            assert_eq!(server.get("/livez"), (200, "ok".into()), "beside {named}");
+        }
+        for mut client in clients {
+            client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let _ = client.read(&mut [0; 100_000]);
+        }
+        server.end().unwrap()
+    };
+    least_of(attempt).is_little(named);
+}
+
+#[test]
+fn whoever_speaks_http_2_holds_nobody() {
+    let many = |count: u32, frames: &dyn Fn(u32) -> Vec<u8>| {
+        (0..count).flat_map(|round| frames(2 * round + 1)).collect::<Vec<u8>>()
+    };
+    let watch = "/grpc.health.v1.Health/Watch";
+    for (named, frames) in [
+        ("calls", many(250, &|stream| call(stream, "/grpc.health.v1.Health/Check", b"\x0a\x08check-99"))),
+        ("lists", many(250, &|stream| call(stream, "/grpc.health.v1.Health/List", b""))),
+        ("watches", many(250, &|stream| call(stream, watch, b""))),
+        ("gates", many(250, &|stream| get(stream, "/readyz?verbose"))),
+        ("metrics", many(250, &|stream| get(stream, "/metrics"))),
+        ("pings", many(20_000, &|_| frame(PING, 0, 0, &[0; 8]))),
+        ("empty frames", [call_head(1, watch), many(20_000, &|_| frame(DATA, 0, 1, &[]))].concat()),
+        ("resets", many(5_000, &|stream| [get(stream, "/metrics"), frame(RST_STREAM, 0, stream, &[0; 4])].concat())),
+        ("heads alone", many(5_000, &|stream| call_head(stream, watch))),
+        // Each byte stands for a header of 4 KiB.
+        ("a header list that unpacks", {
+            let long = [&[0x40, 1, b'a', 0x7f, 0xe1, 0x1e][..], &[b'x'; 4000]].concat();
+            let bomb = [long, vec![0xbe; 12_000]].concat();
+            many(40, &|stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &bomb))
+        }),
+    ] {
+        is_held_little_by(&frames, named);
+    }
 }
 
 #[test]

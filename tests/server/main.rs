@@ -3,7 +3,11 @@
 
 mod audience;
 mod badge;
+#[path = "../support/frames.rs"]
+mod frames;
+mod grpc;
 mod held;
+mod http2;
 mod limits;
 mod memory;
 #[path = "../support/meter.rs"]

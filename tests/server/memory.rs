@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use probelet::model::state::State;
 
+use crate::frames::{call, hello};
 use crate::support::{Server, connect, definition, one, parts, snapshot, state};
 
 /// Counts what a process has allocated: what a child of these tests tells.
@@ -109,6 +110,39 @@ fn whoever_has_read_a_long_answer_and_stays_costs_little_and_nothing_once_gone()
         }
         assert!(left < before, "{left} bytes stay of {before}");
     }
+}
+
+/// Connections of their own, each with a stream that has begun.
+fn streaming(address: SocketAddr, many: usize, request: &[u8], begins: &[u8]) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut client = connect(address);
+        client.write_all(request).unwrap();
+        let mut heard = Vec::new();
+        while !heard.windows(begins.len()).any(|bytes| bytes == begins) {
+            let mut buffer = [0; 4096];
+            let read = client.read(&mut buffer).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&buffer[..read]);
+        }
+        client
+    };
+    (0..many).map(open).collect()
+}
+
+#[test]
+fn whoever_watches_by_grpc_costs_as_little_as_a_stream() {
+    let each = |request: &[u8], begins: &[u8]| {
+        let mut server = Weighed::with(7);
+        let _few = streaming(server.address, 10, request, begins);
+        let before = server.weight();
+        let many = streaming(server.address, 180, request, begins);
+        server.weight().saturating_sub(before) / many.len()
+    };
+    let stream = each(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n", b"event: snapshot");
+    let calling = [hello(&[]), call(1, "/grpc.health.v1.Health/Watch", b"")].concat();
+    let watching = each(&calling, b"\0\0\0\0\x02\x08\x01");
+    // What HTTP/2 itself keeps of a connection is the difference.
+    assert!(watching < stream + 40 * 1024, "{watching} bytes for who watches, {stream} for a stream");
 }
 
 #[test]

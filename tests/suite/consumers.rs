@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::daemon::{Daemon, PATIENCE, Reply, exchange};
 use crate::support::fake::{Act, Fake, http};
+use crate::support::grpc;
 use crate::support::proxies::{Backend, Haproxy, Nginx};
 use crate::support::servers::{is_open, program, until};
 
@@ -327,4 +328,98 @@ async fn kubelet_reads_the_root_cause_of_hundreds_of_failures_and_leaves_early_w
     }
     assert_eq!(kubelet(daemon.address, "/livez").await, (true, "ok".into()));
     daemon.until_descriptors(before).await;
+}
+
+/// Asks each service of gRPC that is named, then watches the first until it has heard as many changes as it is told.
+const PYTHON_CLIENT: &str = r#"
+import sys, grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+address, changes, *services = sys.argv[1:]
+with grpc.insecure_channel(address) as channel:
+    stub = health_pb2_grpc.HealthStub(channel)
+    name = health_pb2.HealthCheckResponse.ServingStatus.Name
+    for service in services:
+        try:
+            print(name(stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status))
+        except grpc.RpcError as error:
+            print(error.code().name)
+    watching = stub.Watch(health_pb2.HealthCheckRequest(service=services[0]))
+    for _ in range(int(changes)):
+        print(name(next(watching).status), flush=True)
+    watching.cancel()
+"#;
+
+fn python(sidecar: &Sidecar, changes: u8, services: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(grpc::python());
+    command.args(["-I", "-c", PYTHON_CLIENT, &sidecar.daemon.address.to_string(), &changes.to_string()]);
+    command.args(services).kill_on_drop(true);
+    command
+}
+
+#[tokio::test]
+async fn pythons_grpc_asks_and_watches() {
+    use tokio::io::AsyncBufReadExt as _;
+
+    let sidecar = Sidecar::start().await;
+    let services = ["readiness", "", "liveness", "startup", "database", "cache", "nobody"];
+    for (verdict, readiness, cache) in
+        [("ok", "SERVING", "SERVING"), ("degraded", "SERVING", "NOT_SERVING"), ("error", "NOT_SERVING", "NOT_SERVING")]
+    {
+        sidecar.turn(verdict).await;
+        let output = python(&sidecar, 0, &services).output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let expected = [readiness, readiness, "SERVING", "SERVING", readiness, cache, "NOT_FOUND"];
+        assert_eq!(said.split_whitespace().collect::<Vec<_>>(), expected, "{verdict} {:?}", output.stderr);
+    }
+    let mut watching = python(&sidecar, 3, &["readiness"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut hears = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it is told in time");
+        line.unwrap().unwrap()
+    };
+    assert_eq!([hears().await, hears().await], ["NOT_SERVING"; 2], "the check, and the first of the watch");
+    sidecar.turn("ok").await;
+    assert_eq!(hears().await, "SERVING");
+    // The drain is told at once.
+    sidecar.daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await;
+    assert_eq!(hears().await, "NOT_SERVING");
+    assert!(watching.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+#[allow(clippy::print_stderr)] // says why nothing was tried
+async fn gos_health_probe_goes_by_the_verdict() {
+    let Some(probe) = grpc::go_probe() else {
+        eprintln!("there is no Go here: grpc-health-probe is not tried");
+        return;
+    };
+    let sidecar = Sidecar::start().await;
+    let asks = |service: &str| {
+        let address = format!("-addr={}", sidecar.daemon.address);
+        let limits = ["-connect-timeout=20s", "-rpc-timeout=20s"];
+        let mut command = Command::new(probe);
+        command.arg(address).args(limits).arg(format!("-service={service}")).output().unwrap().status.code()
+    };
+    for (verdict, readiness) in [("ok", Some(0)), ("degraded", Some(0)), ("error", Some(4))] {
+        sidecar.turn(verdict).await;
+        assert_eq!((asks(""), asks("readiness")), (readiness, readiness), "{verdict}");
+        assert_eq!((asks("liveness"), asks("nobody")), (Some(0), Some(3)), "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn curl_gets_the_same_answers_over_http_2() {
+    let sidecar = Sidecar::start().await;
+    let asks = |path: &str, way: &str| {
+        let url = sidecar.url(path);
+        let output =
+            Command::new(program("curl", "curl")).args(["-s", "-w", "\n%{http_code}", way, &url]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for verdict in VERDICTS {
+        sidecar.turn(verdict).await;
+        for path in ["/readyz?verbose", "/livez", "/alive", "/ready", "/healthz?format=text", "/nowhere"] {
+            assert_eq!(asks(path, "--http2-prior-knowledge"), asks(path, "--http1.1"), "{verdict} {path}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ mod support {
     pub mod certs;
     pub mod daemon;
     pub mod fake;
+    pub mod grpc;
     pub mod held;
     pub mod postgres;
     pub mod proxies;

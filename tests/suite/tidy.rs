@@ -124,9 +124,20 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("env::var", &["src/config/source.rs"]),
     ("process::exit", &["src/main.rs"]),
     ("granit_parser", &["src/config/"]),
-    // Its client is the http probe's, its server the server's.
-    ("hyper::", &["src/base/connection_tasks.rs", "src/server/", "src/probe/http/", "src/probe/http2.rs"]),
-    ("hyper::client", &["src/probe/http/connections.rs", "src/probe/http/spelling.rs", "src/probe/http2.rs"]),
+    // Its client is that of the probes that speak HTTP, its server the server's; what both spawn is polled in one way.
+    (
+        "hyper::",
+        &["src/base/connection_tasks.rs", "src/server/", "src/probe/http/", "src/probe/http2.rs", "src/probe/grpc/"],
+    ),
+    (
+        "hyper::client",
+        &[
+            "src/probe/http/connections.rs",
+            "src/probe/http/spelling.rs",
+            "src/probe/http2.rs",
+            "src/probe/grpc/connection.rs",
+        ],
+    ),
     ("hyper::server", &["src/server/"]),
     ("prometheus::", &["src/metrics/"]),
     // The snapshot is swapped in one place; what has been judged and rendered of it, and read of the process, is kept

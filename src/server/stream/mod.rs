@@ -108,10 +108,11 @@ fn stream(streams: &Arc<Streams>, events: impl FnOnce(StreamPermit) -> StreamBod
 
 /// One of the places for streams, given back when dropped.
 #[derive(Debug)]
-struct StreamPermit(Arc<Streams>);
+pub(super) struct StreamPermit(Arc<Streams>);
 
 impl StreamPermit {
-    fn take(streams: &Arc<Streams>) -> Option<Self> {
+    /// Takes one, if there is one.
+    pub(super) fn take(streams: &Arc<Streams>) -> Option<Self> {
         let more = |open| (open < MOST).then_some(open + 1);
         let taken = streams.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.ok().map(|_| Self(Arc::clone(streams)))

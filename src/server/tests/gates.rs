@@ -2,7 +2,8 @@
 
 use hyper::Method;
 
-use super::{app, ask, body, check_answer, get};
+use super::{app, ask, body, call, check_answer, get};
+use crate::base::grpc;
 use crate::metrics::testing::{answering, degraded, error, now, ok, pending, skipped, snapshot, stale};
 use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, Gates};
@@ -390,6 +391,28 @@ fn what_was_seen_of_the_last_container_counts_for_nothing_from_kubelets_first_qu
     assert_eq!(says("kube-probe/1.37", "/livez"), "200 ok");
     assert_eq!(says("kube-probe/1.37", "/startupz"), closed("startupz", ""));
     assert_eq!(told.all().len(), 1, "once");
+}
+
+#[test]
+fn kubelets_question_by_grpc_begins_a_start_as_its_others_do() {
+    let (app, told) = app(&in_service());
+    let asks = |agent: &str, service: &str, more: (&str, &str)| {
+        let headers = [("content-type", "application/grpc"), ("user-agent", agent), more];
+        call(&app, grpc::CHECK, &headers, &grpc::health_check_request(service))
+    };
+    let kubelet = "kube-probe/1.37 grpc-go/1.82.1";
+    for (agent, service, more) in [
+        ("grpc-go/1.82.1", "startup", ("te", "trailers")),
+        (kubelet, "", ("te", "trailers")),
+        (kubelet, "liveness", ("te", "trailers")),
+        (kubelet, "startup", ("via", "1.1 proxy")),
+    ] {
+        assert_eq!(asks(agent, service, more), "SERVING", "{agent} {service} begins nothing");
+    }
+    assert_eq!(asks(kubelet, "startup", ("te", "trailers")), "NOT_SERVING");
+    assert_eq!(told.all(), ["StartUp at 1000s"]);
+    assert_eq!(asks("grpc-go/1.82.1", "readiness", ("te", "trailers")), "NOT_SERVING");
+    assert_eq!(asks(kubelet, "liveness", ("te", "trailers")), "SERVING");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use hyper::{Method, Uri, Version};
 use super::answer::{Answer, RouteResult};
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
-use super::{App, Control, StartUps, respond};
+use super::{App, Control, StartUps, grpc, respond};
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
 use crate::history::answer::Keep;
@@ -97,15 +97,43 @@ pub(super) fn ask_from(
     headers: &[(&str, &str)],
 ) -> Answer {
     let uri: Uri = uri.parse().unwrap();
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
-        .collect();
+    let headers = header_map(headers);
     let (route, name) = route::find(uri.path());
     let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
     let routes = RouteSet::All;
     let ask = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, routes, reading: now() };
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
+}
+
+/// Calls a method of gRPC from 127.0.0.1 with `message`: what it says of the service, or why it fails.
+pub(super) fn call(app: &Arc<App>, path: &str, headers: &[(&str, &str)], message: &[u8]) -> String {
+    use http_body_util::BodyExt as _;
+
+    let home = "127.0.0.1".parse().unwrap();
+    let ends = ConnectionAddresses { peer: home, local: home };
+    let uri: Uri = path.parse().unwrap();
+    let headers = header_map(headers);
+    let (route, _) = route::find(path);
+    let (method, version, query) = (&Method::POST, Version::HTTP_2, Query::new(None));
+    let routes = RouteSet::All;
+    let call = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, routes, reading: now() };
+    let mut body = match grpc::answer(&call, app, &Arc::default(), route, Ok(message.to_vec().into())) {
+        Ok(body) => body,
+        Err(error) => return format!("{error:?}"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let said = runtime.block_on(body.frame()).unwrap().unwrap().into_data().unwrap();
+    match said[..] {
+        [0, 0, 0, 0, 2, 8, 1] => "SERVING".into(),
+        [0, 0, 0, 0, 2, 8, 2] => "NOT_SERVING".into(),
+        _ => format!("{said:?}"),
+    }
+}
+
+fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let header =
+        |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+    headers.iter().map(header).collect()
 }
 
 /// History in memory answers at once.

@@ -203,12 +203,42 @@ fn of_client(name: &str, words: &[&str], ports: &ListenedPorts) -> Option<ProbeT
     }
     let AddressedPath { before, port, path } = words.iter().find_map(|word| target(word, ports))?;
     if name.starts_with("grpc") {
-        return Some(ProbeTarget::Misconfigured(Misconfiguration::Grpc));
+        let wants_tls = words.iter().any(|word| ["-tls", "--tls"].contains(word));
+        return Some(if wants_tls {
+            ProbeTarget::Misconfigured(Misconfiguration::Tls)
+        } else {
+            ports.target(path_of_service(service(words)), Some(port))
+        });
     }
     match name {
         _ if before.ends_with("https://") => Some(ProbeTarget::Misconfigured(Misconfiguration::Tls)),
         "curl" if !words.iter().any(|word| curl_fails(word)) => Some(ProbeTarget::AnswerIgnored(path)),
         _ => Some(ports.target(path, Some(port))),
+    }
+}
+
+/// The service that `grpc_health_probe` asks for: `-service=x`, or the word behind `-service`.
+fn service<'a>(words: &[&'a str]) -> &'a str {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match word.trim_start_matches('-').split_once('=') {
+            Some(("service", service)) => return service,
+            None if word.starts_with('-') && word.trim_start_matches('-') == "service" => {
+                return rest.next().copied().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// The path that answers as a service of gRPC does.
+pub(super) fn path_of_service(service: &str) -> String {
+    match service {
+        "" | "readiness" => "/readyz".into(),
+        "liveness" => "/livez".into(),
+        "startup" => "/startupz".into(),
+        check => format!("/healthz/{check}"),
     }
 }
 
@@ -337,9 +367,14 @@ mod tests {
         }
         assert_eq!(target("nc -z localhost 10240"), Some(ProbeTarget::BarePort));
         assert_eq!(target("nc localhost 10240"), None);
+        assert_eq!(target("grpc_health_probe -addr=localhost:10240"), Some(ProbeTarget::Probelet("/readyz".into())));
+        for line in ["--service=liveness", "-service liveness"] {
+            let line = format!("grpc_health_probe -addr localhost:10240 {line}");
+            assert_eq!(target(&line), Some(ProbeTarget::Probelet("/livez".into())), "{line}");
+        }
         assert_eq!(
-            target("grpc_health_probe -addr=localhost:10240"),
-            Some(ProbeTarget::Misconfigured(Misconfiguration::Grpc))
+            target("grpc_health_probe -addr=localhost:10240 -tls"),
+            Some(ProbeTarget::Misconfigured(Misconfiguration::Tls))
         );
         assert_eq!(
             target("curl -fk https://localhost:10240/livez"),

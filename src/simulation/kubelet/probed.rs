@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::command::{brings_credentials, command};
+use super::command::{brings_credentials, command, path_of_service};
 use super::request::{ProbeRequest, RequestSubject};
 use super::target::{ListenedPorts, Misconfiguration, ProbeTarget};
 use super::{ContainerRole, ProbedContainer, SidecarProbe, StopTiming};
+use crate::model::plan::Details;
 use crate::model::verdict::Judged;
 use crate::simulation::pod::{Container, Handler, Hook, Pod, PodProbe, Port};
 
@@ -25,9 +26,9 @@ pub fn probe_target(pod: &Pod, container: &Container, probe: &PodProbe, ports: &
             Some(Err(misconfiguration)) => ProbeTarget::Misconfigured(misconfiguration),
             None => ProbeTarget::Elsewhere,
         },
-        Handler::Grpc(port) if ports.contains(*port) => ProbeTarget::Misconfigured(Misconfiguration::Grpc),
+        Handler::Grpc { port, service } if ports.contains(*port) => ports.target(path_of_service(service), Some(*port)),
         Handler::Exec(words) => command(words, ports).map_or(ProbeTarget::Elsewhere, |command| command.target),
-        Handler::Grpc(_) | Handler::Unknown => ProbeTarget::Elsewhere,
+        Handler::Grpc { .. } | Handler::Unknown => ProbeTarget::Elsewhere,
     }
 }
 
@@ -37,8 +38,12 @@ pub fn request_of(probe: &PodProbe, target: &str, judged: &Judged<'_>) -> ProbeR
     let is_authorized = match &probe.asks {
         Handler::Http { authorized, .. } => *authorized,
         Handler::Exec(words) => brings_credentials(words),
-        Handler::Tcp(_) | Handler::Grpc(_) | Handler::Unknown => false,
+        Handler::Tcp(_) | Handler::Grpc { .. } | Handler::Unknown => false,
     };
+    let knows_no_names = judged.snapshot.plan.answers.details == Details::None;
+    if knows_no_names && matches!(probe.asks, Handler::Grpc { .. }) && target.starts_with("/healthz/") {
+        return ProbeRequest::about(RequestSubject::TurnedOff);
+    }
     if is_authorized { ProbeRequest::with_credentials(target, judged) } else { ProbeRequest::of(target, judged) }
 }
 
@@ -145,7 +150,11 @@ mod tests {
     fn what_can_never_pass_is_told_apart() {
         let another = Misconfiguration::PortOfAnother { name: "health".into(), number: 10240 };
         assert_eq!(aimed(http(Port::Name("health".into()))), ProbeTarget::Misconfigured(another));
-        assert_eq!(aimed(Handler::Grpc(10240)), ProbeTarget::Misconfigured(Misconfiguration::Grpc));
+        let grpc = |service: &str| aimed(Handler::Grpc { port: 10240, service: service.into() });
+        assert_eq!(grpc(""), ProbeTarget::Probelet("/readyz".into()));
+        assert_eq!(grpc("liveness"), ProbeTarget::Probelet("/livez".into()));
+        assert_eq!(grpc("a/b"), ProbeTarget::Probelet("/healthz/a/b".into()));
+        assert_eq!(aimed(Handler::Grpc { port: 9090, service: String::new() }), ProbeTarget::Elsewhere);
         let tls = Handler::Http {
             path: "/livez".into(),
             port: Port::Number(10240),

@@ -63,8 +63,6 @@ pub enum ProbeTarget {
 pub enum Misconfiguration {
     /// It wants TLS.
     Tls,
-    /// It wants gRPC.
-    Grpc,
     /// It asks a path that is not answered at that port.
     NotAnswered {
         /// The path.

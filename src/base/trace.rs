@@ -98,6 +98,7 @@ pub enum Found {
 struct Notes {
     seen: Vec<String>,
     expectations: Vec<Expectation>,
+    body: Option<Found>,
     parts: Vec<(String, Arc<Trace>)>,
 }
 
@@ -152,6 +153,27 @@ impl Trace {
     #[must_use]
     pub fn expectations(&self) -> Vec<Expectation> {
         self.notes.as_ref().map(|notes| locked(notes).expectations.clone()).unwrap_or_default()
+    }
+
+    /// Notes how a body begins, if anybody wants to know; nothing of one that may be a secret.
+    pub fn note_body(&self, body: &[u8], is_secret: bool) {
+        const MOST: usize = 200;
+        let Some(notes) = &self.notes else { return };
+        let beginning = String::from_utf8_lossy(&body[..body.len().min(MOST)]);
+        // What was cut in the middle of a character is none.
+        let beginning = if body.len() > MOST { beginning.trim_end_matches('\u{fffd}') } else { &beginning };
+        let shown = plain(&masked(beginning)).into_owned();
+        locked(notes).body = match body {
+            [] => None,
+            _ if is_secret => Some(Found::HeldBack),
+            _ => Some(Found::This(shown)),
+        };
+    }
+
+    /// How the last body began.
+    #[must_use]
+    pub fn body(&self) -> Option<Found> {
+        self.notes.as_ref().and_then(|notes| locked(notes).body.clone())
     }
 
     /// What was seen, in order.

@@ -426,8 +426,9 @@ pub static CODES: &[Code] = &[
     ),
     error(
         "invalid-capture",
-        "A `capture` does not say where its value is found.",
-        "Known are `json:<pointer>`, `header:<name>`, `regex:<pattern with one group>` and `status`.",
+        "A `capture` or a `message` does not say where its value is found.",
+        "Known are `json:<pointer>`, `header:<name>` and `regex:<pattern with one group>`; for a `capture` also `cookie:<name>` \
+         and `status`.",
         "checks:\n  - name: path\n    workflow:\n      steps:\n        - name: login\n          http: { url: \
          \"http://localhost:8080/login\" }\n          capture: { token: /access_token }\n",
         "checks:\n  - name: path\n    workflow:\n      steps:\n        - name: login\n          http: { url: \

@@ -188,6 +188,8 @@ pub struct CapturedAnswer {
     pub status: Option<u16>,
     /// Header names in lower case, with their values, in the order received.
     pub headers: Vec<(String, String)>,
+    /// The cookies that the run has by then, with their values, in the order in which they were set.
+    pub cookies: Vec<(String, String)>,
     /// The body, or the text of the first column of the first row.
     pub body: Vec<u8>,
 }
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_answer_shows_nothing_when_formatted() {
-        let answer = CapturedAnswer { status: Some(200), headers: vec![], body: b"hunter2".to_vec() };
+        let answer = CapturedAnswer { status: Some(200), body: b"hunter2".to_vec(), ..CapturedAnswer::default() };
         assert_eq!(format!("{answer:?}"), "Answer(***)");
     }
 }

@@ -139,6 +139,11 @@ impl CookieJar {
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().rev().find(|cookie| *cookie.name == *name.as_bytes()).map(|cookie| &*cookie.value)
     }
+
+    /// The names and values, in the order in which they were set, whomever they are for.
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|cookie| (&*cookie.name, &*cookie.value))
+    }
 }
 
 impl Cookie {

@@ -14,6 +14,8 @@ pub enum Expression {
     Json(String),
     /// `header:<name>`: in the first header of that name, in lower case.
     Header(String),
+    /// `cookie:<name>`: of the cookies that the run has.
+    Cookie(String),
     /// `regex:<pattern>`: what the only group of a pattern matches in the body.
     Pattern(Pattern),
     /// `status`: the status code.
@@ -27,6 +29,8 @@ pub struct CaptureSource<'a> {
     pub status: Option<u16>,
     /// Header names in lower case, with their values.
     pub headers: &'a [(String, String)],
+    /// The cookies of the run, in the order in which they were set.
+    pub cookies: &'a [(String, String)],
     /// The body.
     pub body: &'a [u8],
 }
@@ -40,9 +44,17 @@ pub struct ExpressionError {
     pub help: String,
 }
 
+impl ExpressionError {
+    /// Whether the text has none of the forms.
+    #[must_use]
+    pub fn is_unknown_form(&self) -> bool {
+        self.help == FORMS
+    }
+}
+
 const TOO_LONG: &str = "the value is longer than 8 KiB";
 
-const FORMS: &str = "write `json:/pointer`, `header:Name`, `regex:pattern with one (group)` or `status`";
+const FORMS: &str = "write `json:/pointer`, `header:Name`, `cookie:name`, `regex:pattern with one (group)` or `status`";
 
 impl Expression {
     /// The longest captured value, in bytes.
@@ -62,6 +74,8 @@ impl Expression {
             },
             Some(("header", name)) if is_header_name(name) => Ok(Self::Header(name.to_ascii_lowercase())),
             Some(("header", _)) => error("this is no name of a header", "write one such as `header:Location`"),
+            Some(("cookie", name)) if is_header_name(name) => Ok(Self::Cookie(name.to_owned())),
+            Some(("cookie", _)) => error("this is no name of a cookie", "write one such as `cookie:session`"),
             Some(("regex", pattern)) => parse_pattern(pattern),
             _ => error("this is none of the forms of a capture", FORMS),
         }
@@ -78,6 +92,12 @@ impl Expression {
                 let header = source.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
                 header.map(|(_, value)| value.clone()).ok_or("the answer has no such header")?
             }
+            Self::Cookie(name) => {
+                let kept = source.cookies.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+                // A run that keeps none still hears of them.
+                let heard = || if source.cookies.is_empty() { cookie_in(source.headers, name) } else { None };
+                kept.or_else(heard).ok_or("the server has set no such cookie")?
+            }
             Self::Pattern(pattern) => pattern.first_group(source.body).ok_or("the pattern matches nothing")?,
             Self::Status => source.status.ok_or("the answer has no status code")?.to_string(),
         };
@@ -91,10 +111,23 @@ impl fmt::Debug for Expression {
         f.write_str(match self {
             Self::Json(_) => "json:***",
             Self::Header(_) => "header:***",
+            Self::Cookie(_) => "cookie:***",
             Self::Pattern(_) => "regex:***",
             Self::Status => "status",
         })
     }
+}
+
+/// The value of the cookie `name` that an answer sets last, unless it ends at once.
+fn cookie_in(headers: &[(String, String)], name: &str) -> Option<String> {
+    let set = headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+    let mut cookies = set.rev().filter_map(|(_, cookie)| {
+        let mut parts = cookie.split(';').map(str::trim);
+        let (known, value) = parts.next()?.split_once('=')?;
+        let ends = parts.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0"));
+        (known.trim() == name && !ends).then(|| value.trim().to_owned())
+    });
+    cookies.next().filter(|value| !value.is_empty())
 }
 
 /// RFC 6901, section 3: empty, or reference tokens that each follow a `/`, with `~` only in `~0` and `~1`.
@@ -150,7 +183,9 @@ mod tests {
 
     fn find(expression: &str, body: &str) -> Result<String, &'static str> {
         let headers = [("location".to_owned(), "/a".to_owned()), ("location".to_owned(), "/b".to_owned())];
-        let source = CaptureSource { status: Some(201), headers: &headers, body: body.as_bytes() };
+        let cookies = [("sid", "old"), ("SID", "other"), ("sid", "new"), ("gone", "")];
+        let cookies = cookies.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let source = CaptureSource { status: Some(201), headers: &headers, cookies: &cookies, body: body.as_bytes() };
         Expression::parse(expression).unwrap().find(source)
     }
 
@@ -183,6 +218,14 @@ mod tests {
         assert_eq!(find("header:Location", "").as_deref(), Ok("/a"));
         assert_eq!(find("regex:id=([0-9]+)", "x id=42 id=43").as_deref(), Ok("42"));
         assert_eq!(find("regex:(?:a|b):(.)", "b:c").as_deref(), Ok("c"));
+        assert_eq!(find("cookie:sid", "").as_deref(), Ok("new"));
+        assert_eq!(find("cookie:gone", "").as_deref(), Ok(""));
+        assert_eq!(find("cookie:Sid", ""), Err("the server has set no such cookie"));
+        let set = |cookie: &str| ("set-cookie".to_owned(), cookie.to_owned());
+        let headers = [set("sid=a; Path=/"), set("sid=b"), set("gone=x; Max-Age=0"), set("empty=")];
+        let heard = CaptureSource { status: None, headers: &headers, cookies: &[], body: b"" };
+        let cookie = |name: &str| Expression::Cookie(name.to_owned()).find(heard).ok();
+        assert_eq!((cookie("sid").as_deref(), cookie("gone"), cookie("empty")), (Some("b"), None, None));
         assert_eq!(find("status", "").as_deref(), Ok("201"));
     }
 
@@ -200,7 +243,7 @@ mod tests {
         for (expression, body, expected) in cases {
             assert_eq!(find(expression, body), Err(expected), "{expression} {body}");
         }
-        let bare = CaptureSource { status: None, headers: &[], body: b"" };
+        let bare = CaptureSource { status: None, headers: &[], cookies: &[], body: b"" };
         assert_eq!(Expression::Status.find(bare), Err("the answer has no status code"));
     }
 
@@ -226,6 +269,7 @@ mod tests {
         assert_eq!(problem("json:token"), format!("a JSON Pointer starts with `/` | {pointer}"));
         assert_eq!(problem("json:/a~b"), format!("in a JSON Pointer a `~` is written `~0` | {pointer}"));
         assert_eq!(problem("json:/a~"), format!("in a JSON Pointer a `~` is written `~0` | {pointer}"));
+        assert_eq!(problem("cookie:a b"), "this is no name of a cookie | write one such as `cookie:session`");
         assert_eq!(problem("header:"), header);
         assert_eq!(problem("header:a b"), header);
         assert_eq!(problem("regex:id"), "the pattern has no group | put the part to capture in parentheses");

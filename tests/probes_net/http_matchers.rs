@@ -10,12 +10,17 @@ use probelet::config::source::Environment;
 use probelet::probe::net::Network;
 use probelet::probe::{BuildContext, Probe, RunContext};
 
-use crate::fake::{self, Fake};
+use crate::fake::{self, Act, Fake};
 use crate::{LONG, said, said_of};
 
 /// A probe whose section `http` has these `keys` beside the address.
 fn probe(fake: &Fake, keys: &str) -> Box<dyn Probe> {
-    let text = format!("checks: [{{ name: app, http: {{ url: 'http://127.0.0.1:{}/', {keys} }} }}]", fake.port());
+    probe_of(&format!("http: {{ url: 'http://127.0.0.1:{}/', {keys} }}", fake.port()))
+}
+
+/// A probe of this section.
+fn probe_of(section: &str) -> Box<dyn Probe> {
+    let text = format!("checks: [{{ name: app, {section} }}]");
     let environment = Environment::of([("VERSION", "v7")]);
     let files = Box::new(|_: &std::path::Path| Err(io::ErrorKind::NotFound.into()));
     let loaded = config::read("test.yaml", text.as_bytes(), &environment, files);
@@ -136,6 +141,8 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
     let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
     let said = said_of(&mut *probe(&fake, keys), &run, LONG).await;
     assert_eq!(said, "mismatch: header x-cache does not contain the expected text");
+    let shown = r#"{"state":"down","token":"***","n":[1,2,9],"url":"amqp://***@mq/"}"#;
+    assert_eq!(run.trace.body(), Some(Found::This(shown.into())));
     let rows: Vec<String> = run
         .trace
         .expectations()
@@ -154,7 +161,7 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
             "+ status, 2xx, 404: 200",
             "- header x-cache, contains \"MISS\": HIT",
             "+ header set-cookie, contains \"sid\": (held back)",
-            "+ body, contains the expected text: 75 B",
+            "+ body, contains \"down\": 75 B",
             "- json /state, not \"down\": \"down\"",
             "+ json /token, length 7: (held back)",
             "- json /n/*, below 5: 9, number 3 of 3",
@@ -163,4 +170,113 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
             "- json /version, the expected value: nothing",
         ]
     );
+}
+
+#[tokio::test]
+async fn what_an_app_says_of_itself_makes_a_pass_degraded_and_is_told() {
+    let bidi = "slow\u{202e}\nvery \u{1b}[31mslow";
+    let long = "x".repeat(500);
+    let masked = "no amqp://u:hunter2@mq, token=hunter2, Bearer abcDEF123456";
+    for (status, body, keys, expected) in [
+        (
+            200,
+            "{\"status\":\"DEGRADED\"}".to_owned(),
+            "degraded: { json: { /status: { one_of: [DEGRADED, warn] } } }",
+            "degraded: `/status` is one of \"DEGRADED\", \"warn\"",
+        ),
+        (200, "{\"status\":\"UP\"}".to_owned(), "degraded: { json: { /status: DEGRADED, /gone: { not: x } } }", "pass"),
+        (
+            200,
+            "{\"a\":{\"status\":\"UP\"},\"b\":{\"status\":\"WARN\"}}".to_owned(),
+            "degraded: { json: { /*/status: WARN } }",
+            "degraded: `/*/status` is \"WARN\"",
+        ),
+        (
+            200,
+            "Degraded".to_owned(),
+            "degraded: { body_contains: Degraded }",
+            "degraded: the body contains \"Degraded\"",
+        ),
+        (200, "Degraded".to_owned(), "degraded: { body_matches: '^Degr' }", "degraded: the body matches the pattern"),
+        (200, "Degraded".to_owned(), "degraded: { body_lacks: Healthy }", "degraded: the body lacks \"Healthy\""),
+        (
+            429,
+            String::new(),
+            "expect: { status: [2xx, 429] }, degraded: { status: 429 }",
+            "degraded: returned status 429",
+        ),
+        (
+            200,
+            String::new(),
+            "degraded: { headers: { x-health: warn } }",
+            "degraded: header x-health contains \"warn\"",
+        ),
+        (
+            200,
+            "{\"n\":7}".to_owned(),
+            "degraded: { json: { /n: { above: 5 } } }, message: 'json:/n'",
+            "degraded: `/n` is above 5: 7",
+        ),
+        (
+            503,
+            "{\"status\":\"DEGRADED\"}".to_owned(),
+            "degraded: { json: { /status: DEGRADED } }",
+            "mismatch: returned status 503",
+        ),
+        (
+            503,
+            "{\"message\":\"database is down\"}".to_owned(),
+            "message: json:/message",
+            "mismatch: returned status 503: database is down",
+        ),
+        (200, "{\"message\":\"3 jobs wait\"}".to_owned(), "message: json:/message", "pass: 3 jobs wait"),
+        (200, "{\"message\":null}".to_owned(), "message: json:/message", "pass"),
+        (200, "plain".to_owned(), "message: json:/message", "pass"),
+        (200, "status: fine\nmore".to_owned(), "message: 'regex:status: (.*)'", "pass: fine"),
+        (200, String::new(), "message: header:X-Health", "pass: warn"),
+        (200, serde_json::json!({"m": bidi}).to_string(), "message: json:/m", "pass: slow\u{fffd} very [31mslow"),
+        (
+            200,
+            serde_json::json!({"m": masked}).to_string(),
+            "message: json:/m",
+            "pass: no amqp://***@mq, token=***, Bearer ***",
+        ),
+        (200, "{\"access_token\":\"hunter2\"}".to_owned(), "message: json:/access_token", "pass: ***"),
+        (200, serde_json::json!({"m": long}).to_string(), "message: json:/m", &format!("pass: {}…", "x".repeat(199))),
+        (
+            200,
+            format!("{{\"status\":\"UP\",\"m\":\"{}\"}}", "x".repeat(2000)),
+            "max_body: 1KiB, degraded: { json: { /status: WARN } }",
+            "degraded: the JSON is not whole in the first 1 KiB: raise `max_body`",
+        ),
+    ] {
+        let fake = Fake::answers(fake::http(status, &[("X-Health", "warn")], &body)).await;
+        let said = match probe(&fake, keys).observe(&RunContext::default()).await {
+            Ok(pass) if !pass.degraded => pass.message.map_or("pass".into(), |message| format!("pass: {message}")),
+            other => crate::in_words(other),
+        };
+        assert_eq!(said, expected, "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_a_login_sets_is_captured_and_captured_values_are_expected() {
+    for cookies in [true, false] {
+        let fake = Fake::start(Act::serve(|_, request| {
+            let sid = request.lines().find_map(|line| line.strip_prefix("X-Sid: "));
+            Some(match sid {
+                None => fake::http(200, &[("Set-Cookie", "sid=a%20b; Path=/; HttpOnly"), ("X-Id", "17")], ""),
+                Some(sid) => fake::http(200, &[("X-Sid", sid)], "{\"id\":17,\"ids\":[1,17]}"),
+            })
+        }))
+        .await;
+        let url = format!("http://127.0.0.1:{}/", fake.port());
+        let steps = format!(
+            "workflow: {{ steps: [{{ name: login, http: {{ url: '{url}', cookies: {cookies} }}, capture: {{ sid: \"cookie:sid\", \
+             id: \"header:X-Id\" }} }}, {{ name: look, http: {{ url: '{url}', headers: {{ X-Sid: '${{steps.login.sid}}' }}, \
+             expect: {{ headers: {{ x-sid: {{ equals: '${{steps.login.sid}}' }} }}, json: {{ /id: '${{steps.login.id}}', /ids: {{ \
+             contains: '${{steps.login.id}}' }} }} }} }} }}] }}"
+        );
+        assert_eq!(said(&mut *probe_of(&steps), LONG).await, "pass: Workflow executed successfully", "{cookies}");
+    }
 }

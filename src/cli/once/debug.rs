@@ -34,7 +34,18 @@ fn of_trace(trace: &Trace, indent: &str) -> String {
             lines += &format!("{indent}{word}: {}\n", parts.join(", "));
         }
     }
-    lines + &of_expectations(&trace.expectations(), indent)
+    lines += &of_expectations(&trace.expectations(), indent);
+    if let Some(body) = trace.body() {
+        lines += &format!("{indent}body: {}\n", shown(&body));
+    }
+    lines
+}
+
+fn shown(found: &Found) -> String {
+    match found {
+        Found::This(found) => one_line(found),
+        Found::HeldBack => "held back: it may be a secret".into(),
+    }
 }
 
 /// A row for each expectation: whether it is held, what of the answer it is about, what that should be, and what was
@@ -53,11 +64,7 @@ fn of_expectations(expectations: &[Expectation], indent: &str) -> String {
 
 fn row(expectation: &Expectation) -> [String; 4] {
     let Expectation { what, wanted, holds, found } = expectation;
-    let found = match found {
-        Found::This(found) => one_line(found),
-        Found::HeldBack => "held back: it may be a secret".into(),
-    };
-    [if *holds { "held" } else { "not held" }.into(), one_line(what), one_line(wanted), found]
+    [if *holds { "held" } else { "not held" }.into(), one_line(what), one_line(wanted), shown(found)]
 }
 
 /// The steps of a workflow, each followed by its attempts.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use self::connections::{ConnectionPool, HttpVersion};
 use self::exchange::Exchange;
-use self::expect::{Expectations, Received};
+use self::expect::{AppAnswer, DEGRADED, Judged, MESSAGE};
 use self::pace::Excess;
 use self::proxy::HttpProxy;
 use self::request::{Prepared, RequestSpec};
@@ -39,7 +39,7 @@ use crate::base::field::{Field, ValueType};
 use crate::base::redact;
 use crate::base::trace::Trace;
 use crate::base::value::Section;
-use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult, one_line};
 
 /// The kind.
 pub static KIND: ProbeKind = ProbeKind {
@@ -99,6 +99,8 @@ const FIELDS: &[Field] = &[
          `headers` has an `Accept-Encoding`, and decoded within this size; a body in another encoding is a failure.",
     ),
     Field::optional("expect", ValueType::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
+    DEGRADED,
+    MESSAGE,
     Field::optional("tls", ValueType::Section(tls::FIELDS), "How TLS is spoken."),
     Field::with_default(
         "version",
@@ -140,7 +142,7 @@ struct HttpSpec {
 /// What is sent, how, and what is expected, as a probe needs it.
 struct HttpSection {
     request: RequestSpec,
-    expect: Expectations,
+    expect: AppAnswer,
     tls: TlsSpec,
     way: Way,
     version: HttpVersion,
@@ -155,7 +157,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let tls = fields.section("tls").map_or_else(|| Some(TlsSpec::default()), TlsSpec::read);
     let method = fields.word("method").unwrap_or("GET");
     let max_body = fields.size("max_body").unwrap_or(64 << 10);
-    let expect = Expectations::read(fields.section("expect"), method, max_body);
+    let expect = AppAnswer::read(fields, method, max_body);
     let way = read_way(fields);
     let request = RequestSpec::read(fields, method)?;
     let version = read_version(fields, &request);
@@ -273,7 +275,7 @@ struct HttpProbe {
 struct HttpServer {
     declared: Arc<HttpSection>,
     network: Arc<Network>,
-    judging: Searches<Result<Received, Failure>>,
+    judging: Searches<Result<Judged, Failure>>,
 }
 
 impl Probe for HttpProbe {
@@ -291,6 +293,12 @@ impl Probe for HttpProbe {
             result
         })
     }
+}
+
+/// Names and values as captures read them.
+fn cookies_of(jar: &CookieJar) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    jar.pairs().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -328,6 +336,7 @@ impl Session for HttpSession {
         let mut exchange = Exchange { declared, network, run, pool: &mut self.pool, cookies, expiry: None };
         let received = exchange.complete(&query.prepared).await;
         let Exchange { expiry, cookies, .. } = exchange;
+        let kept = run.keep_answer.then(|| cookies_of(&cookies));
         *locked(&query.left) = Some(cookies);
         let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
@@ -335,17 +344,24 @@ impl Session for HttpSession {
         let judged = match received {
             Ok(received) => {
                 let (declared, captured, trace) = (Arc::clone(declared), run.captured.clone(), Arc::clone(&run.trace));
+                // What a step captures may be a secret.
+                trace.note_body(&received.body, run.keep_answer);
                 let cost = declared.expect.cost(&received);
-                let judge = move || declared.expect.judge(&received, &captured, &trace).map(|()| received);
+                let judge = move || declared.expect.judge(received, &captured, &trace);
                 self.server.judging.run(cost, judge).await.flatten()
             }
             Err(failure) => Err(failure),
         };
         let result = match judged {
-            Ok(received) => {
-                let answer = run.keep_answer.then(|| Box::new(received.into_answer()));
-                let warning = declared.tls.warning(expiry);
-                let mut pass = Pass { degraded: warning.is_some(), message: warning, answer, ..Pass::default() };
+            Ok(Judged { received, worry, said }) => {
+                let answer = kept.map(|cookies| Box::new(received.into_answer(cookies)));
+                let worries: Vec<String> = worry.into_iter().chain(declared.tls.warning(expiry)).collect();
+                let (degraded, worries) = (!worries.is_empty(), worries.join("; "));
+                let message = match said {
+                    Some(said) if degraded => Some(one_line(&format!("{worries}: {said}"))),
+                    said => said.or_else(|| degraded.then(|| one_line(&worries))),
+                };
+                let mut pass = Pass { degraded, message, answer, ..Pass::default() };
                 pass.facts.tls_not_after = not_after;
                 Ok(pass)
             }

@@ -60,7 +60,8 @@ const STEP_FIELDS: &[Field] = &[
     Field::optional(
         "capture",
         ValueType::Map(&ValueType::Text),
-        "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `regex:<one group>` or `status`. \
+        "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `cookie:<name>`, \
+         `regex:<one group>` or `status`. \
          Later steps use them as `${steps.<step>.<name>}`.",
     ),
 ];

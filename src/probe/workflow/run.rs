@@ -234,13 +234,14 @@ impl Capture {
         match &self.expression {
             Expression::Pattern(pattern) => pattern.cost(bytes as u64),
             Expression::Json(_) => cost_of_json(bytes),
-            Expression::Header(_) | Expression::Status => 0,
+            Expression::Header(_) | Expression::Cookie(_) | Expression::Status => 0,
         }
     }
 
     fn value_in(&self, answer: &CapturedAnswer) -> Result<String, Failure> {
-        let CapturedAnswer { status, headers, body } = answer;
-        self.expression.find(CaptureSource { status: *status, headers, body }).map_err(|why| self.failure(why))
+        let CapturedAnswer { status, headers, cookies, body } = answer;
+        let source = CaptureSource { status: *status, headers, cookies, body };
+        self.expression.find(source).map_err(|why| self.failure(why))
     }
 
     fn failure(&self, why: &str) -> Failure {
@@ -353,7 +354,7 @@ mod tests {
     }
 
     fn answer(body: &str) -> ScriptedAct {
-        let answer = CapturedAnswer { status: Some(200), headers: Vec::new(), body: body.into() };
+        let answer = CapturedAnswer { status: Some(200), body: body.into(), ..CapturedAnswer::default() };
         ScriptedAct::Pass(Pass { answer: Some(Box::new(answer)), ..Pass::default() })
     }
 

@@ -97,12 +97,20 @@ impl JudgedPlaces {
     ///
     /// # Errors
     /// What does not hold.
-    pub(super) fn all(&self, matcher: &Matcher) -> Result<(), Shortfall> {
+    pub(super) fn every(&self, matcher: &Matcher) -> Result<(), Shortfall> {
         match self.misfit {
             Some((_, shortfall)) => Err(shortfall),
             None if self.count == 0 => matcher.judge(Subject::Missing),
             None => Ok(()),
         }
+    }
+
+    /// Whether one place fits, or there is none and none is wanted.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub(super) fn any(&self, matcher: &Matcher) -> Result<(), Shortfall> {
+        if self.fitting > 0 { Ok(()) } else { self.every(matcher) }
     }
 
     /// For somebody who debugs: what was found, where it may be shown.

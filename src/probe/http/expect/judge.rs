@@ -7,7 +7,7 @@ use hyper::header::HeaderName;
 
 use super::{Expectations, Received, lossy};
 use crate::base::credentials::is_credential;
-use crate::base::matcher::{Matcher, Subject};
+use crate::base::matcher::{Matcher, Subject, shown_json};
 use crate::base::quantity::show_size;
 use crate::base::trace::{Expectation, Found, Trace};
 use crate::base::value::Text;
@@ -19,8 +19,17 @@ struct Finding<'f> {
     holds: bool,
     /// Why it does not hold.
     complaint: &'f dyn Fn() -> String,
+    /// That it holds.
+    statement: &'f dyn Fn() -> String,
     /// What of the answer it is about, what that should be, and what it is.
     row: &'f dyn Fn() -> (String, String, Found),
+}
+
+/// Where a pointer leads to many places, which of them must be as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Places {
+    Every,
+    Any,
 }
 
 /// Hears of each finding, until it has heard enough.
@@ -28,22 +37,22 @@ type Listener<'l> = dyn FnMut(&Finding<'_>) -> ControlFlow<()> + 'l;
 
 impl Expectations {
     /// Whether anything is expected of the body.
-    pub(in super::super) fn reads_body(&self) -> bool {
+    pub(super) fn reads_body(&self) -> bool {
         !self.texts.is_empty() || !self.patterns.is_empty() || !self.json.is_empty()
     }
 
     /// Whether an answer with this status can be as expected.
-    pub(in super::super) fn takes_status(&self, status: u16) -> bool {
+    pub(super) fn takes_status(&self, status: u16) -> bool {
         self.status.iter().any(|(from, to)| (*from..=*to).contains(&status))
     }
 
     /// Whether the body is of no use unless it is whole.
-    pub(in super::super) fn needs_whole_body(&self) -> bool {
+    pub(super) fn needs_whole_body(&self) -> bool {
         !self.json.is_empty()
     }
 
     /// What it costs at most to judge an answer, in units of [`Pattern::cost`](crate::base::pattern::Pattern::cost).
-    pub(in super::super) fn cost(&self, received: &Received) -> u64 {
+    pub(super) fn cost(&self, received: &Received) -> u64 {
         let bytes = received.body.len();
         let patterns = self.patterns.iter().map(|(pattern, _)| pattern.cost(bytes as u64));
         let lines = |name| received.headers.get_all(name).iter().map(|value| value.len() as u64).sum();
@@ -55,18 +64,10 @@ impl Expectations {
     ///
     /// # Errors
     /// The first thing that is not, as a mismatch that repeats nothing of the answer.
-    pub(in super::super) fn judge(
-        &self,
-        received: &Received,
-        captured: &Captures,
-        trace: &Trace,
-    ) -> Result<(), Failure> {
+    pub(super) fn judge(&self, received: &Received, captured: &Captures, trace: &Trace) -> Result<(), Failure> {
         let mut failure = None;
-        let _ = self.examine(received, captured, trace.is_noting(), &mut |finding| {
-            trace.expect(|| {
-                let (what, wanted, found) = (finding.row)();
-                Expectation { what, wanted, holds: finding.holds, found }
-            });
+        let _ = self.examine(Places::Every, received, captured, trace.is_noting(), &mut |finding| {
+            note(trace, "", finding);
             if !finding.holds && failure.is_none() {
                 failure = Some(mismatch((finding.complaint)()));
             }
@@ -76,15 +77,31 @@ impl Expectations {
         failure.map_or(Ok(()), Err)
     }
 
+    /// The first thing that is as it says here, in words. Each is told to `trace`, where somebody wants to know.
+    pub(super) fn first_that_holds(&self, received: &Received, captured: &Captures, trace: &Trace) -> Option<String> {
+        let mut statement = None;
+        let _ = self.examine(Places::Any, received, captured, trace.is_noting(), &mut |finding| {
+            note(trace, "degraded: ", finding);
+            if finding.holds && statement.is_none() {
+                statement = Some((finding.statement)());
+            }
+            if statement.is_some() && !trace.is_noting() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        statement
+    }
+
     /// Looks at one expectation after another. What is found is kept to be shown where `shows` says so.
     fn examine(
         &self,
+        places: Places,
         received: &Received,
         captured: &Captures,
         shows: bool,
         tell: &mut Listener<'_>,
     ) -> ControlFlow<()> {
-        self.examine_status(received, tell)?;
+        if !self.status.is_empty() {
+            self.examine_status(received, tell)?;
+        }
         for (name, declared) in &self.headers {
             match declared.fill(|text| captured.fill(text)) {
                 Ok(matcher) => examine_header(name, &matcher, received, tell)?,
@@ -105,15 +122,18 @@ impl Expectations {
                 }
             };
             let wanted = if *is_wanted { "matches the pattern" } else { "does not match the pattern" };
-            tell(&Finding { holds, complaint: &complaint, row: &|| ("body".into(), wanted.into(), size(received)) })?;
+            let statement = || format!("the body {wanted}");
+            let row = || ("body".into(), wanted.into(), size(received));
+            tell(&Finding { holds, complaint: &complaint, statement: &statement, row: &row })?;
         }
-        self.examine_json(received, captured, shows, tell)
+        self.examine_json(places, received, captured, shows, tell)
     }
 
     fn examine_status(&self, received: &Received, tell: &mut Listener<'_>) -> ControlFlow<()> {
         tell(&Finding {
             holds: self.takes_status(received.status),
             complaint: &|| format!("returned status {}", received.status),
+            statement: &|| format!("returned status {}", received.status),
             row: &|| {
                 let wanted: Vec<String> = self.status.iter().map(|(from, to)| span(*from, *to)).collect();
                 ("status".into(), wanted.join(", "), Found::This(received.status.to_string()))
@@ -123,6 +143,7 @@ impl Expectations {
 
     fn examine_json(
         &self,
+        wanted: Places,
         received: &Received,
         captured: &Captures,
         shows: bool,
@@ -138,7 +159,10 @@ impl Expectations {
         let judged = if received.is_cut { None } else { self.json.judge(&received.body, &matchers, shows) };
         for (index, ((pointer, _), matcher)) in self.json.iter().zip(&matchers).enumerate() {
             let places = judged.as_ref().map(|judged| &judged[index]);
-            let result = places.map(|places| places.all(matcher));
+            let result = places.map(|places| match wanted {
+                Places::Every => places.every(matcher),
+                Places::Any => places.any(matcher),
+            });
             let complaint = || match result {
                 _ if received.is_cut => cut_json(received),
                 Some(Err(shortfall)) => matcher.complaint(&shown(pointer), shortfall),
@@ -152,7 +176,10 @@ impl Expectations {
                 };
                 (format!("json {}", if pointer.is_empty() { "(whole)" } else { pointer }), matcher.wanted(), found)
             };
-            tell(&Finding { holds: result == Some(Ok(())), complaint: &complaint, row: &row })?;
+            let statement = || if received.is_cut { cut_json(received) } else { matcher.statement(&shown(pointer)) };
+            // What cannot be read whole may say anything: nobody is to believe that all is well.
+            let holds = result == Some(Ok(())) || (received.is_cut && wanted == Places::Any);
+            tell(&Finding { holds, complaint: &complaint, statement: &statement, row: &row })?;
         }
         ControlFlow::Continue(())
     }
@@ -178,7 +205,8 @@ fn examine_header(
         };
         (what(), matcher.wanted(), found)
     };
-    tell(&Finding { holds: judged.is_ok(), complaint: &complaint, row: &row })
+    let statement = || matcher.statement(&what());
+    tell(&Finding { holds: judged.is_ok(), complaint: &complaint, statement: &statement, row: &row })
 }
 
 fn examine_text(
@@ -201,17 +229,27 @@ fn examine_text(
             format!("the text that should not be there is in the {extent}")
         }
     };
-    let row = || {
+    let said = || {
         let verb = if is_wanted { "contains" } else { "lacks" };
-        ("body".into(), format!("{verb} the expected text"), size(received))
+        let is_secret = text.is_expanded() || text.captures().next().is_some();
+        format!("{verb} {}", if is_secret { "the expected text".into() } else { shown_json(&wanted.as_str().into()) })
     };
-    tell(&Finding { holds, complaint: &complaint, row: &row })
+    let row = || ("body".into(), said(), size(received));
+    tell(&Finding { holds, complaint: &complaint, statement: &|| format!("the body {}", said()), row: &row })
 }
 
 /// A captured value is missing.
 fn tell_unfilled(what: &str, why: &str, tell: &mut Listener<'_>) -> ControlFlow<()> {
     let row = || (what.to_owned(), why.to_owned(), Found::This("not looked at".into()));
-    tell(&Finding { holds: false, complaint: &|| why.to_owned(), row: &row })
+    let why = || why.to_owned();
+    tell(&Finding { holds: false, complaint: &why, statement: &why, row: &row })
+}
+
+fn note(trace: &Trace, about: &str, finding: &Finding<'_>) {
+    trace.expect(|| {
+        let (what, wanted, found) = (finding.row)();
+        Expectation { what: format!("{about}{what}"), wanted, holds: finding.holds, found }
+    });
 }
 
 fn mismatch(message: impl AsRef<str>) -> Failure {
@@ -244,7 +282,7 @@ fn shown(pointer: &str) -> String {
 }
 
 /// Status codes as the file writes them.
-fn span(from: u16, to: u16) -> String {
+pub(super) fn span(from: u16, to: u16) -> String {
     match (from, to) {
         (from, to) if from == to => from.to_string(),
         (from, to) if from % 100 == 0 && to == from + 99 => format!("{}xx", from / 100),

@@ -1,7 +1,11 @@
-//! What is expected of an answer: the keys, and how they are read. How an answer is judged is in `judge`.
+//! What is expected of an answer: the keys, and how they are read. How an answer is judged is in `judge`; what makes a
+//! pass degraded, and what the app itself says, in `app`.
 
+mod app;
 mod json;
 mod judge;
+
+pub(super) use self::app::{AppAnswer, DEGRADED, Judged, MESSAGE};
 
 use hyper::header::{HeaderMap, HeaderName};
 
@@ -15,38 +19,48 @@ use crate::base::value::{Section, Spanned, Text, Value};
 use crate::model::outcome::CapturedAnswer;
 
 /// The keys of the section `expect`.
-pub(super) const FIELDS: &[Field] = &[
-    Field::with_default(
-        "status",
-        ValueType::OneOrMany(&ValueType::Status),
-        "2xx",
-        "The status code, up to 999: a number, `2xx`, `200-299`, or a list of these.",
-    ),
-    Field::optional("body_contains", ValueType::Template, "A text that the body must hold."),
-    Field::optional("body_lacks", ValueType::Template, "A text that the body must not hold."),
-    Field::optional("body_matches", ValueType::Pattern, "A regular expression that must match somewhere in the body."),
-    Field::optional(
-        "body_not_matches",
-        ValueType::Pattern,
-        "A regular expression that must match nowhere in the body.",
-    ),
-    Field::optional(
-        "json",
-        ValueType::Map(&ValueType::Matcher(&words::JSON)),
-        "What the JSON body must have, by JSON Pointer (RFC 6901): `/data/status: ok`, `/queue/depth: { below: 1000 }`. A \
-         segment `*` stands for every member or item: each must be so, and there must be one.",
-    ),
-    Field::optional(
-        "headers",
-        ValueType::Map(&ValueType::Matcher(&words::TEXT)),
-        "What headers of the answer must be like, by name, whose case does not matter: a text that they must contain, or \
-         a matcher. Of several lines with one name `equals`, `one_of`, `contains` and `matches` want one, all else every \
-         one.",
-    ),
-];
+pub(super) const FIELDS: &[Field] = &fields(Field::with_default("status", STATUS, "2xx", STATUS_DOC));
+
+/// The keys of the section `degraded`: of the status nothing is wanted unless it is said.
+pub(super) const DEGRADED_FIELDS: &[Field] = &fields(Field::optional("status", STATUS, STATUS_DOC));
+
+const STATUS: ValueType = ValueType::OneOrMany(&ValueType::Status);
+
+const STATUS_DOC: &str = "The status code, up to 999: a number, `2xx`, `200-299`, or a list of these.";
+
+const fn fields(status: Field) -> [Field; 7] {
+    [
+        status,
+        Field::optional("body_contains", ValueType::Template, "A text that the body must hold."),
+        Field::optional("body_lacks", ValueType::Template, "A text that the body must not hold."),
+        Field::optional(
+            "body_matches",
+            ValueType::Pattern,
+            "A regular expression that must match somewhere in the body.",
+        ),
+        Field::optional(
+            "body_not_matches",
+            ValueType::Pattern,
+            "A regular expression that must match nowhere in the body.",
+        ),
+        Field::optional(
+            "json",
+            ValueType::Map(&ValueType::Matcher(&words::JSON)),
+            "What the JSON body must have, by JSON Pointer (RFC 6901): `/data/status: ok`, `/queue/depth: { below: 1000 }`. \
+             A segment `*` stands for every member or item: each must be so, and there must be one.",
+        ),
+        Field::optional(
+            "headers",
+            ValueType::Map(&ValueType::Matcher(&words::TEXT)),
+            "What headers of the answer must be like, by name, whose case does not matter: a text that they must contain, \
+             or a matcher. Of several lines with one name `equals`, `one_of`, `contains` and `matches` want one, all else \
+             every one.",
+        ),
+    ]
+}
 
 /// What an answer must be like.
-pub(super) struct Expectations {
+struct Expectations {
     status: Vec<(u16, u16)>,
     headers: Vec<(HeaderName, DeclaredMatcher)>,
     /// A text, and whether the body must hold it or must not.
@@ -66,11 +80,11 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The answer as captures read it.
-    pub(super) fn into_answer(self) -> CapturedAnswer {
+    /// The answer as captures read it, with the cookies that the run has.
+    pub(super) fn into_answer(self, cookies: Vec<(String, String)>) -> CapturedAnswer {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes())));
-        CapturedAnswer { status: Some(self.status), headers: headers.collect(), body: self.body }
+        CapturedAnswer { status: Some(self.status), headers: headers.collect(), cookies, body: self.body }
     }
 }
 
@@ -78,9 +92,9 @@ impl Received {
 const LONGEST_HEADER: u64 = 64 << 10;
 
 impl Expectations {
-    /// Reads a section `expect`; without one any 2xx will do. Problems are reported at their keys. No more than
+    /// Reads a section `expect` or `degraded`; without one any 2xx will do. Problems are reported at their keys. No more than
     /// `max_body` bytes of a body are read.
-    pub(super) fn read(fields: Option<&Section>, method: &str, max_body: u64) -> Option<Self> {
+    fn read(fields: Option<&Section>, method: &str, max_body: u64) -> Option<Self> {
         let Some(fields) = fields else {
             let json = JsonExpectations::default();
             return Some(Self { status: vec![(200, 299)], headers: vec![], texts: vec![], patterns: vec![], json });

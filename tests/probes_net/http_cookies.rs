@@ -137,6 +137,6 @@ async fn nothing_of_a_cookie_is_told() {
     let mut probe = section(&first, "/").with("max_redirects", Value::Integer(1)).probe(&KIND);
     assert_eq!(said_of(&mut *probe, &run, LONG).await, "pass");
     let notes = trace.notes().join("\n");
-    assert!(notes.contains("1 cookies set, 1 not taken") && !notes.contains("hunter"), "{notes}");
+    assert!(notes.contains("1 cookie set, 1 not taken") && !notes.contains("hunter"), "{notes}");
     assert!(!format!("{run:?}").contains("hunter"));
 }

@@ -104,7 +104,8 @@ impl Exchange<'_> {
         }
         if taken + refused > 0 {
             let refused = if refused > 0 { format!(", {refused} not taken") } else { String::new() };
-            self.run.trace.note(|| format!("{taken} cookies set{refused}"));
+            let cookies = if taken == 1 { "cookie" } else { "cookies" };
+            self.run.trace.note(|| format!("{taken} {cookies} set{refused}"));
         }
     }
 

@@ -116,6 +116,9 @@ impl Network {
         trace.enter(Phase::Connect);
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
+        trace.note(|| {
+            stream.peer_addr().map_or_else(|_| "connected".into(), |address| format!("connected to {address}"))
+        });
         Ok(MeteredStream::new(DialedSocket::Tcp(stream)))
     }
 }

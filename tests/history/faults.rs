@@ -2,32 +2,17 @@
 //! no n-th call. Nothing may crash, hang, be told wrong or stay lost, and the file is sound afterwards.
 
 use std::io::Read;
-use std::sync::OnceLock;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use super::fault_library::library;
 use super::*;
 
 /// So many histories are tried at the same time: most of the time each waits for its disk to mend.
 const AT_ONCE: usize = 24;
 /// No story has so many calls of a kind.
 const MOST: usize = 600;
-
-/// `faults.c` as a library to be loaded before libc.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<(Folder, PathBuf)> = OnceLock::new();
-    let build = || {
-        let folder = Folder::new("faults-library");
-        let library = folder.0.join("faults.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history/faults.c");
-        let built =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]).arg("-ldl").status();
-        assert!(built.expect("cc is missing: install the Debian package `gcc`").success());
-        (folder, library)
-    };
-    &LIBRARY.get_or_init(build).1
-}
 
 /// Which call fails how, as the names of folders say it.
 struct Kind {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
 mod damage;
+#[path = "../support/faults.rs"]
+mod fault_library;
 mod faults;
 mod others;
 

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::support::certs::Folder;
 use crate::support::daemon::{Daemon, PATIENCE, Reply};
 use crate::support::fake::{Act, Fake, http};
+use crate::support::faults;
 use crate::support::held::Held;
 
 /// A history file that outlives the daemons of a test.
@@ -265,6 +266,37 @@ fn let_files_grow(daemon: &Daemon, may: bool) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let limit = Rlimit { current: if may { None } else { Some(0) }, maximum: None };
     prlimit(Pid::from_raw(daemon.pid()), Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test]
+async fn while_the_disk_hangs_gates_figures_and_badges_are_answered_and_nothing_is_lost() {
+    let folder = Folder::new();
+    // The sixtieth write to the file does not return until there is a file `go`.
+    let hanging = folder.path().join("fault-write-60-hang-1");
+    std::fs::create_dir(&hanging).unwrap();
+    let config = format!(
+        "history: {{ path: {} }}\nserver: {{ drain: 0s }}\nchecks:\n  - {{ name: db, simulated: {{}}, interval: 100ms }}\n",
+        hanging.join("history.db").display()
+    );
+    let before = format!("export LD_PRELOAD='{}'", faults::library().display());
+    let mut daemon = Daemon::start_after(&before, &config, &[("POD_UID", "pod-1")]).await;
+    daemon.logs("the history file cannot be written to: events wait in memory until it can").await;
+    assert!(hanging.join("hit").exists());
+    let runs = |reply: &Reply| reply.json()["data"]["service"]["data"]["metric"]["data"]["tick_count"].as_u64();
+    let known = runs(&daemon.get("/v1/services/db").await);
+    assert!(known.is_some());
+    daemon.until("/v1/services/db", |reply| runs(reply) > known).await;
+    for path in ["/livez", "/readyz", "/metrics", "/v1/services", "/v1/_internal/health", "/badge/db.svg?metric=uptime"]
+    {
+        assert_eq!(daemon.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(daemon.get("/v1/services/db/events").await.status, 503);
+    std::fs::write(hanging.join("go"), "").unwrap();
+    daemon.logs("the history file can be written to again").await;
+    let events = daemon.until("/v1/services/db/events", |reply| reply.status == 200).await.json();
+    assert_eq!(events["data"]["events"]["data"].as_array().unwrap().len(), 2);
+    daemon.until("/metrics", |reply| reply.body.contains("probelet_history_dropped_total 0\n")).await;
+    ended(daemon).await;
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod support {
     pub mod daemon;
     pub mod fake;
     pub mod grpc;
+    pub mod faults;
     pub mod held;
     pub mod postgres;
     pub mod proxies;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 use super::net::Network;
+use super::net::family::AddressFamily;
 use super::net::metered::Meter;
 use super::net::tls::{self, TlsClient, TlsSpec};
 use crate::base::clock::Timestamp;
@@ -35,6 +36,7 @@ pub struct StoreEndpoint {
     /// The port.
     pub port: u16,
     tls: Option<TlsSpec>,
+    family: AddressFamily,
 }
 
 impl StoreEndpoint {
@@ -59,7 +61,8 @@ impl StoreEndpoint {
         match host {
             Some(host) if port > 0 => {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                Some(Self { host, port, tls })
+                let family = AddressFamily::read(fields, Some(&host));
+                Some(Self { host, port, tls, family })
             }
             _ => {
                 fields.error("url", "invalid-url", "the URL names no host, or the port 0", None);
@@ -71,7 +74,7 @@ impl StoreEndpoint {
     /// The way there, for one probe.
     pub fn dialer(&self, network: &Arc<Network>) -> Dialer {
         let tls = self.tls.as_ref().map(|tls| tls.client(network));
-        Dialer { host: self.host.clone(), port: self.port, tls, network: Arc::clone(network) }
+        Dialer { host: self.host.clone(), port: self.port, tls, family: self.family, network: Arc::clone(network) }
     }
 }
 
@@ -80,13 +83,14 @@ pub struct Dialer {
     host: String,
     port: u16,
     tls: Option<TlsClient>,
+    family: AddressFamily,
     network: Arc<Network>,
 }
 
 impl Dialer {
     /// A stream to the server.
     pub async fn open(&self, trace: &Trace) -> Result<Opened, Failure> {
-        let stream = self.network.dial(&self.host, self.port, trace).await?;
+        let stream = self.network.dial(&self.host, self.port, self.family, trace).await?;
         let meter = Arc::clone(stream.meter());
         let Some(tls) = &self.tls else { return Ok(Opened { stream: Box::new(stream), meter, not_after: None }) };
         let (stream, not_after) = tls.handshake(&self.host, stream, trace).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::net::family::{ADDRESS_FAMILY, AddressFamily};
 use super::net::metered::{Meter, MeteredStream};
 use super::net::secured::Secured;
 use super::net::socket::DialedSocket;
@@ -39,6 +40,7 @@ const FIELDS: &[Field] = &[
     ),
     Field::optional("expect", ValueType::Template, "What the server must say. It is read until this is seen."),
     Field::optional("tls", ValueType::Section(tls::FIELDS), "Speaks TLS, in this way. Default: no TLS."),
+    ADDRESS_FAMILY,
 ];
 
 /// No more than this is read of what the server says.
@@ -54,6 +56,7 @@ struct TcpSection {
     send: Option<Text>,
     expect: Option<Text>,
     tls: Option<TlsSpec>,
+    family: AddressFamily,
 }
 
 struct TcpSpec {
@@ -83,7 +86,8 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         None => None,
     };
     let (send, expect) = (fields.text("send").cloned(), fields.text("expect").cloned());
-    let declared = TcpSection { host, port, send, expect, tls };
+    let family = AddressFamily::read(fields, Some(&host));
+    let declared = TcpSection { host, port, send, expect, tls, family };
     Some(Box::new(TcpSpec { target: redact::target(&address.written), declared }))
 }
 
@@ -132,9 +136,10 @@ struct TcpProbe {
 impl Probe for TcpProbe {
     fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let stream = self.network.dial(&self.declared.host, self.declared.port, &run.trace).await?;
+            let TcpSection { host, port, family, .. } = &self.declared;
+            let stream = self.network.dial(host, *port, *family, &run.trace).await?;
             let Some(tls) = &self.tls else { return self.converse(stream, run).await.map(|()| Pass::default()) };
-            let (stream, tls_not_after) = tls.handshake(&self.declared.host, stream, &run.trace).await?;
+            let (stream, tls_not_after) = tls.handshake(host, stream, &run.trace).await?;
             let outcome = self.converse(stream, run).await.map(|()| {
                 let warning = tls.warning();
                 Pass { degraded: warning.is_some(), message: warning, ..Pass::default() }

@@ -19,6 +19,7 @@ mod servers;
 mod webservers;
 
 mod disk;
+mod families;
 mod held;
 mod http;
 mod http_cookies;

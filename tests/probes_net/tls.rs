@@ -157,6 +157,45 @@ async fn a_certificate_that_ends_too_soon_makes_a_pass_degraded() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_ends_much_too_soon_fails() {
+    let known = Known::new();
+    let days = |days: u32| Value::Duration(days * Duration::from_secs(86_400));
+    let fake = server(&known.authority.server_valid(&["localhost"], -DAY..6 * DAY + 3600)).await;
+    let failing = "tls: certificate expires in 6d, and `fails_below` is 14d";
+    check(&fake, || known.tls().with("fails_below", days(14)), failing).await;
+    check(&fake, || known.tls().with("fails_below", days(5)), "pass").await;
+    let degraded = "degraded: certificate expires in 6d";
+    check(&fake, || known.tls().with("fails_below", days(2)).with("min_validity", days(14)), degraded).await;
+    // Whoever is trusted anyway: the end counts.
+    let skip = || SectionBuilder::new().with("insecure_skip_verify", Value::Bool(true));
+    check(&fake, || skip().with("fails_below", days(14)), failing).await;
+    for mut probe in probes(&fake, || known.tls().with("fails_below", days(14))) {
+        let failure = observe(&mut *probe, LONG).await.unwrap().unwrap_err();
+        assert!(failure.facts.tls_not_after.is_some());
+    }
+    let expired = server(&known.authority.server_valid(&["localhost"], -9 * DAY..-DAY)).await;
+    check(&expired, || skip().with("fails_below", days(0)), "tls: certificate has expired").await;
+    check(&expired, skip, "pass").await;
+    // One of the chain that ends first.
+    let issuer = known.authority.intermediate("in between", -DAY..5 * DAY + 3600);
+    let fake = server(&issuer.server(&["localhost"]).behind(&issuer)).await;
+    let words = "tls: the certificate of an issuer expires in 5d, and `fails_below` is 14d";
+    check(&fake, || known.tls().with("fails_below", days(14)), words).await;
+}
+
+#[test]
+fn a_certificate_that_fails_first_is_never_degraded() {
+    let hours = |hours: u32| Value::Duration(hours * Duration::from_secs(3600));
+    let tls = |degraded: u32, fails: u32| {
+        let tls = SectionBuilder::new().with("min_validity", hours(degraded)).with("fails_below", hours(fails));
+        SectionBuilder::new().text("address", "shop.test:443").section("tls", tls).read(&tcp::KIND).map(|_| ())
+    };
+    assert_eq!(tls(336, 48), Ok(()));
+    let message = "`min_validity` has no effect: it is not above `fails_below`, below which the check fails";
+    assert_eq!(tls(48, 48), Err(vec![format!("ineffective-key: {message}")]));
+}
+
+#[tokio::test]
 async fn the_earliest_end_in_the_chain_counts() {
     let known = Known::new();
     let at_least = |days: u32| Value::Duration(days * Duration::from_secs(86_400));

@@ -134,6 +134,27 @@ async fn a_server_with_nothing_in_common_is_called_so() {
 }
 
 #[tokio::test]
+async fn an_old_version_is_not_spoken_where_a_new_one_is_asked_for() {
+    let workshop = Workshop::new();
+    workshop.self_signed("rsa", RSA, "");
+    let too_old = "tls: server does not speak TLS 1.3, which `min_version` asks for";
+    let nothing = "tls: no TLS version or cipher in common with the server";
+    for (server, at_least_12, at_least_13) in [
+        ("-tls1_2", "pass", too_old),
+        ("-tls1_3", "pass", "pass"),
+        ("", "pass", "pass"),
+        ("-tls1_1 -cipher DEFAULT@SECLEVEL=0", nothing, too_old),
+    ] {
+        let (port, _server) = workshop.serve("rsa", server);
+        for (version, expected) in [("1.2", at_least_12), ("1.3", at_least_13)] {
+            let tls = SectionBuilder::new().text("ca_file", workshop.path("rsa.pem"));
+            let tls = tls.with("min_version", Value::Word(version));
+            assert_eq!(probe(port, tls).await, expected, "`{server}`, at least {version}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_wants_a_client_certificate_is_called_so_in_each_version() {
     let workshop = Workshop::new();
     workshop.self_signed("rsa", RSA, "");

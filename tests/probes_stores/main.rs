@@ -13,6 +13,7 @@ mod support {
 }
 
 mod amqp;
+mod families;
 mod floods;
 mod held;
 #[path = "../support/meter.rs"]

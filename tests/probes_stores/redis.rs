@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::certs::{Authority, DAY, Folder};
 use crate::support::redis::Redis;
 use crate::support::section::{SectionBuilder, observe};
-use crate::{failure, pass, until_no_task_is_left};
+use crate::{LIMIT, failure, pass, until_no_task_is_left};
 
 /// The server that the tests share which leave it alone.
 struct Shared {
@@ -155,6 +155,9 @@ async fn tls_verifies_the_server_and_shows_a_certificate_of_its_own() {
     let soon = pass(&mut *probe("localhost", presenting(&right).with("min_validity", soon))).await;
     assert!(soon.degraded);
     assert_eq!(soon.message.as_deref(), Some("certificate expires in 10d"));
+    let fails_below = Value::Duration(Duration::from_secs(14 * DAY.unsigned_abs()));
+    let too_soon = failure(&mut *probe("localhost", presenting(&right).with("fails_below", fails_below))).await;
+    assert_eq!(too_soon.message, "certificate expires in 10d, and `fails_below` is 14d");
     let cases = [
         (probe("localhost", presenting(&wrong)), "certificate is self-signed or from an unknown issuer"),
         (probe("127.0.0.1", presenting(&right)), "certificate is for another host"),
@@ -214,6 +217,30 @@ async fn one_connection_serves_successive_runs() {
     }
     // One for the probe and one for the question.
     assert_eq!(connections(&redis).await, before + 2);
+}
+
+#[tokio::test]
+async fn a_server_of_old_tls_is_refused_where_a_new_one_is_asked_for() {
+    let own = Authority::new("own");
+    let (redis, files) = (Redis::start(&own.server(&["localhost"]), &own, None), Folder::new());
+    let ca = files.write("ca.pem", own.pem());
+    let client = own.client("probe");
+    let (certificate, key) = (files.write("client.pem", &client.certificate), files.write("client.key", &client.key));
+    let said = async |version: &'static str| {
+        let tls = SectionBuilder::new().text("ca_file", &ca).text("cert_file", &certificate).text("key_file", &key);
+        let url = format!("rediss://:hunter2@localhost:{}", redis.tls_port);
+        let section = section(url).section("tls", tls.with("min_version", Value::Word(version)));
+        let result = observe(&mut *section.probe(&KIND), LIMIT).await.unwrap();
+        result.map_or_else(|failure| failure.message, |_| "pass".into())
+    };
+    assert_eq!((said("1.2").await.as_str(), said("1.3").await.as_str()), ("pass", "pass"));
+    let mut admin = TcpStream::connect(("127.0.0.1", redis.port)).await.unwrap();
+    admin.write_all(b"AUTH hunter2\r\nCONFIG SET tls-protocols TLSv1.2\r\n").await.unwrap();
+    let mut answer = [0; 10];
+    admin.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"+OK\r\n+OK\r\n");
+    assert_eq!(said("1.2").await, "pass");
+    assert_eq!(said("1.3").await, "server does not speak TLS 1.3, which `min_version` asks for");
 }
 
 /// How many connections the server has accepted since its start.

@@ -16,6 +16,7 @@ use self::proxy::{Proxies, Proxy, not_amqp};
 use super::endpoint::{self, Dialer, Opened, StoreEndpoint};
 use super::farewell;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::family::ADDRESS_FAMILY;
 use super::net::metered::Meter;
 use super::reuse::{Activity, Disposition, Reused, Session};
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
@@ -58,6 +59,7 @@ const FIELDS: &[Field] = &[
         "Fewer consumers of the queue than this are a failure.",
     ),
     endpoint::TLS,
+    ADDRESS_FAMILY,
     MAX_CONNECTION_AGE,
 ];
 

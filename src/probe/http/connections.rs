@@ -28,6 +28,7 @@ use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::http2::{self, ConnectionDriver};
 use crate::probe::net::Network;
 use crate::probe::net::failure::NO_COMMON_PROTOCOL;
+use crate::probe::net::family::AddressFamily;
 use crate::probe::net::metered::Meter;
 use crate::probe::net::presented::Expiry;
 use crate::probe::net::tls::TlsSpec;
@@ -39,6 +40,8 @@ pub(super) struct HttpDialer<'a> {
     pub(super) tls: &'a TlsSpec,
     pub(super) way: &'a Way,
     pub(super) version: HttpVersion,
+    /// Which addresses of a host are tried.
+    pub(super) family: AddressFamily,
     /// Where a redirect may not lead.
     pub(super) guard: Guard,
 }
@@ -159,7 +162,7 @@ pub(super) struct HttpConnection {
 
 impl HttpConnection {
     async fn dial(origin: &Arc<HttpOrigin>, dialer: &HttpDialer<'_>, trace: &Trace) -> Result<Self, Failure> {
-        let (stream, end) = dialer.way.open(origin, dialer.network, dialer.guard, trace).await?;
+        let (stream, end) = dialer.way.open(origin, dialer.network, dialer.family, dialer.guard, trace).await?;
         let meter = Arc::clone(stream.meter());
         let pace = Arc::new(Pace::default());
         let origin = Arc::clone(origin);

@@ -126,7 +126,8 @@ impl Exchange<'_> {
             Way::Socket(_) if is_elsewhere => &Way::Address,
             way => way,
         };
-        let dialer = HttpDialer { network: self.network, tls, way, version: declared.version, guard };
+        let dialer =
+            HttpDialer { network: self.network, tls, way, family: declared.family, version: declared.version, guard };
         let taken = self.pool.take(origin, &dialer, &self.run.trace).await;
         let presented = match &taken {
             Ok(connection) => connection.expiry(),

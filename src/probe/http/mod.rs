@@ -28,6 +28,7 @@ use self::request::{Prepared, RequestSpec};
 use self::way::Way;
 use super::cookies::CookieJar;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::family::{ADDRESS_FAMILY, AddressFamily};
 use super::net::metered::TooLong;
 use super::net::tls::{self, TlsSpec};
 use super::net::unix::UnixSocket;
@@ -129,6 +130,7 @@ const FIELDS: &[Field] = &[
         "Cookies that a server sets go back to it within the run (RFC 6265), through redirects and the steps of a workflow. \
          A cookie that a `Cookie` in `headers` names stays as it is written there.",
     ),
+    ADDRESS_FAMILY,
     MAX_CONNECTION_AGE,
 ];
 
@@ -147,6 +149,7 @@ struct HttpSection {
     way: Way,
     version: HttpVersion,
     takes_cookies: bool,
+    family: AddressFamily,
     max_redirects: usize,
     /// Redirects may lead to other hosts.
     to_any_host: bool,
@@ -179,6 +182,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         let message = format!("`max_connection_age` has no effect on a {method}: it always has a fresh connection");
         fields.warning(MAX_CONNECTION_AGE.name, "ineffective-key", message, Some("remove it".into()));
     }
+    let family = read_family(fields, way.as_ref(), host.as_deref());
     let declared = HttpSection {
         request,
         expect: expect?,
@@ -186,6 +190,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         way: way?,
         version: version?,
         takes_cookies: fields.flag("cookies") != Some(false),
+        family,
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
         to_any_host: fields.word("redirects") == Some("any"),
         max_body: usize::try_from(max_body).unwrap_or(64 << 10),
@@ -198,6 +203,21 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     }
     let max_age = ConnectionAge::read(fields);
     Some(Box::new(HttpSpec { target, host, max_age, declared: Arc::new(declared) }))
+}
+
+/// Which addresses are tried of what is dialled: `host`, or the proxy before it.
+fn read_family(fields: &Section, way: Option<&Way>, host: Option<&str>) -> AddressFamily {
+    let dialled = match way {
+        Some(Way::Address) => host,
+        Some(Way::Proxy(proxy)) => Some(proxy.host()),
+        Some(Way::Socket(_)) | None => None,
+    };
+    let family = AddressFamily::read(fields, dialled);
+    if matches!(way, Some(Way::Socket(_))) && family != AddressFamily::Any {
+        let message = "`address_family` has no effect on a Unix socket";
+        fields.warning(ADDRESS_FAMILY.name, "ineffective-key", message, Some("remove one of them".into()));
+    }
+    family
 }
 
 /// Which HTTP is spoken. Problems are reported at the key.

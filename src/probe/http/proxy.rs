@@ -10,6 +10,7 @@ use super::request::{HttpOrigin, bare, credentials_of};
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind};
+use crate::probe::net::family::AddressFamily;
 use crate::probe::net::metered::{MeteredStream, UNTIL_TOLD};
 use crate::probe::net::{Network, failure};
 
@@ -40,6 +41,11 @@ impl HttpProxy {
         None
     }
 
+    /// Where it listens.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What it wants to know of whoever asks it for a URL (RFC 9110, section 11.7.2).
     pub(super) const fn credentials(&self) -> Option<&HeaderValue> {
         self.credentials.as_ref()
@@ -50,11 +56,12 @@ impl HttpProxy {
         &self,
         origin: &HttpOrigin,
         network: &Network,
+        family: AddressFamily,
         trace: &Trace,
     ) -> Result<MeteredStream, Failure> {
         trace.enter(Phase::Proxy);
         // How far the way to the proxy has come is not told: the phases are those of the way to the server.
-        let mut stream = network.dial(&self.host, self.port, &Trace::default()).await.map_err(of_proxy)?;
+        let mut stream = network.dial(&self.host, self.port, family, &Trace::default()).await.map_err(of_proxy)?;
         if origin.is_secure {
             self.connect(origin, &mut stream).await.map_err(of_proxy)?;
         }

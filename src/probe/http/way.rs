@@ -7,6 +7,7 @@ use super::redirect::Guard;
 use super::request::HttpOrigin;
 use crate::base::trace::Trace;
 use crate::model::outcome::Failure;
+use crate::probe::net::family::AddressFamily;
 use crate::probe::net::metered::MeteredStream;
 use crate::probe::net::reach::Reach;
 use crate::probe::net::socket::DialedSocket;
@@ -38,6 +39,7 @@ impl Way {
         &self,
         origin: &HttpOrigin,
         network: &Network,
+        family: AddressFamily,
         guard: Guard,
         trace: &Trace,
     ) -> Result<(MeteredStream, FarEnd), Failure> {
@@ -50,11 +52,11 @@ impl Way {
                 trace.note(|| "through the proxy".into());
                 let reach = Reach::of_host(&origin.host);
                 guard.admits_host(network, &origin.host, origin.port)?;
-                Ok((proxy.open(origin, network, trace).await?, FarEnd::BehindProxy(reach)))
+                Ok((proxy.open(origin, network, family, trace).await?, FarEnd::BehindProxy(reach)))
             }
             Self::Address => {
                 let admits = |address| guard.admits(network, address, origin.port);
-                let stream = network.dial_where(&origin.host, origin.port, admits, trace).await?;
+                let stream = network.dial_where(&origin.host, origin.port, family, admits, trace).await?;
                 let DialedSocket::Tcp(tcp) = stream.socket() else { return Ok((stream, FarEnd::Socket)) };
                 let peer = tcp.peer_addr().map_err(|error| failure::of_io(&error))?.ip();
                 Ok((stream, FarEnd::Address(peer)))

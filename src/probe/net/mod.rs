@@ -8,6 +8,7 @@ pub mod age;
 mod crypto;
 mod ecdsa;
 pub mod failure;
+pub mod family;
 mod key_exchange;
 pub mod metered;
 pub mod presented;
@@ -30,6 +31,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use self::family::AddressFamily;
 use self::metered::MeteredStream;
 use self::resolve::{Lookups, Resolver};
 use self::socket::DialedSocket;
@@ -87,14 +89,20 @@ impl Network {
         }
     }
 
-    /// A connection to `host` without Nagle's delay, with a meter on what comes. All its addresses are tried, the next
-    /// one whenever the last has failed or has not answered for a moment, so that a dead address does not eat the run's
-    /// time.
+    /// A connection to `host` without Nagle's delay, with a meter on what comes. All its addresses of `family` are tried,
+    /// the next one whenever the last has failed or has not answered for a moment, so that a dead address does not eat
+    /// the run's time.
     ///
     /// # Errors
     /// A failure of the kind `resolve` or `connect`.
-    pub async fn dial(&self, host: &str, port: u16, trace: &Trace) -> Result<MeteredStream, Failure> {
-        self.dial_where(host, port, |_| Ok(()), trace).await
+    pub async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        family: AddressFamily,
+        trace: &Trace,
+    ) -> Result<MeteredStream, Failure> {
+        self.dial_where(host, port, family, |_| Ok(()), trace).await
     }
 
     /// The same, if `admits` does not refuse any of the addresses that `host` has now.
@@ -105,13 +113,14 @@ impl Network {
         &self,
         host: &str,
         port: u16,
+        family: AddressFamily,
         admits: impl Fn(IpAddr) -> Result<(), Failure>,
         trace: &Trace,
     ) -> Result<MeteredStream, Failure> {
         if literal(host).is_none() {
             trace.enter(Phase::Resolve);
         }
-        let addresses = self.resolve(host).await?;
+        let addresses = family.among(self.resolve(host).await?)?;
         addresses.iter().try_for_each(|address| admits(*address))?;
         trace.enter(Phase::Connect);
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;

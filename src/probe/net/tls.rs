@@ -1,6 +1,7 @@
 //! The section `tls` of a check, and the TLS client that comes of it: one rustls with ring for every kind.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use rustls::client::{ClientConfig, Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{AlertDescription, PeerIncompatible};
 use tokio_rustls::TlsConnector;
 
 pub use super::crypto::provider;
@@ -51,6 +54,18 @@ pub const FIELDS: &[Field] = &[
         "A certificate that expires sooner than this makes a pass degraded: the server's own or another of the chain that \
          it presents, whichever ends first.",
     ),
+    Field::optional(
+        "fails_below",
+        ValueType::Duration { min: Duration::ZERO },
+        "A certificate that expires sooner than this fails the check: of those presented, the one that ends first. It is \
+         looked at when a connection is made.",
+    ),
+    Field::with_default(
+        "min_version",
+        ValueType::Word(&["1.2", "1.3"]),
+        "1.2",
+        "The oldest version of TLS that is spoken: `1.2` or `1.3`.",
+    ),
 ];
 
 /// How a check speaks TLS. The default trusts the machine's certificate authorities and presents nothing.
@@ -61,6 +76,9 @@ pub struct TlsSpec {
     identity: Option<Arc<CertifiedKey>>,
     server_name: Option<ServerName<'static>>,
     min_validity: Option<Duration>,
+    fails_below: Option<Duration>,
+    /// No older version is spoken.
+    only_tls13: bool,
 }
 
 impl fmt::Debug for TlsSpec {
@@ -73,7 +91,13 @@ impl TlsSpec {
     /// Reads a section `tls`, its files included. Problems are reported at their keys.
     #[must_use]
     pub fn read(fields: &Section) -> Option<Self> {
-        let mut spec = Self { min_validity: fields.duration("min_validity"), ..Self::default() };
+        let (min_validity, fails_below) = (fields.duration("min_validity"), fields.duration("fails_below"));
+        if min_validity.zip(fails_below).is_some_and(|(degrades, fails)| degrades <= fails) {
+            let message = "`min_validity` has no effect: it is not above `fails_below`, below which the check fails";
+            fields.warning("min_validity", "ineffective-key", message, Some("raise it, or remove it".into()));
+        }
+        let only_tls13 = fields.word("min_version") == Some("1.3");
+        let mut spec = Self { min_validity, fails_below, only_tls13, ..Self::default() };
         let mut sound = true;
         if fields.text("ca_file").is_some() {
             match read_file(fields, "ca_file", |pem| spec.clone().trusting(pem)) {
@@ -177,8 +201,9 @@ impl TlsSpec {
             presented: Arc::clone(&presented),
             provider: provider(),
         };
+        let versions = if self.only_tls13 { &[&TLS13] } else { rustls::DEFAULT_VERSIONS };
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("ring speaks TLS 1.2 and 1.3")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
@@ -193,6 +218,8 @@ impl TlsSpec {
             presented,
             server_name: self.server_name.clone(),
             min_validity: self.min_validity,
+            fails_below: self.fails_below,
+            only_tls13: self.only_tls13,
         }
     }
 }
@@ -270,6 +297,8 @@ pub struct TlsClient {
     presented: Arc<Presented>,
     server_name: Option<ServerName<'static>>,
     min_validity: Option<Duration>,
+    fails_below: Option<Duration>,
+    only_tls13: bool,
 }
 
 impl TlsClient {
@@ -302,7 +331,8 @@ impl TlsClient {
     /// end of validity in the chain of the server's certificate.
     ///
     /// # Errors
-    /// A failure of the kind `tls`, with the end of validity where a certificate was seen.
+    /// A failure of the kind `tls`, with the end of validity where a certificate was seen; one that ends too soon to be
+    /// accepted is one, too.
     pub async fn handshake(
         &self,
         host: &str,
@@ -320,16 +350,48 @@ impl TlsClient {
         let connected = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await;
         let not_after = self.expiry().map(|expiry| expiry.at);
         match connected {
-            Ok(stream) => {
-                meter.allow("the answer", UNTIL_TOLD);
-                Ok((Secured::new(stream, Arc::clone(&self.presented)), not_after))
-            }
+            Ok(stream) => match self.ends_too_soon() {
+                Some(failure) => Err(failure),
+                None => {
+                    meter.allow("the answer", UNTIL_TOLD);
+                    Ok((Secured::new(stream, Arc::clone(&self.presented)), not_after))
+                }
+            },
             Err(error) => {
-                let mut failure = of_handshake(failure::of_io(&understood(error, &self.presented)));
-                failure.facts.tls_not_after = not_after;
-                Err(failure)
+                let error = understood(error, &self.presented);
+                Err(self.too_old(&error).unwrap_or_else(|| of_handshake(failure::of_io(&error))))
             }
         }
+        .map_err(|mut failure| {
+            failure.facts.tls_not_after = not_after;
+            failure
+        })
+    }
+
+    /// The failure that the end of the certificate is, if it is one.
+    fn ends_too_soon(&self) -> Option<Failure> {
+        let (fails_below, expiry, now) = (self.fails_below?, self.expiry()?, Clock::Machine.read().wall);
+        let words = expiry_warning(expiry, fails_below, now)?;
+        let message = if expiry.at > now {
+            format!("{words}, and `fails_below` is {}", show_duration(fails_below))
+        } else {
+            words
+        };
+        Some(Failure::new(FailureKind::Tls, message))
+    }
+
+    /// The failure that the version of TLS is, where this speaks a new one alone.
+    fn too_old(&self, error: &io::Error) -> Option<Failure> {
+        let is_too_old = matches!(
+            failure::find::<rustls::Error>(error)?,
+            rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+                | rustls::Error::PeerIncompatible(
+                    PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                )
+        );
+        let message = "server does not speak TLS 1.3, which `min_version` asks for";
+        (self.only_tls13 && is_too_old).then(|| Failure::new(FailureKind::Tls, message).with_detail(error.to_string()))
     }
 }
 

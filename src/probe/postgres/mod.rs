@@ -32,6 +32,7 @@ use self::target::{Encryption, PostgresTarget};
 use super::cell::{Cell, DeclaredCell, EXPECT, ExpectedCell};
 use super::endpoint::Stream;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::family::{ADDRESS_FAMILY, AddressFamily};
 use super::net::metered::{Meter, MeteredStream};
 use super::net::tls::TlsClient;
 use super::net::{Network, failure};
@@ -86,6 +87,7 @@ const FIELDS: &[Field] = &[
          are bound as text: cast them where a column wants another type, `${steps.order.id}::bigint`.",
     ),
     EXPECT,
+    ADDRESS_FAMILY,
     MAX_CONNECTION_AGE,
 ];
 
@@ -96,6 +98,7 @@ struct Postgres {
     shown: String,
     query: Text,
     expect: Option<DeclaredCell>,
+    family: AddressFamily,
     max_age: ConnectionAge,
     /// An expansion brought something in, so the server's own words may hold a secret.
     secretive: bool,
@@ -121,8 +124,10 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let is_filled_in = |text: &Text| text.is_expanded() || text.captures().next().is_some();
     let secretive =
         is_filled_in(url) || is_filled_in(&query) || expect.as_ref().is_some_and(DeclaredCell::is_filled_in);
+    let target = target::read(fields)?;
     Some(Box::new(Postgres {
-        target: target::read(fields)?,
+        family: AddressFamily::read(fields, Some(&target.host)),
+        target,
         shown: redact::target(&url.written),
         query,
         expect,
@@ -252,7 +257,7 @@ impl Session for PostgresSession {
 
     async fn connect(server: &PostgresServer, trace: &Trace) -> Result<Self, Failure> {
         let PostgresTarget { host, port, .. } = &server.spec.target;
-        let stream = server.network.dial(host, *port, trace).await?;
+        let stream = server.network.dial(host, *port, server.spec.family, trace).await?;
         let (address, meter) = (stream.socket().peer_addr().ok(), Arc::clone(stream.meter()));
         let DialedStream { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);

@@ -14,6 +14,7 @@ use self::observed::{ObservedStream, StreamState};
 use self::reply::{ROLES, RedisCommand, ReportedRole};
 use super::endpoint::{self, Dialer, Opened, StoreEndpoint};
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
+use super::net::family::ADDRESS_FAMILY;
 use super::net::metered::Meter;
 use super::reuse::{Activity, Disposition, Reused, Session};
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
@@ -50,6 +51,7 @@ const FIELDS: &[Field] = &[
         "The role that the server must have. A replica must also be connected to its primary. Default: either.",
     ),
     endpoint::TLS,
+    ADDRESS_FAMILY,
     MAX_CONNECTION_AGE,
 ];
 

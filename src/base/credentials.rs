@@ -34,10 +34,14 @@ pub fn is_credential(name: &str) -> bool {
     WHOLE_NAMES.contains(&plain.as_str()) || NAMES.iter().any(|part| plain.contains(part))
 }
 
-/// `text` with `***` for what may be a credential: in a URL what stands before the host, behind a name that says so its
-/// value, and what is made like a token. Rather more than less.
+/// More bytes of a text are not looked at, and not told: no line is as long.
+const LONGEST: usize = 1000;
+
+/// `text`, or the first thousand bytes of it, with `***` for what may be a credential: in a URL what stands before the
+/// host, behind a name that says so its value, and what is made like a token. Rather more than less.
 #[must_use]
 pub fn masked(text: &str) -> String {
+    let text = &text[..text.floor_char_boundary(LONGEST)];
     let mut shown = String::with_capacity(text.len());
     let mut position = 0;
     while let Some(hidden) = next_credential(text, position) {
@@ -87,9 +91,15 @@ fn user_info(text: &str, word: &Range<usize>) -> Option<Range<usize>> {
     let start = if behind.starts_with("://") { word.end + 3 } else { word.start };
     let unbroken = &text[unbroken_at(text, start)];
     let unbroken = &unbroken[..unbroken.find("://").unwrap_or(unbroken.len())];
-    let at = unbroken.rfind('@')?;
     let is_url = start > word.start;
     let authority = &unbroken[..unbroken.find(['/', '?', '#']).unwrap_or(unbroken.len())];
+    let Some(at) = unbroken.rfind('@') else {
+        // The host may have been cut off: what stands in the place of a port and is none.
+        let port = authority.split_once(':').filter(|(user, _)| is_url && !user.starts_with('['))?.1;
+        let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+        let is_list = port.contains(':') || port.ends_with([',', ')', '.', ';', ':']);
+        return (!is_port && !is_list).then_some(start..start + authority.len());
+    };
     let is_path = !authority.contains('@') && !authority.contains(':');
     let has_password = unbroken[..at].contains(':');
     ((is_url && !is_path) || (!is_url && has_password)).then_some(start..start + at)
@@ -188,6 +198,13 @@ mod tests {
         ] {
             assert_eq!(masked(said), shown, "{said}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        assert_eq!(masked(&"é".repeat(10_000)).len(), LONGEST);
+        let hidden = masked(&format!("{} amqp://u:hunter2{}", "x".repeat(900), "y".repeat(10_000)));
+        assert!(!hidden.contains("hunter2"), "{hidden}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod history;
 mod lines;
 #[path = "../fuzz/properties/manifest.rs"]
 mod manifest;
+#[path = "../fuzz/properties/matchers.rs"]
+mod matchers;
 #[path = "../fuzz/properties/messages.rs"]
 mod messages;
 #[path = "../fuzz/properties/names.rs"]
@@ -87,6 +89,11 @@ fn targets_that_speak_amqp() {
 fn certificates_of_servers() {
     let world = certificate::World::new();
     hold("certificate", |bytes| certificate::any_certificate(&world, bytes, uncounted));
+}
+
+#[test]
+fn values_of_answers() {
+    hold("matchers", matchers::any_match);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Matchers as the file writes them, against values of all kinds.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;

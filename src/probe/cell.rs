@@ -161,3 +161,54 @@ impl ExpectedCell {
 }
 
 const NULL: &str = "the query gives NULL, not the expected value";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+
+    use super::*;
+    use crate::base::decimal::Decimal;
+    use crate::base::value::{ParseSession, SourceSpan, Spanned};
+
+    /// What is said of `cell` where the matcher has this word.
+    fn said(word: &'static str, value: Value, cell: Cell<'_>) -> String {
+        let session = ParseSession::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
+        let spanned = |value| Spanned::new(SourceSpan::default(), value);
+        let section =
+            |key, value| Section::new(SourceSpan::default(), BTreeMap::from([(key, spanned(value))]), session.clone());
+        let declared = DeclaredCell::read(&section(EXPECT.name, Value::Section(section(word, value)))).unwrap();
+        let trace = Trace::noting();
+        let judged = declared.fill(&Captures::default(), false).unwrap().judge(cell, &trace);
+        let row = &trace.expectations()[0];
+        assert_eq!(row.holds, judged.is_ok());
+        judged.map_or_else(|failure| failure.message, |()| format!("{}: {:?}", row.wanted, row.found))
+    }
+
+    fn text(text: &str) -> Cell<'_> {
+        Cell::Text { text: text.as_bytes(), is_boolean: false }
+    }
+
+    #[test]
+    fn a_cell_is_matched_as_text_number_boolean_null_or_nothing() {
+        let number = |number: &str| Value::Decimal(Decimal::parse(number).unwrap());
+        let truth = Cell::Text { text: b"t", is_boolean: true };
+        let null = || Value::Json { value: Json::Null, is_expanded: false };
+        let word = |word: &str| Value::Text(Text::plain(word));
+        for (key, value, cell, expected) in [
+            ("equals", number("12.5"), text("12.50"), "12.5: This(\"\\\"12.50\\\"\")"),
+            ("below", number("5"), text("5"), "the value of the query should be a number below 5"),
+            ("below", number("5"), text("many"), "the value of the query should be a number below 5"),
+            ("below", number("5"), Cell::Null, NULL),
+            ("below", number("5"), Cell::NoRow, "the query gives no row"),
+            ("equals", null(), Cell::Null, "null: This(\"NULL\")"),
+            ("exists", Value::Bool(false), Cell::NoRow, "missing: This(\"no row\")"),
+            ("exists", Value::Bool(false), text("1"), "the query gives a row, where none is expected"),
+            ("equals", word("t"), truth, "\"t\": This(\"\\\"true\\\"\")"),
+            ("equals", Value::Json { value: true.into(), is_expanded: false }, truth, "true: This(\"\\\"true\\\"\")"),
+            ("not", word("true"), truth, "the value of the query should not be \"true\""),
+        ] {
+            assert_eq!(said(key, value, cell), expected, "{key}");
+        }
+    }
+}

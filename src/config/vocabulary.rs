@@ -31,7 +31,7 @@ const PUBLIC: [&str; 8] =
 /// Keys of paths.
 const PATHS: [&str; 7] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint", "unix_socket"];
 /// Keys of hosts and of names.
-const HOSTS: [&str; 3] = ["address", "server_name", "queue"];
+const HOSTS: [&str; 4] = ["address", "authority", "server_name", "queue"];
 /// Keys of texts that are lists of words, which their kinds read.
 const LISTS: [(&str, Form); 1] = [("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"]))];
 /// Keys of other documents: scenarios, manifests.

@@ -29,6 +29,7 @@ pub mod disk;
 mod endpoint;
 pub mod exhausted;
 pub mod farewell;
+pub mod grpc;
 pub mod heartbeat;
 pub mod http;
 pub mod http2;
@@ -64,6 +65,7 @@ pub struct ProbeKind {
 pub static KINDS: &[&ProbeKind] = &[
     &http::KIND,
     &tcp::KIND,
+    &grpc::KIND,
     &postgres::KIND,
     &redis::KIND,
     &amqp::KIND,

@@ -6,6 +6,10 @@
 mod certs;
 #[path = "../support/fake.rs"]
 mod fake;
+#[path = "../support/frames.rs"]
+mod frames;
+#[path = "../support/grpc.rs"]
+mod grpc_peers;
 #[path = "../support/meter.rs"]
 mod meter;
 #[path = "../support/openssl.rs"]
@@ -20,6 +24,7 @@ mod webservers;
 
 mod disk;
 mod families;
+mod grpc;
 mod held;
 mod http;
 mod http_cookies;

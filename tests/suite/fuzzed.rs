@@ -60,6 +60,12 @@ fn targets_that_speak_http2() {
 }
 
 #[test]
+fn targets_that_speak_grpc() {
+    let world = target::World::new(target::Kind::Grpc);
+    hold("target_grpc", |bytes| target::any_answer(&world, bytes, uncounted));
+}
+
+#[test]
 fn targets_that_say_something() {
     let world = target::World::new(target::Kind::Tcp);
     hold("target_tcp", |bytes| target::any_answer(&world, bytes, uncounted));

@@ -8,7 +8,7 @@ mod connections;
 mod encoding;
 mod exchange;
 mod expect;
-mod pace;
+pub(super) mod pace;
 mod proxy;
 mod redirect;
 mod request;

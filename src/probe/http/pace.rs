@@ -40,7 +40,7 @@ const FRAMING: usize = 8;
 
 /// What has come for the present answer.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(in crate::probe) struct Pace {
     interim: AtomicU32,
     read: AtomicU64,
     most: AtomicU64,
@@ -59,14 +59,14 @@ const TELLING: usize = 9;
 
 impl Pace {
     /// A request is sent; of the body of its answer no more than `max_body` is wanted.
-    pub(super) fn begin(&self, max_body: usize) {
+    pub(in crate::probe) fn begin(&self, max_body: usize) {
         self.interim.store(0, Ordering::Relaxed);
         self.read.store(0, Ordering::Relaxed);
         self.most.store(Self::most(max_body) as u64, Ordering::Relaxed);
     }
 
     /// The most that comes for an answer of whose body no more than `max_body` is wanted.
-    pub(super) const fn most(max_body: usize) -> usize {
+    pub(in crate::probe) const fn most(max_body: usize) -> usize {
         max_body.saturating_mul(FRAMING).saturating_add(LONGEST_HEADS)
     }
 
@@ -75,29 +75,34 @@ impl Pace {
     }
 
     /// What broke the connection below HTTP: the library above may keep nothing of it.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(in crate::probe) fn failure(&self) -> Option<Failure> {
         self.meet().failure.clone()
     }
 
     /// Whether the server began to speak as one of HTTP/1.1 does.
-    pub(super) fn hears_http1(&self) -> bool {
+    pub(in crate::probe) fn hears_http1(&self) -> bool {
         self.meet().start.starts_with(b"HTTP/1.")
+    }
+
+    /// Whether it began with an alert of TLS, as a server does that is spoken to without (RFC 8446, section 5.1).
+    pub(in crate::probe) fn hears_tls(&self) -> bool {
+        self.meet().start.starts_with(&[0x15, 3])
     }
 
     /// Whether it began with the frame that begins HTTP/2 (RFC 9113, section 3.4): its settings, of which there are some
     /// or none.
-    pub(super) fn hears_http2(&self) -> bool {
+    pub(in crate::probe) fn hears_http2(&self) -> bool {
         const SETTINGS: u8 = 4;
         matches!(self.meet().start.as_slice(), [0, 0, length, SETTINGS, 0, 0, 0, 0, 0] if length.is_multiple_of(6))
     }
 
     /// An interim answer has come.
-    pub(super) fn interim(&self) {
+    pub(in crate::probe) fn interim(&self) {
         self.interim.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What there is too much of, if that is so.
-    pub(super) fn excess(&self) -> Option<Excess> {
+    pub(in crate::probe) fn excess(&self) -> Option<Excess> {
         if self.interim.load(Ordering::Relaxed) > MOST_INTERIM {
             return Some(Excess::Interim);
         }
@@ -107,13 +112,13 @@ impl Pace {
 
 /// There is too much of something in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(in crate::probe) enum Excess {
     Interim,
     Framing,
 }
 
 impl Excess {
-    pub(super) fn failure(self) -> Failure {
+    pub(in crate::probe) fn failure(self) -> Failure {
         Failure::new(FailureKind::Protocol, self.to_string())
     }
 }
@@ -130,7 +135,7 @@ impl fmt::Display for Excess {
 impl std::error::Error for Excess {}
 
 /// A stream at its pace.
-pub(super) struct Paced<S> {
+pub(in crate::probe) struct Paced<S> {
     stream: S,
     pace: Arc<Pace>,
     /// Read since others had their turn.
@@ -139,13 +144,13 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    pub(super) const fn new(stream: S, pace: Arc<Pace>) -> Self {
+    pub(in crate::probe) const fn new(stream: S, pace: Arc<Pace>) -> Self {
         Self { stream, pace, in_turn: 0, turn: TURN }
     }
 
     /// The same for HTTP/2, of which much less is read in a turn: a frame of 10 bytes is work, and a head may become
     /// hundreds of times as long as it came.
-    pub(super) const fn of_frames(stream: S, pace: Arc<Pace>) -> Self {
+    pub(in crate::probe) const fn of_frames(stream: S, pace: Arc<Pace>) -> Self {
         Self { stream, pace, in_turn: 0, turn: TURN_OF_FRAMES }
     }
 

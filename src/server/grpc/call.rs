@@ -47,8 +47,8 @@ impl CallError {
     }
 }
 
-fn status(code: GrpcCode) -> HeaderMap {
-    HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(code as u16))])
+fn status(ended: GrpcCode) -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(ended as u16))])
 }
 
 /// What goes out on a call.

@@ -27,6 +27,7 @@ use super::lines::{SECRET, is_fit, is_message};
 pub enum Kind {
     Http,
     Http2,
+    Grpc,
     Tcp,
     Redis,
     Postgres,
@@ -38,6 +39,7 @@ impl Kind {
         match self {
             Self::Http => include_str!("target/http.yaml"),
             Self::Http2 => include_str!("target/http2.yaml"),
+            Self::Grpc => include_str!("target/grpc.yaml"),
             Self::Tcp => include_str!("target/tcp.yaml"),
             Self::Redis => include_str!("target/redis.yaml"),
             Self::Postgres => include_str!("target/postgres.yaml"),

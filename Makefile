@@ -35,6 +35,7 @@ packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ,
 lint: ## formatting and clippy
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
 unit: packages ## the tests: unit, integration, documentation
 	$(CARGO) test --locked --no-fail-fast

@@ -12,6 +12,7 @@ pub mod history;
 pub mod metrics;
 pub mod config;
 pub mod scheduler;
+pub mod hooks;
 pub mod simulation;
 pub mod server;
 pub mod daemon;

@@ -92,6 +92,8 @@ const FOREIGN_KEYS: [&str; 4] = ["headers", "json", "capture", "metadata"];
 enum Naming {
     /// Ours.
     Keys,
+    /// Ours, of a hook: whoever knows its address may speak there.
+    Hook,
     /// Names that others gave.
     Foreign,
     /// Words of a matcher, which stands under such a name.
@@ -102,8 +104,9 @@ impl Naming {
     /// Whose the keys are of what stands under `key`.
     fn below(self, key: &str) -> Self {
         match self {
-            Self::Keys if FOREIGN_KEYS.contains(&key) => Self::Foreign,
-            Self::Keys => Self::Keys,
+            Self::Keys | Self::Hook if FOREIGN_KEYS.contains(&key) => Self::Foreign,
+            Self::Keys if key == "hooks" => Self::Hook,
+            Self::Keys | Self::Hook => Self::Keys,
             Self::Foreign => Self::Words,
             Self::Words if key == "length" => Self::Words,
             Self::Words => Self::Foreign,
@@ -115,6 +118,7 @@ impl Naming {
         let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
         match self {
             Self::Keys => Some(key),
+            Self::Hook => (key != "url").then_some(key),
             Self::Words => NUMBER_WORDS.contains(&key).then_some(key),
             Self::Foreign => is_taken().then_some(key),
         }

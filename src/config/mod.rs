@@ -19,6 +19,7 @@ use crate::model::route::RouteSet;
 use crate::probe::Spec;
 pub use codes::CODES;
 pub use diagnostic::Report;
+use hook::HookConfig;
 use source::{Environment, Input};
 
 pub mod codes;
@@ -26,6 +27,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod document;
 mod expansion;
+pub mod hook;
 pub mod listen;
 pub mod manifest;
 mod mask;
@@ -164,6 +166,8 @@ pub struct Config {
     pub watch: bool,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who is told of transitions.
+    pub hooks: Vec<HookConfig>,
     /// Every file that the configuration consists of or names, with its content when it was read.
     pub files: BTreeMap<PathBuf, Arc<[u8]>>,
 }
@@ -191,6 +195,7 @@ impl fmt::Debug for Config {
             .field("history", &self.history)
             .field("watch", &self.watch)
             .field("log", &self.log)
+            .field("hooks", &self.hooks)
             .field("files", &files)
             .finish()
     }

@@ -216,7 +216,10 @@ mod tests {
         let schema = schema();
         assert_eq!(schema["additionalProperties"], false);
         let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["service", "server", "defaults", "history", "reload", "metrics", "log", "allow", "checks"]);
+        assert_eq!(
+            keys,
+            ["service", "server", "defaults", "history", "reload", "metrics", "log", "hooks", "allow", "checks"]
+        );
         let check = &schema["properties"]["checks"]["items"];
         assert_eq!(check["required"], json!(["name"]));
         assert_eq!(check["oneOf"].as_array().unwrap().len(), crate::probe::KINDS.len());

@@ -29,16 +29,18 @@ use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat, ServerCo
 use crate::history::answer::{Keep, SavedState};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
+use crate::hooks::{CheckChange, EndpointChange, Hooks};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::{Answers, Origin, Plan, Service};
 use crate::model::route::RouteSet;
+use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::probe::net::Network;
 use crate::probe::{BuildContext, farewell};
-use crate::scheduler::actor::{Program, Scheduler, SchedulerCommand};
+use crate::scheduler::actor::{OnChange, Program, Scheduler, SchedulerCommand};
 use crate::scheduler::history_reporter::HistoryReporter;
-use crate::scheduler::machine::Machine;
+use crate::scheduler::machine::{Machine, Transition};
 use crate::server::{self, App, BoundListener, ListenerRoutes, StartUps};
 use crate::store::board;
 
@@ -60,7 +62,7 @@ const DEFAULT_LOG: LogConfig = LogConfig { format: LogFormat::Auto, level: "info
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 /// More than history itself gives the disk to open the file: by then it is known, or history does without.
 const LONGEST_OPENING: Duration = Duration::from_secs(60);
-/// The end waits this long for the history file.
+/// The end waits this long for the history file, and for what hooks are still to be told.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 
 /// How the daemon is started.
@@ -202,6 +204,9 @@ async fn serve(
     let check = CheckName::new("probelet").expect("a valid name");
     let network = Arc::new(Network::default().around(&addresses));
     let context = BuildContext { check, network, clock, beats };
+    let hooks = Hooks::new(&pod, origin.wall, Arc::clone(&daemon_metrics));
+    hooks.change(config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
+    let changed = telling(hooks.clone());
     let told = history.clone();
     let progress = Box::new(move |now| {
         liveness.beat(now);
@@ -209,7 +214,7 @@ async fn serve(
         daemon_metrics.set_history_writable(told.is_written());
     });
     let start_ups = start_ups_wanted;
-    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
+    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
     let is_listening_by_default = config.is_none() && options.listen.is_none();
@@ -221,6 +226,7 @@ async fn serve(
         watch,
         telemetry,
         history,
+        hooks,
         state,
         routes,
         is_listening_by_default,
@@ -232,9 +238,24 @@ async fn serve(
     gates.close().await;
     scheduler.abort();
     let _ = scheduler.await;
-    tokio::join!(daemon.history.close(PATIENCE_AT_END), farewell::all_said());
+    tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(PATIENCE_AT_END), farewell::all_said());
     tracing::info!(reason = signal, "probelet has stopped");
     Ok(())
+}
+
+/// Tells `hooks` of what the scheduler publishes.
+fn telling(hooks: Hooks) -> Box<OnChange> {
+    Box::new(move |snapshot, transitions, endpoints| {
+        let checks: Vec<_> = transitions.iter().filter_map(|transition| check_change(snapshot, transition)).collect();
+        let endpoints: Vec<_> = endpoints.iter().map(|judgement| EndpointChange { judgement }).collect();
+        hooks.tell(snapshot, &checks, &endpoints);
+    })
+}
+
+fn check_change<'a>(snapshot: &Snapshot, transition: &'a Transition) -> Option<CheckChange<'a>> {
+    let Transition { check, from, to, observation, .. } = transition;
+    let check = snapshot.plan.position(check.as_str())?;
+    Some(CheckChange { check, from: *from, to: *to, observation: observation.as_ref() })
 }
 
 /// Where history is kept, and how much of it.
@@ -303,6 +324,7 @@ struct Daemon {
     watch: Option<ConfigWatch>,
     telemetry: Telemetry,
     history: History,
+    hooks: Hooks,
     state: Option<StateDirectory>,
     /// What is answered at each address.
     routes: Vec<ListenerRoutes>,
@@ -375,6 +397,7 @@ impl Daemon {
             watch.follow(next.watch);
         }
         self.answer_as(&next.server);
+        self.hooks.change(&next.hooks);
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
         let _ = self.commands.send(SchedulerCommand::Reload(Box::new(program))).await;
         self.config = Some(next);

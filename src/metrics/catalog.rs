@@ -123,6 +123,11 @@ mod entries {
         &[],
         "Whether the history is written to its file (1=yes,0=no); absent without history.path.",
     );
+    pub const HOOK_DELIVERIES: Metric = counter(
+        "probelet_hook_deliveries_total",
+        &["hook", "outcome"],
+        "Events for the hook at this place of the file, by what came of them: delivered, failed, dropped.",
+    );
     pub const RELOAD_OK: Metric = gauge(
         "probelet_config_last_reload_successful",
         &[],
@@ -185,6 +190,7 @@ pub const CATALOG: &[Metric] = &[
     LAG,
     HISTORY_DROPPED,
     HISTORY_WRITABLE,
+    HOOK_DELIVERIES,
     RELOAD_OK,
     RELOAD_AT,
     CONFIGURATION,

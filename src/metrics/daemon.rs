@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, MetricFamily};
 
 use super::asks::GateAsks;
 use super::catalog;
+use super::hooks::HookDeliveries;
 use crate::base::clock::{Moment, cpu_time};
 use crate::model::route::Route;
 
@@ -41,6 +42,8 @@ pub struct DaemonMetrics {
     /// Made by the first scrape: it begins by reading what the kernel says about the machine.
     process: OnceLock<ProcessCollector>,
     looked_at: ArcSwapOption<(Moment, Vec<MetricFamily>)>,
+    /// By the hook's place in the file.
+    hooks: ArcSwap<Vec<Arc<HookDeliveries>>>,
 }
 
 /// A histogram: a counter per bucket, and the sum.
@@ -72,6 +75,7 @@ impl Default for DaemonMetrics {
             history_file: AtomicU8::new(0),
             process: OnceLock::new(),
             looked_at: ArcSwapOption::empty(),
+            hooks: ArcSwap::default(),
         }
     }
 }
@@ -133,6 +137,23 @@ impl DaemonMetrics {
             }
         }
         all
+    }
+
+    /// The counts of the hook at `place`, which go on when a reload brings another hook there.
+    #[must_use]
+    pub fn hook_deliveries(&self, place: usize) -> Arc<HookDeliveries> {
+        let mut hooks = Vec::clone(&self.hooks.load());
+        if place >= hooks.len() {
+            hooks.resize_with(place + 1, Arc::default);
+            self.hooks.store(Arc::new(hooks.clone()));
+        }
+        Arc::clone(&hooks[place])
+    }
+
+    /// The counts of every hook that there has been, by its place.
+    #[must_use]
+    pub fn hooks(&self) -> Arc<Vec<Arc<HookDeliveries>>> {
+        self.hooks.load_full()
     }
 
     /// The usual metrics of the process, looked at once a second at most.

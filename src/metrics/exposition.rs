@@ -7,6 +7,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::catalog::{self, Metric, MetricKind};
 use super::daemon::{DaemonMetrics, REQUEST_BUCKETS};
+use super::hooks::OUTCOMES;
 use super::openmetrics;
 use crate::base::clock::Timestamp;
 use crate::model::index::CheckIndex;
@@ -284,6 +285,13 @@ fn daemon(judged: &Judged<'_>, daemon_metrics: &DaemonMetrics, all: &mut Vec<Met
     all.push(family(catalog::HISTORY_WRITABLE, |out| {
         if let Some(writable) = daemon_metrics.history_writable() {
             out.gauge(&[], flag(writable));
+        }
+    }));
+    all.push(family(catalog::HOOK_DELIVERIES, |out| {
+        for (place, deliveries) in daemon_metrics.hooks().iter().enumerate() {
+            for (outcome, count) in OUTCOMES.into_iter().zip(deliveries.read()) {
+                out.counter(&[&format!("hooks[{place}]"), outcome], count);
+            }
         }
     }));
     let configuration = &judged.snapshot.configuration;

@@ -7,6 +7,7 @@ mod asks;
 pub mod catalog;
 pub mod daemon;
 mod exposition;
+pub mod hooks;
 pub mod liveness;
 mod openmetrics;
 

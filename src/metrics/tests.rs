@@ -57,6 +57,7 @@ fn daemon_metrics() -> DaemonMetrics {
     daemon_metrics.asks.note(Endpoint::Livez, now());
     daemon_metrics.history_dropped(2);
     daemon_metrics.set_history_writable(Some(false));
+    daemon_metrics.hook_deliveries(0).delivered();
     daemon_metrics
 }
 
@@ -128,6 +129,7 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("probelet_history_dropped_total", MetricKind::Counter, ""),
         // Not of the contract: a file that cannot be used shows in nothing else that can be watched.
         ("probelet_history_writable", MetricKind::Gauge, ""),
+        ("probelet_hook_deliveries_total", MetricKind::Counter, "hook, outcome"),
         ("probelet_config_last_reload_successful", MetricKind::Gauge, ""),
         ("probelet_config_last_reload_success_timestamp_seconds", MetricKind::Gauge, ""),
         ("probelet_config_info", MetricKind::Gauge, "hash"),

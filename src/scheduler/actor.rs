@@ -21,8 +21,10 @@ use crate::base::trace::Phase;
 use crate::history::answer::SavedState;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
 use crate::model::plan::{Definition, Origin, Plan};
+use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::model::state::{CheckState, State};
+use crate::model::verdict::Judgement;
 use crate::probe::{BuildContext, Spec};
 use crate::store::Recorder;
 
@@ -59,6 +61,9 @@ pub struct Program {
     pub origins: Vec<Origin>,
 }
 
+/// Told of a snapshot, of the checks whose state it changed, and of the endpoints that opened or closed with it.
+pub type OnChange = dyn Fn(&Snapshot, &[Transition], &[Judgement]) + Send;
+
 /// What the scheduler works with.
 pub struct Scheduler {
     /// The state of all checks.
@@ -75,6 +80,8 @@ pub struct Scheduler {
     pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
     /// Told the time whenever progress is made, at least every second.
     pub progress: Box<dyn Fn(Moment) + Send>,
+    /// Called with each snapshot with which something has changed. It never waits.
+    pub changed: Box<OnChange>,
 }
 
 impl fmt::Debug for Scheduler {
@@ -203,17 +210,21 @@ impl Scheduler {
         if self.machine.take_start_up() {
             tracing::info!("the app's container starts anew: what was seen before counts for nothing");
         }
-        for transition in self.machine.take_transitions() {
+        let transitions = self.machine.take_transitions();
+        for transition in &transitions {
             let plan = self.machine.plan();
             let declared =
                 plan.position(transition.check.as_str()).and_then(|check| plan.checks[check].target.as_deref());
-            log(&transition, declared);
-            self.reporter.changed(&transition);
+            log(transition, declared);
+            self.reporter.changed(transition);
         }
         let snapshot = self.machine.snapshot(now);
         self.reporter.write(&mut self.machine, &snapshot);
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
-        self.recorder.publish(snapshot);
+        let endpoints = self.recorder.publish(snapshot);
+        if !(transitions.is_empty() && endpoints.is_empty()) {
+            (self.changed)(&self.recorder.latest(), &transitions, &endpoints);
+        }
     }
 }
 
@@ -412,7 +423,8 @@ mod tests {
         let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
         let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
         let progress = Box::new(|_| {});
-        let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
+        let changed = Box::new(|_: &Snapshot, _: &[Transition], _: &[Judgement]| {});
+        let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
         let (sender, receiver) = mpsc::channel(8);
         tokio::spawn(scheduler.run(specs(targets), receiver));
         (sender, board)

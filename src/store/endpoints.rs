@@ -10,8 +10,9 @@ pub(super) fn judgements(snapshot: &Snapshot) -> [Judgement; 4] {
     Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint))
 }
 
-/// Counts in `next` which endpoints have opened and closed from `before` to `after`, and logs each.
-pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut Snapshot) {
+/// Counts in `next` which endpoints have opened and closed from `before` to `after`, logs each, and returns them.
+pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut Snapshot) -> Vec<Judgement> {
+    let mut changed = Vec::new();
     for (place, judgement) in after.iter().enumerate().filter(|(place, after)| after.open != before[*place].open) {
         let count = &mut next.endpoint_transitions[place];
         if judgement.open {
@@ -20,7 +21,9 @@ pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut 
             count.closed += 1;
         }
         log(judgement, next);
+        changed.push(judgement.clone());
     }
+    changed
 }
 
 /// Closed is a warning, but for a drain: that was asked for.

@@ -47,19 +47,21 @@ impl Recorder {
     /// Replaces the snapshot whole, unless `next` says the same; its generation becomes one more than that of the last.
     ///
     /// An endpoint that opens or closes is counted and logged, once: also where only the age of a result does it.
-    pub fn publish(&mut self, mut next: Snapshot) {
+    /// Returns how those that did stand now.
+    pub fn publish(&mut self, mut next: Snapshot) -> Vec<Judgement> {
         let last = self.published.load();
         next.generation = last.generation + 1;
         next.endpoint_transitions = last.endpoint_transitions;
         let endpoints = judgements(&next);
-        endpoints::count(&self.endpoints, &endpoints, &mut next);
+        let changed = endpoints::count(&self.endpoints, &endpoints, &mut next);
         self.endpoints = endpoints;
         if next.says_the_same_as(&last) {
-            return;
+            return changed;
         }
         let generation = next.generation;
         self.published.store(Arc::new(next));
         self.generation.send_replace(generation);
+        changed
     }
 }
 

@@ -14,6 +14,8 @@ mod daemon;
 mod fuzzed;
 mod heartbeat;
 mod history;
+#[cfg(feature = "hooks")]
+mod hooks;
 mod lanes;
 mod hostile;
 mod listening;
@@ -40,5 +42,6 @@ mod support {
     pub mod rabbitmq;
     pub mod redis;
     pub mod servers;
+    pub mod webservers;
 }
 mod tidy;

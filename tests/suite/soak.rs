@@ -342,7 +342,8 @@ async fn reloads_ten_thousand_times() {
     let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
     let progress = Box::new(|_| {});
-    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, start_ups };
+    let scheduler =
+        Scheduler { machine, recorder, reporter, clock, context, progress, changed: Box::new(|_, _, _| {}), start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
     let scheduler = tokio::spawn(scheduler.run(specs(&current), orders));
     let [mut memory, mut tasks] = [1000; 2].map(Windows::of);

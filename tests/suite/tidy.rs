@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "workflow"],
     &["probe"],
     &["config", "store", "metrics", "history"],
-    &["scheduler", "server"],
+    &["scheduler", "server", "hooks"],
     &["daemon", "simulation"],
     &["cli"],
 ];

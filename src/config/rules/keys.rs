@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::base::field::{Field, Presence, ValueType};
+use crate::config::hook::HookEvent;
 use crate::config::read::Table;
 use crate::model::route::RouteSet;
 use crate::probe::KINDS;
@@ -22,6 +23,19 @@ pub static SECTIONS: &[Field] = &[
     section("reload", RELOAD, "When the configuration is read again. `SIGHUP` always works."),
     section("metrics", METRICS, "What `/metrics` tells."),
     section("log", LOG, "What is logged, and how."),
+    Field::with_default(
+        "hooks",
+        ValueType::List(&ValueType::Section(HOOK)),
+        "[]",
+        "Who is told of transitions, at most 16. Each is a `POST` of a CloudEvent 1.0 in JSON (`application/cloudevents+json`): \
+         `type` is `probelet.check.error`, `.ok` or `.degraded` with the check as `subject`, or `probelet.endpoint.open` or \
+         `.closed` with `readyz` or `livez`; `data` holds `state`, `from`, `root_causes`, `service` and `instance`, and with \
+         `server.details: full` a `message`. Any 2xx is success. After a failure there are two more tries, a second and \
+         ten seconds later; a 4xx but 408, 425 and 429 is final. Events come in order; up to 64 wait for a hook, the oldest \
+         gives way, and `probelet_hook_deliveries_total` counts. `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are honoured. \
+         Redirects are followed where they keep the event (307 and 308), to another origin only without `headers` and never \
+         from https to http.",
+    ),
     Field::optional(
         "allow",
         REASONS,
@@ -180,6 +194,23 @@ const LOG: &[Field] = &[
         "info",
         "The least level that is logged. `RUST_LOG` wins when it is set.",
     ),
+];
+
+const HOOK: &[Field] = &[
+    Field::required(
+        "url",
+        ValueType::Url { schemes: &["https", "http"] },
+        "Where the events go. User and password in it are sent as basic authentication.",
+    ),
+    Field::with_default(
+        "on",
+        ValueType::List(&ValueType::Word(&HookEvent::WORDS)),
+        "[error, ok, degraded, readyz, livez]",
+        "What it is told of: checks that become `error`, `ok` or `degraded`, and `readyz` or `livez` when they open or \
+         close.",
+    ),
+    Field::optional("headers", ValueType::Map(&ValueType::Text), "Headers that go along, by name."),
+    Field::with_default("timeout", TIMEOUT, "5s", "The limit on one try."),
 ];
 
 const CHECK_FIELDS: &[Field] = &[

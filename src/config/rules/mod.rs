@@ -21,6 +21,7 @@ mod allow;
 pub mod check;
 mod cycles;
 mod fingerprint;
+mod hooks;
 pub mod keys;
 pub mod listen;
 mod origins;
@@ -60,6 +61,7 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
         history: top.history,
         watch: top.watch,
         log: top.log,
+        hooks: hooks::read(fields),
         files: reader.session().files(),
     })
 }

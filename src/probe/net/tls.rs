@@ -314,6 +314,12 @@ impl TlsClient {
         expiry_warning(self.expiry()?, self.min_validity?, Clock::Machine.read().wall)
     }
 
+    /// What a library that shakes hands by itself is to go by.
+    #[must_use]
+    pub fn config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// The same, asking for this protocol in the handshake (RFC 7301).
     #[must_use]
     pub fn speaking(self, protocol: &[u8]) -> Self {

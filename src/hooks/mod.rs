@@ -1,0 +1,190 @@
+//! Hooks: others are told of transitions by POST, on a lane of its own that no run and no gate ever waits for.
+//!
+//! [`Hooks::tell`] puts an event into the queue of each hook that wants it and returns at once. The lane has a worker for
+//! each hook ([`outbox`]), which sends one event after the other. To tell of something else: a word in
+//! [`HookEvent`](crate::config::hook::HookEvent) and a line in [`event`].
+
+#[cfg(feature = "hooks")]
+mod client;
+#[cfg(not(feature = "hooks"))]
+#[path = "no_client.rs"]
+mod client;
+mod event;
+mod outbox;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::base::clock::Timestamp;
+use crate::base::lane;
+use crate::base::thread::why_refused;
+use crate::config::hook::HookConfig;
+use crate::metrics::DaemonMetrics;
+use crate::model::snapshot::Snapshot;
+use crate::probe::net::Network;
+pub use event::{CheckChange, EndpointChange};
+use event::{EventWriter, HookMessage};
+use outbox::Outbox;
+
+/// The stack of the lane's thread.
+const STACK: usize = 512 * 1024;
+
+/// All hooks of the configuration.
+#[derive(Clone)]
+pub struct Hooks(Arc<Shared>);
+
+struct Shared {
+    writer: Mutex<EventWriter>,
+    workers: Mutex<Workers>,
+    daemon_metrics: Arc<DaemonMetrics>,
+    network: Arc<Network>,
+}
+
+#[derive(Default)]
+struct Workers {
+    /// One for each hook of the configuration, in its order.
+    current: Vec<HookWorker>,
+    /// Those of hooks that are gone: they send what waits.
+    retired: Vec<HookWorker>,
+    /// The lane; none before there is a hook.
+    lane: Option<Lane>,
+}
+
+struct HookWorker {
+    outbox: Arc<Outbox>,
+    /// Nothing where the system gave us no thread: then events only grow old.
+    task: Option<JoinHandle<()>>,
+}
+
+struct Lane {
+    handle: Handle,
+    /// The lane ends when this is dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hooks({})", lock(&self.0.workers).current.len())
+    }
+}
+
+impl Hooks {
+    /// No hooks yet. `instance` is this pod, which started at `started`.
+    #[must_use]
+    pub fn new(instance: &str, started: Timestamp, daemon_metrics: Arc<DaemonMetrics>) -> Self {
+        Self(Arc::new(Shared {
+            writer: Mutex::new(EventWriter::new(instance, started)),
+            workers: Mutex::default(),
+            daemon_metrics,
+            network: Arc::default(),
+        }))
+    }
+
+    /// Uses these hooks from now on. What waits for a hook is kept: it goes to the one with the same address, or else to
+    /// the one that has taken its place in the list, or else to where it was to go.
+    pub fn change(&self, hooks: &[HookConfig]) {
+        let mut workers = lock(&self.0.workers);
+        let workers = &mut *workers;
+        workers.retired.retain(|worker| worker.task.as_ref().is_some_and(|task| !task.is_finished()));
+        let mut before: Vec<Option<HookWorker>> = workers.current.drain(..).map(Some).collect();
+        let mut taken: Vec<Option<HookWorker>> = hooks
+            .iter()
+            .map(|hook| before.iter_mut().find_map(|old| old.take_if(|old| old.outbox.has_address_of(hook))))
+            .collect();
+        for (place, worker) in taken.iter_mut().enumerate().filter(|(_, worker)| worker.is_none()) {
+            *worker = before.get_mut(place).and_then(Option::take);
+        }
+        for old in before.into_iter().flatten() {
+            old.outbox.retire();
+            workers.retired.push(old);
+        }
+        for (place, (worker, hook)) in taken.into_iter().zip(hooks).enumerate() {
+            let deliveries = self.0.daemon_metrics.hook_deliveries(place);
+            let worker = match worker {
+                Some(worker) => {
+                    worker.outbox.change(place, hook, deliveries);
+                    worker
+                }
+                None => self.start(workers, Outbox::new(place, hook, deliveries)),
+            };
+            workers.current.push(worker);
+        }
+    }
+
+    fn start(&self, workers: &mut Workers, outbox: Outbox) -> HookWorker {
+        let outbox = Arc::new(outbox);
+        if workers.lane.is_none() {
+            match open_lane() {
+                Ok(lane) => workers.lane = Some(lane),
+                Err(error) => {
+                    let error = format!("the system refuses {}", why_refused(&error));
+                    tracing::error!(error, "no hook is told anything");
+                }
+            }
+        }
+        let network = Arc::clone(&self.0.network);
+        let connect = move |hook: &HookConfig| client::connect(hook, &network);
+        let task = workers.lane.as_ref().map(|lane| lane.handle.spawn(outbox::serve(Arc::clone(&outbox), connect)));
+        HookWorker { outbox, task }
+    }
+
+    /// Tells of what has changed with `snapshot`, in this order. It never waits.
+    pub fn tell(&self, snapshot: &Snapshot, checks: &[CheckChange<'_>], endpoints: &[EndpointChange<'_>]) {
+        if checks.is_empty() && endpoints.is_empty() {
+            return;
+        }
+        let workers = lock(&self.0.workers);
+        if workers.current.is_empty() {
+            return;
+        }
+        let mut writer = lock(&self.0.writer);
+        let of_checks = checks.iter().filter_map(|change| writer.check(snapshot, change)).collect::<Vec<_>>();
+        let of_endpoints = endpoints.iter().filter_map(|change| writer.endpoint(snapshot, change));
+        for HookMessage { event, body } in of_checks.into_iter().chain(of_endpoints) {
+            for worker in &workers.current {
+                worker.outbox.push(event, &body);
+            }
+        }
+    }
+
+    /// Sends what waits, each event without the pauses between tries, for `patience` at most.
+    pub async fn close(&self, patience: Duration) {
+        let all: Vec<HookWorker> = {
+            let mut workers = lock(&self.0.workers);
+            let Workers { current, retired, .. } = &mut *workers;
+            current.drain(..).chain(retired.drain(..)).collect()
+        };
+        all.iter().for_each(|worker| worker.outbox.close());
+        let mut outboxes = Vec::new();
+        let ends = async {
+            for HookWorker { outbox, task } in all {
+                outboxes.push(outbox);
+                if let Some(task) = task {
+                    let _ = task.await;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(patience, ends).await.is_ok();
+        let lost: usize = outboxes.iter().map(|outbox| outbox.len()).sum();
+        if !in_time || lost > 0 {
+            tracing::warn!(lost, "the end did not wait for every hook");
+        }
+        lock(&self.0.workers).lane = None;
+    }
+}
+
+fn open_lane() -> std::io::Result<Lane> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (handle, _) = lane::start(lane::runtime()?, "hooks", STACK, async move { drop(stopped.await) })?;
+    Ok(Lane { handle, _stop: stop })
+}
+
+/// Held while memory is looked at, and never across a wait.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -23,5 +23,8 @@ COPY --from=builder /out/probelet /probelet
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 EXPOSE 10240
+# The sidecar's own health, never the app's: whoever restarts what is unhealthy would restart the wrong container.
+# Kubernetes does not look at it.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/probelet", "ask", "daemon", "--timeout", "2s"]
 ENTRYPOINT ["/probelet"]
 CMD ["run"]

@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests rules schema bench kubelet fuzz image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests rules schema api bench kubelet fuzz image static image-check clean
 
 demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
@@ -27,7 +27,7 @@ demo: ## build and run probelet on its built-in example
 build: ## the release binary, target/release/probelet
 	$(CARGO) build --release --locked
 
-test: packages lint unit page doc manifests rules schema ## everything that must pass before a merge
+test: packages lint unit page doc manifests rules schema api ## everything that must pass before a merge
 
 packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
 	@.ci/packages
@@ -69,6 +69,10 @@ rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 schema: $(VENV)/done ## config/schema.json, and every example against it
 	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json
 	$(VENV)/bin/check-jsonschema --schemafile config/schema.json config/demo.yaml config/examples/*.yaml
+
+api: $(VENV)/done ## what /v1/openapi.json says, and the daemon against it
+	$(CARGO) build --locked --quiet
+	$(VENV)/bin/python .ci/api.py $(TARGET)/debug/probelet
 
 $(VENV)/done: .ci/requirements.txt | packages
 	python3 -m venv $(VENV)

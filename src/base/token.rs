@@ -10,6 +10,23 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 pub struct Token([u8; SHA256_OUTPUT_LEN]);
 
 impl Token {
+    /// The one that nobody has.
+    pub const NOBODYS: Self = Self([0; SHA256_OUTPUT_LEN]);
+
+    /// What is wrong with `text` as a token: it is to be what a header can carry, and no proxy changes on the way.
+    #[must_use]
+    pub fn flaw(text: &str) -> Option<&'static str> {
+        if text.is_empty() {
+            return Some("is empty");
+        }
+        let is_one_word = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (!is_one_word).then_some("holds other characters than letters, digits and signs of ASCII")
+    }
+
+    /// What helps against a flaw.
+    pub const HELP: &str = "write one word, such as `openssl rand -hex 32` makes, into a file, and `${file:…}` here: a line \
+                            break at its end is dropped, others are not";
+
     /// The token `text`.
     #[must_use]
     pub fn new(text: &str) -> Self {

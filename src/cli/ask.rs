@@ -76,13 +76,7 @@ impl Ask {
             Ok(daemon) => daemon,
             Err(exit) => return exit,
         };
-        let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.label() == self.about);
-        let told = match endpoint {
-            Some(endpoint) => about_endpoint(&daemon, endpoint, deadline),
-            None if self.about == "daemon" => about_daemon(&daemon, deadline),
-            None => about_check(&daemon, &self.about, deadline),
-        };
-        match told {
+        match about(&daemon, &self.about, deadline) {
             Ok(AskResult::Line(line, exit)) => {
                 print(&format!("{line}\n"));
                 exit
@@ -104,9 +98,21 @@ impl Ask {
 }
 
 /// What there is to tell.
-enum AskResult {
+#[derive(Debug)]
+pub(super) enum AskResult {
+    /// How it stands, in a line.
     Line(String, Exit),
+    /// There is no such check, and what there is.
     UnknownCheck(String),
+}
+
+/// What `daemon` says about an endpoint, itself (`daemon`), or else a check of that name.
+pub(super) fn about(daemon: &DaemonClient, subject: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
+    match Endpoint::ALL.into_iter().find(|endpoint| endpoint.label() == subject) {
+        Some(endpoint) => about_endpoint(daemon, endpoint, deadline),
+        None if subject == "daemon" => about_daemon(daemon, deadline),
+        None => about_check(daemon, subject, deadline),
+    }
 }
 
 fn about_endpoint(daemon: &DaemonClient, endpoint: Endpoint, deadline: Deadline) -> Result<AskResult, ClientError> {

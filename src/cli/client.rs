@@ -43,6 +43,8 @@ pub(super) struct DaemonClient {
     other: Option<Host>,
     /// What `server.token` says there.
     token: Option<Secret>,
+    /// How the command calls itself.
+    agent: &'static str,
 }
 
 /// An answer, as far as it matters.
@@ -87,7 +89,15 @@ const LONGEST: usize = 8 << 20;
 /// The longest head of an answer, in bytes.
 const LONGEST_HEAD: usize = 16 << 10;
 
+/// How `probelet ask` calls itself: as an exec probe it speaks for kubelet.
+const ASK: &str = "probelet-ask";
+
 impl DaemonUrl {
+    /// The address and the file that another command was given.
+    pub(super) fn new(url: String, token_file: Option<PathBuf>) -> Self {
+        Self { url: Some(url), token_file }
+    }
+
     const EXAMPLE: &str = "http://127.0.0.1:10240";
 
     /// The daemon that is meant; what is wrong with its address has been said. Looking for it takes no longer than
@@ -157,7 +167,7 @@ impl DaemonClient {
                 IpAddr::V6(ip) => (Host::Ipv6(ip), None),
             },
         };
-        Self { host, port: listen.port(), other, token: None }
+        Self { host, port: listen.port(), other, token: None, agent: ASK }
     }
 
     fn at(text: &str) -> Result<Self, &'static str> {
@@ -174,7 +184,12 @@ impl DaemonClient {
         }
         let host = url.host().ok_or("names no host")?.to_owned();
         let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("names the port 0")?;
-        Ok(Self { host, port, other: None, token: None })
+        Ok(Self { host, port, other: None, token: None, agent: ASK })
+    }
+
+    /// The same daemon for a command that does not speak for kubelet.
+    pub(super) fn called_by(self, agent: &'static str) -> Self {
+        Self { agent, ..self }
     }
 
     fn is_on_this_host(&self) -> bool {
@@ -193,8 +208,9 @@ impl DaemonClient {
         let version = if method == "GET" { "1.0" } else { "1.1" };
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {}\r\n", token.expose()));
         let request = format!(
-            "{method} {path} HTTP/{version}\r\nHost: {self}\r\nUser-Agent: probelet-ask/{}\r\n\
+            "{method} {path} HTTP/{version}\r\nHost: {self}\r\nUser-Agent: {}/{}\r\n\
              Accept: application/json\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
+            self.agent,
             env!("CARGO_PKG_VERSION"),
             token.unwrap_or_default()
         );

@@ -26,6 +26,7 @@ mod simulate;
 mod terminal;
 mod validate;
 mod wait;
+mod wait_daemon;
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

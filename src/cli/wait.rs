@@ -1,19 +1,21 @@
 //! `probelet wait`: checks are repeated until they pass.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::client::DaemonUrl;
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine};
-use super::{Exit, complain, print};
+use super::{Exit, complain, print, wait_daemon};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::config::source::Environment;
 use crate::config::{Config, is_external, is_own_host};
 use crate::model::index::CheckIndex;
-use crate::model::verdict::Judged;
+use crate::model::verdict::{Endpoint, Judged};
 use crate::scheduler::one_shot::{OneShot, with_ancestors};
 
 /// Wait until checks pass
@@ -21,13 +23,30 @@ use crate::scheduler::one_shot::{OneShot, with_ancestors};
 /// Repeats the checks every second until they pass, at least degraded. Without --check it waits for the external
 /// ones, workflows with a step that leaves the pod included: in an init container the app itself cannot be there yet.
 /// Ends with 124 when the time is up.
+///
+/// With --url it asks a running daemon instead, for pipelines and canaries: until the endpoint is open (readyz, unless
+/// another or a check is named), then it must stay open for --hold. Ends with 1 at once when it closes, with 3 when the
+/// daemon does not answer three times in a row, and with 124 when --timeout was over before it opened.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   probelet wait --config config.yaml            in an init container
-  probelet wait --check database --timeout 30s")]
+  probelet wait --check database --timeout 30s
+  probelet wait --url http://orders:10240 --timeout 2m --hold 5m")]
 pub struct Wait {
+    /// With --url: readyz, livez, startupz, healthz, or the name of a check [default: readyz]
+    #[arg(value_name = "ENDPOINT|CHECK", requires = "url")]
+    about: Option<String>,
     #[command(flatten)]
     chosen: CheckSelection,
+    /// Ask the daemon that listens there
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "names"])]
+    url: Option<String>,
+    /// A file with the token that the daemon wants [default: $PROBELET_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+    /// With --url: how long it must stay open, once it is
+    #[arg(long, value_name = "DURATION", requires = "url", value_parser = duration)]
+    hold: Option<Duration>,
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     timeout: Duration,
@@ -40,6 +59,12 @@ const REMINDER: Duration = Duration::from_secs(10);
 
 impl Wait {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
+        if let Some(url) = self.url {
+            let subject = self.about.unwrap_or_else(|| Endpoint::Readyz.label().to_owned());
+            let url = DaemonUrl::new(url, self.token_file);
+            let (timeout, hold) = (self.timeout, self.hold.unwrap_or_default());
+            return wait_daemon::wait(&url, subject, timeout, hold, environment);
+        }
         let (config, named) = match self.chosen.load(environment) {
             Ok(loaded) => loaded,
             Err(exit) => return exit,

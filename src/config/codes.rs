@@ -241,6 +241,14 @@ pub static CODES: &[Code] = &[
         "server: { listen: \"127.0.0.1:10240\" }\nchecks: []\n",
     ),
     error(
+        "invalid-label",
+        "A label of the service cannot be one of `healthcheck_info`.",
+        "Names are those that Prometheus takes: letters, digits and `_`, without a digit or `__` at the beginning. `check`, \
+         `kind`, `critical`, `gates` and `runbook` are there already. At most 16.",
+        "service: { labels: { kind: shop } }\nchecks: []\n",
+        "service: { labels: { service_kind: shop } }\nchecks: []\n",
+    ),
+    error(
         "invalid-origin",
         "A text is not an origin whose pages could be let in.",
         "An origin is what a browser sends in the header `Origin`: scheme, host, and a port that is not the scheme's own, in \

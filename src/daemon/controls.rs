@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::shutdown::Termination;
 use crate::base::clock::{Clock, Moment};
+use crate::model::beat::Beat;
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::scheduler::actor::SchedulerCommand;
@@ -61,8 +62,8 @@ impl server::Control for Controls {
         self.start_ups.send_replace((news, at));
     }
 
-    fn beat(&self, check: &str) -> bool {
-        self.beats.beat(check, self.clock.now())
+    fn beat(&self, check: &str, beat: Beat) -> bool {
+        self.beats.beat(check, beat, self.clock.now())
     }
 }
 

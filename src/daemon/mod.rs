@@ -474,7 +474,7 @@ fn specs(config: &Config) -> Vec<Arc<dyn crate::probe::Spec>> {
 
 /// The plan without a configuration: no checks.
 fn no_plan(pod: &str) -> Arc<Plan> {
-    let service = Service { name: pod.to_owned(), version: None };
+    let service = Service { name: pod.to_owned(), instance: pod.to_owned(), ..Service::default() };
     // Without a configuration there is no time to drain.
     let answers = Answers { drain: std::time::Duration::ZERO, ..Answers::default() };
     Arc::new(Plan { service, answers, checks: Vec::new(), hash: None })

@@ -73,7 +73,7 @@ pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> io
     writer.spawn(move || write_lines(&waiting, &done))?;
     let lines = LineQueue { lines, about: None, escapes: false };
     // Until a configuration says for whom it speaks.
-    let service = Service { name: instance.clone(), version: None };
+    let service = Service { name: instance.clone(), ..Service::default() };
     let about = &LogIdentity { service: &service, instance: &instance };
     let (filter, filter_handle) = reload::Layer::new(targets(log.level, directives.as_deref()));
     let (format, format_handle) = reload::Layer::new(format(log.format, &lines, about));

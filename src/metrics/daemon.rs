@@ -17,7 +17,8 @@ use crate::base::clock::{Moment, cpu_time};
 use crate::model::route::Route;
 
 /// The status codes that the server answers with; anything else is counted under the last.
-pub const CODES: [&str; 11] = ["200", "204", "400", "401", "403", "404", "405", "429", "500", "503", "other"];
+pub const CODES: [&str; 15] =
+    ["200", "204", "400", "401", "403", "404", "405", "408", "411", "413", "415", "429", "500", "503", "other"];
 
 /// The upper bounds of the buckets of request durations, in microseconds; one more bucket has no bound.
 const BUCKETS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
@@ -190,10 +191,14 @@ const fn place_of(code: u16) -> usize {
         403 => 4,
         404 => 5,
         405 => 6,
-        429 => 7,
-        500 => 8,
-        503 => 9,
-        _ => 10,
+        408 => 7,
+        411 => 8,
+        413 => 9,
+        415 => 10,
+        429 => 11,
+        500 => 12,
+        503 => 13,
+        _ => 14,
     }
 }
 

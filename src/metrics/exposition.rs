@@ -127,6 +127,7 @@ fn declarations(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFami
         let runbook = definition.runbook.as_deref().unwrap_or_default();
         let gates = definition.gates.names().join(",");
         out.gauge(&[definition.kind, definition.critical.label(), &gates, runbook], 1.0);
+        out.label_last(&judged.snapshot.plan.service.labels);
     }));
     if is_lean(judged) {
         return;
@@ -359,6 +360,14 @@ impl Samples {
         self.samples.push(sample);
     }
 
+    /// Adds these labels to the sample that was added last.
+    fn label_last(&mut self, labels: &[(String, String)]) {
+        let Some(sample) = self.samples.last_mut().filter(|_| !labels.is_empty()) else { return };
+        let more = labels.iter().map(|(name, value)| label_pair(name, value));
+        let pairs = sample.get_label().iter().cloned().chain(more).collect();
+        sample.set_label(pairs);
+    }
+
     /// Adds a gauge, if there is a value for it.
     fn known(&mut self, value: Option<f64>) {
         if let Some(value) = value {
@@ -415,12 +424,14 @@ impl Samples {
 
     fn sample(&self, values: &[&str]) -> Sample {
         let values = self.check.as_deref().into_iter().chain(values.iter().copied());
-        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value(value.to_owned());
-            pair
-        });
+        let pairs = self.labels.iter().zip(values).map(|(name, value)| label_pair(name, value));
         Sample::from_label(pairs.collect())
     }
+}
+
+fn label_pair(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
 }

@@ -392,3 +392,15 @@ fn ask_promtool(metrics: &str) {
     let said = [output.stdout, output.stderr].concat();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&said).as_ref()), (Some(0), ""));
 }
+
+#[test]
+fn labels_of_the_service_are_labels_of_what_is_declared() {
+    let mut labelled = snapshot(vec![(check("db"), ok("ok"))]);
+    std::sync::Arc::make_mut(&mut labelled.plan).service.labels = vec![("team".into(), "a \"b\"".into())];
+    let judged = Judged::new(&labelled, now().moment);
+    let text = scrape(&judged, &DaemonMetrics::default(), ExpositionFormat::Text);
+    let text = String::from_utf8_lossy(text.as_ref()).into_owned();
+    let info =
+        r#"healthcheck_info{check="db",kind="simulated",critical="true",gates="ready",runbook="",team="a \"b\""} 1"#;
+    assert!(text.contains(info), "{text}");
+}

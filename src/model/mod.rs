@@ -3,6 +3,7 @@
 //! Three words for three levels: one run has an [`Outcome`](outcome::Outcome), one check over time has a
 //! [`State`](state::State), an endpoint or the whole has a [`Verdict`](verdict::Verdict).
 
+pub mod beat;
 pub mod causes;
 pub mod index;
 pub mod outcome;

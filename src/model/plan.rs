@@ -56,8 +56,12 @@ impl Plan {
 pub struct Service {
     /// Its name.
     pub name: String,
+    /// Which of its instances this is: the pod, else the host.
+    pub instance: String,
     /// Its version, where it is told.
     pub version: Option<String>,
+    /// What else tells it apart (a team, a region), in the order of the file.
+    pub labels: Vec<(String, String)>,
 }
 
 /// What answers say, and with which code a closed endpoint answers.
@@ -151,6 +155,8 @@ pub struct Definition {
     pub max_connection_age: Duration,
     /// How old the beat of a heartbeat may be; zero for every other kind.
     pub max_age: Duration,
+    /// With what a beat is taken from anywhere.
+    pub beat_token: Option<Token>,
     /// An earlier name, whose history it continues.
     pub formerly: Option<CheckName>,
     /// Its target is on this pod: on `localhost`, a loopback address, `$POD_IP` or a Unix socket, or the app itself,
@@ -274,6 +280,7 @@ pub(crate) mod testing {
             stale_after: Duration::from_secs(32),
             max_connection_age: Duration::ZERO,
             max_age: Duration::ZERO,
+            beat_token: None,
             formerly: None,
             of_pod: false,
         }
@@ -287,7 +294,12 @@ pub(crate) mod testing {
     /// A plan of these checks for the service `shop`, version `1.2.3`.
     pub(crate) fn plan(checks: Vec<Definition>) -> Arc<Plan> {
         Arc::new(Plan {
-            service: Service { name: "shop".into(), version: Some("1.2.3".into()) },
+            service: Service {
+                name: "shop".into(),
+                instance: "shop-0".into(),
+                version: Some("1.2.3".into()),
+                labels: Vec::new(),
+            },
             answers: Answers::default(),
             checks: checks.into_iter().map(Arc::new).collect(),
             hash: Some("0123456789abcdef".into()),

@@ -54,6 +54,7 @@ pub enum Route {
     Healthz,
     HealthzCheck,
     Health,
+    VersionedHealth,
     HealthStream,
     Alive,
     Ready,
@@ -68,6 +69,7 @@ pub enum Route {
     Ticks,
     InternalHealth,
     Stream,
+    OpenApi,
     Badge,
     GrpcCheck,
     GrpcWatch,
@@ -78,7 +80,7 @@ pub enum Route {
 
 impl Route {
     /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Root,
         Self::Livez,
         Self::LivezCheck,
@@ -89,6 +91,7 @@ impl Route {
         Self::Healthz,
         Self::HealthzCheck,
         Self::Health,
+        Self::VersionedHealth,
         Self::HealthStream,
         Self::Alive,
         Self::Ready,
@@ -103,6 +106,7 @@ impl Route {
         Self::Ticks,
         Self::InternalHealth,
         Self::Stream,
+        Self::OpenApi,
         Self::Badge,
         Self::GrpcCheck,
         Self::GrpcWatch,
@@ -124,6 +128,7 @@ impl Route {
             Self::Healthz => "/healthz",
             Self::HealthzCheck => "/healthz/{check}",
             Self::Health => "/health",
+            Self::VersionedHealth => "/v1/health",
             Self::HealthStream => "/health/$stream",
             Self::Alive => "/alive",
             Self::Ready => "/ready",
@@ -138,6 +143,7 @@ impl Route {
             Self::Ticks => "/v1/services/{id}/ticks",
             Self::InternalHealth => "/v1/_internal/health",
             Self::Stream => "/v1/stream",
+            Self::OpenApi => "/v1/openapi.json",
             Self::Badge => "/badge/{check}.svg",
             Self::GrpcCheck => grpc::CHECK,
             Self::GrpcWatch => grpc::WATCH,
@@ -213,6 +219,7 @@ pub fn find(path: &str) -> (Route, &str) {
         "/startupz" => Route::Startupz,
         "/healthz" => Route::Healthz,
         "/health" => Route::Health,
+        "/v1/health" => Route::VersionedHealth,
         "/health/$stream" | "/health/%24stream" => Route::HealthStream,
         "/alive" => Route::Alive,
         "/ready" => Route::Ready,
@@ -227,6 +234,7 @@ pub fn find(path: &str) -> (Route, &str) {
         grpc::CHECK => Route::GrpcCheck,
         grpc::WATCH => Route::GrpcWatch,
         grpc::LIST => Route::GrpcList,
+        "/v1/openapi.json" => Route::OpenApi,
         _ => return below(path),
     };
     (exact, "")

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -18,8 +17,10 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_duration;
 use crate::base::redact;
+use crate::base::token::Token;
 use crate::base::trace::Phase;
 use crate::base::value::Section;
+use crate::model::beat::{Beat, BeatStatus};
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::probe::exhausted;
 
@@ -40,7 +41,14 @@ const FIELDS: &[Field] = &[
         "push",
         ValueType::Bool,
         "false",
-        "The beat is `PUT /v1/heartbeats/<check>` from the same pod.",
+        "The beat is `PUT /v1/heartbeats/<check>` from the same pod. A body is optional, at most 1 KiB: \
+         `{\"status\": \"ok\"|\"degraded\"|\"error\", \"message\": \"…\"}`. `degraded` is a degraded pass, `error` a failure.",
+    ),
+    Field::optional(
+        "token",
+        ValueType::Text,
+        "With `push`: a beat with `Authorization: Bearer <token>` is taken from anywhere, also from a cron job or another \
+         host: `${file:/run/secrets/beat}`. Without that header it still has to come from this pod.",
     ),
     Field::required(
         "max_age",
@@ -56,6 +64,8 @@ struct Heartbeat {
     file: Option<PathBuf>,
     target: Option<String>,
     max_age: Duration,
+    /// With what a beat is taken from anywhere.
+    token: Option<Token>,
 }
 
 fn read(fields: &Section) -> Option<Box<dyn Spec>> {
@@ -74,7 +84,23 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         file: file.and_then(super::super::base::value::Text::fixed).map(PathBuf::from),
         target: file.map(|file| redact::target(&file.written)),
         max_age: fields.duration("max_age")?,
+        token: token(fields, push)?,
     }))
+}
+
+/// The token of pushed beats, if there is one; nothing where it cannot be one.
+fn token(fields: &Section, push: bool) -> Option<Option<Token>> {
+    let Some(text) = fields.text("token") else { return Some(None) };
+    let token = text.fixed()?;
+    let (message, help) = if !push {
+        ("a token is for beats that are pushed".to_owned(), "write `push: true`, or remove the token")
+    } else if let Some(flaw) = Token::flaw(&token) {
+        (format!("the token {flaw}"), Token::HELP)
+    } else {
+        return Some(Some(Token::new(&token)));
+    };
+    fields.error("token", "invalid-value", message, Some(help.into()));
+    None
 }
 
 impl Spec for Heartbeat {
@@ -84,6 +110,10 @@ impl Spec for Heartbeat {
 
     fn max_age(&self) -> Duration {
         self.max_age
+    }
+
+    fn beat_token(&self) -> Option<Token> {
+        self.token
     }
 
     fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
@@ -102,7 +132,7 @@ impl Spec for Heartbeat {
             max_age: self.max_age,
             clock: context.clock,
             started,
-            beat: None,
+            last: None,
             as_of: None,
         })
     }
@@ -119,16 +149,22 @@ struct Register {
     remembered: BTreeMap<String, Moment>,
 }
 
-/// The last beat of one check, in nanoseconds since boot; 0 before the first.
+/// The last beat of one check.
 #[derive(Debug, Default)]
-struct Slot(AtomicU64);
+struct Slot(Mutex<Option<TakenBeat>>);
+
+/// A beat, and when it came.
+#[derive(Clone, Debug)]
+struct TakenBeat {
+    at: Moment,
+    beat: Beat,
+}
 
 impl Beats {
     /// Takes a beat for `check` at `now`. Whether there is a check of that name that takes beats.
-    pub fn beat(&self, check: &str, now: Moment) -> bool {
-        let register = self.lock();
-        let Some(slot) = register.slots.get(check).and_then(Weak::upgrade) else { return false };
-        slot.0.store(nanos(now), Ordering::Relaxed);
+    pub fn beat(&self, check: &str, beat: Beat, now: Moment) -> bool {
+        let Some(slot) = self.lock().slots.get(check).and_then(Weak::upgrade) else { return false };
+        *slot.lock() = Some(TakenBeat { at: now, beat });
         true
     }
 
@@ -136,18 +172,27 @@ impl Beats {
     pub fn restore(&self, check: &str, at: Moment) {
         let mut register = self.lock();
         match register.slots.get(check).and_then(Weak::upgrade) {
-            Some(slot) => drop(slot.0.fetch_max(nanos(at), Ordering::Relaxed)),
+            Some(slot) => {
+                let mut last = slot.lock();
+                if last.as_ref().is_none_or(|last| last.at < at) {
+                    *last = Some(TakenBeat { at, beat: Beat::default() });
+                }
+            }
             None => {
                 register.remembered.insert(check.to_owned(), at);
             }
         }
     }
 
-    /// The last beat of every check that has had one.
+    /// The last beat of every check that has had one, but for those with which the app said that it does not work: what is
+    /// kept of a beat over a restart is its time, and that one was no sign of life.
     #[must_use]
     pub fn last(&self) -> Vec<(String, Moment)> {
         let register = self.lock();
-        let beat = |(check, slot): (&String, &Weak<Slot>)| Some((check.clone(), slot.upgrade()?.beat()?));
+        let beat = |(check, slot): (&String, &Weak<Slot>)| {
+            let last = slot.upgrade()?.lock().clone()?;
+            (last.beat.status != BeatStatus::Error).then(|| (check.clone(), last.at))
+        };
         let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
         register.slots.iter().filter_map(beat).chain(waiting).collect()
     }
@@ -157,7 +202,8 @@ impl Beats {
     fn register(&self, check: &str) -> Arc<Slot> {
         let mut register = self.lock();
         register.slots.retain(|_, slot| slot.strong_count() > 0);
-        let slot = Arc::new(Slot(AtomicU64::new(register.remembered.remove(check).map_or(0, nanos))));
+        let remembered = register.remembered.remove(check).map(|at| TakenBeat { at, beat: Beat::default() });
+        let slot = Arc::new(Slot(Mutex::new(remembered)));
         register.slots.insert(check.to_owned(), Arc::downgrade(&slot));
         slot
     }
@@ -168,15 +214,9 @@ impl Beats {
 }
 
 impl Slot {
-    fn beat(&self) -> Option<Moment> {
-        let nanos = self.0.load(Ordering::Relaxed);
-        (nanos > 0).then(|| Moment::at(Duration::from_nanos(nanos)))
+    fn lock(&self) -> MutexGuard<'_, Option<TakenBeat>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The number of a slot that has had a beat at `at`.
-fn nanos(at: Moment) -> u64 {
-    u64::try_from(at.since_boot().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 impl fmt::Debug for Beats {
@@ -190,8 +230,8 @@ struct HeartbeatProbe {
     max_age: Duration,
     clock: Clock,
     started: Moment,
-    /// When the last beat was seen.
-    beat: Option<Moment>,
+    /// The last beat, and when it was seen.
+    last: Option<TakenBeat>,
     /// The earliest moment at which it can have been.
     as_of: Option<Moment>,
 }
@@ -216,19 +256,19 @@ impl Probe for HeartbeatProbe {
         Box::pin(async move {
             match &mut self.source {
                 BeatSource::Push(slot) => {
-                    self.beat = slot.beat();
-                    self.as_of = self.beat;
+                    self.last = slot.lock().clone();
+                    self.as_of = self.last.as_ref().map(|last| last.at);
                 }
                 BeatSource::File(watched) => {
                     run.trace.enter(Phase::Disk);
                     let last_look = watched.looked_at.replace(self.clock.now());
                     if watched.has_changed().await? {
-                        self.beat = Some(self.clock.now());
+                        self.last = Some(TakenBeat { at: self.clock.now(), beat: Beat::default() });
                         self.as_of = last_look;
                     }
                 }
             }
-            judge(self.beat, self.started, self.clock.now(), self.max_age)
+            judge(self.last.as_ref(), self.started, self.clock.now(), self.max_age)
                 .map(|pass| Pass { as_of: self.as_of, ..pass })
         })
     }
@@ -252,17 +292,30 @@ impl WatchedFile {
     }
 }
 
-fn judge(beat: Option<Moment>, started: Moment, now: Moment, max_age: Duration) -> ProbeResult {
-    let age = now.since(beat.unwrap_or(started));
+/// An old beat is none, whatever the app said with it.
+fn judge(last: Option<&TakenBeat>, started: Moment, now: Moment, max_age: Duration) -> ProbeResult {
+    let age = now.since(last.map_or(started, |last| last.at));
     let shown = show_duration(age);
-    match (beat, age > max_age) {
-        (Some(_), false) => Ok(Pass::saying(format!("last beat {shown} ago"))),
+    match (last, age > max_age) {
+        (Some(TakenBeat { beat, .. }), false) => said(beat, &shown),
         (None, false) => Err(Failure::new(FailureKind::Void, format!("no beat yet, {shown} after the start"))),
         (Some(_), true) => {
             let message = format!("no beat for {shown}, more than {}", show_duration(max_age));
             Err(Failure::new(FailureKind::Mismatch, message))
         }
         (None, true) => Err(Failure::new(FailureKind::Mismatch, format!("no beat since the start {shown} ago"))),
+    }
+}
+
+/// What the app said of itself `ago`.
+fn said(Beat { status, message }: &Beat, ago: &str) -> ProbeResult {
+    let more = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    match status {
+        BeatStatus::Ok => Ok(Pass::saying(format!("last beat {ago} ago{more}"))),
+        BeatStatus::Degraded => {
+            Ok(Pass { degraded: true, ..Pass::saying(format!("the app said degraded {ago} ago{more}")) })
+        }
+        BeatStatus::Error => Err(Failure::new(FailureKind::Mismatch, format!("the app said error {ago} ago{more}"))),
     }
 }
 
@@ -277,7 +330,7 @@ mod tests {
     }
 
     fn spec(file: Option<PathBuf>) -> Heartbeat {
-        Heartbeat { file, target: None, max_age: Duration::from_secs(30) }
+        Heartbeat { file, target: None, max_age: Duration::from_secs(30), token: None }
     }
 
     async fn says(probe: &mut dyn Probe) -> String {
@@ -296,11 +349,36 @@ mod tests {
         assert_eq!(says(probe.as_mut()).await, "void: no beat yet, 10s after the start");
         tokio::time::advance(Duration::from_secs(21)).await;
         assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago");
-        assert!(context.beats.beat("main_loop", clock.now()));
+        assert!(context.beats.beat("main_loop", Beat::default(), clock.now()));
         tokio::time::advance(Duration::from_secs(12)).await;
         assert_eq!(says(probe.as_mut()).await, "last beat 12s ago");
         tokio::time::advance(Duration::from_secs(35)).await;
         assert_eq!(says(probe.as_mut()).await, "mismatch: no beat for 47s, more than 30s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_app_says_of_itself_counts_until_it_says_something_else_or_nothing_any_more() {
+        let clock = Clock::tokio();
+        let context = context(clock);
+        let mut probe = spec(None).build(&context);
+        let beat = |status, message: &str| {
+            let message = Some(message.to_owned()).filter(|message| !message.is_empty());
+            assert!(context.beats.beat("main_loop", Beat { status, message }, clock.now()));
+        };
+        beat(BeatStatus::Degraded, "queue is long");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let pass = probe.observe(&RunContext::default()).await.unwrap();
+        assert_eq!(
+            (pass.degraded, pass.message.as_deref()),
+            (true, Some("the app said degraded 3s ago: queue is long"))
+        );
+        beat(BeatStatus::Error, "");
+        assert_eq!(says(probe.as_mut()).await, "mismatch: the app said error 0ms ago");
+        assert!(context.beats.last().is_empty(), "no sign of life to remember");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(says(probe.as_mut()).await, "mismatch: no beat for 31s, more than 30s");
+        beat(BeatStatus::Ok, "warm");
+        assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago: warm");
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,7 +390,7 @@ mod tests {
         assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(93)))]);
         let mut probe = spec(None).build(&context);
         assert_eq!(says(probe.as_mut()).await, "last beat 7s ago");
-        assert!(context.beats.beat("main_loop", clock.now()));
+        assert!(context.beats.beat("main_loop", Beat::default(), clock.now()));
         context.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
         assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago");
         assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
@@ -322,12 +400,12 @@ mod tests {
     fn a_beat_for_nobody_is_told() {
         let clock = Clock::Machine;
         let context = context(clock);
-        assert!(!context.beats.beat("main_loop", clock.now()));
+        assert!(!context.beats.beat("main_loop", Beat::default(), clock.now()));
         let probe = spec(None).build(&context);
-        assert!(context.beats.beat("main_loop", clock.now()));
-        assert!(!context.beats.beat("other", clock.now()));
+        assert!(context.beats.beat("main_loop", Beat::default(), clock.now()));
+        assert!(!context.beats.beat("other", Beat::default(), clock.now()));
         drop(probe);
-        assert!(!context.beats.beat("main_loop", clock.now()));
+        assert!(!context.beats.beat("main_loop", Beat::default(), clock.now()));
     }
 
     #[tokio::test]

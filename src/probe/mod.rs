@@ -16,6 +16,7 @@ use self::cookies::CookieJar;
 use crate::base::clock::Clock;
 use crate::base::field::Field;
 use crate::base::name::CheckName;
+use crate::base::token::Token;
 use crate::base::trace::Trace;
 use crate::base::value::Section;
 use crate::model::outcome::ProbeResult;
@@ -108,6 +109,11 @@ pub trait Spec: fmt::Debug + Send + Sync {
     /// How old what a run finds may be and still pass; zero where a run sees the target as it is.
     fn max_age(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// With what a beat for it is taken from anywhere.
+    fn beat_token(&self) -> Option<Token> {
+        None
     }
 
     /// Each run is to have a connection of its own, unless the file says otherwise, where `where_to` says so of the

@@ -16,6 +16,7 @@ use super::kubelet;
 use super::request::IncomingRequest;
 use crate::base::token::Token;
 use crate::model::route::{Route, RouteSet};
+use crate::model::snapshot::Snapshot;
 
 /// What a request gets to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,42 @@ pub(super) fn sight(route: Route, routes: RouteSet, headers: &HeaderMap, token: 
             }
         }
         _ => Sight::Full,
+    }
+}
+
+/// Who a beat comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beater {
+    /// Somebody who has the token of the check.
+    HasToken,
+    /// Somebody who needs none, if it is this pod.
+    MayBeOfPod,
+    /// Somebody who lacks `server.token`.
+    LacksServerToken,
+    /// Somebody who presents another token than that of the check.
+    HasWrongToken,
+}
+
+/// Who sends `incoming`, a beat for `check`. A stranger is not told whether there is such a check, nor which checks take
+/// tokens.
+pub(super) fn beater(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, check: &str) -> Beater {
+    let plan = &snapshot.plan;
+    let own = plan.position(check).and_then(|check| plan.checks[check].beat_token);
+    let any_takes_tokens = plan.checks.iter().any(|check| check.beat_token.is_some());
+    // It takes as long for a check that there is not.
+    if any_takes_tokens && presents(incoming.headers, &own.unwrap_or(Token::NOBODYS)) {
+        return Beater::HasToken;
+    }
+    match &plan.answers.token {
+        Some(token) if !presents(incoming.headers, token) => return Beater::LacksServerToken,
+        Some(_) => return Beater::MayBeOfPod,
+        None => {}
+    }
+    let is_stranger = || sign_of_stranger(incoming).is_some();
+    let presents_something = any_takes_tokens && incoming.headers.contains_key(AUTHORIZATION);
+    match presents_something && (own.is_some() || is_stranger()) {
+        true => Beater::HasWrongToken,
+        false => Beater::MayBeOfPod,
     }
 }
 

@@ -125,6 +125,13 @@ impl Answer {
         Self::text(StatusCode::UNAUTHORIZED, body)
     }
 
+    /// The token of the check that a beat is for is another.
+    pub(super) fn unauthorized_beat() -> Self {
+        let body = "unauthorized; a beat from elsewhere than this pod wants the `token` of its check: send `Authorization: \
+                    Bearer <token>`\n";
+        Self::text(StatusCode::UNAUTHORIZED, body)
+    }
+
     /// A method that the path does not take.
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let body = format!("method not allowed; this path takes {allow}\n");

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1::{Builder, Connection};
@@ -26,16 +25,13 @@ use super::http2::streams::OpenStream;
 use super::listen::ListenerRoutes;
 use super::request::ConnectionAddresses;
 use super::respond::{Responding, respond};
+use super::sent_body::SentBody;
 use super::shared::Shared;
 use super::{App, grpc, http2};
 use crate::model::route::RouteSet;
 
 /// The bound on a request's head: its line and headers.
 pub(super) const HEAD_SIZE: usize = 16 * 1024;
-/// What is read of a request's body, so that a client can finish sending before it reads the answer.
-const BODY_SIZE: usize = 64 * 1024;
-/// And for how long.
-pub(super) const BODY_TIME: Duration = Duration::from_secs(2);
 /// What is read and thrown away after the last answer, so that the client gets to read it.
 const LINGER_SIZE: usize = 256 * 1024;
 /// And for how long.
@@ -126,6 +122,7 @@ impl Service<Request<Incoming>> for RequestService {
             routes: self.routes.get(),
             progress: Progress { state: Arc::clone(&self.state), stream: None, has_body: head.method != Method::HEAD },
             head,
+            body: SentBody::Empty,
         };
         if asked.head.version == Version::HTTP_2 {
             let Some(stream) = OpenStream::begin(&self.state, &self.shared.further_streams) else {
@@ -140,8 +137,7 @@ impl Service<Request<Incoming>> for RequestService {
             return Answering::Asked(asked);
         }
         Answering::Later(Box::pin(async move {
-            // Whether it all came in time does not matter: if it did not, the connection is closed after the answer.
-            let _ = tokio::time::timeout(BODY_TIME, discard(body)).await;
+            let asked = Asked { body: SentBody::take(body).await, ..asked };
             poll_fn(|cx| asked.progress.has_its_turn(cx)).await;
             let response = match asked.respond() {
                 Responding::Now(response) => response,
@@ -152,7 +148,7 @@ impl Service<Request<Incoming>> for RequestService {
     }
 }
 
-/// A request without a body, or the head of one.
+/// A request.
 pub(super) struct Asked {
     app: Arc<App>,
     shared: Arc<Shared>,
@@ -160,11 +156,12 @@ pub(super) struct Asked {
     routes: RouteSet,
     head: Parts,
     progress: Progress,
+    body: SentBody,
 }
 
 impl Asked {
     fn respond(&self) -> Responding {
-        respond(&self.app, &self.shared, self.ends, self.routes, &self.head)
+        respond(&self.app, &self.shared, self.ends, self.routes, &self.head, &self.body)
     }
 
     /// Answers a call of gRPC.
@@ -253,17 +250,6 @@ impl Future for Answering {
         }
         let Self::Later(response) = &mut *self else { return Poll::Pending };
         response.as_mut().poll(cx).map(Ok)
-    }
-}
-
-/// Reads `body`, which nothing needs, to its end or to the limit.
-async fn discard(mut body: Incoming) {
-    let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, bytes::Bytes::len);
-        if read > BODY_SIZE {
-            return;
-        }
     }
 }
 

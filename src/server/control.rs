@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
-use super::access;
+use super::access::{self, Beater};
 use super::answer::Answer;
 use super::query::decode;
 use super::request::IncomingRequest;
@@ -37,15 +37,28 @@ fn draining(drain: Duration) -> String {
 
 /// `/v1/heartbeats/{check}`.
 pub(super) fn heartbeat(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Answer {
-    guarded(incoming, snapshot, |incoming| {
-        if *incoming.method != Method::PUT {
-            return Answer::method_not_allowed(Route::Heartbeat.methods());
-        }
-        if app.control.beat(&decode(name)) {
-            return Answer::text(StatusCode::NO_CONTENT, "");
-        }
-        Answer::text(StatusCode::NOT_FOUND, "no check of that name takes heartbeats over HTTP\n")
-    })
+    let name = decode(name);
+    match access::beater(incoming, snapshot, &name) {
+        // From anywhere.
+        Beater::HasToken if snapshot.plan.answers.control => beat(incoming, app, &name),
+        Beater::HasToken | Beater::MayBeOfPod => guarded(incoming, snapshot, |incoming| beat(incoming, app, &name)),
+        Beater::LacksServerToken => Answer::unauthorized(),
+        Beater::HasWrongToken => Answer::unauthorized_beat(),
+    }
+}
+
+fn beat(incoming: &IncomingRequest<'_>, app: &App, name: &str) -> Answer {
+    if *incoming.method != Method::PUT {
+        return Answer::method_not_allowed(Route::Heartbeat.methods());
+    }
+    let beat = match incoming.body.beat(incoming.headers) {
+        Ok(beat) => beat,
+        Err((code, why)) => return Answer::text(code, why),
+    };
+    if app.control.beat(name, beat) {
+        return Answer::text(StatusCode::NO_CONTENT, "");
+    }
+    Answer::text(StatusCode::NOT_FOUND, "no check of that name takes heartbeats over HTTP\n")
 }
 
 fn guarded(

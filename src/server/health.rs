@@ -79,10 +79,22 @@ pub(super) fn healthz(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, share
         Ok(named) => named.unwrap_or_else(|| AnswerFormat::accepted(incoming.headers)),
         Err(unknown) => return bad_request(&unknown),
     };
+    healthz_as(format, incoming, snapshot, shared)
+}
+
+fn healthz_as(format: AnswerFormat, incoming: &IncomingRequest<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
     let judged = Judged::new(snapshot, incoming.reading.moment);
     shared.renderings.answer(Kind::Healthz(format), &judged, || {
         reply::reply(&View::of(&judged, Endpoint::Healthz, incoming.reading), format, false, &Warnings::default())
     })
+}
+
+/// `/v1/health`: the json of `/healthz`.
+pub(super) fn versioned(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
+    match snapshot.plan.answers.details {
+        Details::None => Answer::not_found(incoming.routes, Details::None),
+        Details::Full | Details::Names => healthz_as(AnswerFormat::Json, incoming, snapshot, shared),
+    }
 }
 
 /// `/healthz/{check}`: that check alone, gated or not.
@@ -107,9 +119,13 @@ pub fn healthz_json(snapshot: &Snapshot, reading: Reading) -> Vec<u8> {
     reply::json::body(&View::of(&judged, Endpoint::Healthz, reading), &Warnings::default())
 }
 
-/// `/health`.
+/// `/health`; with `?format=` in that one, as `/healthz`.
 pub(super) fn health(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, shared: &Shared) -> Answer {
-    health_at(incoming.reading, snapshot, shared)
+    match named_format(incoming) {
+        Ok(None) => health_at(incoming.reading, snapshot, shared),
+        Ok(Some(format)) => healthz_as(format, incoming, snapshot, shared),
+        Err(unknown) => bad_request(&unknown),
+    }
 }
 
 fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {

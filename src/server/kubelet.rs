@@ -30,7 +30,7 @@ pub(super) const fn probed(route: Route) -> Option<Endpoint> {
         Route::Livez | Route::LivezCheck | Route::Alive => Some(Endpoint::Livez),
         Route::Readyz | Route::ReadyzCheck | Route::Ready | Route::Root => Some(Endpoint::Readyz),
         Route::Startupz | Route::StartupzCheck => Some(Endpoint::Startupz),
-        Route::Healthz | Route::Health => Some(Endpoint::Healthz),
+        Route::Healthz | Route::Health | Route::VersionedHealth => Some(Endpoint::Healthz),
         _ => None,
     }
 }

@@ -24,6 +24,7 @@ mod listen;
 mod long_answers;
 mod narrowed;
 mod negotiate;
+pub mod openapi;
 mod page;
 mod query;
 mod renderings;
@@ -31,6 +32,7 @@ mod reply;
 mod request;
 mod request_line;
 mod respond;
+mod sent_body;
 mod serve;
 mod shared;
 mod start_up;
@@ -51,6 +53,7 @@ pub use start_up::StartUps;
 use crate::base::clock::{Clock, Moment};
 use crate::history::History;
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
+use crate::model::beat::Beat;
 use crate::model::start_up::ContainerNews;
 use crate::store::Board;
 
@@ -91,7 +94,7 @@ pub trait Control: Send + Sync {
     /// The app's container has started anew, or that is in doubt, as kubelet's question at that moment tells.
     fn start_up(&self, news: ContainerNews, at: Moment);
     /// The app beats for `check`. Whether that check exists and takes beats over HTTP.
-    fn beat(&self, check: &str) -> bool;
+    fn beat(&self, check: &str, beat: Beat) -> bool;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Uri, Version};
 
 use super::query::Query;
+use super::sent_body::SentBody;
 use crate::base::clock::Reading;
 use crate::model::route::RouteSet;
 
@@ -20,6 +21,7 @@ pub(super) struct IncomingRequest<'a> {
     pub(super) ends: ConnectionAddresses,
     /// What is answered where it was asked.
     pub(super) routes: RouteSet,
+    pub(super) body: &'a SentBody,
     pub(super) reading: Reading,
 }
 
@@ -67,6 +69,8 @@ impl PendingRequest {
             headers,
             ends: *ends,
             routes: *routes,
+            // What is answered later only looks.
+            body: &SentBody::Empty,
             reading: *reading,
         }
     }

@@ -15,9 +15,10 @@ use super::gate_cache::GateRequest;
 use super::long_answers::Full;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
+use super::sent_body::SentBody;
 use super::shared::Shared;
 use super::start_up::latest;
-use super::{App, access, badge, control, daemon, health, kubelet, page, stream, v1};
+use super::{App, access, badge, control, daemon, health, kubelet, openapi, page, stream, v1};
 use crate::base::clock::{Moment, Reading};
 use crate::model::route::{self, Route, RouteSet};
 use crate::model::snapshot::Snapshot;
@@ -39,12 +40,13 @@ pub(super) fn respond(
     ends: ConnectionAddresses,
     routes: RouteSet,
     head: &Parts,
+    body: &SentBody,
 ) -> Responding {
     let reading = app.clock.read();
     let (route, name) = route::find(head.uri.path());
     let query = Query::new(head.uri.query());
     let Parts { method, uri, version, headers, .. } = head;
-    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, routes, reading };
+    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, routes, body, reading };
     let cors = Cors::of(&incoming, route, &app.board.latest().plan.answers);
     if let Some(preflight) = cors.preflight(&incoming) {
         let mut response = respond_with(app, shared, route, method, reading.moment, preflight);
@@ -93,6 +95,9 @@ pub(super) fn answer(
 ) -> RouteResult {
     let snapshot = app.board.latest();
     let answers = &snapshot.plan.answers;
+    if route == Route::Heartbeat && route.set() <= incoming.routes {
+        return RouteResult::Now(control::heartbeat(incoming, app, &snapshot, name));
+    }
     let sight = access::sight(route, incoming.routes, incoming.headers, answers.token.as_ref());
     match sight {
         Sight::Full | Sight::Narrow => {}
@@ -126,7 +131,6 @@ pub(super) fn answer(
             shared.serving.look();
             answer
         }
-        Route::Heartbeat => control::heartbeat(incoming, app, &snapshot, name),
         Route::Unknown => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
         Route::GrpcCheck | Route::GrpcWatch | Route::GrpcList => Answer::is_grpc(),
         _ if !incoming.is_read() => Answer::method_not_allowed(route.methods()),
@@ -204,6 +208,8 @@ fn is_long(route: Route, incoming: &IncomingRequest<'_>) -> bool {
             | Route::Healthz
             | Route::HealthzCheck
             | Route::Health
+            | Route::VersionedHealth
+            | Route::OpenApi
             | Route::Services
             | Route::Service
             | Route::Events
@@ -265,6 +271,8 @@ fn of_snapshot(
         Route::Healthz => health::healthz(incoming, snapshot, shared),
         Route::HealthzCheck => health::healthz_check(incoming, snapshot, name),
         Route::Health => health::health(incoming, snapshot, shared),
+        Route::VersionedHealth => health::versioned(incoming, snapshot, shared),
+        Route::OpenApi => openapi::reply(incoming, snapshot),
         Route::Services | Route::Service | Route::Events | Route::Ticks | Route::InternalHealth => {
             return v1::reply(incoming, app, shared, snapshot, route, name);
         }

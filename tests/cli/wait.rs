@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::command::{Config, Run, assert_golden, run, start, timeless};
+use crate::command::{Config, Run, assert_golden, probelet, run, start, timeless};
 use crate::fakes::free_port;
+use crate::support::daemon::Daemon;
 
 const DOWN: &str = "checks:\n  - name: database\n    simulated: { error_rate: 1, error_message: Database is down }\n  - name: orders\n    simulated: {}\n    depends_on: [database]\n  - name: cache\n    simulated: { ok_message: Redis is connected }\n";
 
@@ -123,4 +124,107 @@ fn an_interrupted_once_is_no_success() {
     once.complains("quick: ok");
     once.signal(Signal::TERM);
     assert_eq!((once.ends().code), 143);
+}
+
+/// A daemon whose one check is as the app says, and `wait --url` for it.
+const SAID: &str = "checks:\n  - { name: worker, heartbeat: { push: true, max_age: 1h }, interval: 100ms }\n";
+
+fn waiting(url: &str, arguments: &[&str]) -> Command {
+    let mut command = probelet(&["wait", "--url", url]);
+    command.args(arguments);
+    command
+}
+
+async fn says(daemon: &Daemon, status: &str) {
+    let body = format!("{{\"status\":\"{status}\",\"message\":\"in its own words\"}}");
+    let head = "PUT /v1/heartbeats/worker HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    assert_eq!(crate::support::daemon::exchange(daemon.address, request.as_bytes()).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_is_waited_for_until_it_is_open_and_then_must_stay_so() {
+    let daemon = Daemon::start(SAID).await;
+    let url = format!("http://{}", daemon.address);
+    let mut wait = start(waiting(&url, &["--hold", "1h"]));
+    let said = wait.complains("readyz error: ");
+    assert!(said.starts_with(&format!("waiting for readyz of {} (at most 2m)\n", daemon.address)), "{said}");
+    says(&daemon, "degraded").await;
+    wait.complains("readyz is open after ");
+    wait.complains("it must stay so for 1h\n");
+    says(&daemon, "error").await;
+    let Run { code, stdout, stderr } = wait.ends();
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    let end = timeless(stderr.lines().last().unwrap());
+    let closed =
+        "error: readyz error: root cause worker: the app said error <t> ago: in its own words (after <t> of <t>)";
+    assert_eq!(end, closed);
+    // It has been open for as long as it had to be.
+    says(&daemon, "ok").await;
+    for about in ["readyz", "worker", "livez"] {
+        let Run { code, stdout, .. } = run(waiting(&url, &[about, "--hold", "600ms"]));
+        assert_eq!((code, stdout), (0, format!("{about} has been open for 600ms\n")));
+    }
+    let Run { code, stdout, .. } = run(waiting(&url, &[]));
+    assert_eq!((code, timeless(&stdout).as_str()), (0, "readyz is open after <t>\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends_the_hold() {
+    let port = free_port();
+    let nobody = run(waiting(&format!("http://127.0.0.1:{port}"), &["--timeout", "1500ms", "--hold", "1s"]));
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (124, ""));
+    let end = format!(
+        "error: timed out after 1.5s; the last answer: cannot reach 127.0.0.1:{port}: connection refused; is the daemon running?"
+    );
+    assert_eq!(nobody.stderr.lines().last(), Some(end.as_str()));
+
+    let daemon = Daemon::start("checks: []\n").await;
+    let (url, address) = (format!("http://{}", daemon.address), daemon.address);
+    let unknown = run(waiting(&url, &["worker", "--timeout", "300ms"]));
+    assert_eq!(unknown.code, 124, "{unknown:?}");
+    assert!(
+        unknown.stderr.ends_with("there is no check `worker` that gates readyz in the daemon's configuration\n"),
+        "{unknown:?}"
+    );
+    let mut wait = start(waiting(&url, &["--hold", "1h"]));
+    wait.complains("it must stay so");
+    drop(daemon);
+    let Run { code, stderr, .. } = wait.ends();
+    assert_eq!(code, 3, "{stderr}");
+    let gone = format!("error: cannot reach {address}: ");
+    assert!(stderr.lines().last().unwrap().starts_with(&gone), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_missing_or_wrong_ends_the_wait_at_once_and_so_does_a_signal() {
+    let guarded = format!("server: {{ token: \"${{TOKEN}}\" }}\n{SAID}");
+    let daemon = Daemon::start_with(&guarded, &[], &[("TOKEN", "hunter2")]).await;
+    let url = format!("http://{}", daemon.address);
+    let refused = run(waiting(&url, &["worker"]));
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("wants its token"), "{refused:?}");
+    let mut wrong = waiting(&url, &["worker"]);
+    wrong.env("PROBELET_TOKEN", "hunter3");
+    assert_eq!(run(wrong).code, 2);
+    let mut right = waiting(&url, &["worker"]);
+    right.env("PROBELET_TOKEN", "hunter2");
+    let mut right = start(right);
+    right.complains("worker pending");
+    right.signal(Signal::TERM);
+    assert_eq!(right.ends().code, 143);
+}
+
+#[test]
+fn what_is_for_a_daemon_goes_only_with_its_address() {
+    for arguments in [
+        &["wait", "readyz"][..],
+        &["wait", "--hold", "1s"],
+        &["wait", "--token-file", "x"],
+        &["wait", "--url", "http://localhost:1", "--check", "x"],
+        &["wait", "--url", "http://localhost:1", "--config", "x"],
+        &["wait", "--url", "https://localhost:1"],
+    ] {
+        assert_eq!(run(probelet(arguments)).code, 2, "{arguments:?}");
+    }
 }

@@ -57,6 +57,7 @@ fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
             stale_after: Duration::from_secs(32),
             max_connection_age: Duration::ZERO,
             max_age: Duration::ZERO,
+            beat_token: None,
             formerly: formerly.map(name),
             of_pod: false,
         })

@@ -12,8 +12,16 @@ use probelet::model::state::State;
 use crate::support::{Server, definition, header, parts, snapshot, state, undated};
 
 /// What may not come out: the name of a check, its target and its message, its runbook, the service and its version.
-const CANARIES: [&str; 6] =
-    ["canary-name", "canary-target", "canary-message", "canary-runbook", "canary-service", "canary-version"];
+const CANARIES: [&str; 8] = [
+    "canary-name",
+    "canary-target",
+    "canary-message",
+    "canary-runbook",
+    "canary-service",
+    "canary-instance",
+    "canary-version",
+    "canary-label",
+];
 
 fn telling(change: impl FnOnce(&mut Answers)) -> Snapshot {
     let check = Definition {
@@ -24,7 +32,12 @@ fn telling(change: impl FnOnce(&mut Answers)) -> Snapshot {
     };
     let mut told = snapshot(vec![(check, state(State::Error, "canary-message"))]);
     let mut plan = Plan::clone(&told.plan);
-    plan.service = Service { name: "canary-service".into(), version: Some("canary-version".into()) };
+    plan.service = Service {
+        name: "canary-service".into(),
+        instance: "canary-instance".into(),
+        version: Some("canary-version".into()),
+        labels: vec![("team".into(), "canary-label".into())],
+    };
     change(&mut plan.answers);
     told.plan = Arc::new(plan);
     told
@@ -89,7 +102,8 @@ fn an_address_with_fewer_routes_has_no_others_and_tells_verdicts_alone() {
                                 assert!(is_refused || answer.contains("canary-name"), "{way}");
                             }
                             RouteSet::Probes => {
-                                assert!([200, 503].contains(&parts(&answer).0), "{way}: {answer}");
+                                // What is gRPC is that over HTTP/2 alone.
+                                assert!([200, 503, 415].contains(&parts(&answer).0), "{way}: {answer}");
                                 assert_tells_nothing(&answer, &way);
                             }
                             _ => assert_eq!(undated(&answer), unknown, "{way}"),

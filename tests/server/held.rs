@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probelet::base::clock::Moment;
+use probelet::base::token::Token;
 use probelet::model::snapshot::Snapshot;
 use probelet::model::state::State;
 
@@ -109,6 +110,13 @@ fn whoever_sends_what_nobody_wants_holds_nobody() {
     let chunked =
         format!("PUT /v1/heartbeats/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n");
     is_held_little(&chunked, "chunks of one byte");
+    let message = "\\u0001".repeat(150);
+    let body = format!("{{\"status\":\"error\",\"message\":\"{message}\"}}");
+    let length = body.len();
+    is_held_little(
+        &format!("PUT /v1/heartbeats/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"),
+        "beats",
+    );
     is_held_little(&format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(90)), "many headers");
     is_held_little("\r\n\r\n\r\n\r\n", "line ends");
 }
@@ -162,6 +170,18 @@ fn whoever_speaks_http_2_holds_nobody() {
         }),
     ] {
         is_held_little_by(&frames, named);
+    }
+}
+
+#[test]
+fn whoever_has_no_token_or_a_long_one_holds_nobody() {
+    let mut guarded = crowd(MANY);
+    Arc::make_mut(&mut guarded.plan).answers.token = Some(Token::new("hunter2"));
+    for (path, what) in [("/v1/services", "401s"), ("/readyz?verbose", "verdicts"), ("/v1/heartbeats/x", "beats")] {
+        let method = if what == "beats" { "PUT" } else { "GET" };
+        let token = "x".repeat(8000);
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        least_of(|| measured(Server::measured(guarded.clone()), &request, what)).is_little(what);
     }
 }
 

@@ -13,6 +13,7 @@ use probelet::config::{Listen, Listener};
 use probelet::history::answer::Keep;
 use probelet::history::{History, Settings};
 use probelet::metrics::{DaemonMetrics, SchedulerLiveness};
+use probelet::model::beat::{Beat, BeatStatus};
 use probelet::model::outcome::Facts;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
 use probelet::model::snapshot::{Configuration, Snapshot};
@@ -46,6 +47,14 @@ fn some<T>((served, held): (T, Held)) -> (T, Option<Held>) {
 
 struct Teller(Arc<Mutex<Vec<String>>>);
 
+/// A beat as it was told: its check, and what the app says of itself where it says something.
+fn told_of(check: &str, beat: &Beat) -> String {
+    match (beat.status, &beat.message) {
+        (BeatStatus::Ok, None) => format!("beat {check}"),
+        (status, message) => format!("beat {check} {}: {}", status.label(), message.as_deref().unwrap_or_default()),
+    }
+}
+
 impl Control for Teller {
     fn start_up(&self, _news: ContainerNews, _at: Moment) {}
 
@@ -57,8 +66,8 @@ impl Control for Teller {
         self.0.lock().unwrap().push("undrain".into());
     }
 
-    fn beat(&self, check: &str) -> bool {
-        self.0.lock().unwrap().push(format!("beat {check}"));
+    fn beat(&self, check: &str, beat: Beat) -> bool {
+        self.0.lock().unwrap().push(told_of(check, &beat));
         true
     }
 }
@@ -236,6 +245,7 @@ pub fn definition(name: &str) -> Definition {
         stale_after: Duration::from_secs(3600),
         max_connection_age: Duration::ZERO,
         max_age: Duration::ZERO,
+        beat_token: None,
         formerly: None,
         of_pod: false,
     }
@@ -281,7 +291,7 @@ pub fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
         at: Moment::default(),
         wall: Timestamp::default(),
         plan: Arc::new(Plan {
-            service: Service { name: "shop".into(), version: None },
+            service: Service { name: "shop".into(), instance: "shop-0".into(), ..Service::default() },
             answers: Answers::default(),
             checks: definitions.into_iter().map(Arc::new).collect(),
             hash: None,

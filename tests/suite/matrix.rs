@@ -253,7 +253,7 @@ async fn scheduler_stalled() {
         fn drain(&self) {}
         fn undrain(&self) {}
         fn start_up(&self, _news: probelet::model::start_up::ContainerNews, _at: Moment) {}
-        fn beat(&self, _check: &str) -> bool {
+        fn beat(&self, _check: &str, _beat: probelet::model::beat::Beat) -> bool {
             false
         }
     }

@@ -307,6 +307,7 @@ impl CheckDraft {
             stale_after: self.timing.stale_after,
             max_connection_age: target.spec.max_connection_age(),
             max_age: target.spec.max_age(),
+            beat_token: target.spec.beat_token(),
             formerly: self.formerly.clone(),
             of_pod: self.of_pod,
         };

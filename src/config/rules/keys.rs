@@ -81,6 +81,13 @@ const THRESHOLD: ValueType = ValueType::Integer { min: 1, max: 1_000_000 };
 const SERVICE: &[Field] = &[
     Field::optional("name", ValueType::Text, "Its name in answers. Default: `$POD_NAME`, else the host name."),
     Field::optional("version", ValueType::Text, "Its version, shown in answers."),
+    Field::with_default(
+        "labels",
+        ValueType::Map(&ValueType::Text),
+        "{}",
+        "What else tells it apart, as `{ team: orders, region: eu }`: shown in json, and as labels of `healthcheck_info`. At \
+         most 16.",
+    ),
 ];
 
 const LISTENER: &[Field] = &[

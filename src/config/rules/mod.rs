@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::expansion::is_only_expansions;
 use super::mask::shown;
 use super::path;
-use super::read::{Reader, Scope, suggest};
+use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope, suggest};
 use super::tree::{Node, NodeContent};
 use super::{CheckTarget, Config, Listener};
 use crate::base::name::CheckName;
@@ -23,6 +24,7 @@ mod cycles;
 mod fingerprint;
 mod hooks;
 pub mod keys;
+mod labels;
 pub mod listen;
 mod origins;
 mod top;
@@ -47,6 +49,7 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
     let drafts = drafts(root, reader, &top.defaults);
     let parents = parents(&drafts, &positions(&drafts));
     refuse_cycles(&drafts, &parents);
+    drafts.iter().for_each(warn_of_plain_token);
     if let Some(why) = why_no_beat_arrives(&top) {
         drafts.iter().for_each(|draft| refuse_pushed_beats(draft, why));
     }
@@ -167,6 +170,15 @@ fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
         let span = closing.map_or(drafts[*last].fields.span(), |parent| &parent.span);
         let help = "none of them could ever run: take one of these names out";
         drafts[*last].fields.report_at(span, "dependency-ring", message, Some(help.into()));
+    }
+}
+
+/// A beat's token that stands in the file.
+fn warn_of_plain_token(draft: &CheckDraft) {
+    let Some(token) = draft.fields.section("heartbeat").and_then(|section| section.get("token")) else { return };
+    if matches!(&token.value, Value::Text(text) if !is_only_expansions(&text.written)) {
+        let message = "the token stands in the file in plain text";
+        draft.fields.warning_at(&token.span, "plain-secret", message, Some(HELP_WITH_PLAIN_SECRET.into()));
     }
 }
 

@@ -75,10 +75,12 @@ pub fn line(fields: &Section, key: &str) -> Option<String> {
 
 fn service(service: Option<&Section>, environment: &Environment) -> Service {
     let pod_name = || environment.get("POD_NAME").map(one_line).filter(|name| !name.is_empty());
-    let name = service.and_then(|service| line(service, "name")).or_else(pod_name).or_else(host_name);
+    let instance = pod_name().or_else(host_name).unwrap_or_else(|| "app".into());
     Service {
-        name: name.unwrap_or_else(|| "app".into()),
+        name: service.and_then(|service| line(service, "name")).unwrap_or_else(|| instance.clone()),
+        instance,
         version: service.and_then(|service| line(service, "version")),
+        labels: service.map(super::labels::read).unwrap_or_default(),
     }
 }
 
@@ -101,16 +103,8 @@ fn answers(server: &Section) -> Answers {
 fn token(server: &Section) -> Option<Token> {
     let text = server.text("token")?;
     let token = text.fixed()?;
-    // What a header can carry, and no proxy changes on the way.
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let found = if token.is_empty() {
-            "is empty"
-        } else {
-            "holds other characters than letters, digits and signs of ASCII"
-        };
-        let help = "write one word, such as `openssl rand -hex 32` makes, into a file, and `${file:…}` here: a line \
-                    break at its end is dropped, others are not";
-        server.error("token", "invalid-value", format!("the token {found}"), Some(help.into()));
+    if let Some(flaw) = Token::flaw(&token) {
+        server.error("token", "invalid-value", format!("the token {flaw}"), Some(Token::HELP.into()));
         return None;
     }
     if !is_only_expansions(&text.written) {

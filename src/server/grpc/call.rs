@@ -14,7 +14,7 @@ use super::watch::Watch;
 use super::{reply, timeout};
 use crate::base::grpc::{GrpcCode, MessagePrefix, PREFIX, encoded_message, framed};
 use crate::server::body::Body;
-use crate::server::connection::BODY_TIME;
+use crate::server::sent_body::BODY_TIME;
 
 /// The longest message that is read: a name is at most 100 bytes, and what tomorrow's clients add is little.
 const MOST: usize = 4096;

@@ -21,6 +21,7 @@ use super::body::Body;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
 use super::respond::note_kubelet;
+use super::sent_body::SentBody;
 use super::shared::Shared;
 use super::start_up::latest;
 use super::stream::{MOST, StreamPermit};
@@ -86,7 +87,17 @@ pub(super) fn respond(
     } else {
         let Parts { method, uri, version, headers, .. } = head;
         let query = Query::new(uri.query());
-        let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, routes, reading };
+        let incoming = IncomingRequest {
+            method,
+            version: *version,
+            uri,
+            query,
+            headers,
+            ends,
+            routes,
+            body: &SentBody::Empty,
+            reading,
+        };
         match answer(&incoming, app, shared, route, message) {
             Ok(body) => reply(HeaderMap::new(), body),
             Err(error) => error.into_response(),

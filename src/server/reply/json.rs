@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::endpoints::{EndpointVerdict, judgements, standings};
-use super::{millis, to_json};
+use super::{InOrder, millis, to_json};
 use crate::model::outcome::StepReport;
 use crate::model::plan::{Critical, Details};
 use crate::model::verdict::{Endpoint, EndpointPart};
@@ -35,7 +35,10 @@ struct JsonData<'a> {
 struct JsonService<'a> {
     root_causes: Vec<&'a str>,
     service: &'a str,
+    instance: &'a str,
     version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<InOrder<&'a str, &'a str>>,
     /// On the answer about the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoints: Option<Vec<EndpointVerdict<'a>>>,
@@ -93,7 +96,10 @@ pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
         about: (view.details() != Details::None).then(|| JsonService {
             root_causes: view.names(&view.root_causes()),
             service: &service.name,
+            instance: &service.instance,
             version: service.version.as_deref(),
+            labels: (!service.labels.is_empty())
+                .then(|| InOrder(service.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
             endpoints: (view.judgement.endpoint == Endpoint::Healthz)
                 .then(|| standings(view.judged, &judgements(view.judged))),
         }),

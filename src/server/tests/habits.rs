@@ -116,3 +116,30 @@ async fn a_stream_needs_a_sensible_interval() {
         assert_eq!((answer.code.as_u16(), answer.content_type, answer.verdict), (200, "text/event-stream", None));
     }
 }
+
+#[test]
+fn health_takes_the_formats_of_healthz_and_v1_health_is_its_json() {
+    let snapshot = snapshot(vec![(check("db"), error("refused"))]);
+    for format in ["text", "json", "health%2Bjson", "updown"] {
+        let [one, other] = [format!("/health?format={format}"), format!("/healthz?format={format}")]
+            .map(|uri| super::show(&super::get(&snapshot, &uri)));
+        assert_eq!(one, other, "{format}");
+    }
+    let unknown = "400 -: unknown format \"xml\"; there are text, json, health+json, updown\n";
+    super::check_answer(&snapshot, "/health?format=xml", unknown);
+    let json = super::show(&super::get(&snapshot, "/healthz?format=json"));
+    assert_eq!(super::show(&super::get(&snapshot, "/v1/health")), json);
+    assert_eq!(super::show(&super::get(&snapshot, "/v1/health?format=text")), json);
+    let silent = answering(snapshot, |answers| answers.details = Details::None);
+    assert_eq!(super::get(&silent, "/v1/health").code, 404);
+    assert_eq!(super::get(&silent, "/v1/openapi.json").code, 404);
+}
+
+#[test]
+fn labels_of_the_service_are_told_in_their_order() {
+    let mut labelled = snapshot(vec![]);
+    let labels = vec![("team".to_owned(), "orders".to_owned()), ("region".to_owned(), "eu \"1\"".to_owned())];
+    std::sync::Arc::make_mut(&mut labelled.plan).service.labels = labels;
+    let body = super::body(&super::get(&labelled, "/v1/health"));
+    assert!(body.contains(r#""version":"1.2.3","labels":{"team":"orders","region":"eu \"1\""}"#), "{body}");
+}

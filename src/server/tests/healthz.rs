@@ -112,7 +112,7 @@ fn json_has_the_members_of_the_contract_in_their_order() {
             r#"{"name":"new","status":"error","message":"no result yet","state":"pending","kind":"http","#,
             r#""critical":true,"latency_ms":null,"age_ms":null,"consecutive_failures":0,"#,
             r#""since":"2026-11-21T10:28:20Z","depends_on":[],"root_causes":[]}],"#,
-            r#""root_causes":["path"],"service":"shop","version":"1.2.3","endpoints":["#,
+            r#""root_causes":["path"],"service":"shop","instance":"shop-0","version":"1.2.3","endpoints":["#,
             r#"{"name":"livez","verdict":"ok","draining":false,"root_causes":[]},"#,
             r#"{"name":"readyz","verdict":"error","draining":false,"root_causes":["path"]},"#,
             r#"{"name":"startupz","verdict":"error","draining":false,"root_causes":["new"]},"#,

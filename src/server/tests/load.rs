@@ -18,6 +18,7 @@ use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
 use crate::server::request::ConnectionAddresses;
 use crate::server::respond::{Responding, respond};
+use crate::server::sent_body::SentBody;
 use crate::server::shared::Shared;
 use crate::server::{App, StartUps};
 use crate::store::{Recorder, board};
@@ -65,7 +66,14 @@ impl LoadServer {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let home = "127.0.0.1".parse().unwrap();
-        match respond(&self.app, &self.shared, ConnectionAddresses { peer: home, local: home }, RouteSet::All, &head) {
+        match respond(
+            &self.app,
+            &self.shared,
+            ConnectionAddresses { peer: home, local: home },
+            RouteSet::All,
+            &head,
+            &SentBody::Empty,
+        ) {
             Responding::Now(response) => response,
             Responding::Later(response) => response.await,
         }

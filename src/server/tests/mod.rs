@@ -20,6 +20,7 @@ use hyper::{Method, Uri, Version};
 use super::answer::{Answer, RouteResult};
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
+use super::sent_body::SentBody;
 use super::{App, Control, StartUps, grpc, respond};
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
@@ -27,6 +28,7 @@ use crate::history::answer::Keep;
 use crate::history::{History, Settings};
 use crate::metrics::testing::now;
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
+use crate::model::beat::{Beat, BeatStatus};
 use crate::model::route::{self, RouteSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
@@ -46,6 +48,14 @@ impl RecordedCalls {
 
 struct RecordingControl(Arc<RecordedCalls>);
 
+/// A beat as it was told: its check, and what the app says of itself where it says something.
+fn told_of(check: &str, beat: &Beat) -> String {
+    match (beat.status, &beat.message) {
+        (BeatStatus::Ok, None) => format!("beat {check}"),
+        (status, message) => format!("beat {check} {}: {}", status.label(), message.as_deref().unwrap_or_default()),
+    }
+}
+
 impl Control for RecordingControl {
     fn start_up(&self, news: ContainerNews, at: Moment) {
         self.0.0.lock().unwrap().push(format!("{news:?} at {}s", at.since_boot().as_secs()));
@@ -59,8 +69,8 @@ impl Control for RecordingControl {
         self.0.0.lock().unwrap().push("undrain".into());
     }
 
-    fn beat(&self, check: &str) -> bool {
-        self.0.0.lock().unwrap().push(format!("beat {check}"));
+    fn beat(&self, check: &str, beat: Beat) -> bool {
+        self.0.0.lock().unwrap().push(told_of(check, &beat));
         check.starts_with("loop")
     }
 }
@@ -101,7 +111,17 @@ pub(super) fn ask_from(
     let (route, name) = route::find(uri.path());
     let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
     let routes = RouteSet::All;
-    let ask = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, routes, reading: now() };
+    let ask = IncomingRequest {
+        method,
+        version,
+        uri: &uri,
+        query,
+        headers: &headers,
+        ends,
+        routes,
+        body: &SentBody::Empty,
+        reading: now(),
+    };
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 
@@ -116,7 +136,17 @@ pub(super) fn call(app: &Arc<App>, path: &str, headers: &[(&str, &str)], message
     let (route, _) = route::find(path);
     let (method, version, query) = (&Method::POST, Version::HTTP_2, Query::new(None));
     let routes = RouteSet::All;
-    let call = IncomingRequest { method, version, uri: &uri, query, headers: &headers, ends, routes, reading: now() };
+    let call = IncomingRequest {
+        method,
+        version,
+        uri: &uri,
+        query,
+        headers: &headers,
+        ends,
+        routes,
+        body: &SentBody::Empty,
+        reading: now(),
+    };
     let mut body = match grpc::answer(&call, app, &Arc::default(), route, Ok(message.to_vec().into())) {
         Ok(body) => body,
         Err(error) => return format!("{error:?}"),

@@ -24,6 +24,7 @@ use crate::server::body::Body;
 use crate::server::long_answers::LongAnswers;
 use crate::server::query::Query;
 use crate::server::request::{ConnectionAddresses, IncomingRequest};
+use crate::server::sent_body::SentBody;
 use crate::server::stream::{MOST, Streams, event_stream};
 
 struct StreamServer {
@@ -69,7 +70,17 @@ impl StreamServer {
             (&Method::GET, &"/v1/stream".parse().unwrap(), ConnectionAddresses { peer: home, local: home });
         let (version, query) = (hyper::Version::HTTP_11, Query::new(None));
         let routes = RouteSet::All;
-        let ask = IncomingRequest { method, version, uri, query, headers: &headers, ends, routes, reading: now() };
+        let ask = IncomingRequest {
+            method,
+            version,
+            uri,
+            query,
+            headers: &headers,
+            ends,
+            routes,
+            body: &SentBody::Empty,
+            reading: now(),
+        };
         event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
     }
 

@@ -115,9 +115,11 @@ fn with_details(path: &str, judged: &Judged<'_>) -> RequestSubject {
         "/livez" => RequestSubject::Endpoint(Endpoint::Livez),
         "/readyz" | "/ready" | "/" | "" => RequestSubject::Endpoint(Endpoint::Readyz),
         "/startupz" => RequestSubject::Endpoint(Endpoint::Startupz),
-        "/healthz" | "/health" => RequestSubject::Endpoint(Endpoint::Healthz),
+        "/healthz" | "/health" | "/v1/health" => RequestSubject::Endpoint(Endpoint::Healthz),
         "/alive" => RequestSubject::Alive,
-        "/-/healthy" | "/-/ready" | "/metrics" | "/v1/services" | "/v1/_internal/health" => RequestSubject::Daemon,
+        "/-/healthy" | "/-/ready" | "/metrics" | "/v1/services" | "/v1/_internal/health" | "/v1/openapi.json" => {
+            RequestSubject::Daemon
+        }
         "/health/$stream" | "/health/%24stream" | "/v1/stream" => RequestSubject::Stream,
         _ if path.starts_with("/v1/services/") => RequestSubject::Daemon,
         _ => part(path, judged),

@@ -180,6 +180,7 @@ fn plan() -> Arc<Plan> {
             stale_after: Duration::from_secs(32),
             max_connection_age: Duration::ZERO,
             max_age: Duration::ZERO,
+            beat_token: None,
             formerly: None,
             of_pod: false,
         })

@@ -1,0 +1,185 @@
+//! The body of a request: read as far as a beat may be long, and thrown away otherwise.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use serde::Deserialize;
+use serde_json::error::Category;
+
+use super::warnings::quoted;
+use crate::model::beat::{Beat, BeatStatus};
+use crate::model::outcome::one_line;
+
+/// The longest body that is looked at: that of a beat.
+const LONGEST: u64 = 1024;
+/// What is read of any other, so that a client can finish sending before it reads the answer.
+const MOST_DISCARDED: usize = 64 * 1024;
+/// And for how long.
+pub(super) const BODY_TIME: Duration = Duration::from_secs(2);
+
+/// What came behind the head of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum SentBody {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A short one, whole.
+    Short(Bytes),
+    /// One that announced more bytes than a beat may have.
+    Long,
+    /// One that did not announce its length.
+    Chunked,
+    /// One that did not come in time, or not to its end.
+    Partial,
+}
+
+impl SentBody {
+    /// Takes what comes. Whether it all came in time does not matter to most: if it did not, the connection is closed
+    /// after the answer.
+    pub(super) async fn take(body: Incoming) -> Self {
+        let announced = body.size_hint().exact();
+        let taking = async {
+            match announced {
+                Some(length) if length <= LONGEST => {
+                    body.collect().await.map_or(Self::Partial, |whole| Self::Short(whole.to_bytes()))
+                }
+                Some(_) => {
+                    discard(body).await;
+                    Self::Long
+                }
+                None => {
+                    discard(body).await;
+                    Self::Chunked
+                }
+            }
+        };
+        tokio::time::timeout(BODY_TIME, taking).await.unwrap_or(match announced {
+            Some(length) if length <= LONGEST => Self::Partial,
+            Some(_) => Self::Long,
+            None => Self::Chunked,
+        })
+    }
+
+    /// The beat that it is, or the code and the line that tell why it is none.
+    pub(super) fn beat(&self, headers: &HeaderMap) -> Result<Beat, (StatusCode, String)> {
+        let refused = |code, problem: &str| Err((code, format!("{problem}; {FORM}\n")));
+        let is_encoded = |coding: &hyper::header::HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if headers.get_all(CONTENT_ENCODING).iter().any(is_encoded) {
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body of a beat is not compressed");
+        }
+        match self {
+            Self::Empty => Ok(Beat::default()),
+            Self::Short(bytes) if bytes.is_empty() => Ok(Beat::default()),
+            Self::Short(bytes) => parsed(bytes).or_else(|problem| refused(StatusCode::BAD_REQUEST, &problem)),
+            Self::Long => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body of a beat has at most 1024 bytes"),
+            Self::Chunked => {
+                refused(StatusCode::LENGTH_REQUIRED, "the body of a beat says how long it is, by Content-Length")
+            }
+            Self::Partial => refused(StatusCode::REQUEST_TIMEOUT, "the body of the beat did not come within 2 seconds"),
+        }
+    }
+}
+
+const FORM: &str = "send none, or {\"status\": \"ok\"|\"degraded\"|\"error\", \"message\": \"…\"}";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBeat {
+    status: Option<String>,
+    message: Option<String>,
+}
+
+fn parsed(bytes: &[u8]) -> Result<Beat, String> {
+    let problem = |error: &serde_json::Error| match error.classify() {
+        Category::Data => "the body of a beat is an object with the texts `status` and `message`, and no others",
+        Category::Io | Category::Syntax | Category::Eof => "the body of the beat is not JSON",
+    };
+    // A list would be taken for the members in their order.
+    let is_list = bytes.trim_ascii_start().starts_with(b"[");
+    let WrittenBeat { status, message } = match serde_json::from_slice(bytes) {
+        Ok(_) if is_list => return Err(problem(&serde::de::Error::custom("a list")).to_owned()),
+        Ok(written) => written,
+        Err(error) => return Err(problem(&error).to_owned()),
+    };
+    let status = status.unwrap_or_else(|| BeatStatus::Ok.label().to_owned());
+    let status = BeatStatus::named(&status).ok_or_else(|| format!("there is no status {}", quoted(&status)))?;
+    let message = message.map(|message| one_line(&message)).filter(|message| !message.is_empty());
+    Ok(Beat { status, message })
+}
+
+/// Reads `body`, which nothing needs, to its end or to the limit.
+async fn discard(mut body: Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read > MOST_DISCARDED {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> String {
+        match SentBody::Short(Bytes::copy_from_slice(body.as_bytes())).beat(&HeaderMap::new()) {
+            Ok(beat) => format!("{} {}", beat.status.label(), beat.message.as_deref().unwrap_or("-")),
+            Err((code, text)) => format!("{}: {}", code.as_u16(), text.split("; send none").next().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_beat_says_how_the_app_is_or_is_refused_in_words() {
+        let not_json = "400: the body of the beat is not JSON";
+        let form = "400: the body of a beat is an object with the texts `status` and `message`, and no others";
+        for (body, expected) in [
+            ("", "ok -"),
+            ("{}", "ok -"),
+            (r#"{"status":"ok"}"#, "ok -"),
+            (r#" {"status": "degraded", "message": "queue is long"} "#, "degraded queue is long"),
+            (r#"{"message":"a\r\n\u001b[31mb\u202e", "status":"error"}"#, "error a [31mb\u{fffd}"),
+            (r#"{"status":"error","message":""}"#, "error -"),
+            (r#"{"status":"error","message":null}"#, "error -"),
+            (r#"{"status":"DOWN"}"#, "400: there is no status \"DOWN\""),
+            (r#"{"status":""}"#, "400: there is no status \"\""),
+            (r#"{"staus":"error"}"#, form),
+            (r#"{"status":"ok","status":"error"}"#, form),
+            (r#"{"status":1}"#, form),
+            (r#""ok""#, form),
+            ("null", form),
+            (r#"["ok"]"#, form),
+            (r#"["ok", "fine"]"#, form),
+            ("status=ok", not_json),
+            ("{", not_json),
+            (r#"{"status":"ok"} x"#, not_json),
+            ("\u{feff}{}", not_json),
+        ] {
+            assert_eq!(said(body), expected, "{body}");
+        }
+        let long = format!(r#"{{"message":"{}"}}"#, "é".repeat(300));
+        assert_eq!(said(&long).chars().count(), "ok ".len() + 200);
+        let deep = "[".repeat(1000);
+        assert!(said(&deep).starts_with("400: "), "{}", said(&deep));
+    }
+
+    #[test]
+    fn what_is_no_short_plain_body_is_refused_with_a_code_of_its_own() {
+        let code = |body: SentBody, headers: &[(hyper::header::HeaderName, &'static str)]| {
+            let value = |(name, value): &(hyper::header::HeaderName, &'static str)| {
+                (name.clone(), hyper::header::HeaderValue::from_static(value))
+            };
+            body.beat(&headers.iter().map(value).collect()).map_or_else(|(code, _)| code.as_u16(), |_| 204)
+        };
+        assert_eq!(code(SentBody::Empty, &[]), 204);
+        assert_eq!(code(SentBody::Short(Bytes::from_static(b"{}")), &[(CONTENT_ENCODING, "identity")]), 204);
+        assert_eq!(code(SentBody::Short(Bytes::from_static(b"{}")), &[(CONTENT_ENCODING, "gzip")]), 415);
+        assert_eq!(code(SentBody::Long, &[]), 413);
+        assert_eq!(code(SentBody::Chunked, &[]), 411);
+        assert_eq!(code(SentBody::Partial, &[]), 408);
+    }
+}

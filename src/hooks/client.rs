@@ -26,14 +26,14 @@ const MOST_OF_A_BODY: usize = 16 << 10;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// What sends to one hook.
-pub(super) struct Client {
+pub(super) struct HookClient {
     http: HttpClient,
     url: Url,
     headers: HeaderMap,
 }
 
 /// A client for `hook`; the error says what it cannot be made of.
-pub(super) fn connect(hook: &HookConfig, network: &Arc<Network>) -> Result<Client, String> {
+pub(super) fn connect(hook: &HookConfig, network: &Arc<Network>) -> Result<HookClient, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &hook.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header has no name")?;
@@ -61,7 +61,7 @@ pub(super) fn connect(hook: &HookConfig, network: &Arc<Network>) -> Result<Clien
         .build()
         .map_err(|error| why(&error))?;
     let url = Url::parse(hook.url.expose()).map_err(|_| "not a URL")?;
-    Ok(Client { http, url, headers })
+    Ok(HookClient { http, url, headers })
 }
 
 /// A redirect is followed where it keeps the event (others make a GET of the POST), never to where it can be read on the
@@ -75,7 +75,7 @@ fn may_follow(attempt: &Attempt<'_>, bare: bool) -> bool {
     keeps_the_event && !is_lowered && (stays || bare) && from.len() <= MOST_REDIRECTS
 }
 
-impl Deliver for Client {
+impl Deliver for HookClient {
     fn send(&self, body: &Arc<[u8]>) -> BoxFuture<'_, Delivery> {
         let request = self.http.post(self.url.clone()).headers(self.headers.clone()).body(body.to_vec());
         Box::pin(async move {

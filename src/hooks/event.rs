@@ -65,7 +65,7 @@ struct CloudEvent<'a, D> {
 }
 
 #[derive(Serialize)]
-struct CheckData<'a> {
+struct CheckEventData<'a> {
     state: &'static str,
     from: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ struct CheckData<'a> {
 }
 
 #[derive(Serialize)]
-struct EndpointData<'a> {
+struct EndpointEventData<'a> {
     state: &'static str,
     verdict: &'static str,
     draining: bool,
@@ -124,7 +124,7 @@ impl EventWriter {
             }
             failure.map(|failure| failure.message.clone())
         };
-        let data = CheckData {
+        let data = CheckEventData {
             state: change.to.label(),
             from: change.from.label(),
             message: if snapshot.plan.answers.details == Details::Full { message() } else { None },
@@ -150,7 +150,7 @@ impl EventWriter {
         let (state, kind) =
             if judgement.open { ("open", "probelet.endpoint.open") } else { ("closed", "probelet.endpoint.closed") };
         let names = judgement.root_causes.iter().map(|check| snapshot.plan.checks[*check].name.as_str());
-        let data = EndpointData {
+        let data = EndpointEventData {
             state,
             verdict: judgement.verdict.label(),
             draining: judgement.draining,

@@ -36,23 +36,23 @@ const STACK: usize = 512 * 1024;
 
 /// All hooks of the configuration.
 #[derive(Clone)]
-pub struct Hooks(Arc<Shared>);
+pub struct Hooks(Arc<SharedHooks>);
 
-struct Shared {
+struct SharedHooks {
     writer: Mutex<EventWriter>,
-    workers: Mutex<Workers>,
+    workers: Mutex<HookWorkers>,
     daemon_metrics: Arc<DaemonMetrics>,
     network: Arc<Network>,
 }
 
 #[derive(Default)]
-struct Workers {
+struct HookWorkers {
     /// One for each hook of the configuration, in its order.
     current: Vec<HookWorker>,
     /// Those of hooks that are gone: they send what waits.
     retired: Vec<HookWorker>,
     /// The lane; none before there is a hook.
-    lane: Option<Lane>,
+    lane: Option<HookLane>,
 }
 
 struct HookWorker {
@@ -61,7 +61,7 @@ struct HookWorker {
     task: Option<JoinHandle<()>>,
 }
 
-struct Lane {
+struct HookLane {
     handle: Handle,
     /// The lane ends when this is dropped.
     _stop: oneshot::Sender<()>,
@@ -77,7 +77,7 @@ impl Hooks {
     /// No hooks yet. `instance` is this pod, which started at `started`.
     #[must_use]
     pub fn new(instance: &str, started: Timestamp, daemon_metrics: Arc<DaemonMetrics>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedHooks {
             writer: Mutex::new(EventWriter::new(instance, started)),
             workers: Mutex::default(),
             daemon_metrics,
@@ -116,7 +116,7 @@ impl Hooks {
         }
     }
 
-    fn start(&self, workers: &mut Workers, outbox: Outbox) -> HookWorker {
+    fn start(&self, workers: &mut HookWorkers, outbox: Outbox) -> HookWorker {
         let outbox = Arc::new(outbox);
         if workers.lane.is_none() {
             match open_lane() {
@@ -156,7 +156,7 @@ impl Hooks {
     pub async fn close(&self, patience: Duration) {
         let all: Vec<HookWorker> = {
             let mut workers = lock(&self.0.workers);
-            let Workers { current, retired, .. } = &mut *workers;
+            let HookWorkers { current, retired, .. } = &mut *workers;
             current.drain(..).chain(retired.drain(..)).collect()
         };
         all.iter().for_each(|worker| worker.outbox.close());
@@ -178,10 +178,10 @@ impl Hooks {
     }
 }
 
-fn open_lane() -> std::io::Result<Lane> {
+fn open_lane() -> std::io::Result<HookLane> {
     let (stop, stopped) = oneshot::channel::<()>();
     let (handle, _) = lane::start(lane::runtime()?, "hooks", STACK, async move { drop(stopped.await) })?;
-    Ok(Lane { handle, _stop: stop })
+    Ok(HookLane { handle, _stop: stop })
 }
 
 /// Held while memory is looked at, and never across a wait.

@@ -9,13 +9,13 @@ use crate::probe::BoxFuture;
 use crate::probe::net::Network;
 
 /// There is none.
-pub(super) struct Client(Infallible);
+pub(super) struct HookClient(Infallible);
 
-pub(super) fn connect(_hook: &HookConfig, _network: &Arc<Network>) -> Result<Client, String> {
+pub(super) fn connect(_hook: &HookConfig, _network: &Arc<Network>) -> Result<HookClient, String> {
     Err("built without hooks".into())
 }
 
-impl Deliver for Client {
+impl Deliver for HookClient {
     fn send(&self, _body: &Arc<[u8]>) -> BoxFuture<'_, Delivery> {
         match self.0 {}
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Machine;
-use super::schedule::{Hold, Pace, PastRun};
+use super::schedule::{Hold, PastRun, RunPace};
 use crate::base::clock::Reading;
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
@@ -150,7 +150,7 @@ impl Machine {
             running.expedited = true;
         }
         if !schedule.pace.awaits_a_pass() {
-            schedule.pace = Pace::Regular;
+            schedule.pace = RunPace::Regular;
         }
         self.push_transition(index, State::Skipped, None);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::parents::Obstacle;
-use super::schedule::{Pace, PastRun};
+use super::schedule::{PastRun, RunPace};
 use super::{CheckKey, Machine, RunStart};
 use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
@@ -42,7 +42,7 @@ impl Machine {
     /// it works. Behind a parent that has to show the same it waits for that one.
     fn proves_itself_now(&self, index: CheckIndex) -> bool {
         let parents = &self.definition(index).depends_on;
-        matches!(self.schedules[index].pace, Pace::Proving(_))
+        matches!(self.schedules[index].pace, RunPace::Proving(_))
             && !parents.iter().any(|parent| self.checks[*parent].unproven)
     }
 

@@ -62,7 +62,7 @@ pub(super) struct CheckSchedule {
     pub(super) beat: Moment,
     /// Its `initial_delay` is over then, whatever its parents do.
     pub(super) not_before: Moment,
-    pub(super) pace: Pace,
+    pub(super) pace: RunPace,
     /// The app itself is watched: after a failure it is looked at every second, and also while the failure waits for
     /// the parents to be confirmed.
     pub(super) watches_the_app: bool,
@@ -83,7 +83,7 @@ pub(super) struct CheckSchedule {
 
 /// How its runs follow each other.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(super) enum RunPace {
     /// On the beats.
     Regular,
     /// Quickly, between the beats: what watches the app has failed.
@@ -139,7 +139,7 @@ pub(super) struct PastRun {
     pub(super) passed: bool,
 }
 
-impl Pace {
+impl RunPace {
     /// Its first pass, in this start-up of the app where that counts, is still to come.
     pub(super) const fn awaits_a_pass(self) -> bool {
         matches!(self, Self::FirstRuns(_) | Self::Proving(_))
@@ -209,16 +209,16 @@ impl CheckSchedule {
 
     /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
     pub(super) fn passed(&mut self) -> Option<Observation> {
-        self.pace = Pace::Regular;
+        self.pace = RunPace::Regular;
         self.unconfirmed.take()
     }
 
     /// A run that began at `began` has failed: what watches the app looks again in a second, then less and less often.
     pub(super) fn back_off(&mut self, began: Moment) {
-        if self.watches_the_app && matches!(self.pace, Pace::Regular) {
+        if self.watches_the_app && matches!(self.pace, RunPace::Regular) {
             let gap = self.cadence.first_gap();
             // The failed run was the first of the quick ones: their gaps grow from its start.
-            self.pace = Pace::AfterFailure(Backoff { begun: Some(began), gap, steady: false });
+            self.pace = RunPace::AfterFailure(Backoff { begun: Some(began), gap, steady: false });
             self.beat = self.beat.min(began + gap);
         }
     }
@@ -231,7 +231,7 @@ impl CheckSchedule {
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
     pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Observation> {
-        self.pace = Pace::Proving(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
+        self.pace = RunPace::Proving(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
         self.hold = self.hold.after_release();
         (self.expedited, self.postponed) = (None, false);
         (self.beat, self.not_before) = (now, now);
@@ -283,17 +283,17 @@ impl CheckSchedule {
         let beat = self.cadence.after(now);
         let is_held = self.hold.holds();
         self.beat = match self.pace {
-            Pace::Regular => beat,
-            Pace::AfterFailure(quick) | Pace::FirstRuns(quick) | Pace::Proving(quick)
+            RunPace::Regular => beat,
+            RunPace::AfterFailure(quick) | RunPace::FirstRuns(quick) | RunPace::Proving(quick)
                 if quick.gap >= self.cadence.interval() =>
             {
                 beat
             }
             // Its parents wake what is held; until then only its beat is due.
-            Pace::AfterFailure(_) | Pace::FirstRuns(_) if is_held => beat,
+            RunPace::AfterFailure(_) | RunPace::FirstRuns(_) if is_held => beat,
             // After a failure the beats stay, and quick runs come between them.
-            Pace::AfterFailure(quick) => beat.min(now + quick.gap),
-            Pace::FirstRuns(quick) | Pace::Proving(quick) => now + quick.gap,
+            RunPace::AfterFailure(quick) => beat.min(now + quick.gap),
+            RunPace::FirstRuns(quick) | RunPace::Proving(quick) => now + quick.gap,
         };
     }
 
@@ -319,7 +319,7 @@ impl Machine {
             cadence,
             beat: now + definition.initial_delay,
             not_before: now + definition.initial_delay,
-            pace: Pace::FirstRuns(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
+            pace: RunPace::FirstRuns(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
             watches_the_app: definition.watches_the_app(),
             running: None,
             expedited: None,

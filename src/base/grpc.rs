@@ -89,7 +89,7 @@ pub enum ServingStatus {
 
 /// A message that is no protobuf, or not of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedMessage;
 
 /// `HealthCheckRequest` for `service`.
 #[must_use]
@@ -105,12 +105,12 @@ pub fn health_check_request(service: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// When it is malformed, or the name is no UTF-8.
-pub fn requested_service(message: &[u8]) -> Result<&str, Malformed> {
+pub fn requested_service(message: &[u8]) -> Result<&str, MalformedMessage> {
     let mut service = "";
     for field in fields(message) {
         match field? {
-            (1, Value::Bytes(bytes)) => service = std::str::from_utf8(bytes).map_err(|_| Malformed)?,
-            (1, _) => return Err(Malformed),
+            (1, FieldValue::Bytes(bytes)) => service = std::str::from_utf8(bytes).map_err(|_| MalformedMessage)?,
+            (1, _) => return Err(MalformedMessage),
             _ => {}
         }
     }
@@ -131,12 +131,12 @@ pub fn health_check_response(status: ServingStatus) -> Vec<u8> {
 ///
 /// # Errors
 /// When it is malformed.
-pub fn serving_status(message: &[u8]) -> Result<Option<ServingStatus>, Malformed> {
+pub fn serving_status(message: &[u8]) -> Result<Option<ServingStatus>, MalformedMessage> {
     let mut number = 0;
     for field in fields(message) {
         match field? {
-            (1, Value::Number(given)) => number = given,
-            (1, _) => return Err(Malformed),
+            (1, FieldValue::Number(given)) => number = given,
+            (1, _) => return Err(MalformedMessage),
             _ => {}
         }
     }
@@ -233,7 +233,7 @@ pub fn decoded_message(text: &str) -> Cow<'_, str> {
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value<'a> {
+enum FieldValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     /// Of a fixed length, which none of these messages has.
@@ -241,7 +241,7 @@ enum Value<'a> {
 }
 
 /// The fields of a message, in order; after a malformed one there is no other.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Value<'_>), Malformed>> {
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, FieldValue<'_>), MalformedMessage>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -250,29 +250,29 @@ fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u64, Value<'_>), Malf
         if field.is_none() {
             rest = &[];
         }
-        Some(field.ok_or(Malformed))
+        Some(field.ok_or(MalformedMessage))
     })
 }
 
-fn next_field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
+fn next_field<'a>(rest: &mut &'a [u8]) -> Option<(u64, FieldValue<'a>)> {
     let tag = varint(rest)?;
     let number = tag >> 3;
     if number == 0 || number >= 1 << 29 {
         return None;
     }
     let value = match tag & 7 {
-        0 => Value::Number(varint(rest)?),
+        0 => FieldValue::Number(varint(rest)?),
         1 => {
             take(rest, 8)?;
-            Value::Fixed
+            FieldValue::Fixed
         }
         2 => {
             let length = usize::try_from(varint(rest)?).ok()?;
-            Value::Bytes(take(rest, length)?)
+            FieldValue::Bytes(take(rest, length)?)
         }
         5 => {
             take(rest, 4)?;
-            Value::Fixed
+            FieldValue::Fixed
         }
         // Groups are of another age.
         _ => return None,
@@ -350,9 +350,9 @@ mod tests {
             b"\x0b",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         ] {
-            assert_eq!(requested_service(message), Err(Malformed), "{message:?}");
+            assert_eq!(requested_service(message), Err(MalformedMessage), "{message:?}");
         }
-        assert_eq!(serving_status(b"\x0a\x01a"), Err(Malformed));
+        assert_eq!(serving_status(b"\x0a\x01a"), Err(MalformedMessage));
     }
 
     #[test]

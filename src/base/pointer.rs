@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 /// What is at a pointer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum PointerValue {
     /// Nothing.
     Nothing,
     /// This.
@@ -23,12 +23,14 @@ pub enum Found {
 /// a list), or of as many together where one is part of another. Of members with the same name the last counts. Nothing
 /// where the text is not JSON.
 #[must_use]
-pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<Found>> {
-    let mut found = vec![Found::Nothing; pointers.len()];
+pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<PointerValue>> {
+    let mut found = vec![PointerValue::Nothing; pointers.len()];
     let is_json = PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, most, &mut |pointer, at| {
         found[pointer] = match at {
-            Visit::Again => Found::Nothing,
-            Visit::Value { value, .. } => value.map_or(Found::TooMuch, |value| Found::Value(value.clone())),
+            Visit::Again => PointerValue::Nothing,
+            Visit::Value { value, .. } => {
+                value.map_or(PointerValue::TooMuch, |value| PointerValue::Value(value.clone()))
+            }
         };
     });
     is_json.then_some(found)
@@ -60,10 +62,10 @@ pub enum Wildcard {
 
 /// Pointers, as a tree of their segments: a text is read once for all of them.
 #[derive(Clone, Debug)]
-pub struct PointerSet(Vec<Segment>);
+pub struct PointerSet(Vec<PointerSegment>);
 
 #[derive(Clone, Debug, Default)]
-struct Segment {
+struct PointerSegment {
     /// The pointers that end here.
     ends: Vec<usize>,
     /// The pointers that end here or further down.
@@ -92,7 +94,7 @@ pub enum Visit<'v> {
 impl PointerSet {
     /// These pointers, numbered in their order.
     pub fn new<'p>(pointers: impl IntoIterator<Item = &'p str>, wildcard: Wildcard) -> Self {
-        let mut segments = vec![Segment { is_single: true, ..Segment::default() }];
+        let mut segments = vec![PointerSegment { is_single: true, ..PointerSegment::default() }];
         for (pointer, text) in pointers.into_iter().enumerate() {
             let mut at = 0;
             segments[at].through.push(pointer);
@@ -108,7 +110,7 @@ impl PointerSet {
                     *segment.names.entry(token.replace("~1", "/").replace("~0", "~").into()).or_insert(next)
                 };
                 if child == next {
-                    segments.push(Segment { is_single, ..Segment::default() });
+                    segments.push(PointerSegment { is_single, ..PointerSegment::default() });
                 }
                 at = child;
                 segments[at].through.push(pointer);
@@ -138,7 +140,7 @@ type PlaceVisitor<'v> = dyn FnMut(usize, Visit<'_>) + 'v;
 
 /// What all steps of a walk share.
 struct Walk<'w> {
-    segments: &'w [Segment],
+    segments: &'w [PointerSegment],
     visitor: RefCell<&'w mut PlaceVisitor<'w>>,
     /// The segments that were come by.
     seen: RefCell<Vec<bool>>,
@@ -190,7 +192,7 @@ impl PointerWalk<'_> {
     fn for_member(&self, name: &str) -> Self {
         let mut at = Vec::new();
         for segment in &self.at {
-            let Segment { names, every, .. } = &self.walk.segments[*segment];
+            let PointerSegment { names, every, .. } = &self.walk.segments[*segment];
             if let Some(child) = names.get(name) {
                 self.walk.enter(*child);
                 at.push(*child);
@@ -302,9 +304,14 @@ mod tests {
     use super::*;
 
     /// What serde_json finds in the whole of a text that it has read.
-    fn expected(text: &[u8], pointers: &[&str]) -> Option<Vec<Found>> {
+    fn expected(text: &[u8], pointers: &[&str]) -> Option<Vec<PointerValue>> {
         let json: Value = serde_json::from_slice(text).ok()?;
-        Some(pointers.iter().map(|at| json.pointer(at).cloned().map_or(Found::Nothing, Found::Value)).collect())
+        Some(
+            pointers
+                .iter()
+                .map(|at| json.pointer(at).cloned().map_or(PointerValue::Nothing, PointerValue::Value))
+                .collect(),
+        )
     }
 
     const POINTERS: &[&str] =
@@ -345,19 +352,19 @@ mod tests {
     #[test]
     fn no_more_is_kept_than_is_wanted() {
         let long = format!("{{\"a\":[{}0],\"b\":7}}", "0,".repeat(10_000));
-        assert_eq!(look_up(long.as_bytes(), &["/a"], 100), Some(vec![Found::TooMuch]));
-        assert_eq!(look_up(long.as_bytes(), &["/b"], 1), Some(vec![Found::Value(7.into())]));
+        assert_eq!(look_up(long.as_bytes(), &["/a"], 100), Some(vec![PointerValue::TooMuch]));
+        assert_eq!(look_up(long.as_bytes(), &["/b"], 1), Some(vec![PointerValue::Value(7.into())]));
         assert_eq!(
             look_up(long.as_bytes(), &["/a/9999", "/b"], 2),
-            Some(vec![Found::Value(0.into()), Found::Value(7.into())])
+            Some(vec![PointerValue::Value(0.into()), PointerValue::Value(7.into())])
         );
         let text = format!("\"{}\"", "x".repeat(3200));
-        assert_eq!(look_up(text.as_bytes(), &[""], 100), Some(vec![Found::TooMuch]));
-        assert_eq!(look_up(text.as_bytes(), &[""], 101), Some(vec![Found::Value("x".repeat(3200).into())]));
+        assert_eq!(look_up(text.as_bytes(), &[""], 100), Some(vec![PointerValue::TooMuch]));
+        assert_eq!(look_up(text.as_bytes(), &[""], 101), Some(vec![PointerValue::Value("x".repeat(3200).into())]));
         let value = serde_json::json!({"a": [1, {"b": "c"}], "d": null});
         let parts = parts_of(&value);
-        assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts), Some(vec![Found::Value(value.clone())]));
-        assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts - 1), Some(vec![Found::TooMuch]));
+        assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts), Some(vec![PointerValue::Value(value.clone())]));
+        assert_eq!(look_up(value.to_string().as_bytes(), &[""], parts - 1), Some(vec![PointerValue::TooMuch]));
     }
 
     /// What a walk tells of `pointer` in `text`, in the order of the text.

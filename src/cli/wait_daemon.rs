@@ -43,7 +43,7 @@ pub(super) fn wait(
 }
 
 /// What one question came to.
-enum Answered {
+enum PollResult {
     /// It is open, or the check passes.
     Yes(String),
     /// It is not, and why.
@@ -105,12 +105,12 @@ impl DaemonWaiter {
         loop {
             let next = Clock::Machine.now() + PACE;
             match self.ask().await {
-                Answered::Yes(line) => {
+                PollResult::Yes(line) => {
                     self.tell(line);
                     return Ok(());
                 }
-                Answered::No(line) | Answered::Nobody(line) => self.tell(line),
-                Answered::Never(why, exit) => return Err((why, exit)),
+                PollResult::No(line) | PollResult::Nobody(line) => self.tell(line),
+                PollResult::Never(why, exit) => return Err((why, exit)),
             }
             pause_until(next).await;
         }
@@ -122,13 +122,13 @@ impl DaemonWaiter {
         loop {
             let next = Clock::Machine.now() + WATCH;
             match self.ask().await {
-                Answered::Yes(line) => {
+                PollResult::Yes(line) => {
                     unanswered = 0;
                     self.tell(line);
                 }
-                Answered::No(line) => return (line, Exit::Unhealthy),
-                Answered::Never(why, exit) => return (why, exit),
-                Answered::Nobody(why) => {
+                PollResult::No(line) => return (line, Exit::Unhealthy),
+                PollResult::Never(why, exit) => return (why, exit),
+                PollResult::Nobody(why) => {
                     unanswered += 1;
                     if unanswered == MOST_UNANSWERED {
                         return (why, Exit::Unreachable);
@@ -142,20 +142,20 @@ impl DaemonWaiter {
         }
     }
 
-    async fn ask(&self) -> Answered {
+    async fn ask(&self) -> PollResult {
         let (daemon, subject) = (self.daemon.clone(), self.subject.clone());
         let asked = apart("wait", STACK, move || about(&daemon, &subject, Deadline::after(PATIENCE)));
         match asked.await {
-            Ok(Ok(AskResult::Line(line, Exit::Fine))) => Answered::Yes(line),
-            Ok(Ok(AskResult::Line(line, _))) => Answered::No(line),
+            Ok(Ok(AskResult::Line(line, Exit::Fine))) => PollResult::Yes(line),
+            Ok(Ok(AskResult::Line(line, _))) => PollResult::No(line),
             // The next version may have it.
             Ok(Ok(AskResult::UnknownCheck(complaint))) => {
                 let first = complaint.lines().next().unwrap_or_default();
-                Answered::No(first.trim_start_matches("error: ").to_owned())
+                PollResult::No(first.trim_start_matches("error: ").to_owned())
             }
-            Ok(Err(ClientError::Unreachable(why))) => Answered::Nobody(why),
-            Ok(Err(error @ ClientError::Refused(_))) => Answered::Never(error.why().to_owned(), error.exit()),
-            Err(error) => Answered::Nobody(format!("the system refuses {}", why_refused(&error))),
+            Ok(Err(ClientError::Unreachable(why))) => PollResult::Nobody(why),
+            Ok(Err(error @ ClientError::Refused(_))) => PollResult::Never(error.why().to_owned(), error.exit()),
+            Err(error) => PollResult::Nobody(format!("the system refuses {}", why_refused(&error))),
         }
     }
 

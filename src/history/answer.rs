@@ -13,7 +13,7 @@ use crate::model::state::OutcomeKind;
 
 /// One run or skip, as it is handed in.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct RecordedRun<'a> {
     /// The check that was run.
     pub check: &'a CheckName,
     /// When the run ended.
@@ -76,7 +76,7 @@ impl<T> Part<T> {
 
 /// One check with its figures.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Service {
+pub struct ServiceRecord {
     /// Its number, kept for as long as its history is.
     pub id: u32,
     /// Its name.
@@ -88,10 +88,10 @@ pub struct Service {
     /// What lasts; it is the latest event too.
     pub current_status: Event,
     /// Its figures.
-    pub metric: Metric,
+    pub metric: CheckMetrics,
 }
 
-impl Service {
+impl ServiceRecord {
     /// The same, so many microseconds later.
     #[must_use]
     pub fn moved(self, micros: i64) -> Self {
@@ -106,7 +106,7 @@ impl Service {
 
 /// The figures of one check, over all of its history that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Metric {
+pub struct CheckMetrics {
     /// The mean of the runs that passed; nothing before the first.
     pub average_response_time_ms: Option<f64>,
     /// Runs that failed.

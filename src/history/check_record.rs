@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Metric, Service, Tick};
+use super::answer::{CheckMetrics, ServiceRecord, Tick};
 use super::figures::Times;
 use super::ledger::{Availability, Event, Ledger, Numbers};
 use super::registry::Storage;
@@ -61,9 +61,9 @@ impl CheckRecord {
 
     /// The check as it is shown at `now`.
     #[must_use]
-    pub fn service(&self, now: Timestamp) -> Service {
+    pub fn service(&self, now: Timestamp) -> ServiceRecord {
         let current = self.current();
-        Service {
+        ServiceRecord {
             id: self.entry.id,
             name: self.entry.name.clone(),
             created_at: self.entry.created_at,
@@ -79,12 +79,12 @@ impl CheckRecord {
         self.ledger.current()
     }
 
-    fn metric(&self, now: Timestamp) -> Metric {
+    fn metric(&self, now: Timestamp) -> CheckMetrics {
         let mut times = self.past;
         let open = self.ledger.open();
         times.add(open.availability, open.length(now));
         let [up_count, down_count, _] = self.runs.counts;
-        Metric {
+        CheckMetrics {
             average_response_time_ms: self.runs.average_ms(),
             down_count,
             tick_count: self.runs.counts.iter().sum(),

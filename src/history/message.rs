@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::answer::{Condition, HistoryUnavailable, Keep, Run, SavedState};
+use super::answer::{Condition, HistoryUnavailable, Keep, RecordedRun, SavedState};
 use super::ledger::Availability;
 use super::query::HistoryQuery;
 use super::state::HistoryState;
@@ -67,9 +67,9 @@ pub struct QueuedRun {
     pub message: Box<str>,
 }
 
-impl From<&Run<'_>> for QueuedRun {
-    fn from(run: &Run<'_>) -> Self {
-        let Run { check, at, outcome, reason, took, message } = *run;
+impl From<&RecordedRun<'_>> for QueuedRun {
+    fn from(run: &RecordedRun<'_>) -> Self {
+        let RecordedRun { check, at, outcome, reason, took, message } = *run;
         Self { check: check.clone(), at, outcome, reason, took, message: one_line(message).into_boxed_str() }
     }
 }

@@ -35,7 +35,8 @@ use crate::base::lane;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
 use answer::{
-    Condition, HistoryUnavailable, Keep, Page, Part, Recall, Recent, Run, SavedState, Service, Span, Tick, Window,
+    Condition, HistoryUnavailable, Keep, Page, Part, Recall, Recent, RecordedRun, SavedState, ServiceRecord, Span,
+    Tick, Window,
 };
 use calendar::{Boot, Calendar};
 use file::FileLocation;
@@ -124,7 +125,7 @@ impl History {
     }
 
     /// A check was run, or skipped.
-    pub fn record(&self, run: &Run<'_>) {
+    pub fn record(&self, run: &RecordedRun<'_>) {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => self.tell(Message::Run(run.into(), place)),
             Err(_) => self.published.count_dropped(1),
@@ -191,7 +192,7 @@ impl History {
     ///
     /// # Errors
     /// Until all that is in the file is summed up.
-    pub async fn services(&self) -> Result<Vec<Service>, HistoryUnavailable> {
+    pub async fn services(&self) -> Result<Vec<ServiceRecord>, HistoryUnavailable> {
         self.look(|state| state.registry.declared().map(|record| state.service(record)).collect()).await
     }
 
@@ -199,7 +200,7 @@ impl History {
     ///
     /// # Errors
     /// Until all that is in the file is summed up.
-    pub async fn service(&self, key: &str) -> Result<Option<Service>, HistoryUnavailable> {
+    pub async fn service(&self, key: &str) -> Result<Option<ServiceRecord>, HistoryUnavailable> {
         let key = key.to_owned();
         self.look(move |state| state.registry.find(&key).map(|record| state.service(record))).await
     }
@@ -346,7 +347,7 @@ mod tests {
                 };
                 let took = (outcome != OutcomeKind::Skip).then(|| at(seconds).since(at(0)) / 1000);
                 let check = &CheckName::new(name).unwrap();
-                history.record(&Run { check, at: at(seconds), outcome, reason: None, took, message: "" });
+                history.record(&RecordedRun { check, at: at(seconds), outcome, reason: None, took, message: "" });
                 history.transition(check, availability, at(seconds));
             }
         }
@@ -407,7 +408,14 @@ mod tests {
         let name = CheckName::new("db").unwrap();
         for second in 1..=3001 {
             let outcome = OutcomeKind::Pass;
-            history.record(&Run { check: &name, at: at(second), outcome, reason: None, took: None, message: "" });
+            history.record(&RecordedRun {
+                check: &name,
+                at: at(second),
+                outcome,
+                reason: None,
+                took: None,
+                message: "",
+            });
             history.transition(&name, if second % 2 == 1 { Availability::Up } else { Availability::Down }, at(second));
         }
         assert_eq!(history.dropped(), 3001 - RUNS as u64);
@@ -419,7 +427,7 @@ mod tests {
         assert_eq!((events.len(), events[0].from), (3002, at(3001)));
         // There is room again.
         let outcome = OutcomeKind::Pass;
-        history.record(&Run { check: &name, at: at(3002), outcome, reason: None, took: None, message: "" });
+        history.record(&RecordedRun { check: &name, at: at(3002), outcome, reason: None, took: None, message: "" });
         let service = patiently(async || history.service("db").await).await.unwrap();
         assert_eq!(service.metric.tick_count, RUNS as u64 + 1);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Keep, SavedState, Service};
+use super::answer::{Keep, SavedState, ServiceRecord};
 use super::calendar::{Calendar, Reckoning};
 use super::check_record::{CheckRecord, Runs};
 use super::figures::Times;
@@ -132,7 +132,7 @@ impl HistoryState {
 
     /// A check with its figures, dated.
     #[must_use]
-    pub fn service(&self, record: &CheckRecord) -> Service {
+    pub fn service(&self, record: &CheckRecord) -> ServiceRecord {
         record.service(self.seen()).moved(self.calendar.ahead())
     }
 

@@ -9,13 +9,13 @@ use crate::probe::BoxFuture;
 use crate::probe::net::Network;
 
 /// There is none.
-pub(super) struct HookClient(Infallible);
+pub(super) struct NoHookClient(Infallible);
 
-pub(super) fn connect(_hook: &HookConfig, _network: &Arc<Network>) -> Result<HookClient, String> {
+pub(super) fn connect(_hook: &HookConfig, _network: &Arc<Network>) -> Result<NoHookClient, String> {
     Err("built without hooks".into())
 }
 
-impl Deliver for HookClient {
+impl Deliver for NoHookClient {
     fn send(&self, _body: &Arc<[u8]>) -> BoxFuture<'_, Delivery> {
         match self.0 {}
     }

@@ -9,7 +9,7 @@ use super::machine::{Machine, Transition};
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::base::name::CheckName;
 use crate::history::History;
-use crate::history::answer::{Run, SavedState};
+use crate::history::answer::{RecordedRun, SavedState};
 use crate::history::ledger::Availability;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, JudgedState};
@@ -112,7 +112,7 @@ impl HistoryReporter {
     pub fn write(&mut self, machine: &mut Machine, snapshot: &Snapshot) {
         for observed in machine.take_observations() {
             let run = &observed.run;
-            self.history.record(&Run {
+            self.history.record(&RecordedRun {
                 check: &observed.check,
                 at: self.origin.wall_at(run.at),
                 outcome: run.outcome,

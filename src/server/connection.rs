@@ -120,7 +120,11 @@ impl Service<Request<Incoming>> for RequestService {
             shared: Arc::clone(&self.shared),
             ends: self.ends,
             routes: self.routes.get(),
-            progress: Progress { state: Arc::clone(&self.state), stream: None, has_body: head.method != Method::HEAD },
+            progress: RequestProgress {
+                state: Arc::clone(&self.state),
+                stream: None,
+                has_body: head.method != Method::HEAD,
+            },
             head,
             body: SentBody::Empty,
         };
@@ -155,7 +159,7 @@ pub(super) struct Asked {
     ends: ConnectionAddresses,
     routes: RouteSet,
     head: Parts,
-    progress: Progress,
+    progress: RequestProgress,
     body: SentBody,
 }
 
@@ -180,14 +184,14 @@ impl Asked {
 }
 
 /// Where the progress of a request is recorded.
-struct Progress {
+struct RequestProgress {
     state: Arc<ConnectionState>,
     /// The stream that it came on, over HTTP/2.
     stream: Option<Box<OpenStream>>,
     has_body: bool,
 }
 
-impl Progress {
+impl RequestProgress {
     /// Whether its connection has something left of its turn.
     fn has_its_turn(&self, cx: &Context<'_>) -> Poll<()> {
         match &self.stream {
@@ -265,10 +269,14 @@ fn rules() -> Builder {
     rules
 }
 
-type Serving = Connection<TokioIo<TrackedSocket>, RequestService>;
+type Http1Connection = Connection<TokioIo<TrackedSocket>, RequestService>;
 
 /// Runs the connection until it ends for one reason or another.
-async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, state: &ConnectionState) -> ConnectionEnd {
+async fn run(
+    connection: &mut Http1Connection,
+    closing: &mut watch::Receiver<bool>,
+    state: &ConnectionState,
+) -> ConnectionEnd {
     let mut watchdog = pin!(tokio::time::sleep(state.time_left()));
     let mut is_closing = false;
     loop {
@@ -291,7 +299,7 @@ async fn run(connection: &mut Serving, closing: &mut watch::Receiver<bool>, stat
     }
 }
 
-fn poll(connection: &mut Serving, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
+fn poll(connection: &mut Http1Connection, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
     state.has_its_turn(cx);
     // What went wrong is the client's business: it has been told with a 400, or is gone.
     connection.poll_without_shutdown(cx).map(|_| ())

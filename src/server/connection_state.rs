@@ -302,12 +302,12 @@ pub(super) struct TrackedSocket {
     /// What has been read already.
     first: Bytes,
     state: Arc<ConnectionState>,
-    reading: Reading,
+    reading: Inspector,
 }
 
 /// What is looked at in what is read.
 #[derive(Debug)]
-enum Reading {
+enum Inspector {
     Http1(Sanitizer),
     Http2(FrameCounter),
 }
@@ -315,24 +315,24 @@ enum Reading {
 impl TrackedSocket {
     /// A socket that speaks HTTP/1, whose traffic is recorded in `state`; `first` is what has been read of it.
     pub(super) fn new(socket: TcpStream, first: Bytes, state: Arc<ConnectionState>) -> Self {
-        Self { socket, first, state, reading: Reading::Http1(Sanitizer::default()) }
+        Self { socket, first, state, reading: Inspector::Http1(Sanitizer::default()) }
     }
 
     /// The same where it speaks HTTP/2.
     pub(super) fn http2(socket: TcpStream, first: Bytes, state: Arc<ConnectionState>) -> Self {
-        let reading = Reading::Http2(FrameCounter::new(state.now()));
+        let reading = Inspector::Http2(FrameCounter::new(state.now()));
         Self { socket, first, state, reading }
     }
 
     fn has_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         match &mut self.reading {
-            Reading::Http1(sanitizer) => {
+            Inspector::Http1(sanitizer) => {
                 if self.state.has_read() {
                     *sanitizer = Sanitizer::default();
                 }
                 sanitizer.sanitize(bytes);
             }
-            Reading::Http2(frames) => {
+            Inspector::Http2(frames) => {
                 let count = frames
                     .count(bytes, self.state.streams.take_earned(), self.state.now())
                     .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a flood of frames"))?;
@@ -348,8 +348,8 @@ impl AsyncRead for TrackedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.state.share_left(cx));
         let most = match self.reading {
-            Reading::Http1(_) => buffer.remaining(),
-            Reading::Http2(_) => buffer.remaining().min(FRAMES_READ),
+            Inspector::Http1(_) => buffer.remaining(),
+            Inspector::Http2(_) => buffer.remaining().min(FRAMES_READ),
         };
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
         if self.first.is_empty() {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::base::pattern::Pattern;
-use crate::base::pointer::{Found, look_up};
+use crate::base::pointer::{PointerValue, look_up};
 
 /// Where a value is found.
 #[derive(Clone)]
@@ -169,11 +169,11 @@ const MOST_PARTS: usize = 2 * Expression::MAX;
 fn json_at(body: &[u8], pointer: &str) -> Result<String, &'static str> {
     match look_up(body, &[pointer], MOST_PARTS).and_then(|mut found| found.pop()) {
         None => Err("the answer is not JSON"),
-        Some(Found::Nothing) => Err("the answer has nothing there"),
-        Some(Found::TooMuch) => Err(TOO_LONG),
-        Some(Found::Value(Value::Null)) => Err("the answer has null there"),
-        Some(Found::Value(Value::String(text))) => Ok(text),
-        Some(Found::Value(other)) => Ok(other.to_string()),
+        Some(PointerValue::Nothing) => Err("the answer has nothing there"),
+        Some(PointerValue::TooMuch) => Err(TOO_LONG),
+        Some(PointerValue::Value(Value::Null)) => Err("the answer has null there"),
+        Some(PointerValue::Value(Value::String(text))) => Ok(text),
+        Some(PointerValue::Value(other)) => Ok(other.to_string()),
     }
 }
 

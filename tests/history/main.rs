@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
-use probelet::history::answer::{Condition, HistoryUnavailable, Keep, Page, Run, SavedState, Service};
+use probelet::history::answer::{Condition, HistoryUnavailable, Keep, Page, RecordedRun, SavedState, ServiceRecord};
 use probelet::history::calendar::Boot;
 use probelet::history::ledger::{Availability, EventKind, Interval};
 use probelet::history::{History, Settings};
@@ -143,13 +143,27 @@ impl Told {
     fn pass(&self, check: &str, millis: u64, seconds: f64, message: &str) {
         let took = Some(Duration::from_millis(millis));
         let check = &name(check);
-        self.history.record(&Run { check, at: at(seconds), outcome: OutcomeKind::Pass, reason: None, took, message });
+        self.history.record(&RecordedRun {
+            check,
+            at: at(seconds),
+            outcome: OutcomeKind::Pass,
+            reason: None,
+            took,
+            message,
+        });
     }
 
     fn fail(&self, check: &str, reason: FailureKind, seconds: f64) {
         let (took, check) = (Some(Duration::from_secs(2)), &name(check));
         let outcome = OutcomeKind::Fail;
-        self.history.record(&Run { check, at: at(seconds), outcome, reason: Some(reason), took, message: "refused" });
+        self.history.record(&RecordedRun {
+            check,
+            at: at(seconds),
+            outcome,
+            reason: Some(reason),
+            took,
+            message: "refused",
+        });
     }
 
     fn alive(&self, from: u32, to: u32) {
@@ -171,12 +185,12 @@ impl Told {
         self.runtime.block_on(self.history.close(PATIENCE));
     }
 
-    fn service(&self, key: &str) -> Service {
+    fn service(&self, key: &str) -> ServiceRecord {
         self.wait_for("figures", || self.services().is_ok());
         self.runtime.block_on(self.history.service(key)).unwrap().unwrap()
     }
 
-    fn services(&self) -> Result<Vec<Service>, HistoryUnavailable> {
+    fn services(&self) -> Result<Vec<ServiceRecord>, HistoryUnavailable> {
         self.runtime.block_on(self.history.services())
     }
 

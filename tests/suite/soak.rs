@@ -15,7 +15,7 @@ use probelet::base::name::CheckName;
 use probelet::config::diff::ConfigDiff;
 use probelet::config::source::Environment;
 use probelet::config::{self, Config};
-use probelet::history::answer::{Keep, Run};
+use probelet::history::answer::{Keep, RecordedRun};
 use probelet::history::{History, Settings};
 use probelet::model::start_up::ContainerNews;
 use probelet::model::state::{OutcomeKind, State};
@@ -392,7 +392,14 @@ async fn fill(history: &History, config: &Config, at: Timestamp) {
     for turn in 0..20_000 {
         history.transition(check, if turn % 2 == 0 { State::Ok } else { State::Error }, at);
         let (outcome, message) = (OutcomeKind::Pass, "changes OK (1ms)");
-        history.record(&Run { check, at, outcome, reason: None, took: Some(Duration::from_millis(1)), message });
+        history.record(&RecordedRun {
+            check,
+            at,
+            outcome,
+            reason: None,
+            took: Some(Duration::from_millis(1)),
+            message,
+        });
         if turn % 1000 == 0 {
             // No more runs than can wait.
             while history.flush().await.is_err() {}

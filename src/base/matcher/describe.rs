@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Bound, Content, Matcher, Operand, Shortfall, Word};
+use super::{Comparison, Content, Matcher, Operand, Shortfall, Word};
 
 impl Matcher {
     /// What is wrong with `what`: `` `/depth` should be below 1000 ``.
@@ -27,7 +27,7 @@ impl Matcher {
                 None => format!("{what} has the value that it should not have"),
             },
             Word::Bound(bound, number) => {
-                let of = if matches!(bound, Bound::AtLeast | Bound::AtMost) { "of " } else { "" };
+                let of = if matches!(bound, Comparison::AtLeast | Comparison::AtMost) { "of " } else { "" };
                 format!("{what} should be a number {of}{} {}", bound.label(), number.as_str())
             }
             Word::Exists(_) => format!("{what} should not be there"),
@@ -111,7 +111,7 @@ impl Operand {
     }
 }
 
-impl Bound {
+impl Comparison {
     const fn label(self) -> &'static str {
         match self {
             Self::Above => "above",

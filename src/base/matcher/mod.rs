@@ -27,7 +27,7 @@ pub struct Matcher(Vec<Word>);
 enum Word {
     Equals(Operand),
     Not(Operand),
-    Bound(Bound, Decimal),
+    Bound(Comparison, Decimal),
     OneOf(Vec<Operand>),
     Contains(Needle),
     Lacks(Needle),
@@ -37,14 +37,14 @@ enum Word {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bound {
+enum Comparison {
     Above,
     AtLeast,
     Below,
     AtMost,
 }
 
-impl Bound {
+impl Comparison {
     const fn admits(self, order: Ordering) -> bool {
         match self {
             Self::Above => order.is_gt(),
@@ -210,7 +210,7 @@ fn is_number(wanted: &Decimal, found: &str) -> bool {
     wanted.compare(found) == Some(Ordering::Equal)
 }
 
-fn is_within(bound: Bound, number: &Decimal, found: Subject<'_>) -> bool {
+fn is_within(bound: Comparison, number: &Decimal, found: Subject<'_>) -> bool {
     // The number that was found comes second.
     let admits = |text: &str| number.compare(text).is_some_and(|order| bound.admits(order.reverse()));
     match found {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::words::WORDS;
-use super::{Bound, Content, Matcher, Needle, Operand, Subject, Word};
+use super::{Comparison, Content, Matcher, Needle, Operand, Subject, Word};
 use crate::base::costly::{self, Haystack};
 use crate::base::decimal::Decimal;
 use crate::base::pattern::Pattern;
@@ -166,12 +166,12 @@ fn words_of(section: &Section, haystack: Haystack) -> Option<Vec<DeclaredWord>> 
     (!words.is_empty()).then_some(words)
 }
 
-fn bound(name: &str) -> Option<Bound> {
+fn bound(name: &str) -> Option<Comparison> {
     Some(match name {
-        "above" => Bound::Above,
-        "at_least" => Bound::AtLeast,
-        "below" => Bound::Below,
-        "at_most" => Bound::AtMost,
+        "above" => Comparison::Above,
+        "at_least" => Comparison::AtLeast,
+        "below" => Comparison::Below,
+        "at_most" => Comparison::AtMost,
         _ => return None,
     })
 }
@@ -253,9 +253,9 @@ fn empty_range(words: &[DeclaredWord]) -> Option<(&'static str, &'static str)> {
             _ => None,
         })
     };
-    for (lower, least) in bounds().filter(|(bound, _)| matches!(bound, Bound::Above | Bound::AtLeast)) {
-        for (upper, most) in bounds().filter(|(bound, _)| matches!(bound, Bound::Below | Bound::AtMost)) {
-            let holds_one = (lower, upper) == (Bound::AtLeast, Bound::AtMost);
+    for (lower, least) in bounds().filter(|(bound, _)| matches!(bound, Comparison::Above | Comparison::AtLeast)) {
+        for (upper, most) in bounds().filter(|(bound, _)| matches!(bound, Comparison::Below | Comparison::AtMost)) {
+            let holds_one = (lower, upper) == (Comparison::AtLeast, Comparison::AtMost);
             match least.compare(most.as_str()) {
                 Some(Ordering::Less) => {}
                 Some(Ordering::Equal) if holds_one => {}
@@ -266,11 +266,11 @@ fn empty_range(words: &[DeclaredWord]) -> Option<(&'static str, &'static str)> {
     None
 }
 
-const fn name(bound: Bound) -> &'static str {
+const fn name(bound: Comparison) -> &'static str {
     match bound {
-        Bound::Above => "above",
-        Bound::AtLeast => "at_least",
-        Bound::Below => "below",
-        Bound::AtMost => "at_most",
+        Comparison::Above => "above",
+        Comparison::AtLeast => "at_least",
+        Comparison::Below => "below",
+        Comparison::AtMost => "at_most",
     }
 }

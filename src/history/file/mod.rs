@@ -31,7 +31,7 @@ use crate::history::check_record::Runs;
 use crate::history::figures::Times;
 use crate::history::registry::Marks;
 use load::Contents;
-use ours::{Origin, identity, origin, resolve};
+use ours::{FileOwner, identity, origin, resolve};
 use saved::Saved;
 
 /// Another process may hold the file for this long before it counts as in use.
@@ -126,15 +126,15 @@ impl File {
         let path = at_leisure(&location.path, resolve).await?;
         let found = at_leisure(&path, |path| Ok((origin(path)?, saved::is_beside(path)))).await?;
         match found {
-            (Origin::Somebodys, _) | (Origin::Unknown, false) => {
+            (FileOwner::Somebodys, _) | (FileOwner::Unknown, false) => {
                 Err(FileFault::Foreign("it is a file of something else: write the path of a file of its own".into()))
             }
-            (Origin::Ours | Origin::Unknown, _) => match Self::attempt_twice(&path, &location.pod).await {
+            (FileOwner::Ours | FileOwner::Unknown, _) => match Self::attempt_twice(&path, &location.pod).await {
                 Err(FileFault::Broken(why)) => Self::replace(location, now, &why).await,
                 opened => opened,
             },
             // What is broken and nobody's is not known well enough to be moved.
-            (Origin::Nobodys, _) => match Self::attempt_twice(&path, &location.pod).await {
+            (FileOwner::Nobodys, _) => match Self::attempt_twice(&path, &location.pod).await {
                 Err(FileFault::Broken(why)) => Err(FileFault::Away(why)),
                 opened => opened,
             },
@@ -148,7 +148,7 @@ impl File {
     /// Why that cannot be done.
     pub async fn replace(location: &FileLocation, now: Timestamp, why: &str) -> Result<(Self, Contents), FileFault> {
         let path = at_leisure(&location.path, resolve).await?;
-        if at_leisure(&path, origin).await? == Origin::Somebodys {
+        if at_leisure(&path, origin).await? == FileOwner::Somebodys {
             return Err(FileFault::Foreign(
                 "something else was written over it: write the path of a file of its own".into(),
             ));

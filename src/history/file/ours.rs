@@ -21,7 +21,7 @@ const PAGE: usize = 4096;
 
 /// What the bytes of a file say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum FileOwner {
     /// Nothing is in it, and nothing belongs to it.
     Nobodys,
     /// It is a history of ours, sound or damaged.
@@ -34,7 +34,7 @@ pub enum Origin {
 
 /// Where the file at `path` comes from. Not for one that we have open: whoever closes a file gives up all of the
 /// process's locks on it.
-pub fn origin(path: &Path) -> Result<Origin, FileFault> {
+pub fn origin(path: &Path) -> Result<FileOwner, FileFault> {
     let bytes = beginning(path, ENOUGH)?;
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -47,7 +47,7 @@ pub fn origin(path: &Path) -> Result<Origin, FileFault> {
 pub fn is_written_over(file: &fs::File) -> Result<bool, FileFault> {
     let mut bytes = vec![0; PAGE];
     let read = file.read_at(&mut bytes, 0).map_err(|error| FileFault::Away(format!("it cannot be read: {error}")))?;
-    Ok(of(&bytes[..read], &[]) == Origin::Somebodys)
+    Ok(of(&bytes[..read], &[]) == FileOwner::Somebodys)
 }
 
 /// What changes when somebody writes to a file: its length, and when that was.
@@ -56,24 +56,24 @@ pub fn stamp(file: &fs::File) -> Option<(u64, SystemTime)> {
     Some((found.len(), found.modified().ok()?))
 }
 
-fn of(bytes: &[u8], log: &[u8]) -> Origin {
+fn of(bytes: &[u8], log: &[u8]) -> FileOwner {
     let is_marked = bytes.get(68..72) == Some(&schema::APPLICATION.to_be_bytes()[4..]);
     let is_database = bytes.starts_with(MAGIC);
     // The first page has no table, so what there is of one is in the log.
     let has_no_table = bytes.get(103..105).is_none_or(|count| count == [0, 0]);
     if is_signed(bytes) || is_database && is_marked {
-        return Origin::Ours;
+        return FileOwner::Ours;
     }
     if bytes.is_empty() || is_database && has_no_table && bytes.len() >= 100 {
         return if log.is_empty() {
-            Origin::Nobodys
+            FileOwner::Nobodys
         } else if is_signed(log) {
-            Origin::Ours
+            FileOwner::Ours
         } else {
-            Origin::Unknown
+            FileOwner::Unknown
         };
     }
-    if is_database || is_text(&bytes[..bytes.len().min(PAGE)]) { Origin::Somebodys } else { Origin::Unknown }
+    if is_database || is_text(&bytes[..bytes.len().min(PAGE)]) { FileOwner::Somebodys } else { FileOwner::Unknown }
 }
 
 /// Whether these are the first bytes of a text.
@@ -174,25 +174,25 @@ mod tests {
         let signed =
             b"\x07\x17\x17\x17\x01\x81\x31tablemarksmarks\x03CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK";
         let (magic, table) = ((0, MAGIC), (103, [0, 1].as_slice()));
-        let cases: [(Vec<u8>, &[u8], Origin); 14] = [
-            (vec![], b"", Origin::Nobodys),
-            (vec![], signed, Origin::Ours),
-            (vec![], b"the log of another", Origin::Unknown),
-            (page(&[magic]), b"", Origin::Nobodys),
-            (page(&[magic]), signed, Origin::Ours),
-            (page(&[magic]), b"the log of another", Origin::Unknown),
-            (page(&[magic, table]), signed, Origin::Somebodys),
-            (page(&[magic, table, (68, b"prob")]), b"", Origin::Ours),
-            (page(&[(0, b"rubbish"), (3000, signed)]), b"", Origin::Ours),
-            (page(&[(68, b"prob")]), signed, Origin::Unknown),
-            (vec![0xa5; 9000], b"", Origin::Unknown),
-            (format!("{}probelet's", "a,b;".repeat(17)).into_bytes(), b"", Origin::Somebodys),
+        let cases: [(Vec<u8>, &[u8], FileOwner); 14] = [
+            (vec![], b"", FileOwner::Nobodys),
+            (vec![], signed, FileOwner::Ours),
+            (vec![], b"the log of another", FileOwner::Unknown),
+            (page(&[magic]), b"", FileOwner::Nobodys),
+            (page(&[magic]), signed, FileOwner::Ours),
+            (page(&[magic]), b"the log of another", FileOwner::Unknown),
+            (page(&[magic, table]), signed, FileOwner::Somebodys),
+            (page(&[magic, table, (68, b"prob")]), b"", FileOwner::Ours),
+            (page(&[(0, b"rubbish"), (3000, signed)]), b"", FileOwner::Ours),
+            (page(&[(68, b"prob")]), signed, FileOwner::Unknown),
+            (vec![0xa5; 9000], b"", FileOwner::Unknown),
+            (format!("{}probelet's", "a,b;".repeat(17)).into_bytes(), b"", FileOwner::Somebodys),
             (
                 b"INSERT INTO notes VALUES ('CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK');".to_vec(),
                 b"",
-                Origin::Somebodys,
+                FileOwner::Somebodys,
             ),
-            (b"SQLite".to_vec(), b"", Origin::Somebodys),
+            (b"SQLite".to_vec(), b"", FileOwner::Somebodys),
         ];
         for (bytes, log, expected) in cases {
             assert_eq!(of(&bytes, log), expected, "{:?}", bytes.get(..80));

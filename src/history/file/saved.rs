@@ -48,7 +48,7 @@ impl Saved {
         let away = |error: io::Error| FileFault::Away(format!("the state beside it cannot be saved: {error}"));
         let (saved, new) = (beside(path, SAVED), beside(path, NEW));
         for (place, what) in [(&saved, SAVED), (&new, NEW)] {
-            if found(place).map_err(away)? == Found::Somebodys {
+            if found(place).map_err(away)? == SavedFile::Somebodys {
                 return Err(FileFault::Foreign(format!(
                     "the file beside it that ends in `{what}` is of something else"
                 )));
@@ -118,12 +118,12 @@ impl Saved {
 
 /// Whether something was saved beside the history at `path`, by whatever pod: then that was a history of ours.
 pub fn is_beside(path: &Path) -> bool {
-    matches!(found(&beside(path, SAVED)), Ok(Found::Ours))
+    matches!(found(&beside(path, SAVED)), Ok(SavedFile::Ours))
 }
 
 /// What has a name that we would write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum SavedFile {
     /// Nothing, or an empty file: what a failure of power, or an end at the wrong moment, leaves of one of ours.
     Nothing,
     Ours,
@@ -133,18 +133,18 @@ enum Found {
 
 /// # Errors
 /// When that cannot be seen.
-fn found(path: &Path) -> io::Result<Found> {
+fn found(path: &Path) -> io::Result<SavedFile> {
     let mut header = Vec::new();
     match open(path) {
         Ok(Some(file)) => file.take(HEADER.len() as u64).read_to_end(&mut header)?,
-        Ok(None) => return Ok(Found::Somebodys),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Ok(None) => return Ok(SavedFile::Somebodys),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedFile::Nothing),
         Err(error) => return Err(error),
     };
     Ok(match header.as_slice() {
-        [] => Found::Nothing,
-        header if header == HEADER.as_bytes() => Found::Ours,
-        _ => Found::Somebodys,
+        [] => SavedFile::Nothing,
+        header if header == HEADER.as_bytes() => SavedFile::Ours,
+        _ => SavedFile::Somebodys,
     })
 }
 

@@ -161,7 +161,7 @@ impl Layer {
 
     const fn is_whole(&self) -> bool {
         match self {
-            Self::Gzip(gzip) => matches!(gzip.part, Part::Between | Part::Over),
+            Self::Gzip(gzip) => matches!(gzip.part, GzipPart::Between | GzipPart::Over),
             Self::Undecided(_) => false,
             Self::Deflate { is_whole, .. } => *is_whole,
         }
@@ -224,7 +224,7 @@ fn inflated(
 /// Members of gzip (RFC 1952), one after another.
 #[derive(Default)]
 struct Gzip {
-    part: Part,
+    part: GzipPart,
     inflate: Option<Box<Decompress>>,
     /// Of what the present member has given.
     crc: Crc,
@@ -233,7 +233,7 @@ struct Gzip {
 
 /// Where in a member of gzip.
 #[derive(Clone, Copy, Default)]
-enum Part {
+enum GzipPart {
     /// So many bytes of the fixed header were read; its flags, once they are known.
     Fixed(u8, Flags),
     /// So many bytes of the length of the extra field were read, and what they say.
@@ -264,26 +264,26 @@ const RESERVED: Flags = 0b1110_0000;
 impl Gzip {
     fn step(&mut self, input: &[u8], made: &mut Vec<u8>) -> Result<(usize, usize), Failure> {
         match self.part {
-            Part::Over => Ok((input.len(), 0)),
-            Part::Data => {
+            GzipPart::Over => Ok((input.len(), 0)),
+            GzipPart::Data => {
                 let inflate = self.inflate.get_or_insert_with(|| Box::new(Decompress::new(false)));
                 let (read, status) = inflated(inflate, input, made, "gzip")?;
                 self.crc.update(made);
                 if status == Status::StreamEnd {
-                    self.part = Part::Trailer(0);
+                    self.part = GzipPart::Trailer(0);
                 }
                 Ok((read, read + made.len()))
             }
             _ => {
                 let mut read = 0;
                 while let Some(byte) = input.get(read)
-                    && !matches!(self.part, Part::Data | Part::Over)
+                    && !matches!(self.part, GzipPart::Data | GzipPart::Over)
                     && read < SLICE
                 {
                     self.part = self.after(*byte)?;
                     read += 1;
                 }
-                let begins = if matches!(self.part, Part::Data) { self.begin() } else { 0 };
+                let begins = if matches!(self.part, GzipPart::Data) { self.begin() } else { 0 };
                 Ok((read, read + begins))
             }
         }
@@ -299,43 +299,43 @@ impl Gzip {
     }
 
     /// Where `byte`, which is none of the data, leads to.
-    fn after(&mut self, byte: u8) -> Result<Part, Failure> {
+    fn after(&mut self, byte: u8) -> Result<GzipPart, Failure> {
         let is = |wanted: u8| {
             if byte == wanted { Ok(()) } else { Err(damaged("the body's gzip is damaged")) }
         };
         Ok(match self.part {
-            Part::Start => is(0x1f).map(|()| Part::Fixed(1, 0))?,
+            GzipPart::Start => is(0x1f).map(|()| GzipPart::Fixed(1, 0))?,
             // gzip itself and browsers ignore what follows the last member, zeros most of all.
-            Part::Between if byte != 0x1f => Part::Over,
-            Part::Between => Part::Fixed(1, 0),
-            Part::Fixed(1, flags) => is(0x8b).map(|()| Part::Fixed(2, flags))?,
-            Part::Fixed(2, flags) => is(8).map(|()| Part::Fixed(3, flags))?,
-            Part::Fixed(3, _) => is(byte & !RESERVED).map(|()| Part::Fixed(4, byte))?,
-            Part::Fixed(9, flags) => header_after(flags),
-            Part::Fixed(read, flags) => Part::Fixed(read + 1, flags),
-            Part::ExtraLength(false, _, flags) => Part::ExtraLength(true, byte.into(), flags),
-            Part::ExtraLength(true, low, flags) => match low | u16::from(byte) << 8 {
+            GzipPart::Between if byte != 0x1f => GzipPart::Over,
+            GzipPart::Between => GzipPart::Fixed(1, 0),
+            GzipPart::Fixed(1, flags) => is(0x8b).map(|()| GzipPart::Fixed(2, flags))?,
+            GzipPart::Fixed(2, flags) => is(8).map(|()| GzipPart::Fixed(3, flags))?,
+            GzipPart::Fixed(3, _) => is(byte & !RESERVED).map(|()| GzipPart::Fixed(4, byte))?,
+            GzipPart::Fixed(9, flags) => header_after(flags),
+            GzipPart::Fixed(read, flags) => GzipPart::Fixed(read + 1, flags),
+            GzipPart::ExtraLength(false, _, flags) => GzipPart::ExtraLength(true, byte.into(), flags),
+            GzipPart::ExtraLength(true, low, flags) => match low | u16::from(byte) << 8 {
                 0 => header_after(flags),
-                length => Part::Extra(length, flags),
+                length => GzipPart::Extra(length, flags),
             },
-            Part::Extra(1, flags) => header_after(flags),
-            Part::Extra(left, flags) => Part::Extra(left - 1, flags),
-            Part::Name(flags) | Part::Comment(flags) if byte == 0 => header_after(flags),
-            Part::HeaderCrc(1) => Part::Data,
-            Part::HeaderCrc(left) => Part::HeaderCrc(left - 1),
-            Part::Trailer(read) => {
+            GzipPart::Extra(1, flags) => header_after(flags),
+            GzipPart::Extra(left, flags) => GzipPart::Extra(left - 1, flags),
+            GzipPart::Name(flags) | GzipPart::Comment(flags) if byte == 0 => header_after(flags),
+            GzipPart::HeaderCrc(1) => GzipPart::Data,
+            GzipPart::HeaderCrc(left) => GzipPart::HeaderCrc(left - 1),
+            GzipPart::Trailer(read) => {
                 self.trailer[usize::from(read)] = byte;
-                if read == 7 { self.checked()? } else { Part::Trailer(read + 1) }
+                if read == 7 { self.checked()? } else { GzipPart::Trailer(read + 1) }
             }
-            same @ (Part::Name(_) | Part::Comment(_) | Part::Data | Part::Over) => same,
+            same @ (GzipPart::Name(_) | GzipPart::Comment(_) | GzipPart::Data | GzipPart::Over) => same,
         })
     }
 
     /// The trailer has come: checksum and length of what the member gave.
-    fn checked(&self) -> Result<Part, Failure> {
+    fn checked(&self) -> Result<GzipPart, Failure> {
         let [a, b, c, d, length @ ..] = self.trailer;
         if (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(length)) == (self.crc.sum(), self.crc.amount()) {
-            Ok(Part::Between)
+            Ok(GzipPart::Between)
         } else {
             Err(damaged("the body's gzip is damaged"))
         }
@@ -343,17 +343,17 @@ impl Gzip {
 }
 
 /// What comes next in the header of a member.
-const fn header_after(flags: Flags) -> Part {
+const fn header_after(flags: Flags) -> GzipPart {
     if flags & HAS_EXTRA != 0 {
-        Part::ExtraLength(false, 0, flags & !HAS_EXTRA)
+        GzipPart::ExtraLength(false, 0, flags & !HAS_EXTRA)
     } else if flags & HAS_NAME != 0 {
-        Part::Name(flags & !HAS_NAME)
+        GzipPart::Name(flags & !HAS_NAME)
     } else if flags & HAS_COMMENT != 0 {
-        Part::Comment(flags & !HAS_COMMENT)
+        GzipPart::Comment(flags & !HAS_COMMENT)
     } else if flags & HAS_HEADER_CRC != 0 {
-        Part::HeaderCrc(2)
+        GzipPart::HeaderCrc(2)
     } else {
-        Part::Data
+        GzipPart::Data
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use self::connections::{ConnectionPool, HttpVersion};
 use self::exchange::Exchange;
-use self::expect::{AppAnswer, DEGRADED, Judged, MESSAGE};
+use self::expect::{AppAnswer, DEGRADED, MESSAGE, PassingAnswer};
 use self::pace::Excess;
 use self::proxy::HttpProxy;
 use self::request::{Prepared, RequestSpec};
@@ -295,7 +295,7 @@ struct HttpProbe {
 struct HttpServer {
     declared: Arc<HttpSection>,
     network: Arc<Network>,
-    judging: Searches<Result<Judged, Failure>>,
+    judging: Searches<Result<PassingAnswer, Failure>>,
 }
 
 impl Probe for HttpProbe {
@@ -373,7 +373,7 @@ impl Session for HttpSession {
             Err(failure) => Err(failure),
         };
         let result = match judged {
-            Ok(Judged { received, worry, said }) => {
+            Ok(PassingAnswer { received, worry, said }) => {
                 let answer = kept.map(|cookies| Box::new(received.into_answer(cookies)));
                 let worries: Vec<String> = worry.into_iter().chain(declared.tls.warning(expiry)).collect();
                 let (degraded, worries) = (!worries.is_empty(), worries.join("; "));

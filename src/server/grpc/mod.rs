@@ -125,11 +125,11 @@ pub(super) fn answer(
     let message = message?;
     let malformed = |_| CallError::new(GrpcCode::Internal, "the message is no HealthCheckRequest");
     let name = if method == Route::GrpcList { "" } else { grpc::requested_service(&message).map_err(malformed)? };
-    let service = Service::named(name);
+    let service = HealthService::named(name);
     let published = app.board.latest();
     let sight = access::sight(route, incoming.routes, incoming.headers, published.plan.answers.token.as_ref());
     let names = sight == Sight::Full;
-    let is_open_to_all = method != Route::GrpcList && matches!(service, Service::Gate(_));
+    let is_open_to_all = method != Route::GrpcList && matches!(service, HealthService::Gate(_));
     if !names && !is_open_to_all && incoming.routes == RouteSet::All {
         let problem = "send the token of `server.token` as `authorization: Bearer <token>`";
         return Err(CallError::new(GrpcCode::Unauthenticated, problem));
@@ -168,7 +168,7 @@ fn list(shared: &Shared, snapshot: &Snapshot, incoming: &IncomingRequest<'_>, na
         return Err(CallError::new(GrpcCode::ResourceExhausted, problem));
     }
     let statuses = all.into_iter().filter_map(|name| {
-        let status = Service::named(name).status(shared, snapshot, incoming.reading, is_told)?;
+        let status = HealthService::named(name).status(shared, snapshot, incoming.reading, is_told)?;
         Some((name, status))
     });
     Ok(Body::call(CallBody::message(health_list_response(statuses))))
@@ -176,14 +176,14 @@ fn list(shared: &Shared, snapshot: &Snapshot, incoming: &IncomingRequest<'_>, na
 
 /// What a service stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum HealthService {
     /// A gate.
     Gate(Endpoint),
     /// What may be a check.
     Check(Box<str>),
 }
 
-impl Service {
+impl HealthService {
     fn named(name: &str) -> Self {
         let gate = GATES.into_iter().find(|(gate, _)| *gate == name);
         gate.map_or_else(|| Self::Check(name.into()), |(_, endpoint)| Self::Gate(endpoint))

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 
-use super::{CallError, Service};
+use super::{CallError, HealthService};
 use crate::base::grpc::{GrpcCode, ServingStatus, health_check_response};
 use crate::model::plan::Plan;
 use crate::model::verdict::Endpoint;
@@ -107,7 +107,7 @@ impl ServingChanges {
 pub(in crate::server) struct Watch {
     app: Arc<App>,
     shared: Arc<Shared>,
-    service: Service,
+    service: HealthService,
     /// Whether it may learn of checks.
     names: bool,
     /// What was said last.
@@ -128,7 +128,7 @@ impl Watch {
     pub(super) fn new(
         app: Arc<App>,
         shared: Arc<Shared>,
-        service: Service,
+        service: HealthService,
         names: bool,
         limit: Option<Duration>,
         permit: StreamPermit,

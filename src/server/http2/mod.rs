@@ -32,7 +32,7 @@ const PENDING_RESETS: usize = 32;
 /// Streams that we have reset because of what a client did.
 const LOCAL_RESETS: usize = 128;
 
-type Serving = Connection<TokioIo<TrackedSocket>, RequestService, ConnectionExecutor>;
+type Http2Connection = Connection<TokioIo<TrackedSocket>, RequestService, ConnectionExecutor>;
 
 /// Serves a connection until one of the two sides has had enough.
 pub(super) async fn attend(
@@ -73,7 +73,7 @@ pub(super) async fn attend(
 }
 
 fn poll(
-    connection: Pin<&mut Serving>,
+    connection: Pin<&mut Http2Connection>,
     tasks: &mut ConnectionTasks,
     state: &ConnectionState,
     cx: &mut Context<'_>,

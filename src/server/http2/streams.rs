@@ -116,11 +116,11 @@ impl StreamCounts {
 pub(in crate::server) struct OpenStream {
     state: Arc<ConnectionState>,
     further: FurtherStreams,
-    phase: Phase,
+    phase: StreamPhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum StreamPhase {
     Asked,
     Waiting,
     /// So much of a long answer is to be taken.
@@ -136,7 +136,7 @@ impl OpenStream {
         }
         state.streams.open.fetch_add(1, Ordering::Relaxed);
         state.is_used();
-        Some(Self { state: Arc::clone(state), further: further.clone(), phase: Phase::Asked })
+        Some(Self { state: Arc::clone(state), further: further.clone(), phase: StreamPhase::Asked })
     }
 
     /// Whether its connection has something left of its turn; where it has not, `cx` is woken when it has.
@@ -147,7 +147,7 @@ impl OpenStream {
     /// Its answer waits.
     pub(in crate::server) fn waits(&mut self) {
         self.leave_phase();
-        self.phase = Phase::Waiting;
+        self.phase = StreamPhase::Waiting;
         self.counts().waiting.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -158,12 +158,12 @@ impl OpenStream {
         let (now, counts) = (self.state.now(), &self.state.streams);
         counts.earned.fetch_add(1, Ordering::Relaxed);
         if streaming {
-            self.phase = Phase::Streaming;
+            self.phase = StreamPhase::Streaming;
             counts.streaming.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let length = if length > LONG { length } else { 0 };
-        self.phase = Phase::Answered(length);
+        self.phase = StreamPhase::Answered(length);
         if counts.answers.fetch_add(1, Ordering::Relaxed) == 0 {
             counts.moved.set(now);
         }
@@ -175,7 +175,7 @@ impl OpenStream {
     /// The next piece of its answer is on its way.
     pub(in crate::server) fn moves(&self) {
         match self.phase {
-            Phase::Streaming => {
+            StreamPhase::Streaming => {
                 self.state.has_said();
                 self.counts().earned.fetch_add(1, Ordering::Relaxed);
             }
@@ -190,14 +190,14 @@ impl OpenStream {
     fn leave_phase(&self) {
         let counts = self.counts();
         match self.phase {
-            Phase::Asked => {}
-            Phase::Waiting => {
+            StreamPhase::Asked => {}
+            StreamPhase::Waiting => {
                 counts.waiting.fetch_sub(1, Ordering::Relaxed);
             }
-            Phase::Streaming => {
+            StreamPhase::Streaming => {
                 counts.streaming.fetch_sub(1, Ordering::Relaxed);
             }
-            Phase::Answered(length) => {
+            StreamPhase::Answered(length) => {
                 counts.answers.fetch_sub(1, Ordering::Relaxed);
                 counts.untaken.fetch_sub(length, Ordering::Relaxed);
                 counts.moved.set(self.state.now());

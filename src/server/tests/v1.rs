@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{app, ask, body, show};
 use crate::base::clock::Timestamp;
-use crate::history::answer::Run;
+use crate::history::answer::RecordedRun;
 use crate::history::{History, Settings};
 use crate::metrics::testing::{answering, ok, snapshot};
 use crate::model::outcome::FailureKind;
@@ -45,7 +45,7 @@ fn run(app: &App, check: &str, seconds: i64, fails: bool) {
         (OutcomeKind::Pass, None, "fine")
     };
     let took = Some(Duration::from_micros(54_500));
-    app.history.record(&Run { check, at: at(seconds), outcome, reason, took, message });
+    app.history.record(&RecordedRun { check, at: at(seconds), outcome, reason, took, message });
     app.history.transition(check, if fails { State::Error } else { State::Ok }, at(seconds));
 }
 

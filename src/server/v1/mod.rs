@@ -23,7 +23,7 @@ use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::warnings::quoted;
 use crate::base::clock::Moment;
-use crate::history::answer::{HistoryUnavailable, Service};
+use crate::history::answer::{HistoryUnavailable, ServiceRecord};
 use crate::model::plan::{Definition, Details, Plan};
 use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
@@ -165,10 +165,14 @@ impl HistoryRequest {
         Ok(self.look_up(LookupSubject::Services(rows)).await)
     }
 
-    fn rows(&self, known: Vec<Service>, wanted: RequestedPage) -> Result<Rows<shape::ServiceObject>, RequestError> {
+    fn rows(
+        &self,
+        known: Vec<ServiceRecord>,
+        wanted: RequestedPage,
+    ) -> Result<Rows<shape::ServiceObject>, RequestError> {
         let plan = &self.snapshot.plan;
         let mut known: HashMap<_, _> = known.into_iter().map(|service| (service.name.clone(), service)).collect();
-        let listed: Vec<(&Definition, Service)> =
+        let listed: Vec<(&Definition, ServiceRecord)> =
             plan.checks.iter().filter_map(|check| Some((&**check, known.remove(&check.name)?))).collect();
         let begin = match wanted.before {
             None => 0,
@@ -183,7 +187,7 @@ impl HistoryRequest {
         let rest = &listed[begin..];
         let part = &rest[..rest.len().min(wanted.limit)];
         let next = part.last().filter(|_| part.len() < rest.len()).map(|(_, service)| u64::from(service.id));
-        let row = |(check, service): &(&Definition, Service)| {
+        let row = |(check, service): &(&Definition, ServiceRecord)| {
             let mut row = shape::ServiceObject::of(service, shown_url(plan, check));
             row.definition = self.with_history.then(|| past::DefinitionObject::of(plan, check));
             row
@@ -217,7 +221,7 @@ impl HistoryRequest {
     }
 
     /// The declared check with that number or name.
-    async fn find(&self, id: &str) -> Result<(&Definition, Service), RequestError> {
+    async fn find(&self, id: &str) -> Result<(&Definition, ServiceRecord), RequestError> {
         let found = self.app.history.service(id).await?.and_then(|service| {
             let position = self.snapshot.plan.position(service.name.as_str())?;
             Some((&*self.snapshot.plan.checks[position], service))

@@ -83,7 +83,7 @@ pub(super) struct ServiceObject {
 }
 
 impl ServiceObject {
-    pub(super) fn of(service: &answer::Service, url: Option<&str>) -> Self {
+    pub(super) fn of(service: &answer::ServiceRecord, url: Option<&str>) -> Self {
         Self {
             id: service.id,
             name: service.name.as_str().to_owned(),
@@ -135,7 +135,7 @@ struct MetricObject {
 }
 
 impl MetricObject {
-    fn of(metric: &answer::Metric) -> Self {
+    fn of(metric: &answer::CheckMetrics) -> Self {
         Self {
             average_response_time_ms: metric.average_response_time_ms.map(Number::to_the_thousandth),
             down_count: metric.down_count,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
-use probelet::history::answer::{Condition, Keep, Page, Run, SavedState};
+use probelet::history::answer::{Condition, Keep, Page, RecordedRun, SavedState};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
 use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Thresholds};
@@ -210,7 +210,7 @@ impl World {
             let reason = fails.then_some(FailureKind::Connect);
             let took = Some(Duration::from_millis(second as u64));
             let message = if second == 59 { LATEST } else { "connection refused" };
-            history.record(&Run { check, at: at(day, second), outcome, reason, took, message });
+            history.record(&RecordedRun { check, at: at(day, second), outcome, reason, took, message });
             if second % 10 == 0 {
                 let state = if second % 20 == 0 { State::Ok } else { State::Error };
                 history.transition(check, state, at(day, second));

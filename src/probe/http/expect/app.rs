@@ -36,7 +36,7 @@ pub(in super::super) struct AppAnswer {
 }
 
 /// An answer that passes.
-pub(in super::super) struct Judged {
+pub(in super::super) struct PassingAnswer {
     pub(in super::super) received: Received,
     /// Why the pass is degraded, if it is.
     pub(in super::super) worry: Option<String>,
@@ -122,12 +122,12 @@ impl AppAnswer {
         received: Received,
         captured: &Captures,
         trace: &Trace,
-    ) -> Result<Judged, Failure> {
+    ) -> Result<PassingAnswer, Failure> {
         let said = self.said(&received);
         match (self.expect.judge(&received, captured, trace), said) {
             (Ok(()), said) => {
                 let worry = self.degraded.as_ref().and_then(|it| it.first_that_holds(&received, captured, trace));
-                Ok(Judged { received, worry, said })
+                Ok(PassingAnswer { received, worry, said })
             }
             (Err(failure), None) => Err(failure),
             (Err(failure), Some(said)) => {

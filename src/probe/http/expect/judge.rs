@@ -33,7 +33,7 @@ enum Places {
 }
 
 /// Hears of each finding, until it has heard enough.
-type Listener<'l> = dyn FnMut(&Finding<'_>) -> ControlFlow<()> + 'l;
+type FindingVisitor<'l> = dyn FnMut(&Finding<'_>) -> ControlFlow<()> + 'l;
 
 impl Expectations {
     /// Whether anything is expected of the body.
@@ -97,7 +97,7 @@ impl Expectations {
         received: &Received,
         captured: &Captures,
         shows: bool,
-        tell: &mut Listener<'_>,
+        tell: &mut FindingVisitor<'_>,
     ) -> ControlFlow<()> {
         if !self.status.is_empty() {
             self.examine_status(received, tell)?;
@@ -129,7 +129,7 @@ impl Expectations {
         self.examine_json(places, received, captured, shows, tell)
     }
 
-    fn examine_status(&self, received: &Received, tell: &mut Listener<'_>) -> ControlFlow<()> {
+    fn examine_status(&self, received: &Received, tell: &mut FindingVisitor<'_>) -> ControlFlow<()> {
         tell(&Finding {
             holds: self.takes_status(received.status),
             complaint: &|| format!("returned status {}", received.status),
@@ -147,7 +147,7 @@ impl Expectations {
         received: &Received,
         captured: &Captures,
         shows: bool,
-        tell: &mut Listener<'_>,
+        tell: &mut FindingVisitor<'_>,
     ) -> ControlFlow<()> {
         let mut matchers: Vec<Arc<Matcher>> = Vec::new();
         for (pointer, declared) in self.json.iter() {
@@ -189,7 +189,7 @@ fn examine_header(
     name: &HeaderName,
     matcher: &Matcher,
     received: &Received,
-    tell: &mut Listener<'_>,
+    tell: &mut FindingVisitor<'_>,
 ) -> ControlFlow<()> {
     let lines: Vec<String> = received.headers.get_all(name).iter().map(|value| lossy(value.as_bytes())).collect();
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -214,7 +214,7 @@ fn examine_text(
     is_wanted: bool,
     received: &Received,
     captured: &Captures,
-    tell: &mut Listener<'_>,
+    tell: &mut FindingVisitor<'_>,
 ) -> ControlFlow<()> {
     let wanted = match captured.fill(text) {
         Ok(wanted) => wanted,
@@ -239,7 +239,7 @@ fn examine_text(
 }
 
 /// A captured value is missing.
-fn tell_unfilled(what: &str, why: &str, tell: &mut Listener<'_>) -> ControlFlow<()> {
+fn tell_unfilled(what: &str, why: &str, tell: &mut FindingVisitor<'_>) -> ControlFlow<()> {
     let row = || (what.to_owned(), why.to_owned(), Found::This("not looked at".into()));
     let why = || why.to_owned();
     tell(&Finding { holds: false, complaint: &why, statement: &why, row: &row })

@@ -5,7 +5,7 @@ mod app;
 mod json;
 mod judge;
 
-pub(super) use self::app::{AppAnswer, DEGRADED, Judged, MESSAGE};
+pub(super) use self::app::{AppAnswer, DEGRADED, MESSAGE, PassingAnswer};
 
 use hyper::header::{HeaderMap, HeaderName};
 

@@ -19,6 +19,7 @@ const TURNS: usize = 4;
 
 /// The lane while it works.
 #[derive(Debug)]
+#[must_use = "dropping it closes the gates"]
 pub(super) struct GateLane {
     close: oneshot::Sender<()>,
     opened: oneshot::Receiver<()>,

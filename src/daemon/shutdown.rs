@@ -8,6 +8,7 @@ use crate::base::clock::Moment;
 
 /// When the first sign of termination was seen: a signal, or a drain that has not been undone.
 #[derive(Clone, Debug, Default)]
+#[must_use = "only its clones know of the signs that it is told"]
 pub struct Termination {
     /// Nanoseconds since boot; 0 while there is no sign.
     since: Arc<AtomicU64>,

@@ -26,6 +26,7 @@ const HEADER: &str = "# The last good configuration, kept by probelet for the po
 
 /// The state directory in use; dropping it ends its thread.
 #[derive(Debug)]
+#[must_use = "dropping it ends its thread"]
 pub struct StateDirectory {
     directory: PathBuf,
     /// What is to be kept next. Only the latest counts.

@@ -23,6 +23,7 @@ use crate::model::plan::Service;
 const QUEUE: usize = 1024;
 
 /// The way to the log: dropping it writes what is still queued, for as long as standard error takes it.
+#[must_use = "dropping it ends the log"]
 pub struct Telemetry {
     lines: LineQueue,
     written: Receiver<()>,

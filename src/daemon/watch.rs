@@ -32,6 +32,7 @@ pub struct ConfigUpdate {
 
 /// The way to the watching thread; dropping it ends the thread.
 #[derive(Debug)]
+#[must_use = "dropping it ends the watch"]
 pub struct ConfigWatch {
     orders: Sender<WatchCommand>,
 }

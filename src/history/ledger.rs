@@ -179,6 +179,7 @@ impl Numbers {
     }
 
     /// Takes the next number.
+    #[must_use]
     pub const fn take(&mut self) -> u64 {
         let number = self.0;
         self.0 += 1;

@@ -125,6 +125,7 @@ impl Pending {
     }
 
     /// The ticks that had to be dropped since this was last asked.
+    #[must_use]
     pub fn take_dropped(&mut self) -> Vec<Tick> {
         std::mem::take(&mut self.dropped)
     }

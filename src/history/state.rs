@@ -143,6 +143,7 @@ impl HistoryState {
     }
 
     /// How many runs that waited for the file had to be dropped since this was last asked.
+    #[must_use]
     pub fn take_dropped(&mut self) -> u64 {
         let Kept::InFile(pending, _) = &mut self.kept else { return 0 };
         let dropped = pending.take_dropped();
@@ -156,6 +157,7 @@ impl HistoryState {
 
     /// What is to be written to the file now, with the marks that belong to it; nothing when that can wait, unless it
     /// `must` be written.
+    #[must_use]
     pub fn batch(&mut self, must: bool) -> Option<(Pending, Marks)> {
         let Kept::InFile(pending, stored) = &mut self.kept else { return None };
         let marks = self.registry.marks();

@@ -37,6 +37,7 @@ const MESSAGES_AT_ONCE: usize = 64;
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// Owner and writer of the history.
+#[must_use = "the history is written only where it runs"]
 pub struct Writer {
     inbox: mpsc::UnboundedReceiver<Message>,
     published: Arc<Published>,
@@ -96,7 +97,6 @@ struct Closing {
 
 impl Writer {
     /// The task, which knows nothing yet. With a `location` it opens the file there.
-    #[must_use]
     pub fn new(
         inbox: mpsc::UnboundedReceiver<Message>,
         published: Arc<Published>,

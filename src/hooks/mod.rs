@@ -55,12 +55,14 @@ struct HookWorkers {
     lane: Option<HookLane>,
 }
 
+#[must_use = "what waits in it would go untold"]
 struct HookWorker {
     outbox: Arc<Outbox>,
     /// Nothing where the system gave us no thread: then events only grow old.
     task: Option<JoinHandle<()>>,
 }
 
+#[must_use = "dropping it ends the lane"]
 struct HookLane {
     handle: Handle,
     /// The lane ends when this is dropped.

@@ -119,6 +119,7 @@ impl Outbox {
     }
 
     /// The next event; nothing once the hook is gone and has been told everything.
+    #[must_use]
     async fn next(&self) -> Option<Arc<[u8]>> {
         loop {
             {

@@ -34,6 +34,7 @@ pub fn say(goodbye: impl Future<Output = ()> + Send + 'static) -> Farewell {
 
 /// A farewell that may still be under way. It goes on when this is dropped.
 #[derive(Debug, Default)]
+#[must_use = "it may still be under way; drop it where that is meant"]
 pub struct Farewell(Option<JoinHandle<()>>);
 
 impl Farewell {

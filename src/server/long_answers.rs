@@ -27,6 +27,7 @@ pub(super) type Coming<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The lane; by default there is none, and work is done where it is waited for.
 #[derive(Clone, Debug, Default)]
+#[must_use = "dropping it ends its thread"]
 pub(super) struct LongAnswers(Option<Lane>);
 
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ struct Lane {
 
 /// A place among those who wait or are being answered, until it is dropped.
 #[derive(Debug)]
+#[must_use = "dropping it gives the place back"]
 pub(super) struct AnswerPlace {
     _given_back_when_dropped: Option<OwnedSemaphorePermit>,
 }
@@ -94,6 +96,7 @@ impl LongAnswers {
 }
 
 /// A task that ends with whoever waits for it.
+#[must_use = "dropping it aborts the task"]
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {

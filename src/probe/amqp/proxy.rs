@@ -37,6 +37,7 @@ pub struct Proxies {
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A line. It ends when it is dropped.
+#[must_use = "dropping it ends the line"]
 pub struct Proxy {
     carrier: JoinHandle<()>,
     end: Arc<OnceLock<Failure>>,

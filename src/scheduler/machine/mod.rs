@@ -37,6 +37,7 @@ pub struct CheckKey(u64);
 
 /// A run to be started now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "its check runs again only after this run has finished"]
 pub struct RunStart {
     /// The check.
     pub key: CheckKey,
@@ -169,17 +170,20 @@ impl Machine {
     }
 
     /// Whether a start-up has begun since this was last asked.
+    #[must_use]
     pub fn take_start_up(&mut self) -> bool {
         std::mem::take(&mut self.started_anew)
     }
 
     /// The changes of state since this was last asked.
+    #[must_use]
     pub fn take_transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
 
     /// The runs and skips since this was last asked, in the order in which they were counted. Where nobody asks, the
     /// first ones are held and the others are not.
+    #[must_use]
     pub fn take_observations(&mut self) -> Vec<CountedRun> {
         std::mem::take(&mut self.observations)
     }

@@ -12,6 +12,7 @@ use crate::scheduler::cadence::jitter;
 
 impl Machine {
     /// Starts what is due at `now`: the runs that are to begin at this moment.
+    #[must_use]
     pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
         // Nothing has ended a skip here: what ends one propagates by itself, and says what it kept closed.
         self.propagate(now, &[]);

@@ -239,6 +239,7 @@ impl CheckSchedule {
     }
 
     /// Starts a run at `now` if one is due, wanted or asked for.
+    #[must_use]
     pub(super) fn start(&mut self, check: CheckIndex, now: Moment) -> Option<RunStart> {
         let regular = self.beat <= now;
         let expedited = self.expedited.is_some_and(|at| at <= now);

@@ -34,6 +34,7 @@ impl FurtherStreams {
         self.0.load(Ordering::Relaxed)
     }
 
+    #[must_use]
     fn take(&self) -> bool {
         let more = |open| (open < MOST_BEYOND_THE_FIRST).then_some(open + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -106,6 +107,7 @@ impl StreamCounts {
     }
 
     /// How many answers and messages went out since this was asked last.
+    #[must_use]
     pub(in crate::server) fn take_earned(&self) -> u32 {
         self.earned.swap(0, Ordering::Relaxed)
     }
@@ -113,6 +115,7 @@ impl StreamCounts {
 
 /// A stream, from its request to the end of its answer.
 #[derive(Debug)]
+#[must_use = "dropping it ends the stream"]
 pub(in crate::server) struct OpenStream {
     state: Arc<ConnectionState>,
     further: FurtherStreams,
@@ -130,6 +133,7 @@ enum StreamPhase {
 
 impl OpenStream {
     /// One more stream of the connection with that state; nothing where there is no room for it.
+    #[must_use]
     pub(in crate::server) fn begin(state: &Arc<ConnectionState>, further: &FurtherStreams) -> Option<Self> {
         if state.streams.open.load(Ordering::Relaxed) > 0 && !further.take() {
             return None;

@@ -39,6 +39,7 @@ pub(in crate::server) struct Feed {
 
 /// What there is for one who follows.
 #[derive(Debug)]
+#[must_use = "what has been read comes no second time"]
 pub(super) enum FeedRead {
     /// This, as it is to be sent.
     Piece(Bytes),

@@ -108,10 +108,12 @@ fn stream(streams: &Arc<Streams>, events: impl FnOnce(StreamPermit) -> StreamBod
 
 /// One of the places for streams, given back when dropped.
 #[derive(Debug)]
+#[must_use = "dropping it gives the place back"]
 pub(super) struct StreamPermit(Arc<Streams>);
 
 impl StreamPermit {
     /// Takes one, if there is one.
+    #[must_use]
     pub(super) fn take(streams: &Arc<Streams>) -> Option<Self> {
         let more = |open| (open < MOST).then_some(open + 1);
         let taken = streams.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);

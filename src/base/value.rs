@@ -201,11 +201,10 @@ impl ParseSession {
     /// # Errors
     /// When that is more than [`MAX_EXPANDED`](Self::MAX_EXPANDED) altogether.
     pub fn bring_in(&self, bytes: usize) -> Result<(), TooMuch> {
-        match take(&self.allowance.expanded, bytes, Self::MAX_EXPANDED) {
-            true => Ok(()),
-            false if self.told.replace(true) => Err(TooMuch::Again),
-            false => Err(TooMuch::First),
+        if take(&self.allowance.expanded, bytes, Self::MAX_EXPANDED) {
+            return Ok(());
         }
+        Err(if self.told.replace(true) { TooMuch::Again } else { TooMuch::First })
     }
 
     /// The content of `path`, for a section that keeps what it makes of it.

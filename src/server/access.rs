@@ -83,10 +83,7 @@ pub(super) fn beater(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, check:
     }
     let is_stranger = || sign_of_stranger(incoming).is_some();
     let presents_something = any_takes_tokens && incoming.headers.contains_key(AUTHORIZATION);
-    match presents_something && (own.is_some() || is_stranger()) {
-        true => Beater::HasWrongToken,
-        false => Beater::MayBeOfPod,
-    }
+    if presents_something && (own.is_some() || is_stranger()) { Beater::HasWrongToken } else { Beater::MayBeOfPod }
 }
 
 /// Whether `token` is presented: as `Bearer`, or as the password of basic authentication, with any user.

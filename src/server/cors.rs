@@ -36,9 +36,10 @@ impl Cors {
         }
         let mut given = incoming.headers.get_all(ORIGIN).iter();
         let (Some(origin), None) = (given.next(), given.next()) else { return Self::Varies };
-        match answers.cors_origins.iter().any(|known| known.as_bytes() == origin.as_bytes()) {
-            true => Self::Lets(origin.clone()),
-            false => Self::Varies,
+        if answers.cors_origins.iter().any(|known| known.as_bytes() == origin.as_bytes()) {
+            Self::Lets(origin.clone())
+        } else {
+            Self::Varies
         }
     }
 

@@ -138,9 +138,10 @@ fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
 
 /// `/alive`.
 pub(super) fn alive(judged: &Judged<'_>) -> (Verdict, &'static str) {
-    match judged.is_alive() {
-        true => (judged.endpoint(Endpoint::Livez).verdict, r#"{"alive": true}"#),
-        false => (Verdict::Error, r#"{"alive": false}"#),
+    if judged.is_alive() {
+        (judged.endpoint(Endpoint::Livez).verdict, r#"{"alive": true}"#)
+    } else {
+        (Verdict::Error, r#"{"alive": false}"#)
     }
 }
 

@@ -155,9 +155,8 @@ async fn a_redis_that_answers_without_end_is_cut_off_in_every_phase() {
             [("AUTH", "the login is longer than 64 KiB"), ("PING", "the answer is longer than 64 KiB")]
         {
             let flood = flood_of(piece);
-            let answer = move |_: usize, request: &str| match request.contains(part) {
-                true => Some(flood.clone()),
-                false => Some(b"+OK\r\n".into()),
+            let answer = move |_: usize, request: &str| {
+                Some(if request.contains(part) { flood.clone() } else { b"+OK\r\n".into() })
             };
             let fake = Fake::start(Act::serve(answer)).await;
             let found = failure(&mut *section("redis", &fake, "").probe(&redis::KIND)).await;

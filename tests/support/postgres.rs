@@ -55,9 +55,10 @@ impl Postgres {
     pub fn standby(identity: &Identity, clients: &Authority, hot: bool) -> Self {
         let mut postgres = Self::new(identity, clients);
         postgres.folder.write("data/standby.signal", "", &postgres.account);
-        let (hot, ready) = match hot {
-            true => ("hot_standby=on", "ready to accept read-only connections"),
-            false => ("hot_standby=off", "entering standby mode"),
+        let (hot, ready) = if hot {
+            ("hot_standby=on", "ready to accept read-only connections")
+        } else {
+            ("hot_standby=off", "entering standby mode")
         };
         postgres.restart_with(&["wal_level=replica", "max_connections=100", "max_wal_senders=10", hot], ready);
         postgres

@@ -44,8 +44,8 @@ pub(crate) mod text;
 pub(crate) mod tree;
 mod vocabulary;
 
+pub use rules::hosts::{is_external, is_own_host};
 pub use rules::listen::InvalidAddress;
-pub use rules::warnings::{is_external, is_own_host};
 pub use text::MAX_BYTES;
 
 /// What became of a configuration file.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::state::StateDirectory;
 use super::telemetry::Telemetry;
-use super::watch::{ConfigUpdate, ConfigWatch};
+use super::watch::{ConfigUpdate, ConfigWatch, STACK};
 use super::{ConfigSource, DEMO, Options, StartError};
 use crate::base::thread::{apart, why_refused};
 use crate::config::source::{self, Environment};
@@ -21,9 +21,6 @@ use crate::server::{self, BoundListener};
 const DEFAULT_LISTEN: &[Listener] = &[Listener { address: Listen::All(10240), routes: RouteSet::All }];
 /// A file that takes longer than this to read does not answer: kubelet, which asks every few seconds, does not wait.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The stack of the thread that reads a configuration.
-pub(super) const STACK: usize = 512 * 1024;
 
 /// What the daemon starts with.
 pub(super) struct Bootstrap {

@@ -20,6 +20,8 @@ use crate::config::source::{self, Environment, Input};
 use crate::config::{self, Loaded};
 use crate::probe::exhausted;
 
+/// The stack of a thread that reads a configuration.
+pub(super) const STACK: usize = 512 * 1024;
 /// From one look at the content of the files to the next.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -56,7 +58,7 @@ impl ConfigWatch {
         let watcher = ConfigWatcher { path, environment, files: Files::new(), candidate: None, follow: true };
         thread::Builder::new()
             .name("config".into())
-            .stack_size(super::start::STACK)
+            .stack_size(STACK)
             .spawn(move || watcher.watch(&receiver, &news))?;
         Ok(Self { orders })
     }

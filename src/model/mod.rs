@@ -6,6 +6,7 @@
 pub mod beat;
 pub mod causes;
 pub mod index;
+pub mod level;
 pub mod outcome;
 pub mod plan;
 pub mod route;

@@ -174,7 +174,7 @@ pub struct StepReport {
     /// The step's name.
     pub name: String,
     /// `ok`, `degraded`, `error` or `skipped`.
-    pub state: super::state::State,
+    pub state: super::level::State,
     /// One line, under the rules of [`Failure::message`].
     pub message: String,
     /// How long it took, retries included; nothing when it was skipped.

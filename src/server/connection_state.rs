@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,20 +14,12 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::answer_memory::LONG;
+use super::atomic_moment::AtomicMoment;
 use super::http2::frames::FrameCounter;
-use super::http2::streams::StreamCounts;
+use super::http2::stream_counts::StreamCounts;
 use super::request_line::Sanitizer;
+use super::time_limits::{HEAD_LIMIT, IDLE_LIMIT, STUCK_LIMIT, TAKE_LIMIT};
 use crate::base::clock::{Clock, Moment};
-
-/// How long the head of a request may take, from its first byte; also how long a fresh connection may be silent.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of an answer.
-pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
-/// How long a client may be at taking a long answer.
-pub(super) const TAKE_LIMIT: Duration = Duration::from_secs(60);
-/// Keep-alive: how long a connection may be kept without a request. Longer than the intervals of load balancers, which
-/// report a failure when a kept connection is closed under a request.
-const IDLE_LIMIT: Duration = Duration::from_secs(330);
 
 /// What a connection does in one go, in bytes read and written; then the others have their turn.
 const SHARE: usize = 64 * 1024;
@@ -62,28 +54,6 @@ pub(super) struct ConnectionState {
     pub(super) streams: StreamCounts,
     /// What is left of its share of this turn, in bytes.
     share: AtomicUsize,
-}
-
-/// A moment that may be none: nanoseconds since boot and one, or 0.
-#[derive(Debug, Default)]
-pub(super) struct AtomicMoment(AtomicU64);
-
-impl AtomicMoment {
-    pub(super) fn set(&self, moment: Moment) {
-        let nanos = u64::try_from(moment.since_boot().as_nanos()).unwrap_or(u64::MAX);
-        self.0.store(nanos.saturating_add(1), Ordering::Relaxed);
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> Option<Moment> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Moment::at(Duration::from_nanos(nanos - 1))),
-        }
-    }
 }
 
 /// The order of eviction when there is no room for another connection: the first variant first, within it the oldest.

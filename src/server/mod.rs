@@ -8,6 +8,7 @@
 mod access;
 mod answer;
 mod answer_memory;
+mod atomic_moment;
 mod badge;
 mod body;
 mod connection;
@@ -37,6 +38,7 @@ mod serve;
 mod shared;
 mod start_up;
 mod stream;
+mod time_limits;
 mod turns;
 mod v1;
 mod view;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosts::is_own_host;
 use super::top::{Defaults, line, threshold};
 use super::unread::Unread;
-use super::warnings::is_own_host;
-use super::{allow, fingerprint, keys, warnings};
+use super::{fingerprint, keys};
 use crate::base::name::CheckName;
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::base::value::{ParseSession, Section, Severity, SourceSpan, Value};
@@ -96,18 +96,9 @@ const LIVE_FAILURE_THRESHOLD: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0
 
 /// Reads the check at `node`; nothing when it is no mapping.
 pub fn read(node: &Node, path: &str, reader: &Reader<'_>, defaults: &Defaults) -> Option<CheckDraft> {
-    // A reading of its own tells which files this check names, and which warnings it may silence.
-    let session = allow::apart_from(reader.session());
-    let own = Reader::new(reader.environment(), Rc::clone(&session));
     let scope = Scope { around: None, in_step: false };
-    let draft = own
-        .section(node, &keys::CHECK, path, scope)
-        .map(|fields| draft(fields, &session, defaults, reader.environment()));
-    if let Some(draft) = &draft {
-        warnings::look_at(draft, defaults, reader.environment());
-    }
-    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &session, reader.session());
-    draft.map(|draft| CheckDraft { fields: moved(&draft.fields, reader.session()), ..draft })
+    let fields = reader.section(node, &keys::CHECK, path, scope)?;
+    Some(draft(fields, reader.session(), defaults, reader.environment()))
 }
 
 fn draft(fields: Section, session: &ParseSession, defaults: &Defaults, environment: &Environment) -> CheckDraft {
@@ -131,6 +122,16 @@ fn draft(fields: Section, session: &ParseSession, defaults: &Defaults, environme
     }
 }
 
+impl CheckDraft {
+    /// The same with the problems of the whole document, for the rules that look at more than one check.
+    #[must_use]
+    pub fn moved(self, document: &Rc<ParseSession>) -> Self {
+        let fields = &self.fields;
+        let entries = fields.keys().filter_map(|key| Some((key, fields.get(key)?.clone()))).collect();
+        Self { fields: Section::new(fields.span().clone(), entries, Rc::clone(document)), ..self }
+    }
+}
+
 impl KindSection {
     /// Whether all that it observes is on this pod: the app's own beats, or targets on `localhost` and the like.
     fn is_of_pod(&self, environment: &Environment) -> bool {
@@ -138,12 +139,6 @@ impl KindSection {
         let all_own = !hosts.is_empty() && hosts.iter().all(|host| is_own_host(host, environment));
         self.kind.name == heartbeat::KIND.name || all_own
     }
-}
-
-/// The keys of a check with the problems of the whole document, for the rules that look at more than one check.
-fn moved(fields: &Section, document: &Rc<ParseSession>) -> Section {
-    let entries = fields.keys().filter_map(|key| Some((key, fields.get(key)?.clone()))).collect();
-    Section::new(fields.span().clone(), entries, Rc::clone(document))
 }
 
 fn name(fields: &Section, key: &str) -> Option<CheckName> {

@@ -23,13 +23,14 @@ pub mod check;
 mod cycles;
 mod fingerprint;
 mod hooks;
+pub mod hosts;
 pub mod keys;
 mod labels;
 pub mod listen;
 mod origins;
 mod top;
 mod unread;
-pub mod warnings;
+mod warnings;
 
 /// The configuration in the document `root`, as far as it could be read. It is usable when nothing was reported as an
 /// error.
@@ -79,8 +80,7 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
     };
     match &entry.value.content {
         NodeContent::List(items) => {
-            let draft =
-                |(index, item): (usize, &Rc<Node>)| check::read(item, &path::item("checks", index), reader, defaults);
+            let draft = |(index, item): (usize, &Rc<Node>)| draft(item, &path::item("checks", index), reader, defaults);
             items.iter().enumerate().filter_map(draft).collect()
         }
         // A file that was cut off here would open every endpoint.
@@ -96,6 +96,19 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
             Vec::new()
         }
     }
+}
+
+/// The check at `node`, with what is said about it alone; nothing when it is no mapping.
+fn draft(node: &Node, path: &str, reader: &Reader<'_>, defaults: &top::Defaults) -> Option<CheckDraft> {
+    // A reading of its own tells which files this check names, and which warnings it may silence.
+    let session = allow::apart_from(reader.session());
+    let own = Reader::new(reader.environment(), Rc::clone(&session));
+    let draft = check::read(node, path, &own, defaults);
+    if let Some(draft) = &draft {
+        warnings::look_at(draft, defaults, reader.environment());
+    }
+    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &session, reader.session());
+    draft.map(|draft| draft.moved(reader.session()))
 }
 
 /// Where each name stands first. A name that is taken is reported.

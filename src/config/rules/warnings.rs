@@ -1,13 +1,12 @@
 //! What is allowed and probably not what was meant.
 
-use std::net::IpAddr;
-
-use super::check::{CheckDraft, KindSection};
+use super::check::{CheckDraft, GENERAL_INTERVAL, KindSection};
+use super::hosts::{is_external, is_own_host};
 use super::top::Defaults;
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::plan::Critical;
-use crate::probe::{KINDS, Spec};
+use crate::probe::KINDS;
 
 /// Reports what is questionable about one check.
 pub fn look_at(draft: &CheckDraft, defaults: &Defaults, environment: &Environment) {
@@ -21,7 +20,7 @@ pub fn look_at(draft: &CheckDraft, defaults: &Defaults, environment: &Environmen
 /// It is said at the check where that says one of them, else once at the default from which it follows.
 fn timeout_above_interval(CheckDraft { fields, timing, .. }: &CheckDraft, defaults: &Defaults) {
     // A timeout that the general interval has room for is not blamed where the app is looked at more often than that.
-    let by_default = timing.interval_by_default && timing.timeout <= super::check::GENERAL_INTERVAL;
+    let by_default = timing.interval_by_default && timing.timeout <= GENERAL_INTERVAL;
     if timing.timeout <= timing.interval || by_default {
         return;
     }
@@ -46,26 +45,6 @@ fn restart_for_another(draft: &CheckDraft, environment: &Environment) {
     let message = format!("an external dependency gates `{gate}`: a restart of the app cannot mend it");
     let help = "write `gates: [ready]`, with `critical: at_startup` if other pods need it as well";
     draft.fields.warning("gates", "external-gate", message, Some(help.into()));
-}
-
-/// Whether what `spec` observes is an external dependency: any part of it is on a host other than this pod.
-#[must_use]
-pub fn is_external(spec: &dyn Spec, environment: &Environment) -> bool {
-    spec.hosts().iter().any(|host| !is_own_host(host, environment))
-}
-
-/// Whether `host` is the pod itself: `localhost`, a loopback address, or `$POD_IP`.
-#[must_use]
-pub fn is_own_host(host: &str, environment: &Environment) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-    if host.eq_ignore_ascii_case("localhost") || environment.get("POD_IP").is_some_and(|own| own == host) {
-        return true;
-    }
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => address.to_canonical().is_loopback(),
-        Ok(address) => address.is_loopback(),
-        Err(_) => false,
-    }
 }
 
 fn live_without_effect(CheckDraft { fields, critical, gates, .. }: &CheckDraft) {

@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::consume_budget;
 
 use super::failure_of;
+use super::origin::HttpOrigin;
 use super::pace::{Excess, Pace, Paced};
 use super::redirect::Guard;
-use super::request::HttpOrigin;
 use super::spelling::speaking;
 use super::way::{FarEnd, Way};
 use crate::base::trace::{Phase, Trace};

@@ -8,6 +8,7 @@ mod connections;
 mod encoding;
 mod exchange;
 mod expect;
+mod origin;
 pub(super) mod pace;
 mod proxy;
 mod redirect;

@@ -6,7 +6,7 @@ use hyper::header::{HeaderMap, HeaderValue, PROXY_AUTHENTICATE, SERVER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
-use super::request::{HttpOrigin, bare, credentials_of};
+use super::origin::{HttpOrigin, bare, credentials_of};
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind};

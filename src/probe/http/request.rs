@@ -3,8 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -14,10 +12,11 @@ use hyper::header::{
 use hyper::http::Extensions;
 use hyper::http::uri::{self, Authority, PathAndQuery, Scheme};
 use hyper::{Method, Request, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 use url::{Position, Url};
 
+use super::origin::{HttpOrigin, bare, credentials_of};
 use super::proxy::HttpProxy;
 use super::spelling;
 use crate::base::value::{Section, SourceSpan, Text, Value};
@@ -47,15 +46,6 @@ enum BodyFormat {
     Json,
     Form,
     Plain,
-}
-
-/// A server as a URL names it (RFC 6454): requests to the same one may share a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HttpOrigin {
-    pub(super) is_secure: bool,
-    /// Name or address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
 }
 
 /// The request of one run, ready to be sent.
@@ -347,25 +337,6 @@ fn stand_in(text: &Text) -> String {
         Ok(text) => text,
         Err(never) => match never {},
     }
-}
-
-/// Basic authentication (RFC 7617) with the user and the password of a URL.
-pub(super) fn credentials_of(url: &Url) -> Option<HeaderValue> {
-    let (user, password) = (url.username(), url.password());
-    if user.is_empty() && password.is_none() {
-        return None;
-    }
-    let mut credentials: Vec<u8> = percent_decode(user.as_bytes()).collect();
-    credentials.push(b':');
-    credentials.extend(percent_decode(password.unwrap_or_default().as_bytes()));
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(credentials))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// A host without the brackets of an IPv6 address.
-pub(super) fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]

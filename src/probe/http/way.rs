@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::origin::HttpOrigin;
 use super::proxy::HttpProxy;
 use super::redirect::Guard;
-use super::request::HttpOrigin;
 use crate::base::trace::Trace;
 use crate::model::outcome::Failure;
 use crate::probe::net::family::AddressFamily;

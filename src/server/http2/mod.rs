@@ -4,6 +4,7 @@
 
 pub(super) mod frames;
 pub(super) mod preface;
+pub(super) mod stream_counts;
 pub(super) mod streams;
 
 use std::future::poll_fn;

@@ -1,15 +1,14 @@
 //! The open streams of an HTTP/2 connection: what they are doing counts for the connection's state, and the second one on
 //! counts among the server's connections.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::base::clock::Moment;
+use super::stream_counts::StreamCounts;
 use crate::server::answer_memory::LONG;
-use crate::server::connection_state::{AtomicMoment, ConnectionState, STUCK_LIMIT, TAKE_LIMIT};
+use crate::server::connection_state::ConnectionState;
 
 /// So many streams beyond the first of each connection are open at a time, on all connections together: there is always
 /// room for connections of others.
@@ -19,10 +18,6 @@ const MOST_BEYOND_THE_FIRST: usize = 200;
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// And how long it may take to say so.
 pub(super) const PING_LIMIT: Duration = Duration::from_secs(20);
-
-/// So many streams that wait for their connection's turn are looked at in one: more than can be answered, few beside what
-/// that costs.
-const WOKEN: usize = 8;
 
 /// The streams beyond the first of each connection.
 #[derive(Clone, Debug, Default)]
@@ -42,74 +37,6 @@ impl FurtherStreams {
 
     fn give_back(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What the open streams of one connection are doing.
-#[derive(Debug, Default)]
-pub(in crate::server) struct StreamCounts {
-    open: AtomicUsize,
-    waiting: AtomicUsize,
-    streaming: AtomicUsize,
-    /// Answers that are not streams, and that the client has not taken whole.
-    answers: AtomicUsize,
-    /// When something of an answer moved last.
-    moved: AtomicMoment,
-    /// The bytes of long answers among them, and since when there are any.
-    untaken: AtomicUsize,
-    taking_since: AtomicMoment,
-    /// Answers and messages that the counter of frames has not been told of.
-    earned: AtomicU32,
-    /// Those that wait for their connection's next turn. Only the task of the connection locks it.
-    waiters: Mutex<VecDeque<Waker>>,
-}
-
-impl StreamCounts {
-    /// Wakes some of those that wait for a turn; whether there were any.
-    pub(in crate::server) fn wake_waiters(&self) -> bool {
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiters.len().min(WOKEN);
-        waiters.drain(..count).for_each(Waker::wake);
-        count > 0
-    }
-
-    /// `cx` is woken in one of the next turns.
-    pub(in crate::server) fn wait_for_share(&self, cx: &Context<'_>) {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).push_back(cx.waker().clone());
-    }
-
-    /// Whether an answer waits.
-    pub(in crate::server) fn has_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    /// Whether an answer goes on.
-    pub(in crate::server) fn has_streaming(&self) -> bool {
-        self.streaming.load(Ordering::Relaxed) > 0
-    }
-
-    /// Since when the client takes long answers, and how much of them is left.
-    pub(in crate::server) fn taking(&self) -> Option<(Moment, usize)> {
-        match self.untaken.load(Ordering::Relaxed) {
-            0 => None,
-            untaken => Some((self.taking_since.get()?, untaken)),
-        }
-    }
-
-    /// When the client must have taken its answers, where there are any: HTTP/2 lets it stop a stream that the socket
-    /// still has room for.
-    pub(in crate::server) fn deadline(&self) -> Option<Moment> {
-        if self.answers.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let stuck = self.moved.get().unwrap_or_default() + STUCK_LIMIT;
-        Some(self.taking().map_or(stuck, |(since, _)| stuck.min(since + TAKE_LIMIT)))
-    }
-
-    /// How many answers and messages went out since this was asked last.
-    #[must_use]
-    pub(in crate::server) fn take_earned(&self) -> u32 {
-        self.earned.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -225,6 +152,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::server::connection_state::EvictionOrder;
+    use crate::server::time_limits::STUCK_LIMIT;
 
     #[tokio::test(start_paused = true)]
     async fn streams_beyond_the_first_of_each_connection_are_few() {

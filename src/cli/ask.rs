@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::client::{ClientError, ClientResponse, DaemonClient, DaemonUrl, Deadline};
+use super::duration::duration;
 use super::selection::no_check;
-use super::wait::duration;
 use super::{Exit, complain, print};
 use crate::config::source::Environment;
 use crate::model::outcome::one_line;

@@ -15,6 +15,7 @@ mod client;
 mod completions;
 mod demo;
 mod drain;
+mod duration;
 pub mod explain;
 mod first;
 mod install;

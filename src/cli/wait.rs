@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::client::DaemonUrl;
+use super::duration::duration;
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine};
 use super::{Exit, complain, print, wait_daemon};
 use crate::base::clock::{Clock, Moment};
-use crate::base::quantity::{parse_duration, show_duration};
+use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::config::{Config, is_external, is_own_host};
 use crate::model::index::CheckIndex;
@@ -84,14 +85,6 @@ impl Wait {
         let waiter = Waiter::new(one_shot(&config, &chosen, false), wanted, self.timeout, environment);
         until_interrupted(waiter.hold()).unwrap_or_else(|exit| exit)
     }
-}
-
-/// A duration as it is written in the configuration.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| match error.suggestion {
-        Some(suggestion) => format!("{}: did you mean `{suggestion}`?", error.message),
-        None => format!("{}: write it as `800ms`, `30s` or `2m`", error.message),
-    })
 }
 
 /// The external checks. Of a workflow that needs this pod as well it is said that it cannot pass before the app is

@@ -5,21 +5,9 @@ use std::time::Duration;
 use super::answer::{CheckMetrics, ServiceRecord, Tick};
 use super::figures::Times;
 use super::ledger::{Availability, Event, Ledger, Numbers};
-use super::registry::Storage;
+use super::storage::{Entry, Storage};
 use crate::base::clock::Timestamp;
-use crate::base::name::CheckName;
 use crate::model::state::OutcomeKind;
-
-/// A check as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number.
-    pub id: u32,
-    /// Its name.
-    pub name: CheckName,
-    /// When its history began.
-    pub created_at: Timestamp,
-}
 
 /// Counts of runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

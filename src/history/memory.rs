@@ -5,9 +5,8 @@ use std::mem::size_of;
 use std::time::Duration;
 
 use super::answer::{Page, Part, Recall, Recent, Tick};
-use super::check_record::Entry;
 use super::ledger::Interval;
-use super::registry::Storage;
+use super::storage::{Entry, Storage};
 use crate::base::clock::Timestamp;
 use crate::model::state::OutcomeKind;
 

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::answer::{Condition, HistoryUnavailable, Keep, RecordedRun, SavedState};
+use super::answer::{Condition, HistoryUnavailable, Keep, SavedState};
 use super::ledger::Availability;
 use super::query::HistoryQuery;
+use super::queued_run::QueuedRun;
 use super::state::HistoryState;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
-use crate::model::outcome::{FailureKind, one_line};
 use crate::model::plan::Plan;
-use crate::model::state::OutcomeKind;
 
 /// A look at the figures, which answers by itself; nothing where they are not known.
 pub type Look = Box<dyn FnOnce(Option<&HistoryState>) + Send>;
@@ -48,30 +46,6 @@ pub enum Message {
     Flush(oneshot::Sender<Result<(), HistoryUnavailable>>),
     /// To write everything, close the file and end.
     Close(oneshot::Sender<()>),
-}
-
-/// A run on its way into the registry, its message clipped.
-#[derive(Clone, Debug)]
-pub struct QueuedRun {
-    /// The check that was run.
-    pub check: CheckName,
-    /// When the run ended.
-    pub at: Timestamp,
-    /// pass, fail or skip.
-    pub outcome: OutcomeKind,
-    /// Why it failed.
-    pub reason: Option<FailureKind>,
-    /// How long it took; nothing for a skip.
-    pub took: Option<Duration>,
-    /// One line for people.
-    pub message: Box<str>,
-}
-
-impl From<&RecordedRun<'_>> for QueuedRun {
-    fn from(run: &RecordedRun<'_>) -> Self {
-        let RecordedRun { check, at, outcome, reason, took, message } = *run;
-        Self { check: check.clone(), at, outcome, reason, took, message: one_line(message).into_boxed_str() }
-    }
 }
 
 /// How it goes, published by the history's task.

@@ -5,7 +5,7 @@
 //! I/O; [`memory`] keeps things where there is no file; [`job`] is what is done with one, and [`query`] what is asked.
 //! Transitions are never dropped (see [`pending`] for the time in which the disk is away), runs are when there are too
 //! many, and counted. Nothing here reads a clock; when something was is a matter of [`calendar`]. To keep something more,
-//! add it to [`registry::Storage`] and to both of its implementations; to be asked something more, to [`query`].
+//! add it to [`storage::Storage`] and to both of its implementations; to be asked something more, to [`query`].
 
 pub mod answer;
 pub mod calendar;
@@ -18,8 +18,10 @@ pub mod memory;
 pub mod message;
 pub mod pending;
 pub mod query;
+pub mod queued_run;
 pub mod registry;
 pub mod state;
+pub mod storage;
 pub mod writer;
 
 use std::path::PathBuf;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answer::{SavedState, Tick};
 use super::calendar::Reckoning;
-use super::check_record::Entry;
 use super::ledger::{Availability, Interval};
 use super::memory::Memory;
-use super::registry::Storage;
+use super::storage::{Entry, Storage};
 
 /// More ticks than this do not wait: the oldest are dropped.
 const TICKS: usize = 2048;

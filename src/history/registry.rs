@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::Tick;
-use super::check_record::{CheckRecord, Entry, Runs};
+use super::check_record::{CheckRecord, Runs};
 use super::figures::Times;
-use super::ledger::{Availability, Interval, Ledger, Numbers};
-use super::message::QueuedRun;
+use super::ledger::{Availability, Ledger, Numbers};
+use super::queued_run::QueuedRun;
+use super::storage::{Entry, Storage};
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
@@ -17,18 +18,6 @@ use crate::model::plan::Plan;
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// Checks that are gone and still have history; more are forgotten, the longest gone first.
 const MOST_GONE: usize = 1000;
-
-/// Takes what the registry hands out: a ring in memory, or what waits to be written to a file.
-pub trait Storage {
-    /// The check is new, or has another name.
-    fn check(&mut self, check: &Entry);
-    /// The check is gone with all its history.
-    fn forget(&mut self, check: u32);
-    /// The interval is new, or has ended.
-    fn interval(&mut self, check: u32, interval: Interval);
-    /// One more run.
-    fn tick(&mut self, tick: Tick);
-}
 
 /// Where the registry stands, to go on from after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

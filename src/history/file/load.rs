@@ -10,10 +10,11 @@ use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::history::answer::SavedState;
 use crate::history::calendar::{Boot, Reckoning};
-use crate::history::check_record::{CheckRecord, Entry, Runs};
+use crate::history::check_record::{CheckRecord, Runs};
 use crate::history::figures::Times;
 use crate::history::ledger::{Availability, Interval, Ledger};
 use crate::history::registry::Marks;
+use crate::history::storage::Entry;
 
 /// What a file holds, without what takes long to read: runs, events of the past, and figures.
 #[derive(Debug)]

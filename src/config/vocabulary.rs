@@ -26,14 +26,17 @@ pub enum Form {
 }
 
 /// Keys of texts that answers show anyway.
-const PUBLIC: [&str; 8] =
-    ["name", "version", "description", "listen", "cors_origins", "formerly", "depends_on", "needs"];
+const PUBLIC: [&str; 7] = ["name", "version", "description", "listen", "formerly", "depends_on", "needs"];
 /// Keys of paths.
 const PATHS: [&str; 7] = ["path", "file", "ca_file", "cert_file", "key_file", "endpoint", "unix_socket"];
 /// Keys of hosts and of names.
 const HOSTS: [&str; 4] = ["address", "authority", "server_name", "queue"];
 /// Keys of texts that are lists of words, which their kinds read.
-const LISTS: [(&str, Form); 1] = [("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"]))];
+const LISTS: [(&str, Form); 2] = [
+    ("require_auth", Form::Words(&["scram-sha-256", "md5", "password", "none"])),
+    // What is no origin may be anything.
+    ("cors_origins", Form::Url),
+];
 /// Keys of other documents: scenarios, manifests.
 const ELSEWHERE: [(&str, Form); 24] = [
     ("check", Form::Host),

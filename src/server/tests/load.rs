@@ -75,7 +75,16 @@ impl LoadServer {
             &SentBody::Empty,
         ) {
             Responding::Now(response) => response,
-            Responding::Later(response) => response.await,
+            Responding::Later(response) => {
+                // The history answers from a thread of its own: meanwhile paused time must not run ahead, which it does
+                // unless something blocks.
+                let (release, held) = std::sync::mpsc::channel::<()>();
+                let blocking = tokio::task::spawn_blocking(move || held.recv().is_ok());
+                let response = response.await;
+                drop(release);
+                blocking.await.unwrap();
+                response
+            }
         }
     }
 

@@ -231,7 +231,7 @@ mod tests {
    |         ^^^
    |
    = at: data[\"config.yaml\"].checks[0]
-   = help: add one of `http`, `tcp`, `postgres`, `redis`, `amqp`, `disk`, `heartbeat`, `workflow` or `simulated`"
+   = help: add one of `http`, `tcp`, `grpc`, `postgres`, `redis`, `amqp`, `disk`, `heartbeat`, `workflow` or `simulated`"
         );
     }
 

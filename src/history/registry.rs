@@ -249,7 +249,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::ledger::{Event, events};
+    use super::super::ledger::{Event, Interval, events};
     use super::super::memory::Memory;
     use super::*;
     use crate::model::outcome::FailureKind;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::codes::{self, Code};
-use super::mask::{self, Mask};
+use super::mask::Mask;
+use super::quote;
 pub use super::render::Diagnostic;
 use super::render::{self, Snippet};
 use super::tree::Node;
@@ -52,7 +53,7 @@ impl Report {
 
     /// The report on a part of its file, which the summary names.
     pub(super) fn within(self, part: &str) -> Self {
-        Self { within: Some(mask::shown(part)), ..self }
+        Self { within: Some(quote::shown(part)), ..self }
     }
 
     /// The file, as it was named.
@@ -199,14 +200,14 @@ pub fn code(name: &str) -> Option<&'static Code> {
 /// The code that a misspelt `name` was probably meant to be.
 #[must_use]
 pub fn nearest_code(name: &str) -> Option<&'static str> {
-    super::read::suggest::nearest(name, codes::CODES.iter().map(|code| code.name))
+    super::similar::nearest(name, codes::CODES.iter().map(|code| code.name))
 }
 
 /// The code of a warning that a misspelt `name` was probably meant to be.
 #[must_use]
 pub fn nearest_warning(name: &str) -> Option<&'static str> {
     let warnings = codes::CODES.iter().filter(|code| code.severity == Severity::Warning);
-    super::read::suggest::nearest(name, warnings.map(|code| code.name))
+    super::similar::nearest(name, warnings.map(|code| code.name))
 }
 
 /// The line of each problem, without its secrets.

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::diagnostic::Report;
-use super::read::{Reader, Scope, Table, suggest};
+use super::read::{Reader, Scope, Table};
+use super::similar;
 use super::source::{self, Environment, Input};
 use super::{text, tree, unreadable};
 use crate::base::field::Field;
@@ -51,7 +52,7 @@ pub fn read<T>(
 /// The one of `known` that `word` is a misspelling of.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    suggest::nearest(word, known)
+    similar::nearest(word, known)
 }
 
 /// An empty document is told in words that fit it.

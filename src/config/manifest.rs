@@ -9,7 +9,7 @@ use super::nodes::{child, documents, items, written};
 use super::read::Reader;
 use super::source::{self, Environment, Input};
 use super::tree::{MappingEntry, Node, NodeContent};
-use super::{Loaded, load_input, mask, path, rules, text, tree};
+use super::{Loaded, load_input, path, quote, rules, text, tree};
 use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan};
 
 /// The reports on `input`: one on a configuration, or one on each configuration in the ConfigMaps of a manifest.
@@ -181,7 +181,7 @@ impl EmbeddedConfig {
 /// That it is not clear which of these configurations is meant.
 fn several(found: &[EmbeddedConfig], span: &SourceSpan) -> Problem {
     const MOST: usize = 3;
-    let mut names: Vec<String> = found.iter().take(MOST).map(|held| mask::shown(&held.name)).collect();
+    let mut names: Vec<String> = found.iter().take(MOST).map(|held| quote::shown(&held.name)).collect();
     if found.len() > MOST {
         names.push("…".into());
     }

@@ -1,6 +1,6 @@
 //! YAML paths as people write them: `checks[2].http.headers["X-Tenant: a"]`.
 
-use super::mask::told_key;
+use super::quote::told_key;
 
 /// The path of the value of `key` below `parent`.
 pub fn child(parent: &str, key: &str) -> String {

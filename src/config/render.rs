@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use super::mask::{self, Mask};
+use super::quote;
 use crate::base::value::Problem;
 use crate::base::value::{Severity, SourceSpan};
 
@@ -51,9 +52,9 @@ impl Snippet {
 
     /// `line` without its `secrets`, marked at `column` for `width` characters.
     fn of(line: &str, secrets: &[Range<usize>], column: u32, width: u32) -> Self {
-        let offset = |column| mask::moved(mask::byte_of_column(line, column), secrets);
+        let offset = |column| quote::moved(mask::byte_of_column(line, column), secrets);
         let meant = offset(column)..offset(column.saturating_add(width));
-        Self { line: mask::replace(line, secrets), meant }
+        Self { line: quote::replace(line, secrets), meant }
     }
 
     /// The line and the marks under it, each at most [`WIDEST`] columns wide.
@@ -63,7 +64,7 @@ impl Snippet {
             let meant = self.meant.contains(&offset);
             match character {
                 '\t' => cells.extend([(' ', 1, meant); TAB]),
-                plain if mask::is_plain(plain) => cells.push((plain, columns(plain), meant)),
+                plain if quote::is_plain(plain) => cells.push((plain, columns(plain), meant)),
                 _ => cells.push(('\u{fffd}', 1, meant)),
             }
         }

@@ -323,7 +323,7 @@ fn text_of<'c>(content: &'c [u8], path: &str) -> Result<&'c str, ExpansionError>
 }
 
 fn shown(path: &Path) -> String {
-    super::mask::told_path(&path.display().to_string())
+    super::quote::told_path(&path.display().to_string())
 }
 
 /// Adds a part; neighbouring plain ones become one.

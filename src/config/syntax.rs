@@ -6,6 +6,9 @@ use super::read::overlooked;
 use super::text::lines;
 use crate::base::value::{Problem, Severity, SourceSpan};
 
+/// The deepest nesting of lists and mappings.
+pub const MAX_DEPTH: usize = 64;
+
 /// The problem that the parser stopped at.
 pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
     let marker = error.marker();
@@ -45,7 +48,7 @@ fn words(kind: &ErrorKind) -> (&'static str, String, Option<&'static str>) {
     use ErrorKind as K;
     let (message, help) = match kind {
         K::RecursionLimitExceeded => {
-            let message = format!("more than {} levels of nesting", super::tree::MAX_DEPTH);
+            let message = format!("more than {MAX_DEPTH} levels of nesting");
             return ("too-deep", message, Some("no key needs that many: is this the right file?"));
         }
         K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation | K::TabAtBlockScalarStart => {

@@ -9,12 +9,10 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::mask::told_key;
+use super::quote::told_key;
+use super::syntax::MAX_DEPTH;
 use super::{path, syntax};
 use crate::base::value::{Problem, Severity, SourceSpan};
-
-/// The deepest nesting of lists and mappings.
-pub const MAX_DEPTH: usize = 64;
 
 /// The most nodes of a document.
 const MAX_NODES: usize = 100_000;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::read::suggest::nearest;
 use super::rules::keys;
+use super::similar::nearest;
 use crate::base::field::{Field, ValueType};
 
 /// What a value looks like that is no secret.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::expansion::is_written_out;
-use super::mask::{is_credential, passwords, told, told_key};
+use super::mask::{is_credential, told};
 use super::path;
+use super::quote::{passwords, told_key};
 use super::source::{Environment, ExpansionError, expand};
 use super::tree::{MappingEntry, Mark, Node, NodeContent, Scalar};
 use crate::base::field::{Field, MatcherType, Presence, ValueType};

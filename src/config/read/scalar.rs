@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::words::{alternatives, expected};
-use super::{CapturePolicy, Reader, Scope, overlooked, suggest};
+use super::{CapturePolicy, Reader, Scope, overlooked};
 use crate::base::decimal::Decimal;
 use crate::base::field::ValueType;
 use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
 use crate::base::value::{Text, Value};
-use crate::config::mask::{shown, told};
+use crate::config::mask::told;
+use crate::config::quote::shown;
+use crate::config::similar;
 use crate::config::tree::{Node, NodeContent};
 
 /// Why a scalar is not what is wanted.
@@ -291,7 +293,7 @@ fn word(words: &'static [&'static str], others: &[&str], written: &Written<'_>) 
         return Ok(Value::Word(word));
     }
     let known = || others.iter().chain(words).copied();
-    let near = suggest::nearest(written.text, known()).filter(|_| !written.expanded);
+    let near = similar::nearest(written.text, known()).filter(|_| !written.expanded);
     Err(Unfit {
         code: "unknown-word",
         message: format!("{} is not {}", subject(written), alternatives(known())),

@@ -7,7 +7,8 @@ use super::words::alternatives;
 use super::{Reader, overlooked};
 use crate::base::secret::Secret;
 use crate::base::value::{Text, TextPart};
-use crate::config::mask::{told, told_key};
+use crate::config::mask::told;
+use crate::config::quote::told_key;
 use crate::config::tree::Node;
 use crate::probe::net::{ZONE, has_zone};
 

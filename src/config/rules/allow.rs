@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Value};
 use crate::config::diagnostic::{code, nearest_warning};
-use crate::config::mask::told_key;
+use crate::config::quote::told_key;
 
 /// The code under which an `allow` without effect is reported; it can be allowed itself.
 const UNUSED: &str = "unused-allow";

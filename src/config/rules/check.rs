@@ -14,7 +14,7 @@ use crate::base::name::CheckName;
 use crate::base::quantity::{parse_duration, show_duration};
 use crate::base::value::{ParseSession, Section, Severity, SourceSpan, Value};
 use crate::config::CheckTarget;
-use crate::config::mask::shown;
+use crate::config::quote::shown;
 use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;

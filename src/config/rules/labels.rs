@@ -1,7 +1,7 @@
 //! `service.labels`: what tells this service apart from others, in json and as labels of `healthcheck_info`.
 
 use crate::base::value::{Section, Value};
-use crate::config::mask::told_key;
+use crate::config::quote::told_key;
 use crate::model::outcome::one_line;
 
 /// Each is a label of a series per check.

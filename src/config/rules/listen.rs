@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use crate::config::Listen;
-use crate::config::mask::shown;
+use crate::config::quote::shown;
 
 /// What is wrong with an address, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]

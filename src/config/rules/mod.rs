@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::expansion::is_only_expansions;
-use super::mask::shown;
 use super::path;
-use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope, suggest};
+use super::quote::shown;
+use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope};
+use super::similar;
 use super::tree::{Node, NodeContent};
 use super::{CheckTarget, Config, Listener};
 use crate::base::name::CheckName;
@@ -143,7 +144,7 @@ fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<u
         suggestions += 1;
         let known = || drafts.iter().filter_map(|draft| Some(draft.name.as_ref()?.as_str()));
         let may_suggest = suggestions <= MAX_SUGGESTIONS && parent.name == parent.written;
-        let near = if may_suggest { suggest::nearest(&parent.name, known()) } else { None };
+        let near = if may_suggest { similar::nearest(&parent.name, known()) } else { None };
         let help =
             near.map_or_else(|| "name a check of this file".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = format!("there is no check `{}`", shown(&parent.written));

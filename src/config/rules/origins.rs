@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::{Host, Url};
 
 use crate::base::value::{Section, Value};
-use crate::config::mask::shown;
+use crate::config::quote::shown;
 
 /// More are not needed, and each request is compared with them.
 const MOST: usize = 100;

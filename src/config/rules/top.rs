@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::token::Token;
 use crate::base::value::{Section, SourceSpan, Value};
 use crate::config::expansion::is_only_expansions;
-use crate::config::mask::shown;
+use crate::config::quote::shown;
 use crate::config::read::HELP_WITH_PLAIN_SECRET;
 use crate::config::source::{Environment, host_name};
 use crate::config::{HistoryConfig, Listen, Listener, LogConfig, LogFormat, ServerConfig};

@@ -59,6 +59,7 @@ manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	DATABASE_PASSWORD=example $(TARGET)/debug/probelet validate --strict --config deploy/compose/probelet.yaml
+	$(VENV)/bin/python .ci/migrating.py $(TARGET)/debug/probelet deploy/migrating.md
 	.ci/unit-check deploy/systemd/probelet.service $(abspath $(TARGET))/debug/probelet
 
 rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook

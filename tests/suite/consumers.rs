@@ -91,6 +91,7 @@ async fn who_answers(port: u16) -> String {
 async fn haproxy_takes_a_backend_out_when_its_sidecar_says_so_and_in_again() {
     let ways = [
         "option httpchk",
+        "option httpchk GET /readyz",
         "option httpchk /healthz",
         "option httpchk /health",
         "option httpchk GET /healthz",
@@ -136,7 +137,7 @@ async fn nginx_takes_a_backend_out_when_its_sidecar_says_so_and_in_again() {
     let (app_a, app_b) = (app("a").await, app("b").await);
     let backends = [(&app_a, &a), (&app_b, &b)]
         .map(|(app, sidecar)| Backend { app: app.address(), sidecar: sidecar.daemon.address });
-    for path in ["/healthz", "/health"] {
+    for path in ["/healthz", "/health", "/readyz"] {
         let nginx = Nginx::start(backends, path);
         until("nginx listens", || is_open(nginx.passing_over) && is_open(nginx.asking_first));
         let (only_a, only_b) = (a.daemon.address.to_string(), b.daemon.address.to_string());

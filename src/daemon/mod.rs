@@ -146,91 +146,43 @@ async fn serve(
     reap::start()?;
     let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
     let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned))?;
-    let start = tokio::select! {
-        start = start::start(options, environment, &telemetry) => start?,
+    let bootstrap = tokio::select! {
+        bootstrap = start::start(options, environment, &telemetry) => bootstrap?,
         reason = any(&mut signals.terminate) => {
             tracing::info!(reason, "probelet has stopped, before there was a configuration");
             return Ok(());
         }
     };
-    let Bootstrap { config, wanting, listeners, watch, mut arrivals, state } = start;
+    let Bootstrap { config, wanting, listeners, watch, mut arrivals, state } = bootstrap;
     let addresses = listeners.iter().map(BoundListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-
-    let (mut machine, specs) = match (&config, wanting) {
-        (Some(config), None) => (Machine::new(Arc::clone(&config.plan), &pod, clock.read()), specs(config)),
-        (Some(config), Some(reason)) => {
-            tracing::error!(reason, "no valid configuration: the last good one is in use until there is");
-            let mut machine = Machine::new(Arc::clone(&config.plan), &pod, clock.read());
-            machine.use_last_good(reason);
-            (machine, specs(config))
-        }
-        (None, reason) => {
-            let reason = reason.unwrap_or_default();
-            tracing::error!(reason, "no valid configuration: serving without one until there is");
-            (Machine::without_configuration(no_plan(&pod), &pod, reason, clock.read()), Vec::new())
-        }
-    };
+    let machine = machine_at_start(config.as_ref(), wanting, &pod, clock.read());
+    let specs = config.as_ref().map_or_else(Vec::new, specs);
     let (commands, orders) = mpsc::channel(64);
-    let liveness = Arc::new(SchedulerLiveness::default());
-    let termination = Termination::default();
-    let beats = Arc::new(Beats::default());
-    let origin = clock.read();
-    let history = History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall);
-    let mut reporter = HistoryReporter::new(history.clone(), Arc::clone(&beats), origin);
-    let start_ups = Arc::new(StartUps::new(origin.moment));
-    if let Some(latches) = saved_latches(&history, &commands, &termination, &start_ups, clock, origin).await {
-        reporter.restore(latches, &mut machine, clock.read());
-    }
-    let (recorder, board) = board(machine.snapshot(clock.read()));
-    let (start_up, start_ups_wanted) = tokio::sync::watch::channel((ContainerNews::None, Moment::default()));
-    let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats), start_up);
     let daemon_metrics = Arc::new(DaemonMetrics::default());
-    let app = App {
-        board,
+    let origin = clock.read();
+    let mut daemon = Daemon {
+        commands,
+        termination: Termination::default(),
         clock,
-        daemon_metrics: Arc::clone(&daemon_metrics),
-        history: history.clone(),
-        start_ups,
-        control: Box::new(controls),
-        liveness: Arc::clone(&liveness),
+        watch,
+        telemetry,
+        history: History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall),
+        hooks: Hooks::new(&pod, origin.wall, Arc::clone(&daemon_metrics)),
+        state,
+        routes: listeners.iter().map(|listener| listener.routes.clone()).collect(),
+        is_listening_by_default: config.is_none() && options.listen.is_none(),
+        config,
     };
-    let routes = listeners.iter().map(|listener| listener.routes.clone()).collect();
+    let (app, scheduler) = daemon.assemble(machine, daemon_metrics, &addresses, origin).await;
     let mut gates = GateLane::open(listeners, app)?;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
     started(&addresses);
     gates.opened().await;
-    let check = CheckName::new("probelet").expect("a valid name");
-    let network = Arc::new(Network::default().around(&addresses));
-    let context = BuildContext { check, network, clock, beats };
-    let hooks = Hooks::new(&pod, origin.wall, Arc::clone(&daemon_metrics));
-    hooks.change(config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
-    let changed = telling(hooks.clone());
-    let told = history.clone();
-    let progress = Box::new(move |now| {
-        liveness.beat(now);
-        daemon_metrics.history_dropped(told.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
-        daemon_metrics.set_history_writable(told.is_written());
-    });
-    let start_ups = start_ups_wanted;
-    let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
+    daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
-    let is_listening_by_default = config.is_none() && options.listen.is_none();
-    let mut daemon = Daemon {
-        config,
-        commands,
-        termination,
-        clock,
-        watch,
-        telemetry,
-        history,
-        hooks,
-        state,
-        routes,
-        is_listening_by_default,
-    };
     let signal = tokio::select! {
         signal = daemon.attend(&mut arrivals, signals) => signal,
         () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
@@ -241,6 +193,35 @@ async fn serve(
     tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(PATIENCE_AT_END), farewell::all_said());
     tracing::info!(reason = signal, "probelet has stopped");
     Ok(())
+}
+
+/// The state of all checks, none of which has run. `wanting` says why there is no valid configuration; what is in use
+/// then is the last good one, or none.
+fn machine_at_start(config: Option<&Config>, wanting: Option<String>, pod: &str, now: Reading) -> Machine {
+    let Some(config) = config else {
+        let reason = wanting.unwrap_or_default();
+        tracing::error!(reason, "no valid configuration: serving without one until there is");
+        return Machine::without_configuration(no_plan(pod), pod, reason, now);
+    };
+    let mut machine = Machine::new(Arc::clone(&config.plan), pod, now);
+    if let Some(reason) = wanting {
+        tracing::error!(reason, "no valid configuration: the last good one is in use until there is");
+        machine.use_last_good(reason);
+    }
+    machine
+}
+
+/// Keeps the figures of the daemon itself true while the scheduler makes progress.
+fn at_progress(
+    liveness: Arc<SchedulerLiveness>,
+    daemon_metrics: Arc<DaemonMetrics>,
+    history: History,
+) -> Box<dyn Fn(Moment) + Send> {
+    Box::new(move |now| {
+        liveness.beat(now);
+        daemon_metrics.history_dropped(history.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
+        daemon_metrics.set_history_writable(history.is_written());
+    })
 }
 
 /// Tells `hooks` of what the scheduler publishes.
@@ -333,6 +314,50 @@ struct Daemon {
 }
 
 impl Daemon {
+    /// What the gates answer with, and the scheduler that keeps it true: they share the board, the heartbeats and the
+    /// figures. Waits for what was saved before a restart, for [`PATIENCE_AT_START`] at most.
+    async fn assemble(
+        &self,
+        mut machine: Machine,
+        daemon_metrics: Arc<DaemonMetrics>,
+        addresses: &[std::net::SocketAddr],
+        origin: Reading,
+    ) -> (App, Scheduler) {
+        let (clock, commands, termination) = (self.clock, &self.commands, &self.termination);
+        let beats = Arc::new(Beats::default());
+        let mut reporter = HistoryReporter::new(self.history.clone(), Arc::clone(&beats), origin);
+        let start_ups = Arc::new(StartUps::new(origin.moment));
+        if let Some(latches) = saved_latches(&self.history, commands, termination, &start_ups, clock, origin).await {
+            reporter.restore(latches, &mut machine, clock.read());
+        }
+        let (recorder, board) = board(machine.snapshot(clock.read()));
+        let (start_up, start_ups_wanted) = tokio::sync::watch::channel((ContainerNews::None, Moment::default()));
+        let controls = Controls::new(commands.clone(), termination.clone(), clock, Arc::clone(&beats), start_up);
+        let liveness = Arc::new(SchedulerLiveness::default());
+        let app = App {
+            board,
+            clock,
+            daemon_metrics: Arc::clone(&daemon_metrics),
+            history: self.history.clone(),
+            start_ups,
+            control: Box::new(controls),
+            liveness: Arc::clone(&liveness),
+        };
+        let check = CheckName::new("probelet").expect("a valid name");
+        let network = Arc::new(Network::default().around(addresses));
+        let scheduler = Scheduler {
+            machine,
+            recorder,
+            reporter,
+            clock,
+            context: BuildContext { check, network, clock, beats },
+            start_ups: start_ups_wanted,
+            progress: at_progress(liveness, daemon_metrics, self.history.clone()),
+            changed: telling(self.hooks.clone()),
+        };
+        (app, scheduler)
+    }
+
     /// Attends to signals and to news of the configuration, until the drain is over. It tells which signal ended it.
     async fn attend(&mut self, arrivals: &mut mpsc::Receiver<ConfigUpdate>, mut signals: Signals) -> &'static str {
         let signal = loop {

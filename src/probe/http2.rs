@@ -3,8 +3,8 @@
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use h2::Reason;
 use hyper::body::Body;
@@ -30,6 +30,23 @@ const SEND_BUFFER: usize = 64 << 10;
 
 /// What moves the bytes of a connection; it ends with the connection.
 pub type ConnectionDriver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// What `awaited` gives, while the connection moves.
+pub async fn driving<T>(driver: &mut Option<ConnectionDriver>, awaited: impl Future<Output = T>) -> T {
+    let mut awaited = pin!(awaited);
+    poll_fn(|context| {
+        drive(driver, context);
+        awaited.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Moves the connection as far as it goes. Why it ended is told to the caller that waits for an answer.
+pub fn drive(driver: &mut Option<ConnectionDriver>, context: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+        *driver = None;
+    }
+}
 
 /// Begins to speak HTTP/2 over `stream`: what takes requests, and what moves the bytes. Once the first is dropped, the
 /// second takes leave of the server when it is polled.

@@ -1,7 +1,5 @@
 //! A connection to a server of gRPC, which serves successive runs.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -23,7 +21,7 @@ use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::probe::RunContext;
 use crate::probe::http::pace::{Excess, Pace, Paced};
-use crate::probe::http2::{self, ConnectionDriver};
+use crate::probe::http2::{self, ConnectionDriver, drive, driving};
 use crate::probe::net::Network;
 use crate::probe::net::metered::Meter;
 use crate::probe::net::tls::TlsClient;
@@ -208,21 +206,4 @@ fn request(HealthQuery { call, deadline }: &HealthQuery) -> Result<Request<Full<
     }
     let body = Full::new(Bytes::copy_from_slice(&call.message));
     request.body(body).map_err(|_| Failure::new(FailureKind::Bug, "the call makes no request"))
-}
-
-/// What `awaited` gives, while the connection moves.
-async fn driving<T>(driver: &mut Option<ConnectionDriver>, awaited: impl Future<Output = T>) -> T {
-    let mut awaited = pin!(awaited);
-    poll_fn(|context| {
-        drive(driver, context);
-        awaited.as_mut().poll(context)
-    })
-    .await
-}
-
-/// Moves the connection as far as it goes. Why it ended is told to whoever waits for an answer.
-fn drive(driver: &mut Option<ConnectionDriver>, context: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
-        *driver = None;
-    }
 }

@@ -3,8 +3,6 @@
 //! hyper speaks HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) over streams that we dial. What moves a connection is polled by the run that uses
 //! it, so that an idle one costs nothing.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -25,7 +23,7 @@ use super::spelling::speaking;
 use super::way::{FarEnd, Way};
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::{Failure, FailureKind};
-use crate::probe::http2::{self, ConnectionDriver};
+use crate::probe::http2::{self, ConnectionDriver, drive, driving};
 use crate::probe::net::Network;
 use crate::probe::net::failure::NO_COMMON_PROTOCOL;
 use crate::probe::net::family::AddressFamily;
@@ -298,21 +296,4 @@ const fn most_below_tls(max_body: usize) -> usize {
     // A record of one byte is sent as 23 in TLS 1.3, and as 30 in TLS 1.2.
     const RECORDS: usize = 32;
     Pace::most(max_body).saturating_mul(RECORDS)
-}
-
-/// What `awaited` gives, while the connection moves.
-async fn driving<T>(driver: &mut Option<ConnectionDriver>, awaited: impl Future<Output = T>) -> T {
-    let mut awaited = pin!(awaited);
-    poll_fn(|context| {
-        drive(driver, context);
-        awaited.as_mut().poll(context)
-    })
-    .await
-}
-
-/// Moves the connection as far as it goes. Why it ended is told to the caller that waits for an answer.
-fn drive(driver: &mut Option<ConnectionDriver>, context: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
-        *driver = None;
-    }
 }

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod family;
 mod key_exchange;
 pub mod metered;
+pub(in crate::probe) mod pass_on;
 pub mod presented;
 pub mod reach;
 mod refusal;

@@ -124,25 +124,11 @@ fn percentile(sorted: &[Duration], share: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::{Ledger, Numbers};
+    use super::super::ledger::testing::{at, played};
     use super::*;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_seconds(seconds)
-    }
 
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
-    }
-
-    /// The intervals of a check that moves like this, the open one included.
-    fn played(moves: &[(Availability, i64)]) -> Vec<Interval> {
-        let mut numbers = Numbers::from(1);
-        let mut ledger = Ledger::begin(at(0), &mut numbers);
-        let mut intervals: Vec<Interval> =
-            moves.iter().filter_map(|(to, seconds)| ledger.enter(*to, at(*seconds), &mut numbers)).collect();
-        intervals.push(ledger.open());
-        intervals
     }
 
     #[test]

@@ -244,18 +244,15 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::figures::Times;
+pub(super) mod testing {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
+    pub fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_seconds(seconds)
     }
 
     /// The intervals of a check that moves like this, the open one included.
-    fn played(moves: &[(Availability, i64)]) -> Vec<Interval> {
+    pub fn played(moves: &[(Availability, i64)]) -> Vec<Interval> {
         let mut numbers = Numbers::from(1);
         let mut ledger = Ledger::begin(at(0), &mut numbers);
         let mut intervals: Vec<Interval> =
@@ -263,6 +260,15 @@ mod tests {
         intervals.push(ledger.open());
         intervals
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::figures::Times;
+    use super::testing::{at, played};
+    use super::*;
 
     #[test]
     fn each_state_is_an_event_of_the_contract() {

@@ -368,52 +368,15 @@ mod tests {
     use crate::history::answer::Keep;
     use crate::history::{History, Settings};
     use crate::model::index::CheckIndex;
-    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::outcome::{Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
-    use crate::probe::{BoxFuture, Probe, RunContext};
+    use crate::probe::BoxFuture;
+    use crate::scheduler::testing::{FakeRun, fails, hangs, panics, passes, specs};
     use crate::store::{Board, board};
 
-    /// A target whose runs are whatever a function returns.
-    #[derive(Clone, Copy, Debug)]
-    struct FakeTarget(fn() -> BoxFuture<'static, ProbeResult>);
-
-    impl Spec for FakeTarget {
-        fn build(&self, _context: &BuildContext) -> Box<dyn Probe> {
-            Box::new(*self)
-        }
-    }
-
-    impl Probe for FakeTarget {
-        fn observe<'a>(&'a mut self, _run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
-            (self.0)()
-        }
-    }
-
-    fn passes() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(async { Ok(Pass::default()) })
-    }
-
-    fn fails() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(async { Err(Failure::new(FailureKind::Connect, "connection refused")) })
-    }
-
-    fn hangs() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(std::future::pending())
-    }
-
-    fn panics() -> BoxFuture<'static, ProbeResult> {
-        panic!("a defect")
-    }
-
-    type RecordedRuns = fn() -> BoxFuture<'static, ProbeResult>;
-
-    fn specs(targets: &[RecordedRuns]) -> Vec<Arc<dyn Spec>> {
-        targets.iter().map(|target| Arc::new(FakeTarget(*target)) as Arc<dyn Spec>).collect()
-    }
-
     /// A scheduler at work, its commands and a reader of what it publishes.
-    fn running_scheduler(checks: Vec<Definition>, targets: &[RecordedRuns]) -> (mpsc::Sender<SchedulerCommand>, Board) {
+    fn running_scheduler(checks: Vec<Definition>, targets: &[FakeRun]) -> (mpsc::Sender<SchedulerCommand>, Board) {
         let clock = Clock::tokio();
         let mut machine = Machine::new(plan(checks), "pod", clock.read());
         let (recorder, board) = board(machine.snapshot(clock.read()));
@@ -466,7 +429,7 @@ mod tests {
     async fn two_hundred_hung_targets_keep_nobody_from_beginning_for_long() {
         let mut checks: Vec<_> = (0..200).map(|index| check(&format!("hung-{index}"))).collect();
         checks.push(check("well"));
-        let mut targets: Vec<RecordedRuns> = vec![hangs; 200];
+        let mut targets: Vec<FakeRun> = vec![hangs; 200];
         targets.push(passes);
         let (_commands, mut board) = running_scheduler(checks, &targets);
         let snapshot = wait_for(&mut board, |snapshot| snapshot.checks[200].state == State::Ok).await;

@@ -10,4 +10,6 @@ pub mod history_reporter;
 pub mod machine;
 pub mod one_shot;
 pub mod runner;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod worker;

@@ -249,30 +249,11 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::outcome::{Pass, ProbeResult};
     use crate::model::plan::testing::{check, indices, plan};
     use crate::model::verdict::{Endpoint, Judged, Verdict};
     use crate::probe::BoxFuture;
-
-    /// A target whose runs are whatever a function returns.
-    #[derive(Clone, Copy, Debug)]
-    struct StubTarget(fn() -> BoxFuture<'static, ProbeResult>);
-
-    impl Spec for StubTarget {
-        fn build(&self, _context: &BuildContext) -> Box<dyn Probe> {
-            Box::new(*self)
-        }
-    }
-
-    impl Probe for StubTarget {
-        fn observe<'a>(&'a mut self, _run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
-            (self.0)()
-        }
-    }
-
-    fn passes() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(async { Ok(Pass::default()) })
-    }
+    use crate::scheduler::testing::{FakeRun, fails, hangs, panics, passes, specs};
 
     fn takes_a_second() -> BoxFuture<'static, ProbeResult> {
         Box::pin(async {
@@ -281,23 +262,9 @@ mod tests {
         })
     }
 
-    fn fails() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(async { Err(Failure::new(FailureKind::Connect, "connection refused")) })
-    }
-
-    fn hangs() -> BoxFuture<'static, ProbeResult> {
-        Box::pin(std::future::pending())
-    }
-
-    fn panics() -> BoxFuture<'static, ProbeResult> {
-        panic!("a defect")
-    }
-
-    type CountedRuns = fn() -> BoxFuture<'static, ProbeResult>;
-
-    fn one_shot(checks: Vec<(Definition, CountedRuns)>) -> OneShot {
+    fn one_shot(checks: Vec<(Definition, FakeRun)>) -> OneShot {
         let (definitions, targets): (Vec<_>, Vec<_>) = checks.into_iter().unzip();
-        let specs: Vec<_> = targets.into_iter().map(|target| Arc::new(StubTarget(target)) as Arc<dyn Spec>).collect();
+        let specs = specs(&targets);
         let all: Vec<CheckIndex> = CheckIndex::first(specs.len()).collect();
         OneShot::new(&plan(definitions), &specs, &all, Clock::tokio(), false)
     }
@@ -382,7 +349,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn two_hundred_hung_targets_are_through_soon() {
         let mut one_shot =
-            one_shot((0..200).map(|index| (check(&format!("hung-{index}")), hangs as CountedRuns)).collect());
+            one_shot((0..200).map(|index| (check(&format!("hung-{index}")), hangs as FakeRun)).collect());
         let begun = tokio::time::Instant::now();
         assert_eq!(play(&mut one_shot).await.1, ["error"; 200]);
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::answer::{Answer, JSON, TEXT};
-use super::health;
 use super::reply::{self, gate_text};
 use super::view::{View, down};
 use super::warnings::Warnings;
@@ -153,7 +152,7 @@ impl CachedGates {
             }
             GateRequest::Alive => {
                 let gate = || {
-                    let (verdict, body) = health::alive(&judged());
+                    let (verdict, body) = alive(&judged());
                     Gate { verdict, body: body.into() }
                 };
                 self.told(self.alive.get_or_init(gate), JSON)
@@ -163,6 +162,15 @@ impl CachedGates {
 
     fn told(&self, gate: &Gate, content_type: &'static str) -> Answer {
         Answer::health(gate.verdict, self.down, content_type, gate.body.clone())
+    }
+}
+
+/// `/alive`.
+fn alive(judged: &Judged<'_>) -> (Verdict, &'static str) {
+    if judged.is_alive() {
+        (judged.endpoint(Endpoint::Livez).verdict, r#"{"alive": true}"#)
+    } else {
+        (Verdict::Error, r#"{"alive": false}"#)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::model::verdict::{Endpoint, Judged};
 
 /// A gate, or one check's part in it where a name is asked for.
 pub(super) fn gate(
@@ -134,15 +134,6 @@ fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
         let view = View::of(&judged, Endpoint::Healthz, reading);
         Answer::health(view.judgement.verdict, view.down(), JSON, reply::health::body(&view))
     })
-}
-
-/// `/alive`.
-pub(super) fn alive(judged: &Judged<'_>) -> (Verdict, &'static str) {
-    if judged.is_alive() {
-        (judged.endpoint(Endpoint::Livez).verdict, r#"{"alive": true}"#)
-    } else {
-        (Verdict::Error, r#"{"alive": false}"#)
-    }
 }
 
 /// `/ready`.

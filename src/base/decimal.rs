@@ -2,38 +2,54 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 /// A number as it is written. Two are equal when they are the same number.
 #[derive(Clone)]
-pub struct Decimal(Box<str>);
+pub struct Decimal {
+    text: Box<str>,
+    // Found once: a comparison reads no more of a long number than of the other one.
+    is_negative: bool,
+    exponent: i64,
+    whole: Range<usize>,
+    fraction: Range<usize>,
+}
 
 impl Decimal {
     /// Reads `-12.50`, `+3`, `.5` or `1e-7`; nothing where the text is no finite decimal number, and no more.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Digits::of(text).map(|_| Self(text.into()))
+        let Digits { is_negative, exponent, whole, fraction } = Digits::of(text)?;
+        let (whole, fraction) = (place(text, whole), place(text, fraction));
+        Some(Self { text: text.into(), is_negative, exponent, whole, fraction })
     }
 
     /// How this number compares with the one that `text` is; nothing where it is none.
     #[must_use]
     pub fn compare(&self, text: &str) -> Option<Ordering> {
-        Some(self.digits()?.cmp(&Digits::of(text)?))
+        Some(self.digits().cmp(&Digits::of(text)?))
     }
 
     /// The number as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    fn digits(&self) -> Option<Digits<'_>> {
-        Digits::of(&self.0)
+    fn digits(&self) -> Digits<'_> {
+        let part = |place: &Range<usize>| self.text.as_bytes().get(place.clone()).unwrap_or_default();
+        Digits {
+            is_negative: self.is_negative,
+            exponent: self.exponent,
+            whole: part(&self.whole),
+            fraction: part(&self.fraction),
+        }
     }
 }
 
 impl PartialEq for Decimal {
     fn eq(&self, other: &Self) -> bool {
-        self.compare(&other.0) == Some(Ordering::Equal)
+        self.digits().cmp(&other.digits()).is_eq()
     }
 }
 
@@ -41,7 +57,7 @@ impl Eq for Decimal {}
 
 impl fmt::Debug for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -140,6 +156,15 @@ fn without_zeros_before(digits: &[u8]) -> &[u8] {
 
 fn without_zeros_behind(digits: &[u8]) -> &[u8] {
     &digits[..digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1)]
+}
+
+/// Where `part` stands in `text`, which it is part of.
+fn place(text: &str, part: &[u8]) -> Range<usize> {
+    if part.is_empty() {
+        return 0..0;
+    }
+    let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    start..start + part.len()
 }
 
 fn length(digits: &[u8]) -> i64 {

@@ -2,7 +2,7 @@
 //! a text of a megabyte takes no fifty of memory.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -20,12 +20,12 @@ pub enum PointerValue {
 }
 
 /// What is at each of `pointers` in the JSON `text`: values of at most `most` parts (a number, a text of up to 32 bytes,
-/// a list), or of as many together where one is part of another. Of members with the same name the last counts. Nothing
-/// where the text is not JSON.
+/// a list). Of members with the same name the last counts. Nothing where the text is not JSON.
 #[must_use]
 pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<PointerValue>> {
     let mut found = vec![PointerValue::Nothing; pointers.len()];
-    let is_json = PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, most, &mut |pointer, at| {
+    let mosts = vec![Some(most); pointers.len()];
+    let is_json = PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, &mosts, &mut |pointer, at| {
         found[pointer] = match at {
             Visit::Again => PointerValue::Nothing,
             Visit::Value { value, .. } => {
@@ -46,6 +46,9 @@ pub fn parts_of(value: &Value) -> usize {
         _ => 1,
     }
 }
+
+/// More names of one object are not told apart where only their number is wanted.
+const MOST_NAMES: usize = 16 << 10;
 
 const fn of_text(text: &str) -> usize {
     1 + text.len() / 32
@@ -120,18 +123,23 @@ impl PointerSet {
         Self(segments)
     }
 
-    /// Reads the JSON `text` and tells `visitor` what is at each pointer as it comes by, keeping values of at most `most`
-    /// parts at a time. Whether it was JSON is known only at its end.
+    /// Reads the JSON `text` and tells `visitor` what is at each pointer as it comes by. `mosts` says, by pointer, of how
+    /// many parts a value may be that is kept; nothing where its length is all that is wanted. Each value has this for
+    /// itself, so that one that others are part of leaves nothing of them out. Whether it was JSON is known only at its
+    /// end.
     #[must_use]
-    pub fn walk(&self, text: &[u8], most: usize, visitor: &mut dyn FnMut(usize, Visit<'_>)) -> bool {
+    pub fn walk(&self, text: &[u8], mosts: &[Option<usize>], visitor: &mut dyn FnMut(usize, Visit<'_>)) -> bool {
+        let most = |pointer: &usize| mosts.get(*pointer).copied().flatten();
         let walk = Walk {
             segments: &self.0,
+            mosts: self.0.iter().map(|segment| segment.ends.iter().filter_map(most).max()).collect(),
             visitor: RefCell::new(visitor),
             seen: RefCell::new(vec![false; self.0.len()]),
-            left: Cell::new(most),
+            left: Cell::new(0),
         };
         let mut reader = serde_json::Deserializer::from_slice(text);
-        PointerWalk { at: vec![0], keeps: false, walk: &walk }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
+        PointerWalk { at: vec![0], keeps: false, is_told: false, walk: &walk }.deserialize(&mut reader).is_ok()
+            && reader.end().is_ok()
     }
 }
 
@@ -141,10 +149,12 @@ type PlaceVisitor<'v> = dyn FnMut(usize, Visit<'_>) + 'v;
 /// What all steps of a walk share.
 struct Walk<'w> {
     segments: &'w [PointerSegment],
+    /// By segment, how many parts a value there may have that is kept.
+    mosts: Vec<Option<usize>>,
     visitor: RefCell<&'w mut PlaceVisitor<'w>>,
     /// The segments that were come by.
     seen: RefCell<Vec<bool>>,
-    /// How many parts may still be kept.
+    /// How many parts of the innermost value that is wanted may still be kept.
     left: Cell<usize>,
 }
 
@@ -176,6 +186,8 @@ struct PointerWalk<'w> {
     at: Vec<usize>,
     /// It is, or is part of, a value that is wanted.
     keeps: bool,
+    /// A pointer ends at it.
+    is_told: bool,
     walk: &'w Walk<'w>,
 }
 
@@ -199,7 +211,7 @@ impl PointerWalk<'_> {
             }
             at.extend(every);
         }
-        Self { at, ..*self }
+        Self { at, is_told: false, ..*self }
     }
 
     fn for_item(&self, index: usize) -> Self {
@@ -221,17 +233,24 @@ impl<'de> DeserializeSeed<'de> for PointerWalk<'_> {
     fn deserialize<D: Deserializer<'de>>(mut self, reader: D) -> Result<Option<Value>, D::Error> {
         let (walk, is_part) = (self.walk, self.keeps);
         let ends: Vec<usize> = self.at.iter().filter(|at| !walk.segments[**at].ends.is_empty()).copied().collect();
-        self.keeps |= !ends.is_empty();
-        let left = walk.left.get();
+        self.is_told = !ends.is_empty();
+        let most = ends.iter().filter_map(|segment| walk.mosts[*segment]).max();
+        self.keeps |= most.is_some();
+        let outer = walk.left.get();
+        // Whatever it is part of may have used up its own parts, or be allowed fewer.
+        let most = most.map_or(outer, |most| most.max(outer));
+        walk.left.set(most);
         let Passed { value, length } = reader.deserialize_any(self)?;
         for pointer in ends.into_iter().flat_map(|segment| &walk.segments[segment].ends) {
             walk.tell(*pointer, Visit::Value { value: value.as_ref(), length });
         }
-        if is_part {
-            return Ok(value);
+        if !is_part {
+            walk.left.set(outer);
+            return Ok(None);
         }
-        walk.left.set(left);
-        Ok(None)
+        let taken = most - walk.left.get();
+        walk.left.set(outer.saturating_sub(taken));
+        Ok(value.filter(|_| taken <= outer))
     }
 }
 
@@ -263,7 +282,7 @@ impl<'de> Visitor<'de> for PointerWalk<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Passed, E> {
-        let length = self.keeps.then(|| text.chars().count());
+        let length = (self.keeps || self.is_told).then(|| text.chars().count());
         Ok(self.passed(of_text(text), length, || text.into()))
     }
 
@@ -283,8 +302,14 @@ impl<'de> Visitor<'de> for PointerWalk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Passed, A::Error> {
         let mut kept = self.passed(1, None, || Value::Null).value.map(|_| Map::new());
         let mut count = 0usize;
+        // Nothing else knows which names are there twice.
+        let mut names = (self.is_told && kept.is_none()).then(BTreeSet::new);
         while let Some(key) = members.next_key::<String>()? {
             let value = members.next_value_seed(self.for_member(&key))?;
+            let is_there_again = |names: &mut BTreeSet<String>| !names.insert(key.clone());
+            if names.as_mut().filter(|names| names.len() < MOST_NAMES).is_some_and(is_there_again) {
+                continue;
+            }
             kept = kept.zip(value).filter(|_| self.walk.takes(of_text(&key))).map(|(mut kept, value)| {
                 kept.insert(key, value);
                 kept
@@ -371,7 +396,7 @@ mod tests {
     fn visited(text: &str, pointer: &str, most: usize) -> Vec<String> {
         let mut told = Vec::new();
         let set = PointerSet::new([pointer], Wildcard::Every);
-        assert!(set.walk(text.as_bytes(), most, &mut |_, visit| told.push(match visit {
+        assert!(set.walk(text.as_bytes(), &[Some(most)], &mut |_, visit| told.push(match visit {
             Visit::Again => "again".to_owned(),
             Visit::Value { value: Some(value), .. } => value.to_string(),
             Visit::Value { value: None, length } => format!("{length:?}"),
@@ -411,6 +436,50 @@ mod tests {
     fn each_value_of_many_may_have_all_the_parts_that_one_may_have() {
         assert_eq!(visited("[[1,2],[3,4],[5,6,7]]", "/*", 3), ["[1,2]", "[3,4]", "Some(3)"]);
         assert_eq!(visited(r#"["abc",{"a":1,"b":2}]"#, "/*", 0), ["Some(3)", "Some(2)"]);
+    }
+
+    #[test]
+    fn a_value_that_others_are_part_of_takes_nothing_from_them() {
+        let list = format!("{{\"items\":[{}\"z\"]}}", "\"a\",".repeat(100));
+        for outer in [None, Some(0), Some(3), Some(102), Some(1000)] {
+            let set = PointerSet::new(["/items", "/items/*", ""], Wildcard::Every);
+            let (mut texts, mut lengths, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
+            assert!(set.walk(list.as_bytes(), &[outer, Some(1), None], &mut |pointer, visit| {
+                let Visit::Value { value, length } = visit else { return };
+                match pointer {
+                    1 => texts.push(value.cloned()),
+                    0 => {
+                        lengths.push(length);
+                        wholes.push(value.cloned());
+                    }
+                    _ => assert_eq!(length, Some(1)),
+                }
+            }));
+            assert_eq!((texts.len(), texts.last().cloned().flatten()), (101, Some("z".into())), "{outer:?}");
+            assert!(texts.iter().all(Option::is_some) && lengths == [Some(101)], "{outer:?}");
+            assert_eq!(wholes[0].is_some(), outer.is_some_and(|most| most >= 102), "{outer:?}");
+        }
+        // An inner one that is allowed more leaves the outer one its own bound.
+        assert_eq!(
+            look_up(b"[[1,2],3]", &["", "/0"], 3),
+            Some(vec![PointerValue::TooMuch, PointerValue::Value(serde_json::json!([1, 2]))])
+        );
+    }
+
+    #[test]
+    fn where_the_length_is_all_that_is_wanted_it_is_that_of_the_whole() {
+        for (text, expected) in
+            [(r#"{"a":1,"b":2,"a":3}"#, Some(2)), ("[1,[2,3]]", Some(2)), ("\"é€\"", Some(2)), ("7", None)]
+        {
+            let mut told = Vec::new();
+            let set = PointerSet::new([""], Wildcard::Every);
+            assert!(set.walk(text.as_bytes(), &[None], &mut |_, visit| {
+                if let Visit::Value { value, length } = visit {
+                    told.push((value.is_some(), length));
+                }
+            }));
+            assert_eq!(told, [(false, expected)], "{text}");
+        }
     }
 
     proptest! {

@@ -184,14 +184,14 @@ impl Beats {
         }
     }
 
-    /// The last beat of every check that has had one, but for those with which the app said that it does not work: what is
-    /// kept of a beat over a restart is its time, and that one was no sign of life.
+    /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
+    /// well: what is kept of a beat over a restart is its time, and it would count as one that all is well.
     #[must_use]
     pub fn last(&self) -> Vec<(String, Moment)> {
         let register = self.lock();
         let beat = |(check, slot): (&String, &Weak<Slot>)| {
             let last = slot.upgrade()?.lock().clone()?;
-            (last.beat.status != BeatStatus::Error).then(|| (check.clone(), last.at))
+            (last.beat.status == BeatStatus::Ok).then(|| (check.clone(), last.at))
         };
         let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
         register.slots.iter().filter_map(beat).chain(waiting).collect()
@@ -372,6 +372,7 @@ mod tests {
             (pass.degraded, pass.message.as_deref()),
             (true, Some("the app said degraded 3s ago: queue is long"))
         );
+        assert!(context.beats.last().is_empty(), "after a restart it would be a beat that all is well");
         beat(BeatStatus::Error, "");
         assert_eq!(says(probe.as_mut()).await, "mismatch: the app said error 0ms ago");
         assert!(context.beats.last().is_empty(), "no sign of life to remember");

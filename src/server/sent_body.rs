@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::warnings::quoted;
+use crate::base::credentials::masked;
 use crate::model::beat::{Beat, BeatStatus};
 use crate::model::outcome::one_line;
 
@@ -107,7 +108,8 @@ fn parsed(bytes: &[u8]) -> Result<Beat, String> {
     };
     let status = status.unwrap_or_else(|| BeatStatus::Ok.label().to_owned());
     let status = BeatStatus::named(&status).ok_or_else(|| format!("there is no status {}", quoted(&status)))?;
-    let message = message.map(|message| one_line(&message)).filter(|message| !message.is_empty());
+    // Masked before it is shortened: a credential that is cut short is not made like one any more.
+    let message = message.map(|message| one_line(&masked(&message))).filter(|message| !message.is_empty());
     Ok(Beat { status, message })
 }
 
@@ -143,6 +145,14 @@ mod tests {
             (r#"{"status":"ok"}"#, "ok -"),
             (r#" {"status": "degraded", "message": "queue is long"} "#, "degraded queue is long"),
             (r#"{"message":"a\r\n\u001b[31mb\u202e", "status":"error"}"#, "error a [31mb\u{fffd}"),
+            (
+                r#"{"status":"error","message":"connect postgres://u:pw@db failed"}"#,
+                "error connect postgres://***@db failed",
+            ),
+            (
+                r#"{"status":"degraded","message":"login: password=hunter2, again"}"#,
+                "degraded login: password=***, again",
+            ),
             (r#"{"status":"error","message":""}"#, "error -"),
             (r#"{"status":"error","message":null}"#, "error -"),
             (r#"{"status":"DOWN"}"#, "400: there is no status \"DOWN\""),

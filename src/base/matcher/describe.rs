@@ -11,6 +11,7 @@ impl Matcher {
     pub fn complaint(&self, what: &str, shortfall: Shortfall) -> String {
         let word = match shortfall {
             Shortfall::Missing => return format!("{what} is missing"),
+            Shortfall::TooMuch => return format!("{what} is too long to be looked at"),
             Shortfall::Word(at) => match self.0.get(at) {
                 Some(word) => word,
                 None => return format!("{what} is not as expected"),
@@ -104,7 +105,7 @@ impl Operand {
             return None;
         }
         Some(match &self.content {
-            Content::Text { text, .. } => quoted(text),
+            Content::Text(text) | Content::Untyped { text, .. } => quoted(text),
             Content::Number(number) => number.as_str().to_owned(),
             Content::Json(json) => shown_json(json),
         })

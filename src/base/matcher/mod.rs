@@ -65,10 +65,11 @@ struct Operand {
 
 #[derive(Clone, Debug)]
 enum Content {
+    Text(String),
     /// A text that a captured value is part of has no type of its own: it is also the number that it spells.
-    Text {
+    Untyped {
         text: String,
-        is_untyped: bool,
+        number: Option<Decimal>,
     },
     Number(Decimal),
     Json(Arc<Json>),
@@ -104,6 +105,8 @@ pub enum Shortfall {
     Missing,
     /// The word at this position does not hold.
     Word(usize),
+    /// The value is too long to tell whether all words hold.
+    TooMuch,
 }
 
 impl Matcher {
@@ -116,9 +119,16 @@ impl Matcher {
             return if self.wants_nothing() { Ok(()) } else { Err(Shortfall::Missing) };
         }
         match self.0.iter().position(|word| !word.holds(found)) {
+            Some(at) if matches!(found, Subject::TooMuch(_)) && self.0[at].looks_inside() => Err(Shortfall::TooMuch),
             Some(at) => Err(Shortfall::Word(at)),
             None => Ok(()),
         }
+    }
+
+    /// Whether more is wanted than that there is a value, and its length.
+    #[must_use]
+    pub fn wants_value(&self) -> bool {
+        self.0.iter().any(|word| !matches!(word, Word::Exists(_) | Word::Length(_)))
     }
 
     /// Whether the value must not be there.
@@ -132,7 +142,7 @@ impl Matcher {
     pub fn parts(&self) -> usize {
         let of = |operand: &Operand| match &operand.content {
             Content::Json(json) => super::pointer::parts_of(json),
-            Content::Text { text, .. } => 1 + text.len() / 32,
+            Content::Text(text) | Content::Untyped { text, .. } => 1 + text.len() / 32,
             Content::Number(_) => 1,
         };
         let of_word = |word: &Word| match word {
@@ -156,15 +166,25 @@ impl Word {
             // To begin a search takes as long as a few bytes of it, and a value may have one.
             Self::Matches(pattern) => pattern.cost(bytes).max(bytes / 2),
             Self::Contains(_) | Self::Lacks(_) => bytes >> 6,
-            _ => 0,
+            Self::Equals(_) | Self::Not(_) | Self::Bound(..) => cost_of_comparing(bytes, 1),
+            Self::OneOf(operands) => cost_of_comparing(bytes, operands.len()),
+            Self::Exists(_) | Self::Length(_) => 0,
         }
+    }
+
+    /// Whether it cannot be known to hold of a value that was too long to be kept.
+    const fn looks_inside(&self) -> bool {
+        matches!(self, Self::Not(_) | Self::Contains(_) | Self::Lacks(_) | Self::Matches(_))
     }
 
     fn holds(&self, found: Subject<'_>) -> bool {
         match self {
             Self::Exists(wanted) => *wanted,
             Self::Equals(operand) => operand.is(found),
-            Self::Not(operand) => !operand.is(found),
+            Self::Not(operand) => match found {
+                Subject::TooMuch(length) => length.is_some_and(|length| operand.has_another_length(length)),
+                found => !operand.is(found),
+            },
             Self::OneOf(operands) => operands.iter().any(|operand| operand.is(found)),
             Self::Bound(bound, number) => is_within(*bound, number, found),
             Self::Contains(needle) => contains(found, &needle.text) == Some(true),
@@ -183,12 +203,27 @@ impl Operand {
             Subject::Json(json) => match (&self.content, json) {
                 (Content::Json(wanted), found) => is_same(wanted, found),
                 (Content::Number(wanted), Json::Number(found)) => is_number(wanted, &found.to_string()),
-                (Content::Text { text, .. }, Json::String(found)) => text == found,
-                (Content::Text { text, is_untyped: true }, Json::Number(_) | Json::Bool(_)) => {
+                (Content::Text(text) | Content::Untyped { text, .. }, Json::String(found)) => text == found,
+                (Content::Untyped { text, number }, Json::Number(_) | Json::Bool(_)) => {
                     let found = json.to_string();
-                    *text == found || Decimal::parse(text).is_some_and(|number| is_number(&number, &found))
+                    *text == found || number.as_ref().is_some_and(|number| is_number(number, &found))
                 }
                 _ => false,
+            },
+        }
+    }
+
+    /// Whether nothing that has this length can be it: a text, a list or a mapping.
+    fn has_another_length(&self, length: usize) -> bool {
+        match &self.content {
+            Content::Text(text) | Content::Untyped { text, .. } => text.chars().count() != length,
+            Content::Number(_) => true,
+            Content::Json(json) => match json.as_ref() {
+                Json::Array(items) => items.len() != length,
+                // Of a mapping that was not kept names count that are there again.
+                Json::Object(members) => members.len() > length || (members.is_empty() && length > 0),
+                Json::String(text) => text.chars().count() != length,
+                Json::Null | Json::Bool(_) | Json::Number(_) => true,
             },
         }
     }
@@ -196,7 +231,7 @@ impl Operand {
     /// Whether it is a text that has no type.
     fn is_text(&self, found: &str) -> bool {
         match &self.content {
-            Content::Text { text, .. } => text == found,
+            Content::Text(text) | Content::Untyped { text, .. } => text == found,
             Content::Number(number) => is_number(number, found),
             Content::Json(json) => match json.as_ref() {
                 Json::Bool(flag) => found == if *flag { "true" } else { "false" },
@@ -204,6 +239,12 @@ impl Operand {
             },
         }
     }
+}
+
+/// What it costs at most to compare values that have so many bytes together with so many others, each of which is read
+/// only as far as the value goes. A value may have two bytes, and to begin takes as long as a few.
+const fn cost_of_comparing(bytes: u64, operands: usize) -> u64 {
+    (bytes >> 3).saturating_mul(operands as u64)
 }
 
 fn is_number(wanted: &Decimal, found: &str) -> bool {

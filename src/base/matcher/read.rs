@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::words::WORDS;
-use super::{Comparison, Content, Matcher, Needle, Operand, Subject, Word};
+use super::{Comparison, Content, Matcher, Needle, Operand, Subject, Word, cost_of_comparing};
 use crate::base::costly::{self, Haystack};
 use crate::base::decimal::Decimal;
 use crate::base::pattern::Pattern;
@@ -100,7 +100,8 @@ impl DeclaredMatcher {
         let of_word = |word: &DeclaredWord| match word {
             DeclaredWord::Fixed(word) => word.cost(bytes),
             DeclaredWord::Contains(_) | DeclaredWord::PlainContains(_) | DeclaredWord::Lacks(_) => bytes >> 6,
-            _ => 0,
+            DeclaredWord::Equals(_) | DeclaredWord::Not(_) => cost_of_comparing(bytes, 1),
+            DeclaredWord::OneOf(operands) => cost_of_comparing(bytes, operands.len()),
         };
         self.words.iter().map(of_word).fold(0, u64::saturating_add)
     }
@@ -109,10 +110,15 @@ impl DeclaredMatcher {
 impl DeclaredOperand {
     fn fill<E>(&self, fill: &impl Fn(&Text) -> Result<String, E>) -> Result<Operand, E> {
         Ok(match self {
-            Self::Text(text) => Operand {
-                content: Content::Text { text: fill(text)?, is_untyped: text.captures().next().is_some() },
-                is_secret: is_filled_in(text),
-            },
+            Self::Text(text) => {
+                let filled = fill(text)?;
+                let content = if text.captures().next().is_some() {
+                    Content::Untyped { number: Decimal::parse(&filled), text: filled }
+                } else {
+                    Content::Text(filled)
+                };
+                Operand { content, is_secret: is_filled_in(text) }
+            }
             Self::Fixed(operand) => operand.clone(),
         })
     }
@@ -224,7 +230,7 @@ fn contradiction<'s>(section: &'s Section, words: &[DeclaredWord]) -> Option<Con
     let chosen = fixed.iter().find(|word| !candidates(word).is_empty())?;
     let can_be = |operand: &Operand| match &operand.content {
         // It may be a text without a type.
-        Content::Text { text, .. } => others.judge(Subject::Texts(&[text])).is_ok(),
+        Content::Text(text) | Content::Untyped { text, .. } => others.judge(Subject::Texts(&[text])).is_ok(),
         Content::Number(number) => others.judge(Subject::Texts(&[number.as_str()])).is_ok(),
         Content::Json(json) => others.judge(Subject::Json(json)).is_ok() || matches!(**json, Json::Bool(_)),
     };

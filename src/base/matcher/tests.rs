@@ -150,9 +150,44 @@ fn what_is_missing_fits_only_where_nothing_is_wanted() {
 #[test]
 fn of_what_is_too_long_no_more_is_known_than_its_length() {
     let judge = |written: Json| of_json(&written).judge(Subject::TooMuch(Some(50_000))).is_ok();
-    assert!(judge(json!({"length": 50_000})) && judge(json!({"exists": true})) && judge(json!({"not": "a"})));
+    assert!(judge(json!({"length": 50_000})) && judge(json!({"exists": true})));
     assert!(!judge(json!({"contains": "a"})) && !judge(json!({"lacks": "a"})) && !judge(json!({"matches": "a"})));
     assert!(!judge(json!("a")) && !judge(json!({"exists": false})));
+    // Its length alone shows that it is another value.
+    assert!(judge(json!({"not": "a"})) && judge(json!({"not": []})) && judge(json!({"not": {}})));
+    assert!(judge(json!({"not": null})) && judge(json!({"not": 50_000})));
+    let same_length = json!({"not": vec![0; 50_000]});
+    assert!(!judge(same_length.clone()) && !judge(json!({"not": {"a": 1}})));
+    for written in [same_length, json!({"lacks": "a"}), json!({"contains": "a"}), json!({"matches": "a"})] {
+        let matcher = of_json(&written);
+        let shortfall = matcher.judge(Subject::TooMuch(Some(50_000))).unwrap_err();
+        assert_eq!(matcher.complaint("`/a`", shortfall), "`/a` is too long to be looked at");
+        assert_eq!(matcher.judge(Subject::TooMuch(None)), Err(Shortfall::TooMuch));
+    }
+}
+
+#[test]
+fn comparing_costs_more_the_longer_the_values_and_the_more_operands() {
+    let cost = |written: &Json, bytes| {
+        let (declared, _) = read(written, PlainMeaning::Equals);
+        (declared.unwrap().cost(bytes), of_json(written).cost(bytes))
+    };
+    for written in [json!("$17"), json!(17), json!({"not": "$17"}), json!({"one_of": ["$17"]}), json!({"above": 1})] {
+        assert_eq!(cost(&written, 1 << 20), (1 << 17, 1 << 17), "{written}");
+    }
+    assert_eq!(cost(&json!({"one_of": ["$1", 2, 3]}), 1 << 20), (3 << 17, 3 << 17));
+    assert_eq!(cost(&json!({"length": 1}), 1 << 20), (0, 0));
+}
+
+#[test]
+fn a_long_captured_number_is_read_once() {
+    let digits = format!("1{}", "0".repeat(8 << 10));
+    let matcher = of_json(&json!(format!("${digits}")));
+    let Some(Word::Equals(Operand { content: Content::Untyped { number, .. }, .. })) = matcher.0.first() else {
+        panic!("{matcher:?}")
+    };
+    assert!(number.as_ref().is_some_and(|number| number.as_str() == digits));
+    assert!(!fits(&json!(format!("${digits}")), &json!(1)));
 }
 
 #[test]

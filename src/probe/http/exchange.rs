@@ -13,7 +13,7 @@ use super::connections::{ConnectionPool, HttpConnection, HttpDialer};
 use super::encoding::{self, Decoder};
 use super::expect::Received;
 use super::pace::Pace;
-use super::redirect::{self, Guard};
+use super::redirect::{self, Guard, is_same_host};
 use super::request::{Address, Prepared};
 use super::way::Way;
 use crate::base::quantity::show_size;
@@ -119,7 +119,7 @@ impl Exchange<'_> {
         let (declared, origin) = (self.declared, &request.address.origin);
         // A name for the server of the check is none for one that it redirects to, and neither is its socket. The proxy
         // stays the same.
-        let is_elsewhere = origin.host != first.origin.host;
+        let is_elsewhere = !is_same_host(&origin.host, &first.origin.host);
         let elsewhere = is_elsewhere.then(|| declared.tls.clone().expecting_the_host());
         let tls = elsewhere.as_ref().unwrap_or(&declared.tls);
         let way = match &declared.way {

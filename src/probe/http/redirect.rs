@@ -96,13 +96,17 @@ fn names_a_credential(text: &[u8]) -> bool {
     WORDS_OF_CREDENTIALS.into_iter().any(holds) || holds("authoriz") || holds("authent") || text.ends_with(b"auth")
 }
 
+/// Whether both are names of one host, of which one may be written as a name that is complete: `app.`.
+pub(super) fn is_same_host(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.') == other.trim_end_matches('.')
+}
+
 /// Whether a redirect may lead from a server to one on the host `to`, of a check whose own host is `own`.
 ///
 /// # Errors
 /// When it may not.
 pub(super) fn check_host(own: &str, to: &str, to_any_host: bool) -> Result<(), Failure> {
-    let is_same = |one: &str, other: &str| one.trim_end_matches('.') == other.trim_end_matches('.');
-    if to_any_host || is_same(own, to) {
+    if to_any_host || is_same_host(own, to) {
         return Ok(());
     }
     Err(mismatch("redirected to another host: only `redirects: any` follows there")
@@ -192,6 +196,7 @@ mod tests {
     fn another_host_is_named_in_the_log_alone() {
         assert_eq!(check_host("db", "db", false), Ok(()));
         assert_eq!(check_host("db.example.", "db.example", false), Ok(()));
+        assert!(is_same_host("db.example", "db.example.") && !is_same_host("db.example", "db"));
         assert_eq!(check_host("db", "other", true), Ok(()));
         let failure = check_host("db", "other.example", false).unwrap_err();
         assert_eq!(failure.message, "redirected to another host: only `redirects: any` follows there");

@@ -22,7 +22,7 @@ impl Default for JsonExpectations {
     }
 }
 
-/// More parts of a body than this, beside those that are expected, are not kept to be compared: a few megabytes.
+/// More parts of a value than this, beside those that are expected, are not kept to be compared: a few megabytes.
 const MOST_PARTS: usize = 32 << 10;
 
 impl JsonExpectations {
@@ -52,10 +52,11 @@ impl JsonExpectations {
 
     /// What is at each pointer of `body`, judged by the matcher of the same position; nothing where it is not JSON.
     pub(super) fn judge(&self, body: &[u8], matchers: &[Arc<Matcher>], shows: bool) -> Option<Vec<JudgedPlaces>> {
-        let most = MOST_PARTS + matchers.iter().map(|matcher| matcher.parts()).max().unwrap_or(0);
+        let most = |matcher: &Arc<Matcher>| (shows || matcher.wants_value()).then(|| MOST_PARTS + matcher.parts());
+        let mosts: Vec<Option<usize>> = matchers.iter().map(most).collect();
         let mut judged: Vec<JudgedPlaces> =
             std::iter::repeat_with(JudgedPlaces::default).take(matchers.len()).collect();
-        let is_json = self.pointers.walk(body, most, &mut |pointer, visit| match visit {
+        let is_json = self.pointers.walk(body, &mosts, &mut |pointer, visit| match visit {
             Visit::Again => judged[pointer] = JudgedPlaces::default(),
             Visit::Value { value, length } => {
                 let subject = value.map_or(Subject::TooMuch(length), Subject::Json);
@@ -152,7 +153,61 @@ pub(super) fn check_pointer(pointer: &str) -> Result<(), (&'static str, String)>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+
     use super::*;
+    use crate::base::costly::Haystack;
+    use crate::base::decimal::Decimal;
+    use crate::base::matcher::PlainMeaning;
+    use crate::base::value::Value as Written;
+    use crate::base::value::{ParseSession, Section, SourceSpan, Spanned, Text, TextPart};
+
+    /// The mapping `{word: value}`.
+    fn one_word(word: &'static str, value: Written) -> Written {
+        let session = ParseSession::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
+        let entries = BTreeMap::from([(word, Spanned::new(SourceSpan::default(), value))]);
+        Written::Section(Section::new(SourceSpan::default(), entries, session))
+    }
+
+    fn text(written: &str) -> Written {
+        Written::Text(Text { parts: vec![TextPart::Plain(written.into())], written: written.into() })
+    }
+
+    /// Whether every place of each pointer of `body` is as wanted.
+    fn all_hold(body: &str, expectations: Vec<(&str, Written)>) -> Vec<bool> {
+        let declared = |(pointer, value): (&str, Written)| {
+            let located = Spanned::new(SourceSpan::default(), value);
+            let matcher = DeclaredMatcher::read(&located, PlainMeaning::Equals, Haystack::Body(1 << 20));
+            (pointer.to_owned(), matcher.unwrap())
+        };
+        let expectations = JsonExpectations::new(expectations.into_iter().map(declared).collect());
+        let matchers: Vec<Arc<Matcher>> =
+            expectations.iter().map(|(_, matcher)| matcher.fill(|text| text.fixed().ok_or(())).unwrap()).collect();
+        let judged = expectations.judge(body.as_bytes(), &matchers, false).unwrap();
+        judged.iter().zip(&matchers).map(|(places, matcher)| places.every(matcher).is_ok()).collect()
+    }
+
+    #[test]
+    fn what_a_long_value_is_made_of_is_looked_at_as_if_it_stood_alone() {
+        let list = |last: &str| {
+            let ok = r#"{"state":"OK","depth":1},"#.repeat(20_000);
+            format!(r#"{{"items":[{ok}{{"state":"{last}","depth":1}}]}}"#)
+        };
+        let decimal = |number| Written::Decimal(Decimal::parse(number).unwrap());
+        let expectations = || {
+            vec![
+                ("/items", one_word("length", one_word("at_least", decimal("1")))),
+                // It has more parts than are kept, and is told by its length to be another list.
+                ("/items", one_word("not", Written::Json { value: Value::Array(Vec::new()), is_expanded: false })),
+                ("/items/*/state", one_word("not", text("FAILED"))),
+                ("/items/*/depth", one_word("at_most", decimal("5"))),
+            ]
+        };
+        assert_eq!(all_hold(&list("OK"), expectations()), [true, true, true, true]);
+        assert_eq!(all_hold(&list("FAILED"), expectations()), [true, true, false, true]);
+        assert_eq!(all_hold(&list("OK"), vec![("/items", one_word("lacks", text("FAILED")))]), [false]);
+    }
 
     #[test]
     fn pointers_are_checked_by_rfc_6901() {

@@ -43,9 +43,12 @@ const FOREIGN_KEYS: [&str; 4] = ["headers", "json", "capture", "metadata"];
 /// Whose the keys of a mapping are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Naming {
+    /// Those at the top of the file.
+    Top,
     /// Ours.
     Keys,
-    /// Ours, of a hook: whoever knows its address may speak there.
+    /// Ours, of a hook: whoever knows its address may speak there. What stands under an unknown key at the top may be a
+    /// hook too, whose list is misspelt.
     Hook,
     /// Names that others gave.
     Foreign,
@@ -57,9 +60,10 @@ impl Naming {
     /// Whose the keys are of what stands under `key`.
     fn below(self, key: &str) -> Self {
         match self {
-            Self::Keys | Self::Hook if FOREIGN_KEYS.contains(&key) => Self::Foreign,
-            Self::Keys if key == "hooks" => Self::Hook,
-            Self::Keys | Self::Hook => Self::Keys,
+            Self::Top | Self::Keys | Self::Hook if FOREIGN_KEYS.contains(&key) => Self::Foreign,
+            Self::Top if key == "hooks" || !vocabulary::is_top_key(key) => Self::Hook,
+            Self::Top | Self::Keys => Self::Keys,
+            Self::Hook => Self::Hook,
             Self::Foreign => Self::Words,
             Self::Words if key == "length" => Self::Words,
             Self::Words => Self::Foreign,
@@ -70,12 +74,17 @@ impl Naming {
     fn telling(self, key: &str) -> Option<&str> {
         let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
         match self {
-            Self::Keys => Some(key),
-            Self::Hook => (key != "url").then_some(key),
+            Self::Top | Self::Keys => Some(key),
+            Self::Hook => (!is_address(key)).then_some(key),
             Self::Words => NUMBER_WORDS.contains(&key).then_some(key),
             Self::Foreign => is_taken().then_some(key),
         }
     }
+}
+
+/// Whether an address stands under `key`, or under what it is a misspelling of. That of an image is no secret.
+fn is_address(key: &str) -> bool {
+    key != "image" && vocabulary::forms(key).contains(&Form::Url)
 }
 
 /// The words of a matcher that take a number, or yes or no: no secrets.
@@ -93,8 +102,8 @@ fn key_of(path: &str) -> Option<&str> {
     if key.is_empty() || key.contains(['[', ']', '"']) {
         return None;
     }
-    let mut naming = Naming::Keys;
-    for part in around.split('.') {
+    let mut naming = Naming::Top;
+    for part in around.split('.').filter(|part| !part.is_empty()) {
         let (name, index) = part.split_once('[').map_or((part, ""), |(name, index)| (name, index));
         naming = naming.below(name);
         // A key that is quoted, as in `json["/queue/depth"]`.
@@ -192,7 +201,7 @@ impl<'a> Mask<'a> {
     pub fn new(lines: &BTreeSet<u32>, root: Option<&'a Node>) -> Self {
         let mut found = Vec::new();
         let mut left: Vec<(&Node, Option<&str>, Naming)> =
-            root.map(|node| (node, None, Naming::Keys)).into_iter().collect();
+            root.map(|node| (node, None, Naming::Top)).into_iter().collect();
         while let Some((node, key, naming)) = left.pop() {
             match &node.content {
                 NodeContent::List(items) => left.extend(items.iter().map(|item| (&**item, key, naming))),
@@ -341,12 +350,33 @@ fn scan(text: &str) -> Vec<Range<usize>> {
             Unit::Key(range) | Unit::Unknown(range) => secrets.push(range),
             Unit::Value(range, key) => {
                 let raw = &text[range.clone()];
-                let found = within(raw, shows(key, bare(raw)));
-                secrets.extend(shifted(found, range.start));
+                let shows = shows(key, bare(raw));
+                let mut found = within(raw, shows);
+                if shows != Shows::Nothing && key.is_some_and(is_address) {
+                    // Nobody knows whether this is a hook.
+                    found.extend(behind_host(raw));
+                }
+                secrets.extend(shifted(joined(found), range.start));
             }
         }
     }
     secrets
+}
+
+/// What of a URL stands behind its scheme and host, also in the defaults of expansions.
+fn behind_host(url: &str) -> Vec<Range<usize>> {
+    let structure = expansion::blanked(url);
+    let host = structure.find("://").map_or(0, |scheme| scheme + 3);
+    let mut found = Vec::new();
+    if let Some(sign) = structure[host..].find(['/', '?', '#', '\\']) {
+        let end = url.trim_end_matches(['"', '\'']).len();
+        let start = host + sign + 1;
+        found.extend(but_names(url, start..end.max(start)));
+    }
+    for default in expansion::defaults(url) {
+        found.extend(shifted(behind_host(&url[default.clone()]), default.start));
+    }
+    found
 }
 
 fn bare(text: &str) -> &str {
@@ -495,6 +525,15 @@ mod tests {
             ("- &x [*y, *hunter2]", "- &x [*y, ***]"),
             ("url: ${X:-postgres://u:hunter2@h}", "url: ${X:-postgres://u:***@h}"),
             ("timeout: ${X:-5s}", "timeout: ${X:-5s}"),
+            // A hook's address, in a file that cannot be parsed.
+            ("- url: https://hooks.slack.com/services/T0/B0/secret", "- url: https://hooks.slack.com/***"),
+            ("- url: [https://hooks.slack.com/services/T0/secret", "- url: [https://hooks.slack.com/***"),
+            ("\t- ulr: 'https://hooks.slack.com/T0'", "\t- ulr: 'https://hooks.slack.com/***'"),
+            ("{url: \"https://h?key=${KEY}#x\"}", "{url: \"https://h?***${KEY}***\"}"),
+            ("url: hooks.slack.com:443/services/secret", "url: hooks.slack.com:443/***"),
+            ("url: ${X:-https://hooks.slack.com/services/secret}", "url: ${X:-https://hooks.slack.com/***}"),
+            ("url: ${file:/run/secrets/hook}", "url: ${file:/run/secrets/hook}"),
+            ("image: registry.io/shop/app", "image: registry.io/shop/app"),
         ];
         for (line, masked) in cases {
             assert_eq!(replace(line, &joined(scan(line))), masked, "{line}");
@@ -514,6 +553,11 @@ mod tests {
             ("checks[0].http.url", "user.svc:8443/health", Some("user.svc:8443/health")),
             ("checks[0].http.url", "host=h password=hunter2", None),
             ("checks[0].timeout", "$INTERVAL", Some("$INTERVAL")),
+            ("hooks[0].url", "https://hooks.slack.com/services", None),
+            ("hooks[0].ulr", "https://hooks.slack.com/services", None),
+            ("hook[0].url", "https://hooks.slack.com/services", None),
+            ("hook.slack.url", "https://hooks.slack.com/services", None),
+            ("hook[0].timeout", "10sec", Some("10sec")),
             ("", "true", Some("true")),
         ];
         for (path, text, quoted) in cases {

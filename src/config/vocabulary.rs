@@ -169,6 +169,11 @@ pub fn forms(name: &str) -> &'static [Form] {
     FORMS.get(name).or_else(|| FORMS.get(nearest(name, FORMS.keys().copied())?)).map_or(&[], Vec::as_slice)
 }
 
+/// Whether `name` is a key at the top of the file.
+pub fn is_top_key(name: &str) -> bool {
+    keys::TOP.fields.iter().chain(keys::TOP.apart).any(|field| field.name == name)
+}
+
 impl Form {
     /// Whether `text` looks like this.
     pub fn fits(self, text: &str) -> bool {

@@ -11,6 +11,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client as HttpClient, Response, StatusCode, Url};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::outbox::{Deliver, Delivery};
 use crate::config::hook::HookConfig;
 use crate::probe::BoxFuture;
@@ -22,6 +24,8 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/cloudevent
 const MOST_REDIRECTS: usize = 5;
 /// No more than this is read of an answer's body, so that the connection can serve the next event; nobody looks at it.
 const MOST_OF_A_BODY: usize = 16 << 10;
+/// Nor is it waited for longer than this: the verdict is known.
+const LONGEST_BODY: Duration = Duration::from_millis(250);
 /// A connection that nobody used for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -30,6 +34,7 @@ pub(super) struct HookClient {
     http: HttpClient,
     url: Url,
     headers: HeaderMap,
+    timeout: Duration,
 }
 
 /// A client for `hook`; the error says what it cannot be made of.
@@ -61,7 +66,7 @@ pub(super) fn connect(hook: &HookConfig, network: &Arc<Network>) -> Result<HookC
         .build()
         .map_err(|error| why(&error))?;
     let url = Url::parse(hook.url.expose()).map_err(|_| "not a URL")?;
-    Ok(HookClient { http, url, headers })
+    Ok(HookClient { http, url, headers, timeout: hook.timeout })
 }
 
 /// A redirect is followed where it keeps the event (others make a GET of the POST), never to where it can be read on the
@@ -78,11 +83,14 @@ fn may_follow(attempt: &Attempt<'_>, bare: bool) -> bool {
 impl Deliver for HookClient {
     fn send(&self, body: &Arc<[u8]>) -> BoxFuture<'_, Delivery> {
         let request = self.http.post(self.url.clone()).headers(self.headers.clone()).body(body.to_vec());
+        // Not later than who waits for this has patience.
+        let until = Instant::now() + self.timeout;
         Box::pin(async move {
             match request.send().await {
                 Ok(answer) => {
                     let delivery = judged(answer.status());
-                    use_up(answer).await;
+                    // The verdict stands, whatever becomes of the body.
+                    let _ = timeout_at(until.min(Instant::now() + LONGEST_BODY), use_up(answer)).await;
                     delivery
                 }
                 Err(error) => Delivery::Again(why(&error)),
@@ -164,5 +172,40 @@ impl Resolve for Lookup {
                 Err(failure) => Err(Unresolved(failure.message).into()),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::base::secret::Secret;
+    use crate::config::hook::HookEvents;
+
+    #[tokio::test]
+    async fn an_event_is_delivered_though_the_body_of_the_answer_never_comes() {
+        let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hook = HookConfig {
+            url: Secret::new(format!("http://{}/", receiver.local_addr().unwrap())),
+            on: HookEvents::default(),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(30),
+        };
+        let client = connect(&hook, &Arc::default()).unwrap();
+        let receiving = async {
+            let (mut stream, _) = receiver.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"{}") {
+                assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            stream
+        };
+        let sending = timeout(hook.timeout, client.send(&b"{}".as_slice().into()));
+        let (delivery, _stream) = tokio::join!(sending, receiving);
+        assert_eq!(delivery, Ok(Delivery::Delivered));
     }
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -93,7 +94,17 @@ impl History {
         let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar.clone()), location, condition, now);
         let started =
             lane::runtime_without_sockets().and_then(|runtime| lane::start(runtime, "history", STACK, writer.run()));
-        let Err(error) = started else { return history };
+        let error = match started {
+            Ok((_, ended)) => {
+                let published = Arc::clone(&history.published);
+                // Not on the history's own lane, which would end with it.
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(watch_over(ended, published));
+                }
+                return history;
+            }
+            Err(error) => error,
+        };
         tracing::error!(%error, "there is no thread for the history: it is kept in memory until the next start");
         let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar), None, without_thread, now);
         if let Ok(runtime) = Handle::try_current() {
@@ -156,8 +167,10 @@ impl History {
     }
 
     fn tell(&self, message: Message) {
-        // After the end nothing is kept.
-        let _ = self.messages.send(message);
+        // After the end nothing is kept. Nobody has taken the run then.
+        if let Err(SendError(Message::Run(..))) = self.messages.send(message) {
+            self.published.count_dropped(1);
+        }
     }
 
     /// How it goes.
@@ -303,6 +316,14 @@ impl History {
     }
 }
 
+/// Says so where the history's thread, which gives no word when it has `ended`, has ended by a defect.
+async fn watch_over(ended: oneshot::Receiver<()>, published: Arc<Published>) {
+    if ended.await.is_err() {
+        published.set_condition(Condition::Refused);
+        tracing::error!("the history's thread has ended by a defect: no history is kept until the next start");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -399,6 +420,21 @@ mod tests {
         let history = story(Some(folder.0.join("history.db"))).await;
         tells_the_story(&history).await;
         history.close(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_thread_by_a_defect_is_told_and_lost_runs_are_counted() {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let state = HistoryState::new(keep, Calendar::new(None));
+        let (history, writer) = History::with_writer(state, None, Condition::Stored, at(0));
+        let (done, ended) = oneshot::channel();
+        drop((writer, done));
+        watch_over(ended, Arc::clone(&history.published)).await;
+        assert_eq!(history.is_written(), Some(false));
+        let (check, outcome) = (&CheckName::new("db").unwrap(), OutcomeKind::Pass);
+        history.record(&RecordedRun { check, at: at(1), outcome, reason: None, took: None, message: "" });
+        history.transition(check, Availability::Up, at(1));
+        assert_eq!(history.dropped(), 1);
     }
 
     #[tokio::test]

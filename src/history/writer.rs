@@ -63,6 +63,8 @@ pub struct Writer {
     next_write: Instant,
     /// Sums are wanted of the file, with runs or without.
     sums: Option<bool>,
+    /// They could not be had: they are wanted again with the next prune.
+    sums_failed: bool,
     /// What was done last: everything has its turn.
     turn: FileTurn,
     /// Questions that wait for the disk.
@@ -125,6 +127,7 @@ impl Writer {
             backoff: None,
             next_write: Instant::now(),
             sums: None,
+            sums_failed: false,
             turn: FileTurn::Prune,
             queries: VecDeque::new(),
             flushes: Vec::new(),
@@ -264,16 +267,16 @@ impl Writer {
     }
 
     fn next_job(&mut self) -> Option<Job> {
-        if let Some(with_runs) = self.sums.take() {
-            return Some(Job::SumUp { with_runs });
-        }
-        if !self.is_well() {
+        if !self.is_well() && self.sums.is_none() {
             answer_all(&mut self.flushes, Err(HistoryUnavailable));
         }
         if let Some(closing) = &mut self.closing {
             let is_written = std::mem::replace(&mut closing.is_written, true);
             let last = if is_written { None } else { self.state.batch(true) };
             return Some(last.map_or(Job::Close, |(batch, marks)| Job::Write(batch, marks)));
+        }
+        if let Some(with_runs) = self.sums.take() {
+            return Some(Job::SumUp { with_runs });
         }
         for _ in 0..3 {
             let job = match self.turn {

@@ -33,6 +33,7 @@ impl Writer {
             Done::Wrote(file, batch, marks, written) => self.finish_write(file, &batch, marks, written),
             Done::SummedUp(file, Ok((times, runs))) => {
                 self.state.sum_up(&times, runs.as_ref());
+                self.sums_failed = false;
                 self.file = Some(file);
                 self.report_back();
             }
@@ -40,7 +41,8 @@ impl Writer {
             Done::Pruned(file, Ok(Some(pruned))) => {
                 self.file = Some(file);
                 self.more_to_prune = pruned.more;
-                self.sums = pruned.intervals_gone.then_some(!self.state.is_summed_up);
+                let are_wanted = std::mem::take(&mut self.sums_failed) || pruned.intervals_gone;
+                self.sums = are_wanted.then_some(!self.state.is_summed_up);
                 self.state.was_pruned(&pruned);
             }
             Done::Pruned(file, Ok(None)) => {
@@ -53,7 +55,16 @@ impl Writer {
             }
             Done::Checked(file, why, Err(_)) => self.reopen(file, Some(why)),
             Done::Reopened { was_set_aside, opened } => self.resume(was_set_aside, opened),
-            Done::SummedUp(file, Err(fault)) | Done::Answered(file, Err(fault)) => self.suffer(file, fault),
+            Done::SummedUp(file, Err(fault)) => {
+                self.sums_failed = true;
+                self.suffer(file, fault);
+            }
+            // Whether the disk takes what waits shows when it is written.
+            Done::Answered(file, Err(fault @ (FileFault::Away(_) | FileFault::InUse))) => {
+                tracing::debug!(reason = fault.text(), "a question to the history had no answer");
+                self.file = Some(file);
+            }
+            Done::Answered(file, Err(fault)) => self.suffer(file, fault),
             Done::Pruned(file, Err(fault)) => {
                 self.more_to_prune = false;
                 self.suffer(file, fault);
@@ -76,6 +87,7 @@ impl Writer {
             Err(fault) => {
                 answer_all(waiting, Err(HistoryUnavailable));
                 self.state.was_not_written(batch);
+                self.next_write = Instant::now() + RETRY;
                 self.suffer(file, fault);
             }
         }
@@ -100,7 +112,9 @@ impl Writer {
 
     fn wait_with(&mut self, file: File, why: &str) {
         self.file = Some(file);
-        self.next_write = Instant::now() + RETRY;
+        // Who asks, however often, postpones no write.
+        let now = Instant::now();
+        self.next_write = self.next_write.clamp(now, now + RETRY);
         self.report_away(why);
     }
 
@@ -222,5 +236,88 @@ impl Writer {
         if self.published.set_condition(Condition::Stored) == Condition::Waiting {
             tracing::info!("the history file can be written to again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::history::answer::Keep;
+    use crate::history::calendar::Calendar;
+    use crate::history::file::FileLocation;
+    use crate::history::file::prune::Pruned;
+    use crate::history::message::Published;
+    use crate::history::state::HistoryState;
+    use crate::history::writer::Closing;
+
+    /// What `test` finds of a writer that has just opened its file.
+    async fn with_writer(name: &str, test: impl FnOnce(&mut Writer)) {
+        let folder = std::env::temp_dir().join(format!("probelet-writer-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = FileLocation { path: folder.join("history.db"), pod: String::new() };
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let state = HistoryState::new(keep, Calendar::new(None));
+        let opened = File::open(&location, now).await;
+        let (inbox, published) = (mpsc::unbounded_channel().1, Arc::new(Published::new(Condition::Stored)));
+        let mut writer = Writer::new(inbox, published, watch::channel(None).0, state, Some(location), now);
+        writer.finish(Done::Opened(opened));
+        test(&mut writer);
+        if let Some(file) = writer.file.take() {
+            file.close().await;
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn fault() -> FileFault {
+        FileFault::Away("disk I/O error".into())
+    }
+
+    #[tokio::test]
+    async fn a_question_that_fails_postpones_no_write() {
+        with_writer("question", |writer| {
+            let due = writer.next_write;
+            let file = writer.file.take().unwrap();
+            writer.finish(Done::Answered(file, Err(fault())));
+            assert_eq!((writer.next_write, writer.published.condition()), (due, Condition::Stored));
+            // A prune that fails shows that the disk is away; what is due later waits no longer for it.
+            writer.next_write = Instant::now() + RETRY / 2;
+            let due = writer.next_write;
+            let file = writer.file.take().unwrap();
+            writer.finish(Done::Pruned(file, Err(fault())));
+            assert!(writer.next_write <= due.max(Instant::now()));
+            assert_eq!(writer.published.condition(), Condition::Waiting);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn sums_that_fail_after_a_prune_are_wanted_with_the_next() {
+        with_writer("sums", |writer| {
+            let file = writer.file.take().unwrap();
+            writer.sums = None;
+            writer.finish(Done::SummedUp(file, Err(fault())));
+            assert_eq!(writer.sums, None);
+            let file = writer.file.take().unwrap();
+            writer.finish(Done::Pruned(file, Ok(Some(Pruned::default()))));
+            assert!(writer.sums.is_some());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn at_the_end_what_waits_is_written_before_anything_is_summed_up() {
+        with_writer("end", |writer| {
+            assert!(writer.sums.is_some());
+            writer.closing = Some(Closing { reply: None, is_written: false });
+            assert!(matches!(writer.next_job(), Some(Job::Write(..))));
+            assert!(matches!(writer.next_job(), Some(Job::Close)));
+        })
+        .await;
     }
 }

@@ -34,6 +34,29 @@ pub struct EndpointChange<'a> {
     pub judgement: &'a Judgement,
 }
 
+impl CheckChange<'_> {
+    /// What a hook is told of it; nothing of states that no hook is told of.
+    pub(super) const fn event(&self) -> Option<HookEvent> {
+        match self.to {
+            State::Error => Some(HookEvent::Error),
+            State::Ok => Some(HookEvent::Ok),
+            State::Degraded => Some(HookEvent::Degraded),
+            State::Skipped | State::Pending => None,
+        }
+    }
+}
+
+impl EndpointChange<'_> {
+    /// What a hook is told of it; nothing of endpoints that no hook is told of.
+    pub(super) const fn event(&self) -> Option<HookEvent> {
+        match self.judgement.endpoint {
+            Endpoint::Readyz => Some(HookEvent::Readyz),
+            Endpoint::Livez => Some(HookEvent::Livez),
+            Endpoint::Startupz | Endpoint::Healthz => None,
+        }
+    }
+}
+
 /// A body for those hooks that want such an event.
 #[derive(Clone, Debug)]
 pub(super) struct HookMessage {
@@ -102,14 +125,22 @@ impl EventWriter {
         Self { instance: instance.to_owned(), started, written: 0 }
     }
 
+    /// How many events were written.
+    #[cfg(test)]
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
     /// What is told of a check; nothing of states that no hook is told of.
-    pub(super) fn check(&mut self, snapshot: &Snapshot, change: &CheckChange<'_>) -> Option<HookMessage> {
-        let (event, kind) = match change.to {
-            State::Error => (HookEvent::Error, "probelet.check.error"),
-            State::Ok => (HookEvent::Ok, "probelet.check.ok"),
-            State::Degraded => (HookEvent::Degraded, "probelet.check.degraded"),
-            State::Skipped | State::Pending => return None,
+    pub(super) fn check(&mut self, judged: &Judged<'_>, change: &CheckChange<'_>) -> Option<HookMessage> {
+        let event = change.event()?;
+        let kind = match event {
+            HookEvent::Error => "probelet.check.error",
+            HookEvent::Ok => "probelet.check.ok",
+            HookEvent::Degraded => "probelet.check.degraded",
+            HookEvent::Readyz | HookEvent::Livez => return None,
         };
+        let snapshot = judged.snapshot;
         let (definition, check) = (&snapshot.plan.checks[change.check], &snapshot.checks[change.check]);
         let name = definition.name.as_str();
         // It may have moved on since: then nobody has the message any more but what led here.
@@ -120,7 +151,7 @@ impl EventWriter {
         };
         let message = || {
             if is_still {
-                return Some(Judged::new(snapshot, snapshot.at).message(change.check).into_owned());
+                return Some(judged.message(change.check).into_owned());
             }
             failure.map(|failure| failure.message.clone())
         };
@@ -134,7 +165,7 @@ impl EventWriter {
             about: self.about(&snapshot.plan.service),
         };
         let time = if is_still { check.since_wall } else { snapshot.wall };
-        let body = self.written(kind, name, time, &snapshot.plan.service, &data);
+        let body = self.write(kind, name, time, &snapshot.plan.service, &data);
         self.written += 1;
         Some(HookMessage { event, body })
     }
@@ -142,11 +173,7 @@ impl EventWriter {
     /// What is told of an endpoint; nothing of those that no hook is told of.
     pub(super) fn endpoint(&mut self, snapshot: &Snapshot, change: &EndpointChange<'_>) -> Option<HookMessage> {
         let judgement = change.judgement;
-        let event = match judgement.endpoint {
-            Endpoint::Readyz => HookEvent::Readyz,
-            Endpoint::Livez => HookEvent::Livez,
-            Endpoint::Startupz | Endpoint::Healthz => return None,
-        };
+        let event = change.event()?;
         let (state, kind) =
             if judgement.open { ("open", "probelet.endpoint.open") } else { ("closed", "probelet.endpoint.closed") };
         let names = judgement.root_causes.iter().map(|check| snapshot.plan.checks[*check].name.as_str());
@@ -157,7 +184,7 @@ impl EventWriter {
             root_causes: names.take(crate::model::causes::MAX_CAUSES).collect(),
             about: self.about(&snapshot.plan.service),
         };
-        let body = self.written(kind, judgement.endpoint.label(), snapshot.wall, &snapshot.plan.service, &data);
+        let body = self.write(kind, judgement.endpoint.label(), snapshot.wall, &snapshot.plan.service, &data);
         self.written += 1;
         Some(HookMessage { event, body })
     }
@@ -166,7 +193,7 @@ impl EventWriter {
         About { service: &service.name, version: service.version.as_deref(), instance: &self.instance }
     }
 
-    fn written(
+    fn write(
         &self,
         kind: &'static str,
         subject: &str,
@@ -221,7 +248,7 @@ mod tests {
             to: State::Error,
             observation: Some(observation),
         };
-        let message = writer.check(snapshot, &change).unwrap();
+        let message = writer.check(&Judged::new(snapshot, snapshot.at), &change).unwrap();
         assert_eq!(message.event, HookEvent::Error);
         String::from_utf8(message.body.to_vec()).unwrap()
     }
@@ -254,6 +281,6 @@ mod tests {
             r#"{"specversion":"1.0","id":"ff-0","source":"/probelet/shop/shop%2D1","type":"probelet.endpoint.closed","subject":"readyz","time":"2026-01-01T00:00:00Z","datacontenttype":"application/json","data":{"state":"closed","verdict":"error","draining":false,"root_causes":["database"],"service":"shop","version":"1.2.3","instance":"shop-1"}}"#
         );
         let skipped = CheckChange { check: CheckIndex::new(0), from: State::Ok, to: State::Skipped, observation: None };
-        assert!(writer.check(&snapshot, &skipped).is_none());
+        assert!(writer.check(&Judged::new(&snapshot, snapshot.at), &skipped).is_none());
     }
 }

@@ -12,6 +12,7 @@ mod client;
 mod event;
 mod outbox;
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,9 +24,10 @@ use tokio::task::JoinHandle;
 use crate::base::clock::Timestamp;
 use crate::base::lane;
 use crate::base::thread::why_refused;
-use crate::config::hook::HookConfig;
+use crate::config::hook::{HookConfig, HookEvent};
 use crate::metrics::DaemonMetrics;
 use crate::model::snapshot::Snapshot;
+use crate::model::verdict::Judged;
 use crate::probe::net::Network;
 pub use event::{CheckChange, EndpointChange};
 use event::{EventWriter, HookMessage};
@@ -145,8 +147,20 @@ impl Hooks {
             return;
         }
         let mut writer = lock(&self.0.writer);
-        let of_checks = checks.iter().filter_map(|change| writer.check(snapshot, change)).collect::<Vec<_>>();
-        let of_endpoints = endpoints.iter().filter_map(|change| writer.endpoint(snapshot, change));
+        // The probes wait for this: what nobody wants is not written, and all is judged once at most.
+        let is_wanted = |event: Option<HookEvent>| {
+            event.is_some_and(|event| workers.current.iter().any(|worker| worker.outbox.wants(event)))
+        };
+        let judged = LazyCell::new(|| Judged::new(snapshot, snapshot.at));
+        let of_checks: Vec<_> = checks
+            .iter()
+            .filter(|change| is_wanted(change.event()))
+            .filter_map(|change| writer.check(&judged, change))
+            .collect();
+        let of_endpoints = endpoints
+            .iter()
+            .filter(|change| is_wanted(change.event()))
+            .filter_map(|change| writer.endpoint(snapshot, change));
         for HookMessage { event, body } in of_checks.into_iter().chain(of_endpoints) {
             for worker in &workers.current {
                 worker.outbox.push(event, &body);
@@ -189,4 +203,38 @@ fn open_lane() -> std::io::Result<HookLane> {
 /// Held while memory is looked at, and never across a wait.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Moment, Reading};
+    use crate::base::secret::Secret;
+    use crate::config::hook::HookEvents;
+    use crate::model::index::CheckIndex;
+    use crate::model::plan::testing::{check, plan};
+    use crate::model::state::State;
+    use crate::scheduler::machine::Machine;
+    use crate::simulation::playback::reading;
+
+    #[test]
+    fn what_no_hook_wants_is_not_written() {
+        let start: Reading = reading(Moment::default());
+        let snapshot = Machine::new(plan(vec![check("db")]), "pod", start).snapshot(start);
+        let hooks = Hooks::new("pod", start.wall, Arc::default());
+        let hook = |on| HookConfig {
+            // Nobody listens there, and nobody needs to.
+            url: Secret::new("http://127.0.0.1:9/"),
+            on: HookEvents::named(on),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(5),
+        };
+        let change = |to| CheckChange { check: CheckIndex::new(0), from: State::Pending, to, observation: None };
+        let written = |to| {
+            hooks.tell(&snapshot, &[change(to)], &[]);
+            lock(&hooks.0.writer).written()
+        };
+        hooks.change(&[hook(&["readyz"]), hook(&["ok"])]);
+        assert_eq!((written(State::Error), written(State::Ok)), (0, 1));
+    }
 }

@@ -88,6 +88,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the hook is told of such events.
+    pub(super) fn wants(&self, event: HookEvent) -> bool {
+        lock(&self.state).hook.on.has(event)
+    }
+
     /// Puts `body` into the queue, if the hook is told of such events.
     pub(super) fn push(&self, event: HookEvent, body: &Arc<[u8]>) {
         let mut state = lock(&self.state);

@@ -325,6 +325,10 @@ fn the_help_is_for_the_mistake_that_was_made() {
         (http("expect: { regex: ok }"), "did you mean `body_matches`?"),
         (http("expect: { code: 200 }"), "did you mean `status`?"),
         (http("redirects: any"), "write `max_redirects: 5` as well"),
+        (
+            check("gates: [live], http: { url: 'http://localhost/', proxy: 'http://proxy:3128' }"),
+            "warning[external-gate]",
+        ),
         (check("tcp: { address: 'h:1', tls: true }"), "write `tls: {}`"),
         (postgres("require_auth: [scram-sha-256, md5]"), "`require_auth: scram-sha-256,md5`"),
         (postgres("require_auth: scram"), "did you mean `scram-sha-256`?"),

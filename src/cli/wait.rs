@@ -26,8 +26,9 @@ use crate::scheduler::one_shot::{OneShot, with_ancestors};
 /// Ends with 124 when the time is up.
 ///
 /// With --url it asks a running daemon instead, for pipelines and canaries: until the endpoint is open (readyz, unless
-/// another or a check is named), then it must stay open for --hold. Ends with 1 at once when it closes, with 3 when the
-/// daemon does not answer three times in a row, and with 124 when --timeout was over before it opened.
+/// another or a check is named), then it must stay open for --hold. Ends with 124 when --timeout is over before it has
+/// opened; while it must stay open, with 1 at once when it closes, and with 3 when the daemon does not answer three times
+/// in a row.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   probelet wait --config config.yaml            in an init container

@@ -10,6 +10,8 @@ const MOST: usize = 16;
 const LONGEST: usize = 64;
 /// The labels that `healthcheck_info` has of its own; a test compares them with the catalogue.
 pub const OWN: [&str; 5] = ["check", "kind", "critical", "gates", "runbook"];
+/// Those that mean something else to Prometheus: to buckets and quantiles, and to a target that is scraped.
+const TAKEN: [&str; 4] = ["le", "quantile", "instance", "job"];
 
 /// The labels in the order of the file.
 pub fn read(service: &Section) -> Vec<(String, String)> {
@@ -41,6 +43,10 @@ fn flaw(name: &str) -> Option<(&'static str, String)> {
             format!("give it another name, such as `service_{name}`"),
         ));
     }
+    if TAKEN.contains(&name) {
+        let help = format!("give it another name, such as `service_{name}`");
+        return Some(("means something else to Prometheus", help));
+    }
     let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     let is_name = name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit());
     if name.starts_with("__") {
@@ -63,7 +69,9 @@ mod tests {
         for good in ["team", "_team", "Team_2", &"x".repeat(64)] {
             assert_eq!(flaw(good), None, "{good}");
         }
-        for bad in ["", "2nd", "app.kubernetes.io/name", "a-b", "é", "__name__", "check", "kind", &"x".repeat(65)] {
+        for bad in
+            ["", "2nd", "app.kubernetes.io/name", "a-b", "é", "__name__", "check", "kind", "le", "job", &"x".repeat(65)]
+        {
             assert!(flaw(bad).is_some(), "{bad}");
         }
     }

@@ -266,7 +266,12 @@ impl Spec for HttpSpec {
     }
 
     fn hosts(&self) -> Vec<String> {
-        self.host.iter().cloned().collect()
+        // What a proxy elsewhere does not let through is no fault of this pod, wherever the URL leads from there.
+        let proxy = match &self.declared.way {
+            Way::Proxy(proxy) => Some(proxy.host().to_owned()),
+            Way::Address | Way::Socket(_) => None,
+        };
+        proxy.into_iter().chain(self.host.clone()).collect()
     }
 
     fn max_connection_age(&self) -> Duration {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::Service;
@@ -179,8 +181,19 @@ impl Asked {
     /// More streams are open than there is room for.
     fn refuse(self) -> Response<Body> {
         self.progress.state.has_answered();
-        if grpc::is_call(&self.head) { grpc::busy() } else { Answer::too_many_streams().into_response() }
+        let response =
+            if grpc::is_call(&self.head) { grpc::busy() } else { Answer::too_many_streams().into_response() };
+        if self.progress.has_body { response } else { without_body(response) }
     }
+}
+
+/// The same without its body, as `HEAD` is answered: over HTTP/2 the library would send it.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    let length = response.body().length();
+    if length > 0 {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| Body::full(Bytes::new()))
 }
 
 /// Where the progress of a request is recorded.
@@ -210,7 +223,8 @@ impl RequestProgress {
 
     /// It has been answered with `response`.
     fn answered(mut self, response: Response<Body>) -> Response<Body> {
-        let length = if self.has_body { response.body().length() } else { 0 };
+        let response = if self.has_body { response } else { without_body(response) };
+        let length = response.body().length();
         let streaming = !response.body().is_full();
         match self.stream.take() {
             None => {
@@ -322,4 +336,18 @@ async fn linger(mut socket: TcpStream) {
     };
     // Either way the socket is closed now.
     let _ = tokio::time::timeout(LINGER_TIME, wait).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_head_says_how_long_it_would_be_and_has_no_body() {
+        for (text, length) in [("ok", Some("2")), ("", None)] {
+            let response = without_body(Answer::text(hyper::StatusCode::OK, text).into_response());
+            let told = response.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap());
+            assert_eq!((told, response.body().length()), (length, 0));
+        }
+    }
 }

@@ -104,6 +104,23 @@ fn what_is_no_http_2_ends_its_connection() {
 }
 
 #[test]
+fn head_is_answered_without_a_body() {
+    let server = Server::of(worried());
+    let mut client = server.connect();
+    let heads = [asking("HEAD", 1, "/livez"), asking("HEAD", 3, "/metrics"), asking("HEAD", 5, "/v1/stream")].concat();
+    client.write_all(&[hello(&[]), heads].concat()).unwrap();
+    let mut ended = 0;
+    while ended < 3 {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        client.read_exact(&mut payload).unwrap();
+        assert!(head[3] != DATA || payload.is_empty(), "{}", String::from_utf8_lossy(&payload));
+        ended += u32::from(matches!(head[3], DATA | HEADERS) && head[4] & END_STREAM != 0);
+    }
+}
+
+#[test]
 fn a_connection_whose_server_ends_is_told_so() {
     let mut server = Server::of(worried());
     let mut client = server.connect();

@@ -47,7 +47,12 @@ pub fn hello(settings: &[(u16, u32)]) -> Vec<u8> {
 
 /// The head of a `GET`.
 pub fn get(stream: u32, path: &str) -> Vec<u8> {
-    let headers = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")];
+    asking("GET", stream, path)
+}
+
+/// The head of a request without a body.
+pub fn asking(method: &str, stream: u32, path: &str) -> Vec<u8> {
+    let headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost")];
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&headers))
 }
 

@@ -19,6 +19,7 @@ const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration:
 
 /// What came of one try.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "hooks"), allow(dead_code))] // without the feature nobody delivers
 pub(super) enum Delivery {
     /// It was taken.
     Delivered,

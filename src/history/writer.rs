@@ -1,7 +1,7 @@
 //! The one task that owns the history: it takes messages in the order in which they were sent, and lets one job at a time
 //! run on the file beside that. However long the disk takes, messages are taken and figures answered.
 //!
-//! [`HistoryState`] is what it knows, [`Job`] what it does with the file; when is said here, and in [`outcome`] what comes
+//! [`HistoryState`] is what it knows, [`Job`] what it does with the file; when is said here, and in `outcome` what comes
 //! of it.
 
 mod outcome;

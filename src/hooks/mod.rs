@@ -1,8 +1,8 @@
 //! Hooks: others are told of transitions by POST, on a lane of its own that no run and no gate ever waits for.
 //!
 //! [`Hooks::tell`] puts an event into the queue of each hook that wants it and returns at once. The lane has a worker for
-//! each hook ([`outbox`]), which sends one event after the other. To tell of something else: a word in
-//! [`HookEvent`](crate::config::hook::HookEvent) and a line in [`event`].
+//! each hook (`outbox`), which sends one event after the other. To tell of something else: a word in
+//! [`HookEvent`] and a line in `event`.
 
 #[cfg(feature = "hooks")]
 mod client;

@@ -30,7 +30,7 @@ impl<T: Send + 'static> Blocking<T> {
             self.under_way = None;
         }
         let (sender, receiver) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(name.into()).stack_size(128 * 1024).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.into()).stack_size(1024 * 1024).spawn(move || {
             // Nobody receives it when the check is gone.
             let _ = sender.send(work());
         });

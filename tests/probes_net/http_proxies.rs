@@ -207,7 +207,7 @@ async fn a_redirect_through_a_proxy_leads_to_nothing_near() {
 fn a_proxy_is_named_without_its_password() {
     let spec = through(3128, KNOWN, "https://app.test/health").read(&KIND).unwrap();
     assert_eq!(spec.target().unwrap(), "https://app.test/health through http://127.0.0.1:3128");
-    assert_eq!(spec.hosts(), ["app.test"]);
+    assert_eq!(spec.hosts(), ["127.0.0.1", "app.test"]);
     let problems = |section: SectionBuilder| section.read(&KIND).err().unwrap();
     let path = SectionBuilder::new().text("url", "http://app.test/").text("proxy", "http://proxy:3128/path");
     assert_eq!(problems(path), ["invalid-value: the URL of a proxy has neither path nor query"]);

@@ -6,6 +6,10 @@ use tokio::sync::oneshot;
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::exhausted;
 
+/// What a call may need: JSON nested as deep as serde_json reads it (127 levels) took more than 128 KiB without
+/// optimisation. It is memory only where it is used.
+const STACK: usize = 1024 * 1024;
+
 /// The place of one such call. A call that its caller did not live to see the end of keeps the place: the next one
 /// waits for it, so that threads never pile up.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ impl<T: Send + 'static> Blocking<T> {
             self.under_way = None;
         }
         let (sender, receiver) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(name.into()).stack_size(1024 * 1024).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
             // Nobody receives it when the check is gone.
             let _ = sender.send(work());
         });

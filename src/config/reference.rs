@@ -57,7 +57,8 @@ const AUDIENCE_HEAD: &str = "## Who may see what
 
 What an address answers is said by its `routes`. With `server.token` a request without it sees what stands under *without the
 token* at an address with `routes: all`, or with `metrics` for `/metrics`. *The verdict* is the answer as with `details: none`: no name, no
-message, no version. *This pod* means a loopback connection that no proxy and no page has a part in. *Pages* are those of
+message, no version. No name can be guessed by it either: a path that ends in a check is answered as its gate is, whether there is
+such a check or not (kubelet's `/livez/<check>` gets the verdict of `/livez`), and `?exclude=` changes nothing. *This pod* means a loopback connection that no proxy and no page has a part in. *Pages* are those of
 `server.cors_origins`. A path that an address does not have is 404 there whatever stands in it, and with the token missing every other
 path is the same 401.
 

@@ -62,7 +62,7 @@ impl Body {
         BodyContent::Call(Box::new(call)).into()
     }
 
-    /// The same on a stream of HTTP/2, which is open until it is out.
+    /// The same on a stream of HTTP/2, which is open until the last of it is out.
     pub(super) fn on(self, stream: Box<OpenStream>) -> Self {
         Self { content: self.content, stream: Some(stream) }
     }
@@ -144,7 +144,12 @@ impl hyper::body::Body for Body {
         if let Some(stream) = &self.stream {
             stream.moves();
         }
-        Poll::Ready(frame.map(Ok))
+        // The body is dropped with its last frame, and of that the client may have been given one byte.
+        let last_of = if self.is_end_stream() { self.stream.take() } else { None };
+        Poll::Ready(frame.map(|frame| match last_of {
+            Some(stream) => Ok(frame.map_data(|bytes| stream.held_by(bytes))),
+            None => Ok(frame),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -153,5 +158,38 @@ impl hyper::body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         self.content.length().map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::server::connection_state::ConnectionState;
+    use crate::server::http2::streams::FurtherStreams;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_open_until_the_last_bytes_of_its_answer_are_let_go() {
+        let (state, further) = (ConnectionState::new(Clock::tokio()), FurtherStreams::default());
+        let counts = || (state.streams.taking().is_some(), state.streams.deadline().is_some());
+        for length in [1, PIECE + 1] {
+            let mut stream = OpenStream::begin(&state, &further).unwrap();
+            stream.answered(false, length);
+            let mut body = Body::full(vec![b'x'; length].into()).in_pieces().on(Box::new(stream));
+            let mut last = None;
+            while !hyper::body::Body::is_end_stream(&body) {
+                last = Some(body.frame().await.unwrap().unwrap().into_data().unwrap());
+            }
+            drop(body);
+            assert_eq!(counts(), (length > PIECE, true), "{length}");
+            assert_eq!(last.as_deref(), Some(&b"x"[..]));
+            drop(last);
+            assert_eq!(counts(), (false, false), "{length}");
+        }
+        assert_eq!(Arc::strong_count(&state), 1);
     }
 }

@@ -39,10 +39,11 @@ fn draining(drain: Duration) -> String {
 pub(super) fn heartbeat(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapshot, name: &str) -> Answer {
     let name = decode(name);
     match access::beater(incoming, snapshot, &name) {
-        // From anywhere.
-        Beater::HasToken if snapshot.plan.answers.control => beat(incoming, app, &name),
-        Beater::HasToken | Beater::MayBeOfPod => guarded(incoming, snapshot, |incoming| beat(incoming, app, &name)),
         Beater::LacksServerToken => Answer::unauthorized(),
+        _ if !snapshot.plan.answers.control => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
+        // From anywhere.
+        Beater::HasToken => beat(incoming, app, &name),
+        Beater::MayBeOfPod => guarded(incoming, snapshot, |incoming| beat(incoming, app, &name)),
         Beater::HasWrongToken => Answer::unauthorized_beat(),
     }
 }

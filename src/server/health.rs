@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::App;
+use super::access::Sight;
 use super::answer::{Answer, EVENTS, JSON, TEXT};
 use super::negotiate::AnswerFormat;
 use super::query::decode;
@@ -28,6 +29,7 @@ pub(super) fn gate(
     snapshot: &Snapshot,
     endpoint: Endpoint,
     name: Option<&str>,
+    sight: Sight,
 ) -> Answer {
     // There a 4xx would make kubelet kill the app.
     let lenient = endpoint != Endpoint::Readyz;
@@ -40,7 +42,8 @@ pub(super) fn gate(
         }
         (Err(unknown), false) => return bad_request(&unknown),
     };
-    let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded(incoming, snapshot, &mut warnings));
+    let excluded = excluded(incoming, snapshot, sight, &mut warnings);
+    let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded);
     let verbose = incoming.query.has("verbose");
     let Some(name) = name.map(decode) else {
         return reply::reply(&View::of(&judged, endpoint, incoming.reading), format, verbose, &warnings);
@@ -137,8 +140,8 @@ fn health_at(reading: Reading, snapshot: &Snapshot, shared: &Shared) -> Answer {
 }
 
 /// `/ready`.
-pub(super) fn ready(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
-    let excluded = excluded(incoming, snapshot, &mut Warnings::default());
+pub(super) fn ready(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, sight: Sight) -> Answer {
+    let excluded = excluded(incoming, snapshot, sight, &mut Warnings::default());
     let judged = Judged::excluding(snapshot, incoming.reading.moment, excluded);
     let view = View::of(&judged, Endpoint::Readyz, incoming.reading);
     Answer::health(view.judgement.verdict, view.down(), JSON, reply::ready(&view))
@@ -157,10 +160,16 @@ fn bad_request(problem: &str) -> Answer {
     Answer::text(StatusCode::BAD_REQUEST, format!("{problem}\n"))
 }
 
-/// The positions of the checks that are to be left out, each once.
-fn excluded(incoming: &IncomingRequest<'_>, snapshot: &Snapshot, warnings: &mut Warnings) -> Vec<CheckIndex> {
+/// The positions of the checks that are to be left out, each once. None for those who may learn the verdict alone: what
+/// it is without a check would tell them how that one is, and whether there is one of that name.
+fn excluded(
+    incoming: &IncomingRequest<'_>,
+    snapshot: &Snapshot,
+    sight: Sight,
+    warnings: &mut Warnings,
+) -> Vec<CheckIndex> {
     let mut names = incoming.query.all("exclude").peekable();
-    if names.peek().is_none() {
+    if names.peek().is_none() || sight == Sight::Narrow {
         return Vec::new();
     }
     // There may be many of both.

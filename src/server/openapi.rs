@@ -258,7 +258,6 @@ fn refusals(route: Route) -> Vec<(u16, &'static str)> {
         || (route.set() == RouteSet::Probes && route != Route::ReadyzCheck);
     add(!is_always_there, 404, "not there: no such check, or turned off where it was asked");
     add(is_beat, 408, "the body did not come in time");
-    add(is_beat, 411, "the body does not say how long it is");
     add(is_beat, 413, "the body has more than 1 KiB");
     add(is_beat, 415, "the body is compressed");
     codes

@@ -108,6 +108,7 @@ pub(super) fn answer(
         note_kubelet(incoming, app, &snapshot, endpoint, incoming.is_read());
     }
     let snapshot = seen(sight, app, shared, incoming.reading);
+    let route = if sight == Sight::Narrow { nameless(route) } else { route };
     let gates = if sight == Sight::Narrow { &shared.narrow_gates } else { &shared.gates };
     if incoming.is_read()
         && let Some(request) = gate_request(route, incoming)
@@ -138,7 +139,7 @@ pub(super) fn answer(
         Route::DaemonHealthy => daemon::healthy(incoming, app),
         Route::DaemonReady => daemon::ready(&snapshot),
         Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams),
-        _ => return of_snapshot(incoming, app, shared, &snapshot, route, name),
+        _ => return of_snapshot(incoming, app, shared, &snapshot, (route, name), sight),
     })
 }
 
@@ -176,6 +177,16 @@ const fn gate(route: Route) -> Option<Endpoint> {
         Route::Readyz => Some(Endpoint::Readyz),
         Route::Startupz => Some(Endpoint::Startupz),
         _ => None,
+    }
+}
+
+/// The gate in place of one check's part in it: whoever may learn the verdict alone could guess names by it.
+const fn nameless(route: Route) -> Route {
+    match route {
+        Route::LivezCheck => Route::Livez,
+        Route::ReadyzCheck => Route::Readyz,
+        Route::StartupzCheck => Route::Startupz,
+        other => other,
     }
 }
 
@@ -238,7 +249,7 @@ fn in_turn(
         }
         let (_, name) = route::find(incoming.uri.path());
         let snapshot = seen(sight, &app, &shared, incoming.reading);
-        match of_snapshot(&incoming, &app, &shared, &snapshot, route, name) {
+        match of_snapshot(&incoming, &app, &shared, &snapshot, (route, name), sight) {
             RouteResult::Now(answer) => answer,
             RouteResult::Later(coming) => {
                 // Whoever waits for a disk keeps nobody from a turn or a place.
@@ -256,17 +267,17 @@ fn of_snapshot(
     app: &Arc<App>,
     shared: &Arc<Shared>,
     snapshot: &Arc<Snapshot>,
-    route: Route,
-    name: &str,
+    (route, name): (Route, &str),
+    sight: Sight,
 ) -> RouteResult {
     RouteResult::Now(match route {
-        Route::Livez => health::gate(incoming, snapshot, Endpoint::Livez, None),
-        Route::LivezCheck => health::gate(incoming, snapshot, Endpoint::Livez, Some(name)),
-        Route::Readyz => health::gate(incoming, snapshot, Endpoint::Readyz, None),
-        Route::ReadyzCheck => health::gate(incoming, snapshot, Endpoint::Readyz, Some(name)),
-        Route::Startupz => health::gate(incoming, snapshot, Endpoint::Startupz, None),
-        Route::StartupzCheck => health::gate(incoming, snapshot, Endpoint::Startupz, Some(name)),
-        Route::Ready => health::ready(incoming, snapshot),
+        Route::Livez => health::gate(incoming, snapshot, Endpoint::Livez, None, sight),
+        Route::LivezCheck => health::gate(incoming, snapshot, Endpoint::Livez, Some(name), sight),
+        Route::Readyz => health::gate(incoming, snapshot, Endpoint::Readyz, None, sight),
+        Route::ReadyzCheck => health::gate(incoming, snapshot, Endpoint::Readyz, Some(name), sight),
+        Route::Startupz => health::gate(incoming, snapshot, Endpoint::Startupz, None, sight),
+        Route::StartupzCheck => health::gate(incoming, snapshot, Endpoint::Startupz, Some(name), sight),
+        Route::Ready => health::ready(incoming, snapshot, sight),
         Route::Root => page::root(incoming, snapshot),
         Route::Healthz => health::healthz(incoming, snapshot, shared),
         Route::HealthzCheck => health::healthz_check(incoming, snapshot, name),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -16,7 +16,7 @@ use crate::model::beat::{Beat, BeatStatus};
 use crate::model::outcome::one_line;
 
 /// The longest body that is looked at: that of a beat.
-const LONGEST: u64 = 1024;
+const LONGEST: usize = 1024;
 /// What is read of any other, so that a client can finish sending before it reads the answer.
 const MOST_DISCARDED: usize = 64 * 1024;
 /// And for how long.
@@ -30,10 +30,8 @@ pub(super) enum SentBody {
     Empty,
     /// A short one, whole.
     Short(Bytes),
-    /// One that announced more bytes than a beat may have.
+    /// One of more bytes than a beat may have.
     Long,
-    /// One that did not announce its length.
-    Chunked,
     /// One that did not come in time, or not to its end.
     Partial,
 }
@@ -41,28 +39,25 @@ pub(super) enum SentBody {
 impl SentBody {
     /// Takes what comes. Whether it all came in time does not matter to most: if it did not, the connection is closed
     /// after the answer.
-    pub(super) async fn take(body: Incoming) -> Self {
-        let announced = body.size_hint().exact();
+    pub(super) async fn take<B: Body<Data = Bytes> + Unpin>(body: B) -> Self {
+        let mut is_long = body.size_hint().lower() > LONGEST as u64;
         let taking = async {
-            match announced {
-                Some(length) if length <= LONGEST => {
-                    body.collect().await.map_or(Self::Partial, |whole| Self::Short(whole.to_bytes()))
-                }
-                Some(_) => {
+            let mut body = body;
+            let mut read = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return Self::Partial };
+                let Some(bytes) = frame.data_ref() else { continue };
+                if is_long || read.len() + bytes.len() > LONGEST {
+                    is_long = true;
                     discard(body).await;
-                    Self::Long
+                    break;
                 }
-                None => {
-                    discard(body).await;
-                    Self::Chunked
-                }
+                read.extend_from_slice(bytes);
             }
+            Self::Short(read.freeze())
         };
-        tokio::time::timeout(BODY_TIME, taking).await.unwrap_or(match announced {
-            Some(length) if length <= LONGEST => Self::Partial,
-            Some(_) => Self::Long,
-            None => Self::Chunked,
-        })
+        let taken = tokio::time::timeout(BODY_TIME, taking).await.unwrap_or(Self::Partial);
+        if is_long { Self::Long } else { taken }
     }
 
     /// The beat that it is, or the code and the line that tell why it is none.
@@ -77,9 +72,6 @@ impl SentBody {
             Self::Short(bytes) if bytes.is_empty() => Ok(Beat::default()),
             Self::Short(bytes) => parsed(bytes).or_else(|problem| refused(StatusCode::BAD_REQUEST, &problem)),
             Self::Long => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body of a beat has at most 1024 bytes"),
-            Self::Chunked => {
-                refused(StatusCode::LENGTH_REQUIRED, "the body of a beat says how long it is, by Content-Length")
-            }
             Self::Partial => refused(StatusCode::REQUEST_TIMEOUT, "the body of the beat did not come within 2 seconds"),
         }
     }
@@ -114,7 +106,7 @@ fn parsed(bytes: &[u8]) -> Result<Beat, String> {
 }
 
 /// Reads `body`, which nothing needs, to its end or to the limit.
-async fn discard(mut body: Incoming) {
+async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
     let mut read = 0;
     while let Some(Ok(frame)) = body.frame().await {
         read += frame.data_ref().map_or(0, Bytes::len);
@@ -126,6 +118,11 @@ async fn discard(mut body: Incoming) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
     use super::*;
 
     fn said(body: &str) -> String {
@@ -189,7 +186,22 @@ mod tests {
         assert_eq!(code(SentBody::Short(Bytes::from_static(b"{}")), &[(CONTENT_ENCODING, "identity")]), 204);
         assert_eq!(code(SentBody::Short(Bytes::from_static(b"{}")), &[(CONTENT_ENCODING, "gzip")]), 415);
         assert_eq!(code(SentBody::Long, &[]), 413);
-        assert_eq!(code(SentBody::Chunked, &[]), 411);
         assert_eq!(code(SentBody::Partial, &[]), 408);
+    }
+
+    /// Taken in these pieces, without a length ahead of them.
+    async fn taken(pieces: &[usize]) -> SentBody {
+        let piece = |length: &usize| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b' '; *length])));
+        let pieces: Vec<_> = pieces.iter().map(piece).collect();
+        SentBody::take(StreamBody::new(futures_util::stream::iter(pieces))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_say_how_long_it_is_is_read_as_far_as_a_beat_may_be_long() {
+        assert_eq!(taken(&[]).await, SentBody::Short(Bytes::new()));
+        assert_eq!(taken(&[1000, 24]).await, SentBody::Short(vec![b' '; 1024].into()));
+        assert_eq!(taken(&[1000, 25]).await, SentBody::Long);
+        assert_eq!(taken(&[1025]).await, SentBody::Long);
+        assert_eq!(taken(&[1000, MOST_DISCARDED, MOST_DISCARDED]).await, SentBody::Long);
     }
 }

@@ -177,6 +177,9 @@ async fn silence_has_its_limits_in_http_2_too() {
     // Whoever takes nothing of an answer: no window, on the stream or at all.
     let stopped = [hello(&[(4, 0)]), get(1, "/livez")].concat();
     assert!((10..12).contains(&lasts(stopped, true).await));
+    // Whoever takes one byte of it.
+    let begun = [hello(&[(4, 1)]), get(1, "/livez")].concat();
+    assert!((10..12).contains(&lasts(begun, true).await));
 }
 
 #[test]

@@ -72,6 +72,8 @@ impl ServingChanges {
             // Each who watches holds it too.
             if Arc::strong_count(&self.news) == 1 {
                 self.watched.notified().await;
+                // Who watches from now on has looked later than this was seen.
+                last = None;
             }
             tokio::select! {
                 published = board.next() => if published.is_none() { return },

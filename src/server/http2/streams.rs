@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::stream_counts::StreamCounts;
 use crate::server::answer_memory::LONG;
 use crate::server::connection_state::ConnectionState;
@@ -114,6 +116,11 @@ impl OpenStream {
         }
     }
 
+    /// `bytes`, the last of its answer: it is open until they are gone.
+    pub(in crate::server) fn held_by(self: Box<Self>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(LastBytes { bytes, _stream: self })
+    }
+
     fn counts(&self) -> &StreamCounts {
         &self.state.streams
     }
@@ -134,6 +141,18 @@ impl OpenStream {
                 counts.moved.set(self.state.now());
             }
         }
+    }
+}
+
+/// The last bytes of an answer. The library takes them all, however little the client has room for.
+struct LastBytes {
+    bytes: Bytes,
+    _stream: Box<OpenStream>,
+}
+
+impl AsRef<[u8]> for LastBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use ring::digest::{SHA256, digest};
 
+use super::access::Sight;
 use super::answer::Answer;
 use super::health;
 use super::negotiate::wants_html;
@@ -69,7 +70,7 @@ pub(super) fn is_wanted(incoming: &IncomingRequest<'_>) -> bool {
 /// `/`: the page for a client that accepts HTML, else as `/readyz`; in both cases with the code of `/readyz`.
 pub(super) fn root(incoming: &IncomingRequest<'_>, snapshot: &Snapshot) -> Answer {
     if !is_wanted(incoming) {
-        return health::gate(incoming, snapshot, Endpoint::Readyz, None);
+        return health::gate(incoming, snapshot, Endpoint::Readyz, None, Sight::Full);
     }
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found(incoming.routes, snapshot.plan.answers.details);

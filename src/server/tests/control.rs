@@ -1,12 +1,16 @@
 //! The routes that change something, and who is let in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
 
 use super::{app, ask, ask_from, show};
 use crate::base::token::Token;
-use crate::metrics::testing::{answering, snapshot};
+use crate::metrics::testing::{answering, error, ok, snapshot};
+use crate::model::index::CheckIndex;
+use crate::model::plan::Plan;
+use crate::model::plan::testing::check as definition;
 use crate::server::answer::Answer;
 use crate::server::request::ConnectionAddresses;
 
@@ -203,5 +207,35 @@ fn without_control_these_paths_do_not_exist() {
     for (method, uri) in [(Method::POST, "/-/drain"), (Method::GET, "/-/drain"), (Method::PUT, "/v1/heartbeats/loop")] {
         assert_eq!(ask(&app, &method, uri, &[HOST]).code, 404);
     }
+    let mut takes_tokens =
+        answering(snapshot(vec![(definition("loop"), ok("fine"))]), |answers| answers.control = false);
+    let mut plan = Plan::clone(&takes_tokens.plan);
+    Arc::make_mut(&mut plan.checks[CheckIndex::new(0)]).beat_token = Some(Token::new("hunter2"));
+    takes_tokens.plan = Arc::new(plan);
+    for token in ["Bearer hunter2", "Bearer hunter3"] {
+        let headers = [HOST, ("authorization", token)];
+        assert_eq!(
+            ask(&self::app(&takes_tokens).0, &Method::PUT, "/v1/heartbeats/loop", &headers).code,
+            404,
+            "{token}"
+        );
+    }
     assert_eq!(told.all(), [""; 0]);
+}
+
+#[test]
+fn whoever_lacks_the_token_guesses_no_name() {
+    let checks = vec![(definition("db"), error("down")), (definition("cache"), ok("fine"))];
+    let (app, _) = app(&answering(snapshot(checks), |answers| answers.token = Some(Token::new("hunter2"))));
+    let told = |path: &str| show(&ask(&app, &Method::GET, path, &[HOST]));
+    for gate in ["/livez", "/readyz", "/startupz"] {
+        for more in ["/db", "/cache", "/nobody", "?exclude=db", "?exclude=nobody", "/db?exclude=db", "/cache?verbose=0"]
+        {
+            assert_eq!(told(&format!("{gate}{more}")), told(gate), "{gate}{more}");
+        }
+    }
+    assert_eq!(told("/ready?exclude=db"), told("/ready"));
+    let with_token = [HOST, ("authorization", "Bearer hunter2")];
+    assert_eq!(ask(&app, &Method::GET, "/readyz/cache", &with_token).code, 200);
+    assert_eq!(ask(&app, &Method::GET, "/readyz/nobody", &with_token).code, 404);
 }

@@ -3,6 +3,7 @@
 mod controls;
 mod gates;
 mod reap;
+mod routes;
 pub mod shutdown;
 mod start;
 mod state;
@@ -25,14 +26,13 @@ use crate::base::thread::why_refused;
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
-use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat, ServerConfig};
+use crate::config::{self, Config, Listen, Loaded, LogConfig, LogFormat};
 use crate::history::answer::{Keep, SavedState};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::hooks::{CheckChange, EndpointChange, Hooks};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::{Answers, Origin, Plan, Service};
-use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
@@ -41,8 +41,9 @@ use crate::probe::{BuildContext, farewell};
 use crate::scheduler::actor::{OnChange, Program, Scheduler, SchedulerCommand};
 use crate::scheduler::history_reporter::HistoryReporter;
 use crate::scheduler::machine::{Machine, Transition};
-use crate::server::{self, App, BoundListener, ListenerRoutes, StartUps};
+use crate::server::{self, App, BoundListener, StartUps};
 use crate::store::board;
+use routes::AnsweredRoutes;
 
 use controls::Controls;
 use gates::GateLane;
@@ -169,11 +170,12 @@ async fn serve(
         history: History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall),
         hooks: Hooks::new(&pod, origin.wall, Arc::clone(&daemon_metrics)),
         state,
-        routes: listeners.iter().map(|listener| listener.routes.clone()).collect(),
-        is_listening_by_default: config.is_none() && options.listen.is_none(),
         config,
     };
+    let is_listening_by_default = daemon.config.is_none() && options.listen.is_none();
     let (app, scheduler) = daemon.assemble(machine, daemon_metrics, &addresses, origin).await;
+    let routes = listeners.iter().map(|listener| listener.routes.clone()).collect();
+    let mut routes = AnsweredRoutes::new(routes, app.board.clone(), is_listening_by_default);
     let mut gates = GateLane::open(listeners, app)?;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
@@ -184,7 +186,7 @@ async fn serve(
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
     let signal = tokio::select! {
-        signal = daemon.attend(&mut arrivals, signals) => signal,
+        signal = daemon.attend(&mut arrivals, &mut routes, signals) => signal,
         () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
     };
     gates.close().await;
@@ -307,10 +309,6 @@ struct Daemon {
     history: History,
     hooks: Hooks,
     state: Option<StateDirectory>,
-    /// What is answered at each address.
-    routes: Vec<ListenerRoutes>,
-    /// The addresses are those for want of a configuration.
-    is_listening_by_default: bool,
 }
 
 impl Daemon {
@@ -359,7 +357,12 @@ impl Daemon {
     }
 
     /// Attends to signals and to news of the configuration, until the drain is over. It tells which signal ended it.
-    async fn attend(&mut self, arrivals: &mut mpsc::Receiver<ConfigUpdate>, mut signals: Signals) -> &'static str {
+    async fn attend(
+        &mut self,
+        arrivals: &mut mpsc::Receiver<ConfigUpdate>,
+        routes: &mut AnsweredRoutes,
+        mut signals: Signals,
+    ) -> &'static str {
         let signal = loop {
             tokio::select! {
                 signal = any(&mut signals.terminate) => break signal,
@@ -367,7 +370,8 @@ impl Daemon {
                     Some(watch) => watch.reload(),
                     None => tracing::info!("SIGHUP: the built-in configuration does not change"),
                 },
-                Some(news) = arrivals.recv() => self.adopt(news.loaded).await,
+                Some(news) = arrivals.recv() => self.adopt(news.loaded, routes).await,
+                () = routes.follow() => {}
             }
         };
         self.termination.begin(self.clock.now());
@@ -386,7 +390,7 @@ impl Daemon {
     }
 
     /// Uses a configuration that has been read, if it is valid; otherwise the one in use stays.
-    async fn adopt(&mut self, loaded: Loaded) {
+    async fn adopt(&mut self, loaded: Loaded, routes: &mut AnsweredRoutes) {
         let Some(next) = loaded.config else {
             let problems = problems(&loaded.report);
             tracing::error!(problems, "the new configuration cannot be used: the old one stays");
@@ -421,34 +425,13 @@ impl Daemon {
         if let Some(watch) = &self.watch {
             watch.follow(next.watch);
         }
-        self.answer_as(&next.server);
+        routes.change(&next.server.listen, &next.plan);
         self.hooks.change(&next.hooks);
         let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
         let _ = self.commands.send(SchedulerCommand::Reload(Box::new(program))).await;
         self.config = Some(next);
         if let Some(state) = &self.state {
             state.keep(loaded.written);
-        }
-    }
-}
-
-impl Daemon {
-    /// At each address answers what `server` says from now on. An address that was listened on for want of a
-    /// configuration, and which the first one does not name, tells no more than verdicts.
-    fn answer_as(&mut self, server: &ServerConfig) {
-        let is_by_default = std::mem::take(&mut self.is_listening_by_default);
-        for routes in &self.routes {
-            match server.listen.iter().find(|listener| listener.address == routes.address) {
-                Some(listener) => routes.set(listener.routes),
-                None if is_by_default => {
-                    routes.set(RouteSet::Probes);
-                    tracing::warn!(
-                        address = %routes.address,
-                        "server.listen names other addresses: that needs a restart, until then this one has `routes: probes`"
-                    );
-                }
-                None => {}
-            }
         }
     }
 }

@@ -92,7 +92,8 @@ impl ListenerRoutes {
     }
 
     /// What is answered there now.
-    pub(super) fn get(&self) -> RouteSet {
+    #[must_use]
+    pub fn get(&self) -> RouteSet {
         match self.set.load(Ordering::Relaxed) {
             0 => RouteSet::Probes,
             1 => RouteSet::Metrics,

@@ -229,8 +229,7 @@ fn whoever_lacks_the_token_guesses_no_name() {
     let (app, _) = app(&answering(snapshot(checks), |answers| answers.token = Some(Token::new("hunter2"))));
     let told = |path: &str| show(&ask(&app, &Method::GET, path, &[HOST]));
     for gate in ["/livez", "/readyz", "/startupz"] {
-        for more in ["/db", "/cache", "/nobody", "?exclude=db", "?exclude=nobody", "/db?exclude=db", "/cache?verbose=0"]
-        {
+        for more in ["/db", "/cache", "/nobody", "?exclude=db", "?exclude=nobody", "/db?exclude=db", "/cache?x"] {
             assert_eq!(told(&format!("{gate}{more}")), told(gate), "{gate}{more}");
         }
     }

@@ -56,7 +56,8 @@ impl AnsweredRoutes {
 
     /// Opens what is to be opened, each time a plan is published that was waited for.
     pub(super) async fn follow(&mut self) {
-        while self.board.next().await.is_some() {
+        // Nothing is waited for nearly always: then no publication wakes anybody.
+        while self.coming.is_some() && self.board.next().await.is_some() {
             self.open();
         }
         std::future::pending().await

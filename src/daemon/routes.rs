@@ -60,7 +60,7 @@ impl AnsweredRoutes {
         while self.coming.is_some() && self.board.next().await.is_some() {
             self.open();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn open(&mut self) {

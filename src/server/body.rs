@@ -182,7 +182,11 @@ mod tests {
             let mut body = Body::full(vec![b'x'; length].into()).in_pieces().on(Box::new(stream));
             let mut last = None;
             while !hyper::body::Body::is_end_stream(&body) {
-                std::future::poll_fn(|cx| Poll::Ready(state.has_its_turn(cx))).await;
+                std::future::poll_fn(|cx| {
+                    state.has_its_turn(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 last = Some(body.frame().await.unwrap().unwrap().into_data().unwrap());
             }
             drop(body);

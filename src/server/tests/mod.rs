@@ -109,20 +109,20 @@ pub(super) fn ask_from(
     let uri: Uri = uri.parse().unwrap();
     let headers = header_map(headers);
     let (route, name) = route::find(uri.path());
-    let (version, query) = (Version::HTTP_11, Query::new(uri.query()));
-    let routes = RouteSet::All;
-    let ask = IncomingRequest {
-        method,
-        version,
-        uri: &uri,
-        query,
-        headers: &headers,
-        ends,
-        routes,
-        body: &SentBody::Empty,
-        reading: now(),
-    };
+    let ask = incoming(method, Version::HTTP_11, &uri, &headers, ends);
     finished(respond::answer(&ask, app, &Arc::default(), route, name)).fit_for(method)
+}
+
+/// A request without a body, at an address with all routes.
+pub(super) fn incoming<'r>(
+    method: &'r Method,
+    version: Version,
+    uri: &'r Uri,
+    headers: &'r HeaderMap,
+    ends: ConnectionAddresses,
+) -> IncomingRequest<'r> {
+    let (query, routes) = (Query::new(uri.query()), RouteSet::All);
+    IncomingRequest { method, version, uri, query, headers, ends, routes, body: &SentBody::Empty, reading: now() }
 }
 
 /// Calls a method of gRPC from 127.0.0.1 with `message`: what it says of the service, or why it fails.
@@ -134,19 +134,7 @@ pub(super) fn call(app: &Arc<App>, path: &str, headers: &[(&str, &str)], message
     let uri: Uri = path.parse().unwrap();
     let headers = header_map(headers);
     let (route, _) = route::find(path);
-    let (method, version, query) = (&Method::POST, Version::HTTP_2, Query::new(None));
-    let routes = RouteSet::All;
-    let call = IncomingRequest {
-        method,
-        version,
-        uri: &uri,
-        query,
-        headers: &headers,
-        ends,
-        routes,
-        body: &SentBody::Empty,
-        reading: now(),
-    };
+    let call = incoming(&Method::POST, Version::HTTP_2, &uri, &headers, ends);
     let mut body = match grpc::answer(&call, app, &Arc::default(), route, Ok(message.to_vec().into())) {
         Ok(body) => body,
         Err(error) => return format!("{error:?}"),

@@ -9,12 +9,11 @@ use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Body as _;
 
-use super::{RecordedCalls, app};
+use super::{RecordedCalls, app, incoming};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::metrics::testing::{answering, error, now, ok, snapshot};
 use crate::model::plan::Details;
 use crate::model::plan::testing::check;
-use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::server::App;
@@ -22,9 +21,7 @@ use crate::server::answer::Answer;
 use crate::server::answer_memory::AnswerMemory;
 use crate::server::body::Body;
 use crate::server::long_answers::LongAnswers;
-use crate::server::query::Query;
-use crate::server::request::{ConnectionAddresses, IncomingRequest};
-use crate::server::sent_body::SentBody;
+use crate::server::request::ConnectionAddresses;
 use crate::server::stream::{MOST, Streams, event_stream};
 
 struct StreamServer {
@@ -68,19 +65,7 @@ impl StreamServer {
         let home = "127.0.0.1".parse().unwrap();
         let (method, uri, ends) =
             (&Method::GET, &"/v1/stream".parse().unwrap(), ConnectionAddresses { peer: home, local: home });
-        let (version, query) = (hyper::Version::HTTP_11, Query::new(None));
-        let routes = RouteSet::All;
-        let ask = IncomingRequest {
-            method,
-            version,
-            uri,
-            query,
-            headers: &headers,
-            ends,
-            routes,
-            body: &SentBody::Empty,
-            reading: now(),
-        };
+        let ask = incoming(method, hyper::Version::HTTP_11, uri, &headers, ends);
         event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
     }
 

@@ -90,7 +90,7 @@ impl Hooks {
     }
 
     /// Uses these hooks from now on. What waits for a hook is kept: it goes to the one with the same address, or else to
-    /// the one that has taken its place in the list, or else to where it was to go.
+    /// the one of the same host that has taken its place in the list, or else to where it was to go.
     pub fn change(&self, hooks: &[HookConfig]) {
         let mut workers = lock(&self.0.workers);
         let workers = &mut *workers;
@@ -100,8 +100,10 @@ impl Hooks {
             .iter()
             .map(|hook| before.iter_mut().find_map(|old| old.take_if(|old| old.outbox.has_address_of(hook))))
             .collect();
-        for (place, worker) in taken.iter_mut().enumerate().filter(|(_, worker)| worker.is_none()) {
-            *worker = before.get_mut(place).and_then(Option::take);
+        for (place, (worker, hook)) in
+            taken.iter_mut().zip(hooks).enumerate().filter(|(_, (worker, _))| worker.is_none())
+        {
+            *worker = before.get_mut(place).and_then(|old| old.take_if(|old| old.outbox.has_host_of(hook)));
         }
         for old in before.into_iter().flatten() {
             old.outbox.retire();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use url::Url;
 
 use super::lock;
 use crate::base::quantity::show_duration;
@@ -44,7 +45,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct OutboxState {
-    waiting: VecDeque<Arc<[u8]>>,
+    waiting: VecDeque<(HookEvent, Arc<[u8]>)>,
     /// Its place in the file, as diagnostics name it.
     name: String,
     hook: Arc<HookConfig>,
@@ -80,12 +81,19 @@ impl Outbox {
         lock(&self.state).hook.url == hook.url
     }
 
-    /// What waits goes to `hook` from the next try on.
+    /// Whether `hook` is of the same host, so that a reload has changed but the way in.
+    pub(super) fn has_host_of(&self, hook: &HookConfig) -> bool {
+        let host = |hook: &HookConfig| Url::parse(hook.url.expose()).ok()?.host().map(|host| host.to_owned());
+        host(&lock(&self.state).hook) == host(hook)
+    }
+
+    /// What waits goes to `hook` from the next try on, as far as it wants that.
     pub(super) fn change(&self, place: usize, hook: &HookConfig, deliveries: Arc<HookDeliveries>) {
         let mut state = lock(&self.state);
         (state.name, state.deliveries) = (name(place), deliveries);
         if *state.hook != *hook {
             state.hook = Arc::new(hook.clone());
+            state.waiting.retain(|(event, _)| hook.on.has(*event));
         }
     }
 
@@ -105,7 +113,7 @@ impl Outbox {
             state.deliveries.dropped();
             state.lost("too many events wait");
         }
-        state.waiting.push_back(Arc::clone(body));
+        state.waiting.push_back((event, Arc::clone(body)));
         self.news.notify_one();
     }
 
@@ -130,7 +138,7 @@ impl Outbox {
         loop {
             {
                 let mut state = lock(&self.state);
-                if let Some(body) = state.waiting.pop_front() {
+                if let Some((_, body)) = state.waiting.pop_front() {
                     return Some(body);
                 }
                 if state.stage != OutboxStage::Open {
@@ -319,6 +327,13 @@ mod tests {
         assert_eq!(deliveries.read(), [64, 0, 6]);
     }
 
+    #[test]
+    fn another_host_is_another_hook() {
+        let (outbox, _) = outbox();
+        assert!(outbox.has_host_of(&hook("https://a:8443/other")));
+        assert!(!outbox.has_host_of(&hook("http://pager/")));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_hook_is_told_of_what_it_wants_alone() {
         let (outbox, deliveries) = outbox();
@@ -326,6 +341,10 @@ mod tests {
         outbox.change(0, &readyz, deliveries);
         push(&outbox, "error");
         assert_eq!(outbox.len(), 0);
+        let (outbox, deliveries) = self::outbox();
+        push(&outbox, "error");
+        outbox.change(0, &readyz, deliveries);
+        assert_eq!(outbox.len(), 0, "nor of what it did not want when that came");
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,14 +18,17 @@ pub(super) struct AnsweredRoutes {
     board: Board,
     /// What is answered once that plan is published.
     coming: Option<(Arc<Plan>, Vec<RouteSet>)>,
+    /// What the log last said of each.
+    told: Vec<RouteSet>,
     /// The addresses are those for want of a configuration.
     is_by_default: bool,
 }
 
 impl AnsweredRoutes {
     /// These, as they are; plans are published on `board`.
-    pub(super) const fn new(routes: Vec<ListenerRoutes>, board: Board, is_by_default: bool) -> Self {
-        Self { routes, board, coming: None, is_by_default }
+    pub(super) fn new(routes: Vec<ListenerRoutes>, board: Board, is_by_default: bool) -> Self {
+        let told = routes.iter().map(ListenerRoutes::get).collect();
+        Self { routes, board, coming: None, told, is_by_default }
     }
 
     /// At each address answers what `listen` says once `plan` is published, and until then no more than that. An
@@ -67,7 +70,12 @@ impl AnsweredRoutes {
         let published = &self.board.latest().plan;
         // One that says the same as the one before is not published.
         if let Some((_, coming)) = self.coming.take_if(|(plan, _)| plan == published) {
-            self.routes.iter().zip(coming).for_each(|(routes, next)| routes.set(next));
+            for ((routes, next), told) in self.routes.iter().zip(coming).zip(&mut self.told) {
+                routes.set(next);
+                if std::mem::replace(told, next) != next {
+                    tracing::info!(address = %routes.address, routes = next.label(), "the address answers other routes");
+                }
+            }
         }
     }
 

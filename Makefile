@@ -69,7 +69,7 @@ rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 
 schema: $(VENV)/done ## config/schema.json, and every example against it
 	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json
-	$(VENV)/bin/check-jsonschema --schemafile config/schema.json config/demo.yaml config/examples/*.yaml
+	$(VENV)/bin/check-jsonschema --schemafile config/schema.json config/demo.yaml config/examples/*.yaml config/examples/apps/*.yaml
 
 api: $(VENV)/done ## what /v1/openapi.json says, and the daemon against it
 	$(CARGO) build --locked --quiet

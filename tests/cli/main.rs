@@ -1,6 +1,7 @@
 //! The command line: the real binary, its exact words, its streams and its exit codes.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
+mod apps;
 mod ask;
 mod command;
 mod drain;

@@ -1,4 +1,4 @@
-//! The bodies of answers: a piece of memory, or a stream of server-sent events.
+//! The bodies of answers: a piece of memory, or frames that are made as they go out.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,9 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::answer_memory::AnswerMemory;
-use super::grpc::CallBody;
 use super::http2::streams::OpenStream;
-use super::stream::StreamBody;
 
 /// The body of an answer.
 pub(super) struct Body {
@@ -23,8 +21,21 @@ pub(super) struct Body {
 enum BodyContent {
     Full(Bytes),
     Pieces(Bytes),
-    Stream(Box<StreamBody>),
-    Call(Box<CallBody>),
+    Frames(Box<dyn FrameSource>),
+}
+
+/// What makes the frames of a body as they go out: a stream of events, or a call of gRPC.
+pub(super) trait FrameSource: fmt::Debug + Send {
+    /// The next frame; nothing at the end.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>>;
+
+    /// Whether it goes on for as long as the client stays.
+    fn goes_on(&self) -> bool;
+
+    /// Whether it may end before the client goes, so that the connection has to end with it.
+    fn ends_its_connection(&self) -> bool {
+        false
+    }
 }
 
 /// A long answer is handed on in pieces of so many bytes: each is copied once more on its way out.
@@ -52,14 +63,9 @@ impl Body {
         }
     }
 
-    /// Events, until the client goes.
-    pub(super) fn stream(events: StreamBody) -> Self {
-        BodyContent::Stream(Box::new(events)).into()
-    }
-
-    /// The messages and the status of a call of gRPC.
-    pub(super) fn call(call: CallBody) -> Self {
-        BodyContent::Call(Box::new(call)).into()
+    /// Frames as `source` makes them.
+    pub(super) fn frames(source: impl FrameSource + 'static) -> Self {
+        BodyContent::Frames(Box::new(source)).into()
     }
 
     /// The same on a stream of HTTP/2, which is open until the last of it is out.
@@ -71,8 +77,7 @@ impl Body {
     pub(super) fn is_full(&self) -> bool {
         match &self.content {
             BodyContent::Full(_) | BodyContent::Pieces(_) => true,
-            BodyContent::Stream(_) => false,
-            BodyContent::Call(call) => !call.goes_on(),
+            BodyContent::Frames(source) => !source.goes_on(),
         }
     }
 
@@ -83,14 +88,14 @@ impl Body {
 
     /// Whether it is a stream that may end before the client goes; the connection ends with it.
     pub(super) fn is_stream_with_an_end(&self) -> bool {
-        matches!(&self.content, BodyContent::Stream(events) if events.may_end())
+        matches!(&self.content, BodyContent::Frames(source) if source.ends_its_connection())
     }
 
     /// Its bytes, if it is there all at once and nothing of it has been sent.
     pub(super) fn bytes(&self) -> Option<&Bytes> {
         match &self.content {
             BodyContent::Full(bytes) => Some(bytes),
-            BodyContent::Pieces(_) | BodyContent::Stream(_) | BodyContent::Call(_) => None,
+            BodyContent::Pieces(_) | BodyContent::Frames(_) => None,
         }
     }
 }
@@ -105,7 +110,7 @@ impl BodyContent {
     fn length(&self) -> Option<usize> {
         match self {
             Self::Full(bytes) | Self::Pieces(bytes) => Some(bytes.len()),
-            Self::Stream(_) | Self::Call(_) => None,
+            Self::Frames(_) => None,
         }
     }
 
@@ -115,8 +120,7 @@ impl BodyContent {
             Self::Full(bytes) => Some(Frame::data(std::mem::take(bytes))),
             Self::Pieces(rest) if rest.is_empty() => None,
             Self::Pieces(rest) => Some(Frame::data(rest.split_to(PIECE.min(rest.len())))),
-            Self::Stream(events) => ready!(events.poll_next(cx)).map(Frame::data),
-            Self::Call(call) => ready!(call.poll_frame(cx)),
+            Self::Frames(source) => ready!(source.poll_frame(cx)),
         })
     }
 }
@@ -126,8 +130,7 @@ impl fmt::Debug for Body {
         match &self.content {
             BodyContent::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
             BodyContent::Pieces(rest) => write!(f, "Body({} bytes in pieces)", rest.len()),
-            BodyContent::Stream(_) => f.write_str("Body(stream)"),
-            BodyContent::Call(_) => f.write_str("Body(call)"),
+            BodyContent::Frames(source) => write!(f, "Body({source:?})"),
         }
     }
 }

@@ -79,7 +79,7 @@ async fn serve_with(
     }
     {
         let (app, shared) = (Arc::clone(&app), Arc::clone(&shared));
-        feeding.spawn(async move { shared.serving.follow(&app, &shared).await });
+        feeding.spawn(async move { shared.serving.follow(&app, &shared.gates).await });
     }
     let mut connections = Connections {
         context: ConnectionContext { app: Arc::clone(&app), shared, closing },

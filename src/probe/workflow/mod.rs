@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::{KINDS, ProbeKind};
 use crate::base::field::{Field, ValueType};
 
+mod capture;
 mod reports;
 mod run;
 mod section;
+mod step;
 
 /// The kind.
 pub static KIND: ProbeKind = ProbeKind {

@@ -1,40 +1,21 @@
 //! One run through the steps: acts on what [`Progress`] decides.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use super::reports::StepReports;
-use crate::base::quantity::show_duration;
-use crate::base::trace::Trace;
-use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
-use crate::probe::cookies::CookieJar;
-use crate::probe::search::{Searches, cost_of_json};
+use super::step::{Carried, StepProbe, StepRun, Stopwatch};
+use crate::model::outcome::{Failure, FailureKind, ProbeResult};
 use crate::probe::{BoxFuture, Probe, RunContext};
-use crate::workflow::captures::Captures;
-use crate::workflow::expression::{CaptureSource, Expression};
-use crate::workflow::plan::{PlannedStep, StepPlan};
-use crate::workflow::progress::{Decision, Progress, StepResult, margin};
+use crate::workflow::plan::StepPlan;
+use crate::workflow::progress::{Decision, Progress, StepResult};
 
 /// The probe: goes through the steps of a plan.
 pub(super) struct WorkflowProbe {
     plan: Arc<StepPlan>,
     step_probes: Vec<StepProbe>,
-}
-
-/// What a step of the plan observes, and what it keeps of the answer.
-pub(super) struct StepProbe {
-    pub(super) probe: Box<dyn Probe>,
-    pub(super) captures: Arc<[Capture]>,
-    searches: Searches<Result<Vec<String>, Failure>>,
-}
-
-/// A value to keep.
-#[derive(Debug)]
-pub(super) struct Capture {
-    pub(super) name: String,
-    pub(super) expression: Expression,
 }
 
 impl WorkflowProbe {
@@ -76,189 +57,23 @@ impl Probe for WorkflowProbe {
     }
 }
 
-/// What goes from step to step.
-#[derive(Default)]
-struct Carried {
-    captured: Captures,
-    cookies: CookieJar,
-}
-
-/// The time since the workflow began.
-#[derive(Clone, Copy)]
-struct Stopwatch {
-    started: Instant,
-    budget: Duration,
-}
-
-impl Stopwatch {
-    fn elapsed(self) -> Duration {
-        self.started.elapsed()
-    }
-}
-
-/// The time of one step.
-#[derive(Clone, Copy)]
-struct StepRun<'a> {
-    clock: Stopwatch,
-    began: Duration,
-    until: Duration,
-    trace: &'a Trace,
-}
-
-impl StepRun<'_> {
-    fn took(self) -> Duration {
-        self.clock.elapsed().saturating_sub(self.began)
-    }
-
-    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `carried`.
-    async fn run(
-        self,
-        step: &PlannedStep,
-        step_probe: &mut StepProbe,
-        carried: &mut Carried,
-    ) -> (StepResult, ProbeResult) {
-        let mut made = 0;
-        loop {
-            made += 1;
-            let failure = match self.attempt(step, step_probe, carried).await {
-                (StepResult::Failed, Err(failure)) => failure,
-                ended => return ended,
-            };
-            match step.retry.after(made, self.clock.elapsed(), self.until) {
-                Some(delay) => sleep(delay).await,
-                None => return (StepResult::Failed, Err(after(made, failure))),
-            }
-        }
-    }
-
-    async fn attempt(
-        self,
-        step: &PlannedStep,
-        step_probe: &mut StepProbe,
-        carried: &mut Carried,
-    ) -> (StepResult, ProbeResult) {
-        let budget = self.until.saturating_sub(self.clock.elapsed());
-        let trace = self.trace.part(&step.name);
-        let run = RunContext {
-            budget,
-            captured: std::mem::take(&mut carried.captured),
-            cookies: Mutex::new(std::mem::take(&mut carried.cookies)),
-            keep_answer: !step_probe.captures.is_empty(),
-            trace: Arc::clone(&trace),
-        };
-        let ended = timeout(budget, async {
-            let mut pass = step_probe.probe.observe(&run).await?;
-            let values = values_in(&mut pass, &step_probe.captures, &step_probe.searches).await?;
-            Ok((pass, values))
-        });
-        let ended = ended.await;
-        trace.end();
-        *carried = Carried {
-            captured: run.captured,
-            cookies: run.cookies.into_inner().unwrap_or_else(PoisonError::into_inner),
-        };
-        match ended {
-            Err(_) => (StepResult::OutOfTime, Err(self.timed_out(&trace))),
-            Ok(Err(failure)) => (StepResult::Failed, Err(failure)),
-            Ok(Ok((pass, values))) => {
-                for (capture, value) in step_probe.captures.iter().zip(values) {
-                    carried.captured.insert(&step.name, &capture.name, value);
-                }
-                (StepResult::Passed, Ok(pass))
-            }
-        }
-    }
-
-    /// Says how long the step had: a workflow ends a little before its budget, of which nobody needs to know.
-    fn timed_out(self, trace: &Trace) -> Failure {
-        let budget = self.clock.budget;
-        let until = if self.until.saturating_add(margin(budget)) >= budget { budget } else { self.until };
-        let had = show_duration(rounded(until.saturating_sub(self.began)));
-        Failure::new(
-            FailureKind::Timeout,
-            match trace.current() {
-                Some(phase) => format!("timed out after {had} ({})", phase.doing()),
-                None => format!("timed out after {had}"),
-            },
-        )
-    }
-}
-
-/// To tenths below ten seconds, to seconds above, as it is shown.
-fn rounded(span: Duration) -> Duration {
-    let unit = match span.as_millis() {
-        0..1_000 => 1,
-        1_000..9_950 => 100,
-        _ => 1_000,
-    };
-    let millis = (span.as_millis() + unit / 2) / unit * unit;
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
-}
-
-/// Adds to the message how often the step was tried.
-fn after(attempts: u32, failure: Failure) -> Failure {
-    if attempts == 1 {
-        return failure;
-    }
-    let message = Failure::new(failure.kind, format!("{} (after {attempts} attempts)", failure.message)).message;
-    Failure { message, ..failure }
-}
-
-impl StepProbe {
-    pub(super) fn new(probe: Box<dyn Probe>, captures: Arc<[Capture]>) -> Self {
-        Self { probe, captures, searches: Searches::default() }
-    }
-}
-
-/// The values of all captures of a step, in the answer that is taken from `pass`.
-async fn values_in(
-    pass: &mut Pass,
-    captures: &Arc<[Capture]>,
-    searches: &Searches<Result<Vec<String>, Failure>>,
-) -> Result<Vec<String>, Failure> {
-    let Some(answer) = pass.answer.take() else {
-        return match captures.first() {
-            Some(capture) => Err(capture.failure("this kind of step gives no answer to capture from")),
-            None => Ok(Vec::new()),
-        };
-    };
-    let captures = Arc::clone(captures);
-    let cost = captures.iter().map(|capture| capture.cost(answer.body.len())).sum();
-    let search = move || captures.iter().map(|capture| capture.value_in(&answer)).collect();
-    searches.run(cost, search).await.flatten()
-}
-
-impl Capture {
-    /// What it costs at most to find the value in a body of so many bytes, in units of [`Pattern::cost`].
-    fn cost(&self, bytes: usize) -> u64 {
-        match &self.expression {
-            Expression::Pattern(pattern) => pattern.cost(bytes as u64),
-            Expression::Json(_) => cost_of_json(bytes),
-            Expression::Header(_) | Expression::Cookie(_) | Expression::Status => 0,
-        }
-    }
-
-    fn value_in(&self, answer: &CapturedAnswer) -> Result<String, Failure> {
-        let CapturedAnswer { status, headers, cookies, body } = answer;
-        let source = CaptureSource { status: *status, headers, cookies, body };
-        self.expression.find(source).map_err(|why| self.failure(why))
-    }
-
-    fn failure(&self, why: &str) -> Failure {
-        Failure::new(FailureKind::Mismatch, format!("capture {}: {why}", self.name))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::sync::Mutex;
+
+    use tokio::time::sleep;
 
     use super::*;
     use crate::base::clock::Timestamp;
+    use crate::base::quantity::show_duration;
     use crate::base::trace::Phase;
-    use crate::model::outcome::{Facts, StepReport};
+    use crate::model::outcome::{CapturedAnswer, Facts, Pass, StepReport};
     use crate::model::state::State;
+    use crate::probe::workflow::capture::Capture;
+    use crate::workflow::expression::Expression;
     use crate::workflow::plan::{Retry, StepDraft};
+    use crate::workflow::progress::margin;
 
     const BUDGET: Duration = Duration::from_secs(30);
 
@@ -561,12 +376,5 @@ mod tests {
     async fn a_run_without_a_limit_is_possible() {
         let pass = ScriptedWorkflow::default().step("a", [ok()]).probe().observe(&RunContext::default()).await.unwrap();
         assert_eq!(pass.message.as_deref(), Some("Workflow executed successfully"));
-    }
-
-    #[test]
-    fn a_span_is_rounded_as_it_is_shown() {
-        for (millis, shown) in [(999, "999ms"), (1_049, "1s"), (9_949, "9.9s"), (9_950, "10s"), (23_999, "24s")] {
-            assert_eq!(show_duration(rounded(Duration::from_millis(millis))), shown);
-        }
     }
 }

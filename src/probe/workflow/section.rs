@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::{Capture, StepProbe, WorkflowProbe};
+use super::capture::Capture;
+use super::run::WorkflowProbe;
+use super::step::StepProbe;
 use crate::base::costly::{self, Haystack};
 use crate::base::name::CheckName;
 use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};

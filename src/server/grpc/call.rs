@@ -1,59 +1,26 @@
-//! One call: the message that it brings, and the messages and the status that it ends with.
+//! One call: the message that it brings, and what goes out on it.
 
-use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::Response;
 use hyper::body::{Frame, Incoming};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 
+use super::error::{CallError, status};
+use super::timeout;
 use super::watch::Watch;
-use super::{reply, timeout};
-use crate::base::grpc::{GrpcCode, MessagePrefix, PREFIX, encoded_message, framed};
-use crate::server::body::Body;
+use crate::base::grpc::{GrpcCode, MessagePrefix, PREFIX, framed};
+use crate::server::body::FrameSource;
 use crate::server::sent_body::BODY_TIME;
 
 /// The longest message that is read: a name is at most 100 bytes, and what tomorrow's clients add is little.
 const MOST: usize = 4096;
 
-/// Why a call fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::server) struct CallError {
-    code: GrpcCode,
-    message: Cow<'static, str>,
-}
-
-impl CallError {
-    /// A call that fails with `code`, and says why.
-    pub(super) fn new(code: GrpcCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// An answer without a message: head and trailers are one.
-    pub(super) fn into_response(self) -> Response<Body> {
-        reply(self.headers(), Body::full(Bytes::new()))
-    }
-
-    /// As headers or trailers.
-    fn headers(&self) -> HeaderMap {
-        let mut headers = status(self.code);
-        if let Ok(message) = HeaderValue::try_from(encoded_message(&self.message)) {
-            headers.insert(HeaderName::from_static("grpc-message"), message);
-        }
-        headers
-    }
-}
-
-fn status(ended: GrpcCode) -> HeaderMap {
-    HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(ended as u16))])
-}
-
 /// What goes out on a call.
 #[derive(Debug)]
-pub(in crate::server) enum CallBody {
+pub(super) enum CallBody {
     /// A message, and then that all is well.
     Message(Bytes),
     /// That all is well.
@@ -69,14 +36,14 @@ impl CallBody {
     pub(super) fn message(message: impl AsRef<[u8]>) -> Self {
         Self::Message(framed(message.as_ref()).into())
     }
+}
 
-    /// Whether there is no end to it yet.
-    pub(in crate::server) const fn goes_on(&self) -> bool {
+impl FrameSource for CallBody {
+    fn goes_on(&self) -> bool {
         matches!(self, Self::Watch(_))
     }
 
-    /// The next message, or the status.
-    pub(in crate::server) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         if let Self::Watch(watch) = self {
             match ready!(watch.poll_next(cx)) {
                 Ok(message) => return Poll::Ready(Some(Frame::data(framed(&message).into()))),

@@ -4,6 +4,8 @@
 //! that of a check, answered as `/healthz/<check>`. A check that has one of these names is only found by HTTP.
 
 mod call;
+mod error;
+mod serving;
 mod watch;
 
 use std::sync::Arc;
@@ -31,8 +33,10 @@ use crate::model::plan::Details;
 use crate::model::route::{self, Route, RouteSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Endpoint;
-pub(super) use call::{CallBody, CallError, read_message};
-pub(super) use watch::ServingChanges;
+use call::CallBody;
+pub(super) use call::read_message;
+pub(super) use error::CallError;
+pub(super) use serving::ServingChanges;
 use watch::Watch;
 
 /// As many services as Go's server lists.
@@ -140,7 +144,7 @@ pub(super) fn answer(
     let snapshot = latest(app, incoming.reading);
     match method {
         Route::GrpcCheck => match service.status(shared, &snapshot, incoming.reading, names) {
-            Some(status) => Ok(Body::call(CallBody::message(grpc::health_check_response(status)))),
+            Some(status) => Ok(Body::frames(CallBody::message(grpc::health_check_response(status)))),
             None => Err(CallError::new(GrpcCode::NotFound, "unknown service")),
         },
         Route::GrpcWatch => {
@@ -150,7 +154,7 @@ pub(super) fn answer(
             };
             let deadline = timeout(incoming.headers)?;
             let watch = Watch::new(Arc::clone(app), Arc::clone(shared), service, names, deadline, permit);
-            Ok(Body::call(CallBody::Watch(watch)))
+            Ok(Body::frames(CallBody::Watch(watch)))
         }
         _ => list(shared, &snapshot, incoming, names),
     }
@@ -171,7 +175,7 @@ fn list(shared: &Shared, snapshot: &Snapshot, incoming: &IncomingRequest<'_>, na
         let status = HealthService::named(name).status(shared, snapshot, incoming.reading, is_told)?;
         Some((name, status))
     });
-    Ok(Body::call(CallBody::message(health_list_response(statuses))))
+    Ok(Body::frames(CallBody::message(health_list_response(statuses))))
 }
 
 /// What a service stands for.

@@ -10,16 +10,17 @@ mod health;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::body::Frame;
 
 use super::App;
 use super::answer::{Answer, EVENTS};
 use super::answer_memory::AnswerMemory;
-use super::body::Body;
+use super::body::{Body, FrameSource};
 use super::long_answers::LongAnswers;
 use super::request::IncomingRequest;
 use super::shared::Shared;
@@ -102,7 +103,7 @@ fn stream(streams: &Arc<Streams>, events: impl FnOnce(StreamPermit) -> StreamBod
         return Answer::text(StatusCode::TOO_MANY_REQUESTS, format!("{MOST} streams are open; end one of them\n"));
     };
     let mut answer = Answer::new(StatusCode::OK, EVENTS, Bytes::new());
-    answer.body = Body::stream(events(permit));
+    answer.body = Body::frames(events(permit));
     answer
 }
 
@@ -136,17 +137,20 @@ pub(super) enum StreamBody {
     Changes(Follower),
 }
 
-impl StreamBody {
-    /// The next event or comment; nothing at the end.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        match self {
-            Self::Health(now) => now.poll_next(cx).map(Some),
-            Self::Changes(follower) => follower.poll_next(cx),
-        }
+impl FrameSource for StreamBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        let event = match self {
+            Self::Health(now) => Some(ready!(now.poll_next(cx))),
+            Self::Changes(follower) => ready!(follower.poll_next(cx)),
+        };
+        Poll::Ready(event.map(Frame::data))
     }
 
-    /// Whether it may come to an end before the client goes.
-    pub(super) const fn may_end(&self) -> bool {
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn ends_its_connection(&self) -> bool {
         matches!(self, Self::Changes(_))
     }
 }

@@ -1,10 +1,15 @@
 //! Content codings of a body (RFC 9110, section 8.4.1): gzip and deflate are undone as the body comes, in slices, and no
 //! further than somebody looks.
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+mod gzip;
+mod inflate;
+mod layer;
+
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use tokio::task::yield_now;
 
+use self::inflate::{SLICE, damaged};
+use self::layer::Layer;
 use super::pace::Excess;
 use crate::model::outcome::{Failure, FailureKind};
 
@@ -14,15 +19,11 @@ pub(super) const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, deflate
 /// More codings than this, one around another, are not undone.
 const MOST_CODINGS: usize = 3;
 
-/// So much is made of a body in one go.
-const SLICE: usize = 16 << 10;
-
 /// So much work, in bytes read or made, is done until others get their turn.
 const TURN: usize = 64 << 10;
 
-/// What each step of work counts beside its bytes, and what it counts to begin anew within one body.
+/// What each step of work counts beside its bytes.
 const STEP: usize = 512;
-const BEGINNING: usize = 32 << 10;
 
 /// What becomes so many times as long as it came, and longer than is wanted, was made for that.
 const BOMB: usize = 500;
@@ -128,235 +129,6 @@ fn named(text: &str) -> String {
     if name.len() <= LONGEST && is_name(&name) { name } else { "something unknown".into() }
 }
 
-fn damaged(message: impl AsRef<str>) -> Failure {
-    Failure::new(FailureKind::Protocol, message)
-}
-
-/// Undoes one coding.
-enum Layer {
-    Gzip(Gzip),
-    /// What is called deflate is zlib (RFC 1950), and from some servers bare (RFC 1951): the first two bytes tell.
-    Undecided(Option<u8>),
-    Deflate {
-        inflate: Box<Decompress>,
-        is_whole: bool,
-    },
-}
-
-impl Layer {
-    fn undoing(name: &str) -> Option<Self> {
-        match name {
-            "gzip" | "x-gzip" => Some(Self::Gzip(Gzip::default())),
-            "deflate" => Some(Self::Undecided(None)),
-            _ => None,
-        }
-    }
-
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Gzip(_) => "gzip",
-            Self::Undecided(_) | Self::Deflate { .. } => "deflate",
-        }
-    }
-
-    const fn is_whole(&self) -> bool {
-        match self {
-            Self::Gzip(gzip) => matches!(gzip.part, GzipPart::Between | GzipPart::Over),
-            Self::Undecided(_) => false,
-            Self::Deflate { is_whole, .. } => *is_whole,
-        }
-    }
-
-    /// Reads of `input` and adds to `made`, which is empty, no more than a slice. Returns how much was read, and how
-    /// much work that was.
-    fn step(&mut self, input: &[u8], made: &mut Vec<u8>) -> Result<(usize, usize), Failure> {
-        match self {
-            Self::Gzip(gzip) => gzip.step(input, made),
-            Self::Undecided(first) => {
-                let Some(byte) = input.first() else { return Ok((0, 0)) };
-                match first {
-                    None => *self = Self::Undecided(Some(*byte)),
-                    Some(first) => {
-                        let start = [*first, *byte];
-                        let mut inflate = Box::new(Decompress::new(is_zlib(start)));
-                        let (_, status) = inflated(&mut inflate, &start, made, "deflate")?;
-                        *self = Self::Deflate { inflate, is_whole: status == Status::StreamEnd };
-                    }
-                }
-                Ok((1, BEGINNING))
-            }
-            // What follows a whole stream is not part of it.
-            Self::Deflate { is_whole: true, .. } => Ok((input.len(), 0)),
-            Self::Deflate { inflate, is_whole } => {
-                let (read, status) = inflated(inflate, input, made, "deflate")?;
-                *is_whole = status == Status::StreamEnd;
-                Ok((read, read + made.len()))
-            }
-        }
-    }
-}
-
-/// Whether a stream that starts so is zlib (RFC 1950, section 2.2). A bare one does not start so, unless somebody means
-/// it to.
-fn is_zlib([first, second]: [u8; 2]) -> bool {
-    first & 0x0f == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]).is_multiple_of(31)
-}
-
-/// Inflates no more than a slice of `input`. Returns how much was read, and whether that was the end.
-fn inflated(
-    inflate: &mut Decompress,
-    input: &[u8],
-    made: &mut Vec<u8>,
-    name: &str,
-) -> Result<(usize, Status), Failure> {
-    made.reserve_exact(SLICE);
-    let before = inflate.total_in();
-    let status = inflate.decompress_vec(input, made, FlushDecompress::None);
-    let read = usize::try_from(inflate.total_in() - before).unwrap_or(input.len());
-    match status {
-        Ok(Status::BufError) if !input.is_empty() && read == 0 && made.is_empty() => {}
-        Ok(status) => return Ok((read, status)),
-        Err(_) => {}
-    }
-    Err(damaged(format!("the body's {name} is damaged")))
-}
-
-/// Members of gzip (RFC 1952), one after another.
-#[derive(Default)]
-struct Gzip {
-    part: GzipPart,
-    inflate: Option<Box<Decompress>>,
-    /// Of what the present member has given.
-    crc: Crc,
-    trailer: [u8; 8],
-}
-
-/// Where in a member of gzip.
-#[derive(Clone, Copy, Default)]
-enum GzipPart {
-    /// So many bytes of the fixed header were read; its flags, once they are known.
-    Fixed(u8, Flags),
-    /// So many bytes of the length of the extra field were read, and what they say.
-    ExtraLength(bool, u16, Flags),
-    Extra(u16, Flags),
-    Name(Flags),
-    Comment(Flags),
-    /// So many bytes of the header's checksum are left, which nobody looks at.
-    HeaderCrc(u8),
-    Data,
-    Trailer(u8),
-    /// A member is whole: another may follow, or something that is no part of it.
-    #[default]
-    Start,
-    Between,
-    Over,
-}
-
-/// The flags of a member's header that are still to be heeded.
-type Flags = u8;
-
-const HAS_HEADER_CRC: Flags = 2;
-const HAS_EXTRA: Flags = 4;
-const HAS_NAME: Flags = 8;
-const HAS_COMMENT: Flags = 16;
-const RESERVED: Flags = 0b1110_0000;
-
-impl Gzip {
-    fn step(&mut self, input: &[u8], made: &mut Vec<u8>) -> Result<(usize, usize), Failure> {
-        match self.part {
-            GzipPart::Over => Ok((input.len(), 0)),
-            GzipPart::Data => {
-                let inflate = self.inflate.get_or_insert_with(|| Box::new(Decompress::new(false)));
-                let (read, status) = inflated(inflate, input, made, "gzip")?;
-                self.crc.update(made);
-                if status == Status::StreamEnd {
-                    self.part = GzipPart::Trailer(0);
-                }
-                Ok((read, read + made.len()))
-            }
-            _ => {
-                let mut read = 0;
-                while let Some(byte) = input.get(read)
-                    && !matches!(self.part, GzipPart::Data | GzipPart::Over)
-                    && read < SLICE
-                {
-                    self.part = self.after(*byte)?;
-                    read += 1;
-                }
-                let begins = if matches!(self.part, GzipPart::Data) { self.begin() } else { 0 };
-                Ok((read, read + begins))
-            }
-        }
-    }
-
-    /// The data of a member comes next. Returns the work of that.
-    fn begin(&mut self) -> usize {
-        self.crc.reset();
-        if let Some(inflate) = &mut self.inflate {
-            inflate.reset(false);
-        }
-        BEGINNING
-    }
-
-    /// Where `byte`, which is none of the data, leads to.
-    fn after(&mut self, byte: u8) -> Result<GzipPart, Failure> {
-        let is = |wanted: u8| {
-            if byte == wanted { Ok(()) } else { Err(damaged("the body's gzip is damaged")) }
-        };
-        Ok(match self.part {
-            GzipPart::Start => is(0x1f).map(|()| GzipPart::Fixed(1, 0))?,
-            // gzip itself and browsers ignore what follows the last member, zeros most of all.
-            GzipPart::Between if byte != 0x1f => GzipPart::Over,
-            GzipPart::Between => GzipPart::Fixed(1, 0),
-            GzipPart::Fixed(1, flags) => is(0x8b).map(|()| GzipPart::Fixed(2, flags))?,
-            GzipPart::Fixed(2, flags) => is(8).map(|()| GzipPart::Fixed(3, flags))?,
-            GzipPart::Fixed(3, _) => is(byte & !RESERVED).map(|()| GzipPart::Fixed(4, byte))?,
-            GzipPart::Fixed(9, flags) => header_after(flags),
-            GzipPart::Fixed(read, flags) => GzipPart::Fixed(read + 1, flags),
-            GzipPart::ExtraLength(false, _, flags) => GzipPart::ExtraLength(true, byte.into(), flags),
-            GzipPart::ExtraLength(true, low, flags) => match low | u16::from(byte) << 8 {
-                0 => header_after(flags),
-                length => GzipPart::Extra(length, flags),
-            },
-            GzipPart::Extra(1, flags) => header_after(flags),
-            GzipPart::Extra(left, flags) => GzipPart::Extra(left - 1, flags),
-            GzipPart::Name(flags) | GzipPart::Comment(flags) if byte == 0 => header_after(flags),
-            GzipPart::HeaderCrc(1) => GzipPart::Data,
-            GzipPart::HeaderCrc(left) => GzipPart::HeaderCrc(left - 1),
-            GzipPart::Trailer(read) => {
-                self.trailer[usize::from(read)] = byte;
-                if read == 7 { self.checked()? } else { GzipPart::Trailer(read + 1) }
-            }
-            same @ (GzipPart::Name(_) | GzipPart::Comment(_) | GzipPart::Data | GzipPart::Over) => same,
-        })
-    }
-
-    /// The trailer has come: checksum and length of what the member gave.
-    fn checked(&self) -> Result<GzipPart, Failure> {
-        let [a, b, c, d, length @ ..] = self.trailer;
-        if (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(length)) == (self.crc.sum(), self.crc.amount()) {
-            Ok(GzipPart::Between)
-        } else {
-            Err(damaged("the body's gzip is damaged"))
-        }
-    }
-}
-
-/// What comes next in the header of a member.
-const fn header_after(flags: Flags) -> GzipPart {
-    if flags & HAS_EXTRA != 0 {
-        GzipPart::ExtraLength(false, 0, flags & !HAS_EXTRA)
-    } else if flags & HAS_NAME != 0 {
-        GzipPart::Name(flags & !HAS_NAME)
-    } else if flags & HAS_COMMENT != 0 {
-        GzipPart::Comment(flags & !HAS_COMMENT)
-    } else if flags & HAS_HEADER_CRC != 0 {
-        GzipPart::HeaderCrc(2)
-    } else {
-        GzipPart::Data
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -364,6 +136,7 @@ mod tests {
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use flate2::{Compression, GzBuilder};
 
+    use super::gzip::HAS_HEADER_CRC;
     use super::*;
 
     const LIMIT: usize = 64 << 10;

@@ -1,0 +1,109 @@
+//! What serves: one task looks after each publication whether anything serves differently, and wakes all who watch only
+//! then: 200 of them cost nothing while nothing changes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use crate::model::plan::Plan;
+use crate::model::verdict::Endpoint;
+use crate::server::App;
+use crate::server::gate_cache::GateCache;
+use crate::server::start_up::latest;
+
+/// How often to look whether a result has become too old, which nobody publishes.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Tells those who watch that something serves differently.
+#[derive(Debug, Default)]
+pub(in crate::server) struct ServingChanges {
+    news: Arc<Notify>,
+    /// Somebody watches.
+    watched: Notify,
+    looks: Notify,
+    ends: AtomicBool,
+}
+
+/// What serves.
+#[derive(Debug)]
+struct Serving {
+    plan: Arc<Plan>,
+    gates: [bool; 3],
+    checks: Arc<[bool]>,
+}
+
+impl Serving {
+    fn now(app: &App, gates: &GateCache) -> Self {
+        let reading = app.clock.read();
+        let snapshot = latest(app, reading);
+        Self {
+            plan: Arc::clone(&snapshot.plan),
+            gates: [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz]
+                .map(|gate| gates.is_open(gate, &snapshot, reading)),
+            checks: gates.ups(&snapshot, reading),
+        }
+    }
+
+    fn is_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plan, &other.plan) && (self.gates, &self.checks) == (other.gates, &other.checks)
+    }
+}
+
+impl ServingChanges {
+    /// Tells of changes, from the first who watches on until the writer of the snapshot is gone.
+    pub(in crate::server) async fn follow(&self, app: &App, gates: &GateCache) {
+        let mut board = app.board.clone();
+        self.watched.notified().await;
+        let mut last = None;
+        loop {
+            // Each who watches holds it too.
+            if Arc::strong_count(&self.news) == 1 {
+                self.watched.notified().await;
+                // Who watches from now on has looked later than this was seen.
+                last = None;
+            }
+            tokio::select! {
+                published = board.next() => if published.is_none() { return },
+                () = self.looks.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let now = Serving::now(app, gates);
+            if last.as_ref().is_none_or(|last| !now.is_as(last)) {
+                last = Some(now);
+                self.news.notify_waiters();
+            }
+        }
+    }
+
+    /// Something may have changed that is not published yet.
+    pub(in crate::server) fn look(&self) {
+        self.looks.notify_one();
+    }
+
+    /// The server ends: so does whoever watches.
+    pub(in crate::server) fn end(&self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.news.notify_waiters();
+    }
+
+    /// Somebody begins to watch. Becomes ready when there is something new after this call.
+    pub(super) fn subscribe(&self) -> Pin<Box<OwnedNotified>> {
+        let news = self.news();
+        self.watched.notify_one();
+        news
+    }
+
+    /// Whether the server ends.
+    pub(super) fn ends(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
+    }
+
+    /// Becomes ready when there is something new after this call.
+    pub(super) fn news(&self) -> Pin<Box<OwnedNotified>> {
+        Box::pin(Arc::clone(&self.news).notified_owned())
+    }
+}

@@ -122,6 +122,7 @@ impl Scheduler {
         let mut watch = JumpWatch::new(self.clock.read());
         let mut dated = self.clock.read();
         let mut exhaustion = Exhaustion::default();
+        let beats = Arc::clone(&self.context.beats);
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut wake = Moment::default();
         loop {
@@ -159,6 +160,12 @@ impl Scheduler {
                         ContainerNews::Doubt => self.machine.doubt_start(at, self.clock.read()),
                         ContainerNews::StartUp => self.machine.begin_start_up(at, self.clock.read()),
                     }
+                }
+                checks = beats.news() => {
+                    for check in checks {
+                        self.machine.hear(&check, self.clock.read());
+                    }
+                    self.reporter.beats_have_news();
                 }
                 () = &mut alarm => {}
             }

@@ -17,7 +17,8 @@ use crate::probe::heartbeat::Beats;
 
 /// Between two signs of life.
 const PULSE: Duration = Duration::from_secs(1);
-/// Beats are saved so often: a restart makes one look younger by at most this much, and never older.
+/// Beats are saved so often, and news among them within [`PULSE`]: a restart makes a beat look younger by at most this
+/// much, and never older.
 const BEATS: Duration = Duration::from_secs(10);
 
 /// The one who tells history.
@@ -34,6 +35,8 @@ pub struct HistoryReporter {
     is_restored: bool,
     pulse: Option<Moment>,
     beats_saved: Option<Moment>,
+    /// They tell something else than those that are saved.
+    beats_have_news: bool,
     saved: SavedState,
     /// What the machine's latches were when they were last looked at.
     latched: Option<u64>,
@@ -60,6 +63,7 @@ impl HistoryReporter {
             is_restored: false,
             pulse: None,
             beats_saved: None,
+            beats_have_news: false,
             saved: SavedState::default(),
             latched: None,
             stale: BTreeSet::new(),
@@ -100,6 +104,11 @@ impl HistoryReporter {
     pub fn drain(&mut self, draining: bool, at: Moment) {
         self.drain_was_told = true;
         self.draining_since = draining.then(|| self.draining_since.unwrap_or(self.origin.wall_at(at)));
+    }
+
+    /// The first beat of a check has come, or one that says something else than the last.
+    pub fn beats_have_news(&mut self) {
+        self.beats_have_news = true;
     }
 
     /// The check has changed its state.
@@ -151,7 +160,8 @@ impl HistoryReporter {
     }
 
     fn save(&mut self, machine: &Machine, now: Reading) {
-        let beats_are_due = self.beats_saved.is_none_or(|last| now.moment.since(last) >= BEATS);
+        let pause = if self.beats_have_news { PULSE } else { BEATS };
+        let beats_are_due = self.beats_saved.is_none_or(|last| now.moment.since(last) >= pause);
         let drain_has_changed = self.saved.draining_since != self.draining_since;
         if !(beats_are_due || drain_has_changed) && self.latched == Some(machine.latched()) {
             return;
@@ -160,6 +170,7 @@ impl HistoryReporter {
         let mut latches = SavedState { draining_since: self.draining_since, ..machine.latches() };
         if beats_are_due {
             self.beats_saved = Some(now.moment);
+            self.beats_have_news = false;
             latches.beats = self.beats_as_they_are_told();
             latches.looked_at = (!latches.beats.is_empty()).then_some(self.origin.wall_at(now.moment));
         } else {
@@ -184,6 +195,7 @@ mod tests {
     use crate::history::Settings;
     use crate::history::answer::{Keep, Page};
     use crate::history::ledger::EventKind;
+    use crate::model::beat::{Beat, BeatStatus};
     use crate::model::index::CheckIndex;
     use crate::model::outcome::{Observation, Outcome, Pass};
     use crate::model::plan::Origin;
@@ -307,6 +319,31 @@ mod tests {
         assert!(!machine.is_draining());
         look(&mut machine, &mut reporter, 12);
         assert_eq!(reporter.saved.draining_since, None);
+    }
+
+    #[tokio::test]
+    async fn news_among_beats_are_saved_within_a_second_and_others_every_ten() {
+        let (mut machine, mut reporter) = watching();
+        reporter.restore(SavedState::default(), &mut machine, at(11));
+        let slots = ["first", "second"].map(|check| reporter.beats.register(check, Duration::from_secs(60)));
+        look(&mut machine, &mut reporter, 11);
+        let saved =
+            |reporter: &HistoryReporter| reporter.saved.beats.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(reporter.beats.beat("first", Beat::default(), at(11).moment));
+        look(&mut machine, &mut reporter, 20);
+        assert!(saved(&reporter).is_empty(), "nobody says that there is news");
+        reporter.beats_have_news();
+        look(&mut machine, &mut reporter, 20);
+        assert_eq!(saved(&reporter), ["first"]);
+        assert!(reporter.beats.beat("second", Beat::default(), at(20).moment));
+        reporter.beats_have_news();
+        look(&mut machine, &mut reporter, 20);
+        assert_eq!(saved(&reporter), ["first"], "a moment ago");
+        let error = Beat { status: BeatStatus::Error, message: None };
+        assert!(reporter.beats.beat("first", error, at(21).moment));
+        look(&mut machine, &mut reporter, 21);
+        assert_eq!(saved(&reporter), ["second"]);
+        drop(slots);
     }
 
     #[tokio::test]

@@ -123,6 +123,21 @@ async fn the_app_says_how_it_is_and_its_words_are_shown_to_those_who_may_see_the
 }
 
 #[tokio::test]
+async fn what_the_app_says_counts_at_once_however_long_the_interval() {
+    let daemon =
+        Daemon::start("checks:\n  - { name: worker, heartbeat: { push: true, max_age: 1h }, interval: 1h }\n").await;
+    daemon.until("/healthz", says("no beat yet")).await;
+    for (said, state, readyz) in
+        [("ok", "ok", 200), ("error", "error", 503), ("ok", "ok", 200), ("degraded", "degraded", 200)]
+    {
+        let body = format!(r#"{{"status":"{said}"}}"#);
+        assert_eq!(beat(&daemon, "", &body).await.status, 204);
+        worker(&daemon, state).await;
+        assert_eq!(daemon.get("/readyz").await.status, readyz, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_beat_is_refused_in_words_and_changes_nothing() {
     let daemon =
         Daemon::start("checks:\n  - { name: worker, heartbeat: { push: true, max_age: 1h }, interval: 100ms }\n").await;

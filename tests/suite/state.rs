@@ -6,10 +6,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tokio::process::{Child, Command};
 
 use crate::support::certs::Folder;
-use crate::support::daemon::{Daemon, PATIENCE};
+use crate::support::daemon::{Daemon, PATIENCE, exchange};
 use crate::support::held::Held;
 
 /// A pod: a configuration file and a state directory that outlive its sidecar.
@@ -175,6 +177,54 @@ async fn latches_survive_in_the_state_directory() {
     assert_eq!(daemon.get("/readyz").await.status, 503);
     assert!(elsewhere.exists());
     pod.keeps("last-good.yaml", "elsewhere.db").await;
+    killed(daemon).await;
+}
+
+#[tokio::test]
+async fn a_beat_that_came_just_before_a_crash_is_known_and_a_failure_makes_an_older_one_forgotten() {
+    let pod =
+        Pod::new("checks:\n  - { name: worker, heartbeat: { push: true, max_age: 1h }, interval: 1h, gates: [] }\n");
+    let beat = async |daemon: &Daemon, status: &str| {
+        let body = format!(r#"{{"status":"{status}"}}"#);
+        let head = "PUT /v1/heartbeats/worker HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length:";
+        let reply = exchange(daemon.address, format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+        assert_eq!(reply.status, 204);
+    };
+    // In the file itself: beside it it is a little sooner.
+    // In the file itself: beside it it is a little sooner. The daemon has it alone, so a copy is looked at.
+    let copy = pod.folder.path().join("copy.db");
+    let counted = async |query: &'static str| {
+        for ending in ["", "-wal"] {
+            let from = pod.state.join(format!("history.db{ending}"));
+            std::fs::copy(from, format!("{}{ending}", copy.display())).ok()?;
+        }
+        let mut connection = SqliteConnectOptions::new().filename(&copy).connect().await.ok()?;
+        let count = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut connection).await.ok();
+        connection.close().await.ok()?;
+        count
+    };
+    let saves = async |query: &'static str, rows: i64| {
+        while counted(query).await != Some(rows) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let beats = "SELECT count(*) FROM latches WHERE kind = 'beat'";
+    let daemon = pod.sidecar(&POD).await;
+    daemon.until("/healthz", |reply| reply.body.contains("no beat yet")).await;
+    // What was to be saved at the start is: the next time would be ten seconds later.
+    saves("SELECT count(*) FROM latches WHERE kind = 'ready_once'", 1).await;
+    beat(&daemon, "ok").await;
+    saves(beats, 1).await;
+    killed(daemon).await;
+
+    let daemon = pod.sidecar(&POD).await;
+    daemon.until_state("worker", "ok").await;
+    beat(&daemon, "error").await;
+    saves(beats, 0).await;
+    killed(daemon).await;
+
+    let daemon = pod.sidecar(&POD).await;
+    daemon.until("/healthz", |reply| reply.body.contains("no beat yet")).await;
     killed(daemon).await;
 }
 

@@ -158,6 +158,13 @@ impl Machine {
         }
     }
 
+    /// The app has pushed news for `check`: they are looked at now, at most once a second beyond its schedule.
+    pub fn hear(&mut self, check: &str, now: Reading) {
+        if let Some(index) = self.plan.position(check) {
+            self.schedules.touch(index).hear(now.moment);
+        }
+    }
+
     /// The clock has jumped (the machine slept, the process was paused, the wall clock was set): all checks run at
     /// once, and what they find can only mend.
     pub fn jumped(&mut self, now: Reading) {
@@ -235,6 +242,49 @@ mod tests {
             playback.machine.jumped(reading(at(second)));
         }
         assert_eq!(playback.machine.snapshot(reading(at(second))).checks[0].state, State::Error);
+    }
+
+    #[test]
+    fn news_are_looked_at_at_once_and_at_most_once_a_second() {
+        let definition = Definition { interval: Duration::from_secs(60), ..check("loop") };
+        let mut playback = Playback::new(machine(vec![definition]), outages(vec![vec![(20.0, 99.0)]]), START);
+        playback.play_until(at(19.0), |_| {});
+        let before = playback.runs();
+        for tenth in 200..=240 {
+            let now = at(f64::from(tenth) / 10.0);
+            playback.play_until(now, |_| {});
+            playback.machine.hear("loop", reading(now));
+            playback.machine.hear("nobody", reading(now));
+            if tenth == 201 {
+                assert_eq!(playback.machine.snapshot(reading(now)).checks[0].state, State::Error, "it counts");
+            }
+        }
+        playback.play_until(at(25.9), |_| {});
+        assert_eq!(playback.runs() - before, 6, "at 20, 21, 22, 23, 24, and 25 for what came after 24");
+    }
+
+    #[test]
+    fn news_wait_for_the_parents_and_for_the_initial_delay() {
+        let checks = vec![
+            check("db"),
+            Definition { interval: Duration::from_secs(60), ..child("app", &[0]) },
+            Definition { initial_delay: Duration::from_secs(20), ..check("late") },
+        ];
+        let mut playback = Playback::new(machine(checks), outages(vec![vec![(9.0, 40.0)], vec![], vec![]]), START);
+        let hear = |playback: &mut Playback<_>, second: f64| {
+            playback.play_until(at(second), |_| {});
+            for check in ["app", "late"] {
+                playback.machine.hear(check, reading(at(second)));
+            }
+        };
+        hear(&mut playback, 15.0);
+        playback.play_until(at(19.9), |snapshot| assert!(snapshot.checks[2].last.is_none()));
+        playback.play_until(at(20.1), |_| {});
+        assert_eq!(playback.machine.snapshot(reading(at(20.1))).checks[2].state, State::Ok);
+        hear(&mut playback, 25.0);
+        playback.play_until(at(39.0), |snapshot| assert_eq!(snapshot.checks[1].state, State::Skipped));
+        playback.play_until(at(55.0), |_| {});
+        assert_eq!(playback.machine.snapshot(reading(at(55.0))).checks[1].state, State::Ok);
     }
 
     #[test]

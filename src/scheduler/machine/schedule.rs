@@ -12,6 +12,8 @@ use crate::scheduler::cadence::Cadence;
 
 /// A run that was expedited and failed is repeated after this long.
 const RECOVERY_RETRY: Duration = Duration::from_secs(1);
+/// However much the app has to tell, beyond its schedule a check is run no more often than this to hear it.
+const BETWEEN_NEWS: Duration = Duration::from_secs(1);
 
 /// The schedules of all checks. The moments at which they are due are kept apart, close together: a wake scans those
 /// and touches the schedule of a check only where it is due.
@@ -72,6 +74,7 @@ pub(super) struct CheckSchedule {
     /// When a run that was expedited is to start.
     pub(super) expedited: Option<Moment>,
     pub(super) extra: ExtraRun,
+    news: NewsRun,
     pub(super) last_run: Option<PastRun>,
     /// A failed run that waits for the parents to be confirmed.
     pub(super) unconfirmed: Option<Observation>,
@@ -113,6 +116,14 @@ pub(super) enum Hold {
 pub(super) struct ExtraRun {
     /// A child waits for one.
     pub(super) requested: bool,
+    /// When the last one began.
+    last: Option<Moment>,
+}
+
+/// A run beyond the schedule, for news that the app has pushed.
+#[derive(Clone, Copy, Debug, Default)]
+struct NewsRun {
+    due: Option<Moment>,
     /// When the last one began.
     last: Option<Moment>,
 }
@@ -192,7 +203,8 @@ impl CheckSchedule {
         // A check that waits for its parents is woken by them; until then only its beat (a skip) is due.
         let free = !self.hold.holds();
         let extra = (self.extra.requested && free).then(|| self.extra_allowed());
-        let wakes = [Some(self.beat), self.expedited.filter(|_| free), extra];
+        let news = self.news.due.filter(|_| free);
+        let wakes = [Some(self.beat), self.expedited.filter(|_| free), extra, news];
         self.is_idle().then(|| wakes.into_iter().flatten().min()).flatten()
     }
 
@@ -238,13 +250,20 @@ impl CheckSchedule {
         self.unconfirmed.take()
     }
 
+    /// The app has pushed news at `now`: they are looked at now, or as soon as they may be.
+    pub(super) fn hear(&mut self, now: Moment) {
+        let allowed = self.news.last.map_or(now, |last| last + BETWEEN_NEWS);
+        self.news.due = Some(allowed.max(now).max(self.not_before));
+    }
+
     /// Starts a run at `now` if one is due, wanted or asked for.
     #[must_use]
     pub(super) fn start(&mut self, check: CheckIndex, now: Moment) -> Option<RunStart> {
         let regular = self.beat <= now;
         let expedited = self.expedited.is_some_and(|at| at <= now);
         let extra = self.extra.requested && self.extra_allowed() <= now;
-        if !(regular || expedited || extra) {
+        let news = self.news.due.is_some_and(|at| at <= now);
+        if !(regular || expedited || extra || news) {
             return None;
         }
         if regular {
@@ -256,8 +275,12 @@ impl CheckSchedule {
         if expedited {
             self.expedited = None;
         }
-        // Whatever run this is, it will do for the child that waits for one.
+        // Whatever run this is, it will do for the child that waits for one, and sees the news.
         self.extra.requested = false;
+        self.news.due = None;
+        if news {
+            self.news.last = Some(now);
+        }
         // A regular run counts as such, also where an expedited one was due at the same moment.
         self.running = Some(Running { began: now, expedited: expedited && !regular });
         Some(RunStart { key: self.key, check, throttled: expedited || self.pace.awaits_a_pass() })
@@ -325,6 +348,7 @@ impl Machine {
             running: None,
             expedited: None,
             extra: ExtraRun::default(),
+            news: NewsRun::default(),
             last_run: None,
             unconfirmed: None,
             hold: Hold::Free,

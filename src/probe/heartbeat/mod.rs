@@ -4,13 +4,15 @@
 //! file with a time of its own makes an app look alive. Before the first beat there is no verdict, for as long as one
 //! may take to come.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod beats;
+
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use self::beats::Beats;
+use self::beats::{Slot, TakenBeat};
 use super::blocking::Blocking;
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::{Clock, Moment};
@@ -42,7 +44,10 @@ const FIELDS: &[Field] = &[
         ValueType::Bool,
         "false",
         "The beat is `PUT /v1/heartbeats/<check>` from the same pod. A body is optional, at most 1 KiB: \
-         `{\"status\": \"ok\"|\"degraded\"|\"error\", \"message\": \"…\"}`. `degraded` is a degraded pass, `error` a failure.",
+         `{\"status\": \"ok\"|\"degraded\"|\"error\", \"message\": \"…\"}`. `degraded` is a degraded pass, `error` a failure. \
+         The first beat, `degraded`, `error`, and `ok` after one of these or after `max_age` count at once, not at the \
+         next run, at most once a second; of what is said within one second the last word counts. A restart of the \
+         sidecar's container remembers a beat that said `ok` if the daemon had a second to save it.",
     ),
     Field::optional(
         "token",
@@ -81,7 +86,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         return None;
     }
     Some(Box::new(Heartbeat {
-        file: file.and_then(super::super::base::value::Text::fixed).map(PathBuf::from),
+        file: file.and_then(crate::base::value::Text::fixed).map(PathBuf::from),
         target: file.map(|file| redact::target(&file.written)),
         max_age: fields.duration("max_age")?,
         token: token(fields, push)?,
@@ -124,7 +129,7 @@ impl Spec for Heartbeat {
                 looked_at: None,
                 seen: None,
             }),
-            None => BeatSource::Push(context.beats.register(context.check.as_str())),
+            None => BeatSource::Push(context.beats.register(context.check.as_str(), self.max_age)),
         };
         let started = context.clock.now();
         Box::new(HeartbeatProbe {
@@ -135,93 +140,6 @@ impl Spec for Heartbeat {
             last: None,
             as_of: None,
         })
-    }
-}
-
-/// The beats that the app pushes, by check. One for the whole daemon: the server hands them in, the probes look.
-#[derive(Default)]
-pub struct Beats(Mutex<Register>);
-
-#[derive(Default)]
-struct Register {
-    slots: BTreeMap<String, Weak<Slot>>,
-    /// Beats from before a restart, of checks that do not look yet.
-    remembered: BTreeMap<String, Moment>,
-}
-
-/// The last beat of one check.
-#[derive(Debug, Default)]
-struct Slot(Mutex<Option<TakenBeat>>);
-
-/// A beat, and when it came.
-#[derive(Clone, Debug)]
-struct TakenBeat {
-    at: Moment,
-    beat: Beat,
-}
-
-impl Beats {
-    /// Takes a beat for `check` at `now`. Whether there is a check of that name that takes beats.
-    pub fn beat(&self, check: &str, beat: Beat, now: Moment) -> bool {
-        let Some(slot) = self.lock().slots.get(check).and_then(Weak::upgrade) else { return false };
-        *slot.lock() = Some(TakenBeat { at: now, beat });
-        true
-    }
-
-    /// The last beat of `check` from before a restart, which counts unless there is a newer one.
-    pub fn restore(&self, check: &str, at: Moment) {
-        let mut register = self.lock();
-        match register.slots.get(check).and_then(Weak::upgrade) {
-            Some(slot) => {
-                let mut last = slot.lock();
-                if last.as_ref().is_none_or(|last| last.at < at) {
-                    *last = Some(TakenBeat { at, beat: Beat::default() });
-                }
-            }
-            None => {
-                register.remembered.insert(check.to_owned(), at);
-            }
-        }
-    }
-
-    /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
-    /// well: what is kept of a beat over a restart is its time, and it would count as one that all is well.
-    #[must_use]
-    pub fn last(&self) -> Vec<(String, Moment)> {
-        let register = self.lock();
-        let beat = |(check, slot): (&String, &Weak<Slot>)| {
-            let last = slot.upgrade()?.lock().clone()?;
-            (last.beat.status == BeatStatus::Ok).then(|| (check.clone(), last.at))
-        };
-        let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
-        register.slots.iter().filter_map(beat).chain(waiting).collect()
-    }
-
-    /// The slot of `check`, for as long as its probe holds on to it. A new probe of the same name begins without a
-    /// beat.
-    fn register(&self, check: &str) -> Arc<Slot> {
-        let mut register = self.lock();
-        register.slots.retain(|_, slot| slot.strong_count() > 0);
-        let remembered = register.remembered.remove(check).map(|at| TakenBeat { at, beat: Beat::default() });
-        let slot = Arc::new(Slot(Mutex::new(remembered)));
-        register.slots.insert(check.to_owned(), Arc::downgrade(&slot));
-        slot
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Register> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<TakenBeat>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Beats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beats")
     }
 }
 
@@ -256,7 +174,7 @@ impl Probe for HeartbeatProbe {
         Box::pin(async move {
             match &mut self.source {
                 BeatSource::Push(slot) => {
-                    self.last = slot.lock().clone();
+                    self.last = slot.look();
                     self.as_of = self.last.as_ref().map(|last| last.at);
                 }
                 BeatSource::File(watched) => {
@@ -395,18 +313,6 @@ mod tests {
         context.beats.restore("main_loop", clock.now() - Duration::from_secs(7));
         assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago");
         assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
-    }
-
-    #[test]
-    fn a_beat_for_nobody_is_told() {
-        let clock = Clock::Machine;
-        let context = context(clock);
-        assert!(!context.beats.beat("main_loop", Beat::default(), clock.now()));
-        let probe = spec(None).build(&context);
-        assert!(context.beats.beat("main_loop", Beat::default(), clock.now()));
-        assert!(!context.beats.beat("other", Beat::default(), clock.now()));
-        drop(probe);
-        assert!(!context.beats.beat("main_loop", Beat::default(), clock.now()));
     }
 
     #[tokio::test]

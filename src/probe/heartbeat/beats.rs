@@ -1,0 +1,201 @@
+//! The beats that the app pushes: the server hands them in, the probes look at the last one of their check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::base::clock::Moment;
+use crate::model::beat::{Beat, BeatStatus};
+
+/// The beats that the app pushes, by check. One for the whole daemon.
+#[derive(Default)]
+pub struct Beats {
+    register: Mutex<Register>,
+    told: Notify,
+}
+
+#[derive(Default)]
+struct Register {
+    slots: BTreeMap<String, Weak<Slot>>,
+    /// Beats from before a restart, of checks that do not look yet.
+    remembered: BTreeMap<String, Moment>,
+    /// The checks with news that the scheduler has not been told of.
+    news: BTreeSet<String>,
+}
+
+/// The last beat of one check.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    max_age: Duration,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    last: Option<TakenBeat>,
+    /// It is news that no run has seen.
+    is_unseen: bool,
+}
+
+/// A beat, and when it came.
+#[derive(Clone, Debug)]
+pub(super) struct TakenBeat {
+    pub(super) at: Moment,
+    pub(super) beat: Beat,
+}
+
+impl Beats {
+    /// Takes a beat for `check` at `now`. Whether there is a check of that name that takes beats.
+    pub fn beat(&self, check: &str, beat: Beat, now: Moment) -> bool {
+        let mut register = self.lock();
+        let Some(slot) = register.slots.get(check).and_then(Weak::upgrade) else { return false };
+        if slot.take(TakenBeat { at: now, beat }) {
+            register.news.insert(check.to_owned());
+            self.told.notify_one();
+        }
+        true
+    }
+
+    /// Waits for beats with which their checks would say something else than before, and names these checks. However
+    /// many such beats come, a check is named once until a run has seen the last of them.
+    pub async fn news(&self) -> BTreeSet<String> {
+        self.told.notified().await;
+        std::mem::take(&mut self.lock().news)
+    }
+
+    /// The last beat of `check` from before a restart, which counts unless there is a newer one.
+    pub fn restore(&self, check: &str, at: Moment) {
+        let mut register = self.lock();
+        match register.slots.get(check).and_then(Weak::upgrade) {
+            Some(slot) => {
+                let last = &mut slot.lock().last;
+                if last.as_ref().is_none_or(|last| last.at < at) {
+                    *last = Some(TakenBeat { at, beat: Beat::default() });
+                }
+            }
+            None => {
+                register.remembered.insert(check.to_owned(), at);
+            }
+        }
+    }
+
+    /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
+    /// well: what is kept of a beat over a restart is its time, and it would count as one that all is well.
+    #[must_use]
+    pub fn last(&self) -> Vec<(String, Moment)> {
+        let register = self.lock();
+        let beat = |(check, slot): (&String, &Weak<Slot>)| {
+            let last = slot.upgrade()?.lock().last.clone()?;
+            (last.beat.status == BeatStatus::Ok).then(|| (check.clone(), last.at))
+        };
+        let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
+        register.slots.iter().filter_map(beat).chain(waiting).collect()
+    }
+
+    /// The slot of `check`, for as long as its probe holds on to it; a beat older than `max_age` is none. A new probe of
+    /// the same name begins without a beat.
+    pub(crate) fn register(&self, check: &str, max_age: Duration) -> Arc<Slot> {
+        let mut register = self.lock();
+        register.slots.retain(|_, slot| slot.strong_count() > 0);
+        let remembered = register.remembered.remove(check).map(|at| TakenBeat { at, beat: Beat::default() });
+        let heard = Mutex::new(Heard { last: remembered, is_unseen: false });
+        let slot = Arc::new(Slot { max_age, heard });
+        register.slots.insert(check.to_owned(), Arc::downgrade(&slot));
+        slot
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// The last beat, which has been seen from now on.
+    pub(super) fn look(&self) -> Option<TakenBeat> {
+        let mut heard = self.lock();
+        heard.is_unseen = false;
+        heard.last.clone()
+    }
+
+    /// Takes a beat. Whether it is news, and the first of what no run has seen.
+    fn take(&self, next: TakenBeat) -> bool {
+        let mut heard = self.lock();
+        let is_well = |beat: &TakenBeat| beat.beat.status == BeatStatus::Ok;
+        let goes_on = |last: &TakenBeat| is_well(last) && next.at.since(last.at) <= self.max_age;
+        let is_news = !is_well(&next) || !heard.last.as_ref().is_some_and(goes_on);
+        heard.last = Some(next);
+        is_news && !std::mem::replace(&mut heard.is_unseen, true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Beats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beats")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_AGE: Duration = Duration::from_secs(30);
+
+    fn at(second: u64) -> Moment {
+        Moment::at(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_beat_for_nobody_is_told() {
+        let beats = Beats::default();
+        assert!(!beats.beat("main_loop", Beat::default(), at(1)));
+        let slot = beats.register("main_loop", MAX_AGE);
+        assert!(beats.beat("main_loop", Beat::default(), at(1)));
+        assert!(!beats.beat("other", Beat::default(), at(1)));
+        drop(slot);
+        assert!(!beats.beat("main_loop", Beat::default(), at(1)));
+    }
+
+    #[test]
+    fn news_is_what_makes_a_check_say_something_else_once_until_it_is_seen() {
+        use BeatStatus::{Degraded, Error, Ok};
+        let slot = Beats::default().register("main_loop", MAX_AGE);
+        let cases = [
+            (0, Ok, true, "the first"),
+            (30, Ok, false, "in time"),
+            (61, Ok, true, "it was missed"),
+            (62, Degraded, true, "not well"),
+            (63, Degraded, true, "it may say why in other words"),
+            (64, Error, true, "worse"),
+            (65, Ok, true, "well again"),
+            (66, Ok, false, "as before"),
+        ];
+        for (second, status, expected, why) in cases {
+            let beat = TakenBeat { at: at(second), beat: Beat { status, message: None } };
+            assert_eq!(slot.take(beat.clone()), expected, "{why}");
+            assert!(!slot.take(beat), "{why}, and nobody has looked since");
+            assert_eq!(slot.look().unwrap().beat.status, status);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_is_told_of_news_once() {
+        let beats = Beats::default();
+        let slots = ["a", "b"].map(|check| beats.register(check, MAX_AGE));
+        for check in ["a", "b", "a"] {
+            assert!(beats.beat(check, Beat::default(), at(1)));
+        }
+        assert_eq!(beats.news().await, ["a", "b"].map(str::to_owned).into());
+        slots[0].look();
+        let error = || Beat { status: BeatStatus::Error, message: None };
+        assert!(beats.beat("b", error(), at(2)), "b has not been looked at");
+        assert!(beats.beat("a", error(), at(2)));
+        assert_eq!(beats.news().await, ["a".to_owned()].into());
+    }
+}

@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests rules schema api bench kubelet fuzz image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests rules dashboards schema api bench kubelet fuzz image static image-check clean
 
 demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
@@ -27,7 +27,7 @@ demo: ## build and run probelet on its built-in example
 build: ## the release binary, target/release/probelet
 	$(CARGO) build --release --locked
 
-test: packages lint unit page doc manifests rules schema api ## everything that must pass before a merge
+test: packages lint unit page doc manifests rules dashboards schema api ## everything that must pass before a merge
 
 packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
 	@.ci/packages
@@ -66,6 +66,11 @@ rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 	promtool check rules deploy/prometheus/rules.yml
 	promtool test rules deploy/prometheus/rules_test.yml
 	$(VENV)/bin/python .ci/rules.py
+
+dashboards: | packages ## deploy/grafana as .ci/dashboards makes it, each field against Grafana's own types (with Go; a minute to build)
+	python3 -B .ci/dashboards
+	cd .ci/dashboards/strict && go build -o $(abspath $(TARGET))/dashboards-strict .
+	$(TARGET)/dashboards-strict deploy/grafana/*.json
 
 schema: $(VENV)/done ## config/schema.json, and every example against it
 	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json

@@ -8,6 +8,8 @@ static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::Syste
 mod alerting;
 mod clock;
 mod consumers;
+#[cfg(feature = "hooks")]
+mod dashboards;
 mod exhausted;
 mod farewells;
 mod daemon;
@@ -38,6 +40,7 @@ mod support {
     pub mod faults;
     pub mod held;
     pub mod postgres;
+    pub mod prometheus;
     pub mod proxies;
     pub mod rabbitmq;
     pub mod redis;

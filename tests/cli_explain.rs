@@ -32,6 +32,16 @@ fn an_unknown_code_gets_all_there_are() {
 }
 
 #[test]
+fn alone_it_says_what_it_can_do() {
+    EXPLAIN.expect("alone.txt", 0, "explain");
+}
+
+#[test]
+fn a_file_in_place_of_a_code_is_told_its_option() {
+    EXPLAIN.expect("file.err", 2, "explain config.yaml");
+}
+
+#[test]
 fn a_missing_configuration_is_named() {
     EXPLAIN.expect("missing.err", 2, "explain --config missing.yaml");
 }

@@ -107,6 +107,16 @@ fn bad_files_of_a_kind_are_reported_in_exactly_these_words() {
 }
 
 #[test]
+fn the_likeliest_mistakes_are_reported_in_exactly_these_words() {
+    for path in files(&golden().join("mistakes"), "yaml") {
+        let report = loaded("config.yaml", &fs::read(&path).unwrap()).report;
+        let text = report.text(false);
+        assert!(!text.contains("hunter2") && !text.contains("ter2"), "{text}");
+        assert_current(&path.with_extension("txt"), &text);
+    }
+}
+
+#[test]
 fn every_bad_file_belongs_to_a_code() {
     let known: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
     for path in files(&golden(), "yaml").iter().chain(&files(&golden(), "txt")) {

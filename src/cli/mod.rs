@@ -19,6 +19,7 @@ mod duration;
 pub mod explain;
 mod first;
 mod install;
+mod misplaced_file;
 mod once;
 mod run;
 mod schema;
@@ -124,16 +125,18 @@ fn pod_manifest(named: Option<&Path>, configuration: Input) -> Option<Input> {
 
 /// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
 pub fn run<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed.command,
         // Help and version are no errors: they go to standard output with 0; clap knows.
         Err(error) => {
+            let error = misplaced_file::advised(error, &arguments);
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
     let environment = Environment::of_process();
-    let exit = match arguments.command {
+    let exit = match command {
         // The daemon attends to signals itself.
         Command::Run(command) => command.execute(&environment),
         Command::Demo(command) => command.execute(&environment),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expansion;
-use super::quote::{is_key, is_plain, passwords, replace, short};
+use super::quote::{is_key, is_plain, keyword_password, passwords, replace, short};
 use super::tree::{Node, NodeContent};
 use super::vocabulary::{self, Form, is_plain_word};
 
@@ -144,7 +144,7 @@ fn shows(key: Option<&str>, text: &str) -> Shows {
         let fits = forms.iter().any(|form| form.fits(default) || (*form == Form::Url && is_url(default)));
         return if fits { Shows::ButPasswords } else { Shows::Nothing };
     }
-    let has_passwords = || !passwords(text).is_empty();
+    let has_passwords = || !passwords(text).is_empty() && keyword_password(text).is_none();
     match forms {
         forms if forms.contains(&Form::Url) && (is_url(text) || has_passwords()) => Shows::ButPasswords,
         forms if forms.contains(&Form::Public) => Shows::ButPasswords,

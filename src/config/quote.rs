@@ -100,7 +100,10 @@ pub fn passwords(text: &str) -> Vec<Range<usize>> {
         found.extend(query);
     }
     if !structure.contains("://") {
-        found.extend(password_without_scheme(&structure));
+        match keyword_password(&structure) {
+            Some(password) => found.push(password),
+            None => found.extend(password_without_scheme(&structure)),
+        }
     }
     found.retain(|range| !range.is_empty() && !expansion::is_only_expansions(&text[range.clone()]));
     for default in expansion::defaults(text) {
@@ -150,6 +153,20 @@ fn password_without_scheme(structure: &str) -> Option<Range<usize>> {
     let (colon, at) = (structure.find(':')?, structure.rfind('@')?);
     let is_one_word = !structure.contains(char::is_whitespace);
     (is_one_word && colon < at).then_some(colon + 1..at)
+}
+
+/// The password in `host=db password=hunter2 user=probe`, with all that follows it: where a value in quotes ends, each
+/// library has its own rule.
+pub fn keyword_password(text: &str) -> Option<Range<usize>> {
+    let lower = text.to_ascii_lowercase();
+    let value = |name: &str| {
+        lower.match_indices(name).find_map(|(at, name)| {
+            let rest = text[at + name.len()..].trim_start().strip_prefix('=')?;
+            Some(text.len() - rest.len())
+        })
+    };
+    let start = ["password", "passwd", "pwd"].into_iter().filter_map(value).min()?;
+    (start < text.len()).then_some(start..text.len())
 }
 
 /// The values of the credentials in the query of the URL around `start`.
@@ -210,6 +227,9 @@ mod tests {
             ("http://host:/x", "http://host:/x"),
             ("user:hunter2@db:5432/orders", "user:***@db:5432/orders"),
             ("no url: a@b", "no url: a@b"),
+            ("host=db password=hunter2 user=x", "host=db password=***"),
+            ("Host=db;Password = 'hun ter2'", "Host=db;Password =***"),
+            ("the password is in the vault", "the password is in the vault"),
         ];
         for (text, masked) in cases {
             assert_eq!(replace(text, &passwords(text)), masked);

@@ -38,7 +38,7 @@ const LISTS: [(&str, Form); 2] = [
     ("cors_origins", Form::Url),
 ];
 /// Keys of other documents: scenarios, manifests.
-const ELSEWHERE: [(&str, Form); 24] = [
+const ELSEWHERE: [(&str, Form); 27] = [
     ("check", Form::Host),
     ("exits", Form::Quantity),
     ("starts_in", Form::Quantity),
@@ -58,6 +58,9 @@ const ELSEWHERE: [(&str, Form); 24] = [
     ("successThreshold", Form::Quantity),
     ("terminationGracePeriodSeconds", Form::Quantity),
     ("port", Form::Quantity),
+    ("host", Form::Host),
+    ("hostname", Form::Host),
+    ("scheme", Form::Words(&["http", "https"])),
     ("containerPort", Form::Quantity),
     ("kind", Form::Public),
     ("apiVersion", Form::Public),
@@ -65,7 +68,7 @@ const ELSEWHERE: [(&str, Form); 24] = [
     ("restartPolicy", Form::Words(&["Always", "OnFailure", "Never"])),
 ];
 /// What people write where a word of another list is wanted.
-const COMMON: [&str; 24] = [
+const COMMON: [&str; 29] = [
     "yes",
     "no",
     "on",
@@ -81,6 +84,11 @@ const COMMON: [&str; 24] = [
     "startup",
     "liveness",
     "readiness",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "livez",
+    "readyz",
     "critical",
     "warning",
     "optional",

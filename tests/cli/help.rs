@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::command::{assert_golden, probelet, run, runs};
+use crate::support::certs::Folder;
 
 /// The lines in which `probelet --help` lists the commands.
 fn listed(help: &str) -> Vec<&str> {
@@ -65,6 +66,31 @@ fn wrong_usage_is_told_on_standard_error_with_2() {
         let run = runs(arguments);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.lines().next()), (2, "", Some(complaint)));
     }
+}
+
+#[test]
+fn a_file_without_its_option_is_told_which_one_it_needs() {
+    for command in ["validate", "once", "wait", "run", "simulate", "explain"] {
+        let run = runs(&[command, "config.yaml"]);
+        let told = format!("`probelet {command} --config config.yaml`");
+        // `wait` takes the name of a check there, and wants `--url` with it.
+        let expected = if command == "wait" { "--url" } else { told.as_str() };
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{command}");
+        assert!(run.stderr.contains(expected), "{command}: {}", run.stderr);
+    }
+    assert_golden("validate-file.txt", &runs(&["validate", "config.yaml"]).stderr);
+}
+
+#[test]
+fn the_scenario_in_the_help_is_valid_as_it_stands() {
+    let help = runs(&["simulate", "--help"]).stdout;
+    let scenario = help.split("Example of a scenario:\n\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let folder = Folder::new();
+    let checks = ["db_connection", "cache", "queue"].map(|name| format!("  - {{ name: {name}, simulated: {{}} }}\n"));
+    let config = folder.write("config.yaml", format!("checks:\n{}", checks.concat()));
+    let file = folder.write("outage.yaml", scenario);
+    let run = runs(&["simulate", "--config", &config, "--scenario", &file]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{scenario}");
 }
 
 #[test]

@@ -40,6 +40,13 @@ fn meanings() -> impl Iterator<Item = Meaning> {
     CODES.iter().map(Meaning::from).chain(PITFALLS.iter().map(|pitfall| Meaning::from(*pitfall)))
 }
 
+/// The names of all codes, under what they are about.
+pub fn names() -> [(&'static str, Vec<&'static str>); 2] {
+    let of_files = CODES.iter().map(|code| code.name).collect();
+    let of_pods = PITFALLS.iter().map(|pitfall| pitfall.name).collect();
+    [("Codes of a configuration", of_files), ("Codes of a pod", of_pods)]
+}
+
 /// What the code called `name` means, or why there is nothing to say. It may be written as in a report,
 /// `error[unknown-key]`.
 pub fn explained(name: &str) -> Result<String, String> {
@@ -64,6 +71,9 @@ impl Meaning {
 /// Why there is nothing to say about `name`: the code that was meant, or all there are.
 fn unknown(name: &str) -> String {
     let text = format!("error: there is no diagnostic code `{}`\n", name.escape_debug());
+    if name.contains(['.', '/']) {
+        return text + "  help: name a configuration with `--config`: `probelet explain --config config.yaml`\n";
+    }
     let names: Vec<_> = meanings().map(|meaning| meaning.name).collect();
     match document::nearest(name, names.iter().copied()) {
         Some(near) => format!("{text}  help: did you mean `{near}`?\n"),

@@ -1,6 +1,6 @@
 //! `probelet explain`: what a code means; what a configuration does, and how soon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -14,6 +14,7 @@ use wrap::wrapped;
 
 mod code;
 mod effects;
+mod overview;
 mod wrap;
 
 /// Explain a code, or which failure closes what, and how soon
@@ -39,6 +40,7 @@ impl Explain {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let explained = match &self.code {
             Some(name) => code::explained(name),
+            None if self.is_alone(environment) => Ok(overview::overview()),
             None => self.configuration(environment),
         };
         match explained {
@@ -48,6 +50,12 @@ impl Explain {
                 Exit::Usage
             }
         }
+    }
+
+    /// Nothing is named, and there is no configuration where one is looked for.
+    fn is_alone(&self, environment: &Environment) -> bool {
+        let is_named = self.config.config.is_some() || environment.get("PROBELET_CONFIG").is_some();
+        !is_named && self.pod.is_none() && !Path::new(ConfigFile::DEFAULT).exists()
     }
 
     fn configuration(&self, environment: &Environment) -> Result<String, String> {

@@ -24,19 +24,22 @@ mod text;
 
   for: 5m
   faults:
-    - { check: db_connection, from: 30s, to: 90s, outcome: fail }        # fail | slow | hang
+    - { check: db_connection, from: 30s, to: 90s, outcome: fail }
     - { check: cache, from: 60s, to: 70s, outcome: slow, latency: 3s }
-  app: { exits: 100s, starts_in: 40s }    # it exits by itself, and serves 40s after its next start
+    - { check: queue, from: 2m, to: 3m, outcome: hang }
+  # The app exits by itself, and serves 40s after its next start.
+  app: { exits: 100s, starts_in: 40s }
   sidecar: { frozen: 150s..180s, killed: 200s }
-  pod:                                    # or --pod FILE
+  pod: # or --pod FILE
     liveness: { period: 10s, failure_threshold: 3 }
     readiness: { period: 10s, failure_threshold: 3 }
 
+Examples:
   probelet simulate --config config.yaml --scenario outage.yaml
-  probelet simulate --config config.yaml --scenario outage.yaml --format svg > outage.svg
+  probelet simulate -c config.yaml -s outage.yaml --format svg > outage.svg
 
-A run takes 10ms while all is well. The phases of the checks are those of one pod: in another pod
-each check may be up to an interval earlier or later.")]
+A run takes 10ms while all is well. The phases of the checks are those of one
+pod: in another pod each check may be up to an interval earlier or later.")]
 pub struct Simulate {
     #[command(flatten)]
     config: ConfigFile,

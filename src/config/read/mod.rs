@@ -15,6 +15,7 @@ use super::tree::{MappingEntry, Mark, Node, NodeContent, Scalar};
 use crate::base::field::{Field, MatcherType, Presence, ValueType};
 use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Text, TextPart, Value};
 
+pub mod foreign;
 mod json;
 pub mod overlooked;
 mod scalar;
@@ -220,7 +221,7 @@ impl<'e> Reader<'e> {
         let NodeContent::List(items) = &node.content else {
             let help = match &node.content {
                 NodeContent::Scalar(scalar) if !node.is_null() => match told(path, &scalar.text) {
-                    Some(text) => Some(format!("write `[{text}]`")),
+                    Some(text) => Some(format!("write `[{}]`", words::meant(value_type, &text).unwrap_or(&text))),
                     None => Some("put it in brackets: `[…]`".into()),
                 },
                 _ => Some("put a `- ` before each item".into()),
@@ -318,6 +319,13 @@ impl<'e> Reader<'e> {
     ) -> Option<&'static str> {
         let message = format!("unknown key `{}`", told_key(&entry.key));
         let (help, meant) = suggest::for_key(&entry.key, table, siblings, scope);
+        let kind = foreign::kind(&entry.key).filter(|_| !table.one_of.is_empty());
+        let place = suggest::in_address(&entry.key, table, siblings, path);
+        let (help, meant) = match (kind, place) {
+            (Some(kind), _) => (kind.help(), None),
+            (None, Some((help, meant))) => (help, Some(meant)),
+            (None, None) => (help, meant),
+        };
         let help = overlooked::in_key(&entry.key).or_else(|| suggest::in_url(path)).unwrap_or(help);
         self.error(entry.key_mark, path, "unknown-key", message, Some(help));
         meant
@@ -329,7 +337,8 @@ impl<'e> Reader<'e> {
         let Some(first) = given.next() else {
             // An unknown key with a section is an unknown kind, and has been reported as that.
             let is_unknown_kind = |entry: &MappingEntry| {
-                table.field(&entry.key).is_none() && matches!(entry.value.content, NodeContent::Map(_))
+                table.field(&entry.key).is_none()
+                    && (matches!(entry.value.content, NodeContent::Map(_)) || foreign::kind(&entry.key).is_some())
             };
             if !meant.iter().any(|name| is_kind(name)) && !entries.iter().any(is_unknown_kind) {
                 let message = "there is no section that says what to observe";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words::{alternatives, expected};
+use super::words::{alternatives, expected, meant_among};
 use super::{CapturePolicy, Reader, Scope, overlooked};
 use crate::base::decimal::Decimal;
 use crate::base::field::ValueType;
@@ -11,7 +11,6 @@ use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_si
 use crate::base::value::{Text, Value};
 use crate::config::mask::told;
 use crate::config::quote::shown;
-use crate::config::similar;
 use crate::config::tree::{Node, NodeContent};
 
 /// Why a scalar is not what is wanted.
@@ -106,6 +105,8 @@ fn typed(value_type: &'static ValueType, written: &Written<'_>) -> Result<Value,
         ValueType::Word(words) => word(words, &[], written),
         ValueType::BoolOrWord(words) => match boolean(value_type, written) {
             Ok(value) => Ok(value),
+            // `"false"` is one of the words but for its quotes.
+            Err(unfit) if written.quoted && unfit.help.is_some() => Err(unfit),
             Err(_) => word(words, &["true", "false"], written),
         },
         ValueType::Status => status(value_type, written),
@@ -293,7 +294,7 @@ fn word(words: &'static [&'static str], others: &[&str], written: &Written<'_>) 
         return Ok(Value::Word(word));
     }
     let known = || others.iter().chain(words).copied();
-    let near = similar::nearest(written.text, known()).filter(|_| !written.expanded);
+    let near = meant_among(known(), written.text).filter(|_| !written.expanded);
     Err(Unfit {
         code: "unknown-word",
         message: format!("{} is not {}", subject(written), alternatives(known())),

@@ -3,6 +3,8 @@
 use super::words::alternatives;
 use super::{Scope, Table};
 use crate::base::field::{Presence, ValueType};
+use crate::config::mask::told;
+use crate::config::path;
 use crate::config::similar::nearest;
 use crate::config::tree::{MappingEntry, Node, NodeContent};
 
@@ -26,7 +28,15 @@ pub fn for_key(
     if let Some(near) = other_name.or_else(|| nearest(key, names())) {
         return (format!("did you mean `{near}`?"), Some(near));
     }
-    let help = if table.all().next().is_none() { "no keys are known here".into() } else { known_keys(table) };
+    let has_kind = || table.one_of.iter().any(|kind| siblings.iter().any(|entry| entry.key == kind.name));
+    let help = if table.all().next().is_none() {
+        "no keys are known here".into()
+    } else if !table.one_of.is_empty() && !has_kind() {
+        // What says what to observe is missing: this may be meant for it.
+        format!("the kinds are {}", alternatives(table.one_of.iter().map(|kind| kind.name)).replace(" or ", " and "))
+    } else {
+        known_keys(table)
+    };
     match table.words_of.map(|matcher| matcher.plain) {
         Some(ValueType::Operand) => (format!("to compare with a mapping write `equals: {{ … }}`; {help}"), None),
         _ => (help, None),
@@ -49,6 +59,38 @@ pub fn mapping_instead_of(node: &Node, table: &Table, path: &str) -> Option<Stri
     }
 }
 
+/// What to write for a part of the target that has a key of its own elsewhere, and the key that holds it here.
+pub fn in_address(key: &str, table: &Table, siblings: &[MappingEntry], path: &str) -> Option<(String, &'static str)> {
+    let has = |name: &str| table.all().any(|field| field.name == name);
+    let around = path.rsplit_once('.').map_or("", |(around, _)| around);
+    let written = |names: &[&str], default: &str| {
+        let entry = siblings.iter().find(|entry| names.contains(&entry.key.as_str()));
+        let text = entry.and_then(|entry| match &entry.value.content {
+            NodeContent::Scalar(scalar) => told(&path::child(around, &entry.key), &scalar.text),
+            _ => None,
+        });
+        text.filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+    };
+    let is_part = |parts: &[&str]| parts.contains(&key);
+    let (host, port) = (|| written(HOSTS, "host"), |default: &str| written(&["port"], default));
+    if has("address") && (is_part(HOSTS) || key == "port") {
+        return Some((format!("write host and port in one: `address: \"{}:{}\"`", host(), port("5000")), "address"));
+    }
+    let is_web = has("url") && has("method");
+    if is_web && (is_part(HOSTS) || is_part(&["port", "path", "scheme", "protocol"])) {
+        let scheme = written(&["scheme", "protocol"], "http").to_ascii_lowercase();
+        let path = written(&["path"], "/");
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let url = format!("{scheme}://{}:{}{slash}{path}", host(), port(if scheme == "https" { "443" } else { "80" }));
+        return Some((format!("write it all in one: `url: {url}`"), "url"));
+    }
+    // What the help says for a URL with a user, `in_url` knows.
+    (has("url") && in_url(path).is_some()).then(|| (String::new(), "url"))
+}
+
+/// What the host of a target is called elsewhere.
+const HOSTS: &[&str] = &["host", "hostname", "server", "ip"];
+
 /// What to write into `url` where the key at `path`, which is not known, says what a URL says.
 pub fn in_url(path: &str) -> Option<String> {
     let (around, key) = path.rsplit_once('.')?;
@@ -57,9 +99,10 @@ pub fn in_url(path: &str) -> Option<String> {
         ("postgres", "sslmode" | "ssl_mode" | "ssl" | "tls" | "sslrootcert" | "ca_file") => {
             "…?sslmode=verify-full&sslrootcert=/path/to/ca.pem"
         }
-        ("postgres", "host" | "port" | "user" | "username" | "password" | "database" | "dbname") => {
-            "postgres://user:${PASSWORD}@host:5432/database"
-        }
+        (
+            "postgres",
+            "host" | "hostname" | "port" | "user" | "username" | "password" | "database" | "dbname" | "db" | "dsn",
+        ) => "postgres://user:${PASSWORD}@host:5432/database",
         ("redis", "host" | "port" | "password" | "user" | "username" | "db") => "redis://:${PASSWORD}@host:6379/0",
         ("amqp", "host" | "port" | "password" | "user" | "username" | "vhost") => {
             "amqp://user:${PASSWORD}@host:5672/vhost"

@@ -88,6 +88,13 @@ fn starts(schemes: &[&str]) -> String {
 /// What to write instead; a URL without a scheme is quoted if it cannot hold a secret.
 fn fix(whole: &str, schemes: &[&str], expanded: bool, path: &str) -> String {
     let scheme = schemes.first().copied().unwrap_or("http");
+    if whole.trim_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case("jdbc:")) {
+        let pattern = pattern(scheme);
+        return format!("leave out `jdbc:`, and put user and password in front of the host: `{pattern}`");
+    }
+    if is_keyword_form(whole) {
+        return format!("write it as a URL: `{}`", pattern(scheme));
+    }
     if whole.split_once("://").is_some_and(|(scheme, _)| scheme.contains("sentinel")) {
         return format!("write `{scheme}://host/…` with the host of one server: Sentinel is not asked for it");
     }
@@ -97,6 +104,27 @@ fn fix(whole: &str, schemes: &[&str], expanded: bool, path: &str) -> String {
         None => format!("write `{scheme}://host/…`"),
         Some(bare) => format!("did you mean `{scheme}://{bare}`?"),
     }
+}
+
+/// A whole URL with this scheme, its password in a variable.
+fn pattern(scheme: &str) -> String {
+    let rest = match scheme {
+        "postgres" => "user:${PASSWORD}@host:5432/database",
+        "redis" | "rediss" => ":${PASSWORD}@host:6379/0",
+        "amqp" | "amqps" => "user:${PASSWORD}@host:5672/vhost",
+        _ => "host/path",
+    };
+    format!("{scheme}://{rest}")
+}
+
+/// Whether `text` is in the other form of libpq, `host=db user=probe`, or in that of .NET, `Host=db;Username=probe`.
+fn is_keyword_form(text: &str) -> bool {
+    let first = text.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty()).unwrap_or_default();
+    let key = text.split('=').next().unwrap_or_default().trim();
+    let is_key = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    text.contains('=')
+        && !text.contains("://")
+        && (is_key(key) || first.split_once('=').is_some_and(|(key, _)| is_key(key)))
 }
 
 /// What is wrong with a URL that has a scheme and is none all the same, and what to write.

@@ -1,8 +1,10 @@
 //! What a shape is called in messages and in the reference, and how to name what was found instead.
 
+use super::foreign;
 use crate::base::field::ValueType;
 use crate::base::quantity::show_duration;
 use crate::config::mask::told;
+use crate::config::similar::nearest;
 use crate::config::tree::{Node, NodeContent};
 
 /// What a value of this shape is, with its article: `a duration such as `10s``.
@@ -46,6 +48,21 @@ pub fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
         _ => quoted.concat(),
     }
+}
+
+/// The word of this shape that is meant by `text`, where the shape is one of a few words.
+pub fn meant(value_type: &ValueType, text: &str) -> Option<&'static str> {
+    let (words, others): (&[_], &[_]) = match value_type {
+        ValueType::Word(words) => (words, &[]),
+        ValueType::BoolOrWord(words) => (words, &["true", "false"]),
+        _ => return None,
+    };
+    meant_among(others.iter().chain(words).copied(), text)
+}
+
+/// The one of `known` that is meant by `text`: what others write for it, or what it is a misspelling of.
+pub fn meant_among<'a>(known: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
+    foreign::word(text, known.clone()).or_else(|| nearest(text, known))
 }
 
 /// What stands in the file at `path`; a value that may be a secret is not quoted.

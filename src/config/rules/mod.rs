@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::expansion::is_only_expansions;
 use super::path;
 use super::quote::shown;
-use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope};
+use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope, foreign};
 use super::similar;
 use super::tree::{Node, NodeContent};
 use super::{CheckTarget, Config, Listener};
@@ -37,6 +37,16 @@ mod warnings;
 /// error.
 pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
     // A reading of its own: the `allow` of the top level is for every warning of the file.
+    if let Some((entry, tool)) = foreign::file(root) {
+        reader.session().report(Problem {
+            severity: Severity::Error,
+            code: "unknown-key",
+            message: format!("unknown key `{}`: this is a file of {tool}, not one of probelet", entry.key),
+            help: Some(foreign::help_with_file(tool)),
+            span: entry.key_mark.span(&entry.key),
+        });
+        return None;
+    }
     let session = allow::apart_from(reader.session());
     let own = Reader::new(reader.environment(), Rc::clone(&session));
     let fields = own.section(root, &keys::TOP, "", Scope::default());

@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests rules dashboards schema api bench kubelet fuzz image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests render rules dashboards schema api bench kubelet fuzz image static image-check clean
 
 demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
@@ -54,13 +54,18 @@ doc: ## the documentation, without a broken link
 manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	$(CARGO) build --locked --quiet
 	$(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet deploy/*.yaml
+	.ci/render inputs
 	for rendered in tests/golden/deploy/*.yaml; do \
 	    echo "$$rendered:" && $(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet "$$rendered" || exit 1; done
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	DATABASE_PASSWORD=example $(TARGET)/debug/probelet validate --strict --config deploy/compose/probelet.yaml
 	$(VENV)/bin/python .ci/migrating.py $(TARGET)/debug/probelet deploy/migrating.md
+	$(VENV)/bin/python .ci/snippets.py deploy/*.md deploy/*/*.md
 	.ci/unit-check deploy/systemd/probelet.service $(abspath $(TARGET))/debug/probelet
+
+render: ## what kustomize and helm make of deploy/, as in tests/golden/deploy (with Go; five minutes to build, then seconds)
+	.ci/render
 
 rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 	promtool check rules deploy/prometheus/rules.yml

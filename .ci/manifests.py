@@ -5,6 +5,7 @@ usage: manifests.py PROBELET FILE...
 It needs kubernetes-validate (which brings the schemas along) and asks no cluster.
 """
 
+import functools
 import pathlib
 import re
 import subprocess
@@ -17,14 +18,24 @@ import yaml
 # Native sidecars are on by default from the first of these.
 VERSIONS = ["1.29", "1.33", kubernetes_validate.latest_version()]
 PORT = 10240
+HERE = pathlib.Path(__file__).resolve().parent
+# What no way of putting the sidecar beside an app may change.
+ALWAYS = ["restartPolicy", "args", "env", "ports", "startupProbe", "livenessProbe", "lifecycle", "resources"]
 
 
 def main(probelet, *files):
     documents = [(file, document) for file in files for document in yaml.safe_load_all(pathlib.Path(file).read_text())]
     problems = [f"{file}: {problem}" for file, document in documents for problem in check(document, probelet)]
     problems += check_monitors([document for _, document in documents])
+    with_pods = {file for file, document in documents if document["kind"] in ("Deployment", "StatefulSet")}
+    problems += [problem for file in sorted(with_pods) for problem in check_explained(file, probelet)]
     print("\n".join(problems) or f"{len(documents)} manifests are valid for Kubernetes {', '.join(VERSIONS)}")
     return 1 if problems else 0
+
+
+def of_kind(file, kind):
+    documents = yaml.safe_load_all((HERE.parent / file).read_text())
+    return next(document for document in documents if document["kind"] == kind)
 
 
 def check(document, probelet):
@@ -40,9 +51,9 @@ def check(document, probelet):
         yield from check_configuration(document["data"]["config.yaml"], probelet)
 
 
-def check_schema(document):
+def check_schema(document, versions=VERSIONS):
     name = f"{document['kind']} {document['metadata']['name']}"
-    for version in VERSIONS:
+    for version in versions:
         try:
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.ValidationError as error:
@@ -85,6 +96,9 @@ def check_sidecar(sidecar, pod):
         yield f"the sidecar does not name the port {PORT}"
     if any("subPath" in mount for mount in sidecar["volumeMounts"]):
         yield "a `subPath` never sees a change"
+    for key in ALWAYS:
+        if sidecar.get(key) != reference().get(key):
+            yield f"`{key}` of the sidecar is not as in deploy/kubernetes.yaml: {sidecar.get(key)}"
     liveness = sidecar["livenessProbe"]
     if liveness["periodSeconds"] * liveness["failureThreshold"] > 10:
         yield "a frozen sidecar is not restarted within 10 s"
@@ -96,6 +110,13 @@ def check_sidecar(sidecar, pod):
         yield "PROBELET_STATE of the sidecar is not an emptyDir: what it knows would not outlive its container"
 
 
+@functools.cache
+def reference():
+    """The sidecar of deploy/kubernetes.yaml."""
+    pod = of_kind("deploy/kubernetes.yaml", "Deployment")["spec"]["template"]["spec"]
+    return next(container for container in pod["initContainers"] if container["name"] == "probelet")
+
+
 def check_alone(container):
     """With no app beside it kubelet asks for its own health: what it watches must neither restart nor hide it."""
     asked = {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
@@ -104,11 +125,14 @@ def check_alone(container):
 
 
 def check_app(container, pod):
-    """All three probes ask over HTTP, or all with the command that an init container installs."""
+    """All three probes ask over HTTP, or by gRPC, or all with the command that an init container installs."""
     asked = {probe: container[f"{probe}Probe"] for probe in ("startup", "liveness", "readiness")}
     gates = {"startup": "startupz", "liveness": "livez", "readiness": "readyz"}
     over_http = {probe: {"path": f"/{gate}", "port": PORT} for probe, gate in gates.items()}
     if {probe: asked[probe].get("httpGet") for probe in asked} == over_http:
+        return
+    by_grpc = {probe: {"port": PORT, "service": probe} for probe in gates}
+    if {probe: asked[probe].get("grpc") for probe in asked} == by_grpc:
         return
     folder = next((init["args"][1] for init in pod["initContainers"] if init.get("args", [])[:1] == ["install"]), None)
     fail_open = {"liveness": ["--if-unreachable", "ok"]}
@@ -117,7 +141,7 @@ def check_app(container, pod):
         for probe, gate in gates.items()
     }
     if {probe: asked[probe].get("exec") for probe in asked} != by_command:
-        yield f"the probes of {container['name']} ask neither over HTTP nor with the installed command, as they should"
+        yield f"the probes of {container['name']} ask neither over HTTP, nor by gRPC, nor with the installed command"
     if folder not in [mount["mountPath"] for mount in container.get("volumeMounts", [])]:
         yield f"{container['name']} does not see what was installed"
 
@@ -153,6 +177,15 @@ def check_configuration(text, probelet):
         validation = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if validation.returncode != 0:
             yield f"the configuration is not valid:\n{validation.stdout}{validation.stderr}"
+
+
+def check_explained(file, probelet):
+    """`explain` must have nothing against the pod, but for what only the exec wiring avoids."""
+    command = [probelet, "explain", "--config", file]
+    explained = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = set(re.findall(r"^(?:error|warning|note)\[([\w-]+)\]", explained.stdout + explained.stderr, re.MULTILINE))
+    if explained.returncode != 0 or found - {"fails-closed"}:
+        yield f"{file}: `probelet explain` is not content:\n{explained.stdout}{explained.stderr}"
 
 
 def check_monitors(documents):

@@ -117,7 +117,7 @@ pub(super) fn about(daemon: &DaemonClient, subject: &str, deadline: Deadline) ->
 
 fn about_endpoint(daemon: &DaemonClient, endpoint: Endpoint, deadline: Deadline) -> Result<AskResult, ClientError> {
     let name = endpoint.label();
-    let (report, exit) = report(daemon, name, deadline)?;
+    let (report, exit) = report(daemon, name, &format!("for {name}"), deadline)?;
     let mut line = format!("{name} {}", report.status);
     if report.status != "ok" && !why(&report).is_empty() {
         line += &format!(": {}", why(&report).join("; "));
@@ -137,7 +137,7 @@ fn about_daemon(daemon: &DaemonClient, deadline: Deadline) -> Result<AskResult, 
 
 /// The state of one check, by the json of `/healthz`, which has all of them.
 fn about_check(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
-    let (report, _) = report(daemon, "healthz", deadline)?;
+    let (report, _) = report(daemon, "healthz", "for a single check", deadline)?;
     let Some(check) = report.checks.iter().find(|check| check.name == name) else {
         if report.checks.is_empty() {
             return about_nameless(daemon, name, deadline);
@@ -157,12 +157,12 @@ fn about_check(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<
 
 /// Where the daemon names no checks (`server.details: none`, or there are none), its code still tells about one.
 fn about_nameless(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
-    let ClientResponse { status, health, .. } = daemon.ask("GET", &format!("/readyz/{}", encoded(name)), deadline)?;
+    let ClientResponse { status, health, .. } = daemon.ask("GET", &format!("/healthz/{}", encoded(name)), deadline)?;
     match (status, health.as_deref()) {
         (200, Some(state @ ("ok" | "degraded"))) => Ok(AskResult::Line(format!("{name} {state}"), Exit::Fine)),
         (500 | 503, Some("error")) => Ok(AskResult::Line(format!("{name} error"), Exit::Unhealthy)),
         (404, _) => Ok(AskResult::UnknownCheck(format!(
-            "error: there is no check `{}` that gates readyz in the daemon's configuration\n",
+            "error: there is no check `{}` in the daemon's configuration\n",
             one_line(name)
         ))),
         _ => Err(ClientError::Unreachable(format!("{daemon} does not answer as probelet does"))),
@@ -176,10 +176,19 @@ fn encoded(name: &str) -> String {
     utf8_percent_encode(name, RESERVED).to_string()
 }
 
-/// The report on an endpoint, and what it means. An answer whose words and code do not agree is none.
-fn report(daemon: &DaemonClient, endpoint: &str, deadline: Deadline) -> Result<(EndpointReport, Exit), ClientError> {
+/// The report on an endpoint, and what it means; `what` it is asked for. An answer whose words and code do not agree is
+/// none.
+fn report(
+    daemon: &DaemonClient,
+    endpoint: &str,
+    what: &str,
+    deadline: Deadline,
+) -> Result<(EndpointReport, Exit), ClientError> {
     let stranger = || ClientError::Unreachable(format!("{daemon} does not answer as probelet does"));
     let reply = daemon.ask("GET", &format!("/{endpoint}?format=json"), deadline)?;
+    if reply.is_of_narrow_address() {
+        return Err(daemon.narrow(what));
+    }
     let report: EndpointReport = serde_json::from_str(&reply.body).map_err(|_| stranger())?;
     let exit = match (reply.status, report.status.as_str()) {
         (200, "ok" | "degraded") => Exit::Fine,

@@ -17,7 +17,7 @@ use crate::base::quantity::show_duration;
 use crate::base::secret::Secret;
 use crate::base::thread::{self, why_refused};
 use crate::base::value::why_unreadable;
-use crate::config::source::{self, Environment};
+use crate::config::source::{Environment, Input};
 use crate::config::{Listen, listen};
 use crate::model::outcome::one_line;
 
@@ -58,12 +58,19 @@ pub(super) struct ClientResponse {
     pub(super) body: String,
 }
 
+impl ClientResponse {
+    /// Whether a daemon says so that its address has not all routes.
+    pub(super) fn is_of_narrow_address(&self) -> bool {
+        self.status == 404 && self.body.starts_with("not found; there are /livez, ") && !self.body.contains("/healthz")
+    }
+}
+
 /// Why there is no answer that can be used, in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ClientError {
     /// Nobody answers there, or not as probelet does.
     Unreachable(String),
-    /// The daemon answers, and wants a token that it was not given.
+    /// The daemon answers, and does not tell: it wants a token that it was not given, or tells such things elsewhere.
     Refused(String),
 }
 
@@ -88,6 +95,9 @@ impl ClientError {
 const LONGEST: usize = 8 << 20;
 /// The longest head of an answer, in bytes.
 const LONGEST_HEAD: usize = 16 << 10;
+
+/// The longest token, in bytes: the daemon takes no longer header.
+const LONGEST_TOKEN: usize = 15 << 10;
 
 /// How `probelet ask` calls itself: as an exec probe it speaks for kubelet.
 const ASK: &str = "probelet-ask";
@@ -127,7 +137,8 @@ impl DaemonUrl {
         let (source, token) = match &self.token_file {
             Some(path) => {
                 let file = path.clone();
-                let read = in_time(deadline, move || source::read_file(&file)).and_then(|content| content);
+                // It may be a pipe: `--token-file <(vault read …)`.
+                let read = in_time(deadline, move || Input::read(&file).content).and_then(|content| content);
                 let content = read.map_err(|error| {
                     let why = why_unreadable(error.kind());
                     complain(&format!("error: cannot read the file of --token-file, {}: {why}\n", path.display()));
@@ -151,7 +162,7 @@ impl DaemonUrl {
 
 /// Whether a header can carry it.
 fn is_one_word(token: &Secret) -> bool {
-    !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=LONGEST_TOKEN).contains(&token.expose().len()) && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl DaemonClient {
@@ -227,6 +238,14 @@ impl DaemonClient {
             }
             _ => Ok(reply),
         }
+    }
+
+    /// What has been asked for is not told there.
+    pub(super) fn narrow(&self, what: &str) -> ClientError {
+        ClientError::Refused(format!(
+            "{self} does not answer {what}: that address has `routes: probes` or `metrics`\n  help: ask an address of \
+             `server.listen` with `routes: all`, or about readyz, livez, startupz or daemon"
+        ))
     }
 
     fn connect(&self, deadline: Deadline) -> Result<TcpStream, ClientError> {

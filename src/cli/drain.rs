@@ -73,6 +73,13 @@ fn tell(daemon: &DaemonClient, undo: bool, deadline: Deadline) -> Result<Option<
             ),
             Exit::Usage,
         )),
+        (404, _) if reply.is_of_narrow_address() => Err((
+            format!(
+                "{daemon} takes no drain: that address has `routes: probes` or `metrics`\n  help: name an address of \
+                 `server.listen` with `routes: all`"
+            ),
+            Exit::Usage,
+        )),
         (404, _) => Err((
             format!("{daemon} knows no drain\n  help: write `server: {{ control: true }}` in its configuration"),
             Exit::Usage,

@@ -90,7 +90,8 @@ impl DaemonWaiter {
         match tokio::time::timeout(hold, self.closes()).await {
             Ok((why, exit)) => {
                 let after = show_duration(Clock::Machine.now().since(self.begun));
-                complain(&format!("error: {why} (after {after} of {})\n", show_duration(hold)));
+                let (why, help) = why.split_at(why.find('\n').unwrap_or(why.len()));
+                complain(&format!("error: {why} (after {after} of {}){help}\n", show_duration(hold)));
                 exit
             }
             Err(_) => {
@@ -148,10 +149,9 @@ impl DaemonWaiter {
         match asked.await {
             Ok(Ok(AskResult::Line(line, Exit::Fine))) => PollResult::Yes(line),
             Ok(Ok(AskResult::Line(line, _))) => PollResult::No(line),
-            // The next version may have it.
+            // The next version may have it. With the line of help.
             Ok(Ok(AskResult::UnknownCheck(complaint))) => {
-                let first = complaint.lines().next().unwrap_or_default();
-                PollResult::No(first.trim_start_matches("error: ").to_owned())
+                PollResult::No(complaint.trim_start_matches("error: ").trim_end().to_owned())
             }
             Ok(Err(ClientError::Unreachable(why))) => PollResult::Nobody(why),
             Ok(Err(error @ ClientError::Refused(_))) => PollResult::Never(error.why().to_owned(), error.exit()),

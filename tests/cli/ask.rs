@@ -104,8 +104,33 @@ async fn what_the_daemon_may_not_tell_is_left_out() {
     check_line(&url, "db_connection", 1, "db_connection error");
     check_line(&url, "internal_api/user", 1, "internal_api/user error");
     let run = ask(&url, &["nothing"]);
-    let complaint = "error: there is no check `nothing` that gates readyz in the daemon's configuration\n";
+    let complaint = "error: there is no check `nothing` in the daemon's configuration\n";
     assert_eq!((run.code, run.stderr.as_str()), (2, complaint));
+    check_line(&url, "cache", 0, "cache ok");
+}
+
+#[tokio::test]
+async fn at_an_address_with_fewer_routes_a_check_is_refused_with_what_to_write_and_gates_are_told() {
+    for routes in ["probes", "metrics"] {
+        let listen = format!("server: {{ listen: {{ address: \"127.0.0.1:0\", routes: {routes} }} }}\n");
+        let daemon = Daemon::start(&format!("{listen}{SHOP}")).await;
+        daemon.until_status("/startupz", 200).await;
+        let url = format!("http://{}", daemon.address);
+        check_line(&url, "readyz", 1, "readyz error");
+        check_line(&url, "livez", 0, "livez ok");
+        check_line(&url, "daemon", 0, "daemon ok");
+        for (about, named) in
+            [("cache", "for a single check"), ("nothing", "for a single check"), ("healthz", "for healthz")]
+        {
+            let refused = ask(&url, &[about, "--if-unreachable", "ok"]);
+            let complaint = format!(
+                "error: {} does not answer {named}: that address has `routes: probes` or `metrics`\n  help: ask an address of \
+                 `server.listen` with `routes: all`, or about readyz, livez, startupz or daemon\n",
+                daemon.address
+            );
+            assert_eq!((refused.code, refused.stdout.as_str(), refused.stderr), (2, "", complaint), "{about}");
+        }
+    }
 }
 
 #[tokio::test]

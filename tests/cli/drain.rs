@@ -61,6 +61,18 @@ async fn the_token_comes_from_the_configuration_the_environment_or_a_file() {
         drains(&["--token-file", "/nowhere"], &[]).stderr,
         "error: cannot read the file of --token-file, /nowhere: no such file\n"
     );
+    // A pipe as a shell makes it, and one whose other end writes nothing.
+    let piped = |script: &str| {
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", script, "drain", env!("CARGO_BIN_EXE_probelet"), &url]);
+        run(command)
+    };
+    assert_eq!(piped("$1 drain --undo --url $2 --token-file <(echo hunter2)").stdout, "not draining\n");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let silent = runs(&["ask", "well", "--url", &url, "--timeout", "200ms", "--token-file", pipe.to_str().unwrap()]);
+    let complaint = format!("error: cannot read the file of --token-file, {}: it does not end\n", pipe.display());
+    assert_eq!(silent, Run { code: 2, stdout: String::new(), stderr: complaint });
     let empty = "error: $PROBELET_TOKEN holds no token: one word of letters, digits and signs of ASCII\n";
     assert_eq!(drains(&[], &[("PROBELET_TOKEN", "a b")]), Run { code: 2, stdout: String::new(), stderr: empty.into() });
     let mut ask = probelet(&["ask", "well", "--url", &url]);
@@ -84,6 +96,16 @@ async fn where_it_is_not_allowed_it_says_why() {
     for arguments in [&["drain", "--url", &url][..], &["drain", "--undo", "--url", &url]] {
         assert_eq!(runs(arguments), Run { code: 2, stdout: String::new(), stderr: expected.clone() });
     }
+
+    let narrow = format!("server: {{ listen: {{ address: \"127.0.0.1:0\", routes: metrics }} }}\n{WELL}");
+    let daemon = Daemon::start(&narrow).await;
+    let refused = runs(&["drain", "--url", &format!("http://{}", daemon.address)]);
+    let expected = format!(
+        "error: {} takes no drain: that address has `routes: probes` or `metrics`\n  help: name an address of \
+         `server.listen` with `routes: all`\n",
+        daemon.address
+    );
+    assert_eq!(refused, Run { code: 2, stdout: String::new(), stderr: expected });
 
     let fake = Fake::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let expected = format!(

@@ -183,10 +183,7 @@ async fn a_daemon_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends_the
     let (url, address) = (format!("http://{}", daemon.address), daemon.address);
     let unknown = run(waiting(&url, &["worker", "--timeout", "300ms"]));
     assert_eq!(unknown.code, 124, "{unknown:?}");
-    assert!(
-        unknown.stderr.ends_with("there is no check `worker` that gates readyz in the daemon's configuration\n"),
-        "{unknown:?}"
-    );
+    assert!(unknown.stderr.ends_with("there is no check `worker` in the daemon's configuration\n"), "{unknown:?}");
     let mut wait = start(waiting(&url, &["--hold", "1h"]));
     wait.complains("it must stay so");
     drop(daemon);
@@ -194,6 +191,29 @@ async fn a_daemon_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends_the
     assert_eq!(code, 3, "{stderr}");
     let gone = format!("error: cannot reach {address}: ");
     assert!(stderr.lines().last().unwrap().starts_with(&gone), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_unknown_may_come_with_a_help_and_one_that_is_not_told_is_not_waited_for() {
+    let daemon = Daemon::start(SAID).await;
+    let url = format!("http://{}", daemon.address);
+    daemon.until_status("/livez", 200).await;
+    let unknown = run(waiting(&url, &["workr", "--timeout", "300ms"]));
+    assert_eq!(unknown.code, 124, "{unknown:?}");
+    let end = "error: timed out after 300ms; the last answer: there is no check `workr` in the daemon's configuration\n  \
+               help: did you mean `worker`?\n";
+    assert!(unknown.stderr.ends_with(end), "{unknown:?}");
+
+    let narrow = "server: { listen: { address: \"127.0.0.1:0\", routes: probes } }\n";
+    let daemon = Daemon::start(&format!("{narrow}checks: [{{ name: worker, simulated: {{}} }}]\n")).await;
+    let refused = run(waiting(&format!("http://{}", daemon.address), &["worker"]));
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let end = format!(
+        "error: {} does not answer for a single check: that address has `routes: probes` or `metrics`\n  help: ask an \
+         address of `server.listen` with `routes: all`, or about readyz, livez, startupz or daemon\n",
+        daemon.address
+    );
+    assert!(refused.stderr.ends_with(&end), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

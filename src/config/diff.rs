@@ -149,6 +149,18 @@ checks:
     }
 
     #[test]
+    fn an_address_that_stands_elsewhere_in_the_list_or_answers_something_else_is_the_same() {
+        let two =
+            |first: &str, second: &str| config(&format!("{{ server: {{ listen: [{first}, {second}] }}, checks: [] }}"));
+        let (one, other) = ("\":9000\"", "\"127.0.0.1:9001\"");
+        let before = two(one, other);
+        let changed = |after: &Config| ConfigDiff::between(&before, after).listen_changed;
+        assert!(!changed(&two(other, "{ address: \":9000\", routes: probes }")));
+        assert!(changed(&two(one, "\"127.0.0.1:9002\"")));
+        assert!(changed(&config("{ server: { listen: \":9000\" }, checks: [] }")));
+    }
+
+    #[test]
     fn what_takes_a_restart_is_flagged() {
         let diff = |new: &str| {
             let diff = ConfigDiff::between(&config("checks: []"), &config(new));

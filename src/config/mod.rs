@@ -221,11 +221,15 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Whether it listens where `other` does, whatever is answered there.
+    /// Whether it listens where `other` does, in whatever order they are named and whatever is answered there.
     #[must_use]
     pub fn listens_where(&self, other: &Self) -> bool {
-        let addresses = |server: &Self| server.listen.iter().map(|listener| listener.address).collect::<Vec<_>>();
-        addresses(self) == addresses(other)
+        let has_all = |server: &Self, of: &Self| of.listen.iter().all(|listener| server.listens_at(listener.address));
+        has_all(self, other) && has_all(other, self)
+    }
+
+    fn listens_at(&self, address: Listen) -> bool {
+        self.listen.iter().any(|listener| listener.address == address)
     }
 
     /// The port that kubelet's probes should ask: the first at an address that it can reach. All of them have the

@@ -5,6 +5,7 @@ mod gates;
 mod reap;
 mod routes;
 pub mod shutdown;
+mod signals;
 mod start;
 mod state;
 pub mod telemetry;
@@ -15,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::base::clock::{Clock, Moment, Reading, boot_id};
@@ -48,6 +48,7 @@ use routes::AnsweredRoutes;
 use controls::Controls;
 use gates::GateLane;
 use shutdown::Termination;
+use signals::{DaemonEnd, Signals, any};
 use start::Bootstrap;
 use state::StateDirectory;
 use telemetry::Telemetry;
@@ -63,8 +64,12 @@ const DEFAULT_LOG: LogConfig = LogConfig { format: LogFormat::Auto, level: "info
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 /// More than history itself gives the disk to open the file: by then it is known, or history does without.
 const LONGEST_OPENING: Duration = Duration::from_secs(60);
-/// The end waits this long for the history file, and for what hooks are still to be told.
+/// The end waits this long for the history file.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+/// This long after the first sign of the end hooks are told of it, however short the drain.
+const HOOKS_AT_END: Duration = Duration::from_secs(2);
+/// And for what happened last this long after the drain: who has not answered in all that time does not answer.
+const LAST_WORD: Duration = Duration::from_millis(250);
 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
@@ -185,15 +190,16 @@ async fn serve(
     daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 
-    let signal = tokio::select! {
-        signal = daemon.attend(&mut arrivals, &mut routes, signals) => signal,
+    let end = tokio::select! {
+        end = daemon.attend(&mut arrivals, &mut routes, signals) => end,
         () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
     };
     gates.close().await;
     scheduler.abort();
     let _ = scheduler.await;
-    tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(PATIENCE_AT_END), farewell::all_said());
-    tracing::info!(reason = signal, "probelet has stopped");
+    let hooks_patience = daemon.hooks_patience(&end);
+    tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(hooks_patience), farewell::all_said());
+    tracing::info!(reason = end.signal, "probelet has stopped");
     Ok(())
 }
 
@@ -356,13 +362,13 @@ impl Daemon {
         (app, scheduler)
     }
 
-    /// Attends to signals and to news of the configuration, until the drain is over. It tells which signal ended it.
+    /// Attends to signals and to news of the configuration, until the drain is over.
     async fn attend(
         &mut self,
         arrivals: &mut mpsc::Receiver<ConfigUpdate>,
         routes: &mut AnsweredRoutes,
         mut signals: Signals,
-    ) -> &'static str {
+    ) -> DaemonEnd {
         let signal = loop {
             tokio::select! {
                 signal = any(&mut signals.terminate) => break signal,
@@ -375,7 +381,7 @@ impl Daemon {
             }
         };
         self.termination.begin(self.clock.now());
-        let drain = self.config.as_ref().map_or(std::time::Duration::ZERO, |config| config.plan.answers.drain);
+        let drain = self.config.as_ref().map_or(Duration::ZERO, |config| config.plan.answers.drain);
         let remaining = self.termination.remaining(self.clock.now(), drain);
         tracing::info!(
             seconds = (remaining.as_secs_f64() * 10.0).round() / 10.0,
@@ -383,10 +389,15 @@ impl Daemon {
         );
         let _ = self.commands.send(SchedulerCommand::End).await;
         tokio::select! {
-            () = tokio::time::sleep(remaining) => {}
-            _ = any(&mut signals.terminate) => {}
+            () = tokio::time::sleep(remaining) => DaemonEnd { signal, is_hurried: false },
+            _ = any(&mut signals.terminate) => DaemonEnd { signal, is_hurried: true },
         }
-        signal
+    }
+
+    /// How long what hooks are still to be told is waited for. They have had the drain.
+    fn hooks_patience(&self, end: &DaemonEnd) -> Duration {
+        let left = self.termination.remaining(self.clock.now(), HOOKS_AT_END).max(LAST_WORD);
+        if end.is_hurried { Duration::ZERO } else { left }
     }
 
     /// Uses a configuration that has been read, if it is valid; otherwise the one in use stays.
@@ -451,31 +462,6 @@ fn problems(report: &config::Report) -> String {
         .join("; ")
 }
 
-/// The signals that are attended to.
-struct Signals {
-    terminate: [Signal; 2],
-    hang_up: Signal,
-    /// A file has grown to the limit that the process has (`ulimit -f`): the write that wanted more fails instead.
-    _file_too_large: Signal,
-}
-
-impl Signals {
-    /// From now on they end nothing by themselves.
-    fn catch() -> std::io::Result<Self> {
-        let terminate = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-        let file_too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        Ok(Self { terminate, hang_up: signal(SignalKind::hangup())?, _file_too_large: file_too_large })
-    }
-}
-
-async fn any(signals: &mut [Signal; 2]) -> &'static str {
-    let [first, second] = signals;
-    tokio::select! {
-        _ = first.recv() => "SIGTERM",
-        _ = second.recv() => "SIGINT",
-    }
-}
-
 fn specs(config: &Config) -> Vec<Arc<dyn crate::probe::Spec>> {
     config.targets.iter().map(|target| Arc::clone(&target.spec)).collect()
 }
@@ -484,6 +470,6 @@ fn specs(config: &Config) -> Vec<Arc<dyn crate::probe::Spec>> {
 fn no_plan(pod: &str) -> Arc<Plan> {
     let service = Service { name: pod.to_owned(), instance: pod.to_owned(), ..Service::default() };
     // Without a configuration there is no time to drain.
-    let answers = Answers { drain: std::time::Duration::ZERO, ..Answers::default() };
+    let answers = Answers { drain: Duration::ZERO, ..Answers::default() };
     Arc::new(Plan { service, answers, checks: Vec::new(), hash: None })
 }

@@ -120,6 +120,7 @@ impl Hooks {
             };
             workers.current.push(worker);
         }
+        self.0.daemon_metrics.keep_hooks(hooks.len());
     }
 
     fn start(&self, workers: &mut HookWorkers, outbox: Outbox) -> HookWorker {
@@ -170,25 +171,24 @@ impl Hooks {
         }
     }
 
-    /// Sends what waits, each event without the pauses between tries, for `patience` at most.
+    /// Sends what waits, each event without the pauses between tries, for `patience` at most; what is not sent by then is
+    /// counted as dropped, also what a receiver has before it and does not answer.
     pub async fn close(&self, patience: Duration) {
-        let all: Vec<HookWorker> = {
+        let mut all: Vec<HookWorker> = {
             let mut workers = lock(&self.0.workers);
             let HookWorkers { current, retired, .. } = &mut *workers;
             current.drain(..).chain(retired.drain(..)).collect()
         };
         all.iter().for_each(|worker| worker.outbox.close());
-        let mut outboxes = Vec::new();
         let ends = async {
-            for HookWorker { outbox, task } in all {
-                outboxes.push(outbox);
-                if let Some(task) = task {
+            for worker in &mut all {
+                if let Some(task) = &mut worker.task {
                     let _ = task.await;
                 }
             }
         };
         let in_time = tokio::time::timeout(patience, ends).await.is_ok();
-        let lost: usize = outboxes.iter().map(|outbox| outbox.len()).sum();
+        let lost: usize = all.iter().map(|worker| worker.outbox.give_up()).sum();
         if !in_time || lost > 0 {
             tracing::warn!(lost, "the end did not wait for every hook");
         }

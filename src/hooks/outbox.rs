@@ -51,6 +51,8 @@ struct OutboxState {
     hook: Arc<HookConfig>,
     deliveries: Arc<HookDeliveries>,
     stage: OutboxStage,
+    /// An event has been taken from what waits, and what comes of it is not known yet.
+    is_sending: bool,
     /// The last event was lost, and the log knows.
     loses: bool,
 }
@@ -72,6 +74,7 @@ impl Outbox {
             hook: Arc::new(hook.clone()),
             deliveries,
             stage: OutboxStage::Open,
+            is_sending: false,
             loses: false,
         };
         Self { state: Mutex::new(state), news: Notify::new() }
@@ -117,9 +120,13 @@ impl Outbox {
         self.news.notify_one();
     }
 
-    /// How many events wait.
-    pub(super) fn len(&self) -> usize {
-        lock(&self.state).waiting.len()
+    /// Drops what waits and what is being sent: how many events these are.
+    pub(super) fn give_up(&self) -> usize {
+        let mut state = lock(&self.state);
+        let waiting = std::mem::take(&mut state.waiting);
+        let given_up = waiting.len() + usize::from(std::mem::take(&mut state.is_sending));
+        (0..given_up).for_each(|_| state.deliveries.dropped());
+        given_up
     }
 
     pub(super) fn retire(&self) {
@@ -139,6 +146,7 @@ impl Outbox {
             {
                 let mut state = lock(&self.state);
                 if let Some((_, body)) = state.waiting.pop_front() {
+                    state.is_sending = true;
                     return Some(body);
                 }
                 if state.stage != OutboxStage::Open {
@@ -221,6 +229,10 @@ pub(super) async fn serve<C: Deliver>(
             }
         }
         let mut state = lock(&outbox.state);
+        if !std::mem::take(&mut state.is_sending) {
+            // It was given up, and counted, a moment ago.
+            return;
+        }
         if is_delivered {
             state.delivered();
         } else {
@@ -340,11 +352,11 @@ mod tests {
         let readyz = HookConfig { on: HookEvents::named(&["readyz"]), ..hook("http://a/") };
         outbox.change(0, &readyz, deliveries);
         push(&outbox, "error");
-        assert_eq!(outbox.len(), 0);
+        assert_eq!(outbox.give_up(), 0);
         let (outbox, deliveries) = self::outbox();
         push(&outbox, "error");
         outbox.change(0, &readyz, deliveries);
-        assert_eq!(outbox.len(), 0, "nor of what it did not want when that came");
+        assert_eq!(outbox.give_up(), 0, "nor of what it did not want when that came");
     }
 
     #[tokio::test(start_paused = true)]
@@ -353,6 +365,17 @@ mod tests {
         push(&outbox, "one");
         outbox.change(0, &hook("http://b/"), deliveries);
         assert_eq!(served(&outbox, |_| Some(Delivery::Delivered)).await, ["0 http://b/ one"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_being_sent_when_the_time_is_up_is_dropped_like_what_waits() {
+        let (outbox, deliveries) = outbox();
+        push(&outbox, "one");
+        push(&outbox, "two");
+        let sending = served(&outbox, |_| None);
+        assert!(tokio::time::timeout(Duration::from_secs(1), sending).await.is_err());
+        assert_eq!((outbox.give_up(), deliveries.read()), (2, [0, 0, 2]));
+        assert_eq!(outbox.give_up(), 0);
     }
 
     #[tokio::test(start_paused = true)]

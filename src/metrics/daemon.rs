@@ -17,8 +17,8 @@ use crate::base::clock::{Moment, cpu_time};
 use crate::model::route::Route;
 
 /// The status codes that the server answers with; anything else is counted under the last.
-pub const CODES: [&str; 15] =
-    ["200", "204", "400", "401", "403", "404", "405", "408", "411", "413", "415", "429", "500", "503", "other"];
+pub const CODES: [&str; 14] =
+    ["200", "204", "400", "401", "403", "404", "405", "408", "413", "415", "429", "500", "503", "other"];
 
 /// The upper bounds of the buckets of request durations, in microseconds; one more bucket has no bound.
 const BUCKETS: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
@@ -151,7 +151,15 @@ impl DaemonMetrics {
         Arc::clone(&hooks[place])
     }
 
-    /// The counts of every hook that there has been, by its place.
+    /// There are so many hooks from now on: the counts of those behind them are forgotten.
+    pub fn keep_hooks(&self, count: usize) {
+        let hooks = self.hooks.load();
+        if hooks.len() > count {
+            self.hooks.store(Arc::new(hooks[..count].to_vec()));
+        }
+    }
+
+    /// The counts of every hook, by its place.
     #[must_use]
     pub fn hooks(&self) -> Arc<Vec<Arc<HookDeliveries>>> {
         self.hooks.load_full()
@@ -192,13 +200,12 @@ const fn place_of(code: u16) -> usize {
         404 => 5,
         405 => 6,
         408 => 7,
-        411 => 8,
-        413 => 9,
-        415 => 10,
-        429 => 11,
-        500 => 12,
-        503 => 13,
-        _ => 14,
+        413 => 8,
+        415 => 9,
+        429 => 10,
+        500 => 11,
+        503 => 12,
+        _ => 13,
     }
 }
 

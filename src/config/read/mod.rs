@@ -4,6 +4,7 @@
 //! is said in [`scalar`] (or [`url`]), how it is called in [`words`].
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::expansion::is_written_out;
@@ -293,8 +294,11 @@ impl<'e> Reader<'e> {
     /// Reports a password that stands in the file, if `text` as it is written holds one.
     fn refuse_plain_password(&self, text: &Text, span: &SourceSpan) {
         let written = &text.written;
-        if passwords(written).into_iter().any(|password| is_written_out(&written[password])) {
-            self.plain_secret("the password in the URL", span);
+        let plain = passwords(written).into_iter().find(|password| is_written_out(&written[password.clone()]));
+        if let Some(Range { start, .. }) = plain {
+            let is_of_query = written[..start].ends_with('=');
+            let what = if is_of_query { "the secret in the URL's query" } else { "the password in the URL" };
+            self.plain_secret(what, span);
         }
     }
 

@@ -51,13 +51,16 @@ fn hook(fields: &Section) -> Option<HookConfig> {
 
 fn events(fields: &Section) -> HookEvents {
     let given = fields.list("on");
-    let words: Vec<&str> = given
-        .iter()
-        .filter_map(|item| match &item.value {
-            Value::Word(word) => Some(*word),
-            _ => None,
-        })
-        .collect();
+    let mut words: Vec<&str> = Vec::with_capacity(given.len());
+    for spanned in &given {
+        let Value::Word(word) = spanned.value else { continue };
+        if words.contains(&word) {
+            let message = format!("`{word}` is there twice");
+            fields.report_at(&spanned.span, "repeated-item", message, Some("keep one of them".into()));
+        } else {
+            words.push(word);
+        }
+    }
     if given.is_empty() {
         let help = "name what it is to be told of, such as `on: [error]`, or remove the hook";
         fields.warning("on", "ineffective-key", "this hook is never told anything", Some(help.into()));

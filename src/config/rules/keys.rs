@@ -34,7 +34,8 @@ pub static SECTIONS: &[Field] = &[
          ten seconds later; a 4xx but 408, 425 and 429 is final. Events come in order; up to 64 wait for a hook, the oldest \
          gives way, and `probelet_hook_deliveries_total` counts. `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are honoured. \
          Redirects are followed where they keep the event (307 and 308), to another origin only without `headers` and never \
-         from https to http.",
+         from https to http. At the end of the daemon what waits is sent without pauses until the drain is over, and for two \
+         seconds at least; the rest is dropped, counted and logged.",
     ),
     Field::optional(
         "allow",
@@ -108,7 +109,7 @@ const SERVER: &[Field] = &[
         ":10240",
         "Where it listens: `:10240` is that port on all addresses, IPv6 and IPv4; or one address as `127.0.0.1:10240` \
          or `[::1]:10240`; or a list of these. An item `{ address: \":10241\", routes: probes }` answers less than \
-         everything. A change needs a restart.",
+         everything. Another address needs a restart; other `routes` of an address apply with a reload.",
     ),
     Field::with_default(
         "drain",

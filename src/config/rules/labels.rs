@@ -57,7 +57,23 @@ fn flaw(name: &str) -> Option<(&'static str, String)> {
             format!("a name has letters, digits and `_`, begins with no digit, and has at most {LONGEST} characters");
         return Some(("is not a name that Prometheus takes", help));
     }
-    None
+    let snake = snake_case(name);
+    // `promtool check metrics` is to have nothing to say.
+    (snake != name).then(|| ("is written in camelCase, which metrics are not", format!("write `{snake}`")))
+}
+
+/// The name with an `_` where a small letter is followed by a capital one, which becomes small.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && snake.ends_with(|before: char| before.is_ascii_lowercase()) {
+            snake.push('_');
+            snake.push(c.to_ascii_lowercase());
+        } else {
+            snake.push(c);
+        }
+    }
+    snake
 }
 
 #[cfg(test)]
@@ -66,7 +82,7 @@ mod tests {
 
     #[test]
     fn names_are_those_that_prometheus_takes_and_that_are_free() {
-        for good in ["team", "_team", "Team_2", &"x".repeat(64)] {
+        for good in ["team", "_team", "Team_2", "TEAM", &"x".repeat(64)] {
             assert_eq!(flaw(good), None, "{good}");
         }
         for bad in
@@ -74,6 +90,7 @@ mod tests {
         {
             assert!(flaw(bad).is_some(), "{bad}");
         }
+        assert_eq!(flaw("costCentreId").unwrap().1, "write `cost_centre_id`");
     }
 
     #[test]

@@ -44,8 +44,8 @@ page: tests/page/node_modules/.done ## the dashboard, in a headless Chromium aga
 	$(CARGO) build --locked --quiet
 	cd tests/page && PROBELET=$(abspath $(TARGET))/debug/probelet node --test page.test.js
 
-tests/page/node_modules/.done: tests/page/package-lock.json | packages
-	cd tests/page && npm ci --no-audit --no-fund --loglevel=error
+tests/%/node_modules/.done: tests/%/package-lock.json | packages
+	cd tests/$* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 doc: ## the documentation, without a broken link
@@ -77,9 +77,10 @@ dashboards: | packages ## deploy/grafana as .ci/dashboards makes it, each field 
 	cd .ci/dashboards/strict && go build -o $(abspath $(TARGET))/dashboards-strict .
 	$(TARGET)/dashboards-strict deploy/grafana/*.json
 
-schema: $(VENV)/done ## config/schema.json, and every example against it
+schema: $(VENV)/done tests/editors/node_modules/.done ## config/schema.json, every example against it, and an editor's language server with it
 	$(VENV)/bin/check-jsonschema --check-metaschema config/schema.json
 	$(VENV)/bin/check-jsonschema --schemafile config/schema.json config/demo.yaml config/examples/*.yaml config/examples/apps/*.yaml
+	cd tests/editors && node --test editors.test.js
 
 api: $(VENV)/done ## what /v1/openapi.json says, and the daemon against it
 	$(CARGO) build --locked --quiet

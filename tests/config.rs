@@ -226,6 +226,12 @@ fn the_schema_and_the_reference_are_current() {
 }
 
 #[test]
+fn the_catalogue_of_schemas_is_given_the_place_that_the_schema_names_as_its_own() {
+    let read = |name| -> serde_json::Value { serde_json::from_slice(&fs::read(root().join(name)).unwrap()).unwrap() };
+    assert_eq!(read("config/schemastore.json")["url"], read("config/schema.json")["$id"]);
+}
+
+#[test]
 fn the_configurations_in_the_manifests_of_the_deployment_are_valid() {
     let files = || -> Box<probelet::base::value::ReadFile> {
         Box::new(|path| match path.to_str() {

@@ -1,32 +1,18 @@
 //! Keeps secrets out of what is shown of the file: in its lines and in the words that a message quotes.
 //!
 //! Nothing is shown but what is known to be no secret, by the key that it stands under and by its form (see
-//! [`vocabulary`](super::vocabulary)): a number where a number is wanted, a word that is nearly one of those that are
+//! [`shows`](super::shows) and [`vocabulary`](super::vocabulary)): a number where a number is wanted, a word that is nearly one of those that are
 //! wanted, a name, a URL without its passwords. Texts are never compared with secret values.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expansion;
-use super::quote::{is_key, is_plain, keyword_password, passwords, replace, short};
+use super::quote::{is_key, passwords, replace, short};
+use super::scan::{Scan, Unit, bare};
+use super::shows::{Naming, Shows, is_address, key_of, shows};
 use super::tree::{Node, NodeContent};
-use super::vocabulary::{self, Form, is_plain_word};
-
-/// Headers (and keys) whose value is a credential, in lower case.
-const CREDENTIALS: [&str; 7] =
-    ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "password", "passwd"];
-
-/// Whether the value of the key or header `name` is a credential.
-pub fn is_credential(name: &str) -> bool {
-    CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
-}
-
-/// Whether a credential is written here, and not only the names of variables and files that hold it.
-fn is_written_out(credential: &str) -> bool {
-    let schemes = ["Bearer ", "Basic ", "Token "];
-    let bare = schemes.iter().find_map(|scheme| credential.strip_prefix(scheme)).unwrap_or(credential);
-    !bare.is_empty() && !expansion::is_only_expansions(bare)
-}
+use super::vocabulary::{Form, is_plain_word};
 
 /// A value as a message may quote it, if it may: what stands at `path` in the file.
 pub fn told(path: &str, text: &str) -> Option<String> {
@@ -35,144 +21,6 @@ pub fn told(path: &str, text: &str) -> Option<String> {
         Shows::ButPasswords => Some(short(&replace(text, &hidden(text)))),
         Shows::Nothing => None,
     }
-}
-
-/// Sections whose keys are the names of others, and say nothing of what they hold.
-const FOREIGN_KEYS: [&str; 4] = ["headers", "json", "capture", "metadata"];
-
-/// Whose the keys of a mapping are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Naming {
-    /// Those at the top of the file.
-    Top,
-    /// Ours.
-    Keys,
-    /// Ours, of a hook: whoever knows its address may speak there. What stands under an unknown key at the top may be a
-    /// hook too, whose list is misspelt.
-    Hook,
-    /// Names that others gave.
-    Foreign,
-    /// Words of a matcher, which stands under such a name.
-    Words,
-}
-
-impl Naming {
-    /// Whose the keys are of what stands under `key`.
-    fn below(self, key: &str) -> Self {
-        match self {
-            Self::Top | Self::Keys | Self::Hook if FOREIGN_KEYS.contains(&key) => Self::Foreign,
-            Self::Top if key == "hooks" || !vocabulary::is_top_key(key) => Self::Hook,
-            Self::Top | Self::Keys => Self::Keys,
-            Self::Hook => Self::Hook,
-            Self::Foreign => Self::Words,
-            Self::Words if key == "length" => Self::Words,
-            Self::Words => Self::Foreign,
-        }
-    }
-
-    /// The key that says what its value is; of keys that others named, those that are no keys of ours.
-    fn telling(self, key: &str) -> Option<&str> {
-        let is_taken = || vocabulary::forms(key).is_empty() || is_known_header(key);
-        match self {
-            Self::Top | Self::Keys => Some(key),
-            Self::Hook => (!is_address(key)).then_some(key),
-            Self::Words => NUMBER_WORDS.contains(&key).then_some(key),
-            Self::Foreign => is_taken().then_some(key),
-        }
-    }
-}
-
-/// Whether an address stands under `key`, or under what it is a misspelling of. That of an image is no secret.
-fn is_address(key: &str) -> bool {
-    key != "image" && vocabulary::forms(key).contains(&Form::Url)
-}
-
-/// The words of a matcher that take a number, or yes or no: no secrets.
-const NUMBER_WORDS: [&str; 6] = ["above", "at_least", "below", "at_most", "exists", "length"];
-
-/// The key under which what stands at `path` was found: that of the list for its items.
-fn key_of(path: &str) -> Option<&str> {
-    let without_index =
-        |path: &'_ str| Some(path.strip_suffix(']')?.trim_end_matches(|c: char| c.is_ascii_digit()).len());
-    let mut path = path;
-    while let Some(length) = without_index(path).filter(|length| path[..*length].ends_with('[')) {
-        path = &path[..length - 1];
-    }
-    let (around, key) = path.rsplit_once('.').unwrap_or(("", path));
-    if key.is_empty() || key.contains(['[', ']', '"']) {
-        return None;
-    }
-    let mut naming = Naming::Top;
-    for part in around.split('.').filter(|part| !part.is_empty()) {
-        let (name, index) = part.split_once('[').map_or((part, ""), |(name, index)| (name, index));
-        naming = naming.below(name);
-        // A key that is quoted, as in `json["/queue/depth"]`.
-        if index.starts_with('"') {
-            naming = naming.below(index);
-        }
-    }
-    naming.telling(key)
-}
-
-/// How much of a value may be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shows {
-    All,
-    /// A URL, or what may hold one.
-    ButPasswords,
-    Nothing,
-}
-
-/// How much may be shown of `text`, which stands under `key`.
-fn shows(key: Option<&str>, text: &str) -> Shows {
-    let text = text.trim();
-    if is_empty_word(text) || expansion::is_only_expansions(text) {
-        return Shows::All;
-    }
-    let Some(key) = key else { return Shows::Nothing };
-    if is_credential(key) {
-        return if is_written_out(text) { Shows::Nothing } else { Shows::All };
-    }
-    if vocabulary::is_foreign_variable(text) {
-        return Shows::All;
-    }
-    if is_harmless_header(key, text) {
-        return Shows::All;
-    }
-    let forms = vocabulary::forms(key);
-    if let Some(default) = expansion::only_default(text) {
-        let fits = forms.iter().any(|form| form.fits(default) || (*form == Form::Url && is_url(default)));
-        return if fits { Shows::ButPasswords } else { Shows::Nothing };
-    }
-    let has_passwords = || !passwords(text).is_empty() && keyword_password(text).is_none();
-    match forms {
-        forms if forms.contains(&Form::Url) && (is_url(text) || has_passwords()) => Shows::ButPasswords,
-        forms if forms.contains(&Form::Public) => Shows::ButPasswords,
-        forms if forms.iter().any(|form| form.fits(text)) => Shows::All,
-        _ => Shows::Nothing,
-    }
-}
-
-/// Whether `text` is in one word what begins with a scheme.
-fn is_url(text: &str) -> bool {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| is_plain_word(&scheme.replace('+', "-")) || scheme.starts_with("${"))
-        && !expansion::blanked(text).contains(char::is_whitespace)
-}
-
-/// Words that mean nothing, or yes or no, whatever they stand under.
-fn is_empty_word(text: &str) -> bool {
-    ["", "~", "null", "true", "false", "|", ">", "|-", ">-", "|+", ">+", "---", "...", "<<", "-"].contains(&text)
-}
-
-/// Headers of which everybody knows what they hold.
-fn is_harmless_header(key: &str, text: &str) -> bool {
-    is_known_header(key) && is_plain_word(&text.replace('+', "-"))
-}
-
-fn is_known_header(key: &str) -> bool {
-    let known = ["accept", "content-type", "host", "user-agent", "accept-language", "x-forwarded-proto"];
-    known.iter().any(|header| key.eq_ignore_ascii_case(header))
 }
 
 /// The lines of a file, with what of each is a secret.
@@ -343,7 +191,7 @@ fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 /// YAML. Structure, keys and what is known by the key before it are shown.
 fn scan(text: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
-    let mut scan = Scan { text, position: 0, key: None, list_key: None };
+    let mut scan = Scan::new(text);
     while let Some(unit) = scan.next_unit() {
         match unit {
             Unit::Key(range) if is_key(bare(&text[range.clone()])) => {}
@@ -377,116 +225,6 @@ fn behind_host(url: &str) -> Vec<Range<usize>> {
         found.extend(shifted(behind_host(&url[default.clone()]), default.start));
     }
     found
-}
-
-fn bare(text: &str) -> &str {
-    text.trim_matches(['"', '\''])
-}
-
-enum Unit<'t> {
-    Key(Range<usize>),
-    Value(Range<usize>, Option<&'t str>),
-    /// A comment, a name of an anchor, what follows a mistake.
-    Unknown(Range<usize>),
-}
-
-/// A reader of a line that may be anything.
-struct Scan<'t> {
-    text: &'t str,
-    position: usize,
-    /// The key whose value comes next.
-    key: Option<&'t str>,
-    /// The key whose list is open.
-    list_key: Option<&'t str>,
-}
-
-impl<'t> Scan<'t> {
-    fn next_unit(&mut self) -> Option<Unit<'t>> {
-        loop {
-            let rest = &self.text[self.position..];
-            let first = rest.chars().next()?;
-            let ends_word = |offset: usize| rest[offset..].chars().next().is_none_or(char::is_whitespace);
-            match first {
-                c if c.is_whitespace() || !is_plain(c) && c.is_control() => {}
-                '{' | '}' => (self.key, self.list_key) = (None, None),
-                '[' => self.list_key = self.key,
-                ']' => (self.key, self.list_key) = (None, None),
-                ',' => self.key = self.list_key,
-                '-' | '?' | ':' if ends_word(1) => {}
-                '#' => {
-                    let start = self.position + 1 + (rest.len() - 1 - rest[1..].trim_start().len());
-                    self.position = self.text.len();
-                    return Some(Unit::Unknown(start..self.text.len()));
-                }
-                '&' | '*' | '!' if is_label(rest) && !self.key.is_some_and(is_credential) => {
-                    self.position += label_length(rest);
-                    continue;
-                }
-                _ => return Some(self.word(rest)),
-            }
-            self.position += first.len_utf8();
-        }
-    }
-
-    /// A quoted text, or what reaches to the next sign of structure.
-    fn word(&mut self, rest: &'t str) -> Unit<'t> {
-        let start = self.position;
-        let length = match rest.chars().next().filter(|quote| matches!(quote, '"' | '\'')) {
-            Some(quote) => rest[1..].find(quote).map_or(rest.len(), |end| end + 2),
-            None => plain_length(rest),
-        };
-        let range = start..start + length;
-        self.position = range.end;
-        let behind = self.text[range.end..].trim_start();
-        let is_key =
-            behind.strip_prefix(':').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '"', '\'']));
-        match (is_key, self.key) {
-            (true, None) => {
-                self.key = Some(bare(&self.text[range.clone()]));
-                self.position = self.text.len() - behind.len() + 1;
-                Unit::Key(range)
-            }
-            // `a: b: c` is no YAML: nobody knows what of it belongs together.
-            (true, Some(_)) => {
-                self.position = self.text.len();
-                Unit::Unknown(start..self.text.len())
-            }
-            (false, key) => Unit::Value(range, key),
-        }
-    }
-}
-
-/// Whether `text` begins with an anchor, an alias or a tag, of a name that is a word.
-fn is_label(text: &str) -> bool {
-    is_plain_word(text[..label_length(text)].trim_start_matches(['&', '*', '!']))
-}
-
-fn label_length(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}')).unwrap_or(text.len())
-}
-
-/// How long a text without quotes is: up to a sign of structure, an expansion being one piece.
-fn plain_length(text: &str) -> usize {
-    let mut position = 0;
-    while let Some(character) = text[position..].chars().next() {
-        let rest = &text[position..];
-        if rest.starts_with("${") {
-            position += rest.find('}').map_or(rest.len(), |end| end + 1);
-            continue;
-        }
-        let behind = rest[character.len_utf8()..].chars().next();
-        let is_end = match character {
-            ',' | ':' => behind.is_none_or(char::is_whitespace),
-            '}' | ']' => true,
-            '#' => text[..position].ends_with(char::is_whitespace),
-            _ => false,
-        };
-        if is_end {
-            break;
-        }
-        position += character.len_utf8();
-    }
-    text[..position].trim_end().len().max(text.chars().next().map_or(0, char::len_utf8))
 }
 
 fn shifted(ranges: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {

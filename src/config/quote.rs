@@ -23,6 +23,15 @@ const PARAMETERS: [&str; 10] = [
     "sig",
 ];
 
+/// `a`, `b` or `c`, each in backticks.
+pub fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
 /// A word of the file as a message may quote it: short, on one line, without passwords.
 pub fn shown(text: &str) -> String {
     short(&replace(text, &passwords(text)))

@@ -5,6 +5,8 @@
 
 pub mod beat;
 pub mod causes;
+pub mod counters;
+pub mod endpoint;
 pub mod index;
 pub mod level;
 pub mod outcome;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::counters::{Counters, DURATION_BUCKETS, OutcomeKind};
+pub use super::endpoint::Closed;
 pub use super::level::State;
 use super::outcome::{Facts, FailureKind, Observation, Outcome, Pass, one_line};
 use super::plan::Definition;
@@ -50,29 +52,6 @@ pub struct CheckState {
     pub counters: Arc<Counters>,
 }
 
-/// The endpoints that a check kept closed when its definition was changed, or while it was skipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // named after the endpoints
-pub struct Closed {
-    pub livez: bool,
-    pub readyz: bool,
-    pub startupz: bool,
-    pub healthz: bool,
-}
-
-impl Closed {
-    /// What both keep closed.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            livez: self.livez && other.livez,
-            readyz: self.readyz && other.readyz,
-            startupz: self.startupz && other.startupz,
-            healthz: self.healthz && other.healthz,
-        }
-    }
-}
-
 /// The last run or skip of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastRun {
@@ -92,56 +71,6 @@ pub struct LastRun {
     pub took: Option<Duration>,
     /// What else it learned.
     pub facts: Facts,
-}
-
-/// An outcome without its content: the label `outcome` in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the words of the contract
-pub enum OutcomeKind {
-    Pass,
-    Fail,
-    Skip,
-}
-
-impl OutcomeKind {
-    /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Skip];
-
-    /// The word for it in metrics and JSON.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-/// The upper bounds of the buckets of run durations, in seconds; one more bucket has no bound.
-pub const DURATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// Counts and timestamps of one check, for metrics.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters {
-    /// Runs by outcome, in the order of [`OutcomeKind::ALL`].
-    pub runs: [u64; 3],
-    /// Runs that came to nothing because something of our own was used up.
-    pub voids: u64,
-    /// Failures by kind, in the order of [`FailureKind::ALL`].
-    pub reasons: [u64; 8],
-    /// Changes of state by target, in the order of [`State::ALL`].
-    pub transitions: [u64; 5],
-    /// Runs by duration, not cumulative; the last bucket has no bound.
-    pub durations: [u64; DURATION_BUCKETS.len() + 1],
-    /// The sum of all durations, in seconds.
-    pub duration_sum: f64,
-    /// The end of the last run.
-    pub last_run: Option<Timestamp>,
-    /// The end of the last run that passed.
-    pub last_success: Option<Timestamp>,
-    /// The end of the certificate last presented.
-    pub tls_not_after: Option<Timestamp>,
 }
 
 impl CheckState {
@@ -233,7 +162,7 @@ impl CheckState {
 pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    tally(Arc::make_mut(&mut next.counters), observation);
+    Arc::make_mut(&mut next.counters).add(observation);
     let Some(run) = LastRun::of(observation, definition) else { return next };
     next.last = Some(Arc::new(run));
     next.fresh_at = Some(observation.ended);
@@ -276,7 +205,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
 pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    tally(Arc::make_mut(&mut next.counters), observation);
+    Arc::make_mut(&mut next.counters).add(observation);
     let Some(run) = LastRun::of(observation, definition) else { return next };
     if next.state == State::Pending {
         next.last = Some(Arc::new(run));
@@ -293,40 +222,6 @@ fn why_no_verdict(observation: &Observation) -> Option<Arc<str>> {
 
 fn is_worrying(pass: &Pass, took: Duration, definition: &Definition) -> bool {
     pass.degraded || definition.degraded_above.is_some_and(|limit| took > limit)
-}
-
-fn tally(counters: &mut Counters, observation: &Observation) {
-    let place = match &observation.outcome {
-        Outcome::Pass(_) => 0,
-        Outcome::Fail(_) => 1,
-        Outcome::Skip => 2,
-        Outcome::Void(why) => {
-            counters.voids += u64::from(why.kind == FailureKind::Exhausted);
-            return;
-        }
-    };
-    counters.runs[place] += 1;
-    let facts = match &observation.outcome {
-        Outcome::Pass(pass) => {
-            counters.last_success = Some(observation.wall);
-            &pass.facts
-        }
-        Outcome::Fail(failure) => {
-            if let Some(reason) = FailureKind::ALL.iter().position(|kind| *kind == failure.kind) {
-                counters.reasons[reason] += 1;
-            }
-            &failure.facts
-        }
-        Outcome::Skip | Outcome::Void(_) => return,
-    };
-    if facts.tls_not_after.is_some() {
-        counters.tls_not_after = facts.tls_not_after;
-    }
-    counters.last_run = Some(observation.wall);
-    let seconds = observation.took().as_secs_f64();
-    let bucket = DURATION_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(DURATION_BUCKETS.len());
-    counters.durations[bucket] += 1;
-    counters.duration_sum += seconds;
 }
 
 impl LastRun {

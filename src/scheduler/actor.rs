@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::history_reporter::HistoryReporter;
+use super::jump::JumpWatch;
 use super::machine::{CheckKey, Machine, Transition};
 use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
 use crate::base::clock::{Clock, Moment, Reading};
@@ -30,8 +31,6 @@ use crate::store::Recorder;
 
 /// It looks around at least this often, and shows that it makes progress.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// A delay below this is a busy machine, not a jump of the clock.
-const LEAST_JUMP: Duration = Duration::from_secs(2);
 
 /// What the scheduler is told while it works.
 #[derive(Debug)]
@@ -274,32 +273,6 @@ impl Workers {
     }
 }
 
-/// Notices that more time has passed than was slept: the machine was suspended, the process paused, or the wall clock
-/// set.
-#[derive(Debug)]
-struct JumpWatch {
-    last: Reading,
-    expected: Moment,
-}
-
-impl JumpWatch {
-    const fn new(now: Reading) -> Self {
-        Self { last: now, expected: now.moment }
-    }
-
-    fn expect_after(&mut self, now: Reading, rest: Duration) {
-        *self = Self { last: now, expected: now.moment + rest };
-    }
-
-    fn jumped(&self, now: Reading, shortest_interval: impl FnOnce() -> Duration) -> bool {
-        let late = now.moment.since(self.expected).as_secs_f64();
-        let wall_should_be = self.last.wall.after(now.moment.since(self.last.moment));
-        let stepped = (now.wall.unix_seconds() - wall_should_be.unix_seconds()).abs();
-        let jump = late.max(stepped);
-        jump > LEAST_JUMP.as_secs_f64() && jump > shortest_interval().as_secs_f64()
-    }
-}
-
 fn shortest_interval(machine: &Machine) -> Duration {
     machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
 }
@@ -371,7 +344,6 @@ fn log(transition: &Transition, address: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
     use crate::history::answer::Keep;
     use crate::history::{History, Settings};
     use crate::model::index::CheckIndex;
@@ -486,26 +458,5 @@ mod tests {
         let after =
             wait_for(&mut board, |snapshot| states(snapshot) == ["ok", "ok"] && snapshot.checks.len() == 2).await;
         assert_eq!(after.checks[0].since, before.checks[1].since);
-    }
-
-    #[test]
-    fn a_jump_is_more_time_than_was_slept_or_a_stepped_wall_clock() {
-        let reading = |moment: u64, wall: i64| Reading {
-            moment: Moment::at(Duration::from_secs(moment)),
-            wall: Timestamp::from_unix_seconds(wall),
-        };
-        let mut watch = JumpWatch::new(reading(100, 1000));
-        watch.expect_after(reading(100, 1000), Duration::from_secs(1));
-        let interval = Duration::from_secs(5);
-        let cases = [
-            (reading(101, 1001), false, "on time"),
-            (reading(105, 1005), false, "late by less than the interval"),
-            (reading(120, 1020), true, "suspended"),
-            (reading(101, 1020), true, "the wall clock was set forward"),
-            (reading(101, 900), true, "the wall clock was set back"),
-        ];
-        for (now, jumped, case) in cases {
-            assert_eq!(watch.jumped(now, || interval), jumped, "{case}");
-        }
     }
 }

@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod cadence;
 pub mod history_reporter;
+mod jump;
 pub mod machine;
 pub mod one_shot;
 pub mod runner;

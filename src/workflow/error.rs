@@ -5,10 +5,12 @@
 pub enum PlanError {
     /// There are no steps.
     NoSteps,
-    /// There are more steps than [`Plan::MAX`](super::plan::StepPlan::MAX).
+    /// There are more steps than are allowed.
     TooManySteps {
         /// How many.
         steps: usize,
+        /// How many are allowed.
+        most: usize,
     },
     /// The name is taken.
     DuplicateName {
@@ -108,9 +110,7 @@ impl PlanError {
     pub fn message(&self) -> String {
         match self {
             Self::NoSteps => "a workflow without steps checks nothing".into(),
-            Self::TooManySteps { steps } => {
-                format!("{steps} steps, at most {} are allowed", super::plan::StepPlan::MAX)
-            }
+            Self::TooManySteps { steps, most } => format!("{steps} steps, at most {most} are allowed"),
             Self::DuplicateName { name, first, .. } => {
                 format!("a step named `{name}` stands above (step {})", first + 1)
             }

@@ -82,7 +82,7 @@ impl StepPlan {
             return Err(vec![PlanError::NoSteps]);
         }
         if drafts.len() > Self::MAX {
-            return Err(vec![PlanError::TooManySteps { steps: drafts.len() }]);
+            return Err(vec![PlanError::TooManySteps { steps: drafts.len(), most: Self::MAX }]);
         }
         let mut survey = PlanCheck { drafts, needs: Vec::new(), errors: Vec::new() };
         survey.check_names();

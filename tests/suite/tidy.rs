@@ -22,7 +22,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -47,7 +47,7 @@ fn floor(module: &str) -> Option<usize> {
 }
 
 /// The source without its unit tests, which may borrow from anywhere.
-fn without_tests(text: &str) -> &str {
+pub(crate) fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
 }
 
@@ -114,6 +114,20 @@ fn each_module_opens_with_its_purpose() {
         for (path, text) in files(folder, "rs") {
             assert!(text.starts_with("//! "), "{path} does not open with a line that says what it is for");
         }
+    }
+}
+
+/// A file of `src` has at most so many lines: by then a second thing has come into it.
+const MOST_LINES: usize = 550;
+
+/// Catalogues, which may be long.
+const CATALOGUES: &[&str] = &["src/config/codes.rs"];
+
+#[test]
+fn a_file_holds_one_thing() {
+    for (path, text) in files("src", "rs").iter().filter(|(path, _)| !CATALOGUES.contains(&path.as_str())) {
+        let lines = text.lines().count();
+        assert!(lines <= MOST_LINES, "{path} has {lines} lines, more than {MOST_LINES}: split it by what each part is");
     }
 }
 

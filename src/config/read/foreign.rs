@@ -1,6 +1,6 @@
 //! What other tools call a kind, a word or a whole file, and what to write here instead.
 
-use super::words::alternatives;
+use crate::config::quote::alternatives;
 use crate::config::tree::{MappingEntry, Node, NodeContent};
 
 /// A kind that is known elsewhere, or to come, and not in this build.

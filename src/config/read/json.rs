@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::{CapturePolicy, Reader, Scope};
+use super::texts::CapturePolicy;
+use super::{Reader, Scope};
 use crate::base::decimal::Decimal;
 use crate::base::value::Value;
 use crate::config::path;

@@ -4,25 +4,28 @@
 //! is said in [`scalar`] (or [`url`]), how it is called in [`words`].
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::rc::Rc;
 
-use super::expansion::is_written_out;
-use super::mask::{is_credential, told};
+use super::mask::told;
 use super::path;
-use super::quote::{passwords, told_key};
-use super::source::{Environment, ExpansionError, expand};
-use super::tree::{MappingEntry, Mark, Node, NodeContent, Scalar};
+use super::quote::{alternatives, told_key};
+use super::shows::is_credential;
+use super::source::Environment;
+use super::tree::{MappingEntry, Mark, Node, NodeContent};
 use crate::base::field::{Field, MatcherType, Presence, ValueType};
-use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Spanned, Text, TextPart, Value};
+use crate::base::value::{ParseSession, Problem, Section, Severity, Spanned, Value};
 
 pub mod foreign;
 mod json;
 pub mod overlooked;
 mod scalar;
 pub mod suggest;
+mod texts;
 mod url;
 pub mod words;
+
+pub(super) use texts::HELP_WITH_PLAIN_SECRET;
+use texts::is_literal;
 
 /// The keys of a mapping.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,10 +66,6 @@ pub struct Reader<'e> {
     environment: &'e Environment,
     session: Rc<ParseSession>,
 }
-
-/// What helps against a secret in the file.
-pub(super) const HELP_WITH_PLAIN_SECRET: &str =
-    "take it from the environment, `${NAME}`, or from a mounted secret, `${file:/run/secrets/name}`";
 
 impl<'e> Reader<'e> {
     /// A reader that expands from `environment` and reports to `session`.
@@ -173,7 +172,7 @@ impl<'e> Reader<'e> {
     fn matcher(&self, node: &Node, of: &'static MatcherType, path: &str, scope: Scope<'_>) -> Option<Section> {
         let is_empty = matches!(&node.content, NodeContent::Map(entries) if entries.is_empty());
         if is_empty {
-            let words = words::alternatives(of.words.iter().map(|word| word.name));
+            let words = alternatives(of.words.iter().map(|word| word.name));
             let help = match of.plain {
                 ValueType::Operand => format!("write one of {words}; `equals: {{}}` is an empty mapping"),
                 _ => format!("write one of {words}"),
@@ -261,57 +260,6 @@ impl<'e> Reader<'e> {
         Some(values)
     }
 
-    /// The text of a scalar with its expansions filled in. Captured values are refused unless `captures`.
-    fn text(&self, node: &Node, scalar: &Scalar, path: &str, captures: CapturePolicy) -> Option<Text> {
-        let parts = match expand(&scalar.text, self.environment, &self.session) {
-            Ok(parts) => parts,
-            Err(errors) => {
-                for ExpansionError { code, message, help, absent } in errors {
-                    let span = node.mark.span(path);
-                    let problem = Problem { severity: Severity::Error, code, message, help: Some(help), span };
-                    if absent { self.session.report_absent(problem) } else { self.session.report(problem) }
-                }
-                return None;
-            }
-        };
-        let text = Text { parts, written: scalar.text.clone() };
-        let refused = match captures {
-            CapturePolicy::Allowed => None,
-            CapturePolicy::NotHere => {
-                Some(("a captured value cannot stand here", "use it in a URL's path, a header or a body"))
-            }
-            CapturePolicy::NoWorkflow => {
-                Some(("captured values exist only in the steps of a workflow", "write `$${` for a literal `${`"))
-            }
-        };
-        if let (Some((message, help)), Some(_)) = (refused, text.captures().next()) {
-            self.error(node.mark, path, "misplaced-capture", message.into(), Some(help.into()));
-            return None;
-        }
-        Some(text)
-    }
-
-    /// Reports a password that stands in the file, if `text` as it is written holds one.
-    fn refuse_plain_password(&self, text: &Text, span: &SourceSpan) {
-        let written = &text.written;
-        let plain = passwords(written).into_iter().find(|password| is_written_out(&written[password.clone()]));
-        if let Some(Range { start, .. }) = plain {
-            let is_of_query = written[..start].ends_with('=');
-            let what = if is_of_query { "the secret in the URL's query" } else { "the password in the URL" };
-            self.plain_secret(what, span);
-        }
-    }
-
-    fn plain_secret(&self, what: &str, span: &SourceSpan) {
-        self.session.report(Problem {
-            severity: Severity::Warning,
-            code: "plain-secret",
-            message: format!("{what} stands in the file in plain text"),
-            help: Some(HELP_WITH_PLAIN_SECRET.into()),
-            span: span.clone(),
-        });
-    }
-
     /// Reports a key that is not in the table; says which key was probably meant.
     fn unknown_key(
         &self,
@@ -346,7 +294,7 @@ impl<'e> Reader<'e> {
             };
             if !meant.iter().any(|name| is_kind(name)) && !entries.iter().any(is_unknown_kind) {
                 let message = "there is no section that says what to observe";
-                let help = format!("add one of {}", words::alternatives(table.one_of.iter().map(|field| field.name)));
+                let help = format!("add one of {}", alternatives(table.one_of.iter().map(|field| field.name)));
                 self.error(node.mark, path, "missing-kind", message.into(), Some(help));
             }
             return;
@@ -371,24 +319,12 @@ impl<'e> Reader<'e> {
     }
 }
 
-/// Whether captured values may stand in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CapturePolicy {
-    Allowed,
-    NotHere,
-    NoWorkflow,
-}
-
-/// Whether a text holds something, and all of it is written in the file.
-fn is_literal(text: &Text) -> bool {
-    text.parts.iter().all(|part| matches!(part, TextPart::Plain(_))) && !text.written.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::base::value::SourceSpan;
     use crate::config::tree;
 
     const FIELDS: &[Field] = &[

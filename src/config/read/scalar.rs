@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::words::{alternatives, expected, meant_among};
-use super::{CapturePolicy, Reader, Scope, overlooked};
+use super::texts::CapturePolicy;
+use super::words::{expected, meant_among};
+use super::{Reader, Scope, overlooked};
 use crate::base::decimal::Decimal;
 use crate::base::field::ValueType;
 use crate::base::pattern::Pattern;
 use crate::base::quantity::{QuantityError, parse_duration, parse_share, parse_size, show_duration};
 use crate::base::value::{Text, Value};
 use crate::config::mask::told;
-use crate::config::quote::shown;
+use crate::config::quote::{alternatives, shown};
 use crate::config::tree::{Node, NodeContent};
 
 /// Why a scalar is not what is wanted.

@@ -1,10 +1,10 @@
 //! What was probably meant by a word that is not known.
 
-use super::words::alternatives;
 use super::{Scope, Table};
 use crate::base::field::{Presence, ValueType};
 use crate::config::mask::told;
 use crate::config::path;
+use crate::config::quote::alternatives;
 use crate::config::similar::nearest;
 use crate::config::tree::{MappingEntry, Node, NodeContent};
 

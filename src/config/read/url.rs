@@ -3,12 +3,11 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{ParseError, Url};
 
-use super::words::alternatives;
 use super::{Reader, overlooked};
 use crate::base::secret::Secret;
 use crate::base::value::{Text, TextPart};
 use crate::config::mask::told;
-use crate::config::quote::told_key;
+use crate::config::quote::{alternatives, told_key};
 use crate::config::tree::Node;
 use crate::probe::net::{ZONE, has_zone};
 

@@ -4,6 +4,7 @@ use super::foreign;
 use crate::base::field::ValueType;
 use crate::base::quantity::show_duration;
 use crate::config::mask::told;
+use crate::config::quote::alternatives;
 use crate::config::similar::nearest;
 use crate::config::tree::{Node, NodeContent};
 
@@ -38,15 +39,6 @@ pub fn expected(value_type: &ValueType) -> String {
         ValueType::Map(value) => format!("a mapping, each value {}", expected(value)),
         ValueType::TextOrSection(_) => "a text or a mapping".into(),
         ValueType::Section(_) | ValueType::Choice { .. } => "a mapping".into(),
-    }
-}
-
-/// `a`, `b` or `c`, each in backticks.
-pub fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    match quoted.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
-        _ => quoted.concat(),
     }
 }
 

@@ -1,0 +1,312 @@
+//! Typed values with their places, and the sections that hold them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::problem::{Problem, Severity, SourceSpan};
+use super::session::ParseSession;
+use super::text::Text;
+use super::unreadable::{help_with_unreadable, is_absent, why_unreadable};
+use crate::base::decimal::Decimal;
+
+/// A value of the shape that its key asks for. Values that cannot be read are reported and left out.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // one variant per shape; the shapes are documented
+pub enum Value {
+    Text(Text),
+    Bool(bool),
+    Integer(i64),
+    Number(f64),
+    Decimal(Decimal),
+    Duration(Duration),
+    DurationRange(Duration, Duration),
+    Size(u64),
+    Share(f64),
+    Word(&'static str),
+    /// Inclusive bounds of a span of status codes.
+    Status(u16, u16),
+    Json {
+        /// The value.
+        value: serde_json::Value,
+        /// An expansion is part of it: it is not to be shown.
+        is_expanded: bool,
+    },
+    List(Vec<Spanned>),
+    Map(Vec<(String, Spanned)>),
+    Section(Section),
+}
+
+/// A value with its place. Two are equal when their values are: a check that only moved in the file has not changed.
+#[derive(Clone, Debug)]
+pub struct Spanned {
+    /// Where the value stands.
+    pub span: SourceSpan,
+    /// Where its key stands, in a mapping with free keys.
+    pub key: Option<SourceSpan>,
+    /// The value.
+    pub value: Value,
+}
+
+impl Spanned {
+    /// A value at a place, under no free key.
+    #[must_use]
+    pub const fn new(span: SourceSpan, value: Value) -> Self {
+        Self { span, key: None, value }
+    }
+
+    /// Where to report that the key is wrong: at the key itself.
+    #[must_use]
+    pub fn key_span(&self) -> &SourceSpan {
+        self.key.as_ref().unwrap_or(&self.span)
+    }
+}
+
+impl PartialEq for Spanned {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// The keys of one section, as far as they could be read, defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Section {
+    span: SourceSpan,
+    entries: BTreeMap<&'static str, Spanned>,
+    session: Rc<ParseSession>,
+}
+
+impl PartialEq for Section {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Section {
+    /// The section at `place` with these entries.
+    #[must_use]
+    pub fn new(span: SourceSpan, entries: BTreeMap<&'static str, Spanned>, session: Rc<ParseSession>) -> Self {
+        Self { span, entries, session }
+    }
+
+    /// Where the section stands.
+    #[must_use]
+    pub const fn span(&self) -> &SourceSpan {
+        &self.span
+    }
+
+    /// The value of `key` with its place, when it was given (or has a default) and could be read.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Spanned> {
+        self.entries.get(key)
+    }
+
+    /// The keys that hold something.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.entries.keys().copied()
+    }
+
+    /// A string.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&Text> {
+        match self.value(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The strings of a list, or of one string where one or many may stand.
+    #[must_use]
+    pub fn texts(&self, key: &str) -> Vec<&Text> {
+        self.list(key)
+            .into_iter()
+            .filter_map(|item| match &item.value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The items of a list; one value where one or many may stand is a list of one.
+    #[must_use]
+    pub fn list(&self, key: &str) -> Vec<&Spanned> {
+        match self.entries.get(key) {
+            Some(Spanned { value: Value::List(items), .. }) => items.iter().collect(),
+            Some(single) => vec![single],
+            None => Vec::new(),
+        }
+    }
+
+    /// The entries of a mapping with free keys, in the order of the file.
+    #[must_use]
+    pub fn map(&self, key: &str) -> &[(String, Spanned)] {
+        match self.value(key) {
+            Some(Value::Map(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    /// A yes or no.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.value(key)? {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        match self.value(key)? {
+            Value::Integer(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // shapes of numbers have small bounds
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.value(key)? {
+            Value::Number(number) => Some(*number),
+            Value::Integer(integer) => Some(*integer as f64),
+            _ => None,
+        }
+    }
+
+    /// A duration.
+    #[must_use]
+    pub fn duration(&self, key: &str) -> Option<Duration> {
+        match self.value(key)? {
+            Value::Duration(duration) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    /// A span of durations; a single one is a span of its own.
+    #[must_use]
+    pub fn duration_range(&self, key: &str) -> Option<(Duration, Duration)> {
+        match self.value(key)? {
+            Value::DurationRange(from, to) => Some((*from, *to)),
+            Value::Duration(only) => Some((*only, *only)),
+            _ => None,
+        }
+    }
+
+    /// A size in bytes.
+    #[must_use]
+    pub fn size(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Size(size) => Some(*size),
+            _ => None,
+        }
+    }
+
+    /// One of the words of the shape.
+    #[must_use]
+    pub fn word(&self, key: &str) -> Option<&'static str> {
+        match self.value(key)? {
+            Value::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// A section below this one.
+    #[must_use]
+    pub fn section(&self, key: &str) -> Option<&Self> {
+        match self.value(key)? {
+            Value::Section(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    /// The content of the file that `key` names. When it cannot be read, that is reported at the key.
+    #[must_use]
+    pub fn file(&self, key: &str) -> Option<Arc<[u8]>> {
+        let path = self.text(key)?.fixed()?;
+        self.file_at(key, Path::new(&path))
+    }
+
+    /// The content of a file that the value of `key` names in its own way (a parameter of a URL).
+    #[must_use]
+    pub fn file_at(&self, key: &str, path: &Path) -> Option<Arc<[u8]>> {
+        match self.session.named_file(path) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                // A path that an expansion brought in is not shown.
+                let named = match self.text(key) {
+                    Some(text) if text.is_expanded() => format!("that `{key}` names"),
+                    // Where a path is wanted somebody may have put what the file holds.
+                    _ if !is_path(path) => format!("that `{key}` names"),
+                    _ => path.display().to_string(),
+                };
+                let problem = Problem {
+                    severity: Severity::Error,
+                    code: "unreadable-file",
+                    message: format!("cannot read the file {named}: {}", why_unreadable(error.kind())),
+                    help: Some(help_with_unreadable(error.kind()).into()),
+                    span: self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone(),
+                };
+                if is_absent(error.kind()) {
+                    self.session.report_absent(problem);
+                } else {
+                    self.session.report(problem);
+                }
+                None
+            }
+        }
+    }
+
+    /// Reports an error at the value of `key`, or at the section when the key is missing.
+    pub fn error(&self, key: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        self.report(Severity::Error, key, code, message.into(), help);
+    }
+
+    /// Reports a warning at the value of `key`, or at the section when the key is missing.
+    pub fn warning(&self, key: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        self.report(Severity::Warning, key, code, message.into(), help);
+    }
+
+    fn report(&self, severity: Severity, key: &str, code: &'static str, message: String, help: Option<String>) {
+        let span = self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone();
+        self.session.report(Problem { severity, code, message, help, span });
+    }
+
+    /// Reports a problem at a place of one's own choice.
+    pub fn report_at(&self, span: &SourceSpan, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem = Problem { severity: Severity::Error, code, message: message.into(), help, span: span.clone() };
+        self.session.report(problem);
+    }
+
+    /// Reports a warning at a place of one's own choice.
+    pub fn warning_at(&self, span: &SourceSpan, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let problem = Problem { severity: Severity::Warning, code, message: message.into(), help, span: span.clone() };
+        self.session.report(problem);
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key).map(|spanned| &spanned.value)
+    }
+}
+
+/// Whether a path looks like one: absolute, or beginning with a dot, and of characters that people use in names.
+fn is_path(path: &Path) -> bool {
+    const LONGEST: usize = 200;
+    let text = path.to_string_lossy();
+    let is_rooted = text.starts_with(['/', '.', '~']);
+    is_rooted && text.len() <= LONGEST && text.chars().all(|c| c.is_alphanumeric() || "/._-~ @:+=%".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_compared_without_their_places() {
+        let at = |line| Spanned::new(SourceSpan { line, ..SourceSpan::default() }, Value::Integer(1));
+        assert_eq!(at(1), at(2));
+    }
+}

@@ -1,0 +1,96 @@
+//! A value of the document, with its mark.
+
+use std::rc::Rc;
+
+use crate::base::value::SourceSpan;
+
+/// What a node counts beside its text where it is copied, in bytes.
+pub(super) const NODE_WEIGHT: usize = 16;
+
+/// Where a node stands. Lines and columns are counted from 1, columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The line.
+    pub line: u32,
+    /// The column of the first character.
+    pub column: u32,
+    /// How many characters of that line a caret should underline.
+    pub width: u32,
+}
+
+impl Mark {
+    /// The place of something at this mark with the YAML path `path`.
+    pub fn span(self, path: impl Into<String>) -> SourceSpan {
+        SourceSpan { path: path.into(), line: self.line, column: self.column, width: self.width }
+    }
+}
+
+/// A value of the document.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it stands; for a mapping or list in block style, its first key or item.
+    pub mark: Mark,
+    /// What it is.
+    pub content: NodeContent,
+    /// How many levels it has below and with itself.
+    pub(super) height: usize,
+    /// How much it would add if it were copied.
+    pub(super) weight: usize,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum NodeContent {
+    /// A text, a number, a yes or no, or nothing.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Rc<Node>>),
+    /// A mapping, in the order of the file, keys unique, merge keys resolved.
+    Map(Vec<MappingEntry>),
+}
+
+/// A scalar as written.
+#[derive(Debug)]
+pub struct Scalar {
+    /// The text, with escapes and folding resolved; empty where nothing is written.
+    pub text: String,
+    /// Whether it can only be a text: quoted, in block style, or tagged `!!str`.
+    pub quoted: bool,
+    /// The line and column behind its last character.
+    pub end: (u32, u32),
+}
+
+/// A key of a mapping with its value.
+#[derive(Clone, Debug)]
+pub struct MappingEntry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_mark: Mark,
+    /// The value; where nothing is written it stands at the key.
+    pub value: Rc<Node>,
+}
+
+impl Node {
+    /// The default of a key, which stands nowhere in the file: it is placed at the `mark` of its section.
+    pub fn default_of(text: &str, mark: Mark) -> Self {
+        // An empty default is an empty text, not nothing.
+        Self::scalar(text, text.is_empty(), mark)
+    }
+
+    /// A value that is not written.
+    pub(super) fn unwritten(mark: Mark) -> Self {
+        Self::scalar("", false, mark)
+    }
+
+    fn scalar(text: &str, quoted: bool, mark: Mark) -> Self {
+        let scalar = Scalar { text: text.to_owned(), quoted, end: (mark.line, mark.column) };
+        Self { mark, content: NodeContent::Scalar(scalar), height: 0, weight: NODE_WEIGHT }
+    }
+
+    /// Whether nothing stands here: an empty value, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.content, NodeContent::Scalar(scalar) if !scalar.quoted
+            && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+}

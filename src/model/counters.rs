@@ -1,0 +1,93 @@
+//! What is counted of one check.
+
+#[cfg(doc)]
+use super::level::State;
+use super::outcome::{FailureKind, Observation, Outcome};
+use crate::base::clock::Timestamp;
+
+/// An outcome without its content: the label `outcome` in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the words of the contract
+pub enum OutcomeKind {
+    Pass,
+    Fail,
+    Skip,
+}
+
+impl OutcomeKind {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Skip];
+
+    /// The word for it in metrics and JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// The upper bounds of the buckets of run durations, in seconds; one more bucket has no bound.
+pub const DURATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Counts and timestamps of one check, for metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Runs by outcome, in the order of [`OutcomeKind::ALL`].
+    pub runs: [u64; 3],
+    /// Runs that came to nothing because something of our own was used up.
+    pub voids: u64,
+    /// Failures by kind, in the order of [`FailureKind::ALL`].
+    pub reasons: [u64; 8],
+    /// Changes of state by target, in the order of [`State::ALL`].
+    pub transitions: [u64; 5],
+    /// Runs by duration, not cumulative; the last bucket has no bound.
+    pub durations: [u64; DURATION_BUCKETS.len() + 1],
+    /// The sum of all durations, in seconds.
+    pub duration_sum: f64,
+    /// The end of the last run.
+    pub last_run: Option<Timestamp>,
+    /// The end of the last run that passed.
+    pub last_success: Option<Timestamp>,
+    /// The end of the certificate last presented.
+    pub tls_not_after: Option<Timestamp>,
+}
+
+impl Counters {
+    /// Counts one more run, by its outcome and its duration.
+    pub fn add(&mut self, observation: &Observation) {
+        let place = match &observation.outcome {
+            Outcome::Pass(_) => 0,
+            Outcome::Fail(_) => 1,
+            Outcome::Skip => 2,
+            Outcome::Void(why) => {
+                self.voids += u64::from(why.kind == FailureKind::Exhausted);
+                return;
+            }
+        };
+        self.runs[place] += 1;
+        let facts = match &observation.outcome {
+            Outcome::Pass(pass) => {
+                self.last_success = Some(observation.wall);
+                &pass.facts
+            }
+            Outcome::Fail(failure) => {
+                if let Some(reason) = FailureKind::ALL.iter().position(|kind| *kind == failure.kind) {
+                    self.reasons[reason] += 1;
+                }
+                &failure.facts
+            }
+            Outcome::Skip | Outcome::Void(_) => return,
+        };
+        if facts.tls_not_after.is_some() {
+            self.tls_not_after = facts.tls_not_after;
+        }
+        self.last_run = Some(observation.wall);
+        let seconds = observation.took().as_secs_f64();
+        let bucket = DURATION_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(DURATION_BUCKETS.len());
+        self.durations[bucket] += 1;
+        self.duration_sum += seconds;
+    }
+}

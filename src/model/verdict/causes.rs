@@ -1,0 +1,173 @@
+//! From which failing checks trouble follows.
+
+use super::{Endpoint, EndpointPart, Judged, JudgedState};
+use crate::model::causes::{Causes, Trouble};
+use crate::model::index::CheckIndex;
+use crate::model::state::State;
+
+impl Judged<'_> {
+    /// The failing checks, in the order of the file: from them all other failures and skips follow.
+    #[must_use]
+    pub fn root_causes(&self) -> Vec<CheckIndex> {
+        self.indices().filter(|index| self.is_failing(*index)).collect()
+    }
+
+    /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it, the first
+    /// [`MAX_CAUSES`](crate::model::causes::MAX_CAUSES) in the order of the file.
+    #[must_use]
+    pub fn causes_of(&self, index: CheckIndex) -> Vec<CheckIndex> {
+        let all = self.causes.get_or_init(|| {
+            let mut causes = Causes::of(self.len());
+            let trouble = |at: CheckIndex| match (self.is_failing(at), self.waits(at)) {
+                (true, _) => Trouble::Own,
+                (false, true) => Trouble::OfParents,
+                (false, false) => Trouble::None,
+            };
+            let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
+            self.indices().map(|index| causes.find(index, trouble, parents)).collect()
+        });
+        all[index].to_vec()
+    }
+
+    pub(super) fn causes_of_closure(&self, parts: &[EndpointPart]) -> Vec<CheckIndex> {
+        let mut causes = Vec::new();
+        if !parts.iter().any(|part| part.closes) {
+            return causes;
+        }
+        let mut seen = vec![false; self.len()];
+        for part in parts.iter().filter(|part| part.closes) {
+            self.walk_up(part.check, &mut seen, &mut causes, |judged, at| judged.is_failing(at) || judged.falters(at));
+        }
+        if causes.is_empty() {
+            seen.fill(false);
+            for part in parts.iter().filter(|part| part.closes) {
+                self.walk_up(part.check, &mut seen, &mut causes, |judged, at| {
+                    judged.states[at] == JudgedState::Fresh(State::Pending)
+                        && !judged
+                            .definition(at)
+                            .depends_on
+                            .iter()
+                            .any(|parent| judged.states[*parent] == JudgedState::Fresh(State::Pending))
+                });
+            }
+        }
+        causes.sort_unstable();
+        causes
+    }
+
+    /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
+    /// causes.
+    pub(super) fn behind_critical(&self, endpoint: Endpoint) -> Vec<bool> {
+        let children = self.snapshot.plan.children();
+        let is_cause = |index: &CheckIndex| self.is_failing(*index) && self.is_critical(*index, endpoint);
+        let mut left: Vec<CheckIndex> = self.indices().filter(is_cause).collect();
+        let mut behind = vec![false; self.len()];
+        while let Some(at) = left.pop() {
+            for child in &children[at] {
+                if self.waits(*child) && !std::mem::replace(&mut behind[*child], true) {
+                    left.push(*child);
+                }
+            }
+        }
+        behind
+    }
+
+    /// Collects what `is_cause` accepts, from `index` upwards along `depends_on`, through skipped and pending checks.
+    fn walk_up(
+        &self,
+        index: CheckIndex,
+        seen: &mut [bool],
+        causes: &mut Vec<CheckIndex>,
+        is_cause: fn(&Self, CheckIndex) -> bool,
+    ) {
+        let mut left = vec![index];
+        while let Some(at) = left.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            if is_cause(self, at) {
+                causes.push(at);
+            } else if self.waits(at) {
+                left.extend(&self.definition(at).depends_on);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::plan::testing::{check, indices};
+    use crate::model::verdict::testing::{NOW, after, behind, chain, gating, optional, snapshot, verdicts};
+
+    #[test]
+    fn the_root_cause_is_named_and_what_follows_is_not() {
+        let checks = vec![
+            (behind(gating("shop", "r"), &[1]), "-"),
+            (behind(gating("api", "r"), &[2, 3]), "-"),
+            (gating("db", "r"), "f"),
+            (gating("mq", "r"), "p"),
+        ];
+        let snapshot = snapshot(checks);
+        let judged = Judged::new(&snapshot, NOW);
+        assert_eq!((judged.root_causes(), judged.causes_of(CheckIndex::new(0))), (indices(&[2]), indices(&[2])));
+        let readyz = judged.endpoint(Endpoint::Readyz);
+        assert_eq!(readyz.root_causes, [2]);
+        assert_eq!(readyz.parts.iter().map(|part| part.closes).collect::<Vec<_>>(), [true, true, true, false]);
+    }
+
+    #[test]
+    fn where_nothing_fails_the_pending_ones_are_the_cause() {
+        let checks = vec![(behind(gating("api", "r"), &[1]), ""), (gating("db", "r"), "")];
+        let snapshot = snapshot(checks);
+        let judged = Judged::new(&snapshot, NOW);
+        assert_eq!(judged.endpoint(Endpoint::Readyz).root_causes, [1]);
+        assert_eq!(judged.root_causes(), Vec::<CheckIndex>::new());
+    }
+
+    #[test]
+    fn what_waits_for_a_critical_cause_is_found_as_by_asking_each_check() {
+        let checks = vec![
+            (check("db"), "pf"),
+            (optional("cache", "r"), "pf"),
+            (behind(check("orders"), &[0]), "p-"),
+            (behind(check("hints"), &[1]), "p-"),
+            (behind(check("page"), &[3, 2]), "p-"),
+            (behind(check("new"), &[2]), ""),
+            (behind(check("newer"), &[5]), "p-"),
+            (check("well"), "p"),
+        ];
+        let snapshot = snapshot(checks);
+        for excluded in [vec![], indices(&[0]), indices(&[2])] {
+            let judged = Judged::excluding(&snapshot, NOW, excluded);
+            for endpoint in Endpoint::ALL {
+                let all = judged.behind_critical(endpoint);
+                for index in judged.indices().filter(|index| judged.waits(*index)) {
+                    let causes = judged.causes_of(index);
+                    let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
+                    assert_eq!(all[index], expected, "{index:?} {endpoint:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_chain_is_judged_without_exhausting_the_stack_or_patience() {
+        let length = 20_000;
+        let skipped = chain(length, "p-");
+        assert_eq!(verdicts(&skipped), "o-d-");
+        let judged = Judged::new(&skipped, NOW);
+        assert_eq!(judged.endpoint(Endpoint::Readyz).root_causes, [length - 1]);
+        assert_eq!(judged.causes_of(CheckIndex::new(0)), [length - 1]);
+        // All of them wait for the last one, whose result is too old.
+        let mut held = chain(length, "p");
+        for check in &mut held.checks {
+            Arc::make_mut(check).held = true;
+        }
+        let last = held.checks.last_mut().expect("there is one");
+        *last = after(&check("last"), "!p");
+        assert_eq!(Judged::new(&held, NOW).state(CheckIndex::new(0)), JudgedState::Stale);
+    }
+}

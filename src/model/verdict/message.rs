@@ -1,0 +1,72 @@
+//! What is said of a check, in one line.
+
+use std::borrow::Cow;
+
+use super::{Judged, JudgedState};
+use crate::base::quantity::show_duration;
+use crate::model::index::CheckIndex;
+use crate::model::state::{OutcomeKind, State};
+
+impl<'a> Judged<'a> {
+    /// What to say about it in one line, as in the json answer.
+    #[must_use]
+    pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {
+        let check = self.check(index);
+        let last = check.last.as_ref();
+        match self.states[index] {
+            JudgedState::Stale => {
+                format!("last result {} ago", show_duration(self.age(index).unwrap_or_default())).into()
+            }
+            JudgedState::Fresh(State::Skipped) => "Skipped due to upstream failure".into(),
+            JudgedState::Fresh(State::Pending) => match (&check.no_verdict, last) {
+                (Some(why), _) => why.as_ref().into(),
+                _ if check.awaits_the_new_container() => "seen before this start".into(),
+                (None, Some(last)) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
+                _ => "no result yet".into(),
+            },
+            JudgedState::Fresh(state) => {
+                let Some(last) = last else { return "no result yet".into() };
+                let thresholds = &self.definition(index).thresholds;
+                match last.outcome {
+                    OutcomeKind::Fail if state.is_up() && check.failures > 0 => {
+                        format!("{} (failure {} of {})", last.message, check.failures, thresholds.failure).into()
+                    }
+                    OutcomeKind::Pass if state == State::Error && check.passes > 0 => {
+                        format!("{} (pass {} of {})", last.message, check.passes, thresholds.success).into()
+                    }
+                    _ => last.message.as_str().into(),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plan::testing::check;
+    use crate::model::plan::{Definition, Thresholds};
+    use crate::model::verdict::testing::{NOW, snapshot};
+
+    #[test]
+    fn messages_say_how_things_stand() {
+        let thrice = Definition {
+            thresholds: Thresholds { failure: 3.try_into().unwrap(), success: 2.try_into().unwrap() },
+            ..check("x")
+        };
+        let cases = [
+            ("", "no result yet"),
+            ("pp", "x OK (12ms)"),
+            ("ppff", "connection refused (failure 2 of 3)"),
+            ("fff", "connection refused"),
+            ("fffp", "x OK (12ms) (pass 1 of 2)"),
+            ("f", "connection refused"),
+            ("-", "Skipped due to upstream failure"),
+            ("!pp", "last result 1m40s ago"),
+        ];
+        for (script, expected) in cases {
+            let snapshot = snapshot(vec![(thrice.clone(), script)]);
+            assert_eq!(Judged::new(&snapshot, NOW).message(CheckIndex::new(0)), expected, "{script}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod help;
 mod input;
 mod install;
 mod once;
+mod readme;
 #[path = "../support"]
 mod support {
     pub mod certs;

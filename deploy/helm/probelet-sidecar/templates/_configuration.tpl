@@ -14,23 +14,33 @@ data:
 {{- end }}
 
 {{- define "probelet.configMap.name" -}}
+{{- if kindIs "slice" . -}}
+{{ printf "%s-%s" (index . 0).Release.Name (index . 1) }}
+{{- else -}}
 {{ printf "%s-probelet" .Release.Name }}
+{{- end -}}
 {{- end }}
 
-{{/* What is below `probelet`, or below the library's own name where the dependency has no alias. */}}
+{{/* What is below `probelet`, or below another alias: (list . "worker"). */}}
 {{- define "probelet.values" -}}
-{{- $values := index .Values "probelet" | default (index .Values "probelet-sidecar") | default dict -}}
+{{- $root := . -}}
+{{- $alias := "probelet" -}}
+{{- if kindIs "slice" . -}}
+  {{- $root = index . 0 -}}
+  {{- $alias = index . 1 -}}
+{{- end -}}
+{{- $values := index $root.Values $alias | default dict -}}
 {{- if not (hasKey $values "probes") -}}
-  {{- fail "the values of probelet are not found\n  help: give the dependency the alias: { name: probelet-sidecar, alias: probelet, … }" -}}
+  {{- fail (printf "the values of probelet are not found below `%s`\n  help: give the dependency the alias: { name: probelet-sidecar, alias: %s, … }" $alias $alias) -}}
 {{- end -}}
 {{- $ways := list -}}
 {{- range list "config" "configFile" "existingConfigMap" -}}
   {{- if index $values . -}}{{- $ways = append $ways . -}}{{- end -}}
 {{- end -}}
 {{- if not $ways -}}
-  {{- fail "probelet has no configuration\n  help: write it below `probelet.config`, or pass a file: --set-file probelet.configFile=probelet.yaml" -}}
+  {{- fail (printf "%s has no configuration\n  help: write it below `%s.config`, or pass a file: --set-file %s.configFile=probelet.yaml" $alias $alias $alias) -}}
 {{- else if gt (len $ways) 1 -}}
-  {{- fail (printf "probelet has %d configurations: %s\n  help: keep one of them" (len $ways) (join ", " $ways)) -}}
+  {{- fail (printf "%s has %d configurations: %s\n  help: keep one of them" $alias (len $ways) (join ", " $ways)) -}}
 {{- end -}}
 {{- toYaml $values -}}
 {{- end }}

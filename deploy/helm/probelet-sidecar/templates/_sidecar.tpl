@@ -16,7 +16,10 @@ and in the template of the workload:
 
 and once, in a file of its own, the ConfigMap: {{ include "probelet.configMap" . }}
 
-Values are below `probelet`, see ../values.yaml. ../../../kubernetes.yaml says what each line of the sidecar is for. No checksum
+A chart with several workloads names the dependency once for each, with an alias of its own, and says which is meant:
+{{ include "probelet.sidecar" (list . "worker") }}.
+
+Values are below the alias, see ../values.yaml. ../../../kubernetes.yaml says what each line of the sidecar is for. No checksum
 of the configuration is needed in the pod's annotations: a change of the ConfigMap is adopted within the running pods.
 */}}
 

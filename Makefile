@@ -13,7 +13,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests render rules dashboards schema api bench kubelet fuzz image static image-check clean
+.PHONY: help demo build test packages lint unit page doc manifests render rules dashboards schema api bench admission kubelet fuzz image static image-check clean
 
 demo build static kubelet: export PROBELET_REVISION = $(REVISION)
 
@@ -95,9 +95,13 @@ bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about e
 	@.ci/packages bench
 	$(CARGO) bench --locked --profile dev --bench compare
 
-kubelet: $(VENV)/done ## the manifests on a real kubelet, night by night (as root, with Go; twenty minutes to build, then fifteen)
+admission: $(VENV)/done ## deploy/ on a real kube-apiserver: dry-run under `restricted`, the policy (as root, with Go; ten minutes to build, then one)
 	@.ci/packages kubelet
-	@command -v go >/dev/null || { echo "make kubelet: install Go 1.21 or later, which fetches what go.mod asks for" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "make admission: install Go 1.21 or later, which fetches what go.mod asks for" >&2; exit 1; }
+	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
+	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --logs $(TARGET)/kubelet/logs
+
+kubelet: admission ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
 	$(CARGO) build --release --locked
 	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/kubelet .
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \

@@ -27,10 +27,35 @@ def main(probelet, *files):
     documents = [(file, document) for file in files for document in yaml.safe_load_all(pathlib.Path(file).read_text())]
     problems = [f"{file}: {problem}" for file, document in documents for problem in check(document, probelet)]
     problems += check_monitors([document for _, document in documents])
+    problems += check_policies()
     with_pods = {file for file, document in documents if document["kind"] in ("Deployment", "StatefulSet")}
     problems += [problem for file in sorted(with_pods) for problem in check_explained(file, probelet)]
     print("\n".join(problems) or f"{len(documents)} manifests are valid for Kubernetes {', '.join(VERSIONS)}")
     return 1 if problems else 0
+
+
+# The two policies are written in the same expressions.
+POLICY, KYVERNO = "deploy/policy/mutatingadmissionpolicy.yaml", "deploy/policy/kyverno.yaml"
+
+
+def check_policies():
+    """The sidecar that a policy makes is that of deploy/kubernetes.yaml, and Kyverno is told the same as Kubernetes."""
+    for document in yaml.safe_load_all((HERE.parent / POLICY).read_text()):
+        yield from check_schema(document, [kubernetes_validate.latest_version()])
+    policies = {kind: of_kind(POLICY, f"{kind}AdmissionPolicy")["spec"] for kind in ("Mutating", "Validating")}
+    variables = {variable["name"]: variable["expression"] for variable in policies["Mutating"]["variables"]}
+    # Without the names of types the expression is a YAML mapping.
+    patches = policies["Mutating"]["mutations"][0]["jsonPatch"]["expression"]
+    literal = re.search(r"Object\.spec\.initContainers(\{.*?\n *\})\},", patches, re.DOTALL)[1]
+    sidecar = yaml.safe_load(re.sub(r"[\w.]+\{", "{", literal))
+    for key in ALWAYS:
+        if sidecar.get(key) != reference()[key]:
+            yield f"{POLICY}: `{key}` of the sidecar is not as in deploy/kubernetes.yaml: {sidecar.get(key)}"
+    if variables["image"] != f"'{reference()['image']}'":
+        yield f"{POLICY}: another image than in deploy/kubernetes.yaml: {variables['image']}"
+    for kind, policy in policies.items():
+        other = of_kind(KYVERNO, f"{kind}Policy")["spec"]
+        yield from (f"{KYVERNO}: `{key}` is not as in {POLICY}" for key in policy if policy[key] != other.get(key))
 
 
 def of_kind(file, kind):

@@ -4,6 +4,8 @@ start   seconds from the start of the process until it listens (read at the star
 hangs   process ids that accept requests and never answer; a restarted app is a new process, and well
 orders  how /orders answers: `ok`, `500`, `slow SECONDS`, or `pool SECONDS`: 500 until that long after the check's first
         request, so that the traffic of the Service does not warm the pool up before it
+
+With the argument `migrate` it ends at once.
 """
 
 import http.server
@@ -62,6 +64,8 @@ class Server(http.server.ThreadingHTTPServer):
     allow_reuse_address = True
 
 
+if sys.argv[1:] == ["migrate"]:
+    sys.exit()  # as an init container, it has nothing to do
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 time.sleep(float(read("start", "0")))
 print("listens", flush=True)

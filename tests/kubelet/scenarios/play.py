@@ -79,7 +79,7 @@ def judge_security(file, options):
         draft.flush()
         allowed = subprocess.run([options.kubelet, "restricted", draft.name], stdout=sys.stderr).returncode == 0
     return {
-        "scenario": file,
+        "scenario": pathlib.Path(file).name,
         "met": allowed,
         "agrees": True,
         "text": ["Pod Security: restricted", "yes", "yes" if allowed else "no", "–"],

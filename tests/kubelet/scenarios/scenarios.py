@@ -5,7 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-HTTP, EXEC = "kubernetes.yaml", "kubernetes-exec.yaml"
+HTTP, EXEC, GRPC = "kubernetes.yaml", "kubernetes-exec.yaml", "kubernetes-grpc.yaml"
+# What kustomize and helm make of theirs, see `make render`.
+COMPONENT, CHART = "../tests/golden/deploy/kustomize.yaml", "../tests/golden/deploy/helm-sidecar.yaml"
 # When things begin in the model, in seconds: long after its start.
 LATER = 60
 
@@ -70,6 +72,12 @@ def crash_behind_database_40s(bed):
 
 @scenario("the app crashes with the exec wiring; its next start takes 40 s", manifest=EXEC)
 def crash_exec_40s(bed):
+    crash(bed, 40)
+    judge_crash(bed, 40)
+
+
+@scenario("the app crashes with the gRPC wiring; its next start takes 40 s", manifest=GRPC)
+def crash_grpc_40s(bed):
     crash(bed, 40)
     judge_crash(bed, 40)
 
@@ -338,6 +346,20 @@ RELOADED = "probelet_config_last_reload_successful"
 
 @scenario("the pod is deleted; load balancers go on sending for 4 s")
 def delete(bed):
+    end(bed)
+
+
+@scenario("the same with the kustomize component, after the app's own init container", manifest=COMPONENT)
+def delete_component(bed):
+    end(bed)
+
+
+@scenario("the same with the library chart", manifest=CHART)
+def delete_chart(bed):
+    end(bed)
+
+
+def end(bed):
     bed.note("the pod is deleted")
     began = time.time()
     bed.traffic.may_send = lambda: time.time() < began + 4
@@ -345,3 +367,4 @@ def delete(bed):
     bed.until("the containers have ended", lambda: not bed.node.running, 60)
     bed.at_most("requests refused", 0, bed.traffic.refused)
     bed.at_most("seconds until the end", 15, time.time() - began)
+    bed.holds("the drain closed /readyz", bed.drained)

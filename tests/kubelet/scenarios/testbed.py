@@ -21,6 +21,7 @@ class Testbed:
         self.born = time.time()
         self.figures = []
         self.closed = {}  # path → Unix times at which it was seen closed
+        self.drained = False  # whether /readyz was seen closed by a drain
         self.control_folder = folder / "ctl"
         self.control_folder.mkdir()
         self.database = Database(folder)
@@ -97,6 +98,7 @@ class Testbed:
                 status, body = self.ask(path) or (0, "no answer")
                 if status != 200:
                     self.closed.setdefault(path, []).append(time.time())
+                self.drained |= path == "/readyz" and body.startswith("[-]draining")
                 now = f"{status} {(body.strip().splitlines() or [''])[-1]}"
                 if last.get(path) != now:
                     last[path] = now

@@ -1,0 +1,118 @@
+"""Asks a real kube-apiserver what it says of deploy/: each manifest, what kustomize and helm make of theirs, and what the
+admission policy makes of pods, by server-side dry-run in a namespace of Pod Security's level `restricted`.
+
+usage: play.py --apiserver FILE --logs DIR
+
+The exit code is 1 when something is not as it should be. As root on Linux: the server has a network of its own.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+import yaml
+
+import policy
+from server import PLACES, Refused, Server
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+NAMESPACE = "restricted"
+# Resources of an operator: this server does not know them.
+FOREIGN = {"PodMonitor", "ServiceMonitor"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--apiserver", type=pathlib.Path, required=True, help="built from ../apiserver")
+    parser.add_argument("--logs", type=pathlib.Path, required=True)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # this process is already apart
+    options = parser.parse_args()
+    if not options.inside:
+        if os.geteuid() != 0:
+            sys.exit("error: a network of its own needs root\n  help: run this as root")
+        alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-c"]
+        os.execvp("unshare", [*alone, 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv, "--inside"])
+    options.logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probelet-admission-") as folder:
+        return ask(Server(options.apiserver.resolve(), pathlib.Path(folder), options.logs.resolve() / "apiserver.log"))
+
+
+def ask(server):
+    try:
+        server.until_ready()
+        report = Report()
+        version = re.search(r"k8s.io/kubernetes (v\S+)", (HERE.parent / "go.mod").read_text())[1]
+        print(f"kube-apiserver {version}, namespace of the level `restricted`")
+        prepare(server)
+        manifests(server, report)
+        policy.play(server, NAMESPACE, report)
+        return report.end()
+    finally:
+        server.stop()
+
+
+class Report:
+    def __init__(self):
+        self.broken = 0
+
+    def holds(self, what, truth, instead=""):
+        print(f"  {'met   ' if truth else 'BROKEN'}  {what}" + ("" if truth else f"\n          {instead}"), flush=True)
+        self.broken += not truth
+
+    def end(self):
+        print(f"{self.broken} broken" if self.broken else "all as it should be")
+        return 1 if self.broken else 0
+
+
+def prepare(server):
+    """A namespace whose level is already enforced, which it is a moment after it is there."""
+    levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": levels}}
+    server.create(namespace, None, keep=True)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    server.create(account, NAMESPACE, keep=True)
+    server.create({**account, "metadata": {"name": "probelet"}}, NAMESPACE, keep=True)
+    policy.until_refused(server, NAMESPACE, "violates PodSecurity")
+
+
+def manifests(server, report):
+    files = [*sorted((ROOT / "deploy").glob("*.yaml")), *sorted((ROOT / "tests/golden/deploy").glob("*.yaml"))]
+    for file in files:
+        documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
+        known = [document for document in documents if document["kind"] not in FOREIGN]
+        problems = []
+        for document in known + [pod_of(document) for document in known if "template" in document.get("spec", {})]:
+            try:
+                server.create(document, NAMESPACE) if document["kind"] == "Pod" else server.apply(document, NAMESPACE)
+                problems += [f"{document['kind']}: {warning}" for warning in server.warnings]
+            except Refused as refused:
+                problems.append(f"{document['kind']}: {refused}")
+        name, left = file.relative_to(ROOT), sorted({document["kind"] for document in documents} & FOREIGN)
+        aside = f" (not {', '.join(left)}: this server does not know an operator's resources)" if left else ""
+        if known:
+            kinds = ", ".join(document["kind"] for document in known)
+            report.holds(f"{name}: {kinds}{aside}", not problems, "; ".join(problems))
+        else:
+            print(f"  -       {name}{aside}")
+
+
+def pod_of(workload):
+    """The pod that its controller would create: Pod Security enforces its level on pods alone."""
+    template = workload["spec"]["template"]
+    claims = [
+        {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+        for claim in workload["spec"].get("volumeClaimTemplates", [])
+    ]
+    spec = {**template["spec"], "volumes": template["spec"].get("volumes", []) + claims}
+    metadata = {"name": workload["metadata"]["name"], **template["metadata"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+assert FOREIGN.isdisjoint(PLACES)
+
+if __name__ == "__main__":
+    sys.exit(main())

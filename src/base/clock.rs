@@ -168,8 +168,8 @@ impl Reading {
         }
     }
 
-    /// By how many microseconds the wall clock has been set since `earlier`, back where that is negative. Zero unless
-    /// somebody has set it: see [`Clock::read`].
+    /// By how many microseconds the wall clock has been set since `earlier`; negative where it was set back. Zero unless
+    /// it was set: see [`Clock::read`].
     #[must_use]
     pub fn stepped_since(&self, earlier: &Self) -> i64 {
         self.ahead().saturating_sub(earlier.ahead())
@@ -192,8 +192,8 @@ pub fn boot_id() -> Option<String> {
     Some(id.trim().chars().take(64).collect()).filter(|id: &String| !id.is_empty())
 }
 
-/// The wall clock is followed when it is off by this much: less is the time between two looks, not somebody who sets
-/// it.
+/// A difference of this many microseconds means that the wall clock was set. A smaller one is the time between the
+/// readings of the two clocks.
 const LEAST_STEP: i64 = 50_000;
 
 /// By how many microseconds the machine's wall clock is ahead of its boot clock, as it was when it was last set.

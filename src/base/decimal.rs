@@ -134,7 +134,7 @@ impl<'t> Digits<'t> {
     }
 }
 
-/// The power of ten behind an `e`. What has more digits than anybody counts is as far away as can be.
+/// The power of ten behind an `e`. A power that is too long for a number counts as the largest or the smallest.
 fn power(text: &[u8]) -> Option<i64> {
     const FARTHEST: i64 = i64::MAX / 4;
     let (is_negative, digits) = match text.first()? {

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 /// What the kernel tells a lane at a time; the rest comes with the next question.
 const EVENTS: usize = 128;
-/// After so many turns of tasks a lane asks the kernel what else there is: nobody who comes waits for more.
+/// A lane asks the kernel for new events after this many turns of tasks, so that a new connection waits for no more
+/// than these.
 const TURNS: u32 = 8;
 
 /// A runtime that attends to signals takes no more descriptors than these pairs.

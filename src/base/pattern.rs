@@ -32,7 +32,7 @@ impl Pattern {
     /// KiB, and takes up to half a microsecond of a processor's time for each: this is about four seconds.
     pub const HIGHEST_COST: u64 = 1 << 23;
 
-    /// A search that costs no more is over within about a millisecond, and holds up nobody.
+    /// A search that costs no more takes about a millisecond at most: it may be done on the thread of the probes.
     pub const LOW_COST: u64 = 1 << 11;
 
     /// Reads a pattern.

@@ -13,7 +13,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The content, for handing it to the one who needs it (a server, a TLS library).
+    /// The content, to be handed to what needs it: a server, a TLS library.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// What `work` returns, done on a thread of its own called `name` with a stack of so many bytes. Unlike the runtime's
-/// pool, which panics, this tells where the system has no thread to give. When nobody waits any more the thread ends
-/// once `work` does.
+/// Does `work` on a thread of its own, called `name`, with a stack of so many bytes, and returns what it returns. Where
+/// the system has no thread to give this is an error (the runtime's pool panics). Dropping the future does not stop
+/// `work`: the thread ends when `work` does.
 ///
 /// # Errors
 /// When the system gives us no thread; `Other` when `work` panics.

@@ -68,7 +68,7 @@ pub struct Trace {
     started: Instant,
     ended: OnceLock<Duration>,
     entered: Mutex<Vec<(Phase, Duration)>>,
-    /// Only where somebody wants to know: a daemon's run takes none.
+    /// Taken by `probelet once --verbose` and the like; nothing in the daemon.
     notes: Option<Mutex<Notes>>,
 }
 
@@ -118,7 +118,7 @@ impl Trace {
         Self { notes: Some(Mutex::default()), ..Self::default() }
     }
 
-    /// Notes what was seen, if anybody wants to know: sizes, counts, codes; never a credential or a body.
+    /// Notes what was seen, where notes are taken: sizes, counts, codes; never a credential or a body.
     pub fn note(&self, what: impl FnOnce() -> String) {
         if let Some(notes) = &self.notes {
             let mut notes = locked(notes);
@@ -134,7 +134,7 @@ impl Trace {
         self.notes.is_some()
     }
 
-    /// Notes how it stands with an expectation, if anybody wants to know. Credentials in what was found are masked here.
+    /// Notes whether an expectation is met, where notes are taken. Credentials in what was found are masked here.
     pub fn expect(&self, expectation: impl FnOnce() -> Expectation) {
         let Some(notes) = &self.notes else { return };
         let mut notes = locked(notes);
@@ -155,7 +155,7 @@ impl Trace {
         self.notes.as_ref().map(|notes| locked(notes).expectations.clone()).unwrap_or_default()
     }
 
-    /// Notes how a body begins, if anybody wants to know; nothing of one that may be a secret.
+    /// Notes how a body begins, where notes are taken; nothing of one that may be a secret.
     pub fn note_body(&self, body: &[u8], is_secret: bool) {
         const MOST: usize = 200;
         let Some(notes) = &self.notes else { return };

@@ -160,7 +160,7 @@ impl Input {
         Self { path: path.to_owned(), content: read_input(path) }
     }
 
-    /// Reads the file at `path` as somebody must who is not to wait for the other end of a pipe.
+    /// Reads the file at `path`. A pipe, a socket or a device is refused, because reading one may never end.
     #[must_use]
     pub fn read_file(path: &Path) -> Self {
         let mut content = Vec::new();

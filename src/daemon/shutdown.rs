@@ -23,7 +23,7 @@ impl Termination {
         self.note(now);
     }
 
-    /// There was a sign at `then`, before a restart; it counts unless somebody has decided about that since.
+    /// There was a sign at `then`, before a restart. It counts unless a signal or a request has decided otherwise since.
     pub fn restore(&self, then: Moment) {
         if !self.was_told.load(Ordering::Relaxed) {
             self.note(then);

@@ -30,7 +30,7 @@ pub(super) struct Bootstrap {
     pub(super) wanting: Option<String>,
     /// The sockets, bound.
     pub(super) listeners: Vec<BoundListener>,
-    /// Who reads the configuration again; nobody for the built-in one.
+    /// The thread that reads the configuration again; none for the built-in one.
     pub(super) watch: Option<ConfigWatch>,
     /// What was read later than the start could wait for.
     pub(super) arrivals: mpsc::Receiver<ConfigUpdate>,

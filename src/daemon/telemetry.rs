@@ -39,7 +39,7 @@ impl std::fmt::Debug for Telemetry {
     }
 }
 
-/// Who speaks, in every JSON line.
+/// The service and the instance, for every JSON line.
 #[derive(Clone, Copy, Debug)]
 struct LogIdentity<'a> {
     /// Whom the sidecar speaks for, and its version.

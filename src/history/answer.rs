@@ -192,7 +192,7 @@ pub struct SavedState {
     pub passed_once: BTreeSet<CheckName>,
     /// The last beat that was pushed, by check.
     pub beats: BTreeMap<CheckName, Timestamp>,
-    /// When the beats were looked at last: a time in which nobody could take a beat does not make one older.
+    /// When the beats were looked at last. The time in which no daemon ran could take no beat, and makes none older.
     pub looked_at: Option<Timestamp>,
 }
 

@@ -43,8 +43,8 @@ impl Calendar {
         Self { shift: 0, set: 0, boot }
     }
 
-    /// Goes on, `now` as it is told, with a ledger that had its last sign of life at `seen`. How long nobody watched is
-    /// known by the boot clock where the machine has not been started since; else the wall clock is all there is.
+    /// Continues a ledger that had its last sign of life at `seen`; it is `now` by the wall clock. How long no daemon ran
+    /// is taken from the boot clock, unless the machine was started meanwhile: then from the wall clock.
     pub fn go_on(&mut self, left: &Reckoning, seen: Timestamp, now: Timestamp) {
         let by_boot = self.boot.as_ref().zip(left.boot.as_ref()).filter(|(mine, theirs)| mine.id == theirs.id);
         let by_boot = by_boot.map(|(mine, theirs)| between(mine.at, theirs.at)).filter(|by| now.moved(*by) >= seen);

@@ -21,7 +21,7 @@ pub struct Runs {
 /// A check with its figures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckRecord {
-    /// Who it is.
+    /// Its number and its name.
     pub entry: Entry,
     /// Its open interval.
     pub ledger: Ledger,

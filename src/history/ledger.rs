@@ -15,7 +15,7 @@ pub enum Availability {
     Degraded,
     /// It failed.
     Down,
-    /// Nothing is known: it was skipped, pending or stale, or nobody watched.
+    /// Nothing is known: it was skipped, pending or stale, or no daemon ran.
     Unknown,
 }
 
@@ -106,7 +106,7 @@ impl Interval {
     }
 }
 
-/// The time in which a check was up, or down, or nobody knows.
+/// A span of time in which a check was up, or down, or in which its state is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its number; a later event has a greater one.
@@ -187,8 +187,7 @@ impl Numbers {
     }
 }
 
-/// The open end of one check's sequence of intervals. What it closes it returns, so that whoever holds the older ones
-/// has them all.
+/// The open end of one check's sequence of intervals. Each interval that ends is returned, to be kept by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ledger {
     open: Interval,

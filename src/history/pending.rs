@@ -82,9 +82,8 @@ impl Pending {
             || self.reckoning.is_some()
     }
 
-    /// All that waits, to write it. It goes on waiting until it is [confirmed](Self::confirm), so that whoever asks
-    /// meanwhile is told of it; and it is neither dropped nor merged until then, or until it is
-    /// [rejected](Self::reject).
+    /// All that waits, to be written. It stays here until it is [confirmed](Self::confirm), so that queries find it
+    /// meanwhile, and is neither dropped nor merged until then, or until it is [rejected](Self::reject).
     #[must_use]
     pub fn batch(&mut self) -> Self {
         let batch = self.clone();

@@ -23,7 +23,7 @@ const WINDOW_RUNS: usize = 10_000;
 /// Before everything.
 const ALWAYS: Timestamp = Timestamp::from_unix_micros(i64::MIN);
 
-/// A question with the way to whoever asks, who gets no answer when it is dropped.
+/// A query, with the channel for its answer. Where it is dropped there is no answer.
 #[derive(Debug)]
 pub enum HistoryQuery {
     /// The events of a check.
@@ -54,7 +54,7 @@ impl AnswerTime {
 }
 
 impl HistoryQuery {
-    /// Whether somebody still waits for the answer.
+    /// Whether the answer is still waited for.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         !match self {
@@ -65,7 +65,7 @@ impl HistoryQuery {
         }
     }
 
-    /// Answers from memory. Whoever asks may have gone by now, here as below, which is fine.
+    /// Answers from memory. An answer that is no longer waited for is dropped, here as below.
     pub fn answer_from_memory(self, registry: &Registry, memory: &Memory, time: AnswerTime) {
         let open = |check: u32| registry.record(check).map(|record| record.ledger.open());
         let intervals = |check: u32| memory.intervals(check).chain(open(check)).collect::<Vec<_>>();

@@ -67,8 +67,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry as it was left: whatever lasted ends when there was last a sign of life, because nobody watched
-    /// from then on.
+    /// The registry as it was left. Open intervals end at the last sign of life, because no daemon ran from then on.
     pub fn open(records: impl IntoIterator<Item = CheckRecord>, marks: Marks, storage: &mut dyn Storage) -> Self {
         let mut registry = Self {
             records: records.into_iter().map(|record| (record.entry.id, record)).collect(),

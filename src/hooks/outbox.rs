@@ -15,7 +15,7 @@ use crate::probe::BoxFuture;
 
 /// More events than these do not wait for one hook; the oldest gives way, so that the last word gets through.
 const MOST_WAITING: usize = 64;
-/// Before each try of an event.
+/// Backoff: the pause before each try of an event.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
 
 /// What came of one try.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::index::CheckIndex;
 
-/// The most root causes that are told of one check: with thousands of checks that wait for thousands, more are pages
-/// that nobody reads.
+/// The most root causes that are named for one check, so that thousands of checks which wait for thousands do not fill
+/// an answer.
 pub const MAX_CAUSES: usize = 32;
 
 /// What a check has to do with the trouble of those that wait for it.

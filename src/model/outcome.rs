@@ -60,8 +60,8 @@ impl Failure {
     }
 }
 
-/// `text` as one line of at most 200 characters, control characters as spaces; what turns the direction of writing, or
-/// is not seen, as U+FFFD.
+/// Sanitizes `text`: one line of at most 200 characters, control characters as spaces, and as U+FFFD what is invisible
+/// or turns the direction of writing.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     clip(text, 200)

@@ -11,7 +11,7 @@ use crate::base::token::Token;
 /// Everything that a snapshot is judged by, and that answers say about the service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Who the sidecar speaks for.
+    /// The service that the sidecar reports on.
     pub service: Service,
     /// How the server answers.
     pub answers: Answers,
@@ -165,6 +165,32 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// A check of nothing, with the default of every key: critical, gating `ready`, every 10 s with a timeout of 2 s.
+    #[must_use]
+    pub fn simulated(name: CheckName) -> Self {
+        Self {
+            name,
+            kind: "simulated",
+            description: None,
+            runbook: None,
+            target: None,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            initial_delay: Duration::ZERO,
+            thresholds: Thresholds::default(),
+            critical: Critical::Yes,
+            gates: Gates { ready: true, ..Gates::default() },
+            depends_on: Vec::new(),
+            degraded_above: None,
+            stale_after: Duration::from_secs(32),
+            max_connection_age: Duration::ZERO,
+            max_age: Duration::ZERO,
+            beat_token: None,
+            formerly: None,
+            of_pod: false,
+        }
+    }
+
     /// Whether what it saw of the app's last container tells nothing of a new one: it gates the start-up or the life
     /// of the app, or its traffic from within the pod.
     #[must_use]
@@ -263,27 +289,7 @@ pub(crate) mod testing {
 
     /// A critical check that gates `ready`, every 10 s with a timeout of 2 s.
     pub(crate) fn check(name: &str) -> Definition {
-        Definition {
-            name: CheckName::new(name).unwrap(),
-            kind: "simulated",
-            description: None,
-            runbook: None,
-            target: None,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-            initial_delay: Duration::ZERO,
-            thresholds: Thresholds::default(),
-            critical: Critical::Yes,
-            gates: Gates { ready: true, ..Gates::default() },
-            depends_on: Vec::new(),
-            degraded_above: None,
-            stale_after: Duration::from_secs(32),
-            max_connection_age: Duration::ZERO,
-            max_age: Duration::ZERO,
-            beat_token: None,
-            formerly: None,
-            of_pod: false,
-        }
+        Definition::simulated(CheckName::new(name).unwrap())
     }
 
     /// The checks at these positions.

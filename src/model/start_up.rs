@@ -61,8 +61,8 @@ impl StartupzTracker {
         Self { last: now, alone: false, told: 0 }
     }
 
-    /// No question for as long as anybody knows: the daemon took over a start-up that had opened before it began, so
-    /// the next question tells of a new container however soon it comes.
+    /// The daemon took over a start-up that had opened before it began: no question is known of, and the next one tells
+    /// of a new container however soon it comes.
     #[must_use]
     pub const fn after_a_restart() -> Self {
         Self { last: Moment::at(Duration::ZERO), alone: false, told: TAKEN_OVER }

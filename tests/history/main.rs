@@ -21,7 +21,7 @@ use probelet::history::calendar::Boot;
 use probelet::history::ledger::{Availability, EventKind, Interval};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
-use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Thresholds};
+use probelet::model::plan::{Answers, Definition, Plan};
 use probelet::model::state::{OutcomeKind, State};
 use proptest::prelude::*;
 
@@ -40,27 +40,7 @@ fn name(text: &str) -> CheckName {
 
 fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
     let check = |(own, formerly): &(&str, Option<&str>)| {
-        Arc::new(Definition {
-            name: name(own),
-            kind: "simulated",
-            description: None,
-            runbook: None,
-            target: None,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-            initial_delay: Duration::ZERO,
-            thresholds: Thresholds::default(),
-            critical: Critical::Yes,
-            gates: Gates::default(),
-            depends_on: Vec::new(),
-            degraded_above: None,
-            stale_after: Duration::from_secs(32),
-            max_connection_age: Duration::ZERO,
-            max_age: Duration::ZERO,
-            beat_token: None,
-            formerly: formerly.map(name),
-            of_pod: false,
-        })
+        Arc::new(Definition { formerly: formerly.map(name), ..Definition::simulated(name(own)) })
     };
     Arc::new(Plan {
         service: Default::default(),

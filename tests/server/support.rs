@@ -15,7 +15,7 @@ use probelet::history::{History, Settings};
 use probelet::metrics::{DaemonMetrics, SchedulerLiveness};
 use probelet::model::beat::{Beat, BeatStatus};
 use probelet::model::outcome::Facts;
-use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Service, Thresholds};
+use probelet::model::plan::{Answers, Definition, Plan, Service};
 use probelet::model::snapshot::{Configuration, Snapshot};
 use probelet::model::start_up::{ContainerNews, StartUp};
 use probelet::model::state::{CheckState, LastRun, OutcomeKind, State};
@@ -228,27 +228,8 @@ pub fn undated(answer: &str) -> String {
 }
 
 pub fn definition(name: &str) -> Definition {
-    Definition {
-        name: CheckName::new(name).unwrap(),
-        kind: "simulated",
-        description: None,
-        runbook: None,
-        target: None,
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(2),
-        initial_delay: Duration::ZERO,
-        thresholds: Thresholds::default(),
-        critical: Critical::Yes,
-        gates: Gates { ready: true, ..Gates::default() },
-        depends_on: Vec::new(),
-        degraded_above: None,
-        stale_after: Duration::from_secs(3600),
-        max_connection_age: Duration::ZERO,
-        max_age: Duration::ZERO,
-        beat_token: None,
-        formerly: None,
-        of_pod: false,
-    }
+    let name = CheckName::new(name).unwrap();
+    Definition { stale_after: Duration::from_secs(3600), ..Definition::simulated(name) }
 }
 
 /// A check that has just passed or failed.

@@ -123,7 +123,7 @@ impl Comparison {
     }
 }
 
-/// A value as JSON, no longer than anybody reads.
+/// A value as JSON, cut to the length of a message.
 #[must_use]
 pub fn shown_json(json: &Json) -> String {
     match json {

@@ -70,7 +70,7 @@ pub struct KindSection {
 pub struct CheckTiming {
     /// From start to start.
     pub interval: Duration,
-    /// The interval is the one that holds where nobody wrote another.
+    /// The file says no interval: this is the default.
     pub interval_by_default: bool,
     /// The hard limit of one run.
     pub timeout: Duration,

@@ -68,7 +68,7 @@ fn bare_tcp(CheckDraft { fields, .. }: &CheckDraft) {
     section.warning("address", "bare-tcp", message, Some(format!("write `{kind}: …`, which asks the server itself")));
 }
 
-/// A server that speaks no TLS may ask for the password itself, and so may anybody who answers in its place.
+/// Without TLS, whatever answers at the address of the server may ask for the password and gets it.
 fn password_in_clear(CheckDraft { fields, observed, .. }: &CheckDraft, environment: &Environment) {
     let Some(KindSection { kind, target }) = observed else { return };
     if target.spec.hosts_told_the_password().iter().all(|host| is_own_host(host, environment)) {

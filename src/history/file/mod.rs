@@ -94,7 +94,7 @@ pub struct FileLocation {
     pub pod: String,
 }
 
-/// An open file. Nobody else has it open: it is locked for as long as this lives.
+/// An open file. It is locked for as long as this lives, so that no other process has it open.
 #[derive(Debug)]
 pub struct File {
     connection: SqliteConnection,
@@ -109,8 +109,8 @@ pub struct File {
     is_saved_beside: bool,
     /// How far the ticks have been looked at.
     checked: (i64, i64),
-    /// The same file, to look at it without SQLite. It was opened before and is closed after, because whoever closes a
-    /// file gives up all of the process's locks on it.
+    /// The same file, to look at it without SQLite. It is opened before SQLite opens it and closed after SQLite closes
+    /// it: closing any descriptor of a file gives up all locks that the process has on it.
     bytes: Arc<fs::File>,
     /// Its length and date when we last wrote to it.
     stamp: Option<(u64, SystemTime)>,
@@ -282,8 +282,8 @@ impl File {
         PathBuf::from(path)
     }
 
-    /// Leaves the file as it is. Closing it would write the rest of the log into it, and remove the log, whoever's they
-    /// are by now; so the connection stays until the end of the process.
+    /// Leaves the file as it is. Closing it would write the rest of the log into it and remove the log, although both
+    /// may belong to another process by now. So the connection stays open until the end of the process.
     #[allow(clippy::mem_forget)] // that is what it is for
     pub fn abandon(self) {
         std::mem::forget(self);

@@ -9,9 +9,9 @@ use crate::simulation::pod::Purpose;
 
 /// Kubelet looks every second whether a container has started or exited.
 pub(super) const NOTICE: Duration = Duration::from_secs(1);
-/// The pause before the second restart; it doubles with each one.
+/// Kubelet's backoff (`CrashLoopBackOff`): the pause before the second restart, which doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause before a restart.
+/// The longest pause of the backoff.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A container that has run for so long is restarted at once again.
 const FORGIVEN: Duration = Duration::from_secs(600);

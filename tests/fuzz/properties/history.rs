@@ -10,7 +10,7 @@ use probelet::base::name::CheckName;
 use probelet::history::answer::{Condition, Keep, Page, RecordedRun, SavedState};
 use probelet::history::{History, Settings};
 use probelet::model::outcome::FailureKind;
-use probelet::model::plan::{Answers, Critical, Definition, Gates, Plan, Thresholds};
+use probelet::model::plan::{Answers, Definition, Plan};
 use probelet::model::state::{OutcomeKind, State};
 use tokio::runtime::Runtime;
 
@@ -162,30 +162,7 @@ fn name(text: &str) -> CheckName {
 const CHECKS: [&str; 3] = ["database", "app", "orders/queue"];
 
 fn plan() -> Arc<Plan> {
-    let check = |own: &str| {
-        Arc::new(Definition {
-            name: name(own),
-            kind: "simulated",
-            description: None,
-            runbook: None,
-            target: None,
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-            initial_delay: Duration::ZERO,
-            thresholds: Thresholds::default(),
-            critical: Critical::Yes,
-            gates: Gates::default(),
-            depends_on: Vec::new(),
-            degraded_above: None,
-            stale_after: Duration::from_secs(32),
-            max_connection_age: Duration::ZERO,
-            max_age: Duration::ZERO,
-            beat_token: None,
-            formerly: None,
-            of_pod: false,
-        })
-    };
-    let checks = CHECKS.iter().map(|own| check(own)).collect();
+    let checks = CHECKS.iter().map(|own| Arc::new(Definition::simulated(name(own)))).collect();
     Arc::new(Plan { service: Default::default(), answers: Answers::default(), checks, hash: None })
 }
 

@@ -12,18 +12,25 @@ use crate::probe::{KINDS, ProbeKind};
 /// The reference: the top level, a check, every kind with every key, every diagnostic code.
 #[must_use]
 pub fn reference() -> String {
-    let mut text = String::from(HEAD);
+    let mut text = HEAD.replace(
+        "KINDS",
+        &KINDS.iter().map(|kind| format!("[`{0}`](#{0})", kind.name)).collect::<Vec<_>>().join(" · "),
+    );
     for section in SECTIONS {
         text += &format!("### `{}`\n\n{}\n\n", section.name, section.doc);
-        if let ValueType::Section(fields) = section.value_type {
-            text += &table(fields);
+        match section.value_type {
+            ValueType::Section(fields) => text += &table(fields),
+            ValueType::List(ValueType::Section(fields)) => {
+                text += &format!("Each item has these keys:\n\n{}", table(fields));
+            }
+            _ => {}
         }
     }
     for field in CHECKS.iter() {
         text += &format!("### `{}`\n\n{}\n\n", field.name, field.doc);
     }
     text += &who_may_see_what();
-    text += "## A check\n\nBeside these keys a check has exactly one section, named after its kind.\n\n";
+    text += CHECK_HEAD;
     text += &table(CHECK.fields);
     text += "## Kinds\n\n";
     for kind in KINDS {
@@ -42,7 +49,11 @@ const HEAD: &str = "# Reference of the configuration
 
 <!-- Generated from the tables of the source; `UPDATE=1 cargo test --test config` writes it anew. -->
 
-One YAML document. Unknown keys are errors. A key that may be left out may also be `null`.
+[Top level](#top-level) · [Who may see what](#who-may-see-what) · [A check](#a-check) · Kinds: KINDS · [Matchers](#matchers) ·
+[Diagnostics](#diagnostics)
+
+One YAML document. Unknown keys are errors. A key that may be left out may also be `null`. Durations are written `250ms`, `10s`,
+`1m30s` or `14d`, sizes `64KiB` or `5GiB`, shares `10%`.
 
 In values, never in keys, `${NAME}` stands for an environment variable, `${NAME:-default}` for one with a default (which also
 stands for an empty one), `${file:/path}` for the content of a file without its last line break, and `$${` for a literal `${`.
@@ -55,15 +66,30 @@ Where a number, a duration or a yes or no is wanted, a value that is one single 
 
 const AUDIENCE_HEAD: &str = "## Who may see what
 
-What an address answers is said by its `routes`. With `server.token` a request without it sees what stands under *without the
-token* at an address with `routes: all`, or with `metrics` for `/metrics`. *The verdict* is the answer as with `details: none`: no name, no
-message, no version. No name can be guessed by it either: a path that ends in a check is answered as its gate is, whether there is
-such a check or not (kubelet's `/livez/<check>` gets the verdict of `/livez`), and `?exclude=` changes nothing. *This pod* means a loopback connection that no proxy and no page has a part in. *Pages* are those of
-`server.cors_origins`. A path that an address does not have is 404 there whatever stands in it, and with the token missing every other
-path is the same 401.
+Each address that probelet listens on has `routes`: `probes`, `metrics` or `all`. The table says what each of them answers.
+
+- *the verdict* is the answer as with `details: none`: no name, no message, no version. Names cannot be guessed by it either: a
+  path that ends in a check (kubelet's `/livez/<check>`) is answered as its gate is, whether there is such a check or not, and
+  `?exclude=` changes nothing.
+- *without the token* is what a request sees that does not bring `server.token`, where one is set, at an address with
+  `routes: all`; for `/metrics` also with `routes: metrics`. It sees no more at the other addresses.
+- *this pod* means a connection over loopback that neither a proxy nor a page in a browser has a part in.
+- *pages* are those of `server.cors_origins`, in a browser.
+
+A path that an address does not have is 404 there. With the token missing every other path is the same 401.
 
 | route | methods | `probes` | `metrics` | `all` | without the token | pages |
 | --- | --- | --- | --- | --- | --- | --- |
+";
+
+const CHECK_HEAD: &str = "## A check
+
+Beside these keys a check has exactly one section, named after its kind.
+
+A check is `pending` until its first outcome counts. Then it is `ok`, or `degraded` (it passes, and is slow or says that it is not
+quite well), or `error`, or `skipped` (a check that it depends on fails, so it is not run). A result that is too old is `stale`.
+*A check of this pod* looks at localhost, a loopback address, `$POD_IP`, a Unix socket or a heartbeat.
+
 ";
 
 const MATCHERS_HEAD: &str = "## Matchers

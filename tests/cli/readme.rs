@@ -32,6 +32,21 @@ fn its_configurations_are_valid() {
 }
 
 #[test]
+fn its_scenario_can_be_played() {
+    let readme = readme();
+    let scenario = readme.split("# outage.yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = Folder::new();
+    let scenario = folder.write("outage.yaml", scenario);
+    let config = Config::of(blocks(&readme, "yaml probelet")[0]);
+    let mut command = config.command("simulate", &["--scenario", &scenario]);
+    command.env("DATABASE_URL", "postgres://shop:secret@db/shop");
+    let ended = run(command);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("app        skipped: waits for database"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("/livez     open all the time"), "{}", ended.stdout);
+}
+
+#[test]
 fn mistakes_are_told_in_its_words() {
     let folder = Folder::new();
     let file = folder.write(

@@ -135,9 +135,9 @@ const SERVER: &[Field] = &[
     Field::optional(
         "token",
         ValueType::Text,
-        "What has to be presented for everything but the gates, `/alive`, `/ready`, `/-/healthy` and `/-/ready`, as \
-         `Authorization: Bearer <token>` or as the password of basic authentication: `${file:/run/secrets/token}`. Who \
-         does not present it reads there what `routes: probes` tells: no more than the verdict.",
+        "A secret that requests must bring, as `Authorization: Bearer <token>` or as the password of basic authentication: \
+         `${file:/run/secrets/token}`. The gates, `/alive`, `/ready`, `/-/healthy` and `/-/ready` answer without it too, \
+         with the verdict alone.",
     ),
     Field::with_default(
         "cors_origins",
@@ -163,11 +163,11 @@ const HISTORY: &[Field] = &[
     Field::optional(
         "path",
         ValueType::Text,
-        "The SQLite file. Without one it is `history.db` in the state directory (`run --state`), or history is kept in memory \
-         only. What it holds for a restart of the sidecar's \
-         container (that the pod was ready, what has started, a drain, pushed beats) counts only while `$POD_UID` is the \
-         one it was written under; unset is one like any other, so set it where the file outlives the pod. A change \
-         needs a restart.",
+        "The SQLite file. Without one it is `history.db` in the state directory (`run --state`); without that, history is \
+         kept in memory only. The file also holds what must outlive the sidecar's container: that the pod was ready, what \
+         has started, a drain, pushed beats. That counts for the pod that wrote it, told by `$POD_UID`. Where the variable \
+         is not set, every pod that opens the file is taken for the same one: set it where the file outlives the pod. A \
+         change needs a restart.",
     ),
     Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
     Field::with_default("max_size", ValueType::Size, "64MiB", "The file grows no larger than this."),
@@ -234,7 +234,8 @@ const CHECK_FIELDS: &[Field] = &[
         INTERVAL,
         "From start to start of its runs, at least 100ms. A run that overruns skips to the next beat. A check of this pod \
          that gates `live` or `startup` is run every second after a failure, backing off to its interval within a \
-         minute. Default: `10s`; `2s` for such a check; `60s` for a workflow.",
+         minute. Default: `10s`; `2s` for a check of this pod \
+         that gates `live` or `startup`; `60s` for a workflow.",
     ),
     Field::optional(
         "timeout",

@@ -31,29 +31,25 @@ const STATUS_DOC: &str = "The status code, up to 999: a number, `2xx`, `200-299`
 const fn fields(status: Field) -> [Field; 7] {
     [
         status,
-        Field::optional("body_contains", ValueType::Template, "A text that the body must hold."),
-        Field::optional("body_lacks", ValueType::Template, "A text that the body must not hold."),
-        Field::optional(
-            "body_matches",
-            ValueType::Pattern,
-            "A regular expression that must match somewhere in the body.",
-        ),
+        Field::optional("body_contains", ValueType::Template, "A text that is in the body."),
+        Field::optional("body_lacks", ValueType::Template, "A text that is not in the body."),
+        Field::optional("body_matches", ValueType::Pattern, "A regular expression that matches somewhere in the body."),
         Field::optional(
             "body_not_matches",
             ValueType::Pattern,
-            "A regular expression that must match nowhere in the body.",
+            "A regular expression that matches nowhere in the body.",
         ),
         Field::optional(
             "json",
             ValueType::Map(&ValueType::Matcher(&words::JSON)),
-            "What the JSON body must have, by JSON Pointer (RFC 6901): `/data/status: ok`, `/queue/depth: { below: 1000 }`. \
+            "What the JSON body has, by JSON Pointer (RFC 6901): `/data/status: ok`, `/queue/depth: { below: 1000 }`. \
              A segment `*` stands for every member or item: each must be so, and there must be one.",
         ),
         Field::optional(
             "headers",
             ValueType::Map(&ValueType::Matcher(&words::TEXT)),
-            "What headers of the answer must be like, by name, whose case does not matter: a text that they must contain, \
-             or a matcher. Of several lines with one name `equals`, `one_of`, `contains` and `matches` want one, all else \
+            "What headers of the answer are like, by name, whose case does not matter: a text that they contain, or a \
+             matcher. Of several lines with one name `equals`, `one_of`, `contains` and `matches` want one, all else \
              every one.",
         ),
     ]

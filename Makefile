@@ -99,13 +99,14 @@ admission: $(VENV)/done ## deploy/ on a real kube-apiserver: dry-run under `rest
 	@.ci/packages kubelet
 	@command -v go >/dev/null || { echo "make admission: install Go 1.21 or later, which fetches what go.mod asks for" >&2; exit 1; }
 	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
-	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --logs $(TARGET)/kubelet/logs
+	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --logs $(TARGET)/kubelet/logs \
+	    --made $(TARGET)/kubelet/made.yaml
 
 kubelet: admission ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
 	$(CARGO) build --release --locked
 	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/kubelet .
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
-	    --logs $(TARGET)/kubelet/logs $(SCENARIOS)
+	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml $(SCENARIOS)
 
 fuzz: ## the fuzz targets, and the property tests with fresh seeds, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)
 	tests/fuzz/run $(TARGETS)

@@ -1,7 +1,7 @@
 """Asks a real kube-apiserver what it says of deploy/: each manifest, what kustomize and helm make of theirs, and what the
 admission policy makes of pods, by server-side dry-run in a namespace of Pod Security's level `restricted`.
 
-usage: play.py --apiserver FILE --logs DIR
+usage: play.py --apiserver FILE --logs DIR [--made FILE]
 
 The exit code is 1 when something is not as it should be. As root on Linux: the server has a network of its own.
 """
@@ -29,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apiserver", type=pathlib.Path, required=True, help="built from ../apiserver")
     parser.add_argument("--logs", type=pathlib.Path, required=True)
+    parser.add_argument("--made", type=pathlib.Path, help="where to write a Deployment as the policy makes it")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # this process is already apart
     options = parser.parse_args()
     if not options.inside:
@@ -38,10 +39,11 @@ def main():
         os.execvp("unshare", [*alone, 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv, "--inside"])
     options.logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="probelet-admission-") as folder:
-        return ask(Server(options.apiserver.resolve(), pathlib.Path(folder), options.logs.resolve() / "apiserver.log"))
+        server = Server(options.apiserver.resolve(), pathlib.Path(folder), options.logs.resolve() / "apiserver.log")
+        return ask(server, options.made)
 
 
-def ask(server):
+def ask(server, made):
     try:
         server.until_ready()
         report = Report()
@@ -50,6 +52,8 @@ def ask(server):
         prepare(server)
         manifests(server, report)
         policy.play(server, NAMESPACE, report)
+        if made:
+            made.write_text(yaml.safe_dump_all(policy.made_of_kubernetes_yaml(server, NAMESPACE), sort_keys=False))
         return report.end()
     finally:
         server.stop()

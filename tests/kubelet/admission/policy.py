@@ -231,6 +231,22 @@ CASES = [
 ]
 
 
+def made_of_kubernetes_yaml(server, namespace):
+    """What the API server makes of kubernetes.yaml as somebody had it before probelet, as documents for kubelet."""
+    deployment = next(each for each in documents("deploy/kubernetes.yaml") if each["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    template["metadata"]["labels"][LABEL] = "orders-probelet"
+    template["metadata"]["annotations"] = {"probelet.dev/secrets": "orders-db"}
+    before = {**template["spec"], "initContainers": [], "volumes": []}
+    for probe in PROBES:
+        before["containers"][0].pop(probe)
+    metadata = {"name": "orders", **template["metadata"]}
+    made = server.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": before}, namespace)["spec"]
+    # Kubelet has no API server there, and so no service account.
+    template["spec"] = {key: value for key, value in made.items() if not key.startswith("serviceAccount")}
+    return [deployment, *(each for each in documents("deploy/kubernetes.yaml") if each["kind"] == "ConfigMap")]
+
+
 def sidecars(made):
     spec = made.get("spec", made)
     return [each for each in spec.get("initContainers", []) if each["name"] == "probelet"]

@@ -1,6 +1,6 @@
 """Plays scenarios on a real kubelet, and prints what came of them beside what must and what the model says.
 
-usage: play.py --kubelet FILE --probelet FILE --logs DIR [--deploy DIR] [--jobs N] [SCENARIO...]
+usage: play.py --kubelet FILE --probelet FILE --logs DIR [--deploy DIR] [--made FILE] [--jobs N] [SCENARIO...]
 
 Without names all are played. The exit code is 1 when a bound is broken or the model is wrong. As root on Linux.
 """
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from manifest import Manifest
 from testbed import Testbed
-from scenarios import SCENARIOS
+from scenarios import MADE, SCENARIOS
 
 HERE = pathlib.Path(__file__).resolve().parent
 # A network, mounts and process ids of its own: every pod has the same ports, and whatever a scenario leaves behind ends
@@ -42,17 +42,20 @@ def main():
     parser.add_argument(
         "--deploy", type=pathlib.Path, default=HERE.parents[2] / "deploy", help="where the manifests are"
     )
+    parser.add_argument("--made", type=pathlib.Path, help="what ../admission/play.py has written; without it that is left out")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time")
     parser.add_argument("--inside", help=argparse.SUPPRESS)  # this process is already apart and plays that scenario
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="see scenarios.py")
     options = parser.parse_args()
     for name in ("kubelet", "probelet", "logs", "deploy"):
         setattr(options, name, getattr(options, name).resolve())
+    options.made = options.made and options.made.resolve()
     if options.inside:
         return play(named(options.inside), options)
     if os.geteuid() != 0:
         sys.exit("error: containers need root\n  help: run this as root, in a machine or container that may mount")
     chosen = [named(name) for name in options.scenarios] or SCENARIOS
+    chosen = [scenario for scenario in chosen if options.made or scenario.manifest != MADE]
     options.logs.mkdir(parents=True, exist_ok=True)
     rows = [judge_security(file, options) for file in sorted({scenario.manifest for scenario in chosen})]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -60,6 +63,10 @@ def main():
     print(table(rows))
     print(f"\nThe logs are in {options.logs}")
     return 0 if all(row["met"] and row["agrees"] for row in rows) else 1
+
+
+def manifest_of(file, options):
+    return Manifest(options.made if file == MADE else options.deploy / file)
 
 
 def named(name):
@@ -73,7 +80,7 @@ def named(name):
 
 def judge_security(file, options):
     """What Pod Security admission says of a manifest as it is shipped, as a row."""
-    pod = {"metadata": {"name": "orders"}, "spec": Manifest(options.deploy / file).pod}
+    pod = {"metadata": {"name": "orders"}, "spec": manifest_of(file, options).pod}
     with tempfile.NamedTemporaryFile("w", suffix=".json") as draft:
         json.dump(pod, draft)
         draft.flush()
@@ -110,6 +117,7 @@ def play_apart(scenario, options):
                     options.deploy,
                     "--logs",
                     folder,
+                    *(["--made", options.made] if options.made else []),
                 ),
             ),
         ]
@@ -138,7 +146,7 @@ def keep(node, to):
 def play(scenario, options):
     """Plays it here."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    manifest = Manifest(options.deploy / scenario.manifest)
+    manifest = manifest_of(scenario.manifest, options)
     scenario.change(manifest)
     bed = Testbed(options.logs, options.kubelet, options.probelet, HERE / "app.py", manifest)
     try:

@@ -8,6 +8,8 @@ from typing import Callable
 HTTP, EXEC, GRPC = "kubernetes.yaml", "kubernetes-exec.yaml", "kubernetes-grpc.yaml"
 # What kustomize and helm make of theirs, see `make render`.
 COMPONENT, CHART = "../tests/golden/deploy/kustomize.yaml", "../tests/golden/deploy/helm-sidecar.yaml"
+# What the API server makes of an app by the admission policy.
+MADE = "the policy's"
 # When things begin in the model, in seconds: long after its start.
 LATER = 60
 
@@ -356,6 +358,11 @@ def delete_component(bed):
 
 @scenario("the same with the library chart", manifest=CHART)
 def delete_chart(bed):
+    end(bed)
+
+
+@scenario("the same with what the admission policy makes of an app that had no probe", manifest=MADE)
+def delete_injected(bed):
     end(bed)
 
 

@@ -4,9 +4,7 @@
 {{- range list "config" "configFile" "existingConfigMap" -}}
   {{- if index $.Values . -}}{{- $ways = append $ways . -}}{{- end -}}
 {{- end -}}
-{{- if not $ways -}}
-  {{- fail "probelet has no configuration\n  help: write it below `config`, or pass a file: --set-file configFile=shared.yaml" -}}
-{{- else if gt (len $ways) 1 -}}
+{{- if gt (len $ways) 1 -}}
   {{- fail (printf "probelet has %d configurations: %s\n  help: keep one of them" (len $ways) (join ", " $ways)) -}}
 {{- end -}}
 {{- with .Values.image.digest -}}

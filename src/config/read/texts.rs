@@ -57,7 +57,8 @@ impl Reader<'_> {
         let written = &text.written;
         let plain = passwords(written).into_iter().find(|password| is_written_out(&written[password.clone()]));
         if let Some(Range { start, .. }) = plain {
-            let is_of_query = written[..start].ends_with('=');
+            // Without a `?` it is the `password=` of a list of keywords, as libpq writes it.
+            let is_of_query = written[..start].ends_with('=') && written[..start].contains('?');
             let what = if is_of_query { "the secret in the URL's query" } else { "the password in the URL" };
             self.plain_secret(what, span);
         }

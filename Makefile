@@ -5,6 +5,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 MUSL := $(shell uname -m)-unknown-linux-musl
 VENV := $(TARGET)/manifests-venv
 IMAGE ?= probelet:latest
+# The API server says its version only when it is told so.
+KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' tests/kubelet/go.mod)
 # What `probelet --version` says beside the version.
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The first of these that is installed builds the image.
@@ -95,12 +97,12 @@ bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about e
 	@.ci/packages bench
 	$(CARGO) bench --locked --profile dev --bench compare
 
-admission: $(VENV)/done ## deploy/ on a real kube-apiserver: dry-run under `restricted`, the policy (as root, with Go; ten minutes to build, then one)
+admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root, with Go; ten minutes to build)
 	@.ci/packages kubelet
-	@command -v go >/dev/null || { echo "make admission: install Go 1.21 or later, which fetches what go.mod asks for" >&2; exit 1; }
-	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
-	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --logs $(TARGET)/kubelet/logs \
-	    --made $(TARGET)/kubelet/made.yaml
+	cd tests/kubelet && go build -ldflags "-X k8s.io/component-base/version.gitVersion=$(KUBERNETES)" \
+	    -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
+	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --helm $(TARGET)/deploy/helm \
+	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml
 
 kubelet: admission ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
 	$(CARGO) build --release --locked

@@ -1,7 +1,7 @@
 """Asks a real kube-apiserver what it says of deploy/: each manifest, what kustomize and helm make of theirs, and what the
-admission policy makes of pods, by server-side dry-run in a namespace of Pod Security's level `restricted`.
+admission policy makes of pods, by server-side dry-run in a namespace of Pod Security's level `restricted`. helm installs the charts.
 
-usage: play.py --apiserver FILE --logs DIR [--made FILE]
+usage: play.py --apiserver FILE --helm FILE --logs DIR [--made FILE]
 
 The exit code is 1 when something is not as it should be. As root on Linux: the server has a network of its own.
 """
@@ -9,12 +9,12 @@ The exit code is 1 when something is not as it should be. As root on Linux: the 
 import argparse
 import os
 import pathlib
-import re
 import sys
 import tempfile
 
 import yaml
 
+import charts
 import policy
 from server import PLACES, Refused, Server
 
@@ -28,6 +28,7 @@ FOREIGN = {"PodMonitor", "ServiceMonitor"}
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apiserver", type=pathlib.Path, required=True, help="built from ../apiserver")
+    parser.add_argument("--helm", type=pathlib.Path, required=True, help="built by .ci/render")
     parser.add_argument("--logs", type=pathlib.Path, required=True)
     parser.add_argument("--made", type=pathlib.Path, help="where to write a Deployment as the policy makes it")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # this process is already apart
@@ -40,20 +41,20 @@ def main():
     options.logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="probelet-admission-") as folder:
         server = Server(options.apiserver.resolve(), pathlib.Path(folder), options.logs.resolve() / "apiserver.log")
-        return ask(server, options.made)
+        return ask(server, options)
 
 
-def ask(server, made):
+def ask(server, options):
     try:
         server.until_ready()
         report = Report()
-        version = re.search(r"k8s.io/kubernetes (v\S+)", (HERE.parent / "go.mod").read_text())[1]
-        print(f"kube-apiserver {version}, namespace of the level `restricted`")
+        print(f"kube-apiserver {server.version()}, namespace of the level `restricted`")
         prepare(server)
         manifests(server, report)
+        charts.play(server, options.helm.resolve(), report)
         policy.play(server, NAMESPACE, report)
-        if made:
-            made.write_text(yaml.safe_dump_all(policy.made_of_kubernetes_yaml(server, NAMESPACE), sort_keys=False))
+        if options.made:
+            options.made.write_text(yaml.safe_dump_all(policy.made_of_kubernetes_yaml(server, NAMESPACE), sort_keys=False))
         return report.end()
     finally:
         server.stop()

@@ -61,6 +61,9 @@ class Server:
                     raise RuntimeError(f"the API server is not ready: {error}; see {self.log.name}") from error
             time.sleep(0.2)
 
+    def version(self):
+        return self.get("version")["gitVersion"]
+
     def apply(self, document, namespace, keep=False):
         """As `kubectl apply --server-side`, with `--dry-run=server` unless it is to be kept: what has come of it."""
         query = "fieldManager=test&force=true" + ("" if keep else "&dryRun=All")
@@ -71,6 +74,14 @@ class Server:
         path = self.place(document, namespace) + ("" if keep else "?dryRun=All")
         return json.loads(self.send("POST", path, json.dumps(document), "application/json"))
 
+    def get(self, path):
+        return json.loads(self.send("GET", path))
+
+    def token(self):
+        """An administrator's; there is none until the server has begun to start."""
+        file = self.folder / "token"
+        return file.read_text() if file.exists() else ""
+
     def delete(self, document, namespace):
         self.send("DELETE", f"{self.place(document, namespace)}/{document['metadata']['name']}")
 
@@ -80,8 +91,7 @@ class Server:
 
     def send(self, method, path, body=None, kind=None):
         request = urllib.request.Request(f"https://127.0.0.1:{PORT}/{path}", method=method)
-        token = self.folder / "token"
-        request.add_header("authorization", f"Bearer {token.read_text() if token.exists() else ''}")
+        request.add_header("authorization", f"Bearer {self.token()}")
         if body is not None:
             request.data = body.encode()
             request.add_header("content-type", kind)

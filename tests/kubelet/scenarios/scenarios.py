@@ -8,6 +8,8 @@ from typing import Callable
 HTTP, EXEC, GRPC = "kubernetes.yaml", "kubernetes-exec.yaml", "kubernetes-grpc.yaml"
 # What kustomize and helm make of theirs, see `make render`.
 COMPONENT, CHART = "../tests/golden/deploy/kustomize.yaml", "../tests/golden/deploy/helm-sidecar.yaml"
+# The chart for standalone use, without a value.
+ALONE = "../tests/golden/deploy/helm-bare.yaml"
 # What the API server makes of an app by the admission policy.
 MADE = "the policy's"
 # When things begin in the model, in seconds: long after its start.
@@ -364,6 +366,16 @@ def delete_chart(bed):
 @scenario("the same with what the admission policy makes of an app that had no probe", manifest=MADE)
 def delete_injected(bed):
     end(bed)
+
+
+@scenario("a probelet that stands alone is deleted", manifest=ALONE)
+def delete_alone(bed):
+    bed.holds("/-/ready is open", (bed.ask("/-/ready") or (0, ""))[0] == 200)
+    began = time.time()
+    bed.node.delete()
+    bed.until("the container has ended", lambda: not bed.node.running, 60)
+    bed.at_most("seconds until the end", 15, time.time() - began)
+    bed.exactly("restarts", 0, bed.node.restarts("probelet"))
 
 
 def end(bed):

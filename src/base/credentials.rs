@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 /// What stands in place of a credential.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// Parts of names of headers, members and parameters whose values are credentials, in lower case, without separators.
 const NAMES: &[&str] = &[

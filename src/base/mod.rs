@@ -18,6 +18,7 @@ pub mod plain;
 pub mod pointer;
 pub mod quantity;
 pub mod redact;
+pub mod redactor;
 pub mod secret;
 pub mod thread;
 pub mod token;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::credentials::masked;
 use super::plain::plain;
+use super::redactor::Redactor;
 
 /// A part of a run, in the words of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +93,8 @@ pub enum Found {
     This(String),
     /// What may be a secret.
     HeldBack,
+    /// So many bytes that are no text.
+    Binary(usize),
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +103,14 @@ struct Notes {
     expectations: Vec<Expectation>,
     body: Option<Found>,
     parts: Vec<(String, Arc<Trace>)>,
+    secrets: Redactor,
+}
+
+impl Notes {
+    /// What was heard, without what is secret.
+    fn shown(&self, heard: &str) -> String {
+        plain(&masked(&self.secrets.redact(heard))).into_owned()
+    }
 }
 
 impl Default for Trace {
@@ -118,12 +129,20 @@ impl Trace {
         Self { notes: Some(Mutex::default()), ..Self::default() }
     }
 
+    /// From now on nothing is noted that repeats these secrets.
+    pub fn keep_secret(&self, secrets: impl FnOnce() -> Redactor) {
+        if let Some(notes) = &self.notes {
+            locked(notes).secrets = secrets();
+        }
+    }
+
     /// Notes what was seen, where notes are taken: sizes, counts, codes; never a credential or a body.
     pub fn note(&self, what: impl FnOnce() -> String) {
         if let Some(notes) = &self.notes {
             let mut notes = locked(notes);
             if notes.seen.len() < Self::MAX {
-                notes.seen.push(plain(&what()).into_owned());
+                let shown = plain(&notes.secrets.redact(&what())).into_owned();
+                notes.seen.push(shown);
             }
         }
     }
@@ -141,8 +160,8 @@ impl Trace {
         if notes.expectations.len() < Self::MAX {
             let Expectation { what, wanted, holds, found } = expectation();
             let found = match found {
-                Found::This(found) => Found::This(plain(&masked(&found)).into_owned()),
-                Found::HeldBack => Found::HeldBack,
+                Found::This(found) => Found::This(notes.shown(&found)),
+                other => other,
             };
             let (what, wanted) = (plain(&what).into_owned(), plain(&wanted).into_owned());
             notes.expectations.push(Expectation { what, wanted, holds, found });
@@ -155,18 +174,26 @@ impl Trace {
         self.notes.as_ref().map(|notes| locked(notes).expectations.clone()).unwrap_or_default()
     }
 
-    /// Notes how a body begins, where notes are taken; nothing of one that may be a secret.
+    /// Notes how a body begins, where notes are taken; nothing of one that may be a secret, or that is no text.
     pub fn note_body(&self, body: &[u8], is_secret: bool) {
         const MOST: usize = 200;
+        /// What is behind what is shown tells whether a word there goes on.
+        const LOOKED_AT: usize = 4 * MOST;
         let Some(notes) = &self.notes else { return };
-        let beginning = String::from_utf8_lossy(&body[..body.len().min(MOST)]);
-        // What was cut in the middle of a character is none.
-        let beginning = if body.len() > MOST { beginning.trim_end_matches('\u{fffd}') } else { &beginning };
-        let shown = plain(&masked(beginning)).into_owned();
-        locked(notes).body = match body {
+        let mut notes = locked(notes);
+        let beginning = &body[..body.len().min(LOOKED_AT)];
+        notes.body = match body {
             [] => None,
             _ if is_secret => Some(Found::HeldBack),
-            _ => Some(Found::This(shown)),
+            _ if is_binary(beginning) => Some(Found::Binary(body.len())),
+            _ => {
+                let text = String::from_utf8_lossy(beginning);
+                // What was cut in the middle of a character is none.
+                let text = if body.len() > LOOKED_AT { text.trim_end_matches('\u{fffd}') } else { &text };
+                let mut shown = notes.shown(text);
+                shown.truncate(shown.floor_char_boundary(MOST));
+                Some(Found::This(shown))
+            }
         };
     }
 
@@ -233,6 +260,15 @@ impl Trace {
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         locked(&self.entered).clone()
     }
+}
+
+/// Whether it is no text: compressed, an image, a message of a binary protocol.
+fn is_binary(bytes: &[u8]) -> bool {
+    /// A text in an old encoding has one in a few.
+    const MOST_UNREADABLE: usize = 5;
+    let text = String::from_utf8_lossy(bytes);
+    let is_unreadable = |c: &char| *c == '\u{fffd}' || (c.is_control() && !c.is_whitespace() && *c != '\u{1b}');
+    text.contains('\0') || text.chars().filter(is_unreadable).count() * MOST_UNREADABLE > text.chars().count()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

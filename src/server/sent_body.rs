@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::Body;
-use hyper::header::{CONTENT_ENCODING, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap};
 use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::warnings::quoted;
 use crate::base::credentials::masked;
+use crate::base::redactor::Redactor;
 use crate::model::beat::{Beat, BeatStatus};
 use crate::model::outcome::one_line;
 
@@ -70,7 +71,9 @@ impl SentBody {
         match self {
             Self::Empty => Ok(Beat::default()),
             Self::Short(bytes) if bytes.is_empty() => Ok(Beat::default()),
-            Self::Short(bytes) => parsed(bytes).or_else(|problem| refused(StatusCode::BAD_REQUEST, &problem)),
+            Self::Short(bytes) => {
+                parsed(bytes, &presented(headers)).or_else(|problem| refused(StatusCode::BAD_REQUEST, &problem))
+            }
             Self::Long => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body of a beat has at most 1024 bytes"),
             Self::Partial => refused(StatusCode::REQUEST_TIMEOUT, "the body of the beat did not come within 2 seconds"),
         }
@@ -86,7 +89,16 @@ struct WrittenBeat {
     message: Option<String>,
 }
 
-fn parsed(bytes: &[u8]) -> Result<Beat, String> {
+/// What the sender presents of itself, which its message may repeat.
+fn presented(headers: &HeaderMap) -> Redactor {
+    /// No token that somebody has made is longer.
+    const LONGEST: usize = 2 << 10;
+    let values = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
+    let words = values.flat_map(|value| value.split_whitespace().skip(1));
+    Redactor::of(words.map(|word| &word[..word.floor_char_boundary(LONGEST)]))
+}
+
+fn parsed(bytes: &[u8], presented: &Redactor) -> Result<Beat, String> {
     let problem = |error: &serde_json::Error| match error.classify() {
         Category::Data => "the body of a beat is an object with the texts `status` and `message`, and no others",
         Category::Io | Category::Syntax | Category::Eof => "the body of the beat is not JSON",
@@ -101,7 +113,8 @@ fn parsed(bytes: &[u8]) -> Result<Beat, String> {
     let status = status.unwrap_or_else(|| BeatStatus::Ok.label().to_owned());
     let status = BeatStatus::named(&status).ok_or_else(|| format!("there is no status {}", quoted(&status)))?;
     // Masked before it is shortened: a credential that is cut short is not made like one any more.
-    let message = message.map(|message| one_line(&masked(&message))).filter(|message| !message.is_empty());
+    let message =
+        message.map(|message| one_line(&masked(&presented.redact(&message)))).filter(|message| !message.is_empty());
     Ok(Beat { status, message })
 }
 
@@ -172,6 +185,14 @@ mod tests {
         assert_eq!(said(&long).chars().count(), "ok ".len() + 200);
         let deep = "[".repeat(1000);
         assert!(said(&deep).starts_with("400: "), "{}", said(&deep));
+    }
+
+    #[test]
+    fn the_token_of_a_beat_is_not_shown_when_its_message_repeats_it() {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, "Bearer hunter2-hunter2".parse().unwrap())]);
+        let body = Bytes::from_static(br#"{"status":"error","message":"401 for hunter2-hunter2, again"}"#);
+        let beat = SentBody::Short(body).beat(&headers).unwrap();
+        assert_eq!(beat.message.as_deref(), Some("401 for ***, again"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::kubelet::ProbedContainer;
-use super::kubelet::command::command;
+use super::kubelet::command::{command, service_of_path};
 use super::kubelet::probed::{probe_target, request_of};
 use super::kubelet::request::{ProbeRequest, RequestSubject};
 use super::kubelet::target::{ListenedPorts, Misconfiguration, ProbeTarget};
@@ -53,6 +53,27 @@ impl Inspection<'_> {
         }
     }
 
+    /// How it asks for `path`, in the words of its kind: behind `asks`.
+    fn asked(&self, path: &str) -> String {
+        match &self.probe.asks {
+            Handler::Grpc { service, .. } if service.is_empty() => "for the gRPC server as a whole".to_owned(),
+            Handler::Grpc { service, .. } => format!("for the gRPC service `{service}`"),
+            _ => format!("`{path}`"),
+        }
+    }
+
+    /// What to write so that it asks what it should.
+    fn ask_instead(&self) -> String {
+        let meant = self.meant();
+        match &self.probe.asks {
+            Handler::Grpc { .. } => match service_of_path(meant) {
+                Some(service) => format!("write `service: {service}`"),
+                None => format!("write `httpGet` with `path: {meant}`: no gRPC service is about probelet itself"),
+            },
+            _ => format!("ask `{meant}`"),
+        }
+    }
+
     /// Whether kubelet gets through to probelet.
     fn of_the_way(&self) -> Option<Advice> {
         let never = &pitfalls::PROBE_NEVER_PASSES;
@@ -68,8 +89,9 @@ impl Inspection<'_> {
                 return self.advise(never, "asks by HTTPS, and probelet answers plain HTTP: it never passes", help);
             }
             ProbeTarget::Misconfigured(Misconfiguration::NotAnswered { path, port, routes }) => {
-                let message = format!("asks `{path}` at port {port}, which has `routes: {routes}`: it never passes");
-                return self.advise(never, &message, format!("ask `{}`", self.meant()));
+                let asked = self.asked(&path);
+                let message = format!("asks {asked} at port {port}, which has `routes: {routes}`: it never passes");
+                return self.advise(never, &message, self.ask_instead());
             }
             ProbeTarget::Misconfigured(Misconfiguration::PortOfAnother { name, number }) => {
                 let message = format!("names the port `{name}`, which another container declares: it never passes");
@@ -87,12 +109,16 @@ impl Inspection<'_> {
             }
             ProbeTarget::Probelet(_) => {}
         }
-        let Handler::Http { host, .. } = &self.probe.asks else { return None };
+        let host = match &self.probe.asks {
+            Handler::Http { host, .. } => host.as_deref(),
+            Handler::Grpc { .. } => None,
+            Handler::Tcp(_) | Handler::Exec(_) | Handler::Unknown => return None,
+        };
         if self.pod.host_network {
             return None;
         }
         let is_loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        if host.as_deref().is_some_and(is_loopback) {
+        if host.is_some_and(is_loopback) {
             let message = "asks the loopback address of the node, not of the pod";
             return self.advise(&pitfalls::PROBE_HOST, message, "remove `host`");
         }
@@ -113,32 +139,32 @@ impl Inspection<'_> {
         let snapshot = matrix::all_well(plan);
         let request = request_of(self.probe, &path, &Judged::new(&snapshot, snapshot.at));
         let never = &pitfalls::PROBE_NEVER_PASSES;
-        let ask = format!("ask `{}`", self.meant());
+        let (asked, ask) = (self.asked(&path), self.ask_instead());
         match request.subject {
             RequestSubject::Nothing => {
-                self.advise(never, &format!("asks `{path}`, which probelet does not have: it never passes"), ask)
+                self.advise(never, &format!("asks {asked}, which probelet does not have: it never passes"), ask)
             }
             RequestSubject::TurnedOff => {
-                let message = format!("asks `{path}`, which `server.details: none` turns off: it never passes");
+                let message = format!("asks {asked}, which `server.details: none` turns off: it never passes");
                 self.advise(never, &message, ask)
             }
             RequestSubject::Guarded => {
-                let message = format!("asks `{path}`, which wants `server.token`: it never passes");
+                let message = format!("asks {asked}, which wants `server.token`: it never passes");
                 self.advise(never, &message, ask)
             }
             RequestSubject::Stream => {
                 let timeout = show_duration(self.probe.timing.timeout);
-                let message = format!("asks `{path}`, which never ends: kubelet gives up after {timeout}");
+                let message = format!("asks {asked}, which never ends: kubelet gives up after {timeout}");
                 self.advise(never, &message, ask)
             }
             RequestSubject::Daemon if is_sidecar(self.container, self.config) || self.container.native => None,
             RequestSubject::Daemon => {
-                let message = format!("asks `{path}`, which is about probelet: it passes whatever the checks say");
+                let message = format!("asks {asked}, which is about probelet: it passes whatever the checks say");
                 self.advise(&pitfalls::PROBE_IGNORES_CHECKS, &message, ask)
             }
             _ => self.of_the_start(&path, &request).or_else(|| match self.purpose {
                 Purpose::Startup | Purpose::Liveness if is_sidecar(self.container, self.config) => {
-                    let message = format!("asks `{path}`, and would restart probelet instead of the app");
+                    let message = format!("asks {asked}, and would restart probelet instead of the app");
                     let help = "put it on the container of the app; for the sidecar's own ask `/-/healthy`";
                     self.advise(&pitfalls::PROBE_RESTARTS_SIDECAR, &message, help)
                 }
@@ -164,8 +190,9 @@ impl Inspection<'_> {
                 !request.passes(&Judged::new(&snapshot, snapshot.at))
             })?;
         let message = format!(
-            "asks `{path}`, which {} keeps closed until the app runs, and kubelet starts the app only once this probe has \
+            "asks {}, which {} keeps closed until the app runs, and kubelet starts the app only once this probe has \
              passed: the pod never starts",
+            self.asked(path),
             self.config.plan.checks[check].name
         );
         let help = "ask `/-/healthy`: `/startupz` is for the startupProbe of the app's own container";
@@ -174,13 +201,13 @@ impl Inspection<'_> {
 
     /// Whether a failure that it should not mind makes it fail, or the other way round.
     fn of_its_closures(&self, path: &str, request: &ProbeRequest) -> Option<Advice> {
-        let ask = format!("ask `{}`", self.meant());
+        let (asked, ask) = (self.asked(path), self.ask_instead());
         let in_phase = |phase| self.witness(request, phase);
         let service = || in_phase(MatrixPhase::Service);
         match self.purpose {
             Purpose::Startup => {
                 let check = in_phase(MatrixPhase::StartUp)?;
-                let message = format!("asks `{path}`: the app is restarted while {check} fails, before it can start");
+                let message = format!("asks {asked}: the app is restarted while {check} fails, before it can start");
                 self.advise(&pitfalls::STARTUP_TOO_WIDE, &message, ask)
             }
             Purpose::Liveness => {
@@ -188,7 +215,7 @@ impl Inspection<'_> {
                 let until =
                     || Some(format!("when {} fails and /readyz has never been open", in_phase(MatrixPhase::StartUp)?));
                 let draining = || (!self.passes_in_a_drain(request)).then(|| "while a drain goes on".to_owned());
-                let message = format!("asks `{path}`: the app is restarted {}", when.or_else(until).or_else(draining)?);
+                let message = format!("asks {asked}: the app is restarted {}", when.or_else(until).or_else(draining)?);
                 self.advise(&pitfalls::LIVENESS_TOO_WIDE, &message, ask)
             }
             Purpose::Readiness => {
@@ -196,7 +223,7 @@ impl Inspection<'_> {
                 let snapshot = self.draining();
                 let judged = Judged::new(&snapshot, snapshot.at);
                 let draining = || (!self.cuts_off(&judged)).then(|| "while a drain goes on".to_owned());
-                let message = format!("asks `{path}`: the app gets traffic {}", although.or_else(draining)?);
+                let message = format!("asks {asked}: the app gets traffic {}", although.or_else(draining)?);
                 self.advise(&pitfalls::READINESS_TOO_NARROW, &message, ask)
             }
         }
@@ -253,10 +280,10 @@ impl Inspection<'_> {
         self.advise(&pitfalls::ASK_TIMEOUT, &message, "raise `timeoutSeconds`, or lower `--timeout`")
     }
 
-    /// The number of the port that it asks over HTTP.
+    /// The number of the port that it asks.
     fn port_number(&self) -> Option<u16> {
         match &self.probe.asks {
-            Handler::Http { port: Port::Number(number), .. } => Some(*number),
+            Handler::Http { port: Port::Number(number), .. } | Handler::Grpc { port: number, .. } => Some(*number),
             Handler::Http { port: Port::Name(name), .. } => self.container.port_named(name),
             _ => None,
         }

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use probelet::base::value::Value;
+use probelet::probe::grpc::KIND as GRPC;
 use probelet::probe::http::KIND as HTTP;
 use probelet::probe::tcp::KIND as TCP;
 use probelet::probe::{ProbeKind, RunContext};
 
+use crate::frames::*;
 use crate::meter::{MOST, endless, held, least_held, on_a_lane};
 use crate::section::SectionBuilder;
 
@@ -73,6 +75,35 @@ fn a_tcp_target_holds_nobody() {
             let section = target(endless("", rest)).text("send", "hello\n").text("expect", "never");
             is_held_little(beside, &TCP, section).await;
         }
+    });
+}
+
+#[test]
+fn a_grpc_target_holds_nobody() {
+    let settings = || frame(SETTINGS, 0, 0, &[]);
+    let head = block(&[(":status", "200"), ("content-type", "application/grpc")]);
+    let answer = || [settings(), frame(HEADERS, END_HEADERS, 1, &head)].concat();
+    let cases = [
+        ("endless pings", settings(), frame(PING, 0, 0, &[0; 8])),
+        ("endless settings", settings(), settings()),
+        ("endless updates of the window", settings(), frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        ("endless resets", settings(), frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])),
+        ("endless frames of no kind", settings(), frame(99, 0, 0, b"x")),
+        ("endless interim answers", settings(), frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "103")]))),
+        ("an endless message", answer(), frame(DATA, 0, 1, &[0; 1000])),
+        ("data of one byte", answer(), frame(DATA, 0, 1, b"x")),
+        ("empty data", answer(), frame(DATA, 0, 1, b"")),
+        ("endless farewells", settings(), frame(GOAWAY, 0, 0, &[0; 8])),
+    ];
+    on_a_lane(async {
+        for (beside, head, rest) in cases {
+            let section = SectionBuilder::new().text("address", endless(head, &rest).to_string());
+            is_held_little(beside, &GRPC, section).await;
+        }
+        // Headers that have begun, and do not end.
+        let begun = [settings(), frame(HEADERS, 0, 1, &head)].concat();
+        let address = endless(begun, &frame(CONTINUATION, 0, 1, &block(&[("a", "b")])));
+        is_held_little("endless headers", &GRPC, SectionBuilder::new().text("address", address.to_string())).await;
     });
 }
 

@@ -60,7 +60,10 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
         ),
         (Act::Answer(fake::http(503, &[], "down")), "mismatch: returned status 503"),
         (Act::Answer(fake::http(401, &[], "who?")), "mismatch: returned status 401"),
-        (Act::Answer(fake::http(302, &[("Location", "/login")], "")), "mismatch: returned status 302"),
+        (
+            Act::Answer(fake::http(302, &[("Location", "/login")], "")),
+            "mismatch: returned status 302, a redirect that is not followed",
+        ),
         (Act::Drip(vec![], b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_secs(1)), "timeout: waiting for the answer"),
         (Act::Drip(head.into(), vec![b'x'; 100], Duration::from_secs(1)), "timeout: reading the answer"),
         (Act::Answer(head.into()), "timeout: reading the answer"),

@@ -20,10 +20,14 @@ fn probe(fake: &Fake, keys: &str) -> Box<dyn Probe> {
 
 /// A probe of this section.
 fn probe_of(section: &str) -> Box<dyn Probe> {
+    probe_within(section, &Environment::of([("VERSION", "v7"), ("TOKEN", "Token/+n+0\"9")]))
+}
+
+/// A probe of this section in this environment.
+fn probe_within(section: &str, environment: &Environment) -> Box<dyn Probe> {
     let text = format!("checks: [{{ name: app, {section} }}]");
-    let environment = Environment::of([("VERSION", "v7")]);
     let files = Box::new(|_: &std::path::Path| Err(io::ErrorKind::NotFound.into()));
-    let loaded = config::read("test.yaml", text.as_bytes(), &environment, files);
+    let loaded = config::read("test.yaml", text.as_bytes(), environment, files);
     let Some(config) = loaded.config else { panic!("{}", loaded.report.text(false)) };
     config.targets[0].spec.build(&BuildContext {
         check: config.plan.checks[0].name.clone(),
@@ -151,6 +155,7 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
             let found = match row.found {
                 Found::This(found) => found,
                 Found::HeldBack => "(held back)".into(),
+                Found::Binary(bytes) => format!("({bytes} bytes)"),
             };
             format!("{} {}, {}: {found}", if row.holds { "+" } else { "-" }, row.what, row.wanted)
         })
@@ -170,6 +175,104 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
             "- json /version, the expected value: nothing",
         ]
     );
+}
+
+#[tokio::test]
+async fn of_many_places_the_one_that_decides_is_told() {
+    let fake = Fake::answers(fake::http(200, &[], r#"{"n":[1,7,9,2]}"#)).await;
+    for (keys, expected) in [
+        ("degraded: { json: { /n/*: { above: 5 } } }", "7, number 2 of 4"),
+        ("degraded: { json: { /n/*: { below: 5 } } }", "1, the first of 4"),
+        ("degraded: { json: { /n/*: { above: 10 } } }", "1, the first of 4"),
+        ("expect: { json: { /n/*: { below: 8 } } }", "9, number 3 of 4"),
+        ("expect: { json: { /n/*: { below: 10 } } }", "1, the first of 4"),
+    ] {
+        let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+        said_of(&mut *probe(&fake, keys), &run, LONG).await;
+        let last = run.trace.expectations().pop().map(|row| row.found);
+        assert_eq!(last, Some(Found::This(expected.into())), "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_is_counted_and_not_shown() {
+    for (body, expected) in [
+        (&b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\x48\xcd\xc9\xc9\x07\0\x86\xa6\x10\x36"[..], Found::Binary(21)),
+        (&b"gr\xfc\xdfe aus K\xf6ln"[..], Found::This("gr\u{fffd}\u{fffd}e aus K\u{fffd}ln".into())),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", body.len());
+        let fake = Fake::answers([head.as_bytes(), body].concat()).await;
+        let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+        assert_eq!(said_of(&mut *probe(&fake, "method: GET"), &run, LONG).await, "pass");
+        assert_eq!(run.trace.body(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn no_secret_that_was_sent_is_shown_when_the_server_repeats_it() {
+    let basic = "cHJvYmU6VG9rZW4vK24rMCI5"; // probe:Token/+n+0"9
+    let forms = [
+        ("as it is", "Token/+n+0\"9"),
+        ("percent-encoded", "Token%2F%2Bn%2B0%229"),
+        ("as a form has it", "Token%2f%2Bn%2B0%229"),
+        ("encoded twice", "Token%252F%252Bn%252B0%25229"),
+        ("as JSON escapes it", r#"Token\/+n+0\"9"#),
+        ("as HTML has it", "Token/+n+0&quot;9"),
+        ("in base64", "VG9rZW4vK24rMCI5"),
+        ("as basic authentication", basic),
+        ("in hexadecimal", "546f6b656e2f2b6e2b302239"),
+        ("cut short", "Token/+n"),
+        ("in capitals", "TOKEN/+N+0"),
+    ];
+    let requests = [
+        "headers: { Authorization: 'Bearer ${TOKEN}' }",
+        "headers: { X-Key: '${TOKEN}' }",
+        "method: POST, body: '{\"a\": \"${TOKEN}\"}'",
+        "expect: { body_lacks: '${TOKEN}.' }",
+    ];
+    for (form, repeated) in forms {
+        for request in requests {
+            let body = serde_json::json!({ "message": format!("who is {repeated}?"), "whole": repeated }).to_string();
+            let fake = Fake::answers(fake::http(200, &[("X-Said", &format!("no {repeated} here"))], &body)).await;
+            let judged = "json: { /whole: { not: x } }, headers: { x-said: { exists: true } }";
+            let keys = match request.strip_prefix("expect: { ") {
+                Some(rest) => format!("message: json:/message, expect: {{ {judged}, {rest}"),
+                None => format!("message: json:/message, {request}, expect: {{ {judged} }}"),
+            };
+            let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+            let said = said_of(&mut *probe(&fake, &keys), &run, LONG).await;
+            let shown = format!("{said} {:?} {:?}", run.trace.body(), run.trace.expectations());
+            assert!(said.starts_with("pass"), "{form}: {said}");
+            let parts = ["oken/", "OKEN/", "oken%2", "n+0", "%2Bn", "VG9rZW4", "cHJvYmU6VG9", "546f6b656e"];
+            let left = parts.iter().find(|part| shown.contains(**part));
+            assert_eq!(left, None, "{form}, {request}: {shown}");
+            assert!(shown.contains("who is ***"), "{form}, {request}: {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_path_and_the_password_of_an_expanded_url_are_not_shown_and_its_host_is() {
+    let said = "bad key hunter2hunter2 for tenant-17 (cHJvYmU6cHctOTk5OQ==, pw-9999) on 127.0.0.1";
+    let body = serde_json::json!({ "message": said }).to_string();
+    let fake = Fake::answers(fake::http(200, &[], &body)).await;
+    let base = format!("http://probe:pw-9999@127.0.0.1:{}", fake.port());
+    let whole = format!("{base}/tenant-17?key=hunter2hunter2");
+    let environment = Environment::of([
+        ("URL", whole.as_str()),
+        ("KEY", "hunter2hunter2"),
+        ("TENANT", "tenant-17"),
+        ("PW", "pw-9999"),
+    ]);
+    for url in ["${URL}".into(), format!("http://probe:${{PW}}@127.0.0.1:{}/${{TENANT}}?key=${{KEY}}", fake.port())] {
+        let section = format!("http: {{ url: '{url}', message: json:/message }}");
+        let mut probe = probe_within(&section, &environment);
+        let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+        let expected = "bad key *** for *** (***, ***) on 127.0.0.1";
+        let message = probe.observe(&run).await.unwrap().message;
+        assert_eq!(message.as_deref(), Some(expected), "{url}");
+        assert_eq!(run.trace.body(), Some(Found::This(format!("{{\"message\":\"{expected}\"}}"))), "{url}");
+    }
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn as_many_redirects_are_followed_as_declared() {
     let fake = countdown(302).await;
     for (path, most, expected) in [
         ("/0", 0, "pass"),
-        ("/1", 0, "mismatch: returned status 302"),
+        ("/1", 0, "mismatch: returned status 302, a redirect that is not followed"),
         ("/1", 1, "pass"),
         ("/2", 1, "protocol: more than 1 redirect"),
         ("/3", 3, "pass"),

@@ -25,6 +25,7 @@ mod webservers;
 mod disk;
 mod families;
 mod grpc;
+mod grpc_go;
 mod held;
 mod http;
 mod http_cookies;

@@ -36,23 +36,41 @@ pub fn go_probe() -> Option<&'static Path> {
     probe.as_deref()
 }
 
+/// A server with Go's gRPC, `grpc_server/main.go`; nothing where there is no Go.
+pub fn go_server() -> Option<&'static Path> {
+    static SERVER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        Command::new("go").arg("version").output().ok().filter(|output| output.status.success())?;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/grpc_server");
+        let read = |name: &str| fs::read_to_string(sources.join(name)).unwrap();
+        let wanted = [read("main.go"), read("go.sum")].concat();
+        let folder = filled("grpc-go-server", &wanted, |folder| {
+            let mut build = Command::new("go");
+            run(build.args(["build", "-trimpath", "-o"]).arg(folder.join("server")).arg(".").current_dir(&sources));
+        });
+        Some(folder.join("server"))
+    });
+    server.as_deref()
+}
+
 /// A folder that `install` has filled once, whatever test needs it first.
 fn installed(name: &str, install: impl FnOnce(&Path)) -> PathBuf {
+    filled(name, &format!("{} {GO_PROBE}", PACKAGES.join(" ")), install)
+}
+
+/// The same, of what `wanted` describes.
+fn filled(name: &str, wanted: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let done = folder.join("done");
     let lock = File::create(folder.with_extension("lock")).unwrap();
     lock.lock().unwrap();
-    if fs::read_to_string(&done).ok().as_deref() != Some(&wanted()) {
+    if fs::read_to_string(&done).ok().as_deref() != Some(wanted) {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         install(&folder);
-        fs::write(done, wanted()).unwrap();
+        fs::write(done, wanted).unwrap();
     }
     folder
-}
-
-fn wanted() -> String {
-    format!("{} {GO_PROBE}", PACKAGES.join(" "))
 }
 
 fn run(command: &mut Command) {

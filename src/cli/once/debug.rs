@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::CheckRun;
-use crate::base::quantity::show_duration;
+use crate::base::quantity::{show_duration, show_size};
 use crate::base::trace::{Expectation, Found, Trace};
 use crate::model::outcome::{Facts, Outcome, StepReport, one_line};
 
@@ -45,6 +45,7 @@ fn shown(found: &Found) -> String {
     match found {
         Found::This(found) => one_line(found),
         Found::HeldBack => "held back: it may be a secret".into(),
+        Found::Binary(bytes) => format!("{} that are no text", show_size(*bytes as u64)),
     }
 }
 

@@ -127,6 +127,7 @@ fn read_address(fields: &Section) -> Option<GrpcAddress> {
         None => ("a captured value cannot stand in an address", "write host and port as they are: `orders.svc:9090`"),
         Some(address) => {
             if let Some(path) = address.strip_prefix("unix:") {
+                AddressFamily::report_unused(fields);
                 return unix(fields, path).map(GrpcAddress::Unix);
             }
             match host_and_port(address) {

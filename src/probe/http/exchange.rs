@@ -77,14 +77,18 @@ impl Exchange<'_> {
                 return Err(Failure::new(FailureKind::Protocol, format!("more than {followed} {times}")));
             }
             let status = response.status();
-            self.run.trace.note(|| format!("status {}, a redirect", status.as_u16()));
             drop(response);
             guard = Guard::RedirectFrom(connection.end().reach());
             self.pool.put_back(connection);
-            let target = target?;
-            redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
-            request = Arc::new(redirect::following(&request, target, status)?);
-            self.run.trace.note(|| format!("status {}, a redirect that is followed", status.as_u16()));
+            let next = target.and_then(|target| {
+                redirect::check_host(&prepared.address.origin.host, &target.origin.host, self.declared.to_any_host)?;
+                redirect::following(&request, target, status)
+            });
+            self.run.trace.note(|| {
+                let what = if next.is_ok() { "is followed" } else { "is not followed" };
+                format!("status {}, a redirect that {what}", status.as_u16())
+            });
+            request = Arc::new(next?);
         }
         unreachable!("redirects are counted up to a limit")
     }

@@ -39,6 +39,7 @@ use super::search::Searches;
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::field::{Field, ValueType};
 use crate::base::redact;
+use crate::base::redactor::Redactor;
 use crate::base::trace::Trace;
 use crate::base::value::Section;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult, one_line};
@@ -149,6 +150,8 @@ struct HttpSection {
     tls: TlsSpec,
     way: Way,
     version: HttpVersion,
+    /// What is sent, or expected, and nobody is to see.
+    secrets: Redactor,
     takes_cookies: bool,
     family: AddressFamily,
     max_redirects: usize,
@@ -190,6 +193,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         tls: tls?,
         way: way?,
         version: version?,
+        secrets: Redactor::of_section(fields),
         takes_cookies: fields.flag("cookies") != Some(false),
         family,
         max_redirects: fields.integer("max_redirects").and_then(|max| usize::try_from(max).ok()).unwrap_or(0),
@@ -213,12 +217,10 @@ fn read_family(fields: &Section, way: Option<&Way>, host: Option<&str>) -> Addre
         Some(Way::Proxy(proxy)) => Some(proxy.host()),
         Some(Way::Socket(_)) | None => None,
     };
-    let family = AddressFamily::read(fields, dialled);
-    if matches!(way, Some(Way::Socket(_))) && family != AddressFamily::Any {
-        let message = "`address_family` has no effect on a Unix socket";
-        fields.warning(ADDRESS_FAMILY.name, "ineffective-key", message, Some("remove one of them".into()));
+    if matches!(way, Some(Way::Socket(_))) {
+        AddressFamily::report_unused(fields);
     }
-    family
+    AddressFamily::read(fields, dialled)
 }
 
 /// Which HTTP is spoken. Problems are reported at the key.
@@ -307,7 +309,9 @@ struct HttpServer {
 impl Probe for HttpProbe {
     fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
-            let prepared = self.server.declared.request.fill(&run.captured)?;
+            let declared = &self.server.declared;
+            run.trace.keep_secret(|| declared.secrets_of(run, &locked(&run.cookies)));
+            let prepared = declared.request.fill(&run.captured)?;
             let takes_cookies = self.server.declared.takes_cookies;
             let found = if takes_cookies { locked(&run.cookies).clone() } else { CookieJar::default() };
             let query = HttpQuery { prepared, found, left: Mutex::default() };
@@ -318,6 +322,18 @@ impl Probe for HttpProbe {
             }
             result
         })
+    }
+}
+
+impl HttpSection {
+    /// What nobody is to see of what a run has sent, or heard and sends back.
+    fn secrets_of(&self, run: &RunContext, cookies: &CookieJar) -> Redactor {
+        /// What a shorter cookie holds is a word (`lang=en`).
+        const SHORTEST: usize = 6;
+        let captured = self.secrets.captures().filter_map(|(step, name)| run.captured.get(step, name));
+        let cookies = cookies_of(cookies).into_iter().map(|(_, value)| value);
+        let cookies: Vec<String> = cookies.filter(|value| value.len() >= SHORTEST).collect();
+        self.secrets.and(captured.chain(cookies.iter().map(String::as_str)))
     }
 }
 
@@ -362,6 +378,8 @@ impl Session for HttpSession {
         let mut exchange = Exchange { declared, network, run, pool: &mut self.pool, cookies, expiry: None };
         let received = exchange.complete(&query.prepared).await;
         let Exchange { expiry, cookies, .. } = exchange;
+        let secrets = declared.secrets_of(run, &cookies);
+        run.trace.keep_secret(|| secrets.clone());
         let kept = run.keep_answer.then(|| cookies_of(&cookies));
         *locked(&query.left) = Some(cookies);
         let not_after = expiry.map(|expiry| expiry.at);
@@ -372,8 +390,8 @@ impl Session for HttpSession {
                 let (declared, captured, trace) = (Arc::clone(declared), run.captured.clone(), Arc::clone(&run.trace));
                 // What a step captures may be a secret.
                 trace.note_body(&received.body, run.keep_answer);
-                let cost = declared.expect.cost(&received);
-                let judge = move || declared.expect.judge(received, &captured, &trace);
+                let cost = declared.expect.cost(&received, &secrets);
+                let judge = move || declared.expect.judge(received, &captured, &secrets, &trace);
                 self.server.judging.run(cost, judge).await.flatten()
             }
             Err(failure) => Err(failure),

@@ -48,6 +48,14 @@ impl AddressFamily {
         family
     }
 
+    /// Reports the key where no address is dialled, since it has no effect there.
+    pub fn report_unused(fields: &Section) {
+        if Self::read(fields, None) != Self::Any {
+            let message = "`address_family` has no effect on a Unix socket";
+            fields.warning(ADDRESS_FAMILY.name, "ineffective-key", message, Some("remove one of them".into()));
+        }
+    }
+
     /// Those of `addresses` that may be dialled.
     ///
     /// # Errors

@@ -242,6 +242,11 @@ pub(super) fn path_of_service(service: &str) -> String {
     }
 }
 
+/// The service of gRPC that stands for an endpoint.
+pub fn service_of_path(path: &str) -> Option<&'static str> {
+    ["readiness", "liveness", "startup"].into_iter().find(|service| path_of_service(service) == path)
+}
+
 /// An address of this pod's probelet in a text.
 struct AddressedPath {
     /// What stands before the host.

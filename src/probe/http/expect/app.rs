@@ -4,6 +4,7 @@ use super::{Expectations, Received, lossy};
 use crate::base::costly::{self, Haystack};
 use crate::base::credentials::{is_credential, masked};
 use crate::base::field::{Field, ValueType};
+use crate::base::redactor::Redactor;
 use crate::base::trace::Trace;
 use crate::base::value::{Section, Text, Value};
 use crate::model::outcome::{Failure, one_line};
@@ -103,12 +104,13 @@ impl AppAnswer {
     }
 
     /// What it costs at most to judge an answer, in units of [`Pattern::cost`](crate::base::pattern::Pattern::cost).
-    pub(in super::super) fn cost(&self, received: &Received) -> u64 {
+    pub(in super::super) fn cost(&self, received: &Received, secrets: &Redactor) -> u64 {
         let message = match &self.message {
             Some(Expression::Json(_)) => cost_of_json(received.body.len()),
             Some(Expression::Pattern(pattern)) => pattern.cost(received.body.len() as u64),
             _ => 0,
         };
+        let message = message + if self.message.is_some() { secrets.len() as u64 } else { 0 };
         self.all().map(|expectations| expectations.cost(received)).fold(message, u64::saturating_add)
     }
 
@@ -121,9 +123,10 @@ impl AppAnswer {
         &self,
         received: Received,
         captured: &Captures,
+        secrets: &Redactor,
         trace: &Trace,
     ) -> Result<PassingAnswer, Failure> {
-        let said = self.said(&received);
+        let said = self.said(&received, secrets);
         match (self.expect.judge(&received, captured, trace), said) {
             (Ok(()), said) => {
                 let worry = self.degraded.as_ref().and_then(|it| it.first_that_holds(&received, captured, trace));
@@ -137,8 +140,8 @@ impl AppAnswer {
         }
     }
 
-    /// What the app says of itself, without what may be a credential, in one line.
-    fn said(&self, received: &Received) -> Option<String> {
+    /// What the app says of itself, without what may be a credential or was sent as a secret, in one line.
+    fn said(&self, received: &Received, secrets: &Redactor) -> Option<String> {
         let expression = self.message.as_ref()?;
         if received.is_cut && matches!(expression, Expression::Json(_)) {
             return None;
@@ -157,7 +160,7 @@ impl AppAnswer {
             Expression::Header(name) => is_credential(name),
             _ => false,
         };
-        let line = one_line(&if is_named_so { "***".to_owned() } else { masked(&said) });
+        let line = one_line(&if is_named_so { "***".to_owned() } else { masked(&secrets.redact(&said)) });
         (!line.is_empty()).then_some(line)
     }
 }

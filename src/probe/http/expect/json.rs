@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::judge::Places;
 use crate::base::matcher::{DeclaredMatcher, Matcher, Shortfall, Subject, shown_json};
 use crate::base::pointer::{PointerSet, Visit, Wildcard};
 use crate::base::trace::Found;
@@ -71,26 +72,27 @@ impl JsonExpectations {
 #[derive(Default)]
 pub(super) struct JudgedPlaces {
     count: usize,
-    fitting: usize,
+    /// The first that fits.
+    fit: Option<ShownPlace>,
     /// The first that does not fit, and what does not hold of it.
-    misfit: Option<(usize, Shortfall)>,
-    /// The first value; of those that do not fit, if there are any.
-    shown: String,
+    misfit: Option<(ShownPlace, Shortfall)>,
+}
+
+/// A place, counted from 1, and what is there, where somebody wants to know.
+struct ShownPlace {
+    at: usize,
+    value: String,
 }
 
 impl JudgedPlaces {
     fn add(&mut self, judged: Result<(), Shortfall>, show: impl Fn() -> String, shows: bool) {
         self.count += 1;
+        let at = self.count;
+        let place = || ShownPlace { at, value: if shows { show() } else { String::new() } };
         match judged {
-            Ok(()) => self.fitting += 1,
-            Err(shortfall) if self.misfit.is_none() => {
-                self.misfit = Some((self.count, shortfall));
-                self.shown.clear();
-            }
-            Err(_) => {}
-        }
-        if shows && self.shown.is_empty() {
-            self.shown = show();
+            Ok(()) if self.fit.is_none() => self.fit = Some(place()),
+            Err(shortfall) if self.misfit.is_none() => self.misfit = Some((place(), shortfall)),
+            _ => {}
         }
     }
 
@@ -111,17 +113,23 @@ impl JudgedPlaces {
     /// # Errors
     /// What does not hold.
     pub(super) fn any(&self, matcher: &Matcher) -> Result<(), Shortfall> {
-        if self.fitting > 0 { Ok(()) } else { self.every(matcher) }
+        if self.fit.is_some() { Ok(()) } else { self.every(matcher) }
     }
 
-    /// For somebody who debugs: what was found, where it may be shown.
-    pub(super) fn found(&self, is_secret: bool) -> Found {
-        match (self.count, &self.misfit) {
-            (0, _) => Found::This("nothing".into()),
+    /// For somebody who debugs: what was found, where it may be shown. Of many places it is the first that decides: one
+    /// that does not fit where every one must, one that fits where one is enough.
+    pub(super) fn found(&self, wanted: Places, is_secret: bool) -> Found {
+        let misfit = self.misfit.as_ref().map(|(place, _)| place);
+        let deciding = match wanted {
+            Places::Every => misfit.or(self.fit.as_ref()),
+            Places::Any => self.fit.as_ref().or(misfit),
+        };
+        match (self.count, deciding) {
+            (0, _) | (_, None) => Found::This("nothing".into()),
             _ if is_secret => Found::HeldBack,
-            (1, _) => Found::This(self.shown.clone()),
-            (count, Some((at, _))) => Found::This(format!("{}, number {at} of {count}", self.shown)),
-            (count, None) => Found::This(format!("{}, the first of {count}", self.shown)),
+            (1, Some(place)) => Found::This(place.value.clone()),
+            (count, Some(ShownPlace { at: 1, value })) => Found::This(format!("{value}, the first of {count}")),
+            (count, Some(ShownPlace { at, value })) => Found::This(format!("{value}, number {at} of {count}")),
         }
     }
 }

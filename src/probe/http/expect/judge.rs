@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, LOCATION};
 
 use super::{Expectations, Received, lossy};
 use crate::base::credentials::is_credential;
@@ -27,7 +27,7 @@ struct Finding<'f> {
 
 /// Where a pointer leads to many places, which of them must be as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Places {
+pub(super) enum Places {
     Every,
     Any,
 }
@@ -132,7 +132,12 @@ impl Expectations {
     fn examine_status(&self, received: &Received, tell: &mut FindingVisitor<'_>) -> ControlFlow<()> {
         tell(&Finding {
             holds: self.takes_status(received.status),
-            complaint: &|| format!("returned status {}", received.status),
+            complaint: &|| {
+                let is_redirect =
+                    matches!(received.status, 301..=303 | 307 | 308) && received.headers.contains_key(LOCATION);
+                let more = if is_redirect { ", a redirect that is not followed" } else { "" };
+                format!("returned status {}{more}", received.status)
+            },
             statement: &|| format!("returned status {}", received.status),
             row: &|| {
                 let wanted: Vec<String> = self.status.iter().map(|(from, to)| span(*from, *to)).collect();
@@ -172,7 +177,7 @@ impl Expectations {
                 let found = match places {
                     _ if received.is_cut => Found::This("not whole".into()),
                     None => Found::This("no JSON".into()),
-                    Some(places) => places.found(is_credential(pointer) || matcher.is_secret()),
+                    Some(places) => places.found(wanted, is_credential(pointer) || matcher.is_secret()),
                 };
                 (format!("json {}", if pointer.is_empty() { "(whole)" } else { pointer }), matcher.wanted(), found)
             };

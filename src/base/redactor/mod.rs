@@ -1,0 +1,226 @@
+//! Secrets that were sent to a server, in what the server says: it may repeat them, in whatever form.
+//!
+//! What a server says is shown, or not, by what it holds and not by where it stands: it can repeat a secret anywhere. So
+//! what was sent is looked for in what came, both brought to one form first, in which percent-encoding, escapes and case
+//! are gone, and in base64 and hexadecimal too. A part of a secret is found as well as all of it (a server may cut what it
+//! repeats, or join it to something in base64), and hidden with the word that it stands in.
+
+mod collect;
+mod normal;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use self::normal::{NormalByte, normal_bytes, normal_form};
+use super::credentials::MASK;
+use super::secret::Secret;
+
+/// Secrets that a server may repeat.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secrets: Arc<Vec<Secret>>,
+    /// Values that workflow steps capture, as step and name.
+    captures: Arc<Vec<(String, String)>>,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({})", self.secrets.len())
+    }
+}
+
+/// A form in which a server may repeat a secret.
+#[derive(Clone, Copy)]
+enum Form {
+    Plain,
+    Base64,
+    Hexadecimal,
+}
+
+impl Form {
+    const ALL: [Self; 3] = [Self::Plain, Self::Base64, Self::Hexadecimal];
+
+    /// So many bytes of it in a row are no chance: six characters of the secret, or of what it is a part of.
+    const fn telling(self) -> usize {
+        match self {
+            Self::Plain => 6,
+            Self::Base64 => 8,
+            Self::Hexadecimal => 12,
+        }
+    }
+}
+
+/// Of a text no more bytes are looked at, and shown.
+const LONGEST: usize = 1000;
+
+/// Secrets are looked for in pieces of so many bytes, which overlap by more than what is telling in any form.
+const PIECE: usize = 4 << 10;
+const OVERLAP: usize = 32;
+
+impl Redactor {
+    /// These secrets.
+    #[must_use]
+    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let secrets = secrets.into_iter().filter(|secret| !secret.trim().is_empty());
+        Self { secrets: Arc::new(secrets.map(Secret::new).collect()), captures: Arc::default() }
+    }
+
+    /// These secrets and `more`.
+    #[must_use]
+    pub fn and<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Self {
+        let more = Self::of(more);
+        if more.secrets.is_empty() {
+            return self.clone();
+        }
+        let secrets = self.secrets.iter().chain(more.secrets.iter()).cloned();
+        Self { secrets: Arc::new(secrets.collect()), captures: Arc::clone(&self.captures) }
+    }
+
+    /// The values of earlier steps, as step and name, that are sent along.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.captures.iter().map(|(step, name)| (step.as_str(), name.as_str()))
+    }
+
+    /// How many bytes of secrets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.secrets.iter().map(|secret| secret.expose().len()).sum()
+    }
+
+    /// Whether there is no secret.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// `text`, or the first thousand bytes of it, with `***` for each word that holds a secret or six characters in a row
+    /// of one. A secret of fewer characters is hidden where it is a word by itself.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.is_empty() {
+            return text.into();
+        }
+        let text = beginning(text);
+        let normal = normal_bytes(text.as_bytes());
+        let mut hidden = self.found_in(&normal);
+        hidden.extend(self.raw_in(text));
+        if hidden.is_empty() {
+            return text.into();
+        }
+        let mut hidden: Vec<Range<usize>> = hidden.into_iter().map(|range| word_around(text, range)).collect();
+        hidden.sort_by_key(|range| range.start);
+        let mut shown = String::with_capacity(text.len());
+        let mut position = 0;
+        for range in hidden {
+            if range.start >= position {
+                shown.push_str(&text[position..range.start]);
+                shown.push_str(MASK);
+            }
+            position = position.max(range.end);
+        }
+        shown.push_str(&text[position..]);
+        shown.into()
+    }
+
+    /// Where in the text, of which these are the bytes in normal form, secrets stand.
+    fn found_in(&self, text: &[NormalByte]) -> Vec<Range<usize>> {
+        let bytes: Vec<u8> = text.iter().map(|byte| byte.byte).collect();
+        let windows = |form: Form| bytes.windows(form.telling()).collect::<HashSet<&[u8]>>();
+        let wanted = Form::ALL.map(windows);
+        let mut found: [HashSet<&[u8]>; 3] = Default::default();
+        let mut ranges = Vec::new();
+        for secret in self.secrets.iter() {
+            for piece in pieces(secret.expose().as_bytes()) {
+                for (form, bytes) in forms_of(piece) {
+                    let (wanted, found) = (&wanted[form as usize], &mut found[form as usize]);
+                    let telling = bytes.windows(form.telling());
+                    found.extend(telling.filter_map(|window| wanted.get(window).copied()));
+                }
+            }
+            let short = normal_form(secret.expose().as_bytes());
+            if !short.is_empty() && short.len() < Form::Plain.telling() {
+                let at = bytes.windows(short.len()).enumerate().filter(|(_, window)| *window == short);
+                let whole = at.filter(|(at, window)| is_whole(text, *at..*at + window.len()));
+                ranges.extend(whole.map(|(at, window)| at..at + window.len()));
+            }
+        }
+        for (form, found) in Form::ALL.into_iter().zip(&found) {
+            let at = bytes.windows(form.telling()).enumerate().filter(|(_, window)| found.contains(window));
+            ranges.extend(at.map(|(at, window)| at..at + window.len()));
+        }
+        ranges.into_iter().map(|range| text[range.start].start..text[range.end - 1].end).collect()
+    }
+
+    /// Where secrets stand of which normal form leaves nothing.
+    fn raw_in(&self, text: &str) -> Vec<Range<usize>> {
+        let secrets = self.secrets.iter().map(Secret::expose);
+        let odd = secrets.filter(|secret| secret.len() <= LONGEST && normal_form(secret.as_bytes()).is_empty());
+        let at = odd.flat_map(|secret| text.match_indices(secret));
+        at.map(|(at, secret)| at..at + secret.len()).collect()
+    }
+}
+
+/// The beginning of a text that is looked at. Where it is cut, the word that may be cut goes too.
+fn beginning(text: &str) -> &str {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let text = &text[..text.floor_char_boundary(LONGEST)];
+    &text[..text.rfind(|c: char| !is_of_word(c)).unwrap_or(text.len())]
+}
+
+fn pieces(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let starts = (0..secret.len()).step_by(PIECE - OVERLAP);
+    starts.map(|start| &secret[start..secret.len().min(start + PIECE)])
+}
+
+/// The forms in which a piece of a secret may come back.
+fn forms_of(piece: &[u8]) -> Vec<(Form, Vec<u8>)> {
+    let mut forms = vec![(Form::Plain, normal_form(piece))];
+    let hexadecimal = piece.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+    forms.push((Form::Hexadecimal, hexadecimal.map(digit).collect()));
+    // Three bytes are four characters of base64: what stands before the secret moves it by none, one or two bytes. The
+    // characters at both ends tell of what is beside it, too.
+    for before in 0..3_usize {
+        let moved = [&b"\0\0"[..before], piece].concat();
+        for encoded in [STANDARD_NO_PAD.encode(&moved), URL_SAFE_NO_PAD.encode(&moved)] {
+            let inner = encoded.get(before + usize::from(before > 0)..).unwrap_or_default();
+            let inner = inner.get(..inner.len().saturating_sub(1)).unwrap_or_default();
+            forms.push((Form::Base64, normal_form(inner.as_bytes())));
+        }
+    }
+    forms
+}
+
+/// Whether what stands there is a word by itself.
+fn is_whole(text: &[NormalByte], range: Range<usize>) -> bool {
+    let joins = |one: &NormalByte, other: &NormalByte| {
+        !other.follows_a_gap && one.byte.is_ascii_alphanumeric() && other.byte.is_ascii_alphanumeric()
+    };
+    let before = range.start > 0 && joins(&text[range.start - 1], &text[range.start]);
+    let after = text.get(range.end).is_some_and(|next| joins(&text[range.end - 1], next));
+    !before && !after
+}
+
+fn is_of_word(character: char) -> bool {
+    character.is_alphanumeric() || "_-+%~.*$\\".contains(character)
+}
+
+/// The word that a part of a text stands in: what belongs to a secret may stand around what was found of it.
+fn word_around(text: &str, range: Range<usize>) -> Range<usize> {
+    let range = text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end);
+    let start = text[..range.start].char_indices().rev().take_while(|(_, c)| is_of_word(*c)).last();
+    let rest = &text[range.end..];
+    let length = rest.find(|c: char| !(is_of_word(c) || c == '=')).unwrap_or(rest.len());
+    start.map_or(range.start, |(at, _)| at)..range.end + length
+}
+
+#[cfg(test)]
+mod tests;

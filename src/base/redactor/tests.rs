@@ -1,0 +1,132 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::value::{ParseSession, Section, SourceSpan, Spanned, Text, TextPart, Value};
+
+const TOKEN: &str = "s3cr+t/ABC=\"é\" w0rd";
+
+#[test]
+fn a_secret_is_hidden_in_whatever_form_it_comes_back() {
+    let redactor = Redactor::of([TOKEN]);
+    let (shown, expected) = [
+        (format!("refused {TOKEN}!"), "refused ***!"),
+        ("refused s3cr%2Bt%2FABC%3D%22%C3%A9%22%20w0rd here".into(), "refused *** here"),
+        ("refused s3cr%252Bt%252FABC%253D%2522%25C3%25A9%2522+w0rd here".into(), "refused *** here"),
+        (r#"{"got":"s3cr+t\/ABC=\"\u00e9\" w0rd"}"#.into(), r#"{"got":"***"}"#),
+        ("<p>s3cr+t/ABC=&quot;&#233;&quot; w0rd</p>".into(), "<p>***</p>"),
+        ("S3CR+T/abc in capitals".into(), "*** in capitals"),
+        (format!("Basic {} sent", STANDARD_NO_PAD.encode(format!("user:{TOKEN}"))), "Basic *** sent"),
+        (format!("Basic {}= sent", STANDARD_NO_PAD.encode(format!("us:{TOKEN}"))), "Basic *** sent"),
+        ("733363722b742f4142433d22c3a92220773072 64".into(), "***"),
+        ("cut short: s3cr+t/".into(), "cut short: ***"),
+    ]
+    .into_iter()
+    .map(|(said, shown)| (redactor.redact(&said).into_owned(), shown.to_owned()))
+    .unzip::<String, String, Vec<_>, Vec<_>>();
+    assert_eq!(shown, expected);
+    assert_eq!(redactor.redact("nothing of it"), "nothing of it");
+    assert_eq!(redactor.redact("the s3cret is out"), "the s3cret is out");
+}
+
+#[test]
+fn what_is_shorter_than_what_tells_is_hidden_as_a_word_alone() {
+    let redactor = Redactor::of(["dev", "17", "+", " "]);
+    for (said, shown) in [
+        ("the dev tenant has 17 orders", "the *** tenant has *** orders"),
+        ("the device has 1700 orders", "the device has 1700 orders"),
+        ("env=dev;n=\"17\"", "env=***;n=\"***\""),
+        ("a + b", "a *** b"),
+    ] {
+        assert_eq!(redactor.redact(said), shown, "{said}");
+    }
+}
+
+#[test]
+fn what_goes_on_beyond_what_is_looked_at_is_not_shown() {
+    let said = format!("{} s3cr", "x ".repeat(498));
+    assert!(!Redactor::of(["s3cretive"]).redact(&(said + "etive")).contains("s3c"));
+}
+
+fn section(entries: Vec<(&'static str, Value)>) -> Section {
+    let session = ParseSession::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+    let located = |(key, value)| (key, Spanned::new(SourceSpan::default(), value));
+    Section::new(SourceSpan::default(), entries.into_iter().map(located).collect(), session)
+}
+
+/// `<a>` stands for an expansion that is `a`.
+fn text(written: &str) -> Value {
+    let mut parts = Vec::new();
+    for (index, piece) in written.split('<').enumerate() {
+        match piece.split_once('>').filter(|_| index > 0) {
+            Some((inside, after)) => {
+                parts.push(TextPart::Expanded(Secret::new(inside)));
+                parts.push(TextPart::Plain(after.into()));
+            }
+            None => parts.push(TextPart::Plain(piece.into())),
+        }
+    }
+    Value::Text(Text { parts, written: written.into() })
+}
+
+fn secrets(section: &Section) -> Vec<String> {
+    Redactor::of_section(section).secrets.iter().map(|secret| secret.expose().to_owned()).collect()
+}
+
+#[test]
+fn all_of_an_address_is_secret_but_its_scheme_host_and_port() {
+    for (url, expected) in [
+        ("http://<app.svc>:<80>/health", vec![]),
+        ("<http://app.svc:80/hooks/abc?x=y>", vec!["/hooks/abc?x=y"]),
+        ("<http://user:p%40ss@app.svc>", vec!["user:p%40ss", "dXNlcjpwQHNz", "p@ss", "user:p@ss"]),
+        ("http://user:hunter2@app.svc/", vec!["dXNlcjpodW50ZXIy", "hunter2", "user:hunter2"]),
+        ("http://app.svc/<tenant>/x?token=abc&page=2", vec!["tenant", "abc"]),
+        ("http://app.svc", vec![]),
+    ] {
+        assert_eq!(secrets(&section(vec![("url", text(url))])), expected, "{url}");
+    }
+}
+
+#[test]
+fn what_is_written_out_is_secret_where_its_name_says_so() {
+    let header = |name: &str, value: &str| (name.to_owned(), Spanned::new(SourceSpan::default(), text(value)));
+    let headers = vec![header("Authorization", "Bearer abc"), header("X-Tenant", "shop"), header("X-Id", "a<b>")];
+    let entries = vec![
+        ("headers", Value::Map(headers)),
+        ("body", text(r#"{"user":"probe","password":"hunter2","n":{"token":"x"}}"#)),
+        ("unix_socket", text("/run/<x>")),
+        ("tls", Value::Section(section(vec![("ca_file", text("<y>"))]))),
+    ];
+    assert_eq!(secrets(&section(entries)), ["hunter2", "x", "abc", "b"]);
+    assert_eq!(secrets(&section(vec![("body", text("user=probe&pwd=hunter2"))])), ["hunter2"]);
+}
+
+proptest! {
+    #[test]
+    fn no_six_characters_of_a_secret_are_shown(
+        secret in "[a-zA-Z0-9%&;\"\\\\ +=/]{6,40}", before in ".{0,12}", after in ".{0,12}", form in 0_u8..5
+    ) {
+        let written = match form {
+            0 => secret.clone(),
+            1 => percent_encoding::utf8_percent_encode(&secret, percent_encoding::NON_ALPHANUMERIC).to_string(),
+            2 => serde_json::Value::from(secret.clone()).to_string(),
+            3 => STANDARD_NO_PAD.encode(format!("{before}{secret}")),
+            _ => secret.to_uppercase(),
+        };
+        let normal = normal_form(secret.as_bytes());
+        prop_assume!(normal.len() >= 8);
+        let shown = Redactor::of([secret.as_str()]).redact(&format!("{before} {written} {after}")).into_owned();
+        let left = normal_form(shown.as_bytes());
+        // What stands around it may be like it by chance.
+        let around = normal_form(format!("{before}{after}").as_bytes());
+        let middle = &normal[1..normal.len() - 1];
+        let is_left = middle.windows(6).any(|part| left.windows(6).any(|window| window == part)
+            && !around.windows(6).any(|window| window == part));
+        prop_assert!(!is_left, "{} -> {}", written, shown);
+    }
+
+    #[test]
+    fn any_text_is_redacted_in_bounds(secret in ".{0,12}", said in r"[a-z%&;#x0-9\\u é]{0,60}") {
+        let shown = Redactor::of([secret.as_str()]).redact(&said).into_owned();
+        prop_assert!(shown.len() <= said.len() + 3 * said.len() + 3);
+    }
+}

@@ -265,7 +265,7 @@ impl Trace {
 /// Whether it is no text: compressed, an image, a message of a binary protocol.
 fn is_binary(bytes: &[u8]) -> bool {
     /// A text in an old encoding has one in a few.
-    const MOST_UNREADABLE: usize = 5;
+    const MOST_UNREADABLE: usize = 3;
     let text = String::from_utf8_lossy(bytes);
     let is_unreadable = |c: &char| *c == '\u{fffd}' || (c.is_control() && !c.is_whitespace() && *c != '\u{1b}');
     text.contains('\0') || text.chars().filter(is_unreadable).count() * MOST_UNREADABLE > text.chars().count()

@@ -191,9 +191,14 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
         (Act::ResetAfter(settings()), "connect: connection reset"),
         (
             Act::Answer(http(400, &[], "")),
-            "protocol: server speaks HTTP/1.1 and not HTTP/2, which gRPC needs: write the port of gRPC, or the kind `http`",
+            "protocol: server speaks HTTP/1.1 and not HTTP/2, which gRPC needs: write the port of gRPC, `tls: {}` where it \
+             wants TLS, or the kind `http`",
         ),
         (Act::Answer(b"\x15\x03\x01\0\x02\x02\x46".to_vec()), "protocol: server speaks TLS: write `tls: {}`"),
+        (
+            Act::Answer(b"-ERR unknown command 'PRI'\r\n".to_vec()),
+            "protocol: server does not speak HTTP/2, which gRPC needs: write the port of gRPC",
+        ),
         (Act::Answer(settings()), "timeout: waiting for the answer"),
         (
             Act::Answer([settings(), frame(GOAWAY, 0, 0, &[0; 8])].concat()),

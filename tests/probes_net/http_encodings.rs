@@ -166,7 +166,8 @@ async fn what_decodes_without_end_ends_the_run() {
     let fake = Fake::silent().await;
     for (head, again, expected) in cases {
         fake.act(Act::Endless(head, again)).await;
-        assert_eq!(said(&mut *expecting_json(fake.port()).probe(&KIND), LONG).await, expected);
+        // It ends by what it is: a slow machine takes its time for that.
+        assert_eq!(said(&mut *expecting_json(fake.port()).probe(&KIND), LONG * 10).await, expected);
     }
     let text: Vec<u8> =
         (0..400_000u32).flat_map(|number| format!("{}", number.wrapping_mul(2_654_435_761)).into_bytes()).collect();

@@ -82,6 +82,15 @@ async fn nginx_speaks_http2_over_tls_where_it_may_and_without_when_asked_to() {
             assert_eq!(notes.contains("decoded from"), expected == "pass", "{notes}");
         }
     }
+    // What was meant is told where TLS is missed, or is not there.
+    for (scheme, port, expected) in [
+        ("http", only_one, "mismatch: returned status 400: the server wants TLS: write `https://`"),
+        ("http", both, "mismatch: returned status 400: the server wants TLS: write `https://`"),
+        ("https", plain_one, "tls: server does not speak TLS: write `http://`"),
+    ] {
+        let section = section(format!("{scheme}://localhost:{port}/health.json"), "auto");
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, expected, "{scheme}");
+    }
     // Whatever the file says of the host is what the server sees, and other headers come along.
     let section = section(format!("https://localhost:{both}/x"), "2").section("tls", tls());
     let section = section.texts("headers", &[("Host", "shop.test:1"), ("X-A", "b"), ("Connection", "close")]);

@@ -166,7 +166,7 @@ async fn who_may_not_come_in_is_told_why() {
     let wrong = "password authentication failed";
     let cases = [
         (url("probe:wr0ng-s3cret", "sslmode=disable"), FailureKind::Auth, wrong),
-        (url("probe", "sslmode=disable"), FailureKind::Auth, wrong),
+        (url("probe", "sslmode=disable"), FailureKind::Auth, "the server wants a password, and the URL holds none"),
         (url("nobody:wr0ng-s3cret", "sslmode=disable"), FailureKind::Auth, wrong),
         (url("plain:wr0ng-s3cret", "sslmode=disable"), FailureKind::Auth, wrong),
         (url("hashed:wr0ng-s3cret", "sslmode=disable"), FailureKind::Auth, wrong),

@@ -63,6 +63,11 @@ async fn who_may_not_come_in_is_told_why() {
         (shared().redis.url("probe"), FailureKind::Auth, wrong),
         (shared().redis.url(""), FailureKind::Auth, "the server wants a password (NOAUTH)"),
         (shared().redis.url(":hunter2") + "/16", FailureKind::Protocol, nowhere),
+        (
+            shared().redis.url("barred:hunter5"),
+            FailureKind::Auth,
+            "the user may not run PING (NOPERM): grant it, `+ping`",
+        ),
     ];
     for (url, kind, message) in cases {
         let failure = failure(&mut *section(&url).probe(&KIND)).await;

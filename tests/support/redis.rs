@@ -7,7 +7,7 @@ use super::certs::{Authority, Identity};
 use super::servers::{Account, Folder, Server, free_port, is_open, program, until};
 
 /// A server with the password `hunter2` and the users `probe` (password `hunter3`, all commands), `narrow` (password
-/// `hunter4`, `PING` and `INFO` alone) and `open` (no password).
+/// `hunter4`, `PING` and `INFO` alone), `barred` (password `hunter5`, nothing) and `open` (no password).
 pub struct Redis {
     server: Option<Server>,
     /// The port without TLS, loopback only.
@@ -35,7 +35,7 @@ impl Redis {
              loglevel verbose\nsave \"\"\nappendonly no\nrequirepass hunter2\nmasterauth hunter2\nrepl-diskless-sync-delay 0\n\
              user probe on >hunter3 allkeys allcommands\n\
              user open on nopass allkeys allcommands\n\
-             user narrow on >hunter4 nocommands +ping +info +select\n"
+             user narrow on >hunter4 nocommands +ping +info +select\nuser barred on >hunter5 nocommands\n"
         );
         if let Some(primary) = primary {
             settings.push_str(&format!("replicaof 127.0.0.1 {primary}\nreplica-serve-stale-data no\n"));

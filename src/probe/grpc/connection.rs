@@ -23,6 +23,7 @@ use crate::probe::RunContext;
 use crate::probe::http::pace::{Excess, Pace, Paced};
 use crate::probe::http2::{self, ConnectionDriver, drive, driving};
 use crate::probe::net::Network;
+use crate::probe::net::failure;
 use crate::probe::net::metered::Meter;
 use crate::probe::net::tls::TlsClient;
 use crate::probe::reuse::{Disposition, Session};
@@ -80,7 +81,8 @@ impl Session for GrpcSession {
         };
         let meter = Arc::clone(stream.meter());
         let Some(tls) = &server.tls else { return Self::over(stream, meter, None).await };
-        let (stream, not_after) = tls.handshake(host, stream, trace).await?;
+        let shaken = tls.handshake(host, stream, trace).await;
+        let (stream, not_after) = shaken.map_err(|failure| failure::or_without_tls(failure, "remove `tls`"))?;
         if stream.protocol() != Some(http2::ALPN) {
             let message = "server does not choose HTTP/2 in the TLS handshake, which gRPC needs";
             return Err(Failure::new(FailureKind::Protocol, message));
@@ -177,8 +179,12 @@ impl GrpcSession {
         let protocol = |message: &str| Failure::new(FailureKind::Protocol, message);
         if self.pace.hears_http1() {
             return protocol(
-                "server speaks HTTP/1.1 and not HTTP/2, which gRPC needs: write the port of gRPC, or the kind `http`",
+                "server speaks HTTP/1.1 and not HTTP/2, which gRPC needs: write the port of gRPC, `tls: {}` where it wants \
+                 TLS, or the kind `http`",
             );
+        }
+        if self.pace.hears_another_protocol() {
+            return protocol("server does not speak HTTP/2, which gRPC needs: write the port of gRPC");
         }
         if self.pace.hears_tls() {
             return protocol("server speaks TLS: write `tls: {}`");

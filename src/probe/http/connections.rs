@@ -25,7 +25,7 @@ use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::http2::{self, ConnectionDriver, drive, driving};
 use crate::probe::net::Network;
-use crate::probe::net::failure::NO_COMMON_PROTOCOL;
+use crate::probe::net::failure::{NO_COMMON_PROTOCOL, or_without_tls};
 use crate::probe::net::family::AddressFamily;
 use crate::probe::net::metered::Meter;
 use crate::probe::net::presented::Expiry;
@@ -171,7 +171,9 @@ impl HttpConnection {
         }
         let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
         let shaken = tls.handshake(&origin.host, stream, trace).await;
-        let (stream, _) = shaken.map_err(|failure| dialer.version.or_not_spoken(failure))?;
+        let (stream, _) = shaken
+            .map_err(|failure| dialer.version.or_not_spoken(failure))
+            .map_err(|failure| or_without_tls(failure, "write `http://`"))?;
         let is_http2 = stream.protocol() == Some(http2::ALPN);
         if dialer.version == HttpVersion::Http2 && !is_http2 {
             return Err(dialer.version.not_spoken());
@@ -237,12 +239,18 @@ impl HttpConnection {
     pub(super) fn failure(&self, error: &hyper::Error, has_begun: bool) -> Failure {
         let protocol = |message: &str| Failure::new(FailureKind::Protocol, message);
         match self.sender {
+            _ if !has_begun && !self.origin.is_secure && self.pace.hears_tls() => {
+                protocol("server speaks TLS: write `https://`")
+            }
             RequestSender::Http1(_) if !has_begun && self.pace.hears_http2() => {
                 protocol("server speaks HTTP/2 and not HTTP/1.1: write `version: 2`")
             }
             RequestSender::Http1(_) => failure_of(error, has_begun),
             RequestSender::Http2(_) if !has_begun && self.pace.hears_http1() => {
                 protocol("server speaks HTTP/1.1 and not HTTP/2: write `version: 1.1`")
+            }
+            RequestSender::Http2(_) if !has_begun && self.pace.hears_another_protocol() => {
+                protocol("server does not speak HTTP/2")
             }
             // The library keeps nothing of what happens below it but its kind.
             RequestSender::Http2(_) => {

@@ -97,6 +97,12 @@ impl Pace {
         matches!(self.meet().start.as_slice(), [0, 0, length, SETTINGS, 0, 0, 0, 0, 0] if length.is_multiple_of(6))
     }
 
+    /// Whether it began with something that neither HTTP nor TLS begins with, of which enough has come to tell.
+    pub(in crate::probe) fn hears_another_protocol(&self) -> bool {
+        let is_told = self.meet().start.len() == TELLING;
+        is_told && !self.hears_http1() && !self.hears_http2() && !self.hears_tls()
+    }
+
     /// An interim answer has come.
     pub(in crate::probe) fn interim(&self) {
         self.interim.fetch_add(1, Ordering::Relaxed);

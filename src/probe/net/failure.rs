@@ -58,6 +58,17 @@ pub fn of_io(error: &io::Error) -> Failure {
     }
 }
 
+const NO_TLS: &str = "server does not speak TLS";
+
+/// The same failure, with what to write where the server does not speak TLS.
+#[must_use]
+pub fn or_without_tls(failure: Failure, help: &str) -> Failure {
+    if failure.message != NO_TLS {
+        return failure;
+    }
+    Failure { message: format!("{NO_TLS}: {help}"), ..failure }
+}
+
 /// The failure that a TLS error means.
 #[must_use]
 pub fn of_tls(error: &rustls::Error) -> Failure {
@@ -74,7 +85,7 @@ pub fn of_tls(error: &rustls::Error) -> Failure {
             &refusal.0
         }
         Tls::InvalidCertificate(error) => of_certificate(error),
-        Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "server does not speak TLS",
+        Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => NO_TLS,
         Tls::PeerMisbehaved(PeerMisbehaved::SignedKxWithWrongAlgorithm) => {
             "server signs with an algorithm that is not supported in TLS 1.2"
         }

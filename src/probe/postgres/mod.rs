@@ -277,6 +277,9 @@ impl Session for PostgresSession {
             Ok(()) => Ok(Self { connection, meter, not_after, secretive }),
             Err(error) => {
                 let mut failure = explain(&error, false, secretive);
+                if login.password.is_empty() && failure.message == sqlstate::WRONG_PASSWORD {
+                    failure.message = "the server wants a password, and the URL holds none".into();
+                }
                 failure.facts.tls_not_after = not_after;
                 Err(failure)
             }

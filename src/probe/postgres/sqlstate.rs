@@ -4,6 +4,9 @@ use super::messages::ServerError;
 use super::pooler;
 use crate::model::outcome::{Failure, FailureKind};
 
+/// What is said of a password that does not fit.
+pub const WRONG_PASSWORD: &str = "password authentication failed";
+
 /// The failure that an error of the server is. `secretive` keeps the server's own words out of the log: what an
 /// expansion brought into the section may be in them.
 pub fn failure(error: &ServerError, logged_in: bool, secretive: bool) -> Failure {
@@ -23,7 +26,7 @@ fn meaning(error: &ServerError, logged_in: bool) -> (FailureKind, String) {
         None => format!("SQLSTATE {code}"),
     };
     let (kind, what) = match code {
-        "28P01" => return (FailureKind::Auth, "password authentication failed".into()),
+        "28P01" => return (FailureKind::Auth, WRONG_PASSWORD.into()),
         // Poolers have but this one code for whatever they refuse.
         "08P01" if let Some((kind, meaning)) = pooler::meaning(&error.message) => return (kind, meaning.into()),
         _ if code.starts_with("28") => (FailureKind::Auth, "the server rejected the login"),

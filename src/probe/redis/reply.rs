@@ -17,6 +17,18 @@ pub enum RedisCommand {
     Role,
 }
 
+impl RedisCommand {
+    /// The command, and the rule of an ACL that lets a user run it.
+    const fn needed(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Login => ("AUTH", "+auth"),
+            Self::Select => ("SELECT", "+select"),
+            Self::Ping => ("PING", "+ping"),
+            Self::Role => ("ROLE", "+role"),
+        }
+    }
+}
+
 /// The failure that an error means. `secretive` keeps the server's own words out of the log.
 pub fn failure(error: &RedisError, asked: RedisCommand, secretive: bool) -> Failure {
     let Some(code) = error.code().filter(|code| is_code(code)) else { return not_redis() };
@@ -37,10 +49,13 @@ fn is_code(code: &str) -> bool {
 }
 
 fn meaning(code: &str, words: &str, asked: RedisCommand) -> (FailureKind, String) {
+    if code == "NOPERM" {
+        let (command, grant) = asked.needed();
+        return (FailureKind::Auth, format!("the user may not run {command} (NOPERM): grant it, `{grant}`"));
+    }
     let (kind, message) = match code {
         "WRONGPASS" => (FailureKind::Auth, "user or password are wrong"),
         "NOAUTH" => (FailureKind::Auth, "the server wants a password"),
-        "NOPERM" => (FailureKind::Auth, "the user may not run this command"),
         "DENIED" => (FailureKind::Auth, "the server refuses connections from elsewhere (protected mode)"),
         "LOADING" => (FailureKind::Protocol, "the server is loading its data"),
         "MASTERDOWN" => (FailureKind::Protocol, "the replica has lost its primary"),

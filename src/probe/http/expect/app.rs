@@ -89,6 +89,11 @@ impl AppAnswer {
             || matches!(self.message, Some(Expression::Json(_) | Expression::Pattern(_)))
     }
 
+    /// Whether what the app says of itself is told.
+    pub(in super::super) fn has_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Whether the body is of no use unless it is whole.
     pub(in super::super) fn needs_whole_body(&self) -> bool {
         self.all().any(Expectations::needs_whole_body) || matches!(self.message, Some(Expression::Json(_)))

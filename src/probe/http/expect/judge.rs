@@ -133,6 +133,9 @@ impl Expectations {
         tell(&Finding {
             holds: self.takes_status(received.status),
             complaint: &|| {
+                if let Some(meaning) = meaning_of_400(received) {
+                    return format!("returned status 400: {meaning}");
+                }
                 let is_redirect =
                     matches!(received.status, 301..=303 | 307 | 308) && received.headers.contains_key(LOCATION);
                 let more = if is_redirect { ", a redirect that is not followed" } else { "" };
@@ -187,6 +190,28 @@ impl Expectations {
             tell(&Finding { holds, complaint: &complaint, statement: &statement, row: &row })?;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// What a server means by 400 that is asked over the wrong protocol below, as nginx, Apache, Go and Tomcat say it.
+fn meaning_of_400(received: &Received) -> Option<&'static str> {
+    const LOOKED_AT: usize = 2 << 10;
+    if received.status != 400 {
+        return None;
+    }
+    let said = String::from_utf8_lossy(&received.body[..received.body.len().min(LOOKED_AT)]);
+    let wants_tls = [
+        "plain HTTP request was sent to HTTPS port",
+        "HTTP request to an HTTPS server",
+        "speaking plain HTTP to an SSL-enabled server port",
+        "combination of host and port requires TLS",
+    ];
+    match () {
+        () if wants_tls.iter().any(|words| said.contains(words)) => Some("the server wants TLS: write `https://`"),
+        () if said.contains("No required SSL certificate was sent") => {
+            Some("the server wants a client certificate: write `tls: { cert_file: …, key_file: … }`")
+        }
+        () => None,
     }
 }
 

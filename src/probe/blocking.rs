@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::exhausted;
 
-/// What a call may need: JSON nested as deep as serde_json reads it (127 levels) took more than 128 KiB without
-/// optimisation. It is memory only where it is used.
+/// What a call may need: reading JSON nested as deep as serde_json allows (127 levels) takes 290 KiB, and 630 KiB without
+/// optimisation, most of it serde_json's own. It is memory only as far as it is used: 2.3 KiB for each level.
 const STACK: usize = 1024 * 1024;
 
 /// The place of one such call. A call that its caller did not live to see the end of keeps the place: the next one

@@ -1,9 +1,10 @@
 //! The kind `postgres` against a real server.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use probelet::base::secret::Secret;
+use probelet::base::trace::{Found, Trace};
 use probelet::base::value::{Text, TextPart, Value};
 use probelet::model::outcome::{Failure, FailureKind, Pass};
 use probelet::probe::postgres::KIND;
@@ -182,6 +183,17 @@ async fn who_may_not_come_in_is_told_why() {
     for user in ["probe", "plain", "hashed"] {
         pass(&mut *section(url(&format!("{user}:hunter2"), "sslmode=disable")).probe(&KIND)).await;
     }
+}
+
+#[tokio::test]
+async fn what_an_expanded_url_holds_is_not_shown_when_the_query_gives_it() {
+    let parts = vec![TextPart::Expanded(Secret::new(shared().postgres.url("probe:hunter2", "sslmode=disable")))];
+    let url = Value::Text(Text { parts, written: "${DATABASE_URL}".into() });
+    let section = SectionBuilder::new().with("url", url).text("query", "SELECT 'hunter2 of ' || current_user");
+    let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+    let failure = section.text("expect", "x").probe(&KIND).observe(&run).await.unwrap_err();
+    assert_eq!(failure.message, "the query gives another value than the expected one");
+    assert_eq!(run.trace.expectations()[0].found, Found::This("\"*** of ***\"".into()));
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ impl Found {
         let authority_end = host_end(scheme);
         let user_end = whole[scheme..authority_end].rfind('@').map(|at| scheme + at);
         let shown = [0..scheme, user_end.unwrap_or(scheme)..authority_end];
-        let mut position = 0;
+        let (mut position, mut has_expanded_user) = (0, false);
         for part in &text.parts {
             match part {
                 TextPart::Plain(text) => position += text.len(),
@@ -124,6 +124,7 @@ impl Found {
                     let is_shown = |at: &usize| shown.iter().any(|range| range.contains(at));
                     let (text, from) = (secret.expose(), position);
                     position += text.len();
+                    has_expanded_user |= position > scheme && user_end.is_some_and(|end| from < end);
                     let mut start = None;
                     for at in from..=position {
                         match (start, at == position || is_shown(&at)) {
@@ -140,19 +141,23 @@ impl Found {
             }
         }
         if let Some(user_end) = user_end {
-            self.credentials(&whole[scheme..user_end]);
+            self.credentials(&whole[scheme..user_end], has_expanded_user);
         }
         if let Some((_, query)) = whole.split_once('?') {
             self.parameters(query);
         }
     }
 
-    /// User and password, as an address has them; and as basic authentication sends them.
-    fn credentials(&mut self, written: &str) {
+    /// User and password, as an address has them; and as basic authentication sends them. A user that is written out is no
+    /// secret.
+    fn credentials(&mut self, written: &str, is_expanded: bool) {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = written.split_once(':').unwrap_or((written, ""));
         let both = format!("{}:{}", decoded(user), decoded(password));
         self.add(&STANDARD.encode(&both));
+        if is_expanded {
+            self.add(&decoded(user));
+        }
         if !password.is_empty() {
             self.add(&decoded(password));
             self.add(&both);

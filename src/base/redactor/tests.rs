@@ -77,7 +77,7 @@ fn all_of_an_address_is_secret_but_its_scheme_host_and_port() {
     for (url, expected) in [
         ("http://<app.svc>:<80>/health", vec![]),
         ("<http://app.svc:80/hooks/abc?x=y>", vec!["/hooks/abc?x=y"]),
-        ("<http://user:p%40ss@app.svc>", vec!["user:p%40ss", "dXNlcjpwQHNz", "p@ss", "user:p@ss"]),
+        ("<http://user:p%40ss@app.svc>", vec!["user:p%40ss", "dXNlcjpwQHNz", "user", "p@ss", "user:p@ss"]),
         ("http://user:hunter2@app.svc/", vec!["dXNlcjpodW50ZXIy", "hunter2", "user:hunter2"]),
         ("http://app.svc/<tenant>/x?token=abc&page=2", vec!["tenant", "abc"]),
         ("http://app.svc", vec![]),

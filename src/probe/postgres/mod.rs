@@ -42,6 +42,7 @@ use crate::base::clock::Timestamp;
 use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_size;
 use crate::base::redact;
+use crate::base::redactor::Redactor;
 use crate::base::trace::{Phase, Trace};
 use crate::base::value::{Section, Text};
 use crate::model::outcome::{CapturedAnswer, Failure, FailureKind, Pass, ProbeResult};
@@ -102,6 +103,8 @@ struct Postgres {
     max_age: ConnectionAge,
     /// An expansion brought something in, so the server's own words may hold a secret.
     secretive: bool,
+    /// What is not shown when the query gives it.
+    secrets: Redactor,
 }
 
 fn read(fields: &Section) -> Option<Box<dyn Spec>> {
@@ -133,6 +136,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         expect,
         max_age: ConnectionAge::read(fields),
         secretive,
+        secrets: Redactor::of_section(fields),
     }))
 }
 
@@ -206,6 +210,7 @@ impl Probe for PostgresProbe {
         Box::pin(async move {
             let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
             let spec = &self.server.spec;
+            run.trace.keep_secret(|| spec.secrets.clone());
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
             let is_secret = run.keep_answer || spec.query.is_expanded() || spec.query.captures().next().is_some();
             let expect = spec.expect.as_ref().map(|cell| cell.fill(&run.captured, is_secret));

@@ -22,11 +22,7 @@ struct GoServer {
 impl GoServer {
     /// A server with these options; nothing where there is no Go.
     fn start(options: &[&str]) -> Option<Self> {
-        let Some(server) = go_server() else {
-            eprintln!("there is no Go: its server was not asked");
-            return None;
-        };
-        let mut command = Command::new(server);
+        let mut command = Command::new(go_server()?);
         let mut child = command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut server = Self { child, output, port: 0 };

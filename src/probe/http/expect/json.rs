@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::judge::Places;
 use crate::base::matcher::{DeclaredMatcher, Matcher, Shortfall, Subject, shown_json};
 use crate::base::pointer::{PointerSet, Visit, Wildcard};
 use crate::base::trace::Found;
@@ -66,6 +65,13 @@ impl JsonExpectations {
         });
         is_json.then_some(judged)
     }
+}
+
+/// Where a pointer leads to many places, which of them must be as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Places {
+    Every,
+    Any,
 }
 
 /// The places that a pointer leads to, and what was found there.

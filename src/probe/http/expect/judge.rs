@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderName, LOCATION};
 
+use super::json::Places;
 use super::{Expectations, Received, lossy};
 use crate::base::credentials::is_credential;
 use crate::base::matcher::{Matcher, Subject, shown_json};
@@ -23,13 +24,6 @@ struct Finding<'f> {
     statement: &'f dyn Fn() -> String,
     /// What of the answer it is about, what that should be, and what it is.
     row: &'f dyn Fn() -> (String, String, Found),
-}
-
-/// Where a pointer leads to many places, which of them must be as wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Places {
-    Every,
-    Any,
 }
 
 /// Hears of each finding, until it has heard enough.

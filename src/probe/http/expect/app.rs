@@ -26,7 +26,7 @@ pub(in super::super) const MESSAGE: Field = Field::optional(
     ValueType::Text,
     "Where in the answer the app says how it is, `json:/message`, `header:X-Health` or `regex:status: (.*)`: what the check \
      says then, after its own reason where it fails or is degraded. One line of up to 200 characters; what looks like a \
-     credential is `***`.",
+     credential is `***`, and so is what repeats an expansion, a captured value or a cookie that was sent.",
 );
 
 /// How an answer is judged.

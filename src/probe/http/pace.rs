@@ -97,10 +97,12 @@ impl Pace {
         matches!(self.meet().start.as_slice(), [0, 0, length, SETTINGS, 0, 0, 0, 0, 0] if length.is_multiple_of(6))
     }
 
-    /// Whether it began with something that neither HTTP nor TLS begins with, of which enough has come to tell.
+    /// Whether it began with something that neither HTTP nor TLS begins with, of which enough has come to tell. A frame of
+    /// HTTP/2 is shorter than 64 KiB, and begins with a zero.
     pub(in crate::probe) fn hears_another_protocol(&self) -> bool {
-        let is_told = self.meet().start.len() == TELLING;
-        is_told && !self.hears_http1() && !self.hears_http2() && !self.hears_tls()
+        let start = self.meet().start.clone();
+        let is_known = [b"HTTP/1.".as_slice(), &[0x15, 3], &[0]].iter().any(|known| start.starts_with(known));
+        start.len() == TELLING && !is_known
     }
 
     /// An interim answer has come.

@@ -75,6 +75,19 @@ impl PythonServer {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// Stops it, until none of its threads runs.
+    fn freeze(&self) {
+        self.signal("-STOP");
+        let is_stopped = |task: &std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+        };
+        let tasks = format!("/proc/{}/task", self.child.id());
+        while !std::fs::read_dir(&tasks).unwrap().flatten().all(|task| is_stopped(&task)) {
+            std::thread::yield_now();
+        }
+    }
+
     fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -139,7 +152,7 @@ async fn a_server_that_freezes_or_starts_anew_is_seen_over_a_kept_connection() {
         asking(address.clone()).with("max_connection_age", Value::Duration(Duration::from_secs(60))).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     assert_eq!(said(&mut *probe, LONG).await, "pass");
-    server.signal("-STOP");
+    server.freeze();
     assert!(said(&mut *probe, SHORT).await.starts_with("timeout: "));
     server.signal("-CONT");
     assert_eq!(said(&mut *probe, LONG).await, "pass");

@@ -42,6 +42,11 @@ fn a_file_in_place_of_a_code_is_told_its_option() {
 }
 
 #[test]
+fn the_worst_time_of_a_heartbeat_is_its_age_and_an_interval() {
+    EXPLAIN.expect("heartbeat.txt", 0, "explain --config heartbeat.yaml");
+}
+
+#[test]
 fn a_missing_configuration_is_named() {
     EXPLAIN.expect("missing.err", 2, "explain --config missing.yaml");
 }

@@ -1,6 +1,7 @@
 //! How far a run has come: a probe says which phase it enters, and the runner that ends the run can say where it was.
 //! For somebody who debugs a check it also keeps notes of what was seen.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Trace {
     started: Instant,
     ended: OnceLock<Duration>,
     entered: Mutex<Vec<(Phase, Duration)>>,
+    /// Where it was dialled last, by the run or a part of it: a daemon's log wants that of a failure.
+    dialled: Arc<Mutex<Option<String>>>,
     /// Taken by `probelet once --verbose` and the like; nothing in the daemon.
     notes: Option<Mutex<Notes>>,
 }
@@ -115,7 +118,13 @@ impl Notes {
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { started: Instant::now(), ended: OnceLock::new(), entered: Mutex::default(), notes: None }
+        Self {
+            started: Instant::now(),
+            ended: OnceLock::new(),
+            entered: Mutex::default(),
+            dialled: Arc::default(),
+            notes: None,
+        }
     }
 }
 
@@ -145,6 +154,31 @@ impl Trace {
                 notes.seen.push(shown);
             }
         }
+    }
+
+    /// These addresses are dialled, which the name `host` stands for; nothing where it is an address itself.
+    pub fn dial(&self, host: Option<&str>, addresses: &[SocketAddr]) {
+        const MOST: usize = 4;
+        let shown: Vec<String> = addresses.iter().take(MOST).map(ToString::to_string).collect();
+        let more = addresses.len().saturating_sub(MOST);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown = shown.join(", ") + &more;
+        if let Some(host) = host {
+            self.note(|| format!("{host} is {shown}"));
+        }
+        *locked(&self.dialled) = Some(shown);
+    }
+
+    /// The dialled address that answers.
+    pub fn reached(&self, address: SocketAddr) {
+        self.note(|| format!("connected to {address}"));
+        *locked(&self.dialled) = Some(address.to_string());
+    }
+
+    /// Where it was dialled last: the address that answered, else all that were tried.
+    #[must_use]
+    pub fn dialled(&self) -> Option<String> {
+        locked(&self.dialled).clone()
     }
 
     /// Whether notes are taken.
@@ -212,8 +246,9 @@ impl Trace {
     /// A trace for a part of the run (an attempt at a step called `name`), which is kept where notes are.
     #[must_use]
     pub fn part(&self, name: &str) -> Arc<Self> {
-        let Some(notes) = &self.notes else { return Arc::default() };
-        let part = Arc::new(Self::noting());
+        let dialled = Arc::clone(&self.dialled);
+        let Some(notes) = &self.notes else { return Arc::new(Self { dialled, ..Self::default() }) };
+        let part = Arc::new(Self { dialled, ..Self::noting() });
         let mut notes = locked(notes);
         if notes.parts.len() < Self::MAX {
             notes.parts.push((name.to_owned(), Arc::clone(&part)));
@@ -316,6 +351,19 @@ mod tests {
         assert_eq!(trace.notes(), ["status 200"]);
         let parts = trace.parts();
         assert_eq!((parts[0].0.as_str(), parts[0].1.notes()), ("login", vec!["status 401".to_owned()]));
+    }
+
+    #[test]
+    fn the_address_that_was_dialled_is_known_of_a_part_too() {
+        let trace = Trace::noting();
+        assert_eq!(trace.dialled(), None);
+        let addresses: Vec<SocketAddr> = (1..=6).map(|last| SocketAddr::from(([10, 0, 0, last], 80))).collect();
+        let part = trace.part("login");
+        part.dial(Some("shop"), &addresses);
+        let all = "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80, 10.0.0.4:80 and 2 more";
+        assert_eq!((trace.dialled().as_deref(), part.notes()), (Some(all), vec![format!("shop is {all}")]));
+        trace.reached(addresses[1]);
+        assert_eq!(part.dialled().as_deref(), Some("10.0.0.2:80"));
     }
 
     #[test]

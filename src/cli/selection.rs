@@ -42,7 +42,12 @@ impl CheckSelection {
         for name in &self.names {
             match config.plan.position(name) {
                 Some(position) => positions.push(position),
-                None => unknown += &no_check(name, &known, loaded.report.file()),
+                None => {
+                    unknown += &match config.plan.disabled(name) {
+                        Some(off) => format!("error: the check `{name}` is switched off: {}\n", off.reason),
+                        None => no_check(name, &known, loaded.report.file()),
+                    };
+                }
             }
         }
         if !unknown.is_empty() {

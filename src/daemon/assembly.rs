@@ -188,7 +188,7 @@ fn no_plan(pod: &str) -> Arc<Plan> {
     let service = Service { name: pod.to_owned(), instance: pod.to_owned(), ..Service::default() };
     // Without a configuration there is no time to drain.
     let answers = Answers { drain: Duration::ZERO, ..Answers::default() };
-    Arc::new(Plan { service, answers, checks: Vec::new(), hash: None })
+    Arc::new(Plan { service, answers, checks: Vec::new(), disabled: Vec::new(), hash: None })
 }
 
 pub(super) fn specs(config: &Config) -> Vec<Arc<dyn Spec>> {

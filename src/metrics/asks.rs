@@ -1,6 +1,7 @@
-//! When kubelet last asked each endpoint, without locks.
+//! When kubelet last asked each endpoint, and how often it does, without locks.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::model::verdict::Endpoint;
@@ -15,6 +16,9 @@ struct LastAsk {
     moment: AtomicU64,
     /// Microseconds since 1970.
     wall: AtomicI64,
+    /// From each of the last three asks to the one before, in milliseconds of 21 bits: how often it asks is known where
+    /// they agree.
+    gaps: AtomicU64,
 }
 
 impl GateAsks {
@@ -23,7 +27,24 @@ impl GateAsks {
         let ask = &self.0[endpoint as usize];
         let nanos = u64::try_from(now.moment.since_boot().as_nanos()).unwrap_or(u64::MAX).max(1);
         ask.wall.store(now.wall.unix_micros(), Ordering::Relaxed);
-        moment(ask.moment.swap(nanos, Ordering::Relaxed))
+        let before = moment(ask.moment.swap(nanos, Ordering::Relaxed));
+        if let Some(before) = before {
+            let gap = u64::try_from(now.moment.since(before).as_millis()).unwrap_or(MOST_GAP).clamp(1, MOST_GAP);
+            let shifted = |gaps: u64| Some(((gaps << GAP_BITS) | gap) & ((1 << (3 * GAP_BITS)) - 1));
+            let _ = ask.gaps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shifted);
+        }
+        before
+    }
+
+    /// How often kubelet asks `endpoint`; nothing before it has asked four times, or where it does not ask regularly.
+    #[must_use]
+    pub fn period(&self, endpoint: Endpoint) -> Option<Duration> {
+        let gaps = self.0[endpoint as usize].gaps.load(Ordering::Relaxed);
+        let gaps = [0, 1, 2].map(|place| (gaps >> (place * GAP_BITS)) & MOST_GAP);
+        let (least, most) = (*gaps.iter().min()?, *gaps.iter().max()?);
+        // Kubelet's own delays are far below a second; a second probe of the same endpoint comes in between.
+        let is_regular = least > 0 && most < MOST_GAP && most - least <= (least / 5).max(200);
+        is_regular.then(|| Duration::from_millis(gaps.iter().sum::<u64>() / 3))
     }
 
     /// When kubelet last asked `endpoint`, on the boot clock; nothing before the first time.
@@ -46,15 +67,34 @@ impl GateAsks {
     }
 }
 
+const GAP_BITS: u32 = 21;
+const MOST_GAP: u64 = (1 << GAP_BITS) - 1;
+
 fn moment(nanos: u64) -> Option<Moment> {
-    (nanos > 0).then(|| Moment::at(std::time::Duration::from_nanos(nanos)))
+    (nanos > 0).then(|| Moment::at(Duration::from_nanos(nanos)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn how_often_an_endpoint_is_asked_is_known_once_that_is_regular() {
+        let period = |millis: &[u64]| {
+            let asks = GateAsks::default();
+            for at in millis {
+                let moment = Moment::at(Duration::from_millis(*at));
+                let _ = asks.note(Endpoint::Readyz, Reading { moment, wall: Timestamp::default() });
+            }
+            asks.period(Endpoint::Readyz).map(|period| period.as_millis())
+        };
+        assert_eq!(period(&[]), None);
+        assert_eq!(period(&[1_000, 11_000, 21_000]), None);
+        assert_eq!(period(&[1_000, 11_000, 21_000, 31_030]), Some(10_010));
+        assert_eq!(period(&[1_000, 2_500, 11_000, 12_500, 21_000]), None);
+        assert_eq!(period(&[1_000, 5_000, 15_000, 25_000, 35_000]), Some(10_000));
+        assert_eq!(period(&[1_000, 100_000_000, 200_000_000, 300_000_000]), None);
+    }
 
     #[test]
     fn each_endpoint_has_its_own_last_ask_and_none_at_first() {

@@ -49,6 +49,11 @@ mod entries {
         &["check", "kind", "critical", "gates", "runbook"],
         "How the check is declared; always 1.",
     );
+    pub const DISABLED: Metric = gauge(
+        "healthcheck_disabled",
+        &["check", "kind"],
+        "A check that is switched off; always 1. It has no other series.",
+    );
     pub const INTERVAL: Metric =
         gauge("healthcheck_interval_seconds", CHECK, "From start to start of the check's runs, as configured.");
     pub const TIMEOUT: Metric =
@@ -164,6 +169,7 @@ pub const CATALOG: &[Metric] = &[
     STATUS,
     STATE,
     INFO,
+    DISABLED,
     INTERVAL,
     TIMEOUT,
     DURATION,

@@ -129,6 +129,12 @@ fn declarations(judged: &Judged<'_>, _: &DaemonMetrics, all: &mut Vec<MetricFami
         out.gauge(&[definition.kind, definition.critical.label(), &gates, runbook], 1.0);
         out.label_last(&judged.snapshot.plan.service.labels);
     }));
+    let mut switched_off = Samples { labels: catalog::DISABLED.labels, check: None, samples: Vec::new() };
+    for check in &judged.snapshot.plan.disabled {
+        switched_off.check = Some(check.name.as_str().to_owned());
+        switched_off.gauge(&[check.kind], 1.0);
+    }
+    all.push(finish(catalog::DISABLED, switched_off.samples));
     if is_lean(judged) {
         return;
     }

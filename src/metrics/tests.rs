@@ -11,10 +11,11 @@ use super::catalog::{CATALOG, Metric, MetricKind};
 use super::testing::{answering, degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
+use crate::base::name::CheckName;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{DiskSpace, Facts, QueueLength, StepReport};
 use crate::model::plan::testing::check;
-use crate::model::plan::{Critical, MetricsLevel};
+use crate::model::plan::{Critical, DisabledCheck, MetricsLevel, Plan};
 use crate::model::route::Route;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{Counters, State};
@@ -36,7 +37,7 @@ fn everything() -> Snapshot {
     let mut side = check("side");
     side.critical = Critical::No;
     side.runbook = Some("https://wiki/side".into());
-    snapshot(vec![
+    let everything = snapshot(vec![
         (check("db"), knowing(database, Facts { queue: Some(Box::new(queue)), ..Facts::default() })),
         (check("cache"), degraded("cache OK (812ms), above 500ms")),
         (
@@ -48,7 +49,10 @@ fn everything() -> Snapshot {
         (check("queue"), overdue),
         (check("files"), stale()),
         (side, knowing(error("login: failed"), Facts { steps, ..Facts::default() })),
-    ])
+    ]);
+    let off = DisabledCheck { name: CheckName::new("old").unwrap(), kind: "tcp", reason: "it moves".into() };
+    let plan = Plan { disabled: vec![off], ..Plan::clone(&everything.plan) };
+    Snapshot { plan: std::sync::Arc::new(plan), ..everything }
 }
 
 fn daemon_metrics() -> DaemonMetrics {
@@ -102,6 +106,8 @@ fn the_catalogue_has_the_names_of_the_contract() {
         ("healthcheck_status", MetricKind::Gauge, "check"),
         ("healthcheck_state", MetricKind::Gauge, "check, state"),
         ("healthcheck_info", MetricKind::Gauge, "check, kind, critical, gates, runbook"),
+        // Not of the contract: it has no word for a check that is switched off.
+        ("healthcheck_disabled", MetricKind::Gauge, "check, kind"),
         ("healthcheck_interval_seconds", MetricKind::Gauge, "check"),
         ("healthcheck_timeout_seconds", MetricKind::Gauge, "check"),
         ("healthcheck_duration_seconds", MetricKind::Histogram, "check"),

@@ -17,6 +17,8 @@ pub struct Plan {
     pub answers: Answers,
     /// The checks, in the order of the file.
     pub checks: Vec<Arc<Definition>>,
+    /// The checks that are switched off, in the order of the file: nothing is judged by them.
+    pub disabled: Vec<DisabledCheck>,
     /// The first 16 hexadecimal digits of the SHA-256 of the file as it is written; nothing where there is none.
     pub hash: Option<Box<str>>,
 }
@@ -38,6 +40,12 @@ impl Plan {
         self.indices().find(|index| self.checks[*index].name.as_str() == name)
     }
 
+    /// The check `name` that is switched off.
+    #[must_use]
+    pub fn disabled(&self, name: &str) -> Option<&DisabledCheck> {
+        self.disabled.iter().find(|check| check.name.as_str() == name)
+    }
+
     /// For each check the positions of those that depend on it directly.
     #[must_use]
     pub fn children(&self) -> Vec<Vec<CheckIndex>> {
@@ -49,6 +57,17 @@ impl Plan {
         }
         children
     }
+}
+
+/// A check that is switched off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisabledCheck {
+    /// Its name.
+    pub name: CheckName,
+    /// The kind of probe that it would be.
+    pub kind: &'static str,
+    /// Why, in one line.
+    pub reason: String,
 }
 
 /// The application beside which the sidecar runs.
@@ -308,6 +327,7 @@ pub(crate) mod testing {
             },
             answers: Answers::default(),
             checks: checks.into_iter().map(Arc::new).collect(),
+            disabled: Vec::new(),
             hash: Some("0123456789abcdef".into()),
         })
     }

@@ -65,6 +65,8 @@ impl Snapshot {
 pub struct EndpointTransitions {
     pub open: u64,
     pub closed: u64,
+    /// When it last did, or when it was first looked at.
+    pub last: Option<Reading>,
 }
 
 /// How the configuration stands, for `/-/ready` and the metrics.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::history_reporter::HistoryReporter;
 use super::jump::JumpWatch;
 use super::machine::{CheckKey, Machine, Transition};
+use super::transition_log;
 use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
@@ -24,7 +25,7 @@ use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
-use crate::model::state::{CheckState, State};
+use crate::model::state::CheckState;
 use crate::model::verdict::Judgement;
 use crate::probe::{BuildContext, Spec};
 use crate::store::Recorder;
@@ -217,14 +218,12 @@ impl Scheduler {
             tracing::info!("the app's container starts anew: what was seen before counts for nothing");
         }
         let transitions = self.machine.take_transitions();
+        let snapshot = self.machine.snapshot(now);
+        let before = self.recorder.latest();
         for transition in &transitions {
-            let plan = self.machine.plan();
-            let declared =
-                plan.position(transition.check.as_str()).and_then(|check| plan.checks[check].target.as_deref());
-            log(transition, declared);
+            transition_log::log(transition, &before, &snapshot);
             self.reporter.changed(transition);
         }
-        let snapshot = self.machine.snapshot(now);
         self.reporter.write(&mut self.machine, &snapshot);
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
         let endpoints = self.recorder.publish(snapshot);
@@ -321,26 +320,6 @@ fn log_run(definition: &Definition, state: &CheckState, observation: &Observatio
     tracing::debug!(check = %definition.name, outcome, ms, reason, error, state, passes, failures, phases, "run");
 }
 
-/// A transition is one event, logged once. `address` is the target as it is written in the file.
-fn log(transition: &Transition, address: Option<&str>) {
-    let Transition { check, from, to, observation, root_causes, .. } = transition;
-    let (from, to) = (from.label(), to.label());
-    let failure = match observation.as_ref().map(|observation| &observation.outcome) {
-        Some(Outcome::Fail(failure)) => Some(failure),
-        _ => None,
-    };
-    let reason = failure.map(|failure| failure.kind.label());
-    let error = failure.map(|failure| failure.message.as_str());
-    let detail = failure.and_then(|failure| failure.detail.as_deref());
-    let causes = root_causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let root_causes = (!causes.is_empty()).then_some(causes);
-    match transition.to {
-        State::Error => tracing::error!(%check, from, to, reason, error, detail, address, "check failed"),
-        State::Skipped => tracing::warn!(%check, from, to, root_causes, "check skipped"),
-        State::Ok | State::Degraded | State::Pending => tracing::info!(%check, from, to, "check changed"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +329,7 @@ mod tests {
     use crate::model::outcome::{Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
+    use crate::model::state::State;
     use crate::probe::BoxFuture;
     use crate::scheduler::testing::{FakeRun, fails, hangs, panics, passes, specs};
     use crate::store::{Board, board};

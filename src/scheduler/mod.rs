@@ -13,4 +13,5 @@ pub mod one_shot;
 pub mod runner;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transition_log;
 pub mod worker;

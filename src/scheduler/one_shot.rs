@@ -240,6 +240,7 @@ fn excerpt(plan: &Plan, chosen: &[CheckIndex]) -> Plan {
         service: plan.service.clone(),
         answers: Answers { details: Details::Full, ..plan.answers.clone() },
         checks: chosen.iter().map(check).collect(),
+        disabled: plan.disabled.clone(),
         hash: plan.hash.clone(),
     }
 }

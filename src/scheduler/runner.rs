@@ -37,6 +37,7 @@ pub async fn observe(
         }
         Err(_) => (Err(timed_out(run, timeout)), Ending::CutOff),
     };
+    let result = result.map_err(|failure| Failure { dialled: run.trace.dialled(), ..failure });
     let outcome = Outcome::from(result);
     let ended = clock.read();
     (Observation { outcome, began, ended: ended.moment, wall: ended.wall }, ending)

@@ -108,7 +108,9 @@ pub(super) fn healthz_check(incoming: &IncomingRequest<'_>, snapshot: &Snapshot,
     };
     let name = decode(name);
     let Some(check) = snapshot.plan.position(&name) else {
-        return Answer::text(StatusCode::NOT_FOUND, format!("no check named {}\n", quoted(&name)));
+        let is_off = snapshot.plan.disabled(&name).is_some() && snapshot.plan.answers.details != Details::None;
+        let problem = if is_off { "the check is switched off:" } else { "no check named" };
+        return Answer::text(StatusCode::NOT_FOUND, format!("{problem} {}\n", quoted(&name)));
     };
     let judged = Judged::new(snapshot, incoming.reading.moment);
     let view = View::of_check_alone(&judged, check, incoming.reading);

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::one_line;
-use crate::model::plan::Details;
+use crate::model::plan::{Details, DisabledCheck};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
@@ -71,6 +71,13 @@ impl<'a> View<'a> {
     /// The checks that may be named, in the order of the file.
     pub(super) fn parts(&self) -> &[EndpointPart] {
         if self.details() == Details::None { &[] } else { &self.judgement.parts }
+    }
+
+    /// The checks that are switched off, where the whole is told and they may be named.
+    pub(super) fn disabled(&self) -> &'a [DisabledCheck] {
+        let is_whole = self.judgement.endpoint == Endpoint::Healthz && self.judgement.parts.len() == self.judged.len();
+        let is_told = is_whole && self.details() != Details::None;
+        if is_told { &self.judged.snapshot.plan.disabled } else { &[] }
     }
 
     /// The name of a check.
@@ -162,16 +169,7 @@ impl<'a> View<'a> {
 
     /// Why a check is not ok, in one line: its message, or what a skipped one waits for.
     pub(super) fn reason(&self, check: CheckIndex) -> Cow<'a, str> {
-        if self.details() == Details::Full && self.judged.state(check) == JudgedState::Fresh(State::Skipped) {
-            return format!("waits for {}", self.names(&self.awaited(check)).join(", ")).into();
-        }
-        self.message(check)
-    }
-
-    /// What a skipped check waits for: its root causes, or its parents where none is left.
-    fn awaited(&self, check: CheckIndex) -> Vec<CheckIndex> {
-        let causes = self.judged.causes_of(check);
-        if causes.is_empty() { self.judged.definition(check).depends_on.clone() } else { causes }
+        if self.details() == Details::Full { self.judged.reason(check) } else { WITHHELD.into() }
     }
 }
 

@@ -1,20 +1,24 @@
 //! The published snapshot: one [`Recorder`] that replaces it, any number of [`Board`]s that read it without waiting.
 
 mod endpoints;
+mod past_changes;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::base::clock::Reading;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Judgement;
 use endpoints::judgements;
+pub use past_changes::{PastChange, PastChanges};
 
 /// The one writer. It cannot be cloned.
 #[derive(Debug)]
 pub struct Recorder {
     published: Arc<ArcSwap<Snapshot>>,
+    past: Arc<ArcSwap<PastChanges>>,
     generation: watch::Sender<u64>,
     /// How the endpoints stood when they were last looked at.
     endpoints: [Judgement; 4],
@@ -24,17 +28,22 @@ pub struct Recorder {
 #[derive(Clone, Debug)]
 pub struct Board {
     published: Arc<ArcSwap<Snapshot>>,
+    past: Arc<ArcSwap<PastChanges>>,
     generation: watch::Receiver<u64>,
 }
 
 /// Publishes `first` and returns the writer and a reader of it.
 #[must_use]
-pub fn board(first: Snapshot) -> (Recorder, Board) {
+pub fn board(mut first: Snapshot) -> (Recorder, Board) {
+    let now = Reading { moment: first.at, wall: first.wall };
+    first.endpoint_transitions.iter_mut().for_each(|endpoint| endpoint.last = endpoint.last.or(Some(now)));
     let (sender, receiver) = watch::channel(first.generation);
     let endpoints = judgements(&first);
     let published = Arc::new(ArcSwap::from_pointee(first));
-    let recorder = Recorder { published: Arc::clone(&published), generation: sender, endpoints };
-    (recorder, Board { published, generation: receiver })
+    let past = Arc::<ArcSwap<PastChanges>>::default();
+    let recorder =
+        Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, endpoints };
+    (recorder, Board { published, past, generation: receiver })
 }
 
 impl Recorder {
@@ -58,6 +67,10 @@ impl Recorder {
         if next.says_the_same_as(&last) {
             return changed;
         }
+        let mut past = PastChanges::clone(&self.past.load());
+        if past.add(&last, &next) {
+            self.past.store(Arc::new(past));
+        }
         let generation = next.generation;
         self.published.store(Arc::new(next));
         self.generation.send_replace(generation);
@@ -70,6 +83,12 @@ impl Board {
     #[must_use]
     pub fn latest(&self) -> Arc<Snapshot> {
         self.published.load_full()
+    }
+
+    /// The last changes of state, at most 200.
+    #[must_use]
+    pub fn past_changes(&self) -> Arc<PastChanges> {
+        self.past.load_full()
     }
 
     /// Waits until a snapshot is published that [`latest`](Self::latest) has not been called for through this method,
@@ -85,7 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::clock::{Moment, Reading, Timestamp};
+    use crate::base::clock::{Moment, Timestamp};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::{Configuration, EndpointTransitions};
     use crate::model::start_up::StartUp;
@@ -140,6 +159,7 @@ mod tests {
         recorder.publish(later(60));
         let published = board.latest();
         assert_eq!(published.generation, well.generation + 1);
-        assert_eq!(published.endpoint_transitions[1], EndpointTransitions { open: 0, closed: 1 });
+        let last = Some(Reading { moment: NOW + Duration::from_secs(60), wall: Timestamp::default() });
+        assert_eq!(published.endpoint_transitions[1], EndpointTransitions { open: 0, closed: 1, last });
     }
 }

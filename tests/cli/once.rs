@@ -43,6 +43,22 @@ fn a_table_names_the_root_cause_first() {
 }
 
 #[test]
+fn a_check_that_is_switched_off_is_shown_with_its_reason() {
+    let config =
+        format!("{WELL}  - {{ name: old, disabled: waits for the new cluster, tcp: {{ address: '${{OLD}}' }} }}\n");
+    let run = Config::of(&config).runs("once", &[]);
+    assert_eq!(run.code, 0);
+    assert_golden("once-disabled.txt", &timeless(&run.stdout));
+    let run = Config::of(&config).runs("once", &["--format", "junit"]);
+    assert!(run.stdout.contains("<skipped message=\"disabled: waits for the new cluster\"/>"), "{}", run.stdout);
+    let run = Config::of(&config).runs("once", &["--check", "old"]);
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (2, "error: the check `old` is switched off: waits for the new cluster\n")
+    );
+}
+
+#[test]
 fn healthy_is_0_and_so_is_degraded() {
     let run = Config::of(WELL).runs("once", &[]);
     assert_eq!(run.code, 0);
@@ -128,6 +144,7 @@ fn verbose_shows_the_phases_of_each_run_and_what_it_saw() {
                   Content-Length: 30\r\n\r\n{\"state\":\"down\",\"token\":\"abc\"}";
     assert_eq!(answer.split("\r\n\r\n").nth(1).map(str::len), Some(30));
     let server = Fake::answering(answer);
+    let closed = free_port();
     let config = Config::of(&format!(
         "checks:\n\
          \x20 - name: app\n\
@@ -149,13 +166,13 @@ fn verbose_shows_the_phases_of_each_run_and_what_it_saw() {
          \x20 - name: behind\n\
          \x20   depends_on: [port]\n\
          \x20   simulated: {{}}\n",
-        address = server.address(),
-        closed = free_port()
+        address = server.address()
     ));
     let run = config.runs("once", &["--verbose"]);
     assert_eq!(run.code, 1);
     assert!(!run.stdout.contains("hunter2") && !run.stdout.contains("abc"), "{}", run.stdout);
     let shown = run.stdout.replace(&server.address().to_string(), "<address>");
+    let shown = shown.replace(&format!("127.0.0.1:{closed}"), "<closed>");
     assert_golden("once-verbose.txt", &timeless(&shown));
 }
 

@@ -46,6 +46,7 @@ fn plan(checks: &[(&str, Option<&str>)]) -> Arc<Plan> {
         service: Default::default(),
         answers: Answers::default(),
         checks: checks.iter().map(check).collect(),
+        disabled: Vec::new(),
         hash: None,
     })
 }

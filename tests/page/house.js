@@ -32,6 +32,7 @@ export async function daemon(config, listen = "127.0.0.1:0") {
   await writeFile(file, config);
   const env = { ...process.env };
   for (const inherited of ["RUST_LOG", "POD_NAME", "POD_UID", "POD_IP"]) delete env[inherited];
+  env.POD_NAME = "shop-0";
   const child = spawn(PROBELET, ["run", "--config", file, "--listen", listen], { env, stdio: ["ignore", "ignore", "pipe"] });
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;

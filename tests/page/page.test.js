@@ -5,3 +5,4 @@ import "./tests/hands.js";
 import "./tests/looks.js";
 import "./tests/hostile.js";
 import "./tests/many.js";
+import "./tests/night.js";

@@ -275,6 +275,7 @@ pub fn snapshot(checks: Vec<(Definition, CheckState)>) -> Snapshot {
             service: Service { name: "shop".into(), instance: "shop-0".into(), ..Service::default() },
             answers: Answers::default(),
             checks: definitions.into_iter().map(Arc::new).collect(),
+            disabled: Vec::new(),
             hash: None,
         }),
         checks: states.into_iter().map(Arc::new).collect(),

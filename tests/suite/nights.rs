@@ -35,11 +35,20 @@ async fn the_log_and_the_counters_tell_when_an_endpoint_closed_and_why() {
     assert_eq!((&closed["level"], &closed["root_causes"]), (&json!("WARN"), &json!("database")));
     let failed = parsed(&daemon.logs("check failed").await);
     assert_eq!(failed["address"], json!(url));
+    assert_eq!(failed["dialled"], json!(format!("127.0.0.1:{}", database.port())));
+    let length = |line: &Value, of: &str| line[of].as_str().is_some_and(|length| length.ends_with('s'));
+    assert!(
+        length(&opened, "closed_for") && length(&closed, "open_for") && length(&failed, "lasted"),
+        "{closed} {failed}"
+    );
     let metrics = daemon.get("/metrics").await.body;
     for count in ["readyz\",to=\"open\"} 1", "readyz\",to=\"closed\"} 1", "livez\",to=\"closed\"} 0"] {
         let line = format!("healthcheck_endpoint_transitions_total{{endpoint=\"{count}");
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
+    database.act_without_cutting(Act::Answer(http(200, &[], "")));
+    let recovered = parsed(&daemon.logs("\"from\":\"error\"").await);
+    assert!(length(&recovered, "lasted") && recovered["to"] == "ok", "{recovered}");
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.ends().await, Some(0));
     daemon.logs("probelet has stopped").await;
@@ -50,6 +59,26 @@ async fn the_log_and_the_counters_tell_when_an_endpoint_closed_and_why() {
         let about = [&line["service"], &line["version"], &line["instance"]];
         assert_eq!(about, [&json!("shop"), &json!("1.2.3"), &json!("shop-0")], "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_degraded_check_has_its_reason_in_the_log_and_a_disabled_one_is_shown_and_nothing_else() {
+    let config = "log: { format: json }\nchecks:\n  - { name: slow, simulated: { latency: 20ms }, degraded_above: 1ms }\n  \
+                  - { name: old, disabled: waits for the new cluster, postgres: { url: \"${UNSET}\" } }\n  \
+                  - { name: behind, simulated: {}, depends_on: [old] }\n";
+    let mut daemon = Daemon::start(config).await;
+    let degraded = parsed(&daemon.logs("\"to\":\"degraded\"").await);
+    let reason = degraded["reason"].as_str().unwrap();
+    assert!(reason.starts_with("slow OK (") && reason.ends_with("), above 1ms"), "{degraded}");
+    let json = daemon.get("/healthz?format=json").await.json();
+    let reason = json!([{ "name": "old", "kind": "postgres", "reason": "waits for the new cluster" }]);
+    assert_eq!((&json["disabled"], json["checks"].as_array().unwrap().len()), (&reason, 2));
+    let text = daemon.get("/healthz?format=text").await.body;
+    assert!(text.contains("old                           OFF     disabled: waits for the new cluster\n"), "{text}");
+    assert_eq!(daemon.get("/healthz/old").await.status, 404);
+    let metrics = daemon.get("/metrics").await.body;
+    let series: Vec<&str> = metrics.lines().filter(|line| line.contains("check=\"old\"")).collect();
+    assert_eq!(series, ["healthcheck_disabled{check=\"old\",kind=\"postgres\"} 1"]);
 }
 
 #[tokio::test]

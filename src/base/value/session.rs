@@ -86,6 +86,12 @@ impl ParseSession {
         Rc::new(Self::beside(document, Rc::clone(&document.told)))
     }
 
+    /// The same of a part that is not in use: that something is missing which the pod may have is a note.
+    #[must_use]
+    pub fn within_unused(document: &Rc<Self>) -> Rc<Self> {
+        Rc::new(Self { offline: true, ..Self::beside(document, Rc::clone(&document.told)) })
+    }
+
     /// A reading of one of several documents that stand in one file and share what may be taken in: each is told for
     /// itself that it is too much.
     #[must_use]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::wrap::wrapped;
 use crate::base::quantity::show_duration;
 use crate::model::index::CheckIndex;
-use crate::model::plan::Plan;
+use crate::model::plan::{DisabledCheck, Plan};
 use crate::model::verdict::{Endpoint, Verdict};
 use crate::simulation::budget::{Budget, closes_readiness_first, until_error};
 use crate::simulation::impact::impact;
@@ -14,38 +14,60 @@ use crate::simulation::kubelet::{ContainerRole, ProbedContainer, SidecarProbe, S
 use crate::simulation::matrix::{Matrix, MatrixPhase, MatrixRow};
 use crate::simulation::pod::Purpose;
 
-/// What the failure of each check closes, at start-up and later.
+/// What the failure of each check closes, at start-up and later: one table, whose legend says what differs.
 pub fn matrix(plan: &Arc<Plan>) -> String {
     let (at_start, later) =
         (Matrix::new(plan, MatrixPhase::StartUp).rows(), Matrix::new(plan, MatrixPhase::Service).rows());
     let mut text = "What a failure does, when one check fails and all others pass\n".to_owned();
-    if at_start == later {
-        return text + &table(plan, "", &later);
-    }
-    text += &table(plan, "until /readyz has been open once, the check never having passed", &at_start);
-    text + &table(plan, "from then on", &later)
-}
-
-fn table(plan: &Plan, title: &str, rows: &[MatrixRow]) -> String {
-    let mut text = if title.is_empty() { String::new() } else { format!("\n  {title}:\n") };
-    let name = rows.iter().map(|row| plan.checks[row.check].name.as_str().len()).chain([5]).max().unwrap_or(5);
+    let name = later.iter().map(|row| plan.checks[row.check].name.as_str().len()).chain([5]).max().unwrap_or(5);
     text += &format!("\n  {:name$}  {:8}  {:8}  {:9}  /healthz\n", "check", "/livez", "/readyz", "/startupz");
-    for row in rows {
-        let [live, ready, startup, health] = row.verdicts.map(word);
+    for (start, row) in at_start.iter().zip(&later) {
+        let cell = |endpoint: Endpoint| word(start.verdicts[endpoint as usize], row.verdicts[endpoint as usize]);
+        let [live, ready, startup, health] = Endpoint::ALL.map(cell);
         let check = plan.checks[row.check].name.as_str();
         text += &format!("  {check:name$}  {live:8}  {ready:8}  {startup:9}  {health}\n");
         if !row.skips.is_empty() {
             text += &wrapped("      skips ", &some_names(plan, &row.skips), 12);
         }
     }
-    text
+    let says = |wanted: &str| {
+        let verdicts = |(start, row): (&MatrixRow, &MatrixRow)| start.verdicts.into_iter().zip(row.verdicts);
+        at_start.iter().zip(&later).flat_map(verdicts).any(|(start, later)| word(start, later) == wanted)
+    };
+    let legend: String = LEGEND
+        .iter()
+        .filter(|(word, _)| says(word))
+        .map(|(word, means)| wrapped(&format!("  {word}: "), means, 6))
+        .collect();
+    if legend.is_empty() { text } else { text + "\n" + &legend }
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Ok => "-",
-        Verdict::Degraded => "degraded",
-        Verdict::Error => "closed",
+/// What the words mean that stand where start-up and service differ.
+const LEGEND: [(&str, &str); 2] = [
+    (AT_START, "closed until /readyz has been open once, if the check has never passed; from then on not"),
+    (
+        LATER,
+        "closed once /readyz has been open; before, the failure of a check that has never passed does not close it",
+    ),
+];
+const AT_START: &str = "at start";
+const LATER: &str = "later";
+
+/// The checks that are switched off, with their reasons.
+pub fn switched_off(plan: &Plan) -> String {
+    let line = |check: &DisabledCheck| wrapped(&format!("  {}: ", check.name), &check.reason, 6);
+    let lines: String = plan.disabled.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\nSwitched off: not run, and nothing is judged by them\n\n{lines}") }
+}
+
+/// What a failure does to an endpoint at the start, and later.
+fn word(at_start: Verdict, later: Verdict) -> &'static str {
+    match (at_start, later) {
+        (Verdict::Error, Verdict::Error) => "closed",
+        (Verdict::Error, _) => AT_START,
+        (_, Verdict::Error) => LATER,
+        (Verdict::Ok, Verdict::Ok) => "-",
+        _ => "degraded",
     }
 }
 

@@ -64,15 +64,16 @@ impl Explain {
         // Nothing is dialled: what only the pod has may be missing.
         let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
+        let off = effects::switched_off(&config.plan);
         if config.plan.checks.is_empty() {
-            return Ok("There are no checks: every endpoint is always open.\n".into());
+            return Ok("There are no checks: every endpoint is always open.\n".to_owned() + &off);
         }
         let manifest = pod_manifest(self.pod.as_deref(), input);
         let pods = manifest.as_ref().map(|manifest| pods(manifest, colour)).transpose()?.unwrap_or_default();
         if let (Some(named), [], true) = (&manifest, pods.as_slice(), self.pod.is_some()) {
             return Err(no_pod(named));
         }
-        let mut text = effects::matrix(&config.plan);
+        let mut text = effects::matrix(&config.plan) + &off;
         let asking: Vec<_> = pods.iter().map(|pod| (pod, containers(pod, &config))).collect();
         let mut asking: Vec<_> = asking.into_iter().filter(|(_, containers)| any_asks(containers)).collect();
         if let (Some(manifest), false, true) = (&manifest, pods.is_empty(), asking.is_empty()) {

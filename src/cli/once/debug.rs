@@ -7,14 +7,15 @@ use crate::base::quantity::{show_duration, show_size};
 use crate::base::trace::{Expectation, Found, Trace};
 use crate::model::outcome::{Facts, Outcome, StepReport, one_line};
 
-/// The lines under the row of a check. A skip has none.
-pub(super) fn run(seen: &CheckRun) -> String {
+/// The lines under the row of a check with this declared target. A skip has none.
+pub(super) fn run(seen: &CheckRun, target: Option<&str>) -> String {
     let (facts, detail) = match &seen.observation.outcome {
         Outcome::Pass(pass) => (&pass.facts, None),
         Outcome::Fail(failure) | Outcome::Void(failure) => (&failure.facts, failure.detail.as_deref()),
         Outcome::Skip => return String::new(),
     };
-    let mut lines = of_trace(&seen.trace, "    ");
+    let mut lines = target.map(|target| format!("    target: {}\n", one_line(target))).unwrap_or_default();
+    lines += &of_trace(&seen.trace, "    ");
     lines += &of_steps(facts, &seen.trace);
     if let Some(end) = facts.tls_not_after {
         lines += &format!("    certificate: valid until {}\n", end.rfc3339());

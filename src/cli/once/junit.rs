@@ -16,15 +16,21 @@ pub(super) fn report(found: &OnceResult, judged: &Judged<'_>, verbose: bool) -> 
     let count = |wanted: fn(&Case<'_>) -> bool| all().filter(|check| wanted(&case(judged, *check))).count();
     let totals = format!(
         r#"tests="{}" failures="{}" errors="{}" skipped="{}" time="{}""#,
-        judged.len(),
+        judged.len() + found.snapshot.plan.disabled.len(),
         count(|case| matches!(case, Case::Failed(_))),
         count(|case| matches!(case, Case::Broken)),
-        count(|case| matches!(case, Case::Skipped)),
+        count(|case| matches!(case, Case::Skipped)) + found.snapshot.plan.disabled.len(),
         seconds(found.took)
     );
     let service = escaped(&found.snapshot.plan.service.name);
     let timestamp = found.reading.wall.before(found.took).rfc3339();
-    let cases: String = all().map(|check| test_case(found, judged, check, verbose)).collect();
+    let mut cases: String = all().map(|check| test_case(found, judged, check, verbose)).collect();
+    for off in &found.snapshot.plan.disabled {
+        let (name, kind, reason) = (escaped(off.name.as_str()), off.kind, escaped(&off.reason));
+        cases += &format!(
+            "    <testcase classname=\"{kind}\" name=\"{name}\" time=\"0.000\">\n      <skipped message=\"disabled: {reason}\"/>\n    </testcase>\n"
+        );
+    }
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"probelet\" {totals}>\n  \
          <testsuite name=\"{service}\" timestamp=\"{timestamp}\" {totals}>\n{cases}  </testsuite>\n</testsuites>\n"
@@ -65,7 +71,7 @@ fn test_case(found: &OnceResult, judged: &Judged<'_>, check: CheckIndex, verbose
         Case::Broken => format!("      <error type=\"bug\" message=\"{message}\"/>\n"),
     };
     if let (true, Some(seen)) = (verbose, &found.seen[check]) {
-        output += &debug::run(seen);
+        output += &debug::run(seen, definition.target.as_deref());
     }
     if !output.is_empty() {
         let lines: Vec<String> = output.trim_end().lines().map(escaped).collect();

@@ -18,7 +18,11 @@ pub(super) fn table(
 ) -> String {
     let mut order: Vec<CheckIndex> = judged.indices().collect();
     order.sort_by_key(|check| rank(judged.state(*check)));
-    let rows: Vec<[String; 4]> = order.iter().map(|check| row(judged, *check)).collect();
+    let mut rows: Vec<[String; 4]> = order.iter().map(|check| row(judged, *check)).collect();
+    let switched_off = &found.snapshot.plan.disabled;
+    rows.extend(
+        switched_off.iter().map(|off| [off.name.to_string(), "disabled".into(), "-".into(), off.reason.clone()]),
+    );
     let head = ["CHECK", "STATE", "TOOK", "DETAIL"].map(str::to_owned);
     let column = |at: usize| {
         let cells = std::iter::once(&head).chain(&rows).map(|row| row[at].chars().count());
@@ -30,10 +34,11 @@ pub(super) fn table(
     if !rows.is_empty() {
         table += &line(&head, columns, width, str::to_owned);
     }
-    for (check, row) in order.iter().zip(&rows) {
+    for (place, row) in rows.iter().enumerate() {
         table += &line(row, columns, width, |state| paint.state(&row[1], state));
+        let Some(check) = order.get(place) else { continue };
         if let (true, Some(seen)) = (verbose, &found.seen[*check]) {
-            table += &debug::run(seen);
+            table += &debug::run(seen, judged.definition(*check).target.as_deref());
         }
     }
     if !rows.is_empty() {

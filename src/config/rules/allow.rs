@@ -14,6 +14,11 @@ pub fn apart_from(document: &Rc<ParseSession>) -> Rc<ParseSession> {
     ParseSession::within(document)
 }
 
+/// The same for a section that is not in use.
+pub fn apart_from_unused(document: &Rc<ParseSession>) -> Rc<ParseSession> {
+    ParseSession::within_unused(document)
+}
+
 /// Reports to `document` what `section` (a check, or the whole file) has found, but for the warnings that its key
 /// `allow` silences.
 pub fn hand_over(fields: Option<&Section>, section: &ParseSession, document: &ParseSession) {

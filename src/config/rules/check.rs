@@ -19,7 +19,8 @@ use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
 use crate::model::index::CheckIndex;
-use crate::model::plan::{Critical, Gates, Thresholds};
+use crate::model::outcome::one_line;
+use crate::model::plan::{Critical, DisabledCheck, Gates, Thresholds};
 use crate::probe::{ProbeKind, Spec, heartbeat, kind};
 
 /// A check as it was read, before it is looked at beside the others.
@@ -43,6 +44,8 @@ pub struct CheckDraft {
     pub depends_on: Vec<DependsOnItem>,
     /// An earlier name.
     pub formerly: Option<CheckName>,
+    /// Why it is switched off, where it is.
+    pub disabled: Option<String>,
 }
 
 /// An item of `depends_on`.
@@ -113,6 +116,7 @@ fn draft(fields: Section, session: &ParseSession, defaults: &Defaults, environme
         name: name(&fields, "name"),
         formerly: name(&fields, "formerly"),
         depends_on: depends_on(&fields),
+        disabled: disabled(&fields),
         fields,
         observed,
         timing,
@@ -232,6 +236,20 @@ fn critical(fields: &Section, gates: Gates) -> Critical {
     }
 }
 
+/// Why it is switched off. A reason has to be given; `false` says, as charts do, that it is not.
+fn disabled(fields: &Section) -> Option<String> {
+    let reason = fields.text("disabled")?.fixed()?;
+    let word = reason.trim().to_ascii_lowercase();
+    if word == "false" {
+        return None;
+    }
+    if ["", "true", "yes", "on"].contains(&word.as_str()) {
+        let help = "say why, as in `disabled: waits for the new cluster`";
+        fields.error("disabled", "empty-reason", "there is no reason why it is switched off", Some(help.to_owned()));
+    }
+    Some(reason)
+}
+
 fn depends_on(fields: &Section) -> Vec<DependsOnItem> {
     let mut parents = Vec::new();
     let mut seen = HashSet::new();
@@ -279,6 +297,12 @@ fn timing(fields: &Section, defaults: &Defaults, cadence: Option<(&str, &str)>, 
 }
 
 impl CheckDraft {
+    /// The check as it is shown while it is switched off; nothing where it is not.
+    pub fn switched_off(&self) -> Option<DisabledCheck> {
+        let reason = one_line(self.disabled.as_ref()?);
+        Some(DisabledCheck { name: self.name.clone()?, kind: self.observed.as_ref()?.kind.name, reason })
+    }
+
     /// The declared check, when all of it could be read. `parents` are the positions of the drafts that it depends on, which
     /// become those of the checks.
     pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, CheckTarget)> {

@@ -277,6 +277,13 @@ const CHECK_FIELDS: &[Field] = &[
     ),
     Field::optional("formerly", ValueType::Text, "An earlier name, whose history this check continues."),
     Field::optional(
+        "disabled",
+        ValueType::Text,
+        "Why it is switched off, as in `disabled: waits for the new cluster`: then it is shown with that reason, but not run, \
+         and nothing is judged by it. What depends on it depends on what it depends on itself. Its section may name variables \
+         and files that are not there yet.",
+    ),
+    Field::optional(
         "allow",
         REASONS,
         "Warnings about this check that are meant to be so, each by its code with the reason, as in \

@@ -65,12 +65,14 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
     if let Some(why) = why_no_beat_arrives(&top) {
         drafts.iter().for_each(|draft| refuse_pushed_beats(draft, why));
     }
+    let disabled: Option<Vec<_>> =
+        drafts.iter().filter(|draft| draft.disabled.is_some()).map(CheckDraft::switched_off).collect();
     let checks: Option<Vec<(Definition, CheckTarget)>> =
-        drafts.iter().zip(parents).map(|(draft, parents)| draft.definition(parents)).collect();
+        in_use(&drafts, &parents).into_iter().map(|(draft, parents)| draft.definition(parents)).collect();
     let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
     let checks = checks.into_iter().map(Arc::new).collect();
     Some(Config {
-        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks, hash: None }),
+        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks, disabled: disabled?, hash: None }),
         targets,
         server: top.server,
         history: top.history,
@@ -112,7 +114,9 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
 /// The check at `node`, with what is said about it alone; nothing when it is no mapping.
 fn draft(node: &Node, path: &str, reader: &Reader<'_>, defaults: &top::Defaults) -> Option<CheckDraft> {
     // A reading of its own tells which files this check names, and which warnings it may silence.
-    let session = allow::apart_from(reader.session());
+    let is_off =
+        matches!(&node.content, NodeContent::Map(entries) if entries.iter().any(|entry| entry.key == "disabled"));
+    let session = if is_off { allow::apart_from_unused(reader.session()) } else { allow::apart_from(reader.session()) };
     let own = Reader::new(reader.environment(), Rc::clone(&session));
     let draft = check::read(node, path, &own, defaults);
     if let Some(draft) = &draft {
@@ -173,6 +177,26 @@ fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<u
         all.push(found);
     }
     all
+}
+
+/// The checks that are not switched off, each with the positions of its parents among them. What depends on one that is
+/// switched off depends on what that depends on.
+fn in_use<'d>(drafts: &'d [CheckDraft], parents: &[Vec<usize>]) -> Vec<(&'d CheckDraft, Vec<usize>)> {
+    let is_used = |position: &usize| drafts[*position].disabled.is_none();
+    let used: Vec<usize> = (0..drafts.len()).filter(is_used).collect();
+    let parents_of = |position: usize| {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        let mut waiting = parents[position].clone();
+        while let Some(parent) = waiting.pop() {
+            match used.binary_search(&parent) {
+                _ if !seen.insert(parent) => {}
+                Ok(place) => found.push(place),
+                Err(_) => waiting.extend(&parents[parent]),
+            }
+        }
+        found
+    };
+    used.iter().map(|position| (&drafts[*position], parents_of(*position))).collect()
 }
 
 fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
@@ -273,6 +297,32 @@ mod tests {
             read("test", text.as_bytes(), &environment, Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
         let codes: Vec<&str> = loaded.report.diagnostics().iter().map(|diagnostic| diagnostic.problem.code).collect();
         assert_eq!(codes, ["unknown-key"]);
+    }
+
+    #[test]
+    fn what_depends_on_a_check_that_is_switched_off_depends_on_what_that_depends_on() {
+        let text = "checks:
+  - { name: network, simulated: {} }
+  - { name: proxy, disabled: it moves to the mesh, tcp: { address: \"${PROXY}\" }, depends_on: [network] }
+  - { name: other, disabled: \"false\", simulated: {} }
+  - { name: app, simulated: {}, depends_on: [proxy, other] }
+";
+        let plan = config(text).plan;
+        let names: Vec<&str> = plan.checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["network", "other", "app"]);
+        assert_eq!(plan.checks[2usize].depends_on, crate::model::plan::testing::indices(&[0, 1]));
+        let off: Vec<_> = plan.disabled.iter().map(|check| (check.name.as_str(), check.kind, &*check.reason)).collect();
+        assert_eq!(off, [("proxy", "tcp", "it moves to the mesh")]);
+    }
+
+    #[test]
+    fn a_check_is_switched_off_for_a_reason() {
+        for reason in ["true", "yes", "''"] {
+            let text = format!("checks: [{{ name: a, simulated: {{}}, disabled: {reason} }}]");
+            let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+            let report = read("test", text.as_bytes(), &Environment::of([("POD_NAME", "shop-0")]), unread).report;
+            assert!(report.text(false).contains("error[empty-reason]"), "{reason}: {}", report.text(false));
+        }
     }
 
     #[test]

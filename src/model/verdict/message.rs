@@ -8,6 +8,23 @@ use crate::model::index::CheckIndex;
 use crate::model::state::{OutcomeKind, State};
 
 impl<'a> Judged<'a> {
+    /// Why it stands as it does, in one line: its message, or what a skipped one waits for.
+    #[must_use]
+    pub fn reason(&self, index: CheckIndex) -> Cow<'a, str> {
+        if self.states[index] != JudgedState::Fresh(State::Skipped) {
+            return self.message(index);
+        }
+        let names: Vec<&str> =
+            self.awaited(index).into_iter().map(|check| self.definition(check).name.as_str()).collect();
+        format!("waits for {}", names.join(", ")).into()
+    }
+
+    /// What a skipped check waits for: its root causes, or its parents where none is left.
+    fn awaited(&self, index: CheckIndex) -> Vec<CheckIndex> {
+        let causes = self.causes_of(index);
+        if causes.is_empty() { self.definition(index).depends_on.clone() } else { causes }
+    }
+
     /// What to say about it in one line, as in the json answer.
     #[must_use]
     pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {

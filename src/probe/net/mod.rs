@@ -124,11 +124,13 @@ impl Network {
         let addresses = family.among(self.resolve(host).await?)?;
         addresses.iter().try_for_each(|address| admits(*address))?;
         trace.enter(Phase::Connect);
+        let name = Some(host).filter(|host| literal(host).is_none());
+        trace.dial(name, &addresses.iter().map(|address| SocketAddr::new(*address, port)).collect::<Vec<_>>());
         let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
-        trace.note(|| {
-            stream.peer_addr().map_or_else(|_| "connected".into(), |address| format!("connected to {address}"))
-        });
+        if let Ok(address) = stream.peer_addr() {
+            trace.reached(address);
+        }
         Ok(MeteredStream::new(DialedSocket::Tcp(stream)))
     }
 }

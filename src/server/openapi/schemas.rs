@@ -39,7 +39,10 @@ pub(super) fn all() -> Value {
         }),
         &json!({
             "root_causes": texts(), "service": text(), "instance": text(), "version": maybe("string"), "labels": map(text()),
-            "endpoints": { "type": "array", "items": { "type": "object" } }, "warnings": texts()
+            "endpoints": { "type": "array", "items": { "type": "object" } }, "warnings": texts(),
+            "disabled": { "type": "array", "items": object(
+                &json!({ "name": text(), "kind": text(), "reason": text() }), &nothing
+            ) }
         }),
     );
     let dependency = object(
@@ -90,13 +93,25 @@ pub(super) fn all() -> Value {
             "id": count(), "name": text(), "url": maybe("string"), "created_at": seconds(), "updated_at": seconds(),
             "current_status": one("Event"), "latest_event": data(one("Event")), "metric": data(metric)
         }),
-        &json!({ "definition": { "type": "object" }, "history": { "type": "object" } }),
+        &json!({
+            "definition": { "type": "object" }, "history": { "type": "object" },
+            "transitions": { "type": "array", "items": object(
+                &json!({
+                    "at": { "type": "number" }, "from": { "enum": STATES }, "to": { "enum": STATES }, "lasted_ms": count(),
+                    "message": text()
+                }),
+                &nothing,
+            ) }
+        }),
     );
     let envelope =
         |required: Value| object(&json!({ "status": count(), "status_desc": text(), "data": required }), &json!({}));
     let rows = |name: &str, of: &str| {
         envelope(object(
-            &json!({ name: object(&json!({ "data": list(of), "next": maybe("string") }), &json!({})) }),
+            &json!({ name: object(
+                &json!({ "data": list(of), "next": maybe("string") }),
+                &json!({ "kubelet": { "type": "array", "items": { "type": "object" } } }),
+            ) }),
             &json!({}),
         ))
     };

@@ -50,7 +50,8 @@ function strip() {
   return drawing("svg", { class: "strip", viewBox: box, preserveAspectRatio: "none", role: "img", "aria-label": "How it stood lately" }, ground, ...paths);
 }
 
-function drawStrip(svg, slots, span) {
+function drawStrip(svg, slots, span, end) {
+  svg.told = { slots, span, end };
   const paths = Object.fromEntries(STANDINGS.map((standing) => [standing, ""]));
   let ground = "";
   slots.forEach((slot, place) => {
@@ -68,12 +69,31 @@ function drawStrip(svg, slots, span) {
   setAttribute(svg, "aria-label", describe(slots, span));
 }
 
+/** The bar under the pointer, in words, beside the pointer. */
+function pointAt(event) {
+  const tip = byId("tip");
+  const told = event.target.closest?.(".strip")?.told;
+  tip.hidden = !told;
+  if (!told) return;
+  const box = event.target.closest(".strip").getBoundingClientRect();
+  const place = Math.min(SLOTS - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * SLOTS)));
+  const slot = told.span / SLOTS;
+  const from = told.end - (SLOTS - place) * slot;
+  const parts = STANDINGS.filter((standing) => told.slots[place][standing] > 0);
+  const said = parts.map((standing) => (parts.length === 1 ? STANDING_NAMES[standing] : `${STANDING_NAMES[standing]} ${showDuration(told.slots[place][standing])}`));
+  setText(tip, `${showTime(from, now())}, ${showDuration(slot)}: ${said.join(", ") || "not watched"}`);
+  tip.style.left = `${Math.max(8, Math.min(innerWidth - tip.offsetWidth - 8, event.clientX - tip.offsetWidth / 2))}px`;
+  tip.style.top = `${box.top > 44 ? box.top - tip.offsetHeight - 6 : box.bottom + 6}px`;
+}
+
+const STANDING_NAMES = { up: "up", degraded: "degraded", down: "down", unknown: "no verdict" };
+
 /** A strip in words. */
 function describe(slots, span) {
   const sums = { up: 0, degraded: 0, down: 0, unknown: 0 };
   for (const slot of slots) for (const standing of STANDINGS) sums[standing] += slot[standing];
   const known = sums.up + sums.degraded + sums.down;
-  const parts = STANDINGS.filter((standing) => sums[standing] > 0).map((standing) => `${standing} ${showDuration(sums[standing])}`);
+  const parts = STANDINGS.filter((standing) => sums[standing] > 0).map((standing) => `${STANDING_NAMES[standing]} ${showDuration(sums[standing])}`);
   return `Last ${showDuration(span)}: ${known + sums.unknown > 0 ? parts.join(", ") : "nothing is known"}`;
 }
 

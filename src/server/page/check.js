@@ -76,7 +76,8 @@ function drawCheck() {
   if (name === null) return;
   const check = store.checks.get(name);
   if (!check) {
-    const text = store.outline ? `There is no check called “${name}”.` : "Connecting…";
+    const off = store.disabled.find((check) => check.name === name);
+    const text = off ? `“${name}” is switched off${off.reason === WITHHELD ? "" : `: ${off.reason}`}` : store.outline ? `There is no check called “${name}”.` : "Connecting…";
     parts.head.replaceChildren(element("h1", { tabindex: -1 }, text));
     parts.head.key = null;
     return;
@@ -95,7 +96,7 @@ function drawCheck() {
 
 function drawAbout(check) {
   const { head } = detail.parts;
-  const key = JSON.stringify([check.name, check.state, check.message, check.since, check.definition?.runbook, check.definition?.description]);
+  const key = JSON.stringify([check.name, check.state, reasonOf(check), check.since, check.definition?.runbook, check.definition?.description]);
   if (head.key === key) return;
   head.key = key;
   const hadFocus = head.contains(document.activeElement);
@@ -108,7 +109,7 @@ function drawAbout(check) {
     element("h1", { tabindex: -1 }, check.name),
     check.definition?.description ? element("p", { class: "description" }, check.definition.description) : "",
     element("p", { class: "now" }, badge(check.state), element("span", null, " for ", since), runbook ?? ""),
-    element("p", { class: "message" }, check.message === WITHHELD ? MEANINGS[check.state] : check.message),
+    element("p", { class: "message" }, reasonOf(check) || MEANINGS[check.state]),
     isCause(check) && waiting.length > 0 ? element("p", { class: "behind" }, "Behind it: ", ...linked(waiting), waiting.length === 1 ? " is skipped." : " are skipped.") : "");
   if (hadFocus) head.querySelector("h1").focus({ preventScroll: true });
 }
@@ -138,7 +139,7 @@ function drawRelations(check) {
 
 function drawCheckBars(check) {
   const { slot, end } = slotting(check.definition?.interval_ms ?? 10_000, now());
-  drawStrip(detail.parts.bars, slotsOf(check.intervals, end, slot), slot * SLOTS);
+  drawStrip(detail.parts.bars, slotsOf(check.intervals, end, slot), slot * SLOTS, end);
   setText(detail.parts.barsNote, `${showDuration(slot * SLOTS)}, one bar for ${showDuration(slot)}. Low: up. Taller: degraded. Full: down. Hatched: nothing is known.`);
 }
 
@@ -151,7 +152,7 @@ function drawWindows(windows) {
   body.replaceChildren(...windows.map((window) => {
     const bars = strip();
     const slots = window.slices.map(([up, degraded, down, unknown]) => ({ up: up * 1000, degraded: degraded * 1000, down: down * 1000, unknown: unknown * 1000 }));
-    drawStrip(bars, slots, (window.date_ended - window.date_started) * 1000);
+    drawStrip(bars, slots, (window.date_ended - window.date_started) * 1000, window.date_ended * 1000);
     const figures = [showPercent(window.uptime_percent), showPercent(window.coverage_percent), ...[window.p50_ms, window.p90_ms, window.p99_ms].map(showLatency)];
     return element("tr", null, element("th", { scope: "row" }, window.name.replace(/\d+/, "$& ")), element("td", { class: "wide" }, bars), ...figures.map((figure) => element("td", { class: "number" }, figure)));
   }));
@@ -201,7 +202,7 @@ function drawIntervals(check) {
   intervals.replaceChildren(...[...check.intervals].reverse().map(({ standing, from, to }) => {
     const [sign] = signAndWord(standing);
     return element("li", { class: `entry ${sign}` }, moment(from, showTime(from, now())), icon(sign),
-      element("p", null, element("b", { class: sign }, standing), to === null ? " since then" : ` for ${to - from < 1000 ? "less than 1 s" : showDuration(to - from)}`));
+      element("p", null, element("b", { class: sign }, STANDING_NAMES[standing]), to === null ? " since then" : ` for ${to - from < 1000 ? "less than 1 s" : showDuration(to - from)}`));
   }));
 }
 

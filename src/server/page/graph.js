@@ -1,7 +1,9 @@
 // The dependency graph: layers from left to right, what others depend on first. What fails, and the way it spreads, is
 // told by thick and dashed lines as well as by colour.
 
-const NODE = { width: 192, height: 34, gapX: 48, gapY: 12 };
+const NODE = { width: 192, height: 36, gapX: 48, gapY: 12 };
+/** So many letters fit into a node, in the large and in the small line. */
+const LETTERS = { name: 21, prefix: 26 };
 
 const picture = { shape: -1, nodes: new Map(), edges: [] };
 
@@ -9,9 +11,10 @@ function drawGraph() {
   if (picture.shape !== store.shape) buildGraph();
   for (const [name, node] of picture.nodes) {
     const check = store.checks.get(name);
-    if (!check || node.state === check.state) continue;
-    node.state = check.state;
-    setAttribute(node.group, "class", `node ${check.state}`);
+    const state = check && `${check.state}${isCause(check) && check.isMild ? " mild" : ""}`;
+    if (!check || node.state === state) continue;
+    node.state = state;
+    setAttribute(node.group, "class", `node ${state}`);
     setAttribute(node.use, "href", `#i-${check.state}`);
     setAttribute(node.use, "class", `icon ${check.state}`);
     setAttribute(node.group, "aria-label", `${name}, ${check.state}`);
@@ -95,11 +98,15 @@ function makeEdge(parent, child, places) {
 }
 
 function makeNode(name, { x, y }) {
-  const use = drawing("use", { href: "#i-pending", x: 10, y: 9, width: 16, height: 16 });
-  const shown = name.length > 21 ? `…${name.slice(-20)}` : name;
+  const use = drawing("use", { href: "#i-pending", x: 10, y: 10, width: 16, height: 16 });
+  // A name that is too long has its prefix in a line of its own; the end that is cut off is in the title.
+  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const isSplit = name.length > LETTERS.name && name.includes("/");
+  const [prefix, rest] = isSplit ? [name.slice(0, name.lastIndexOf("/") + 1), name.slice(name.lastIndexOf("/") + 1)] : ["", name];
   const group = drawing("a", { href: addressOf(name), transform: `translate(${x} ${y})`, class: "node" },
     drawing("title", null, name),
     drawing("rect", { width: NODE.width, height: NODE.height, rx: 7 }), use,
-    drawing("text", { x: 34, y: 21.5 }, shown));
+    isSplit ? drawing("text", { x: 34, y: 14, class: "prefix" }, cut(prefix, LETTERS.prefix)) : null,
+    drawing("text", { x: 34, y: isSplit ? 28 : 22.5 }, cut(rest, LETTERS.name)));
   return { group, use, state: null };
 }

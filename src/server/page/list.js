@@ -1,16 +1,26 @@
-// The table of checks: one row each, grouped by the prefix before the first `/`, filtered, walked with the keyboard.
+// The table of checks: one row each, what fails first, the rest grouped by the prefix before the first `/`; filtered,
+// walked with the keyboard.
 
 const table = document.querySelector(".checks table");
+
+/** With more checks than this, groups in which nothing is wrong begin folded. */
+const MOST_UNFOLDED = 40;
+/** What a group is called whose checks have no prefix, where it has to have a head. */
+const NO_PREFIX = "without a prefix";
 
 const view = {
   /** By name: the row's nodes, kept for as long as the check is there. */
   rows: new Map(),
   groups: [],
+  /** The names of those that fail, which stand above all groups. */
+  failing: [],
+  failingBody: element("tbody", { role: "rowgroup" }),
   /** For which `store.shape` the rows were made. */
   shape: -1,
   filter: "",
   states: new Set(),
-  folded: new Set(),
+  /** By the name of a group: whether somebody has folded it, or unfolded it. */
+  folded: new Map(),
   /** Length of a bar in ms; 0 for each check's own interval. */
   slot: 0,
   /** The lines that are within sight, or nearly: charts are drawn only there. */
@@ -21,14 +31,16 @@ const view = {
 
 const groupOf = (name) => (name.includes("/") ? name.slice(0, name.indexOf("/")) : "");
 
-/** Draws what has changed. */
-function drawList(all) {
+/** Draws what has changed; with `endpoints` also what hangs on how the endpoints stand. */
+function drawList(all, endpoints) {
   if (view.shape !== store.shape) {
     buildRows();
     all = true;
   }
+  layOut();
   for (const check of store.checks.values()) {
-    if (all || store.dirty.has(check.name)) drawRow(view.rows.get(check.name), check);
+    const hangs = endpoints && (isCause(check) || check.state === "skipped");
+    if (all || hangs || store.dirty.has(check.name)) drawRow(view.rows.get(check.name), check);
   }
   drawStates();
   drawGroups();
@@ -50,25 +62,61 @@ function buildRows() {
   const order = [...groups.keys()].sort((a, b) => (a === "" ? -1 : b === "" ? 1 : 0));
   view.groups = order.map((name) => makeGroup(name, groups.get(name)));
   for (const body of table.querySelectorAll("tbody")) body.remove();
-  table.append(...view.groups.map((group) => group.body));
+  table.append(view.failingBody, ...view.groups.map((group) => group.body));
+  if (store.disabled.length > 0) table.append(element("tbody", { role: "rowgroup" }, ...store.disabled.map(makeOff)));
+  view.failing = null;
   if (!view.rows.has(view.current)) view.current = null;
 }
 
+/** What fails stands above all groups, worst first; what fails no more goes back to its place. */
+function layOut() {
+  const failing = rootCauses().map((cause) => cause.name);
+  if (view.failing?.join() === failing.join()) return;
+  const focused = document.activeElement;
+  view.failing = failing;
+  view.failingBody.replaceChildren(...failing.map((name) => view.rows.get(name).line));
+  const isFailing = new Set(failing);
+  for (const group of view.groups) {
+    group.rest = group.members.filter((name) => !isFailing.has(name));
+    group.body.replaceChildren(...(group.head ? [group.head] : []), ...group.rest.map((name) => view.rows.get(name).line));
+  }
+  // A row that moves takes the focus along.
+  if (focused !== document.activeElement && table.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+/** A check that is switched off. */
+function makeOff({ name, kind, reason }) {
+  return element("tr", { role: "row", class: "check off" },
+    element("td", { role: "cell", class: "state" }, element("span", { class: "badge off" }, element("span", null, "off"))),
+    element("th", { role: "rowheader", scope: "row" }, element("span", { class: "name" }, name), element("span", { class: "kind" }, kind)),
+    element("td", { role: "cell", class: "said", colspan: 4 }, "switched off", reason === WITHHELD ? "" : `: ${reason}`));
+}
+
+/** Whether a group is folded: as somebody wants it, else where there are many checks and nothing is wrong in it. */
+const isFolded = (group) => group.head && (view.folded.get(group.name) ?? (store.checks.size > MOST_UNFOLDED && group.rest.every((name) => store.checks.get(name).state === "ok")));
+
+/** Folds all groups, or unfolds them where all are. */
+function foldAll() {
+  const groups = view.groups.filter((group) => group.head);
+  const wanted = !groups.every(isFolded);
+  for (const group of groups) view.folded.set(group.name, wanted);
+  drawGroups();
+}
+
 function makeGroup(name, members) {
-  const group = { name, members, body: element("tbody", { role: "rowgroup" }), count: null };
-  if (name !== "") {
+  const group = { name, members, rest: members, body: element("tbody", { role: "rowgroup" }), count: null };
+  if (name !== "" || store.checks.size > MOST_UNFOLDED) {
     const words = element("span", { class: "group-count" });
     const signs = element("span", { class: "group-signs" });
-    const button = element("button", { type: "button", class: "fold" }, drawing("svg", { class: "arrow", viewBox: "0 0 10 10", "aria-hidden": "true" }, drawing("path", { d: "M2 3.5l3 3 3-3" })), element("span", { class: "group-name" }, `${name}/`), words, signs);
+    const button = element("button", { type: "button", class: "fold" }, drawing("svg", { class: "arrow", viewBox: "0 0 10 10", "aria-hidden": "true" }, drawing("path", { d: "M2 3.5l3 3 3-3" })), element("span", { class: "group-name" }, name === "" ? NO_PREFIX : `${name}/`), words, signs);
     button.addEventListener("click", () => {
-      if (!view.folded.delete(name)) view.folded.add(name);
+      view.folded.set(name, !isFolded(group));
       drawGroups();
     });
     Object.assign(group, { button, words, signs });
     group.head = element("tr", { role: "row", class: "group" }, element("th", { role: "rowheader", scope: "rowgroup", colspan: 6 }, button));
     group.body.append(group.head);
   }
-  group.body.append(...members.map((member) => view.rows.get(member).line));
   return group;
 }
 
@@ -79,6 +127,7 @@ function makeRow(name) {
     link: element("a", { href: addressOf(name), tabindex: -1, class: "name" }, name.includes("/") ? element("span", { class: "prefix" }, `${groupOf(name)}/`) : "", element("wbr"), name.slice(name.indexOf("/") + 1)),
     kind: element("span", { class: "kind" }),
     since: element("time"),
+    uptime: element("span", { class: "uptime", title: "Time up, of the time of which anything is known" }),
     strip: strip(),
     latency: element("span", { class: "took" }),
     spark: spark(),
@@ -88,7 +137,7 @@ function makeRow(name) {
   row.line = element("tr", { role: "row" },
     cell("state", row.badge),
     element("th", { role: "rowheader", scope: "row" }, row.link, row.kind),
-    cell("since", row.since),
+    cell("since", row.since, row.uptime),
     cell("history", row.strip),
     cell("latency", row.latency, row.spark),
     cell("said", row.message, row.steps));
@@ -100,12 +149,15 @@ function makeRow(name) {
 
 function drawRow(row, check) {
   setBadge(row.badge, check.state);
-  setAttribute(row.line, "class", `check ${check.state}`);
-  setText(row.kind, check.kind + (check.critical === true ? "" : check.critical === false ? " · not critical" : " · critical at start-up"));
+  const isMild = isCause(check) && check.isMild;
+  setAttribute(row.line, "class", `check ${check.state}${isMild ? " mild" : ""}`);
+  const critical = check.critical === true ? "" : check.critical === false ? " · not critical" : " · critical at start-up";
+  setText(row.kind, `${check.kind}${critical}${isMild && check.critical !== false ? " · closes nothing" : ""}`);
   drawSince(row, check);
+  setText(row.uptime, check.uptime === null ? "" : `${showPercent(check.uptime)} up`);
   setText(row.latency, showLatency(check.latency));
   drawCharts(row, check);
-  setText(row.message, check.message === WITHHELD ? "" : check.message);
+  setText(row.message, reasonOf(check));
   drawStages(row.steps, check.steps);
 }
 
@@ -133,7 +185,7 @@ function drawSince(row, check) {
 function drawBars(row, check) {
   const { slot, end } = slotting(view.slot / SLOTS || check.definition?.interval_ms || 10_000, now());
   row.drawn = `${slot} ${end}`;
-  drawStrip(row.strip, slotsOf(check.intervals, end, slot), slot * SLOTS);
+  drawStrip(row.strip, slotsOf(check.intervals, end, slot), slot * SLOTS, end);
 }
 
 /** What goes on while nothing happens: ages, and bars that move on by a slot. */
@@ -150,30 +202,36 @@ function drawAges() {
 function isShown(check) {
   if (view.states.size > 0 && !view.states.has(check.state)) return false;
   if (view.filter === "") return true;
-  const text = `${check.name} ${check.kind} ${check.message}`.toLowerCase();
+  const text = `${check.name} ${check.kind} ${reasonOf(check)}`.toLowerCase();
   return view.filter.split(/\s+/).every((word) => text.includes(word));
 }
 
 /** Which rows are to be seen, and what the heads of groups say. */
 function drawGroups() {
   let shown = 0;
+  // Whoever looks for something finds it, also in a group that is folded.
+  const isSearch = view.filter !== "" || view.states.size > 0;
+  for (const name of view.failing) view.rows.get(name).line.hidden = !isShown(store.checks.get(name));
   for (const group of view.groups) {
-    const members = group.members.map((name) => store.checks.get(name));
-    const matching = members.filter(isShown);
-    const isFolded = view.folded.has(group.name);
+    const matching = group.members.map((name) => store.checks.get(name)).filter(isShown);
+    const folded = isFolded(group) && !isSearch;
     shown += matching.length;
-    for (const check of members) view.rows.get(check.name).line.hidden = isFolded || !isShown(check);
-    group.body.hidden = matching.length === 0;
+    for (const name of group.rest) view.rows.get(name).line.hidden = folded || !isShown(store.checks.get(name));
+    group.body.hidden = matching.length === 0 || (!group.head && group.rest.length === 0);
     if (!group.head) continue;
-    setAttribute(group.button, "aria-expanded", String(!isFolded));
+    setAttribute(group.button, "aria-expanded", String(!folded));
     setText(group.words, counted(matching.length, "check", "checks"));
     const states = STATES.filter((state) => state !== "ok" && matching.some((check) => check.state === state));
-    const key = states.map((state) => `${state} ${matching.filter((check) => check.state === state).length}`).join();
+    const key = states.map((state) => `${state}${mildness(state, matching)} ${matching.filter((check) => check.state === state).length}`).join();
     if (group.key !== key) {
       group.key = key;
-      group.signs.replaceChildren(...states.map((state) => element("span", { class: `badge ${state}` }, icon(state), element("span", null, `${matching.filter((check) => check.state === state).length} ${state}`))));
+      group.signs.replaceChildren(...states.map((state) => element("span", { class: `badge ${state}${mildness(state, matching)}` }, icon(state), element("span", null, `${matching.filter((check) => check.state === state).length} ${state}`))));
     }
   }
+  const heads = view.groups.filter((group) => group.head);
+  const foldButton = byId("fold-all");
+  foldButton.hidden = heads.length < 2;
+  setText(foldButton, heads.every(isFolded) ? "Unfold all" : "Fold all");
   const nothing = byId("nothing");
   nothing.hidden = shown > 0 || store.checks.size === 0;
   setText(nothing, "No check matches. Esc clears the filter.");
@@ -181,6 +239,9 @@ function drawGroups() {
   const visible = visibleNames();
   if (!visible.includes(view.current)) makeCurrent(visible[0] ?? null);
 }
+
+/** Failures none of which closes an endpoint are not red. */
+const mildness = (state, checks) => (state === "error" && checks.every((check) => check.state !== state || check.isMild) ? " mild" : "");
 
 /** The buttons that show only some states, with their counts. */
 function drawStates() {
@@ -201,12 +262,13 @@ function drawStates() {
     const state = button.dataset.state;
     button.hidden = counts[state] === 0 && !view.states.has(state);
     setText(button.lastChild, `${counts[state]} ${state}`);
+    setAttribute(button, "class", mildness(state, [...store.checks.values()]).trim() || null);
     setAttribute(button, "aria-pressed", String(view.states.has(state)));
   }
 }
 
 function visibleNames() {
-  return view.groups.flatMap((group) => group.members).filter((name) => !view.rows.get(name).line.hidden);
+  return [...view.failing, ...view.groups.flatMap((group) => group.rest)].filter((name) => !view.rows.get(name).line.hidden);
 }
 
 /** Only one row is in the order of the tab key; the arrows lead to the others. */
@@ -240,6 +302,8 @@ byId("filter").addEventListener("input", (event) => {
   view.filter = event.target.value.trim().toLowerCase();
   drawGroups();
 });
+
+byId("fold-all").addEventListener("click", foldAll);
 
 byId("span").addEventListener("change", (event) => {
   view.slot = Number(event.target.value);

@@ -16,8 +16,8 @@ function draw() {
   if (dirty.size > 0 && store.outline) {
     if (all || dirty.has("verdict")) drawVerdict();
     if (detail.name === null) {
-      drawList(all);
-      if (all || dirty.has("graph")) drawGraph();
+      drawList(all, dirty.has("verdict"));
+      if (all || dirty.has("graph") || dirty.has("verdict")) drawGraph();
       if (all || dirty.has("timeline")) drawTimeline(all);
     } else if (all || dirty.has("verdict") || dirty.has(detail.name)) {
       drawCheck();
@@ -29,19 +29,23 @@ function draw() {
 
 // What the stream tells.
 
+/** How often the uptimes in the list are asked for again. */
+const UPTIME_REFRESH = 60_000;
 let historyIsAskedFor = false;
+let historyWasAsked = 0;
 async function refreshHistory() {
   if (historyIsAskedFor) return;
   historyIsAskedFor = true;
-  let services = await askForHistory();
+  historyWasAsked = Date.now();
+  let history = await askForHistory();
   // A history that is still being opened is there soon.
-  for (let tries = 0; services === null && tries < 20 && link.state === "live"; tries += 1) {
+  for (let tries = 0; history === null && tries < 20 && link.state === "live"; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 500 + 250 * tries));
-    services = await askForHistory();
+    history = await askForHistory();
   }
   historyIsAskedFor = false;
-  if (services === null) return;
-  takeHistory(services);
+  if (history === null) return;
+  takeHistory(history.services, history.kubelet);
   schedule();
   if (detail.name !== null) refreshCheck();
 }
@@ -137,6 +141,7 @@ function nextTheme() {
 
 const KEYS = {
   "/": () => byId("filter").focus(),
+  f: foldAll,
   j: () => walk(1),
   k: () => walk(-1),
   ArrowDown: () => walk(1),
@@ -168,7 +173,7 @@ document.addEventListener("keydown", (event) => {
   const act = leavesFilter ? KEYS.ArrowDown : KEYS[event.key];
   const isArrow = event.key.startsWith("Arrow");
   // Elsewhere the arrows scroll, as always.
-  if (!act || (detail.name !== null && "jk/".includes(event.key)) || (isArrow && !leavesFilter && !table.contains(event.target))) return;
+  if (!act || (detail.name !== null && "jkf/".includes(event.key)) || (isArrow && !leavesFilter && !table.contains(event.target))) return;
   event.preventDefault();
   act();
 });
@@ -177,6 +182,8 @@ byId("theme").addEventListener("click", nextTheme);
 byId("help-open").addEventListener("click", KEYS["?"]);
 byId("help-close").addEventListener("click", () => byId("help").close());
 byId("signs").append(...STATES.map((state) => element("div", null, element("dt", null, badge(state)), element("dd", null, MEANINGS[state]))));
+for (const happens of ["pointermove", "pointerdown"]) document.addEventListener(happens, pointAt);
+addEventListener("scroll", () => { byId("tip").hidden = true; }, true);
 addEventListener("hashchange", route);
 addEventListener("online", reconnect);
 document.addEventListener("visibilitychange", () => {
@@ -192,6 +199,7 @@ setInterval(() => {
   }
   if (document.hidden || !store.outline) return;
   drawCauseAges();
+  if (Date.now() - historyWasAsked > UPTIME_REFRESH) refreshHistory();
   if (detail.name === null) drawAges();
   else drawCheckAges();
 }, 1000);

@@ -12,8 +12,13 @@ const store = {
   status: "",
   message: "",
   service: "",
+  instance: "",
   version: null,
-  /** What happened, newest first: `{ at, name, to, message }`. */
+  /** How kubelet asks, by endpoint: `{ last_asked, period_ms }`. */
+  kubelet: new Map(),
+  /** Checks that are switched off: `{ name, kind, reason }`. */
+  disabled: [],
+  /** What happened, newest first: `{ at, name, from, to, lasted, message }`; `lasted` is how long it stood as before. */
   moments: [],
   /** How far the daemon's clock is ahead of the browser's. */
   skew: 0,
@@ -36,6 +41,8 @@ function takeSnapshot(snapshot) {
   store.status = snapshot.status;
   store.message = snapshot.data.message;
   store.service = snapshot.service;
+  store.instance = snapshot.instance ?? "";
+  store.disabled = snapshot.disabled ?? [];
   store.version = snapshot.version;
   store.endpoints = snapshot.endpoints ?? [];
   const before = store.checks;
@@ -46,7 +53,7 @@ function takeSnapshot(snapshot) {
   for (const check of store.checks.values()) {
     for (const parent of check.parents) store.checks.get(parent)?.children.push(check.name);
   }
-  const outline = JSON.stringify(snapshot.checks.map((check) => [check.name, check.kind, check.depends_on]));
+  const outline = JSON.stringify([store.disabled, ...snapshot.checks.map((check) => [check.name, check.kind, check.depends_on])]);
   if (outline !== store.outline) {
     store.outline = outline;
     store.shape += 1;
@@ -55,7 +62,7 @@ function takeSnapshot(snapshot) {
 }
 
 function known(before, told) {
-  const check = before ?? { intervals: [], times: [], id: null, definition: null, url: null };
+  const check = before ?? { intervals: [], times: [], id: null, definition: null, url: null, uptime: null };
   Object.assign(check, {
     name: told.name,
     kind: told.kind,
@@ -97,11 +104,12 @@ function takeTransition(transition) {
   takeEndpoints(transition);
   const check = store.checks.get(transition.name);
   if (!check) return;
+  const [from, began] = [check.state, check.since];
   check.state = transition.to;
   check.message = transition.message;
   check.since = transition.created_at * 1000;
   stand(check, check.since);
-  remember({ at: check.since, name: check.name, to: transition.to, message: transition.message });
+  remember({ at: check.since, name: check.name, from, to: transition.to, lasted: Math.max(0, check.since - began), message: reasonOf(check) });
   store.dirty.add(check.name).add("verdict").add("graph").add("timeline");
 }
 
@@ -113,13 +121,15 @@ function takeEndpoints(told) {
 }
 
 /** The past of the checks, as `v1/services?include=history` tells it. */
-function takeHistory(services) {
+function takeHistory(services, kubelet) {
+  store.kubelet = new Map(kubelet.map((asks) => [asks.endpoint, asks]));
   const moments = [];
   for (const service of services) {
     const check = store.checks.get(service.name);
     if (!check) continue;
     check.id = service.id;
     check.url = service.url;
+    check.uptime = service.metric.data.uptime_percent;
     check.definition = service.definition;
     check.times = service.history.response_times_ms;
     check.intervals = service.history.intervals.map((interval) => ({
@@ -127,17 +137,28 @@ function takeHistory(services) {
       from: interval.date_started * 1000,
       to: interval.date_ended === null ? null : interval.date_ended * 1000,
     }));
+    for (const { at, from, to, lasted_ms: lasted, message } of service.transitions ?? []) {
+      moments.push({ at: at * 1000, name: check.name, from, to, lasted, message });
+    }
+    // What was before the daemon's start, or is too long ago for it to know why.
     for (const interval of check.intervals.slice(1)) {
       moments.push({ at: interval.from, name: check.name, to: interval.standing, message: "" });
     }
     // What has happened since the answer was made is on top.
     stand(check, check.since);
   }
-  // What the page saw itself has a message and a finer word than what the ledger keeps.
-  const second = (moment) => `${moment.name} ${Math.floor(moment.at / 1000)} ${standingOf(moment.to)}`;
-  const seen = new Set(store.moments.filter((moment) => moment.message).map(second));
-  const older = moments.filter((moment) => !seen.has(`${moment.name} ${Math.floor(moment.at / 1000)} ${moment.to}`));
-  store.moments = [...store.moments.filter((moment) => moment.message), ...older].sort((a, b) => b.at - a.at).slice(0, MOST_MOMENTS);
+  // What has a reason has a finer word too than what the ledger keeps; what the page saw itself is told once.
+  const told = [...store.moments, ...moments].filter((moment) => moment.from);
+  const second = (moment, later) => `${moment.name} ${Math.floor(moment.at / 1000) + later} ${moment.from ? standingOf(moment.to) : moment.to}`;
+  const seen = new Set();
+  const kept = [];
+  for (const moment of [...told, ...moments.filter((moment) => !moment.from)]) {
+    // The ledger counts its own time, which may be in the second before or after.
+    if ((moment.from ? [0] : [-1, 0, 1]).some((later) => seen.has(second(moment, later)))) continue;
+    seen.add(second(moment, 0));
+    kept.push(moment);
+  }
+  store.moments = kept.sort((a, b) => b.at - a.at).slice(0, MOST_MOMENTS);
   store.dirty.add("all");
 }
 
@@ -157,8 +178,36 @@ function remember(moment) {
   store.moments.length = Math.min(store.moments.length, MOST_MOMENTS);
 }
 
-/** The failing checks from which everything else follows, in the order of the file. */
-const rootCauses = () => [...store.checks.values()].filter(isCause);
+/** The checks for whose sake an endpoint is closed. */
+const closing = () => new Set(store.endpoints.filter((endpoint) => endpoint.verdict === "error").flatMap((endpoint) => endpoint.root_causes));
+
+/** The failing checks from which everything else follows: those that close an endpoint first, then by what waits for them. */
+function rootCauses() {
+  const closers = closing();
+  const causes = [...store.checks.values()].filter(isCause);
+  for (const cause of causes) {
+    cause.isMild = !closers.has(cause.name);
+    cause.waiting = behind(cause);
+  }
+  return causes.sort((a, b) => a.isMild - b.isMild || b.waiting.length - a.waiting.length);
+}
+
+/** The names of the failing checks for which a skipped one waits, nearest first. */
+function causesOf(check) {
+  const seen = new Set(check.parents);
+  for (const name of seen) {
+    const parent = store.checks.get(name);
+    if (parent && !isCause(parent)) for (const further of parent.parents) seen.add(further);
+  }
+  const found = [...seen].filter((name) => store.checks.has(name) && isCause(store.checks.get(name)));
+  return found.length > 0 ? found : check.parents;
+}
+
+/** Why a check stands as it does, in a few words. */
+function reasonOf(check) {
+  if (check.state === "skipped" && check.parents.length > 0) return `waits for ${listed(causesOf(check))}`;
+  return check.message === WITHHELD ? "" : check.message;
+}
 
 /** The names of the checks that wait because of this one, nearest first. */
 function behind(check) {

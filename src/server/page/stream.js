@@ -116,15 +116,17 @@ async function ask(path) {
   }
 }
 
-/** All checks with their past, page by page. */
+/** All checks with their past, page by page, and how kubelet asks. */
 async function askForHistory() {
   const services = [];
+  let kubelet = [];
   let query = "?include=history&limit=500";
   while (query) {
     const data = await ask(`v1/services${query}`);
     if (!data) return null;
     services.push(...data.services.data);
+    kubelet = data.services.kubelet ?? [];
     query = data.services.next && new URL(data.services.next, location.href).search;
   }
-  return services;
+  return { services, kubelet };
 }

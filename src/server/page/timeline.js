@@ -3,7 +3,7 @@
 /** So many entries are drawn; the rest is a click away, in the view of each check. */
 const MOST_ENTRIES = 60;
 
-const STANDING_WORDS = { up: ["ok", "ok"], down: ["error", "error"], unknown: ["pending", "unknown"], degraded: ["degraded", "degraded"] };
+const STANDING_WORDS = { up: ["ok", "ok"], down: ["error", "error"], unknown: ["pending", "no verdict"], degraded: ["degraded", "degraded"] };
 
 /** The sign and the word for where a check went. */
 const signAndWord = (to) => STANDING_WORDS[to] ?? [to, to];
@@ -11,7 +11,7 @@ const signAndWord = (to) => STANDING_WORDS[to] ?? [to, to];
 function drawTimeline(all) {
   const place = byId("timeline");
   const entries = entriesOf(store.moments);
-  const key = JSON.stringify(entries.map((entry) => [entry.at, entry.to, entry.names]));
+  const key = JSON.stringify(entries.map((entry) => [entry.at, entry.to, entry.names, entry.message]));
   if (!all && place.key === key) return;
   place.key = key;
   if (entries.length === 0) {
@@ -33,9 +33,12 @@ function entriesOf(moments) {
   return entries;
 }
 
-function makeEntry({ at, to, names, message }) {
+function makeEntry({ at, from, to, names, lasted, message }) {
   const [sign, word] = signAndWord(to);
-  const says = message && message !== WITHHELD && sign !== "skipped" ? message : "";
+  const says = message && message !== WITHHELD ? message : "";
+  const isRecovery = ["ok", "degraded"].includes(to) && ["error", "skipped", "stale"].includes(from);
+  const length = lasted < 1000 ? "less than 1 s" : showDuration(lasted);
+  const after = isRecovery ? ` after ${length} ${from === "error" ? "failing" : from}` : "";
   return element("li", { class: `entry ${sign}` }, moment(at, showTime(at, now())), icon(sign),
-    element("p", null, ...linked([...new Set(names)], 5), " ", element("b", { class: sign }, word), says && `: ${says}`));
+    element("p", null, ...linked([...new Set(names)], 5), " ", element("b", { class: sign }, word), `${after}${says && `: ${says}`}`));
 }

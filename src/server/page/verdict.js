@@ -17,6 +17,7 @@ function drawVerdict() {
   const isDraining = store.endpoints.some((endpoint) => endpoint.draining);
   const service = store.service || "probelet";
   setText(byId("brand"), service);
+  setText(byId("instance"), store.instance === service ? "" : store.instance);
   setText(byId("version"), store.version ?? "");
   const verdict = store.status;
   const isLive = link.state === "live";
@@ -31,7 +32,8 @@ function drawVerdict() {
   drawEndpoints();
   drawCauses(causes);
   drawTab(verdict, `${service} ${words}`);
-  if (isLive) announce(`${service} ${words}.${causes.length > 0 ? ` Root cause: ${listed(causes.map((cause) => cause.name))}.` : ""}`);
+  const named = causes.filter((cause) => !cause.isMild || verdict === "degraded");
+  if (isLive) announce(`${service} ${words}.${named.length > 0 ? ` Root cause: ${listed(named.map((cause) => cause.name))}.` : ""}`);
 }
 
 function summary(counts, isDraining) {
@@ -64,31 +66,64 @@ function drawEndpoints() {
       element("div", null,
         element("p", { class: "path" }, `/${name}`),
         element("p", { class: "word" }, word),
-        element("p", { class: "means" }, causes.length > 0 && !isOpen ? `${means}: ${listed(causes, 2)}` : means)));
+        element("p", { class: "means" }, causes.length > 0 && !isOpen ? `${means}: ${listed(causes, 2)}` : means),
+        element("p", { class: "kubelet", "data-endpoint": name })));
   }));
+  drawKubelet();
+}
+
+/** How long until kubelet acts upon a closed endpoint, where it is known how it asks. It goes on while nothing happens. */
+function drawKubelet() {
+  for (const line of document.querySelectorAll("#gates .kubelet")) {
+    const endpoint = store.endpoints.find(({ name }) => name === line.dataset.endpoint);
+    setText(line, endpoint && link.state === "live" ? kubeletOn(endpoint) : "");
+  }
+}
+
+function kubeletOn({ name, verdict, since }) {
+  const [acts, kubelet] = [KUBELET_ACTS[name], store.kubelet.get(name)];
+  if (!acts || !kubelet || !since || verdict !== "error") return "";
+  const [asked, period, closed] = [kubelet.last_asked * 1000, kubelet.period_ms, Date.parse(since)];
+  const first = asked + Math.ceil((closed - asked) / period) * period;
+  const left = first + (KUBELET_FAILURES - 1) * period - now();
+  const every = `kubelet asks every ${showDuration(period)}`;
+  if (left <= 0) return `${every}: three failures or more; by default the third ${acts}`;
+  return `${every}: its third failure comes in ${showDuration(left)}; by default that ${acts}`;
 }
 
 function drawCauses(causes) {
   const section = byId("causes");
   section.hidden = causes.length === 0;
-  const shown = causes.slice(0, 6);
-  const key = JSON.stringify([causes.length, shown.map((cause) => [cause.name, cause.state, cause.message, cause.since, behind(cause), cause.definition?.runbook])]);
+  // What closes nothing, and for which nothing waits, is told in one line.
+  const [grave, alone] = [causes.filter(hasEffect), causes.filter((cause) => !hasEffect(cause))];
+  const shown = grave.slice(0, 6);
+  const key = JSON.stringify([grave.length, shown.map((cause) => [cause.name, cause.state, cause.message, cause.since, cause.isMild, cause.waiting, cause.definition?.runbook]), alone.map((cause) => [cause.name, cause.state, cause.message])]);
   if (section.key === key) return;
   section.key = key;
   section.replaceChildren(...shown.map(causeCard));
-  if (causes.length > shown.length) section.append(element("p", { class: "more" }, `and ${causes.length - shown.length} more`));
+  if (grave.length > shown.length) section.append(element("p", { class: "more" }, `and ${grave.length - shown.length} more`));
+  if (alone.length > 0) section.append(aloneLine(alone));
+}
+
+const hasEffect = (cause) => !cause.isMild || cause.waiting.length > 0;
+
+function aloneLine(causes) {
+  const said = causes.length === 1 && reasonOf(causes[0]) ? `: ${reasonOf(causes[0])}` : "";
+  const words = causes.length === 1 ? " closes nothing, and nothing waits behind it" : " close nothing, and nothing waits behind them";
+  return element("p", { class: "alone" }, icon("degraded"), element("span", null, causes.length === 1 ? "Fails, but" : "Fail, but", words, ": ", ...linked(causes.map((cause) => cause.name)), said));
 }
 
 function causeCard(cause) {
-  const waiting = behind(cause);
+  const { waiting, isMild } = cause;
   const why = cause.message && cause.message !== WITHHELD ? cause.message : cause.state;
   const since = moment(cause.since, showDuration(now() - cause.since));
   since.since = cause.since;
-  const card = element("div", { class: `cause ${cause.state}` }, icon(cause.state),
+  const card = element("div", { class: `cause ${cause.state}${isMild ? " mild" : ""}` }, icon(cause.state),
     element("div", null,
       element("p", { class: "what" }, element("span", { class: "unseen" }, "Root cause: "), linkTo(cause.name), element("span", { class: "why" }, `: ${why}`)),
       element("p", { class: "behind" }, `${cause.state === "stale" ? "stale" : "failing"} for `, since,
-        ...(waiting.length > 0 ? [". Behind it: ", ...linked(waiting), waiting.length === 1 ? " is skipped." : " are skipped."] : [". Nothing waits behind it."]))));
+        ...(waiting.length > 0 ? [". Behind it: ", ...linked(waiting), waiting.length === 1 ? " is skipped." : " are skipped."] : [". Nothing waits behind it."]),
+        isMild ? " It closes no endpoint." : "")));
   const runbook = cause.definition?.runbook && outward(cause.definition.runbook, "Runbook");
   if (runbook) {
     runbook.className = "runbook";
@@ -100,12 +135,15 @@ function causeCard(cause) {
 /** The ages in the cards, which go on while nothing else happens. */
 function drawCauseAges() {
   for (const time of byId("causes").querySelectorAll("time")) setText(time, showDuration(now() - time.since));
+  drawKubelet();
 }
 
 /** The tab's title and sign. */
 function drawTab(verdict, words) {
   const shown = link.state === "live" ? verdict : "lost";
-  document.title = shown === "lost" ? `No connection – ${store.service || "probelet"}` : `${{ ok: "✓", degraded: "!", error: "✕" }[verdict]} ${words}`;
+  // Ten pages of ten pods are told apart by their tabs.
+  const which = store.instance && store.instance !== store.service ? ` · ${store.instance}` : "";
+  document.title = `${shown === "lost" ? `No connection – ${store.service || "probelet"}` : `${{ ok: "✓", degraded: "!", error: "✕" }[verdict]} ${words}`}${which}`;
   const sign = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='8' fill='${FAVICON_COLOURS[shown]}'/><path d='${FAVICON_SIGNS[shown]}' fill='none' stroke='white' stroke-width='2' stroke-linecap='round' stroke-linejoin='round'/></svg>`;
   setAttribute(document.querySelector("link[rel=icon]"), "href", `data:image/svg+xml,${sign}`);
 }

@@ -12,13 +12,20 @@ const MEANINGS = {
   stale: "the last result is too old to be believed",
 };
 
-/** What an open and a closed endpoint mean to whoever asks it. */
+/**
+ * What an open and a closed endpoint mean to whoever asks it, in words that are true whatever the checks see: a check that
+ * is skipped tells nothing of the app, and `/startupz` closes again when the app fails in service.
+ */
 const ENDPOINTS = {
-  livez: { open: "the app runs", closed: "restart the app" },
-  readyz: { open: "gets traffic", closed: "gets no traffic" },
-  startupz: { open: "has started", closed: "still starting" },
+  livez: { open: "nothing asks for a restart", closed: "asks for a restart of the app" },
+  readyz: { open: "ready for traffic", closed: "not ready for traffic" },
+  startupz: { open: "counts as started", closed: "does not count as started" },
   healthz: { open: "nothing critical fails", closed: "something critical fails" },
 };
+
+/** What kubelet does at the last of so many failures in a row, where nobody has told it another number. */
+const KUBELET_ACTS = { livez: "restarts the app", readyz: "takes the pod out of traffic", startupz: "restarts the app" };
+const KUBELET_FAILURES = 3; // its default
 
 const WITHHELD = "withheld";
 

@@ -12,6 +12,9 @@ pub(in crate::server) struct EndpointVerdict<'a> {
     verdict: &'static str,
     draining: bool,
     root_causes: Vec<&'a str>,
+    /// When it opened or closed, or when that was first looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
 }
 
 /// The judgement on each endpoint.
@@ -29,6 +32,9 @@ pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgem
             verdict: judgement.verdict.label(),
             draining: judgement.draining,
             root_causes: names(&judgement.root_causes),
+            since: judged.snapshot.endpoint_transitions[judgement.endpoint as usize]
+                .last
+                .map(|last| last.wall.rfc3339()),
         })
         .collect()
 }

@@ -18,11 +18,21 @@ struct JsonReport<'a> {
     status: &'static str,
     data: JsonData<'a>,
     checks: Vec<JsonCheck<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disabled: Vec<JsonDisabled<'a>>,
     #[serde(flatten)]
     about: Option<JsonService<'a>>,
     timestamp: String,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
+}
+
+/// A check that is switched off.
+#[derive(Serialize)]
+struct JsonDisabled<'a> {
+    name: &'a str,
+    kind: &'static str,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -93,6 +103,7 @@ pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
         status: view.judgement.verdict.label(),
         data: JsonData { message: view.summary() },
         checks: view.parts().iter().map(|part| check(view, *part)).collect(),
+        disabled: disabled(view),
         about: (view.details() != Details::None).then(|| JsonService {
             root_causes: view.names(&view.root_causes()),
             service: &service.name,
@@ -106,6 +117,15 @@ pub(in crate::server) fn body(view: &View<'_>, warnings: &Warnings) -> Vec<u8> {
         timestamp: view.reading.wall.rfc3339(),
         warnings: warnings.shown(),
     })
+}
+
+/// The checks that are switched off, on the answer about the whole.
+fn disabled<'a>(view: &View<'a>) -> Vec<JsonDisabled<'a>> {
+    let shown = view.disabled().iter();
+    let reason = |reason: &'a str| if view.details() == Details::Full { reason } else { WITHHELD };
+    shown
+        .map(|check| JsonDisabled { name: check.name.as_str(), kind: check.kind, reason: reason(&check.reason) })
+        .collect()
 }
 
 fn check<'a>(view: &View<'a>, part: EndpointPart) -> JsonCheck<'a> {

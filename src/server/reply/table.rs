@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use crate::model::plan::Details;
 use crate::model::verdict::Verdict;
-use crate::server::view::View;
+use crate::server::view::{View, WITHHELD};
 
 /// The table: a head, a row for each check, and a last line while something else keeps the endpoint closed.
 pub(super) fn body(view: &View<'_>) -> String {
-    let longest = view.parts().iter().map(|part| view.name(part.check).chars().count()).max().unwrap_or_default();
+    let names = view.parts().iter().map(|part| view.name(part.check));
+    let names = names.chain(view.disabled().iter().map(|check| check.name.as_str()));
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or_default();
     let width = (longest + 1).max(30);
     let mut table = row(width, "Component", "Status", "Detail");
     for part in view.parts() {
@@ -18,6 +20,10 @@ pub(super) fn body(view: &View<'_>) -> String {
             Verdict::Error => "FAIL",
         };
         table += &row(width, view.name(part.check), status, &view.message(part.check));
+    }
+    for check in view.disabled() {
+        let reason = if view.details() == Details::Full { check.reason.as_str() } else { WITHHELD };
+        table += &row(width, check.name.as_str(), "OFF", &format!("disabled: {reason}"));
     }
     if view.details() == Details::Full
         && let Some(reason) = view.missing()

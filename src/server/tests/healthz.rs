@@ -113,10 +113,10 @@ fn json_has_the_members_of_the_contract_in_their_order() {
             r#""critical":true,"latency_ms":null,"age_ms":null,"consecutive_failures":0,"#,
             r#""since":"2026-11-21T10:28:20Z","depends_on":[],"root_causes":[]}],"#,
             r#""root_causes":["path"],"service":"shop","instance":"shop-0","version":"1.2.3","endpoints":["#,
-            r#"{"name":"livez","verdict":"ok","draining":false,"root_causes":[]},"#,
-            r#"{"name":"readyz","verdict":"error","draining":false,"root_causes":["path"]},"#,
-            r#"{"name":"startupz","verdict":"error","draining":false,"root_causes":["new"]},"#,
-            r#"{"name":"healthz","verdict":"error","draining":false,"root_causes":["path"]}],"#,
+            r#"{"name":"livez","verdict":"ok","draining":false,"root_causes":[],"since":"2026-11-21T10:30:00Z"},"#,
+            r#"{"name":"readyz","verdict":"error","draining":false,"root_causes":["path"],"since":"2026-11-21T10:30:00Z"},"#,
+            r#"{"name":"startupz","verdict":"error","draining":false,"root_causes":["new"],"since":"2026-11-21T10:30:00Z"},"#,
+            r#"{"name":"healthz","verdict":"error","draining":false,"root_causes":["path"],"since":"2026-11-21T10:30:00Z"}],"#,
             r#""timestamp":"2026-11-21T10:30:00Z"}"#
         ),
     );

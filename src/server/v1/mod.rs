@@ -190,10 +190,19 @@ impl HistoryRequest {
         let row = |(check, service): &(&Definition, ServiceRecord)| {
             let mut row = shape::ServiceObject::of(service, shown_url(plan, check));
             row.definition = self.with_history.then(|| past::DefinitionObject::of(plan, check));
+            row.transitions = self.with_history.then(|| self.transitions(check));
             row
         };
         let path = if self.with_history { "/v1/services?include=history" } else { "/v1/services" };
-        Ok(Rows::new(part.iter().map(row).collect(), path, wanted.limit, next))
+        let mut rows = Rows::new(part.iter().map(row).collect(), path, wanted.limit, next);
+        rows.kubelet = self.with_history.then(|| past::KubeletObject::all(&self.app.daemon_metrics.asks));
+        Ok(rows)
+    }
+
+    /// The last changes of the state of `check`.
+    fn transitions(&self, check: &Definition) -> Vec<past::TransitionObject> {
+        let (changes, details) = (self.app.board.past_changes(), self.snapshot.plan.answers.details);
+        changes.of(&check.name).map(|change| past::TransitionObject::of(change, details)).collect()
     }
 
     /// `/v1/services/{id}`.
@@ -203,6 +212,7 @@ impl HistoryRequest {
         let mut shape = Box::new(shape::ServiceObject::of(&service, shown_url(plan, check)));
         if self.with_history {
             shape.definition = Some(past::DefinitionObject::of(plan, check));
+            shape.transitions = Some(self.transitions(check));
             return Ok(self.look_up(LookupSubject::Service(shape)).await);
         }
         Ok(enveloped(StatusCode::OK, Some(EnvelopeContent::service(shape))))

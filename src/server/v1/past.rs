@@ -7,8 +7,12 @@ use crate::base::quantity::show_duration;
 use crate::history::answer::{self, Recent};
 use crate::history::figures::Times;
 use crate::history::ledger::{self, Availability};
+use crate::metrics::GateAsks;
 use crate::model::plan::{self, Details, Plan};
+use crate::model::verdict::Endpoint;
 use crate::server::reply::{Number, millis, millis_of};
+use crate::server::view::WITHHELD;
+use crate::store::PastChange;
 
 /// How it went.
 #[derive(Debug, Default, Serialize)]
@@ -27,6 +31,47 @@ impl HistoryObject {
             intervals: recent.intervals.iter().map(IntervalObject::of).collect(),
             response_times_ms: recent.response_times.iter().map(|time| time.map(millis_of)).collect(),
             windows: None,
+        }
+    }
+}
+
+/// How kubelet asks an endpoint, where it does so regularly.
+#[derive(Debug, Serialize)]
+pub(super) struct KubeletObject {
+    endpoint: &'static str,
+    last_asked: Seconds,
+    period_ms: u64,
+}
+
+impl KubeletObject {
+    /// What is known of each endpoint.
+    pub(super) fn all(asks: &GateAsks) -> Vec<Self> {
+        let known = |endpoint: &Endpoint| {
+            let (last_asked, period) = (asks.last_wall(*endpoint)?, asks.period(*endpoint)?);
+            Some(Self { endpoint: endpoint.label(), last_asked: Seconds(last_asked), period_ms: millis(period) })
+        };
+        Endpoint::ALL.iter().filter_map(known).collect()
+    }
+}
+
+/// A change of state, with its reason.
+#[derive(Debug, Serialize)]
+pub(super) struct TransitionObject {
+    at: Seconds,
+    from: &'static str,
+    to: &'static str,
+    lasted_ms: u64,
+    message: Box<str>,
+}
+
+impl TransitionObject {
+    pub(super) fn of(change: &PastChange, details: Details) -> Self {
+        Self {
+            at: Seconds(change.at),
+            from: change.from.label(),
+            to: change.to.label(),
+            lasted_ms: millis(change.lasted),
+            message: if details == Details::Full { change.reason.clone() } else { WITHHELD.into() },
         }
     }
 }

@@ -56,13 +56,16 @@ pub(super) struct One<T> {
 pub(super) struct Rows<T> {
     pub(super) data: Vec<T>,
     next: Option<String>,
+    /// Where history is asked for: how kubelet asks the endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubelet: Option<Vec<past::KubeletObject>>,
 }
 
 impl<T> Rows<T> {
     /// Rows of the list at `path`; `next` is the number of the last one, where there are more.
     pub(super) fn new(data: Vec<T>, path: &str, limit: usize, next: Option<u64>) -> Self {
         let begin = if path.contains('?') { '&' } else { '?' };
-        Self { data, next: next.map(|before| format!("{path}{begin}limit={limit}&before={before}")) }
+        Self { data, next: next.map(|before| format!("{path}{begin}limit={limit}&before={before}")), kubelet: None }
     }
 }
 
@@ -80,6 +83,9 @@ pub(super) struct ServiceObject {
     pub(super) definition: Option<past::DefinitionObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) history: Option<past::HistoryObject>,
+    /// With the history: the last changes of state since the daemon's start, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transitions: Option<Vec<past::TransitionObject>>,
 }
 
 impl ServiceObject {
@@ -95,6 +101,7 @@ impl ServiceObject {
             metric: One { data: MetricObject::of(&service.metric) },
             definition: None,
             history: None,
+            transitions: None,
         }
     }
 }

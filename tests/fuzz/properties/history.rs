@@ -163,7 +163,13 @@ const CHECKS: [&str; 3] = ["database", "app", "orders/queue"];
 
 fn plan() -> Arc<Plan> {
     let checks = CHECKS.iter().map(|own| Arc::new(Definition::simulated(name(own)))).collect();
-    Arc::new(Plan { service: Default::default(), answers: Answers::default(), checks, hash: None })
+    Arc::new(Plan {
+        service: Default::default(),
+        answers: Answers::default(),
+        checks,
+        disabled: Vec::new(),
+        hash: None,
+    })
 }
 
 const LATEST: &str = "the last run of that day";

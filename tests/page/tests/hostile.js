@@ -51,7 +51,7 @@ test("with `details: names` there are names and states, and no message", async (
   await settled(page);
   await page.waitForSelector("tr.check.error");
   await page.waitForSelector("tr.check.skipped");
-  assert.deepEqual(await texts(page, "tr.check .message"), ["", ""]);
+  assert.deepEqual(await texts(page, "tr.check .message"), ["", "waits for database"]);
   assert.match((await texts(page, "#causes"))[0], /^Root cause: database: error failing for/);
   assert.match((await texts(page, "footer"))[0], /messages are withheld/);
   await page.goto(`${house.url}#/check/database`);

@@ -78,6 +78,13 @@ Each address that probelet listens on has `routes`: `probes`, `metrics` or `all`
 
 A path that an address does not have is 404 there. With the token missing every other path is the same 401.
 
+A reload that asks for another token, answers less at an address or takes an origin away ends the streams that are let in no
+more, `Watch` of a check among them.
+
+With `details: none` whoever may see everything is told no name, and may ask for one: `/healthz/<check>`, `/readyz/<check>` and the
+like answer with the verdict on that check, and so do `Check` and `Watch`. The page, badges, `/v1` and the streams are 404, and
+`List` names the gates alone.
+
 | route | methods | `probes` | `metrics` | `all` | without the token | pages |
 | --- | --- | --- | --- | --- | --- | --- |
 ";

@@ -30,7 +30,6 @@ use super::respond::{Responding, respond};
 use super::sent_body::SentBody;
 use super::shared::Shared;
 use super::{App, grpc, http2};
-use crate::model::route::RouteSet;
 
 /// The bound on a request's head: its line and headers.
 pub(super) const HEAD_SIZE: usize = 16 * 1024;
@@ -63,17 +62,17 @@ pub(super) async fn attend(
     mut context: ConnectionContext,
     mut socket: TcpStream,
     ends: ConnectionAddresses,
-    routes: ListenerRoutes,
+    address: ListenerRoutes,
     state: Arc<ConnectionState>,
 ) {
     let Some((protocol, first)) = preface::read(&mut socket, &state, &mut context.closing).await else { return };
-    let service = RequestService {
+    let service = RequestService(Arc::new(RequestOrigin {
         app: Arc::clone(&context.app),
         shared: Arc::clone(&context.shared),
         ends,
-        routes,
+        address,
         state: Arc::clone(&state),
-    };
+    }));
     if protocol == Protocol::Http2 {
         let socket = TrackedSocket::http2(socket, first, Arc::clone(&state));
         return Box::pin(http2::attend(socket, service, &mut context.closing, &state)).await;
@@ -102,11 +101,14 @@ pub(super) async fn attend(
 }
 
 /// Answers the requests of one connection.
-pub(super) struct RequestService {
+pub(super) struct RequestService(Arc<RequestOrigin>);
+
+/// Where requests come from: their connection, and what they are answered from.
+struct RequestOrigin {
     app: Arc<App>,
     shared: Arc<Shared>,
     ends: ConnectionAddresses,
-    routes: ListenerRoutes,
+    address: ListenerRoutes,
     state: Arc<ConnectionState>,
 }
 
@@ -118,12 +120,8 @@ impl Service<Request<Incoming>> for RequestService {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (head, body) = request.into_parts();
         let mut asked = Asked {
-            app: Arc::clone(&self.app),
-            shared: Arc::clone(&self.shared),
-            ends: self.ends,
-            routes: self.routes.get(),
             progress: RequestProgress {
-                state: Arc::clone(&self.state),
+                origin: Arc::clone(&self.0),
                 stream: None,
                 has_body: head.method != Method::HEAD,
             },
@@ -131,7 +129,7 @@ impl Service<Request<Incoming>> for RequestService {
             body: SentBody::Empty,
         };
         if asked.head.version == Version::HTTP_2 {
-            let Some(stream) = OpenStream::begin(&self.state, &self.shared.further_streams) else {
+            let Some(stream) = OpenStream::begin(&self.0.state, &self.0.shared.further_streams) else {
                 return Answering::Later(Box::pin(async move { asked.refuse() }));
             };
             asked.progress.stream = Some(Box::new(stream));
@@ -156,10 +154,6 @@ impl Service<Request<Incoming>> for RequestService {
 
 /// A request.
 pub(super) struct Asked {
-    app: Arc<App>,
-    shared: Arc<Shared>,
-    ends: ConnectionAddresses,
-    routes: RouteSet,
     head: Parts,
     progress: RequestProgress,
     body: SentBody,
@@ -167,20 +161,22 @@ pub(super) struct Asked {
 
 impl Asked {
     fn respond(&self) -> Responding {
-        respond(&self.app, &self.shared, self.ends, self.routes, &self.head, &self.body)
+        let RequestOrigin { app, shared, ends, address, .. } = &*self.progress.origin;
+        respond(app, shared, *ends, address, &self.head, &self.body)
     }
 
     /// Answers a call of gRPC.
     async fn call(self, body: Incoming) -> Response<Body> {
         let message = grpc::read_message(&self.head, body).await;
         poll_fn(|cx| self.progress.has_its_turn(cx)).await;
-        let response = grpc::respond(&self.app, &self.shared, self.ends, self.routes, &self.head, message);
+        let RequestOrigin { app, shared, ends, address, .. } = &*self.progress.origin;
+        let response = grpc::respond(app, shared, *ends, address, &self.head, message);
         self.progress.answered(response)
     }
 
     /// More streams are open than there is room for.
     fn refuse(self) -> Response<Body> {
-        self.progress.state.has_answered();
+        self.progress.origin.state.has_answered();
         let response =
             if grpc::is_call(&self.head) { grpc::busy() } else { Answer::too_many_streams().into_response() };
         if self.progress.has_body { response } else { without_body(response) }
@@ -198,7 +194,7 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 
 /// Where the progress of a request is recorded.
 struct RequestProgress {
-    state: Arc<ConnectionState>,
+    origin: Arc<RequestOrigin>,
     /// The stream that it came on, over HTTP/2.
     stream: Option<Box<OpenStream>>,
     has_body: bool,
@@ -209,7 +205,7 @@ impl RequestProgress {
     fn has_its_turn(&self, cx: &Context<'_>) -> Poll<()> {
         match &self.stream {
             Some(stream) => stream.has_its_turn(cx),
-            None => self.state.share_left(cx).map(|_| ()),
+            None => self.origin.state.share_left(cx).map(|_| ()),
         }
     }
 
@@ -217,7 +213,7 @@ impl RequestProgress {
     fn waits(&mut self) {
         match &mut self.stream {
             Some(stream) => stream.waits(),
-            None => self.state.waits(),
+            None => self.origin.state.waits(),
         }
     }
 
@@ -228,7 +224,7 @@ impl RequestProgress {
         let streaming = !response.body().is_full();
         match self.stream.take() {
             None => {
-                self.state.answered(streaming, length);
+                self.origin.state.answered(streaming, length);
                 response
             }
             Some(mut stream) => {

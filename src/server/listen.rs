@@ -91,6 +91,12 @@ impl ListenerRoutes {
         Self { address: listener.address, set: Arc::new(AtomicU8::new(listener.routes as u8)) }
     }
 
+    /// What is answered at an address that nobody declares.
+    #[cfg(test)]
+    pub(super) fn of(routes: RouteSet) -> Self {
+        Self::new(Listener { address: Listen::All(0), routes })
+    }
+
     /// What is answered there now.
     #[must_use]
     pub fn get(&self) -> RouteSet {

@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod answer_memory;
 mod atomic_moment;
+mod audience;
 mod badge;
 mod body;
 mod connection;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hyper::header::HeaderMap;
 use hyper::{Method, Uri, Version};
 
+use super::listen::ListenerRoutes;
 use super::query::Query;
 use super::sent_body::SentBody;
 use crate::base::clock::Reading;
@@ -19,8 +20,10 @@ pub(super) struct IncomingRequest<'a> {
     pub(super) query: Query<'a>,
     pub(super) headers: &'a HeaderMap,
     pub(super) ends: ConnectionAddresses,
-    /// What is answered where it was asked.
+    /// What is answered where it was asked, as it was judged.
     pub(super) routes: RouteSet,
+    /// The same as it is at any time.
+    pub(super) address: &'a ListenerRoutes,
     pub(super) body: &'a SentBody,
     pub(super) reading: Reading,
 }
@@ -41,6 +44,7 @@ pub(super) struct PendingRequest {
     headers: HeaderMap,
     ends: ConnectionAddresses,
     routes: RouteSet,
+    address: ListenerRoutes,
     reading: Reading,
 }
 
@@ -54,13 +58,14 @@ impl PendingRequest {
             headers: incoming.headers.clone(),
             ends: incoming.ends,
             routes: incoming.routes,
+            address: incoming.address.clone(),
             reading: incoming.reading,
         }
     }
 
     /// What is asked, when it was asked.
     pub(super) fn as_incoming(&self) -> IncomingRequest<'_> {
-        let Self { method, version, uri, headers, ends, routes, reading } = self;
+        let Self { method, version, uri, headers, ends, routes, address, reading } = self;
         IncomingRequest {
             method,
             version: *version,
@@ -69,6 +74,7 @@ impl PendingRequest {
             headers,
             ends: *ends,
             routes: *routes,
+            address,
             // What is answered later only looks.
             body: &SentBody::Empty,
             reading: *reading,

@@ -9,9 +9,11 @@ use hyper::{Method, Response};
 
 use super::access::Sight;
 use super::answer::{Answer, RouteResult};
+use super::audience::Audience;
 use super::body::Body;
 use super::cors::Cors;
 use super::gate_cache::GateRequest;
+use super::listen::ListenerRoutes;
 use super::long_answers::Full;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
@@ -20,7 +22,7 @@ use super::shared::Shared;
 use super::start_up::latest;
 use super::{App, access, badge, control, daemon, health, kubelet, openapi, page, stream, v1};
 use crate::base::clock::{Moment, Reading};
-use crate::model::route::{self, Route, RouteSet};
+use crate::model::route::{self, Route};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::model::verdict::Endpoint;
@@ -33,12 +35,12 @@ pub(super) enum Responding {
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
-/// Answers the request with that head, which came in where `routes` are answered, and counts the answer.
+/// Answers the request with that head, which came in at `address`, and counts the answer.
 pub(super) fn respond(
     app: &Arc<App>,
     shared: &Arc<Shared>,
     ends: ConnectionAddresses,
-    routes: RouteSet,
+    address: &ListenerRoutes,
     head: &Parts,
     body: &SentBody,
 ) -> Responding {
@@ -46,7 +48,8 @@ pub(super) fn respond(
     let (route, name) = route::find(head.uri.path());
     let query = Query::new(head.uri.query());
     let Parts { method, uri, version, headers, .. } = head;
-    let incoming = IncomingRequest { method, version: *version, uri, query, headers, ends, routes, body, reading };
+    let (version, routes) = (*version, address.get());
+    let incoming = IncomingRequest { method, version, uri, query, headers, ends, routes, address, body, reading };
     let cors = Cors::of(&incoming, route, &app.board.latest().plan.answers);
     if let Some(preflight) = cors.preflight(&incoming) {
         let mut response = respond_with(app, shared, route, method, reading.moment, preflight);
@@ -93,10 +96,10 @@ pub(super) fn answer(
     route: Route,
     name: &str,
 ) -> RouteResult {
-    let snapshot = app.board.latest();
-    let answers = &snapshot.plan.answers;
+    let judged_by = app.board.latest();
+    let answers = &judged_by.plan.answers;
     if route == Route::Heartbeat && route.set() <= incoming.routes {
-        return RouteResult::Now(control::heartbeat(incoming, app, &snapshot, name));
+        return RouteResult::Now(control::heartbeat(incoming, app, &judged_by, name));
     }
     let sight = access::sight(route, incoming.routes, incoming.headers, answers.token.as_ref());
     match sight {
@@ -105,7 +108,7 @@ pub(super) fn answer(
         Sight::Nothing => return RouteResult::Now(Answer::not_found(incoming.routes, answers.details)),
     }
     if let Some(endpoint) = kubelet::probed(route) {
-        note_kubelet(incoming, app, &snapshot, endpoint, incoming.is_read());
+        note_kubelet(incoming, app, &judged_by, endpoint, incoming.is_read());
     }
     let snapshot = seen(sight, app, shared, incoming.reading);
     let route = if sight == Sight::Narrow { nameless(route) } else { route };
@@ -126,6 +129,8 @@ pub(super) fn answer(
             (Ok(result), _) => result,
         };
     }
+    // Not by what is published a moment later.
+    let audience = || Audience::of(incoming, &app.board, answers);
     RouteResult::Now(match route {
         Route::DaemonDrain => {
             let answer = control::drain(incoming, app, &snapshot);
@@ -135,10 +140,10 @@ pub(super) fn answer(
         Route::Unknown => Answer::not_found(incoming.routes, snapshot.plan.answers.details),
         Route::GrpcCheck | Route::GrpcWatch | Route::GrpcList => Answer::is_grpc(),
         _ if !incoming.is_read() => Answer::method_not_allowed(route.methods()),
-        Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared),
+        Route::HealthStream => stream::health_stream(incoming, app, &snapshot, shared, audience()),
         Route::DaemonHealthy => daemon::healthy(incoming, app),
         Route::DaemonReady => daemon::ready(&snapshot),
-        Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams),
+        Route::Stream => stream::event_stream(incoming, app, &snapshot, &shared.streams, audience()),
         _ => return of_snapshot(incoming, app, shared, &snapshot, (route, name), sight),
     })
 }

@@ -148,9 +148,18 @@ async fn services_are_the_gates_and_the_checks_and_a_gates_name_wins() {
 async fn names_of_checks_are_known_to_those_who_may_see_them() {
     let server = Server::of(answering(several(), |answers| answers.details = Details::None));
     let client = Client::of(server.address).await;
-    assert_eq!(client.check("cache").await, client.check("nobody").await);
+    // Whoever knows a name asks for it as by HTTP; no name is told.
+    for service in ["cache", "internal_api/user", "nobody"] {
+        let by_http = client.get(&format!("/healthz/{service}")).await.0;
+        let expected = match by_http {
+            200 => ("SERVING", 1),
+            503 => ("NOT_SERVING", 2),
+            _ => ("200 5 unknown service", 3),
+        };
+        assert_eq!(client.check(service).await, expected.0, "{service}");
+        assert_eq!(next(&mut client.watch(service).await).await, Ok(expected.1), "{service}");
+    }
     assert_eq!(client.check("startup").await, "SERVING");
-    assert_eq!(next(&mut client.watch("cache").await).await, Ok(3));
     let list = client.call_with(LIST, &[], framed(b"")).await.message;
     assert!(!String::from_utf8_lossy(&list).contains("cache"));
 
@@ -221,6 +230,23 @@ async fn whoever_watches_is_told_at_once_and_then_each_change() {
     let ended = tokio::task::spawn_blocking(move || server.end());
     assert_eq!(next(&mut live).await, Err("14 probelet ends".into()));
     ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_that_lets_see_less_ends_watches_of_checks_and_leaves_those_of_gates() {
+    let mut server = Server::of(worried());
+    let client = Client::of(server.address).await;
+    let (mut ready, mut cache) = (client.watch("").await, client.watch("cache").await);
+    let (mut nobody, before) = (client.watch("nobody").await, (next(&mut ready).await, next(&mut cache).await));
+    assert_eq!(next(&mut nobody).await, Ok(3));
+    let token = Some(Token::new("hunter2"));
+    server.recorder.publish(answering(worried(), |answers| answers.token = token));
+    let over = Err("14 a reload has changed who may see this; connect again".to_owned());
+    assert_eq!((next(&mut cache).await, next(&mut nobody).await), (over.clone(), over));
+    let mut draining = answering(worried(), |answers| answers.token = token);
+    draining.draining = true;
+    server.recorder.publish(draining);
+    assert_eq!((before.0, next(&mut ready).await), (Ok(1), Ok(2)));
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Answers as they are on the wire.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use probelet::base::token::Token;
 use probelet::config::Listen;
 use probelet::model::plan::Details;
+use probelet::model::snapshot::Snapshot;
+use probelet::model::state::State;
 
 use super::support::*;
 
@@ -307,7 +310,8 @@ fn a_stream_tells_the_health_now_and_again() {
          cache-control: no-store\r\n\
          vary: Accept\r\n\
          x-content-type-options: nosniff\r\n\
-         x-accel-buffering: no\r\n\r\n"
+         x-accel-buffering: no\r\n\
+         connection: close\r\n\r\n"
     );
     let events: Vec<&str> = read.split("\r\n\r\n").nth(1).unwrap().split_inclusive("\n\n").take(2).collect();
     assert_eq!(events, ["data: {\"status\":\"healthy\"}\n\n"; 2]);
@@ -358,6 +362,38 @@ fn a_stream_that_is_cut_says_why_and_closes() {
     let last = rest(&mut stream);
     let cut = "event: cut\ndata: {\"reason\":\"the configuration has `details: none` now\"}\n\n\r\n0\r\n\r\n";
     assert!(last.ends_with(cut), "{last}");
+}
+
+#[test]
+fn streams_end_when_a_reload_asks_for_a_token_or_answers_less() {
+    let over =
+        "event: cut\ndata: {\"reason\":\"a reload has changed who may see this; connect again\"}\n\n\r\n0\r\n\r\n";
+    for path in ["/v1/stream", "/health/$stream?poll_interval=0.1"] {
+        let mut server = Server::of(telling("told before"));
+        let mut stream = server.connect();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        until(&mut stream, "told before");
+        let mut guarded = telling("told after");
+        Arc::make_mut(&mut guarded.plan).answers.token = Some(Token::new("hunter2"));
+        server.recorder.publish(guarded);
+        let last = rest(&mut stream);
+        assert!(last.ends_with(over) && !last.contains("told after"), "{path}: {last}");
+    }
+}
+
+/// A snapshot of a check that says so.
+fn telling(message: &str) -> Snapshot {
+    snapshot(vec![(definition("app"), state(State::Error, message))])
+}
+
+/// Reads until `text` has come.
+fn until(stream: &mut TcpStream, text: &str) {
+    let (mut read, mut buffer) = (String::new(), [0; 4096]);
+    while !read.contains(text) {
+        let more = stream.read(&mut buffer).unwrap();
+        assert!(more > 0, "{read}");
+        read += std::str::from_utf8(&buffer[..more]).unwrap();
+    }
 }
 
 #[test]

@@ -19,7 +19,9 @@ use hyper::{Method, Response, StatusCode};
 use super::App;
 use super::access::{self, Sight};
 use super::answer::Answer;
+use super::audience::Audience;
 use super::body::Body;
+use super::listen::ListenerRoutes;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
 use super::respond::note_kubelet;
@@ -78,7 +80,7 @@ pub(super) fn respond(
     app: &Arc<App>,
     shared: &Arc<Shared>,
     ends: ConnectionAddresses,
-    routes: RouteSet,
+    address: &ListenerRoutes,
     head: &Parts,
     message: Result<Bytes, CallError>,
 ) -> Response<Body> {
@@ -98,7 +100,8 @@ pub(super) fn respond(
             query,
             headers,
             ends,
-            routes,
+            routes: address.get(),
+            address,
             body: &SentBody::Empty,
             reading,
         };
@@ -153,7 +156,10 @@ pub(super) fn answer(
                 return Err(CallError::new(GrpcCode::ResourceExhausted, problem));
             };
             let deadline = timeout(incoming.headers)?;
-            let watch = Watch::new(Arc::clone(app), Arc::clone(shared), service, names, deadline, permit);
+            // The gates are everybody's.
+            let is_for_some = names && matches!(service, HealthService::Check(_));
+            let audience = is_for_some.then(|| Audience::of(incoming, &app.board, &published.plan.answers));
+            let watch = Watch::new(Arc::clone(app), Arc::clone(shared), service, audience, deadline, permit);
             Ok(Body::frames(CallBody::Watch(watch)))
         }
         _ => list(shared, &snapshot, incoming, names),
@@ -205,7 +211,7 @@ impl HealthService {
     fn status(&self, shared: &Shared, snapshot: &Snapshot, reading: Reading, names: bool) -> Option<ServingStatus> {
         let serves = match self {
             Self::Gate(endpoint) => shared.gates.is_open(*endpoint, snapshot, reading),
-            Self::Check(_) if !names || snapshot.plan.answers.details == Details::None => return None,
+            Self::Check(_) if !names => return None,
             Self::Check(name) => shared.gates.is_up(snapshot.plan.position(name)?, snapshot, reading),
         };
         Some(if serves { ServingStatus::Serving } else { ServingStatus::NotServing })

@@ -14,6 +14,7 @@ use super::HealthService;
 use super::error::CallError;
 use crate::base::grpc::{GrpcCode, ServingStatus, health_check_response};
 use crate::server::App;
+use crate::server::audience::{Audience, OVER};
 use crate::server::shared::Shared;
 use crate::server::start_up::latest;
 use crate::server::stream::StreamPermit;
@@ -23,8 +24,8 @@ pub(in crate::server) struct Watch {
     app: Arc<App>,
     shared: Arc<Shared>,
     service: HealthService,
-    /// Whether it may learn of checks.
-    names: bool,
+    /// Who may learn of a check; nothing where the service is a gate, or no check may be learnt of.
+    audience: Option<Box<Audience>>,
     /// What was said last.
     last: Option<ServingStatus>,
     news: Pin<Box<OwnedNotified>>,
@@ -44,13 +45,13 @@ impl Watch {
         app: Arc<App>,
         shared: Arc<Shared>,
         service: HealthService,
-        names: bool,
+        audience: Option<Box<Audience>>,
         limit: Option<Duration>,
         permit: StreamPermit,
     ) -> Self {
         let news = shared.serving.subscribe();
         let deadline = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        Self { app, shared, service, names, last: None, news, deadline, _permit: permit }
+        Self { app, shared, service, audience, last: None, news, deadline, _permit: permit }
     }
 
     /// The next message; why it ends, at the end.
@@ -63,6 +64,10 @@ impl Watch {
                 return Poll::Ready(Err(CallError::new(GrpcCode::Unavailable, "probelet ends")));
             }
             let status = self.status();
+            // Looked at once it is known, so that nothing of what has been published since is told.
+            if self.audience.as_ref().is_some_and(|audience| audience.is_over()) {
+                return Poll::Ready(Err(CallError::new(GrpcCode::Unavailable, OVER)));
+            }
             if self.last != Some(status) {
                 self.last = Some(status);
                 return Poll::Ready(Ok(health_check_response(status)));
@@ -77,7 +82,7 @@ impl Watch {
 
     fn status(&self) -> ServingStatus {
         let reading = self.app.clock.read();
-        let status = self.service.status(&self.shared, &latest(&self.app, reading), reading, self.names);
+        let status = self.service.status(&self.shared, &latest(&self.app, reading), reading, self.audience.is_some());
         status.unwrap_or(ServingStatus::ServiceUnknown)
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 
 use super::feed::{FeedRead, MOST_EVENTS, Unrendered};
-use super::{COMMENT, SILENCE, StreamPermit};
+use super::{COMMENT, SILENCE, StreamPermit, WITHHELD, cut_event};
 use crate::base::clock::Clock;
 use crate::server::long_answers::{Coming, Full};
 
@@ -62,7 +62,7 @@ impl Follower {
                     return self
                         .cut(&format!("too slow: more than {MOST_EVENTS} events or 512 KiB behind; connect again"));
                 }
-                FeedRead::Withheld => return self.cut("the configuration has `details: none` now"),
+                FeedRead::Withheld => return self.cut(WITHHELD),
                 FeedRead::Whole(unrendered) => match self.render(unrendered) {
                     Ok(whole) => {
                         self.whole = Some(whole);
@@ -102,6 +102,6 @@ impl Follower {
 
     fn cut(&mut self, reason: &str) -> Poll<Option<Bytes>> {
         self.is_over = true;
-        Poll::Ready(Some(format!("event: cut\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()))
+        Poll::Ready(Some(cut_event(reason)))
     }
 }

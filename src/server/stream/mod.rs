@@ -20,6 +20,7 @@ use hyper::body::Frame;
 use super::App;
 use super::answer::{Answer, EVENTS};
 use super::answer_memory::AnswerMemory;
+use super::audience::{Audience, OVER};
 use super::body::{Body, FrameSource};
 use super::long_answers::LongAnswers;
 use super::request::IncomingRequest;
@@ -37,6 +38,8 @@ pub(super) const MOST: usize = 200;
 /// A comment goes out when nothing else did for this long: writing is how a client that has gone is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
 const COMMENT: &[u8] = b":\n\n";
+/// Why a stream ends that may tell nothing any more.
+const WITHHELD: &str = "the configuration has `details: none` now";
 
 /// What all streams of a server share.
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ pub(super) fn health_stream(
     app: &Arc<App>,
     snapshot: &Snapshot,
     shared: &Arc<Shared>,
+    audience: Box<Audience>,
 ) -> Answer {
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
@@ -76,8 +80,8 @@ pub(super) fn health_stream(
             }
         },
     };
-    stream(&shared.streams, |permit| {
-        StreamBody::Health(HealthStream::new(Arc::clone(app), Arc::clone(shared), interval, permit))
+    stream(&shared.streams, audience, |permit| {
+        StreamEvents::Health(HealthStream::new(Arc::clone(app), Arc::clone(shared), interval, permit))
     })
 }
 
@@ -87,23 +91,28 @@ pub(super) fn event_stream(
     app: &Arc<App>,
     snapshot: &Snapshot,
     streams: &Arc<Streams>,
+    audience: Box<Audience>,
 ) -> Answer {
     if snapshot.plan.answers.details == Details::None {
         return Answer::not_found(incoming.routes, snapshot.plan.answers.details);
     }
     let last = incoming.headers.get("last-event-id").and_then(|last| last.to_str().ok());
-    stream(streams, |permit| {
+    stream(streams, audience, |permit| {
         streams.feed.begin(&app.board, app.clock.read());
-        StreamBody::Changes(Follower::new(permit, app.clock, last))
+        StreamEvents::Changes(Follower::new(permit, app.clock, last))
     })
 }
 
-fn stream(streams: &Arc<Streams>, events: impl FnOnce(StreamPermit) -> StreamBody) -> Answer {
+fn stream(
+    streams: &Arc<Streams>,
+    audience: Box<Audience>,
+    events: impl FnOnce(StreamPermit) -> StreamEvents,
+) -> Answer {
     let Some(permit) = StreamPermit::take(streams) else {
         return Answer::text(StatusCode::TOO_MANY_REQUESTS, format!("{MOST} streams are open; end one of them\n"));
     };
     let mut answer = Answer::new(StatusCode::OK, EVENTS, Bytes::new());
-    answer.body = Body::frames(events(permit));
+    answer.body = Body::frames(StreamBody { events: events(permit), audience, is_over: false });
     answer
 }
 
@@ -128,9 +137,27 @@ impl Drop for StreamPermit {
     }
 }
 
-/// The body of a stream.
+/// The body of a stream, for as long as its client may see it.
 #[derive(Debug)]
-pub(super) enum StreamBody {
+struct StreamBody {
+    events: StreamEvents,
+    audience: Box<Audience>,
+    is_over: bool,
+}
+
+impl StreamBody {
+    fn why_over(&self) -> Option<&'static str> {
+        if self.audience.is_over() {
+            return Some(OVER);
+        }
+        // Who follows what happens is told so by the feed.
+        let is_withheld = matches!(self.events, StreamEvents::Health(_)) && self.audience.details() == Details::None;
+        is_withheld.then_some(WITHHELD)
+    }
+}
+
+#[derive(Debug)]
+enum StreamEvents {
     /// The body of `/health`, now and again.
     Health(HealthStream),
     /// What happens.
@@ -139,10 +166,18 @@ pub(super) enum StreamBody {
 
 impl FrameSource for StreamBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        let event = match self {
-            Self::Health(now) => Some(ready!(now.poll_next(cx))),
-            Self::Changes(follower) => ready!(follower.poll_next(cx)),
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let mut event = match &mut self.events {
+            StreamEvents::Health(now) => Some(ready!(now.poll_next(cx))),
+            StreamEvents::Changes(follower) => ready!(follower.poll_next(cx)),
         };
+        // Looked at once there is something to tell, so that nothing of what has been published since is told.
+        if let Some(reason) = event.as_ref().and_then(|_| self.why_over()) {
+            self.is_over = true;
+            event = Some(cut_event(reason));
+        }
         Poll::Ready(event.map(Frame::data))
     }
 
@@ -151,6 +186,11 @@ impl FrameSource for StreamBody {
     }
 
     fn ends_its_connection(&self) -> bool {
-        matches!(self, Self::Changes(_))
+        true
     }
+}
+
+/// The last event of a stream that is ended by this side.
+fn cut_event(reason: &str) -> Bytes {
+    format!("event: cut\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()
 }

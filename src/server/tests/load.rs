@@ -16,6 +16,7 @@ use crate::metrics::{DaemonMetrics, SchedulerLiveness};
 use crate::model::plan::testing::check;
 use crate::model::route::RouteSet;
 use crate::model::snapshot::Snapshot;
+use crate::server::listen::ListenerRoutes;
 use crate::server::request::ConnectionAddresses;
 use crate::server::respond::{Responding, respond};
 use crate::server::sent_body::SentBody;
@@ -70,7 +71,7 @@ impl LoadServer {
             &self.app,
             &self.shared,
             ConnectionAddresses { peer: home, local: home },
-            RouteSet::All,
+            &ListenerRoutes::of(RouteSet::All),
             &head,
             &SentBody::Empty,
         ) {

@@ -11,13 +11,14 @@ mod page;
 mod stream;
 mod v1;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri, Version};
 
 use super::answer::{Answer, RouteResult};
+use super::listen::ListenerRoutes;
 use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest};
 use super::sent_body::SentBody;
@@ -121,8 +122,10 @@ pub(super) fn incoming<'r>(
     headers: &'r HeaderMap,
     ends: ConnectionAddresses,
 ) -> IncomingRequest<'r> {
-    let (query, routes) = (Query::new(uri.query()), RouteSet::All);
-    IncomingRequest { method, version, uri, query, headers, ends, routes, body: &SentBody::Empty, reading: now() }
+    static ADDRESS: LazyLock<ListenerRoutes> = LazyLock::new(|| ListenerRoutes::of(RouteSet::All));
+    let (query, routes, address) = (Query::new(uri.query()), RouteSet::All, &*ADDRESS);
+    let (body, reading) = (&SentBody::Empty, now());
+    IncomingRequest { method, version, uri, query, headers, ends, routes, address, body, reading }
 }
 
 /// Calls a method of gRPC from 127.0.0.1 with `message`: what it says of the service, or why it fails.

@@ -328,6 +328,10 @@ impl AsyncRead for TrackedSocket {
             let taken = self.first.len().min(most);
             part.put_slice(&self.first[..taken]);
             self.first.advance(taken);
+            if self.first.is_empty() {
+                // Not even the buffer that it was read into.
+                self.first = Bytes::new();
+            }
         }
         let bytes = part.filled_mut();
         self.state.has_done(bytes.len());

@@ -258,10 +258,10 @@ async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
 }
 
 /// What two hundred streams may cost, in KiB.
-const STREAMS_KIB: u64 = 6144;
+const STREAMS_KIB: u64 = 4096;
 
 #[tokio::test]
-async fn two_hundred_streams_cost_less_than_six_mebibytes() {
+async fn two_hundred_streams_cost_less_than_four_mebibytes() {
     let checks: String = (0..20)
         .map(|check| {
             format!(
@@ -300,7 +300,7 @@ async fn two_hundred_streams_cost_less_than_six_mebibytes() {
             told(stream, 20).await;
         }
     }
-    // It was 3.3 MiB when this was written: two buffers of 8 KiB for each connection are hyper's own.
+    // It was 3.5 MiB when this was written: two buffers of 8 KiB for each connection are hyper's own.
     Holdings::of(&process).has_grown_by_at_most(STREAMS_KIB, before);
 }
 

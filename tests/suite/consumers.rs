@@ -14,8 +14,9 @@ use crate::support::proxies::{Backend, Haproxy, Nginx};
 use crate::support::servers::{is_open, program, until};
 
 /// A sidecar whose verdict the test chooses: it watches a database, which is critical, and a cache, which is not.
-struct Sidecar {
-    daemon: Daemon,
+pub struct Sidecar {
+    /// Its daemon.
+    pub daemon: Daemon,
     database: Fake,
     cache: Fake,
 }
@@ -23,7 +24,8 @@ struct Sidecar {
 const VERDICTS: [&str; 3] = ["ok", "degraded", "error"];
 
 impl Sidecar {
-    async fn start() -> Self {
+    /// One that says `ok`.
+    pub async fn start() -> Self {
         let (database, cache) = (Fake::answers(http(200, &[], "")).await, Fake::answers(http(200, &[], "")).await);
         let check = |name: &str, fake: &Fake, critical: bool| {
             let url = format!("http://127.0.0.1:{}/", fake.port());
@@ -37,7 +39,7 @@ impl Sidecar {
     }
 
     /// Makes the verdict this one, and waits until everybody is told.
-    async fn turn(&self, verdict: &str) {
+    pub async fn turn(&self, verdict: &str) {
         let act = |well: bool| Act::Answer(http(if well { 200 } else { 500 }, &[], ""));
         // Nothing is cut: a run in between would have seen a reset, and said so.
         self.database.act_without_cutting(act(verdict != "error"));
@@ -64,18 +66,18 @@ fn code(verdict: &str) -> u16 {
 }
 
 /// An app that answers everything with its name.
-async fn app(name: &str) -> Fake {
+pub async fn app(name: &str) -> Fake {
     Fake::answers(http(200, &[], name)).await
 }
 
 /// Asks a proxy, on a connection of its own.
-async fn through(port: u16) -> Reply {
+pub async fn through(port: u16) -> Reply {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     exchange(address, b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await
 }
 
 /// Which apps answer, in the order of their names.
-async fn who_answers(port: u16) -> String {
+pub async fn who_answers(port: u16) -> String {
     let mut seen = Vec::new();
     for _ in 0..8 {
         let reply = through(port).await;

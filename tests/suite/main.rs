@@ -6,6 +6,7 @@
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
 mod alerting;
+mod balancers;
 mod circles;
 mod clock;
 mod consumers;
@@ -34,6 +35,7 @@ mod state;
 mod strangers;
 #[path = "../support"]
 mod support {
+    pub mod balancers;
     pub mod certs;
     pub mod daemon;
     pub mod fake;

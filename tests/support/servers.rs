@@ -68,6 +68,11 @@ impl Account {
         Self(is_root.then(|| find(name).or_else(|| find("nobody")).unwrap_or((65534, 65534))))
     }
 
+    /// Whoever runs the tests: for a program that only they can reach.
+    pub fn mine() -> Self {
+        Self(None)
+    }
+
     /// Gives it a file or a folder.
     pub fn own(&self, path: &Path) {
         if let Some((uid, gid)) = self.0 {
@@ -209,12 +214,12 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         folders.extend(versions.iter().rev().flat_map(|version| [version.join("bin"), version.join("sbin")]));
     }
     folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    // What `make servers` brings.
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers/bin"));
     folders.extend(["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/pgsql/bin"].map(PathBuf::from));
-    folders
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("these tests start a real {name}: install it (Debian: apt-get install {package})"))
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("these tests start a real {name}: install it (`make packages servers`; in Debian it is in {package})")
+    })
 }
 
 /// A loopback port that nobody listens on, never given out twice, to another process of tests neither: the server that

@@ -235,7 +235,8 @@ mod tests {
         let mut machine = Machine::new(plan, "pod", start);
         let key = machine.due(start)[0].key;
         let outcome = Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused"));
-        let observation = Observation { outcome, began: start.moment, ended: start.moment, wall: start.wall };
+        let observation =
+            Observation { outcome, began: start.moment, ended: start.moment, wall: start.wall, dialled: None };
         machine.finished(key, observation.clone(), start);
         (machine.snapshot(start), observation)
     }

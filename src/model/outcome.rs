@@ -41,8 +41,6 @@ pub struct Failure {
     pub message: String,
     /// For the log only: the system's or the server's own error line, with no body, header or secret.
     pub detail: Option<String>,
-    /// For the log only: the addresses that were dialled, or the one that answered.
-    pub dialled: Option<String>,
     /// What else the run learned before it failed.
     pub facts: Facts,
 }
@@ -51,7 +49,7 @@ impl Failure {
     /// A failure with a message for everybody, which is brought to one line of at most 200 characters.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()), detail: None, dialled: None, facts: Facts::default() }
+        Self { kind, message: one_line(message.as_ref()), detail: None, facts: Facts::default() }
     }
 
     /// Adds the error line for the log, brought to one line of at most 500 characters.
@@ -237,6 +235,8 @@ pub struct Observation {
     pub ended: Moment,
     /// When it ended, for people.
     pub wall: Timestamp,
+    /// For the log only: the addresses that a run which failed has dialled, or the one of them that answered.
+    pub dialled: Option<String>,
 }
 
 impl Observation {

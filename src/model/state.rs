@@ -291,7 +291,13 @@ mod tests {
         };
         let ended = Moment::at(Duration::from_secs(second));
         let took = Duration::from_millis(if letter == 's' { 812 } else { 12 });
-        Observation { outcome, began: ended - took, ended, wall: Timestamp::from_unix_seconds(second.cast_signed()) }
+        Observation {
+            outcome,
+            began: ended - took,
+            ended,
+            wall: Timestamp::from_unix_seconds(second.cast_signed()),
+            dialled: None,
+        }
     }
 
     fn definition(failure: u32, success: u32) -> Definition {

@@ -213,7 +213,13 @@ mod tests {
 
     fn passed(second: u64) -> Observation {
         let now = at(second);
-        Observation { outcome: Outcome::Pass(Pass::default()), began: now.moment, ended: now.moment, wall: now.wall }
+        Observation {
+            outcome: Outcome::Pass(Pass::default()),
+            began: now.moment,
+            ended: now.moment,
+            wall: now.wall,
+            dialled: None,
+        }
     }
 
     /// A machine whose only check has passed at second 10, with its reporter.

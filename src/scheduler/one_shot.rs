@@ -211,7 +211,8 @@ impl OneShot {
 
     fn skip(&mut self, check: CheckIndex) -> CheckRun {
         let now = self.context.clock.read();
-        let observation = Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall };
+        let observation =
+            Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall, dialled: None };
         self.take_in(check, &observation);
         CheckRun { check, observation, trace: Arc::default() }
     }

@@ -37,10 +37,10 @@ pub async fn observe(
         }
         Err(_) => (Err(timed_out(run, timeout)), Ending::CutOff),
     };
-    let result = result.map_err(|failure| Failure { dialled: run.trace.dialled(), ..failure });
+    let dialled = if result.is_err() { run.trace.dialled() } else { None };
     let outcome = Outcome::from(result);
     let ended = clock.read();
-    (Observation { outcome, began, ended: ended.moment, wall: ended.wall }, ending)
+    (Observation { outcome, began, ended: ended.moment, wall: ended.wall, dialled }, ending)
 }
 
 fn timed_out(run: &RunContext, timeout: Duration) -> Failure {

@@ -20,7 +20,7 @@ pub fn log(transition: &Transition, before: &Snapshot, after: &Snapshot) {
     let reason = failure.map(|failure| failure.kind.label());
     let error = failure.map(|failure| failure.message.as_str());
     let detail = failure.and_then(|failure| failure.detail.as_deref());
-    let dialled = failure.and_then(|failure| failure.dialled.as_deref());
+    let dialled = observation.as_ref().and_then(|observation| observation.dialled.as_deref());
     let TransitionContext { address, lasted, why } = &TransitionContext::of(transition, before, after);
     let (address, lasted, why) = (address.as_deref(), lasted.as_deref(), why.as_deref());
     let causes = root_causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -140,7 +140,7 @@ fn state(check: &Definition, outcomes: &[fn() -> Outcome]) -> CheckState {
     let definition = Definition { thresholds: Thresholds::default(), ..check.clone() };
     let start = Reading { moment: NOW, wall: Timestamp::default() };
     outcomes.iter().fold(CheckState::new(start), |state, outcome| {
-        let observation = Observation { outcome: outcome(), began: NOW, ended: NOW, wall: start.wall };
+        let observation = Observation { outcome: outcome(), began: NOW, ended: NOW, wall: start.wall, dialled: None };
         advance(&state, &definition, &observation)
     })
 }

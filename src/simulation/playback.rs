@@ -128,7 +128,8 @@ impl<W: World> Playback<W> {
             };
             let ends = self.now + takes;
             self.runs += 1;
-            let observation = Observation { outcome, began: self.now, ended: ends, wall: reading(ends).wall };
+            let observation =
+                Observation { outcome, began: self.now, ended: ends, wall: reading(ends).wall, dialled: None };
             self.in_flight.push(Reverse(InFlight { ends, order: self.runs, key: start.key, observation }));
         }
         debug_assert!(self.machine.next_wake().is_none_or(|wake| wake > self.now), "what is due has been done");

@@ -267,7 +267,13 @@ async fn scheduler_stalled() {
     let mut machine = Machine::new(loaded.config.expect("it is valid").plan, "pod", then);
     let start = machine.due(then)[0];
     let ended = then.moment + Duration::from_millis(1);
-    let pass = Observation { outcome: Outcome::Pass(Pass::default()), began: then.moment, ended, wall: then.wall };
+    let pass = Observation {
+        outcome: Outcome::Pass(Pass::default()),
+        began: then.moment,
+        ended,
+        wall: then.wall,
+        dialled: None,
+    };
     machine.finished(start.key, pass, Reading { moment: ended, ..then });
     let (_recorder, board) = probelet::store::board(machine.snapshot(Reading { moment: ended, ..then }));
     let liveness = Arc::new(probelet::metrics::SchedulerLiveness::default());

@@ -15,7 +15,7 @@ use crate::model::state::{CheckState, advance};
 pub(super) const NOW: Moment = Moment::at(Duration::from_secs(1000));
 
 fn observed(outcome: Outcome, at: Moment) -> Observation {
-    Observation { outcome, began: at - Duration::from_millis(12), ended: at, wall: Timestamp::default() }
+    Observation { outcome, began: at - Duration::from_millis(12), ended: at, wall: Timestamp::default(), dialled: None }
 }
 
 /// The state after the outcomes of `script`, ten seconds apart and the last a second ago: p(ass), d(egraded pass),

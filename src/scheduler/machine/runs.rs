@@ -184,7 +184,7 @@ impl Machine {
 }
 
 fn skip(now: Reading) -> Observation {
-    Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall }
+    Observation { outcome: Outcome::Skip, began: now.moment, ended: now.moment, wall: now.wall, dialled: None }
 }
 
 #[cfg(test)]

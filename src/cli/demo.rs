@@ -37,6 +37,8 @@ fn welcome(addresses: &[SocketAddr]) -> String {
     format!(
         "probelet demo: a small shop with make-believe dependencies that fail now and then.\n\
          \n\
+         \x20 open {base} in a browser: the page, live\n\
+         \n\
          \x20 curl {base}/healthz            every check, as a table (?format=json for more)\n\
          \x20 curl '{base}/readyz?verbose'   should it get traffic, and why not\n\
          \x20 curl '{base}/livez?verbose'    should it be restarted\n\

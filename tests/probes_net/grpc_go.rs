@@ -20,14 +20,14 @@ struct GoServer {
 }
 
 impl GoServer {
-    /// A server with these options; nothing where there is no Go.
-    fn start(options: &[&str]) -> Option<Self> {
-        let mut command = Command::new(go_server()?);
+    /// A server with these options.
+    fn start(options: &[&str]) -> Self {
+        let mut command = Command::new(go_server());
         let mut child = command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut server = Self { child, output, port: 0 };
         server.port = server.hears().parse().unwrap();
-        Some(server)
+        server
     }
 
     fn hears(&mut self) -> String {
@@ -71,7 +71,7 @@ fn kept(section: SectionBuilder) -> SectionBuilder {
 
 #[tokio::test]
 async fn gos_server_is_judged_by_what_it_says_of_each_service() {
-    let Some(mut server) = GoServer::start(&[]) else { return };
+    let mut server = GoServer::start(&[]);
     let mut whole = asking(server.address()).probe(&KIND);
     let mut orders = asking(server.address()).text("service", "orders.v1.Orders").probe(&KIND);
     assert_eq!(said(&mut *whole, LONG).await, "pass");
@@ -89,7 +89,7 @@ async fn gos_server_is_judged_by_what_it_says_of_each_service() {
     }
     assert_eq!(server.tell("=NOT_SERVING"), "set");
     assert_eq!(said(&mut *whole, LONG).await, "mismatch: the server is NOT_SERVING");
-    let Some(bare) = GoServer::start(&["-bare"]) else { return };
+    let bare = GoServer::start(&["-bare"]);
     let expected =
         "protocol: server has no grpc.health.v1.Health (UNIMPLEMENTED): register it there, or write the kind `tcp`";
     assert_eq!(said(&mut *asking(bare.address()).probe(&KIND), LONG).await, expected);
@@ -97,7 +97,7 @@ async fn gos_server_is_judged_by_what_it_says_of_each_service() {
 
 #[tokio::test]
 async fn metadata_reaches_gos_server_and_its_lack_is_told() {
-    let Some(server) = GoServer::start(&["-token", "hunter2"]) else { return };
+    let server = GoServer::start(&["-token", "hunter2"]);
     let with = |token: &str| asking(server.address()).texts("metadata", &[("authorization", token)]).probe(&KIND);
     assert_eq!(said(&mut *with("Bearer hunter2"), LONG).await, "pass");
     let refused = "auth: server wants credentials (UNAUTHENTICATED): write them under `metadata`";
@@ -112,7 +112,7 @@ async fn tls_with_gos_server_is_by_alpn_and_its_lack_is_told_on_both_sides() {
     let identity = authority.server(&["localhost", "127.0.0.1"]);
     let ca = folder.write("ca.pem", authority.pem());
     let (key, chain) = (folder.write("key.pem", &identity.key), folder.write("chain.pem", &identity.certificate));
-    let Some(secure) = GoServer::start(&["-key", &key, "-chain", &chain]) else { return };
+    let secure = GoServer::start(&["-key", &key, "-chain", &chain]);
     let trusting = || SectionBuilder::new().text("ca_file", ca.clone());
     assert_eq!(said(&mut *asking(secure.address()).section("tls", trusting()).probe(&KIND), LONG).await, "pass");
     let stranger = asking(secure.address()).section("tls", SectionBuilder::new());
@@ -121,7 +121,7 @@ async fn tls_with_gos_server_is_by_alpn_and_its_lack_is_told_on_both_sides() {
     assert!(said(&mut *named.probe(&KIND), LONG).await.starts_with("tls: "));
     let plain = said(&mut *asking(secure.address()).probe(&KIND), LONG).await;
     assert!(plain == "protocol: server speaks TLS: write `tls: {}`" || plain.starts_with("connect: "), "{plain}");
-    let Some(server) = GoServer::start(&[]) else { return };
+    let server = GoServer::start(&[]);
     let expecting = asking(server.address()).section("tls", trusting());
     assert!(said(&mut *expecting.probe(&KIND), LONG).await.starts_with("tls: "));
 }
@@ -130,14 +130,14 @@ async fn tls_with_gos_server_is_by_alpn_and_its_lack_is_told_on_both_sides() {
 async fn a_unix_socket_of_gos_server_is_dialled() {
     let folder = Folder::new();
     let path = folder.path().join("app.sock").display().to_string();
-    let Some(_server) = GoServer::start(&["-network", "unix", "-address", &path]) else { return };
+    let _server = GoServer::start(&["-network", "unix", "-address", &path]);
     assert_eq!(said(&mut *asking(format!("unix:{path}")).probe(&KIND), LONG).await, "pass");
 }
 
 #[tokio::test]
 async fn a_kept_connection_gives_gos_server_no_reason_to_close_it() {
     // It closes the connection of a client that sends pings (`too_many_pings`), however seldom.
-    let Some(mut server) = GoServer::start(&["-pings", "24h"]) else { return };
+    let mut server = GoServer::start(&["-pings", "24h"]);
     let mut probe = kept(asking(server.address())).probe(&KIND);
     for _ in 0..50 {
         assert_eq!(said(&mut *probe, LONG).await, "pass");
@@ -147,7 +147,7 @@ async fn a_kept_connection_gives_gos_server_no_reason_to_close_it() {
 
 #[tokio::test]
 async fn a_connection_that_gos_server_lets_grow_no_older_is_followed_by_another() {
-    let Some(mut server) = GoServer::start(&["-max-age", "30ms"]) else { return };
+    let mut server = GoServer::start(&["-max-age", "30ms"]);
     let mut probe = kept(asking(server.address())).probe(&KIND);
     // Each of the calls passes, also one that comes with the farewell, until the server has closed two connections.
     while server.seen().1 < 3 {
@@ -157,12 +157,12 @@ async fn a_connection_that_gos_server_lets_grow_no_older_is_followed_by_another(
 
 #[tokio::test]
 async fn gos_server_may_start_anew_between_two_runs() {
-    let Some(server) = GoServer::start(&[]) else { return };
+    let server = GoServer::start(&[]);
     let address = server.address();
     let mut probe = kept(asking(address.clone())).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     drop(server);
-    let Some(server) = GoServer::start(&["-address", &address]) else { return };
+    let server = GoServer::start(&["-address", &address]);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     drop(server);
     assert_eq!(said_where(&mut *probe, "connect: connection refused").await, "connect: connection refused");

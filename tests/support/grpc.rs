@@ -1,4 +1,4 @@
-//! Real clients and servers of gRPC: Python's, in a virtual environment below the target directory, and Go's where Go is.
+//! Real clients and servers of gRPC: Python's, in a virtual environment below the target directory, and Go's.
 #![allow(dead_code)] // each test file includes this one and uses its own part of it
 
 use std::fs::{self, File};
@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 /// What is installed, by name and version.
 const PACKAGES: [&str; 2] = ["grpcio==1.85.3", "grpcio-health-checking==1.85.1"];
+const SUPPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
 const GO_PROBE: &str = "github.com/grpc-ecosystem/grpc-health-probe@v0.4.63";
 
 /// A Python that knows gRPC and its health protocol. The first who asks installs it.
@@ -23,34 +24,34 @@ pub fn python() -> &'static Path {
     })
 }
 
-/// `grpc-health-probe`; nothing where there is no Go.
-pub fn go_probe() -> Option<&'static Path> {
-    static PROBE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let probe = PROBE.get_or_init(|| {
-        Command::new("go").arg("version").output().ok().filter(|output| output.status.success())?;
+/// `grpc-health-probe`.
+pub fn go_probe() -> &'static Path {
+    static PROBE: OnceLock<PathBuf> = OnceLock::new();
+    PROBE.get_or_init(|| {
         let folder = installed("grpc-go", |folder| {
-            run(Command::new("go").args(["install", GO_PROBE]).env("GOBIN", folder).env("GOFLAGS", "-mod=mod"));
+            run(go().args(["install", GO_PROBE]).env("GOBIN", folder).env("GOFLAGS", "-mod=mod"));
         });
-        Some(folder.join("grpc-health-probe"))
-    });
-    probe.as_deref()
+        folder.join("grpc-health-probe")
+    })
 }
 
-/// A server with Go's gRPC, `grpc_server/main.go`; nothing where there is no Go.
-pub fn go_server() -> Option<&'static Path> {
-    static SERVER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| {
-        Command::new("go").arg("version").output().ok().filter(|output| output.status.success())?;
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/grpc_server");
+/// A server with Go's gRPC, `grpc_server/main.go`.
+pub fn go_server() -> &'static Path {
+    static SERVER: OnceLock<PathBuf> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let sources = Path::new(SUPPORT).join("grpc_server");
         let read = |name: &str| fs::read_to_string(sources.join(name)).unwrap();
         let wanted = [read("main.go"), read("go.sum")].concat();
         let folder = filled("grpc-go-server", &wanted, |folder| {
-            let mut build = Command::new("go");
-            run(build.args(["build", "-trimpath", "-o"]).arg(folder.join("server")).arg(".").current_dir(&sources));
+            run(go().args(["build", "-trimpath", "-o"]).arg(folder.join("server")).arg(".").current_dir(&sources));
         });
-        Some(folder.join("server"))
-    });
-    server.as_deref()
+        folder.join("server")
+    })
+}
+
+/// Go, the machine's or one that is fetched.
+fn go() -> Command {
+    Command::new(Path::new(SUPPORT).join("go"))
 }
 
 /// A folder that `install` has filled once, whatever test needs it first.

@@ -9,6 +9,7 @@ mod support {
     pub mod fake;
     pub mod rabbitmq;
     pub mod section;
+    #[expect(dead_code)] // other tests use more of it
     pub mod servers;
 }
 

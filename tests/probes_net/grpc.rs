@@ -13,6 +13,7 @@ use crate::fake::{Act, Fake, http};
 use crate::frames::*;
 use crate::grpc_peers::python;
 use crate::section::SectionBuilder;
+use crate::servers::until_stopped;
 use crate::{LONG, SHORT, said, said_where};
 
 const SERVER: &str = r#"
@@ -78,14 +79,7 @@ impl PythonServer {
     /// Stops it, until none of its threads runs.
     fn freeze(&self) {
         self.signal("-STOP");
-        let is_stopped = |task: &std::fs::DirEntry| {
-            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
-        };
-        let tasks = format!("/proc/{}/task", self.child.id());
-        while !std::fs::read_dir(&tasks).unwrap().flatten().all(|task| is_stopped(&task)) {
-            std::thread::yield_now();
-        }
+        until_stopped(self.child.id());
     }
 
     fn address(&self) -> String {

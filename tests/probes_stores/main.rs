@@ -9,6 +9,7 @@ mod support {
     pub mod rabbitmq;
     pub mod redis;
     pub mod section;
+    #[expect(dead_code)] // other tests use more of it
     pub mod servers;
 }
 

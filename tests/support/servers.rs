@@ -69,7 +69,6 @@ impl Account {
     }
 
     /// Whoever runs the tests: for a program that only they can reach.
-    #[allow(dead_code)] // not every test file has such a program
     pub fn mine() -> Self {
         Self(None)
     }
@@ -135,6 +134,7 @@ impl Server {
             signal("STOP", &tree);
             stopped.extend(tree);
         }
+        stopped.into_iter().for_each(until_stopped);
     }
 
     /// Lets it go on.
@@ -203,6 +203,19 @@ fn signal(name: &str, processes: &BTreeSet<u32>) {
         .args(["-c", &format!("for p in {list}; do kill -{name} $p; done")])
         .stderr(Stdio::null())
         .status();
+}
+
+/// Waits until none of the threads of a process that was stopped runs: the signal reaches each when the kernel comes to it.
+pub fn until_stopped(process: u32) {
+    let is_stopped = |task: &fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // A thread that has ended meanwhile has no state.
+        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" T") || rest.starts_with(" Z"))
+    };
+    let tasks = PathBuf::from(format!("/proc/{process}/task"));
+    while !fs::read_dir(&tasks).into_iter().flatten().flatten().all(|task| is_stopped(&task)) {
+        std::thread::yield_now();
+    }
 }
 
 /// The program `name`, in `$PATH` or in one of the places where packages put what is not for everyone's `$PATH`.

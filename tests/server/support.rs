@@ -180,7 +180,7 @@ pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }

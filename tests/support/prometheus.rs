@@ -48,10 +48,13 @@ impl Prometheus {
         Self { port, _server: server, _folder: folder }
     }
 
-    /// The result of an instant query: series, each with `metric` and `value`.
+    /// The result of an instant query: series, each with `metric` and `value`. None while it is not ready.
     pub async fn query(&self, expr: &str) -> Vec<serde_json::Value> {
         let expr = percent_encoding::utf8_percent_encode(expr, percent_encoding::NON_ALPHANUMERIC);
         let data = self.ask(&format!("/api/v1/query?query={expr}")).await;
+        if data.is_null() {
+            return Vec::new();
+        }
         data["result"].as_array().cloned().unwrap_or_else(|| panic!("{expr}: {data}"))
     }
 

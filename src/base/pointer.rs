@@ -25,14 +25,15 @@ pub enum PointerValue {
 pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<PointerValue>> {
     let mut found = vec![PointerValue::Nothing; pointers.len()];
     let mosts = vec![Some(most); pointers.len()];
-    let is_json = PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, &mosts, &mut |pointer, at| {
-        found[pointer] = match at {
-            Visit::Again => PointerValue::Nothing,
-            Visit::Value { value, .. } => {
-                value.map_or(PointerValue::TooMuch, |value| PointerValue::Value(value.clone()))
-            }
-        };
-    });
+    let is_json =
+        PointerSet::new(pointers.iter().copied(), Wildcard::Name).walk(text, &mosts, &|_| false, &mut |pointer, at| {
+            found[pointer] = match at {
+                Visit::Again => PointerValue::Nothing,
+                Visit::Value { value, .. } => {
+                    value.map_or(PointerValue::TooMuch, |value| PointerValue::Value(value.clone()))
+                }
+            };
+        });
     is_json.then_some(found)
 }
 
@@ -91,6 +92,8 @@ pub enum Visit<'v> {
         value: Option<&'v Value>,
         /// The characters of a text, the items of a list, the members of an object.
         length: Option<usize>,
+        /// On the way there a segment that stands for many led to a member that is secret by its name.
+        is_secret: bool,
     },
 }
 
@@ -125,10 +128,16 @@ impl PointerSet {
 
     /// Reads the JSON `text` and tells `visitor` what is at each pointer as it comes by. `mosts` says, by pointer, of how
     /// many parts a value may be that is kept; nothing where its length is all that is wanted. Each value has this for
-    /// itself, so that one that others are part of leaves nothing of them out. Whether it was JSON is known only at its
-    /// end.
+    /// itself, so that one that others are part of leaves nothing of them out. `is_secret` is asked of the names that a
+    /// segment for many leads to. Whether it was JSON is known only at its end.
     #[must_use]
-    pub fn walk(&self, text: &[u8], mosts: &[Option<usize>], visitor: &mut dyn FnMut(usize, Visit<'_>)) -> bool {
+    pub fn walk(
+        &self,
+        text: &[u8],
+        mosts: &[Option<usize>],
+        is_secret: &dyn Fn(&str) -> bool,
+        visitor: &mut dyn FnMut(usize, Visit<'_>),
+    ) -> bool {
         let most = |pointer: &usize| mosts.get(*pointer).copied().flatten();
         let walk = Walk {
             segments: &self.0,
@@ -136,9 +145,12 @@ impl PointerSet {
             visitor: RefCell::new(visitor),
             seen: RefCell::new(vec![false; self.0.len()]),
             left: Cell::new(0),
+            is_secret,
         };
         let mut reader = serde_json::Deserializer::from_slice(text);
-        PointerWalk { at: vec![0], keeps: false, is_told: false, walk: &walk }.deserialize(&mut reader).is_ok()
+        PointerWalk { at: vec![0], keeps: false, is_told: false, is_secret: false, walk: &walk }
+            .deserialize(&mut reader)
+            .is_ok()
             && reader.end().is_ok()
     }
 }
@@ -156,6 +168,7 @@ struct Walk<'w> {
     seen: RefCell<Vec<bool>>,
     /// How many parts of the innermost value that is wanted may still be kept.
     left: Cell<usize>,
+    is_secret: &'w dyn Fn(&str) -> bool,
 }
 
 impl Walk<'_> {
@@ -188,6 +201,7 @@ struct PointerWalk<'w> {
     keeps: bool,
     /// A pointer ends at it.
     is_told: bool,
+    is_secret: bool,
     walk: &'w Walk<'w>,
 }
 
@@ -203,15 +217,17 @@ impl PointerWalk<'_> {
     /// What reads the member called `name`.
     fn for_member(&self, name: &str) -> Self {
         let mut at = Vec::new();
+        let mut is_secret = self.is_secret;
         for segment in &self.at {
             let PointerSegment { names, every, .. } = &self.walk.segments[*segment];
             if let Some(child) = names.get(name) {
                 self.walk.enter(*child);
                 at.push(*child);
             }
+            is_secret = is_secret || (every.is_some() && (self.walk.is_secret)(name));
             at.extend(every);
         }
-        Self { at, is_told: false, ..*self }
+        Self { at, is_told: false, is_secret, ..*self }
     }
 
     fn for_item(&self, index: usize) -> Self {
@@ -231,7 +247,7 @@ impl<'de> DeserializeSeed<'de> for PointerWalk<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(mut self, reader: D) -> Result<Option<Value>, D::Error> {
-        let (walk, is_part) = (self.walk, self.keeps);
+        let (walk, is_part, is_secret) = (self.walk, self.keeps, self.is_secret);
         let ends: Vec<usize> = self.at.iter().filter(|at| !walk.segments[**at].ends.is_empty()).copied().collect();
         self.is_told = !ends.is_empty();
         let most = ends.iter().filter_map(|segment| walk.mosts[*segment]).max();
@@ -242,7 +258,7 @@ impl<'de> DeserializeSeed<'de> for PointerWalk<'_> {
         walk.left.set(most);
         let Passed { value, length } = reader.deserialize_any(self)?;
         for pointer in ends.into_iter().flat_map(|segment| &walk.segments[segment].ends) {
-            walk.tell(*pointer, Visit::Value { value: value.as_ref(), length });
+            walk.tell(*pointer, Visit::Value { value: value.as_ref(), length, is_secret });
         }
         if !is_part {
             walk.left.set(outer);
@@ -396,10 +412,10 @@ mod tests {
     fn visited(text: &str, pointer: &str, most: usize) -> Vec<String> {
         let mut told = Vec::new();
         let set = PointerSet::new([pointer], Wildcard::Every);
-        assert!(set.walk(text.as_bytes(), &[Some(most)], &mut |_, visit| told.push(match visit {
+        assert!(set.walk(text.as_bytes(), &[Some(most)], &|_| false, &mut |_, visit| told.push(match visit {
             Visit::Again => "again".to_owned(),
             Visit::Value { value: Some(value), .. } => value.to_string(),
-            Visit::Value { value: None, length } => format!("{length:?}"),
+            Visit::Value { value: None, length, .. } => format!("{length:?}"),
         })));
         told
     }
@@ -444,8 +460,8 @@ mod tests {
         for outer in [None, Some(0), Some(3), Some(102), Some(1000)] {
             let set = PointerSet::new(["/items", "/items/*", ""], Wildcard::Every);
             let (mut texts, mut lengths, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
-            assert!(set.walk(list.as_bytes(), &[outer, Some(1), None], &mut |pointer, visit| {
-                let Visit::Value { value, length } = visit else { return };
+            assert!(set.walk(list.as_bytes(), &[outer, Some(1), None], &|_| false, &mut |pointer, visit| {
+                let Visit::Value { value, length, .. } = visit else { return };
                 match pointer {
                     1 => texts.push(value.cloned()),
                     0 => {
@@ -473,8 +489,8 @@ mod tests {
         {
             let mut told = Vec::new();
             let set = PointerSet::new([""], Wildcard::Every);
-            assert!(set.walk(text.as_bytes(), &[None], &mut |_, visit| {
-                if let Visit::Value { value, length } = visit {
+            assert!(set.walk(text.as_bytes(), &[None], &|_| false, &mut |_, visit| {
+                if let Visit::Value { value, length, .. } = visit {
                     told.push((value.is_some(), length));
                 }
             }));

@@ -1,15 +1,17 @@
 //! Text that cannot be formatted: the only way to its content is [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A value that must never reach an answer, a log, a metric or an error.
+/// A value that must never reach an answer, a log, a metric or an error. Its clones share the text: it may be a file of a
+/// MiB, which a check sends and looks for in what comes back.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Secret(Box<str>);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Takes `text` out of reach of formatting.
     #[must_use]
-    pub fn new(text: impl Into<Box<str>>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 

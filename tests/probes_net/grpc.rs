@@ -261,12 +261,17 @@ async fn each_trouble_has_its_name_and_is_over_once_it_is_mended() {
 }
 
 #[tokio::test]
-async fn what_an_expansion_brought_stays_secret() {
+async fn what_an_expansion_brought_and_a_credential_stay_secret() {
     let fake =
         Fake::answers(says("200", "application/grpc", b"", &[("grpc-status", "16"), ("grpc-message", "hunter2")]))
             .await;
-    let section = asking(fake.address().to_string()).expanded("metadata", &[("authorization", "Bearer hunter2")]);
-    let mut probe: Box<dyn Probe> = section.probe(&KIND);
-    let failure = probe.observe(&probelet::probe::RunContext::default()).await.unwrap_err();
-    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+    let section = || asking(fake.address().to_string());
+    for section in [
+        section().expanded("metadata", &[("tenant", "hunter2")]),
+        section().texts("metadata", &[("authorization", "Bearer hunter2")]),
+    ] {
+        let mut probe: Box<dyn Probe> = section.probe(&KIND);
+        let failure = probe.observe(&probelet::probe::RunContext::default()).await.unwrap_err();
+        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+    }
 }

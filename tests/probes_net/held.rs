@@ -1,5 +1,6 @@
 //! Targets that mean to hold the lane of the probes: none of them keeps it for long in one go, however much it sends.
 
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use probelet::probe::tcp::KIND as TCP;
 use probelet::probe::{ProbeKind, RunContext};
 
 use crate::frames::*;
-use crate::meter::{MOST, endless, held, least_held, on_a_lane};
+use crate::meter::{MOST, endless, held, hostile, least_held, on_a_lane};
 use crate::section::SectionBuilder;
 
 /// For so long a target may do its worst.
@@ -63,6 +64,36 @@ fn an_http_target_holds_nobody() {
                     .section("expect", SectionBuilder::new().text("body_contains", "b")),
             )
             .await;
+        }
+    });
+}
+
+#[test]
+fn secrets_in_what_an_app_says_hold_nobody() {
+    let varied = |length: usize| (0..length).map(|at| char::from(b'!' + (at * at % 89) as u8)).collect::<String>();
+    let short: Vec<String> = (0..200).map(|at| format!("{:05}", at * 499)).collect();
+    let many: Vec<(&str, &str)> = short.iter().map(|text| (&text[..], &text[..])).collect();
+    // More than that is looked for on a thread of its own.
+    let (long, file) = (varied(1900), varied(64 << 10));
+    let answer = format!("HTTP/1.1 200 OK\r\nX-Said: {}\r\nContent-Length: 0\r\n\r\n", varied(1000));
+    let address = hostile(move |mut stream| {
+        let _ = stream.read(&mut [0; 4096])?;
+        stream.write_all(answer.as_bytes())?;
+        io::copy(&mut stream, &mut io::sink()).map(|_| ())
+    });
+    on_a_lane(async {
+        for (beside, headers) in [
+            ("a long secret", &[("X-Long", &long[..])][..]),
+            ("many short secrets", &many),
+            ("a file", &[("X-File", &file)]),
+        ] {
+            let section = url(address).text("message", "header:X-Said").expanded("headers", headers);
+            let mut probe = section.probe(&HTTP);
+            let held = least_held(async || {
+                let pass = probe.observe(&RunContext::default()).await.unwrap();
+                assert!(pass.message.is_some_and(|message| !message.is_empty()), "{beside}");
+            });
+            held.await.is_little(beside);
         }
     });
 }

@@ -195,6 +195,19 @@ async fn of_many_places_the_one_that_decides_is_told() {
 }
 
 #[tokio::test]
+async fn what_a_star_leads_to_by_the_name_of_a_credential_is_held_back() {
+    let fake = Fake::answers(fake::http(200, &[], r#"{"db":{"status":"up"},"token":{"status":"hunter2"}}"#)).await;
+    for (keys, expected) in [
+        ("expect: { json: { /*/status: { equals: up } } }", Found::HeldBack),
+        ("expect: { json: { /*/status: { exists: true } } }", Found::This(r#""up", the first of 2"#.into())),
+    ] {
+        let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+        said_of(&mut *probe(&fake, keys), &run, LONG).await;
+        assert_eq!(run.trace.expectations().pop().map(|row| row.found), Some(expected), "{keys}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_text_is_counted_and_not_shown() {
     for (body, expected) in [
         (&b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\x48\xcd\xc9\xc9\x07\0\x86\xa6\x10\x36"[..], Found::Binary(21)),

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
-use super::Redactor;
+use super::{Redactor, SentSecret};
 use crate::base::credentials::is_credential;
 use crate::base::secret::Secret;
 use crate::base::value::{Section, Text, TextPart, Value};
@@ -31,7 +31,7 @@ impl Redactor {
                 None => {}
             }
         }
-        let mut redactor = Self::of(found.secrets.iter().map(String::as_str));
+        let mut redactor = Self::hiding(found.secrets);
         redactor.captures = Arc::new(found.captures);
         redactor
     }
@@ -39,7 +39,7 @@ impl Redactor {
 
 #[derive(Default)]
 struct Found {
-    secrets: Vec<String>,
+    secrets: Vec<SentSecret>,
     captures: Vec<(String, String)>,
 }
 
@@ -47,7 +47,7 @@ impl Found {
     fn value(&mut self, name: &str, value: &Value) {
         match value {
             Value::Text(text) => self.text(name, text),
-            Value::Json { value, is_expanded: true } => self.json(value),
+            Value::Json { value, is_expanded: true } => self.json(name, value),
             Value::List(items) => items.iter().for_each(|item| self.value(name, &item.value)),
             Value::Map(entries) => entries.iter().for_each(|(name, located)| self.value(name, &located.value)),
             Value::Section(section) => {
@@ -60,11 +60,21 @@ impl Found {
     }
 
     fn text(&mut self, name: &str, text: &Text) {
-        for part in &text.parts {
-            match part {
-                TextPart::Plain(_) => {}
-                TextPart::Expanded(secret) => self.add(secret.expose()),
-                TextPart::Capture { step, name } => self.captures.push((step.clone(), name.clone())),
+        let is_credential_by_name = is_credential(name) || is_credential(&text.written);
+        for parts in text.parts.chunk_by(are_expanded) {
+            match parts {
+                [TextPart::Plain(_)] => {}
+                [TextPart::Capture { step, name }] => self.captures.push((step.clone(), name.clone())),
+                expanded => {
+                    for part in expanded {
+                        let TextPart::Expanded(secret) = part else { continue };
+                        self.sent(secret.clone(), is_credential_by_name);
+                    }
+                    // Side by side they are one word.
+                    if expanded.len() > 1 {
+                        self.sent(Secret::new(joined(expanded)), is_credential_by_name);
+                    }
+                }
             }
         }
         let written = with_captures_left_out(text);
@@ -79,13 +89,13 @@ impl Found {
         }
     }
 
-    /// All texts of a value.
-    fn json(&mut self, value: &Json) {
+    /// All texts of a value, which has this name.
+    fn json(&mut self, name: &str, value: &Json) {
         match value {
-            Json::Object(members) => members.values().for_each(|value| self.json(value)),
-            Json::Array(items) => items.iter().for_each(|value| self.json(value)),
-            Json::String(text) => self.add(text),
-            Json::Number(number) => self.add(&number.to_string()),
+            Json::Object(members) => members.iter().for_each(|(name, value)| self.json(name, value)),
+            Json::Array(items) => items.iter().for_each(|value| self.json(name, value)),
+            Json::String(text) => self.sent(Secret::new(text.as_str()), is_credential(name)),
+            Json::Number(number) => self.sent(Secret::new(number.to_string()), is_credential(name)),
             Json::Null | Json::Bool(_) => {}
         }
     }
@@ -116,6 +126,7 @@ impl Found {
         let authority_end = host_end(scheme);
         let user_end = whole[scheme..authority_end].rfind('@').map(|at| scheme + at);
         let shown = [0..scheme, user_end.unwrap_or(scheme)..authority_end];
+        let is_credential_by_name = is_credential(&text.written);
         let (mut position, mut has_expanded_user) = (0, false);
         for part in &text.parts {
             match part {
@@ -130,7 +141,7 @@ impl Found {
                         match (start, at == position || is_shown(&at)) {
                             (None, false) => start = Some(at),
                             (Some(begun), true) => {
-                                self.add(&whole[begun..at]);
+                                self.part_of_address(&whole[begun..at], is_credential_by_name);
                                 start = None;
                             }
                             _ => {}
@@ -146,6 +157,14 @@ impl Found {
         if let Some((_, query)) = whole.split_once('?') {
             self.parameters(query);
         }
+    }
+
+    /// A part of an address, and what stands in it that is no mere word: a tenant, a version; not `health`.
+    fn part_of_address(&mut self, part: &str, is_credential: bool) {
+        self.sent(Secret::new(part), is_credential);
+        let pieces = part.split(['/', '?', '&', '=', '#']);
+        let pieces = pieces.filter(|piece| piece.len() < part.len() && !piece.chars().all(char::is_alphabetic));
+        pieces.for_each(|piece| self.sent(Secret::new(piece), is_credential));
     }
 
     /// User and password, as an address has them; and as basic authentication sends them. A user that is written out is no
@@ -164,16 +183,29 @@ impl Found {
         }
     }
 
-    fn add(&mut self, secret: &str) {
-        self.secrets.push(secret.to_owned());
+    /// What is a credential.
+    fn add(&mut self, credential: &str) {
+        self.sent(Secret::new(credential), true);
+    }
+
+    fn sent(&mut self, text: Secret, is_credential: bool) {
+        self.secrets.push(SentSecret { text, is_credential });
     }
 }
 
-fn with_captures_left_out(text: &Text) -> String {
-    let part = |part: &TextPart| match part {
+fn are_expanded(one: &TextPart, other: &TextPart) -> bool {
+    matches!((one, other), (TextPart::Expanded(_), TextPart::Expanded(_)))
+}
+
+fn joined(parts: &[TextPart]) -> String {
+    let text = |part: &TextPart| match part {
         TextPart::Plain(text) => text.clone(),
-        TextPart::Expanded(secret) => Secret::expose(secret).to_owned(),
+        TextPart::Expanded(secret) => secret.expose().to_owned(),
         TextPart::Capture { .. } => String::new(),
     };
-    text.parts.iter().map(part).collect()
+    parts.iter().map(text).collect()
+}
+
+fn with_captures_left_out(text: &Text) -> String {
+    joined(&text.parts)
 }

@@ -4,9 +4,14 @@
 //! what was sent is looked for in what came, both brought to one form first, in which percent-encoding, escapes and case
 //! are gone, and in base64 and hexadecimal too. A part of a secret is found as well as all of it (a server may cut what it
 //! repeats, or join it to something in base64), and hidden with the word that it stands in.
+//!
+//! What an expansion brings in is not always a credential: a host, an environment, the template of a body. All of it is
+//! hidden, too; but of its ordinary words none by itself, since an app says `service` without having been sent
+//! `orders-service`.
 
 mod collect;
 mod normal;
+mod ordinary;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,13 +23,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use self::normal::{NormalByte, normal_bytes, normal_form};
-use super::credentials::MASK;
+use self::ordinary::unusual;
+use super::credentials::{MASK, is_credential};
 use super::secret::Secret;
 
 /// Secrets that a server may repeat.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    secrets: Arc<Vec<Secret>>,
+    secrets: Arc<Vec<SentSecret>>,
     /// Values that workflow steps capture, as step and name.
     captures: Arc<Vec<(String, String)>>,
 }
@@ -32,6 +38,24 @@ pub struct Redactor {
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Redactor({})", self.secrets.len())
+    }
+}
+
+/// A secret that is sent.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SentSecret {
+    text: Secret,
+    /// Something says that it is a credential, so that no part of it is an ordinary word.
+    is_credential: bool,
+}
+
+impl SentSecret {
+    /// Of a value that is no credential, so few characters or such a word are nobody's secret, and everybody's words.
+    fn is_hidden(&self) -> bool {
+        const SHORTEST: usize = 3;
+        let text = self.text.expose().trim();
+        let is_flag = || ["true", "false", "yes", "off", "null", "none"].contains(&text.to_ascii_lowercase().as_str());
+        !text.is_empty() && (self.is_credential || (text.chars().count() >= SHORTEST && !is_flag()))
     }
 }
 
@@ -64,18 +88,26 @@ const PIECE: usize = 4 << 10;
 const OVERLAP: usize = 32;
 
 impl Redactor {
-    /// These secrets.
+    /// These credentials.
     #[must_use]
-    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let secrets = secrets.into_iter().filter(|secret| !secret.trim().is_empty());
-        Self { secrets: Arc::new(secrets.map(Secret::new).collect()), captures: Arc::default() }
+    pub fn of<'a>(credentials: impl IntoIterator<Item = &'a str>) -> Self {
+        let sent = |text: &str| SentSecret { text: Secret::new(text), is_credential: true };
+        Self::hiding(credentials.into_iter().map(sent))
     }
 
-    /// These secrets and `more`.
+    /// These, each once.
+    fn hiding(secrets: impl IntoIterator<Item = SentSecret>) -> Self {
+        let mut known = HashSet::new();
+        let secrets = secrets.into_iter().filter(|secret| secret.is_hidden() && known.insert(secret.clone()));
+        Self { secrets: Arc::new(secrets.collect()), captures: Arc::default() }
+    }
+
+    /// These secrets and the values in `more`, each behind its name.
     #[must_use]
-    pub fn and<'a>(&self, more: impl IntoIterator<Item = &'a str>) -> Self {
-        let more = Self::of(more);
-        if more.secrets.is_empty() {
+    pub fn and<'a>(&self, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let sent = |(name, text)| SentSecret { text: Secret::new(text), is_credential: is_credential(name) };
+        let more = Self::hiding(more.into_iter().map(sent));
+        if more.is_empty() {
             return self.clone();
         }
         let secrets = self.secrets.iter().chain(more.secrets.iter()).cloned();
@@ -87,10 +119,12 @@ impl Redactor {
         self.captures.iter().map(|(step, name)| (step.as_str(), name.as_str()))
     }
 
-    /// How many bytes of secrets there are.
+    /// What it costs at most to redact a text, in units of [`Pattern::cost`](super::pattern::Pattern::cost).
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.secrets.iter().map(|secret| secret.expose().len()).sum()
+    pub fn cost(&self) -> u64 {
+        /// One that is short takes as long as so many bytes.
+        const LEAST: usize = 16;
+        self.secrets.iter().map(|secret| (secret.text.expose().len() + LEAST) as u64).sum()
     }
 
     /// Whether there is no secret.
@@ -100,10 +134,11 @@ impl Redactor {
     }
 
     /// `text`, or the first thousand bytes of it, with `***` for each word that holds a secret or six characters in a row
-    /// of one. A secret of fewer characters is hidden where it is a word by itself.
+    /// of one. A secret of fewer characters is hidden where it is a word by itself. Of an ordinary word, such as a value that
+    /// is no credential may hold, no part is hidden: it is hidden with the whole value.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if self.is_empty() {
+        if self.is_empty() || text.is_empty() {
             return text.into();
         }
         let text = beginning(text);
@@ -136,19 +171,17 @@ impl Redactor {
         let mut found: [HashSet<&[u8]>; 3] = Default::default();
         let mut ranges = Vec::new();
         for secret in self.secrets.iter() {
-            for piece in pieces(secret.expose().as_bytes()) {
-                for (form, bytes) in forms_of(piece) {
+            let pieces = pieces(secret.text.expose().as_bytes());
+            for piece in pieces.take_while(|_| bytes.len() >= Form::Plain.telling()) {
+                let (wanted_parts, found_parts) = (&wanted[Form::Plain as usize], &mut found[Form::Plain as usize]);
+                found_parts.extend(telling_parts(piece, secret.is_credential, wanted_parts));
+                for (form, bytes) in encoded_forms_of(piece) {
                     let (wanted, found) = (&wanted[form as usize], &mut found[form as usize]);
                     let telling = bytes.windows(form.telling());
                     found.extend(telling.filter_map(|window| wanted.get(window).copied()));
                 }
             }
-            let short = normal_form(secret.expose().as_bytes());
-            if !short.is_empty() && short.len() < Form::Plain.telling() {
-                let at = bytes.windows(short.len()).enumerate().filter(|(_, window)| *window == short);
-                let whole = at.filter(|(at, window)| is_whole(text, *at..*at + window.len()));
-                ranges.extend(whole.map(|(at, window)| at..at + window.len()));
-            }
+            ranges.extend(whole_in(text, &bytes, secret));
         }
         for (form, found) in Form::ALL.into_iter().zip(&found) {
             let at = bytes.windows(form.telling()).enumerate().filter(|(_, window)| found.contains(window));
@@ -159,7 +192,7 @@ impl Redactor {
 
     /// Where secrets stand of which normal form leaves nothing.
     fn raw_in(&self, text: &str) -> Vec<Range<usize>> {
-        let secrets = self.secrets.iter().map(Secret::expose);
+        let secrets = self.secrets.iter().map(|secret| secret.text.expose());
         let odd = secrets.filter(|secret| secret.len() <= LONGEST && normal_form(secret.as_bytes()).is_empty());
         let at = odd.flat_map(|secret| text.match_indices(secret));
         at.map(|(at, secret)| at..at + secret.len()).collect()
@@ -180,12 +213,36 @@ fn pieces(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     starts.map(|start| &secret[start..secret.len().min(start + PIECE)])
 }
 
-/// The forms in which a piece of a secret may come back.
-fn forms_of(piece: &[u8]) -> Vec<(Form, Vec<u8>)> {
-    let mut forms = vec![(Form::Plain, normal_form(piece))];
+/// Which of `wanted` are six characters in a row of this piece of a secret, and tell of it.
+fn telling_parts<'w>(piece: &[u8], is_credential: bool, wanted: &HashSet<&'w [u8]>) -> Vec<&'w [u8]> {
+    let length = Form::Plain.telling();
+    let normal = normal_bytes(piece);
+    let bytes: Vec<u8> = normal.iter().map(|byte| byte.byte).collect();
+    let unusual = if is_credential { Vec::new() } else { unusual(piece) };
+    let tells = |at: usize| is_credential || normal[at..at + length].iter().any(|byte| unusual[byte.start]);
+    let parts = bytes.windows(length).enumerate();
+    parts.filter_map(|(at, part)| wanted.get(part).copied().filter(|_| tells(at))).collect()
+}
+
+/// Where in the text, of which these are the bytes in normal form, the whole secret stands, if no part of it may be found.
+fn whole_in(text: &[NormalByte], bytes: &[u8], secret: &SentSecret) -> Vec<Range<usize>> {
+    let whole = secret.text.expose().as_bytes();
+    // In normal form a longer one is longer than what is looked at.
+    let normal = if whole.len() <= PIECE { normal_form(whole) } else { Vec::new() };
+    let is_short = normal.len() < Form::Plain.telling();
+    if normal.is_empty() || (!is_short && secret.is_credential) {
+        return Vec::new();
+    }
+    let at = bytes.windows(normal.len()).enumerate().filter(|(_, window)| *window == normal);
+    let ranges = at.map(|(at, window)| at..at + window.len());
+    ranges.filter(|range| !is_short || is_whole(text, range.clone())).collect()
+}
+
+/// The encoded forms in which a piece of a secret may come back.
+fn encoded_forms_of(piece: &[u8]) -> Vec<(Form, Vec<u8>)> {
     let hexadecimal = piece.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-    forms.push((Form::Hexadecimal, hexadecimal.map(digit).collect()));
+    let mut forms = vec![(Form::Hexadecimal, hexadecimal.map(digit).collect())];
     // Three bytes are four characters of base64: what stands before the secret moves it by none, one or two bytes. The
     // characters at both ends tell of what is beside it, too.
     for before in 0..3_usize {

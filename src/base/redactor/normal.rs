@@ -50,7 +50,11 @@ fn decoded(bytes: &[NormalByte]) -> Vec<NormalByte> {
             b'&' => entity(&rest[1..]).map(|(length, bytes)| (1 + length, bytes)),
             _ => None,
         };
-        let (length, written) = found.unwrap_or_else(|| (1, vec![first.byte]));
+        let Some((length, written)) = found else {
+            decoded.push(NormalByte { follows_a_gap: false, ..*first });
+            rest = &rest[1..];
+            continue;
+        };
         let (start, end) = (first.start, rest[length - 1].end);
         decoded.extend(written.into_iter().map(|byte| NormalByte { byte, start, end, follows_a_gap: false }));
         rest = &rest[length..];

@@ -57,6 +57,10 @@ fn section(entries: Vec<(&'static str, Value)>) -> Section {
 
 /// `<a>` stands for an expansion that is `a`.
 fn text(written: &str) -> Value {
+    Value::Text(text_of(written))
+}
+
+fn text_of(written: &str) -> Text {
     let mut parts = Vec::new();
     for (index, piece) in written.split('<').enumerate() {
         match piece.split_once('>').filter(|_| index > 0) {
@@ -67,11 +71,12 @@ fn text(written: &str) -> Value {
             None => parts.push(TextPart::Plain(piece.into())),
         }
     }
-    Value::Text(Text { parts, written: written.into() })
+    parts.retain(|part| !matches!(part, TextPart::Plain(text) if text.is_empty()));
+    Text { parts, written: written.into() }
 }
 
 fn secrets(section: &Section) -> Vec<String> {
-    Redactor::of_section(section).secrets.iter().map(|secret| secret.expose().to_owned()).collect()
+    Redactor::of_section(section).secrets.iter().map(|secret| secret.text.expose().to_owned()).collect()
 }
 
 #[test]
@@ -79,6 +84,7 @@ fn all_of_an_address_is_secret_but_its_scheme_host_and_port() {
     for (url, expected) in [
         ("http://<app.svc>:<80>/health", vec![]),
         ("<http://app.svc:80/hooks/abc?x=y>", vec!["/hooks/abc?x=y"]),
+        ("<http://app.svc/tenant-17/health>", vec!["/tenant-17/health", "tenant-17"]),
         ("<http://user:p%40ss@app.svc>", vec!["user:p%40ss", "dXNlcjpwQHNz", "user", "p@ss", "user:p@ss"]),
         ("http://user:hunter2@app.svc/", vec!["dXNlcjpodW50ZXIy", "hunter2", "user:hunter2"]),
         ("http://app.svc/<tenant>/x?token=abc&page=2", vec!["tenant", "abc"]),
@@ -91,15 +97,88 @@ fn all_of_an_address_is_secret_but_its_scheme_host_and_port() {
 #[test]
 fn what_is_written_out_is_secret_where_its_name_says_so() {
     let header = |name: &str, value: &str| (name.to_owned(), Spanned::new(SourceSpan::default(), text(value)));
-    let headers = vec![header("Authorization", "Bearer abc"), header("X-Tenant", "shop"), header("X-Id", "a<b>")];
+    let headers = vec![header("Authorization", "Bearer abc"), header("X-Tenant", "shop"), header("X-Id", "a<bcd>")];
     let entries = vec![
         ("headers", Value::Map(headers)),
         ("body", text(r#"{"user":"probe","password":"hunter2","n":{"token":"x"}}"#)),
         ("unix_socket", text("/run/<x>")),
         ("tls", Value::Section(section(vec![("ca_file", text("<y>"))]))),
     ];
-    assert_eq!(secrets(&section(entries)), ["hunter2", "x", "abc", "b"]);
+    assert_eq!(secrets(&section(entries)), ["hunter2", "x", "abc", "bcd"]);
     assert_eq!(secrets(&section(vec![("body", text("user=probe&pwd=hunter2"))])), ["hunter2"]);
+}
+
+/// What is shown of `said` where these headers are sent.
+fn shown_beside(headers: &[(&str, &str)], said: &str) -> String {
+    let header = |(name, value): &(&str, &str)| {
+        let value = Text { written: format!("${{{name}}}"), ..text_of(value) };
+        ((*name).to_owned(), Spanned::new(SourceSpan::default(), Value::Text(value)))
+    };
+    let headers = Value::Map(headers.iter().map(header).collect());
+    Redactor::of_section(&section(vec![("headers", headers)])).redact(said).into_owned()
+}
+
+#[test]
+fn a_value_of_ordinary_words_hides_none_of_them_but_itself() {
+    let service = [("X-Service", "<orders-service.shop.svc>")];
+    for (said, shown) in [
+        ("the orders service is degraded", "the orders service is degraded"),
+        ("payments.shop.svc does not answer", "payments.shop.svc does not answer"),
+        ("orders-service.shop.svc is degraded", "*** is degraded"),
+        ("ORDERS-SERVICE%2Eshop.svc:80", "***:80"),
+        ("sent b3JkZXJzLXNlcnZpY2Uuc2hvcC5zdmM=", "sent ***"),
+    ] {
+        assert_eq!(shown_beside(&service, said), shown, "{said}");
+    }
+    let pod = [("X-Pod", "<orders-7d9f8b6c5d-x2x9z>")];
+    assert_eq!(shown_beside(&pod, "orders 7d9f8b6c of the orders queue"), "orders *** of the orders queue");
+    let template = [("X-Body", r#"<{"query":"orders","limit":100,"since":"2026"}>"#)];
+    assert_eq!(shown_beside(&template, "since 2026 the query takes long"), "since 2026 the query takes long");
+}
+
+#[test]
+fn a_value_that_its_name_calls_a_credential_is_hidden_in_parts_whatever_its_words() {
+    for name in ["X-Api-Key", "PASSWORD", "file:/run/secrets/phrase"] {
+        let phrase = [(name, "<correct-horse-battery>")];
+        assert_eq!(shown_beside(&phrase, "bad key: correct-ho"), "bad key: ***", "{name}");
+        assert_eq!(shown_beside(&[(name, "<on>")], "it is on"), "it is ***", "{name}");
+    }
+}
+
+#[test]
+fn what_is_nobodys_secret_stays() {
+    let sent = [("X-Debug", "<true>"), ("X-Limit", "<10>"), ("X-Port", "<8080>"), ("X-Env", "<production>")];
+    let said = "ready: true, 10 orders, production on 8080";
+    assert_eq!(shown_beside(&sent, said), "ready: true, 10 orders, *** on ***");
+}
+
+#[test]
+fn expansions_side_by_side_are_hidden_together_too() {
+    let sent = [("X-Id", "<abc><def>")];
+    assert_eq!(shown_beside(&sent, "no abcdef, no abc"), "no ***, no ***");
+}
+
+#[test]
+fn a_secret_is_kept_once_however_often_it_is_sent() {
+    let body = "x".repeat(1 << 10);
+    let part = || TextPart::Expanded(Secret::new(body.as_str()));
+    let header = |name: usize| {
+        let text = Text { parts: vec![part()], written: "${X}".into() };
+        (format!("X-{name}"), Spanned::new(SourceSpan::default(), Value::Text(text)))
+    };
+    let headers = Value::Map((0..200).map(header).collect());
+    assert_eq!(secrets(&section(vec![("headers", headers)])), [body]);
+}
+
+#[test]
+fn what_a_clone_of_a_secret_holds_is_the_same_memory() {
+    let secret = Secret::new("x".repeat(1 << 20));
+    let text = Text { parts: vec![TextPart::Expanded(secret.clone())], written: "${X}".into() };
+    let redactor = Redactor::of_section(&section(vec![("body", Value::Text(text))]));
+    let more = redactor.and([("sid", "0123456789")]);
+    for kept in [&redactor.secrets[0], &more.secrets[0]] {
+        assert!(std::ptr::eq(kept.text.expose(), secret.expose()));
+    }
 }
 
 proptest! {

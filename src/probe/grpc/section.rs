@@ -7,6 +7,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::base::credentials::is_credential;
 use crate::base::grpc::{CHECK, framed, health_check_request};
 use crate::base::redact;
 use crate::base::value::{Section, Text, Value};
@@ -47,7 +48,7 @@ pub(super) struct HealthCall {
     pub(super) message: Vec<u8>,
     /// It asks for a service by name.
     pub(super) is_named: bool,
-    /// Something that was expanded or captured is part of it: the server's own words may repeat it.
+    /// A credential, or something that was expanded or captured, is part of it: the server's own words may repeat it.
     pub(super) is_secretive: bool,
 }
 
@@ -113,8 +114,9 @@ impl GrpcSection {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let uri = Uri::builder().scheme(scheme).authority(&*self.authority).path_and_query(CHECK).build();
         let uri = uri.map_err(|_| Failure::new(FailureKind::Bug, "the authority makes no URI"))?;
-        let texts = self.metadata.iter().map(|(_, text)| text).chain(&self.service);
-        let is_secretive = texts.into_iter().any(|text| text.is_expanded() || text.captures().next().is_some());
+        let mut texts = self.metadata.iter().map(|(_, text)| text).chain(&self.service);
+        let is_secretive = texts.any(|text| text.is_expanded() || text.captures().next().is_some())
+            || self.metadata.iter().any(|(name, _)| is_credential(name.as_str()));
         let message = framed(&health_check_request(&service));
         Ok(HealthCall { uri, metadata, message, is_named: !service.is_empty(), is_secretive })
     }

@@ -333,10 +333,11 @@ impl HttpSection {
         if !self.expect.has_message() && !run.trace.is_noting() {
             return Redactor::default();
         }
-        let captured = self.secrets.captures().filter_map(|(step, name)| run.captured.get(step, name));
-        let cookies = cookies_of(cookies).into_iter().map(|(_, value)| value);
-        let cookies: Vec<String> = cookies.filter(|value| value.len() >= SHORTEST).collect();
-        self.secrets.and(captured.chain(cookies.iter().map(String::as_str)))
+        let captured = self.secrets.captures();
+        let captured = captured.filter_map(|(step, name)| Some((name, run.captured.get(step, name)?)));
+        let mut cookies = cookies_of(cookies);
+        cookies.retain(|(_, value)| value.len() >= SHORTEST);
+        self.secrets.and(captured.chain(cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
     }
 }
 

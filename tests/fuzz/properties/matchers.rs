@@ -89,9 +89,11 @@ fn matcher(word: &'static str, value: Value) -> Option<DeclaredMatcher> {
 fn visited(body: &[u8], pointer: &str, wildcard: Wildcard) -> Option<Vec<Json>> {
     let mut found = Vec::new();
     let is_json =
-        PointerSet::new([pointer], wildcard).walk(body, &[Some(usize::MAX >> 1)], &mut |_, visit| match visit {
-            Visit::Again => found.clear(),
-            Visit::Value { value, .. } => found.push(value.expect("there is room for everything").clone()),
+        PointerSet::new([pointer], wildcard).walk(body, &[Some(usize::MAX >> 1)], &|_| false, &mut |_, visit| {
+            match visit {
+                Visit::Again => found.clear(),
+                Visit::Value { value, .. } => found.push(value.expect("there is room for everything").clone()),
+            }
         });
     is_json.then_some(found)
 }

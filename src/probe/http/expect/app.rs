@@ -115,7 +115,7 @@ impl AppAnswer {
             Some(Expression::Pattern(pattern)) => pattern.cost(received.body.len() as u64),
             _ => 0,
         };
-        let message = message + if self.message.is_some() { secrets.len() as u64 } else { 0 };
+        let message = message + if self.message.is_some() { secrets.cost() } else { 0 };
         self.all().map(|expectations| expectations.cost(received)).fold(message, u64::saturating_add)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::base::credentials::is_credential;
 use crate::base::matcher::{DeclaredMatcher, Matcher, Shortfall, Subject, shown_json};
 use crate::base::pointer::{PointerSet, Visit, Wildcard};
 use crate::base::trace::Found;
@@ -56,11 +57,13 @@ impl JsonExpectations {
         let mosts: Vec<Option<usize>> = matchers.iter().map(most).collect();
         let mut judged: Vec<JudgedPlaces> =
             std::iter::repeat_with(JudgedPlaces::default).take(matchers.len()).collect();
-        let is_json = self.pointers.walk(body, &mosts, &mut |pointer, visit| match visit {
+        let is_secret = |name: &str| shows && is_credential(name);
+        let is_json = self.pointers.walk(body, &mosts, &is_secret, &mut |pointer, visit| match visit {
             Visit::Again => judged[pointer] = JudgedPlaces::default(),
-            Visit::Value { value, length } => {
+            Visit::Value { value, length, is_secret } => {
                 let subject = value.map_or(Subject::TooMuch(length), Subject::Json);
-                judged[pointer].add(matchers[pointer].judge(subject), || shown(value, length), shows);
+                let show = || if is_secret { Found::HeldBack } else { Found::This(shown(value, length)) };
+                judged[pointer].add(matchers[pointer].judge(subject), show, shows);
             }
         });
         is_json.then_some(judged)
@@ -87,14 +90,14 @@ pub(super) struct JudgedPlaces {
 /// A place, counted from 1, and what is there, where somebody wants to know.
 struct ShownPlace {
     at: usize,
-    value: String,
+    value: Found,
 }
 
 impl JudgedPlaces {
-    fn add(&mut self, judged: Result<(), Shortfall>, show: impl Fn() -> String, shows: bool) {
+    fn add(&mut self, judged: Result<(), Shortfall>, show: impl Fn() -> Found, shows: bool) {
         self.count += 1;
         let at = self.count;
-        let place = || ShownPlace { at, value: if shows { show() } else { String::new() } };
+        let place = || ShownPlace { at, value: if shows { show() } else { Found::HeldBack } };
         match judged {
             Ok(()) if self.fit.is_none() => self.fit = Some(place()),
             Err(shortfall) if self.misfit.is_none() => self.misfit = Some((place(), shortfall)),
@@ -130,12 +133,13 @@ impl JudgedPlaces {
             Places::Every => misfit.or(self.fit.as_ref()),
             Places::Any => self.fit.as_ref().or(misfit),
         };
-        match (self.count, deciding) {
-            (0, _) | (_, None) => Found::This("nothing".into()),
+        let Some(ShownPlace { at, value }) = deciding else { return Found::This("nothing".into()) };
+        let Found::This(value) = value else { return value.clone() };
+        match (self.count, at) {
             _ if is_secret => Found::HeldBack,
-            (1, Some(place)) => Found::This(place.value.clone()),
-            (count, Some(ShownPlace { at: 1, value })) => Found::This(format!("{value}, the first of {count}")),
-            (count, Some(ShownPlace { at, value })) => Found::This(format!("{value}, number {at} of {count}")),
+            (1, _) => Found::This(value.clone()),
+            (count, 1) => Found::This(format!("{value}, the first of {count}")),
+            (count, at) => Found::This(format!("{value}, number {at} of {count}")),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -94,8 +96,16 @@ fn presented(headers: &HeaderMap) -> Redactor {
     /// No token that somebody has made is longer.
     const LONGEST: usize = 2 << 10;
     let values = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
-    let words = values.flat_map(|value| value.split_whitespace().skip(1));
-    Redactor::of(words.map(|word| &word[..word.floor_char_boundary(LONGEST)]))
+    let words: Vec<&str> = values.flat_map(|value| value.split_whitespace().skip(1)).collect();
+    let passwords = words.iter().filter_map(|word| password_of(word)).collect::<Vec<_>>();
+    let secrets = words.into_iter().chain(passwords.iter().map(String::as_str));
+    Redactor::of(secrets.map(|secret| &secret[..secret.floor_char_boundary(LONGEST)]))
+}
+
+/// The password that credentials of basic authentication hold, if they are such: the message may repeat it as it is.
+fn password_of(credentials: &str) -> Option<String> {
+    let pair = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn parsed(bytes: &[u8], presented: &Redactor) -> Result<Beat, String> {
@@ -189,10 +199,13 @@ mod tests {
 
     #[test]
     fn the_token_of_a_beat_is_not_shown_when_its_message_repeats_it() {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, "Bearer hunter2-hunter2".parse().unwrap())]);
-        let body = Bytes::from_static(br#"{"status":"error","message":"401 for hunter2-hunter2, again"}"#);
-        let beat = SentBody::Short(body).beat(&headers).unwrap();
-        assert_eq!(beat.message.as_deref(), Some("401 for ***, again"));
+        let basic = format!("Basic {}", STANDARD.encode("cron:hunter2-hunter2"));
+        for presented in ["Bearer hunter2-hunter2", &basic] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, presented.parse().unwrap())]);
+            let body = Bytes::from_static(br#"{"status":"error","message":"401 for hunter2-hunter2, again"}"#);
+            let beat = SentBody::Short(body).beat(&headers).unwrap();
+            assert_eq!(beat.message.as_deref(), Some("401 for ***, again"), "{presented}");
+        }
     }
 
     #[test]

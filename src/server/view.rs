@@ -21,12 +21,14 @@ pub(super) struct View<'a> {
     pub(super) judged: &'a Judged<'a>,
     pub(super) judgement: Judgement,
     pub(super) reading: Reading,
+    /// It is the endpoint, and not one check's part in it.
+    is_whole: bool,
 }
 
 impl<'a> View<'a> {
     /// All of `endpoint`.
     pub(super) fn of(judged: &'a Judged<'a>, endpoint: Endpoint, reading: Reading) -> Self {
-        Self { judged, judgement: judged.endpoint(endpoint), reading }
+        Self { judged, judgement: judged.endpoint(endpoint), reading, is_whole: true }
     }
 
     /// The check at `index` alone, by the rules of `endpoint`.
@@ -40,7 +42,7 @@ impl<'a> View<'a> {
         let root_causes = if part.closes { judged.causes_of(index) } else { Vec::new() };
         let judgement =
             Judgement { endpoint, open: !part.closes, verdict, parts: vec![part], root_causes, draining: false };
-        Self { judged, judgement, reading }
+        Self { judged, judgement, reading, is_whole: false }
     }
 
     /// The check at `index` alone, gated or not.
@@ -55,7 +57,7 @@ impl<'a> View<'a> {
             root_causes: if closes { judged.causes_of(index) } else { Vec::new() },
             draining: false,
         };
-        Self { judged, judgement, reading }
+        Self { judged, judgement, reading, is_whole: false }
     }
 
     /// The code of a closed endpoint.
@@ -75,8 +77,7 @@ impl<'a> View<'a> {
 
     /// The checks that are switched off, where the whole is told and they may be named.
     pub(super) fn disabled(&self) -> &'a [DisabledCheck] {
-        let is_whole = self.judgement.endpoint == Endpoint::Healthz && self.judgement.parts.len() == self.judged.len();
-        let is_told = is_whole && self.details() != Details::None;
+        let is_told = self.is_whole && self.judgement.endpoint == Endpoint::Healthz && self.details() != Details::None;
         if is_told { &self.judged.snapshot.plan.disabled } else { &[] }
     }
 

@@ -20,6 +20,8 @@ pub struct Beats {
 #[derive(Default)]
 struct Register {
     slots: BTreeMap<String, Weak<Slot>>,
+    /// What was heard for each check, also while a reload replaces its probe.
+    heard: BTreeMap<String, Arc<Mutex<Heard>>>,
     /// Beats from before a restart, of checks that do not look yet.
     remembered: BTreeMap<String, Moment>,
     /// The checks with news that the scheduler has not been told of.
@@ -30,7 +32,7 @@ struct Register {
 #[derive(Debug)]
 pub(crate) struct Slot {
     max_age: Duration,
-    heard: Mutex<Heard>,
+    heard: Arc<Mutex<Heard>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,19 +98,27 @@ impl Beats {
     }
 
     /// The slot of `check`, for as long as its probe holds on to it; a beat older than `max_age` is none. A new probe of
-    /// the same name begins without a beat.
+    /// the same name goes on with the last beat: a token that is rotated makes no check pending until the next one, which
+    /// may be a day away.
     pub(crate) fn register(&self, check: &str, max_age: Duration) -> Arc<Slot> {
         let mut register = self.lock();
         register.slots.retain(|_, slot| slot.strong_count() > 0);
+        let is_worth_keeping = |heard: &Arc<Mutex<Heard>>| Arc::strong_count(heard) > 1 || lock(heard).last.is_some();
+        register.heard.retain(|_, heard| is_worth_keeping(heard));
         let remembered = register.remembered.remove(check).map(|at| TakenBeat { at, beat: Beat::default() });
-        let heard = Mutex::new(Heard { last: remembered, is_unseen: false });
+        let heard = Arc::clone(register.heard.entry(check.to_owned()).or_default());
+        {
+            let mut heard = lock(&heard);
+            heard.last = heard.last.take().or(remembered);
+            heard.is_unseen = false;
+        }
         let slot = Arc::new(Slot { max_age, heard });
         register.slots.insert(check.to_owned(), Arc::downgrade(&slot));
         slot
     }
 
     fn lock(&self) -> MutexGuard<'_, Register> {
-        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.register)
     }
 }
 
@@ -131,8 +141,13 @@ impl Slot {
     }
 
     fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.heard)
     }
+}
+
+/// Held while memory is looked at, and never across a wait.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Beats {
@@ -160,6 +175,24 @@ mod tests {
         assert!(!beats.beat("other", Beat::default(), at(1)));
         drop(slot);
         assert!(!beats.beat("main_loop", Beat::default(), at(1)));
+    }
+
+    #[test]
+    fn a_reload_that_replaces_a_probe_keeps_the_last_beat_of_its_check() {
+        let beats = Beats::default();
+        let slot = beats.register("nightly", MAX_AGE);
+        let degraded = Beat { status: BeatStatus::Degraded, message: Some("slow".into()) };
+        assert!(beats.beat("nightly", degraded.clone(), at(1)));
+        // As the scheduler may do it: the old probe goes first, or last.
+        drop(slot);
+        let _other = beats.register("other", MAX_AGE);
+        let second = beats.register("nightly", MAX_AGE);
+        let third = beats.register("nightly", MAX_AGE);
+        drop(second);
+        let last = third.look().unwrap();
+        assert_eq!((last.at, last.beat), (at(1), degraded));
+        assert!(beats.beat("nightly", Beat::default(), at(2)));
+        assert_eq!(beats.last(), [("nightly".to_owned(), at(2))]);
     }
 
     #[test]

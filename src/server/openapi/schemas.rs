@@ -110,7 +110,9 @@ pub(super) fn all() -> Value {
         envelope(object(
             &json!({ name: object(
                 &json!({ "data": list(of), "next": maybe("string") }),
-                &json!({ "kubelet": { "type": "array", "items": { "type": "object" } } }),
+                &json!({ "kubelet": { "type": "array", "items": object(
+                    &json!({ "endpoint": text(), "last_asked": { "type": "number" }, "period_ms": count() }), &nothing
+                ) } }),
             ) }),
             &json!({}),
         ))

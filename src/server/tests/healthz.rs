@@ -6,10 +6,11 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::{app, ask, body, check_answer, get};
+use crate::base::name::CheckName;
 use crate::metrics::testing::{answering, degraded, error, knowing, ok, pending, skipped, snapshot};
 use crate::model::outcome::{Facts, StepReport};
 use crate::model::plan::testing::{check, indices};
-use crate::model::plan::{Critical, Definition, Details, Gates};
+use crate::model::plan::{Critical, Definition, Details, DisabledCheck, Gates};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
 
@@ -326,4 +327,22 @@ fn one_check_alone_is_told_gated_or_not() {
     let json: serde_json::Value = serde_json::from_str(&body(&get(&snapshot, "/healthz/a%2Fb?format=json"))).unwrap();
     assert_eq!((json["status"].as_str(), json["checks"].as_array().map(Vec::len)), (Some("error"), Some(1)));
     assert_eq!(json["root_causes"], serde_json::json!(["a/b"]));
+}
+
+#[test]
+fn what_is_switched_off_is_told_with_the_whole_alone() {
+    let name = CheckName::new("old").unwrap();
+    let off = DisabledCheck { name, kind: "tcp", reason: "waits for the new cluster".into() };
+    let mut snapshot = well();
+    Arc::make_mut(&mut snapshot.plan).disabled.push(off);
+    for (format, sign) in [("text", "disabled: waits"), ("json", r#""disabled":[{"name":"old""#)] {
+        let tells_of_it = |path: &str| body(&get(&snapshot, &format!("{path}?format={format}"))).contains(sign);
+        // The only check there is, and still not the whole.
+        assert_eq!((tells_of_it("/healthz"), tells_of_it("/healthz/db_connection")), (true, false), "{format}");
+        let discreet = answering(snapshot.clone(), |answers| answers.details = Details::None);
+        for path in ["/healthz", "/healthz/old"] {
+            let told = body(&get(&discreet, &format!("{path}?format={format}")));
+            assert!(!told.contains("waits") && !told.contains("switched off"), "{told}");
+        }
+    }
 }

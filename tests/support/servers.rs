@@ -1,5 +1,4 @@
 //! Real servers as the test's own children: found, started on free loopback ports, frozen, killed and removed.
-#![allow(dead_code)] // each test file includes this one and uses its own part of it
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -51,7 +51,15 @@ struct EndpointReport {
     data: EndpointData,
     checks: Vec<EndpointCheck>,
     #[serde(default)]
+    disabled: Vec<EndpointDisabled>,
+    #[serde(default)]
     root_causes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct EndpointDisabled {
+    name: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,7 @@ impl Ask {
 pub(super) enum AskResult {
     /// How it stands, in a line.
     Line(String, Exit),
-    /// There is no such check, and what there is.
+    /// There is no such check, and what there is; or it is switched off, and why.
     UnknownCheck(String),
 }
 
@@ -139,6 +147,10 @@ fn about_daemon(daemon: &DaemonClient, deadline: Deadline) -> Result<AskResult, 
 fn about_check(daemon: &DaemonClient, name: &str, deadline: Deadline) -> Result<AskResult, ClientError> {
     let (report, _) = report(daemon, "healthz", "for a single check", deadline)?;
     let Some(check) = report.checks.iter().find(|check| check.name == name) else {
+        if let Some(off) = report.disabled.iter().find(|off| off.name == name) {
+            let reason = one_line(&off.reason);
+            return Ok(AskResult::UnknownCheck(format!("error: the check `{name}` is switched off: {reason}\n")));
+        }
         if report.checks.is_empty() {
             return about_nameless(daemon, name, deadline);
         }
@@ -264,6 +276,7 @@ mod tests {
         let report = EndpointReport {
             status: "error".into(),
             data: EndpointData { message: "Some checks failed".into() },
+            disabled: Vec::new(),
             checks: vec![check("a", "connection\nrefused"), check("b", "withheld")],
             root_causes: Vec::new(),
         };

@@ -182,6 +182,9 @@ fn help_for(name: &str) -> String {
     if is_variable_name(start) && rest.starts_with([':', '-', '?', '=', '+']) {
         return format!("for a default write `${{{start}:-…}}`");
     }
+    if is_variable_name(start) && rest.starts_with('.') {
+        return format!("a variable has no `.` in its name; what a step has captured is `${{steps.{start}.…}}`");
+    }
     "write `${NAME}`, `${NAME:-default}` or `${file:/path}`; `$${` stands for a literal `${`".into()
 }
 
@@ -227,7 +230,12 @@ mod tests {
             ("${A", "`${` is never closed", "close it with `}`, or write `$${` for a literal `${`"),
             ("${}", "not an expansion", literal),
             ("${1A}", "not an expansion", literal),
-            ("${a.b}", "not an expansion", literal),
+            ("${a b}", "not an expansion", literal),
+            (
+                "${a.b}",
+                "not an expansion",
+                "a variable has no `.` in its name; what a step has captured is `${steps.a.…}`",
+            ),
             ("${A-b}", "not an expansion", "for a default write `${A:-…}`"),
             ("${A:b}", "not an expansion", "for a default write `${A:-…}`"),
             ("${A:-${B}}", "expansions cannot stand inside each other", "give the default as plain text"),

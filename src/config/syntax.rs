@@ -71,7 +71,7 @@ fn words(kind: &ErrorKind) -> (&'static str, String, Option<&'static str>) {
         }
         K::MappingValueNotAllowed | K::InvalidColonPlacement | K::InvalidMappingValueWhitespace => (
             "a `:` cannot stand here".into(),
-            "put a text that holds `: ` in quotes, and indent the keys of one mapping by the same amount",
+            "write a space after the `:` of a key, put a text that holds `: ` in quotes, and indent the keys of one mapping by the same amount",
         ),
         K::ExpectedBlockMappingKey | K::SimpleKeyExpected | K::InvalidSimpleKey | K::MappingKeyNotAllowed => {
             ("expected `key: value`".into(), "write a `:` and a space after the key, and check the indentation")

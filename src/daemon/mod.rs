@@ -272,7 +272,8 @@ impl Daemon {
         let added = count(|origin| *origin == Origin::Added);
         let changed = count(|origin| matches!(origin, Origin::Changed(_)));
         let kept = count(|origin| matches!(origin, Origin::Kept(_)));
-        tracing::info!(added, changed, kept, "the configuration was loaded");
+        let disabled = next.plan.disabled.len();
+        tracing::info!(added, changed, kept, disabled, "the configuration was loaded");
         self.telemetry.change(next.log, &next.plan.service);
         self.history.keep(keep(&next));
         if let Some(watch) = &self.watch {

@@ -67,6 +67,18 @@ async fn a_line_names_the_root_cause() {
 }
 
 #[tokio::test]
+async fn a_check_that_is_switched_off_is_said_to_be_that() {
+    for others in ["", "  - { name: other, simulated: {} }\n"] {
+        let file = format!("checks:\n  - {{ name: db, disabled: it moves, simulated: {{}} }}\n{others}");
+        let daemon = Daemon::start(&file).await;
+        let url = format!("http://{}", daemon.address);
+        let run = ask(&url, &["db"]);
+        let complaint = "error: the check `db` is switched off: it moves\n";
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (2, "", complaint), "{others}");
+    }
+}
+
+#[tokio::test]
 async fn a_drain_and_a_missing_configuration_are_named() {
     let daemon = Daemon::start("checks:\n  - { name: well, simulated: {}, interval: 100ms }\n").await;
     daemon.until_status("/readyz", 200).await;

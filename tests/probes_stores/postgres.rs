@@ -197,6 +197,16 @@ async fn what_an_expanded_url_holds_is_not_shown_when_the_query_gives_it() {
 }
 
 #[tokio::test]
+async fn what_was_answered_with_an_error_is_not_said_to_have_no_answer() {
+    let asked = || section(plain_url());
+    for section in [asked().text("query", "SELECT * FROM nowhere"), asked().with("role", Value::Word("replica"))] {
+        let run = RunContext { trace: Arc::new(Trace::noting()), ..RunContext::default() };
+        section.probe(&KIND).observe(&run).await.unwrap_err();
+        assert!(!run.trace.notes().contains(&"no answer".to_owned()), "{:?}", run.trace.notes());
+    }
+}
+
+#[tokio::test]
 async fn the_server_s_words_stay_out_of_the_log_where_an_expansion_may_be_in_them() {
     let url = shared().postgres.url("nobody:hunter2", "sslmode=disable");
     let written = failure(&mut *section(&url).probe(&KIND)).await;

@@ -89,6 +89,9 @@ fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
     let worries: Vec<CheckIndex> = judged.indices().filter(|check| judged.status(*check) != Verdict::Ok).collect();
     let s = |checks: &[CheckIndex]| if checks.len() == 1 { "" } else { "s" };
     let (word, why) = match judgement.verdict {
+        Verdict::Ok if judged.is_empty() && !judged.snapshot.plan.disabled.is_empty() => {
+            ("healthy", "every check is switched off".to_owned())
+        }
         Verdict::Ok if judged.is_empty() => ("healthy", "there are no checks".to_owned()),
         Verdict::Ok if judged.len() == 1 => ("healthy", "the check passed".to_owned()),
         Verdict::Ok => ("healthy", format!("all {} checks passed", judged.len())),

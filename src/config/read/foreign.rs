@@ -63,6 +63,19 @@ const FOREIGN_KINDS: &[ForeignKind] = &[
     ),
     foreign(&["websocket", "ws", "wss"], r#"http: { url: "http://host:8080/" }"#, "asks the server on the same port"),
     foreign(&["exec", "command", "cmd", "script", "shell"], "heartbeat: { file: /run/app/alive, max_age: 2m }", TURNS),
+    foreign(&["httpGet"], r#"http: { url: "http://localhost:8080/health" }"#, "asks the same"),
+    foreign(&["tcpSocket"], r#"tcp: { address: "localhost:5432" }"#, "does the same"),
+    foreign(&["ttl"], "heartbeat: { push: true, max_age: 2m }", "passes as long as its beats arrive in time"),
+    foreign(
+        &["test"],
+        r#"http: { url: "http://localhost:8080/health" }"#,
+        "asks what `curl -f` asks; what else a command does, a `heartbeat` says",
+    ),
+    foreign(
+        &["conditions"],
+        r#"http: { url: "http://localhost:8080/health", expect: { status: 200 } }"#,
+        "has all conditions in `expect`",
+    ),
     foreign(&["process", "pid", "systemd", "cron"], "heartbeat: { file: /run/app/alive, max_age: 2m }", TURNS),
     foreign(
         &["file"],
@@ -118,7 +131,14 @@ const FILES: &[(&str, &[&str], &str)] = &[
     ("modules", &["prober"], "blackbox_exporter"),
     ("probe", &["type", "targets"], "cloudprober"),
     ("scrape_configs", &["job_name"], "Prometheus"),
-    ("services", &["image", "build"], "Docker Compose"),
+    ("services", &["image", "build", "healthcheck"], "Docker Compose"),
+    ("healthcheck", &["test"], "Docker Compose"),
+    ("livenessProbe", &["httpGet", "tcpSocket", "exec", "grpc"], "Kubernetes"),
+    ("readinessProbe", &["httpGet", "tcpSocket", "exec", "grpc"], "Kubernetes"),
+    ("startupProbe", &["httpGet", "tcpSocket", "exec", "grpc"], "Kubernetes"),
+    ("port", &["listening"], "goss"),
+    ("addr", &["reachable"], "goss"),
+    ("process", &["running"], "goss"),
     ("management", &["endpoint", "endpoints", "health"], "Spring Boot"),
 ];
 

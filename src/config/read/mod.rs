@@ -220,6 +220,7 @@ impl<'e> Reader<'e> {
     fn list(&self, node: &Node, value_type: &'static ValueType, path: &str, scope: Scope<'_>) -> Option<Vec<Spanned>> {
         let NodeContent::List(items) = &node.content else {
             let help = match &node.content {
+                NodeContent::Scalar(scalar) if scalar.text == "none" => Some("write `[]`".into()),
                 NodeContent::Scalar(scalar) if !node.is_null() => match told(path, &scalar.text) {
                     Some(text) => Some(format!("write `[{}]`", words::meant(value_type, &text).unwrap_or(&text))),
                     None => Some("put it in brackets: `[…]`".into()),

@@ -19,12 +19,15 @@ pub fn in_value(text: &str, expanded: bool) -> Option<String> {
     if expanded {
         return None;
     }
-    variable(text).filter(|_| is_foreign_variable(text)).map(|name| format!("did you mean `${{{name}}}`?"))
+    let whole = variable(text).filter(|_| is_foreign_variable(text)).map(|name| format!("did you mean `${{{name}}}`?"));
+    // What follows a variable may be half of a secret: nothing of it is quoted.
+    whole.or_else(|| begins_with_variable(text).then(|| "a variable is written `${NAME}`, with braces".into()))
 }
 
 /// The same for a key.
 pub fn in_key(key: &str) -> Option<String> {
-    odd_space(key).map(|space| format!("the key holds {space}: replace it by a space"))
+    let space = odd_space(key).map(|space| format!("the key holds {space}: replace it by a space"));
+    space.or_else(|| key.contains(':').then(|| "write a space after the `:`".into()))
 }
 
 /// The first character that looks like a space, or like nothing, and is neither to YAML.
@@ -43,7 +46,17 @@ pub fn odd_space(text: &str) -> Option<String> {
 
 fn is_quoted(text: &str) -> bool {
     let text = text.trim();
-    text.len() > 1 && ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
+    let plain = text.len() > 1 && ['"', '\''].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote));
+    // What a word processor makes of `"`, to YAML a letter like others.
+    plain || text.starts_with(['“', '”', '„', '‘', '’', '«'])
+}
+
+/// Whether `text` begins as others write a variable, and goes on: `$HOST/health`, `$(HOST):80`, `{{ .Values.host }}`.
+fn begins_with_variable(text: &str) -> bool {
+    let text = text.trim_start();
+    let name = text.strip_prefix("$(").or_else(|| text.strip_prefix('$')).unwrap_or_default();
+    let letters = name.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_' || c.is_ascii_digit()).count();
+    text.starts_with("{{") || (letters > 1 && !name.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The variable in `$NAME`, `$(NAME)` or `%NAME%`, which is how others write one.
@@ -72,6 +85,10 @@ mod tests {
             ("'5s'", Some("the inner quotes are part of the value: remove them")),
             ("5\u{a0}s", Some("it holds a no-break space (U+00A0): replace it by a space, or remove it")),
             ("5s\u{200b}", Some("it holds an invisible character (U+200B): replace it by a space, or remove it")),
+            ("$APP_URL/health", Some("a variable is written `${NAME}`, with braces")),
+            ("$(HOST):80", Some("a variable is written `${NAME}`, with braces")),
+            ("{{ .Values.host }}:80", Some("a variable is written `${NAME}`, with braces")),
+            ("“http://a”", Some("the inner quotes are part of the value: remove them")),
             ("$", None),
             ("$5", None),
             ("100%", None),
@@ -87,6 +104,7 @@ mod tests {
             in_key("\u{3000}a").unwrap(),
             "the key holds a character that looks like a space (U+3000): replace it by a space"
         );
+        assert_eq!(in_key("address:\"a:80\"").unwrap(), "write a space after the `:`");
         assert_eq!(in_key("a"), None);
     }
 }

@@ -192,7 +192,12 @@ fn decimal(value_type: &'static ValueType, written: &Written<'_>) -> Result<Valu
 
 fn duration(written: &Written<'_>, min: Duration) -> Result<Value, Unfit> {
     let duration = quantity("invalid-duration", "a duration", written, parse_duration).map_err(|mut unfit| {
-        // Nobody waits so many seconds, and other tools count in milliseconds.
+        // Hardly anybody waits so many seconds, and other tools count in milliseconds.
+        if let Ok(millis @ 100..=999) = written.text.parse::<u64>()
+            && !written.expanded
+        {
+            unfit.help = Some(format!("did you mean `{millis}ms` or `{millis}s`?"));
+        }
         if let Ok(millis @ 1000..) = written.text.parse()
             && !written.expanded
         {

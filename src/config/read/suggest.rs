@@ -16,6 +16,9 @@ pub fn for_key(
     scope: Scope<'_>,
 ) -> (String, Option<&'static str>) {
     let names = || table.all().map(|field| field.name);
+    if let Some(help) = sentence(key, table, siblings) {
+        return (help, None);
+    }
     if let Some(sections) = sections_with(key, table, siblings) {
         return (format!("`{key}` belongs into {sections}"), None);
     }
@@ -42,6 +45,59 @@ pub fn for_key(
         _ => (help, None),
     }
 }
+
+/// What to write for a key that no single key stands for here.
+fn sentence(key: &str, table: &Table, siblings: &[MappingEntry]) -> Option<String> {
+    let is_kind = |name: &str| table.one_of.iter().any(|kind| kind.name == name);
+    if ["type", "kind", "prober", "protocol"].contains(&key) && !table.one_of.is_empty() {
+        let entry = siblings.iter().find(|entry| entry.key == key)?;
+        let NodeContent::Scalar(scalar) = &entry.value.content else { return None };
+        let kind = table.one_of.iter().find(|kind| kind.name.eq_ignore_ascii_case(&scalar.text))?.name;
+        if siblings.iter().any(|entry| is_kind(&entry.key)) {
+            return Some(format!("remove it: `{kind}: …` says it"));
+        }
+        return Some(format!("write the kind as a key: `{kind}: {{ … }}`"));
+    }
+    let has = |name: &str| table.all().any(|field| field.name == name);
+    if key.starts_with("x-") && has("checks") {
+        return Some("write what checks share into `defaults`, or set the anchor where it is used first".into());
+    }
+    if has("checks") && crate::probe::KINDS.iter().any(|kind| kind.name == key) {
+        return Some(format!("a check belongs into the list: `checks: [{{ name: …, {key}: … }}]`"));
+    }
+    SENTENCES.iter().find(|(names, known, _)| names.contains(&key) && has(known)).map(|(_, _, help)| (*help).to_owned())
+}
+
+/// Keys that others have, a key that is known where they are meant, and what to write.
+const SENTENCES: &[(&[&str], &str, &str)] = &[
+    (
+        &["expected_status", "expect_status", "status_code", "status_codes", "valid_status_codes", "valid_status"],
+        "expect",
+        "write `expect: { status: 200 }`",
+    ),
+    (&["fail_if_body_matches_regexp", "fail_if_body_matches"], "expect", "write `expect: { body_not_matches: … }`"),
+    (&["fail_if_body_not_matches_regexp", "body_regex"], "expect", "write `expect: { body_matches: … }`"),
+    (
+        &["insecure", "insecure_skip_verify", "skip_verify", "tls_skip_verify", "verify"],
+        "tls",
+        "write `tls: { insecure_skip_verify: true }`",
+    ),
+    (
+        &["basic_auth", "auth", "username", "user", "password"],
+        "redirects",
+        "write `url: https://user:${PASSWORD}@host/…`",
+    ),
+    (
+        &["enabled", "enable", "active"],
+        "disabled",
+        "a check that is written runs: write `disabled: <why>` where it should not",
+    ),
+    (
+        &["max_used", "max_usage", "max_percent", "threshold"],
+        "min_free",
+        "write how much has to be free: `min_free: 10%`",
+    ),
+];
 
 /// What to write where a mapping is wanted and something else stands.
 pub fn mapping_instead_of(node: &Node, table: &Table, path: &str) -> Option<String> {

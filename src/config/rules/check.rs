@@ -243,10 +243,15 @@ fn disabled(fields: &Section) -> Option<String> {
     if word == "false" {
         return None;
     }
-    if ["", "true", "yes", "on"].contains(&word.as_str()) {
-        let help = "say why, as in `disabled: waits for the new cluster`";
-        fields.error("disabled", "empty-reason", "there is no reason why it is switched off", Some(help.to_owned()));
-    }
+    let help = match word.as_str() {
+        "" | "true" | "yes" | "y" | "on" | "1" => "say why, as in `disabled: waits for the new cluster`",
+        // Nobody means it as a reason, and a check that is meant to run must not be off for it.
+        "no" | "n" | "off" | "0" | "null" | "none" => {
+            "write `disabled: false`, or say why it is switched off, as in `disabled: waits for the new cluster`"
+        }
+        _ => return Some(reason),
+    };
+    fields.error("disabled", "empty-reason", "there is no reason why it is switched off", Some(help.to_owned()));
     Some(reason)
 }
 

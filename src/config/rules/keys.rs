@@ -281,7 +281,7 @@ const CHECK_FIELDS: &[Field] = &[
         ValueType::Text,
         "Why it is switched off, as in `disabled: waits for the new cluster`: then it is shown with that reason, but not run, \
          and nothing is judged by it. What depends on it depends on what it depends on itself. Its section may name variables \
-         and files that are not there yet.",
+         and files that are not there yet. `false` leaves it on.",
     ),
     Field::optional(
         "allow",

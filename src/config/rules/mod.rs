@@ -14,7 +14,7 @@ use super::similar;
 use super::tree::{Node, NodeContent};
 use super::{CheckTarget, Config, Listener};
 use crate::base::name::CheckName;
-use crate::base::value::{Problem, Section, Severity, SourceSpan, Value};
+use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Value};
 use crate::model::plan::{Definition, Plan};
 use crate::model::route::Route;
 use check::{CheckDraft, DependsOnItem};
@@ -113,16 +113,44 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
 
 /// The check at `node`, with what is said about it alone; nothing when it is no mapping.
 fn draft(node: &Node, path: &str, reader: &Reader<'_>, defaults: &top::Defaults) -> Option<CheckDraft> {
-    // A reading of its own tells which files this check names, and which warnings it may silence.
-    let is_off =
-        matches!(&node.content, NodeContent::Map(entries) if entries.iter().any(|entry| entry.key == "disabled"));
-    let session = if is_off { allow::apart_from_unused(reader.session()) } else { allow::apart_from(reader.session()) };
+    if may_be_off(node) {
+        let (session, draft) = draft_within(allow::apart_from_unused(reader.session()), node, path, reader, defaults);
+        let is_off = draft.as_ref().is_some_and(|draft| draft.disabled.is_some());
+        // What is an error whether it is off or not may be told only once.
+        if is_off || session.problems().iter().any(|problem| problem.severity == Severity::Error) {
+            return handed_over(draft, &session, reader);
+        }
+        // An expansion brought in `false`: what is missing is missed, as in any check that runs.
+    }
+    let (session, draft) = draft_within(allow::apart_from(reader.session()), node, path, reader, defaults);
+    handed_over(draft, &session, reader)
+}
+
+/// Whether the check at `node` says that it is switched off, as far as that is known before its expansions.
+fn may_be_off(node: &Node) -> bool {
+    let NodeContent::Map(entries) = &node.content else { return false };
+    let says_false = |node: &Node| matches!(&node.content, NodeContent::Scalar(scalar) if scalar.text.trim().eq_ignore_ascii_case("false"));
+    entries.iter().any(|entry| entry.key == "disabled" && !entry.value.is_null() && !says_false(&entry.value))
+}
+
+/// A reading of its own tells which files this check names, and which warnings it may silence.
+fn draft_within(
+    session: Rc<ParseSession>,
+    node: &Node,
+    path: &str,
+    reader: &Reader<'_>,
+    defaults: &top::Defaults,
+) -> (Rc<ParseSession>, Option<CheckDraft>) {
     let own = Reader::new(reader.environment(), Rc::clone(&session));
     let draft = check::read(node, path, &own, defaults);
     if let Some(draft) = &draft {
         warnings::look_at(draft, defaults, reader.environment());
     }
-    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), &session, reader.session());
+    (session, draft)
+}
+
+fn handed_over(draft: Option<CheckDraft>, session: &ParseSession, reader: &Reader<'_>) -> Option<CheckDraft> {
+    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), session, reader.session());
     draft.map(|draft| draft.moved(reader.session()))
 }
 
@@ -317,11 +345,27 @@ mod tests {
 
     #[test]
     fn a_check_is_switched_off_for_a_reason() {
-        for reason in ["true", "yes", "''"] {
+        for reason in ["true", "yes", "''", "no", "off", "0"] {
             let text = format!("checks: [{{ name: a, simulated: {{}}, disabled: {reason} }}]");
             let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
             let report = read("test", text.as_bytes(), &Environment::of([("POD_NAME", "shop-0")]), unread).report;
             assert!(report.text(false).contains("error[empty-reason]"), "{reason}: {}", report.text(false));
+        }
+    }
+
+    #[test]
+    fn a_check_that_is_not_switched_off_misses_what_is_missing() {
+        for (disabled, code) in [
+            ("false", "error[unset-variable]"),
+            ("'${OFF}'", "error[unset-variable]"),
+            ("", "error[unset-variable]"),
+            ("it moves", "note[unset-variable]"),
+        ] {
+            let text = format!("checks: [{{ name: a, http: {{ url: '${{APP}}' }}, disabled: {disabled} }}]");
+            let unread = Box::new(|_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into()));
+            let environment = Environment::of([("POD_NAME", "shop-0"), ("OFF", "false")]);
+            let report = read("test", text.as_bytes(), &environment, unread).report;
+            assert!(report.text(false).contains(code), "{disabled}: {}", report.text(false));
         }
     }
 

@@ -298,7 +298,10 @@ impl Session for PostgresSession {
         if self.connection.state() == ServerState::InTransaction {
             let _ = self.connection.execute("ROLLBACK").await;
         }
-        run.trace.note(|| answer.as_ref().map_or_else(|_| "no answer".into(), |answer| found(&answer.value)));
+        // What a failure says is not said again: it may well have been answered, with an error or another role.
+        if let Ok(answer) = &answer {
+            run.trace.note(|| found(&answer.value));
+        }
         let mut result = answer.and_then(|answer| judge(&answer, query, &run.trace));
         match &mut result {
             Ok(pass) => pass.facts.tls_not_after = self.not_after,

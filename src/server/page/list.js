@@ -235,7 +235,7 @@ function drawGroups() {
   const nothing = byId("nothing");
   nothing.hidden = shown > 0 || store.checks.size === 0;
   setText(nothing, "No check matches. Esc clears the filter.");
-  table.hidden = shown === 0;
+  table.hidden = shown === 0 && (store.checks.size > 0 || store.disabled.length === 0);
   const visible = visibleNames();
   if (!visible.includes(view.current)) makeCurrent(visible[0] ?? null);
 }

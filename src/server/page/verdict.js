@@ -42,7 +42,8 @@ function summary(counts, isDraining) {
   if (isDraining) parts.push("No new traffic is wanted: /readyz and /healthz are closed.");
   if (total === 0) {
     // Without a configuration the daemon says why.
-    parts.push(store.status === "error" && !isDraining ? store.message : "There are no checks: every endpoint is open.");
+    const none = store.disabled.length > 0 ? "Every check is switched off" : "There are no checks";
+    parts.push(store.status === "error" && !isDraining ? store.message : `${none}: every endpoint is open.`);
   } else if (counts.ok === total) {
     parts.push(total === 1 ? "Its check passes." : `All ${total} checks pass.`);
   } else {

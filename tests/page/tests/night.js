@@ -49,6 +49,16 @@ test("what closes traffic stands first, and what does not looks otherwise", asyn
   await close();
 });
 
+test("where every check is switched off, that is said, and each with its reason", async () => {
+  const house = await daemon("checks: [{ name: legacy, disabled: it moves, simulated: {} }]");
+  const { page, quiet, close } = await open(house.url);
+  await page.waitForFunction(() => document.querySelector("#summary").textContent === "Every check is switched off: every endpoint is open.");
+  await page.waitForSelector("tr.check.off", { state: "visible" });
+  assert.deepEqual(await texts(page, "tr.check.off"), ["off legacy simulated switched off: it moves"]);
+  quiet();
+  await close();
+});
+
 test("the reason stands beside each change, also after the page was loaded anew", async () => {
   const database = await target();
   const house = await daemon(night(database));

@@ -27,7 +27,8 @@ pub fn in_value(text: &str, expanded: bool) -> Option<String> {
 /// The same for a key.
 pub fn in_key(key: &str) -> Option<String> {
     let space = odd_space(key).map(|space| format!("the key holds {space}: replace it by a space"));
-    space.or_else(|| key.contains(':').then(|| "write a space after the `:`".into()))
+    space
+        .or_else(|| [":\"", ":'"].iter().any(|begin| key.contains(begin)).then(|| "write a space after the `:`".into()))
 }
 
 /// The first character that looks like a space, or like nothing, and is neither to YAML.
@@ -106,5 +107,6 @@ mod tests {
         );
         assert_eq!(in_key("address:\"a:80\"").unwrap(), "write a space after the `:`");
         assert_eq!(in_key("a"), None);
+        assert_eq!(in_key("http://a"), None);
     }
 }

@@ -11,6 +11,10 @@ use tokio::net::TcpStream;
 
 use crate::support::daemon::{Daemon, PATIENCE};
 
+#[path = "../fuzz/properties/beats.rs"]
+mod beats;
+#[path = "../fuzz/properties/hook.rs"]
+mod hook;
 #[path = "../fuzz/properties/http.rs"]
 mod http;
 #[path = "../server/support.rs"]
@@ -230,6 +234,15 @@ fn what_the_fuzzers_found_stays_mended() {
             println!("{}", path.display());
             http::with_world(|world| http::any_request(world, &bytes));
         }
+    }
+    for (path, bytes) in contents("tests/fuzz/corpus/beats", "") {
+        println!("{}", path.display());
+        beats::with_world(|world| beats::any_beat(world, &bytes));
+    }
+    let receiver = hook::World::new();
+    for (path, bytes) in contents("tests/fuzz/corpus/hook", "") {
+        println!("{}", path.display());
+        hook::any_reply(&receiver, &bytes);
     }
 }
 

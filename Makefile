@@ -33,8 +33,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build and run probelet on its built-in example
-	@[ -x $(TARGET)/demo/probelet ] || echo "Building probelet, once: about two minutes on two cores. It starts by itself."
-	@$(CARGO) build --profile demo --locked
+	@[ -x $(TARGET)/demo/probelet ] || echo "Building probelet, once: two to three minutes on two cores. Then it starts by itself."
+	@$(CARGO) build --profile demo --locked --no-default-features
 	@exec $(TARGET)/demo/probelet demo
 
 build: ## the release binary, target/release/probelet

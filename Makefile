@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench admission kubelet fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench charts admission kubelet fuzz image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -93,6 +93,10 @@ manifests: $(VENV)/done ## deploy/*.yaml against the schemas of Kubernetes
 render: ## what kustomize and helm make of deploy/, as in tests/golden/deploy (five minutes to build, then seconds)
 	.ci/render
 
+charts: render ## the charts as a release has them, with checksums, in target/release-files
+	mkdir -p $(TARGET)/release-files
+	.ci/pack-charts $(TARGET)/deploy/helm $(TARGET)/release-files
+
 workflows: packages $(VENV)/done ## .github/workflows, what a release packs, what the crate holds
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
@@ -134,12 +138,11 @@ admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run unde
 	cd tests/kubelet && $(GO) build -ldflags "-X k8s.io/component-base/version.gitVersion=$(KUBERNETES)" \
 	    -o $(abspath $(TARGET))/kubelet/apiserver ./apiserver
 	$(VENV)/bin/python tests/kubelet/admission/play.py --apiserver $(TARGET)/kubelet/apiserver --helm $(TARGET)/deploy/helm \
-	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml
+	    --go $(GO) --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml
 
-kubelet: admission ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
-	$(CARGO) build --release --locked
+kubelet: admission static ## the same, and the manifests on a real kubelet, night by night (twenty minutes to build, then fifteen)
 	cd tests/kubelet && $(GO) build -o $(abspath $(TARGET))/kubelet/kubelet .
-	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/release/probelet \
+	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/$(MUSL)/release/probelet \
 	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml $(SCENARIOS)
 
 fuzz: ## the fuzz targets, and the property tests with fresh seeds, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)

@@ -24,8 +24,10 @@ type confinement struct {
 	Files    map[string]string // of the image: path in the container → path on this machine, read-only
 	Mounts   []*api.Mount      // of the pod's volumes
 	ReadOnly bool              // the root itself
+	Hostname string
 	User     int64
 	Group    int64
+	Groups   []int // beside Group: that of the pod's volumes
 	Argv     []string
 	Env      []string
 }
@@ -96,7 +98,8 @@ func containerInit(text string) {
 	}
 	fail("chroot", unix.Chroot(c.Root))
 	fail("chdir", unix.Chdir("/"))
-	fail("groups", syscall.Setgroups(nil))
+	fail("hostname", unix.Sethostname([]byte(c.Hostname)))
+	fail("groups", syscall.Setgroups(c.Groups))
 	fail("group", syscall.Setgid(int(c.Group)))
 	fail("user", syscall.Setuid(int(c.User)))
 	fail("no_new_privs", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

@@ -212,6 +212,7 @@ func (p *Processes) CreateContainer(_ context.Context, pod string, config *api.C
 		env = append(env, e.Key+"="+string(e.Value))
 	}
 	user, group, readOnly := image.User, image.User, false
+	var groups []int
 	if sc := config.GetLinux().GetSecurityContext(); sc != nil {
 		if sc.RunAsUser != nil {
 			user, group = sc.RunAsUser.Value, sc.RunAsUser.Value
@@ -220,6 +221,9 @@ func (p *Processes) CreateContainer(_ context.Context, pod string, config *api.C
 			group = sc.RunAsGroup.Value
 		}
 		readOnly = sc.ReadonlyRootfs
+		for _, id := range sc.SupplementalGroups {
+			groups = append(groups, int(id))
+		}
 	}
 	root := filepath.Join(p.root, id[56:])
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -227,7 +231,7 @@ func (p *Processes) CreateContainer(_ context.Context, pod string, config *api.C
 	}
 	p.containers[id] = &container{id: id, sandbox: s, config: config, created: time.Now().UnixNano(), done: make(chan struct{}),
 		confined: confinement{Root: root, Files: image.Files, Mounts: config.Mounts, ReadOnly: readOnly,
-			User: user, Group: group, Argv: argv, Env: env}}
+			Hostname: s.config.Hostname, User: user, Group: group, Groups: groups, Argv: argv, Env: env}}
 	return id, nil
 }
 

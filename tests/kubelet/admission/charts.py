@@ -10,8 +10,7 @@ from server import PORT
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAMESPACE = "charts"
-# There is no Prometheus Operator.
-SHARED = ["--values", str(ROOT / "tests/deploy/shared.yaml"), "--set", "podMonitor.enabled=false"]
+SHARED = ["--values", str(ROOT / "tests/deploy/shared.yaml")]
 RELEASES = {"orders": ("example", []), "shared": ("probelet", SHARED), "bare": ("probelet", [])}
 
 

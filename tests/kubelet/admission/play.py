@@ -1,7 +1,8 @@
 """Asks a real kube-apiserver what it says of deploy/: each manifest, what kustomize and helm make of theirs, and what the
 admission policy makes of pods, by server-side dry-run in a namespace of Pod Security's level `restricted`. helm installs the charts.
+What asks for an operator is judged by that operator's definitions, which Go downloads.
 
-usage: play.py --apiserver FILE --helm FILE --logs DIR [--made FILE]
+usage: play.py --apiserver FILE --helm FILE --go FILE --logs DIR [--made FILE]
 
 The exit code is 1 when something is not as it should be. As root on Linux: the server has a network of its own.
 """
@@ -15,29 +16,32 @@ import tempfile
 import yaml
 
 import charts
+import definitions
+import operators
 import policy
-from server import PLACES, Refused, Server
+from server import Refused, Server
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 NAMESPACE = "restricted"
-# Resources of an operator: this server does not know them.
-FOREIGN = {"PodMonitor", "ServiceMonitor"}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apiserver", type=pathlib.Path, required=True, help="built from ../apiserver")
     parser.add_argument("--helm", type=pathlib.Path, required=True, help="built by .ci/render")
+    parser.add_argument("--go", type=pathlib.Path, required=True, help="runs Go")
     parser.add_argument("--logs", type=pathlib.Path, required=True)
     parser.add_argument("--made", type=pathlib.Path, help="where to write a Deployment as the policy makes it")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # this process is already apart
+    # This process is already apart, without a network; these files were downloaded.
+    parser.add_argument("--inside", nargs="+", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.inside:
         if os.geteuid() != 0:
             sys.exit("error: a network of its own needs root\n  help: run this as root")
+        files = [str(file) for file in definitions.fetch(options.go.resolve())]
         alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-c"]
-        os.execvp("unshare", [*alone, 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv, "--inside"])
+        os.execvp("unshare", [*alone, 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv, "--inside", *files])
     options.logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="probelet-admission-") as folder:
         server = Server(options.apiserver.resolve(), pathlib.Path(folder), options.logs.resolve() / "apiserver.log")
@@ -50,7 +54,9 @@ def ask(server, options):
         report = Report()
         print(f"kube-apiserver {server.version()}, namespace of the level `restricted`")
         prepare(server)
+        definitions.apply(server, options.inside)
         manifests(server, report)
+        operators.play(server, NAMESPACE, report)
         charts.play(server, options.helm.resolve(), report)
         policy.play(server, NAMESPACE, report)
         if options.made:
@@ -88,21 +94,15 @@ def manifests(server, report):
     files = [*sorted((ROOT / "deploy").glob("*.yaml")), *sorted((ROOT / "tests/golden/deploy").glob("*.yaml"))]
     for file in files:
         documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
-        known = [document for document in documents if document["kind"] not in FOREIGN]
         problems = []
-        for document in known + [pod_of(document) for document in known if "template" in document.get("spec", {})]:
+        for document in documents + [pod_of(document) for document in documents if "template" in document.get("spec", {})]:
             try:
                 server.create(document, NAMESPACE) if document["kind"] == "Pod" else server.apply(document, NAMESPACE)
                 problems += [f"{document['kind']}: {warning}" for warning in server.warnings]
             except Refused as refused:
                 problems.append(f"{document['kind']}: {refused}")
-        name, left = file.relative_to(ROOT), sorted({document["kind"] for document in documents} & FOREIGN)
-        aside = f" (not {', '.join(left)}: this server does not know an operator's resources)" if left else ""
-        if known:
-            kinds = ", ".join(document["kind"] for document in known)
-            report.holds(f"{name}: {kinds}{aside}", not problems, "; ".join(problems))
-        else:
-            print(f"  -       {name}{aside}")
+        kinds = ", ".join(document["kind"] for document in documents)
+        report.holds(f"{file.relative_to(ROOT)}: {kinds}", not problems, "; ".join(problems))
 
 
 def pod_of(workload):
@@ -116,8 +116,6 @@ def pod_of(workload):
     metadata = {"name": workload["metadata"]["name"], **template["metadata"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
-
-assert FOREIGN.isdisjoint(PLACES)
 
 if __name__ == "__main__":
     sys.exit(main())

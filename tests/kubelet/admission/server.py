@@ -11,29 +11,25 @@ import yaml
 
 PORT = 6443
 STARTS = 180  # seconds; on a machine that does much else it takes its time
-# Where a kind lives, and its resource.
+# The resource of a kind, and whether it lies in a namespace.
 PLACES = {
-    "Namespace": ("api/v1", "namespaces", False),
-    "ServiceAccount": ("api/v1", "serviceaccounts", True),
-    "ConfigMap": ("api/v1", "configmaps", True),
-    "Service": ("api/v1", "services", True),
-    "Pod": ("api/v1", "pods", True),
-    "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims", True),
-    "Deployment": ("apis/apps/v1", "deployments", True),
-    "StatefulSet": ("apis/apps/v1", "statefulsets", True),
-    "DaemonSet": ("apis/apps/v1", "daemonsets", True),
-    "Job": ("apis/batch/v1", "jobs", True),
-    "CronJob": ("apis/batch/v1", "cronjobs", True),
-    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies", True),
-    "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets", True),
-    "MutatingAdmissionPolicy": ("apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", False),
-    "MutatingAdmissionPolicyBinding": ("apis/admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings", False),
-    "ValidatingAdmissionPolicy": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies", False),
-    "ValidatingAdmissionPolicyBinding": (
-        "apis/admissionregistration.k8s.io/v1",
-        "validatingadmissionpolicybindings",
-        False,
-    ),
+    "Namespace": ("namespaces", False),
+    "ServiceAccount": ("serviceaccounts", True),
+    "ConfigMap": ("configmaps", True),
+    "Service": ("services", True),
+    "Pod": ("pods", True),
+    "PersistentVolumeClaim": ("persistentvolumeclaims", True),
+    "Deployment": ("deployments", True),
+    "StatefulSet": ("statefulsets", True),
+    "DaemonSet": ("daemonsets", True),
+    "Job": ("jobs", True),
+    "CronJob": ("cronjobs", True),
+    "NetworkPolicy": ("networkpolicies", True),
+    "PodDisruptionBudget": ("poddisruptionbudgets", True),
+    "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
+    "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
+    "ValidatingAdmissionPolicy": ("validatingadmissionpolicies", False),
+    "ValidatingAdmissionPolicyBinding": ("validatingadmissionpolicybindings", False),
 }
 
 
@@ -50,6 +46,7 @@ class Server:
         self.context = ssl.create_default_context()
         self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
         self.warnings = []  # of the last request
+        self.places = dict(PLACES)  # of the kinds that it knows
 
     def until_ready(self):
         end = time.monotonic() + STARTS
@@ -66,12 +63,12 @@ class Server:
 
     def apply(self, document, namespace, keep=False):
         """As `kubectl apply --server-side`, with `--dry-run=server` unless it is to be kept: what has come of it."""
-        query = "fieldManager=test&force=true" + ("" if keep else "&dryRun=All")
+        query = "fieldManager=test&force=true&fieldValidation=Strict" + ("" if keep else "&dryRun=All")
         path = f"{self.place(document, namespace)}/{document['metadata']['name']}?{query}"
         return json.loads(self.send("PATCH", path, yaml.safe_dump(document), "application/apply-patch+yaml"))
 
     def create(self, document, namespace, keep=False):
-        path = self.place(document, namespace) + ("" if keep else "?dryRun=All")
+        path = f"{self.place(document, namespace)}?fieldValidation=Strict" + ("" if keep else "&dryRun=All")
         return json.loads(self.send("POST", path, json.dumps(document), "application/json"))
 
     def get(self, path):
@@ -86,7 +83,8 @@ class Server:
         self.send("DELETE", f"{self.place(document, namespace)}/{document['metadata']['name']}")
 
     def place(self, document, namespace):
-        group, resource, namespaced = PLACES[document["kind"]]
+        version, (resource, namespaced) = document["apiVersion"], self.places[document["kind"]]
+        group = f"apis/{version}" if "/" in version else f"api/{version}"
         return f"{group}/namespaces/{namespace}/{resource}" if namespaced else f"{group}/{resource}"
 
     def send(self, method, path, body=None, kind=None):

@@ -5,12 +5,15 @@ hangs   process ids that accept requests and never answer; a restarted app is a 
 orders  how /orders answers: `ok`, `500`, `slow SECONDS`, or `pool SECONDS`: 500 until that long after the check's first
         request, so that the traffic of the Service does not warm the pool up before it
 
+It answers /booked with the names of all hosts that were asked for it, out of a file on its disk /data.
+
 With the argument `migrate` it ends at once.
 """
 
 import http.server
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -31,10 +34,11 @@ class App(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if str(os.getpid()) in read("hangs").split():
             time.sleep(3600)
+        if self.path == "/booked":
+            return self.answer(200, booked())
         self.answer(orders("limit=" in self.path) if self.path.startswith("/orders") else 200)
 
-    def answer(self, code):
-        body = b'{"ok":true}'
+    def answer(self, code, body=b'{"ok":true}'):
         self.send_response(code)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
@@ -43,6 +47,13 @@ class App(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def booked():
+    with open("/data/hosts", "a+b") as hosts:
+        hosts.write(socket.gethostname().encode() + b"\n")
+        hosts.seek(0)
+        return hosts.read()
 
 
 def orders(of_the_check):

@@ -3,17 +3,18 @@
 import copy
 import os
 import time
+import uuid
 
 import yaml
 
 
 class Manifest:
-    """One Deployment with its ConfigMap. Scenarios change `pod` and `configuration` before they are used."""
+    """One Deployment or StatefulSet with its ConfigMap. Scenarios change `pod` and `configuration` before they are used."""
 
     def __init__(self, file):
         documents = {document["kind"]: document for document in yaml.safe_load_all(file.read_text())}
-        self.deployment = documents["Deployment"]
-        self.pod = self.deployment["spec"]["template"]["spec"]
+        self.workload = documents.get("StatefulSet") or documents["Deployment"]
+        self.pod = self.workload["spec"]["template"]["spec"]
         self.configuration = documents["ConfigMap"]["data"]["config.yaml"]
 
     @property
@@ -44,22 +45,28 @@ class Manifest:
         next(check for check in configuration["checks"] if check["name"] == name).update(keys)
         self.configuration = yaml.safe_dump(configuration, sort_keys=False)
 
+    @property
+    def claims(self):
+        """The names of the disks of a StatefulSet's pod."""
+        return [claim["metadata"]["name"] for claim in self.workload["spec"].get("volumeClaimTemplates", [])]
+
     def static_pod(self, folder):
-        """As a pod for kubelet's folder of static pods. Folders stand for ConfigMap and Secret, which would come from an
-        API server."""
+        """As a new pod for kubelet's folder of static pods. Folders stand for ConfigMap and Secret, which would come from an
+        API server, and for a StatefulSet's disks. The rest of what its controller adds is as that has it."""
         spec = copy.deepcopy(self.pod)
         for volume in spec["volumes"]:
             for kind in ("configMap", "secret"):
                 if volume.pop(kind, None):
                     volume["hostPath"] = {"path": str(folder / kind.lower())}
-        spec["hostAliases"] = [{"ip": "127.0.0.1", "hostnames": ["orders-db"]}]
-        labels = self.deployment["spec"]["template"]["metadata"]["labels"]
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "spec": spec,
-            "metadata": {"name": "orders", "namespace": "default", "labels": labels},
-        }
+        spec["hostAliases"] = [{"ip": "127.0.0.1", "hostnames": ["orders-db", "broker"]}]
+        labels, name = self.workload["spec"]["template"]["metadata"]["labels"], "orders"
+        if self.workload["kind"] == "StatefulSet":
+            name = f"{self.workload['metadata']['name']}-0"
+            labels = {**labels, "statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": "0"}
+            spec["hostname"], spec["subdomain"] = name, self.workload["spec"]["serviceName"]
+            spec["volumes"] += [{"name": claim, "hostPath": {"path": str(folder / claim)}} for claim in self.claims]
+        metadata = {"name": name, "namespace": "default", "uid": str(uuid.uuid4()), "labels": labels}
+        return {"apiVersion": "v1", "kind": "Pod", "spec": spec, "metadata": metadata}
 
 
 def write_as_kubelet(folder, name, text):

@@ -1,6 +1,7 @@
 """The same scenario as `probelet simulate` sees it."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 
@@ -19,10 +20,10 @@ NOTHING = Prediction(None, None, None)
 
 def play(probelet, manifest, folder, happens):
     """`happens` are the keys of a scenario, see `probelet simulate --help`."""
-    secret = folder / "secret" / "password"
     configuration, pod, scenario = (folder / f"model-{name}.yaml" for name in ("config", "pod", "scenario"))
-    configuration.write_text(manifest.configuration.replace("/run/secrets/orders-db/password", str(secret)))
-    pod.write_text(yaml.safe_dump(manifest.deployment))
+    secrets = f"{folder}/secret/"
+    configuration.write_text(re.sub(r"/run/secrets/[a-z-]+/", secrets, manifest.configuration))
+    pod.write_text(yaml.safe_dump(manifest.workload))
     scenario.write_text(yaml.safe_dump({"for": "6m", **happens}))
     command = [
         probelet,
@@ -43,7 +44,7 @@ def play(probelet, manifest, folder, happens):
     played = json.loads(answer.stdout)
     readyz = next(endpoint for endpoint in played["endpoints"] if endpoint["endpoint"] == "readyz")
     return Prediction(
-        played["pod"]["restarts_of"]["orders"],
+        played["pod"]["restarts_of"][manifest.app["name"]],
         lost(played["pod"]["spans"], lambda span: span["ready"]),
         lost(readyz["spans"], lambda span: span["verdict"] != "error"),
     )

@@ -15,11 +15,14 @@ SYSTEM = {
     "/etc/ssl": "/etc/ssl",
     "/etc/resolv.conf": "/etc/resolv.conf",
 }
+# Where a program looks for the authorities that it trusts.
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Node:
-    def __init__(self, folder, kubelet, probelet, app, control, log):
-        """`log(source, text, at)` is called for each thing that kubelet says."""
+    def __init__(self, folder, kubelet, probelet, app, control, bundle, log):
+        """`bundle` are the authorities that are trusted in containers; `log(source, text, at)` is called for each thing that
+        kubelet says."""
         self.folder, self.log = folder, log
         self.pod = {}  # the last status: ready, containers
         self.ready_changes = []  # (Unix time, ready)
@@ -29,23 +32,14 @@ class Node:
         self.pods = folder / "pods"
         self.pods.mkdir(parents=True)
         images = folder / "images.json"
-        images.write_text(
-            json.dumps(
-                {
-                    "ghcr.io/probelet/probelet:0.1.0": {
-                        "entrypoint": ["/probelet"],
-                        "cmd": ["run"],
-                        "user": 65532,
-                        "files": {**SYSTEM, "/probelet": str(probelet)},
-                    },
-                    "registry.example.com/orders:1.0.0": {
-                        "entrypoint": ["/usr/bin/python3", "/app.py"],
-                        "user": 1000,
-                        "files": {**SYSTEM, "/app.py": str(app), "/ctl": str(control)},
-                    },
-                }
-            )
-        )
+        system = {**SYSTEM, BUNDLE: str(bundle)}
+        sidecar = {"entrypoint": ["/probelet"], "cmd": ["run"], "user": 65532, "files": {**system, "/probelet": str(probelet)}}
+        files = {**system, "/app.py": str(app), "/ctl": str(control)}
+        apps = {
+            f"registry.example.com/{name}:1.0.0": {"entrypoint": ["/usr/bin/python3", "/app.py"], "user": 1000, "files": files}
+            for name in ("orders", "ledger")
+        }
+        images.write_text(json.dumps({"ghcr.io/probelet/probelet:0.1.0": sidecar, **apps}))
         command = [kubelet, "-root", folder, "-pods", self.pods, "-images", images, "-v=2"]
         errors = open(folder / "kubelet.log", "wb")
         self.kubelet = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -94,6 +88,10 @@ class Node:
 
     def delete(self):
         (self.pods / "orders.json").unlink()
+
+    def log_of(self, container):
+        """What a container has written, all its runs together."""
+        return "".join(file.read_text() for file in sorted(self.folder.glob(f"logs/*/{container}/*.log")))
 
     def ready(self):
         return self.pod.get("ready", False)

@@ -150,7 +150,7 @@ def play(scenario, options):
     scenario.change(manifest)
     bed = Testbed(options.logs, options.kubelet, options.probelet, HERE / "app.py", manifest)
     try:
-        bed.begin()
+        bed.begin(scenario.before_ready)
         scenario.play(bed)
         return 0
     except Exception:

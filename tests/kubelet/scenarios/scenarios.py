@@ -10,6 +10,7 @@ HTTP, EXEC, GRPC = "kubernetes.yaml", "kubernetes-exec.yaml", "kubernetes-grpc.y
 COMPONENT, CHART = "../tests/golden/deploy/kustomize.yaml", "../tests/golden/deploy/helm-sidecar.yaml"
 # The chart for standalone use, without a value.
 ALONE = "../tests/golden/deploy/helm-bare.yaml"
+STATEFUL = "statefulset.yaml"
 # What the API server makes of an app by the admission policy.
 MADE = "the policy's"
 # When things begin in the model, in seconds: long after its start.
@@ -23,16 +24,18 @@ class Scenario:
     play: Callable
     manifest: str
     change: Callable
+    before_ready: Callable
 
 
 SCENARIOS = []
 
 
-def scenario(says, manifest=HTTP, change=lambda manifest: None):
-    """Declares a scenario: what happens, the manifest of `deploy/` that it is played with, and what is changed in it."""
+def scenario(says, manifest=HTTP, change=lambda manifest: None, before_ready=lambda bed: None):
+    """Declares a scenario: what happens, the manifest of `deploy/` that it is played with, what is changed in it, and what
+    happens between its applying and its being READY."""
 
     def declare(function):
-        SCENARIOS.append(Scenario(function.__name__.replace("_", "-"), says, function, manifest, change))
+        SCENARIOS.append(Scenario(function.__name__.replace("_", "-"), says, function, manifest, change, before_ready))
         return function
 
     return declare
@@ -343,6 +346,48 @@ def configuration_broken(bed):
 
 
 RELOADED = "probelet_config_last_reload_successful"
+
+
+# A pod with a name and a disk of its own.
+
+
+def await_broker(bed):
+    bed.until("the init container names the broker", lambda: "broker" in bed.node.log_of("wait"), 60)
+    bed.wait(10)
+    bed.holds("the app waits for the broker", "ledger" not in bed.node.started)
+    bed.note("the broker is there")
+    bed.broker.start()
+
+
+@scenario("a StatefulSet's pod: its broker is late, its disk fills, it is replaced", STATEFUL, before_ready=await_broker)
+def statefulset(bed):
+    bed.holds("its host is called ledger-0", bed.booked() == ["ledger-0"])
+    bed.holds("the sidecar may write to the disk", bed.passes("data"))
+    bed.note("the broker goes away")
+    bed.broker.stop()
+    bed.until("the outage is seen", lambda: bed.passes("broker", False), 60)
+    bed.wait(10)
+    bed.at_most("seconds without traffic while the broker is away", 0, bed.unready(), bed.model(faults=[BROKER]).unready)
+    bed.note("the disk is full")
+    full = bed.fill("data")
+    bed.until("the pod gets no traffic", lambda: not bed.node.ready(), 60)
+    bed.wait(40)
+    bed.broker.start()
+    bed.note("the disk has room")
+    full.unlink()
+    room = time.time()
+    bed.until("the pod serves again", bed.serves, 60)
+    # An interval of the check, and a period of readiness.
+    bed.at_most("seconds from room to READY", 16, time.time() - room)
+    bed.exactly("restarts of the app", 0, bed.node.restarts("ledger"))
+    bed.wait(8)
+    end(bed)
+    bed.apply()
+    bed.until("the next pod is READY", bed.node.ready, 90)
+    bed.holds("the next pod has the same name and disk", bed.booked() == ["ledger-0", "ledger-0"])
+
+
+BROKER = {"check": "broker", "from": f"{LATER}s", "to": f"{2 * LATER}s", "outcome": "fail"}
 
 
 # The pod ends.

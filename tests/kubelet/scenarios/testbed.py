@@ -1,16 +1,21 @@
 """What a scenario is played on (a pod on its node, a database, traffic), and the figures that it is judged by."""
 
+import contextlib
 import json
+import subprocess
 import threading
 import time
 
 import model
+from broker import Broker
 from database import Database
 from manifest import write_as_kubelet
 from node import Node
 from traffic import Traffic, ask
 
 SIDECAR = 10240
+# The `fsGroup` of the manifests.
+VOLUMES = 65532
 # How long everything is left alone once the pod is READY: kubelet asks for readiness every 5 s.
 SETTLE = 6
 
@@ -27,12 +32,15 @@ class Testbed:
         self.database = Database(folder)
         write_as_kubelet(folder / "secret", "password", self.database.password)
         self.write_configuration(manifest.configuration)
-        self.node = Node(folder / "node", kubelet, probelet, app, self.control_folder, self.log)
+        self.broker = Broker(folder, self.database.password)
+        for claim in manifest.claims:
+            provide(folder / claim)
+        self.node = Node(folder / "node", kubelet, probelet, app, self.control_folder, self.broker.bundle, self.log)
         threading.Thread(target=self.watch, daemon=True).start()
 
-    def begin(self):
-        self.note("the pod is applied")
-        self.node.apply(self.manifest.static_pod(self.folder))
+    def begin(self, before_ready):
+        self.apply()
+        before_ready(self)
         self.until("the pod is READY", self.node.ready, 90)
         self.traffic = Traffic(self.node.ready, self.log)
         self.wait(SETTLE)
@@ -41,8 +49,22 @@ class Testbed:
     def end(self):
         self.node.stop()
         self.database.stop()
+        self.broker.stop()
 
     # What happens in it.
+
+    def apply(self):
+        """A new pod, of the same name as one before it."""
+        self.note("the pod is applied")
+        self.node.apply(self.manifest.static_pod(self.folder))
+
+    def fill(self, claim):
+        """Writes until that disk is full; returns the file."""
+        file = self.folder / claim / "full"
+        with open(file, "wb", buffering=0) as full, contextlib.suppress(OSError):
+            while full.write(bytes(65536)):
+                pass
+        return file
 
     def write_configuration(self, text):
         write_as_kubelet(self.folder / "configmap", "config.yaml", text)
@@ -75,6 +97,10 @@ class Testbed:
     def ask(self, path):
         """What the sidecar answers somebody who is not kubelet: the status and the body, or nothing."""
         return ask("127.0.0.1", SIDECAR, path)
+
+    def booked(self):
+        """Which hosts the app has on its disk, this one being the last."""
+        return (ask("127.0.0.1", 8080, "/booked") or (0, ""))[1].split()
 
     def metric_is(self, name, value):
         return f"\n{name} {value}\n" in (self.ask("/metrics") or (0, ""))[1]
@@ -140,6 +166,13 @@ class Testbed:
         self.figures.append({"text": text, "met": met, "agrees": agrees})
         (self.folder / "figures.json").write_text(json.dumps(self.figures))
         self.note(f"{what}: {show(measured)} (bound {bound or 'none'}, model {text[3]})")
+
+
+def provide(folder):
+    """A disk of 16 MiB there, which belongs to the group of the pod's volumes as kubelet sees to it for a real one."""
+    folder.mkdir()
+    options = f"size=16m,gid={VOLUMES},mode=2775"
+    subprocess.run(["mount", "--types", "tmpfs", "--options", options, "tmpfs", folder], check=True)
 
 
 def show(value):

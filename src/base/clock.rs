@@ -259,14 +259,18 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Moment {
         match self {
-            Self::Machine => {
-                let boot = clock_gettime(ClockId::Boottime);
-                Moment(Duration::new(
-                    u64::try_from(boot.tv_sec).unwrap_or_default(),
-                    u32::try_from(boot.tv_nsec).unwrap_or_default(),
-                ))
-            }
+            Self::Machine => Moment(since_zero(ClockId::Boottime)),
             Self::Tokio { origin } => Moment(origin.elapsed()),
+        }
+    }
+
+    /// How long the machine has been suspended since it was started: only the boot clock went on then. Two of these
+    /// differ by less than a millisecond, mostly, where it was not suspended in between.
+    #[must_use]
+    pub fn suspended(&self) -> Duration {
+        match self {
+            Self::Machine => since_zero(ClockId::Boottime).saturating_sub(since_zero(ClockId::Monotonic)),
+            Self::Tokio { .. } => Duration::ZERO,
         }
     }
 }
@@ -274,8 +278,18 @@ impl Clock {
 /// The CPU time that the process has used, in user and in system mode.
 #[must_use]
 pub fn cpu_time() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(used.tv_sec).unwrap_or_default(), u32::try_from(used.tv_nsec).unwrap_or_default())
+    since_zero(ClockId::ProcessCPUTime)
+}
+
+/// The same of the thread that asks.
+#[must_use]
+pub fn thread_cpu_time() -> Duration {
+    since_zero(ClockId::ThreadCPUTime)
+}
+
+fn since_zero(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]

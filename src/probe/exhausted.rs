@@ -1,10 +1,12 @@
 //! Runs that came to nothing because something of our own was used up: they say nothing about the target, and are void.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::base::descriptors;
+use crate::base::quantity::show_duration;
 use crate::model::outcome::{Failure, FailureKind};
 
 /// What was used up, if it is that which `error` of a system call tells of.
@@ -25,6 +27,13 @@ pub fn of_io(error: &io::Error) -> Option<Failure> {
 pub fn of_thread(error: &io::Error) -> Failure {
     let message = "no thread could be started for the run: raise the limit on processes, or on memory";
     Failure::new(FailureKind::Exhausted, message).with_detail(error.to_string())
+}
+
+/// For so much of the run the process was starved, throttled, stopped or asleep; the run's own `failure` may come of that.
+#[must_use]
+pub fn of_processor(lost: Duration, failure: &Failure) -> Failure {
+    let message = format!("the sidecar itself had no processor time for {} of the run", show_duration(lost));
+    Failure::new(FailureKind::Exhausted, message).with_detail(&failure.message)
 }
 
 /// The same of a failure from which the system does not let us see why: a file or a socket that could not be opened may

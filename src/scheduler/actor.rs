@@ -13,15 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::history_reporter::HistoryReporter;
-use super::jump::JumpWatch;
+use super::jump::{JumpWatch, KernelAccount};
 use super::machine::{CheckKey, Machine, Transition};
 use super::transition_log;
+use super::want_log::WantLog;
 use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
 use crate::base::clock::{Clock, Moment, Reading};
+use crate::base::processor::Processor;
 use crate::base::quantity::show_duration;
 use crate::base::trace::Phase;
 use crate::history::answer::SavedState;
-use crate::model::outcome::{Failure, FailureKind, Observation, Outcome};
+use crate::model::outcome::{Observation, Outcome};
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
@@ -119,9 +121,11 @@ impl Scheduler {
         };
         workers.sync(&self.machine, &specs);
         self.reporter.declare(&self.machine, self.clock.read());
-        let mut watch = JumpWatch::new(self.clock.read());
+        let (clock, processor) = (self.clock, Processor::of_this_thread());
+        let account = || KernelAccount { suspended: clock.suspended(), processor: processor.account() };
+        let mut watch = JumpWatch::new(self.clock.read(), account());
+        let mut wants = WantLog::new();
         let mut dated = self.clock.read();
-        let mut exhaustion = Exhaustion::default();
         let beats = Arc::clone(&self.context.beats);
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut wake = Moment::default();
@@ -131,9 +135,14 @@ impl Scheduler {
             if stepped != 0 {
                 self.machine.redate(stepped);
             }
-            if watch.jumped(now, || shortest_interval(&self.machine)) {
-                tracing::warn!("the clock jumped: all checks run now");
-                self.machine.jumped(now);
+            if let Some(lateness) = watch.look(now, || shortest_interval(&self.machine), account) {
+                beats.excuse(lateness.deaf(), now.moment);
+                if lateness.is_jump() {
+                    tracing::warn!("{}: all checks run now", lateness.shown());
+                    self.machine.jumped(now);
+                } else {
+                    wants.late(lateness, now.moment);
+                }
             }
             for start in self.machine.due(now) {
                 workers.request_run(start.key, RunRequest { throttled: start.throttled });
@@ -141,14 +150,14 @@ impl Scheduler {
             self.publish(now);
             (self.progress)(now.moment);
             let next = self.machine.next_wake().map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
-            watch.expect_after(now, next);
+            watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.
             if wake != now.moment + next || alarm.is_elapsed() {
                 wake = now.moment + next;
                 alarm.as_mut().reset(Instant::now() + next);
             }
             tokio::select! {
-                Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut exhaustion),
+                Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut wants),
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command, &mut workers),
                     None => return,
@@ -172,11 +181,11 @@ impl Scheduler {
         }
     }
 
-    fn take_in(&mut self, first: RunReport, reports: &mut mpsc::Receiver<RunReport>, exhaustion: &mut Exhaustion) {
+    fn take_in(&mut self, first: RunReport, reports: &mut mpsc::Receiver<RunReport>, wants: &mut WantLog) {
         let mut next = Some(first);
         while let Some(RunReport { key, observation, phases }) = next {
             if let (Outcome::Void(why), Some((definition, _))) = (&observation.outcome, self.machine.check(key)) {
-                exhaustion.tell(definition, why, observation.ended);
+                wants.void(definition, why, observation.ended);
             }
             let told = tracing::enabled!(tracing::Level::DEBUG).then(|| observation.clone());
             self.machine.finished(key, observation, self.clock.read());
@@ -276,32 +285,6 @@ fn shortest_interval(machine: &Machine) -> Duration {
     machine.plan().checks.iter().map(|check| check.interval).min().unwrap_or(LONGEST_REST)
 }
 
-/// How often it is logged at most that something of our own is used up, and what.
-const EXHAUSTION_LOG_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Tells in the log of runs that came to nothing because something of our own was used up, now and again.
-#[derive(Debug, Default)]
-struct Exhaustion {
-    logged: Option<Moment>,
-    /// Such runs since then.
-    untold: u64,
-}
-
-impl Exhaustion {
-    fn tell(&mut self, definition: &Definition, why: &Failure, now: Moment) {
-        if why.kind != FailureKind::Exhausted {
-            return;
-        }
-        self.untold += 1;
-        if self.logged.is_some_and(|last| now.since(last) < EXHAUSTION_LOG_INTERVAL) {
-            return;
-        }
-        let (runs, error, detail) = (std::mem::take(&mut self.untold), why.message.as_str(), why.detail.as_deref());
-        self.logged = Some(now);
-        tracing::warn!(check = %definition.name, runs, error, detail, "runs have no verdict");
-    }
-}
-
 /// Each run, for somebody who debugs a check.
 fn log_run(definition: &Definition, state: &CheckState, observation: &Observation, phases: &[(Phase, Duration)]) {
     let (outcome, failure) = match &observation.outcome {
@@ -326,7 +309,7 @@ mod tests {
     use crate::history::answer::Keep;
     use crate::history::{History, Settings};
     use crate::model::index::CheckIndex;
-    use crate::model::outcome::{Pass, ProbeResult};
+    use crate::model::outcome::{FailureKind, Pass, ProbeResult};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
     use crate::model::state::State;

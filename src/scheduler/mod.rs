@@ -14,4 +14,5 @@ pub mod runner;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transition_log;
+mod want_log;
 pub mod worker;

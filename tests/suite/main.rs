@@ -31,6 +31,7 @@ mod redirects;
 mod servers;
 mod simulated;
 mod soak;
+mod starved;
 mod state;
 mod strangers;
 #[path = "../support"]
@@ -45,6 +46,7 @@ mod support {
     pub mod postgres;
     pub mod prometheus;
     pub mod proxies;
+    pub mod quota;
     pub mod rabbitmq;
     pub mod redis;
     pub mod servers;

@@ -84,6 +84,16 @@ impl Beats {
         }
     }
 
+    /// Nobody could take a beat for so long until `now`: what came before is no older for that.
+    pub fn excuse(&self, span: Duration, now: Moment) {
+        let register = self.lock();
+        for heard in register.heard.values() {
+            if let Some(last) = &mut lock(heard).last {
+                last.at = (last.at + span).min(now);
+            }
+        }
+    }
+
     /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
     /// well: what is kept of a beat over a restart is its time, and it would count as one that all is well.
     #[must_use]
@@ -175,6 +185,19 @@ mod tests {
         assert!(!beats.beat("other", Beat::default(), at(1)));
         drop(slot);
         assert!(!beats.beat("main_loop", Beat::default(), at(1)));
+    }
+
+    #[test]
+    fn a_beat_is_no_older_for_a_time_in_which_nobody_could_take_one() {
+        let beats = Beats::default();
+        let slot = beats.register("main_loop", MAX_AGE);
+        beats.excuse(MAX_AGE, at(60));
+        assert!(slot.look().is_none());
+        for (span, now, then) in [(20, 60, 30), (40, 45, 45)] {
+            assert!(beats.beat("main_loop", Beat::default(), at(10)));
+            beats.excuse(Duration::from_secs(span), at(now));
+            assert_eq!(slot.look().unwrap().at, at(then));
+        }
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub struct RunStart {
     pub key: CheckKey,
     /// Its position in the plan.
     pub check: CheckIndex,
-    /// It is one of possibly many that start at the same time (first runs, runs expedited): only a bounded
-    /// number of them should start side by side.
+    /// It is one of possibly many that start at the same time (first runs, runs expedited, runs overdue since the process
+    /// did not get to run): only a bounded number of them should start side by side.
     pub throttled: bool,
 }
 

@@ -12,6 +12,8 @@ use crate::scheduler::cadence::Cadence;
 
 /// A run that was expedited and failed is repeated after this long.
 const RECOVERY_RETRY: Duration = Duration::from_secs(1);
+/// Who comes this late with one check comes late with many: they do not begin all at once.
+const OVERDUE: Duration = Duration::from_secs(1);
 /// However much the app has to tell, beyond its schedule a check is run no more often than this to hear it.
 const BETWEEN_NEWS: Duration = Duration::from_secs(1);
 
@@ -266,6 +268,7 @@ impl CheckSchedule {
         if !(regular || expedited || extra || news) {
             return None;
         }
+        let overdue = regular && now.since(self.beat) >= OVERDUE;
         if regular {
             self.postponed = false;
             self.beat = self.next_beat(now);
@@ -283,7 +286,7 @@ impl CheckSchedule {
         }
         // A regular run counts as such, also where an expedited one was due at the same moment.
         self.running = Some(Running { began: now, expedited: expedited && !regular });
-        Some(RunStart { key: self.key, check, throttled: expedited || self.pace.awaits_a_pass() })
+        Some(RunStart { key: self.key, check, throttled: expedited || overdue || self.pace.awaits_a_pass() })
     }
 
     /// The beat that follows a run that begins at `now`; the gaps between quick runs grow.

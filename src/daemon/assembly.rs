@@ -18,7 +18,7 @@ use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
 use crate::hooks::{CheckChange, EndpointChange, Hooks};
 use crate::metrics::{DaemonMetrics, SchedulerLiveness};
-use crate::model::plan::{Answers, Plan, Service};
+use crate::model::plan::{Answers, DeclaredChecks, Plan, Service};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
@@ -188,7 +188,7 @@ fn no_plan(pod: &str) -> Arc<Plan> {
     let service = Service { name: pod.to_owned(), instance: pod.to_owned(), ..Service::default() };
     // Without a configuration there is no time to drain.
     let answers = Answers { drain: Duration::ZERO, ..Answers::default() };
-    Arc::new(Plan { service, answers, checks: Vec::new(), disabled: Vec::new(), hash: None })
+    Arc::new(Plan { service, answers, checks: DeclaredChecks::default(), disabled: Vec::new(), hash: None })
 }
 
 pub(super) fn specs(config: &Config) -> Vec<Arc<dyn Spec>> {

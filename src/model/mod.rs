@@ -5,7 +5,10 @@
 
 pub mod beat;
 pub mod causes;
+pub mod check_states;
 pub mod counters;
+pub mod declared;
+pub mod definition;
 pub mod endpoint;
 pub mod index;
 pub mod level;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::check_states::CheckStates;
 use super::plan::Plan;
 use super::start_up::StartUp;
-use super::state::CheckState;
 use crate::base::clock::{Moment, Reading, Timestamp};
 
 /// The one published state of the daemon.
@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// What is declared.
     pub plan: Arc<Plan>,
     /// One state per check of the plan, in the same order.
-    pub checks: Vec<Arc<CheckState>>,
+    pub checks: CheckStates,
     /// A drain has begun.
     pub draining: bool,
     /// `/readyz` has been open once: from then on `at_startup` checks are not critical.
@@ -37,9 +37,8 @@ impl Snapshot {
     /// Whether this differs from `other` in nothing but the time and the count of publications.
     #[must_use]
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        let same = |(mine, theirs): (&Arc<CheckState>, &Arc<CheckState>)| Arc::ptr_eq(mine, theirs);
         Arc::ptr_eq(&self.plan, &other.plan)
-            && self.checks.iter().zip(&other.checks).all(same)
+            && self.checks.are_those_of(&other.checks)
             && (self.draining, self.ready_once) == (other.draining, other.ready_once)
             && self.start_up == other.start_up
             && self.configuration == other.configuration
@@ -50,9 +49,9 @@ impl Snapshot {
     #[must_use]
     pub fn starting_anew(&self, now: Reading) -> Self {
         let mut next = Self { start_up: StartUp { began: now.moment, ..StartUp::default() }, ..self.clone() };
-        for (check, definition) in next.checks.iter_mut().zip(&self.plan.checks) {
+        for (index, definition) in self.plan.entries() {
             if definition.counts_for_start_up() {
-                Arc::make_mut(check).start_anew(now);
+                Arc::make_mut(&mut next.checks[index]).start_anew(now);
             }
         }
         next

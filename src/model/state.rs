@@ -103,6 +103,16 @@ impl CheckState {
         self.failures > 0 && self.state != State::Error
     }
 
+    /// Whether nothing is judged by it as long as its result is fresh: it is `ok` in every respect, so that it closes no
+    /// endpoint, degrades none, and is nobody's root cause.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Ok
+            && self.failures == 0
+            && (self.passed_once, self.seen_once) == (true, true)
+            && !(self.held || self.unproven)
+    }
+
     /// The same check, dated by a wall clock that was set by so many microseconds: when things happened is known by the
     /// boot clock.
     #[must_use]

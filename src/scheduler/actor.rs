@@ -28,7 +28,7 @@ use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::model::state::CheckState;
-use crate::model::verdict::Judgement;
+use crate::model::verdict::{Judged, Judgement};
 use crate::probe::{BuildContext, Spec};
 use crate::store::Recorder;
 
@@ -229,8 +229,9 @@ impl Scheduler {
         let transitions = self.machine.take_transitions();
         let snapshot = self.machine.snapshot(now);
         let before = self.recorder.latest();
+        let judged = Judged::new(&snapshot, snapshot.at);
         for transition in &transitions {
-            transition_log::log(transition, &before, &snapshot);
+            transition_log::log(transition, &before, &judged);
             self.reporter.changed(transition);
         }
         self.reporter.write(&mut self.machine, &snapshot);
@@ -246,21 +247,20 @@ impl Workers {
     /// Starts a worker for each check that has none, and aborts those of checks that are gone, in the middle of a run
     /// too.
     fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
-        let keys: Vec<CheckKey> = machine.keys().collect();
         self.handles.retain(|key, handle| {
-            let stays = keys.contains(key);
+            let stays = machine.check(*key).is_some();
             if !stays {
                 handle.task.abort();
             }
             stays
         });
-        for ((key, spec), definition) in keys.iter().zip(specs).zip(&machine.plan().checks) {
-            if self.handles.contains_key(key) {
+        for ((key, spec), definition) in machine.keys().zip(specs).zip(&machine.plan().checks) {
+            if self.handles.contains_key(&key) {
                 continue;
             }
             let (sender, receiver) = mpsc::channel(1);
             let task = Worker {
-                key: *key,
+                key,
                 spec: Arc::clone(spec),
                 context: BuildContext { check: definition.name.clone(), ..self.context.clone() },
                 timeout: definition.timeout,
@@ -268,7 +268,7 @@ impl Workers {
                 permits: Arc::clone(&self.permits),
             };
             let task = self.tasks.spawn(task.serve(receiver, self.ended.clone()));
-            self.handles.insert(*key, WorkerHandle { requests: sender, task });
+            self.handles.insert(key, WorkerHandle { requests: sender, task });
         }
         while self.tasks.try_join_next().is_some() {}
     }

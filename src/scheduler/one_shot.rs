@@ -163,7 +163,7 @@ impl OneShot {
             at: now.moment,
             wall: now.wall,
             plan: Arc::clone(&self.plan),
-            checks: self.checks.clone(),
+            checks: self.checks.iter().map(Arc::clone).collect(),
             draining: false,
             ready_once: false,
             start_up: StartUp::default(),

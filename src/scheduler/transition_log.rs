@@ -9,8 +9,9 @@ use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
 use crate::model::verdict::Judged;
 
-/// Logs a transition, once: `before` is what was published last, `after` what is to be published with it.
-pub fn log(transition: &Transition, before: &Snapshot, after: &Snapshot) {
+/// Logs a transition, once: `before` is what was published last, `after` what is to be published with it, as
+/// judged then.
+pub fn log(transition: &Transition, before: &Snapshot, after: &Judged<'_>) {
     let Transition { check, from, to, observation, root_causes, .. } = transition;
     let (from, to) = (from.label(), to.label());
     let failure = match observation.as_ref().map(|observation| &observation.outcome) {
@@ -46,16 +47,15 @@ struct TransitionContext {
 }
 
 impl TransitionContext {
-    fn of(transition: &Transition, before: &Snapshot, after: &Snapshot) -> Self {
+    fn of(transition: &Transition, before: &Snapshot, after: &Judged<'_>) -> Self {
         let old = before.plan.position(transition.check.as_str()).map(|check| &before.checks[check]);
         let lasted = old.filter(|old| old.state == transition.from).map(|old| transition.at.since(old.since));
-        let index = after.plan.position(transition.check.as_str());
-        let judged = Judged::new(after, after.at);
-        let stays = index.filter(|index| after.checks[*index].state == transition.to);
+        let index = after.snapshot.plan.position(transition.check.as_str());
+        let stays = index.filter(|index| after.check(*index).state == transition.to);
         Self {
-            address: index.and_then(|index| after.plan.checks[index].target.clone()),
+            address: index.and_then(|index| after.definition(index).target.clone()),
             lasted: lasted.map(in_seconds),
-            why: stays.map(|index| judged.reason(index).into_owned()),
+            why: stays.map(|index| after.reason(index).into_owned()),
         }
     }
 }

@@ -34,9 +34,9 @@ struct CachedGates {
     /// The last moment at which it is judged so.
     until: Moment,
     down: StatusCode,
-    gates: [Gate; GATES.len()],
-    /// What is asked for less often is made for the first who asks.
-    verbose: OnceLock<[Gate; GATES.len()]>,
+    /// Each is made for the first who asks.
+    gates: [OnceLock<Gate>; GATES.len()],
+    verbose: [OnceLock<Gate>; GATES.len()],
     ready: OnceLock<Gate>,
     alive: OnceLock<Gate>,
     ups: OnceLock<Arc<[bool]>>,
@@ -69,7 +69,7 @@ impl GateCache {
 
     /// Whether `gate` is open.
     pub(super) fn is_open(&self, gate: Endpoint, snapshot: &Snapshot, reading: Reading) -> bool {
-        self.read(snapshot, reading, |gates| gate_among(&gates.gates, gate).verdict != Verdict::Error).0
+        self.read(snapshot, reading, |gates| gates.gate(gate, false, snapshot, reading).verdict != Verdict::Error).0
     }
 
     /// Whether the check at `index` is up: `ok` or `degraded`.
@@ -101,27 +101,17 @@ impl GateCache {
     }
 }
 
-/// The gates as they are told, with each check or without.
-fn gates_of(judged: &Judged<'_>, reading: Reading, verbose: bool) -> [Gate; GATES.len()] {
-    GATES.map(|endpoint| {
-        let view = View::of(judged, endpoint, reading);
-        Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, verbose, &Warnings::default()) }
-    })
-}
-
 impl CachedGates {
     fn of(snapshot: &Snapshot, reading: Reading) -> Self {
-        let judged = Judged::new(snapshot, reading.moment);
-        let gates = gates_of(&judged, reading, false);
         Self {
             generation: snapshot.generation,
             start_up: snapshot.start_up.began,
             draining: snapshot.draining,
             from: reading.moment,
-            until: judged.holds_until(),
+            until: Judged::new(snapshot, reading.moment).holds_until(),
             down: down(snapshot),
-            gates,
-            verbose: OnceLock::new(),
+            gates: Default::default(),
+            verbose: Default::default(),
             ready: OnceLock::new(),
             alive: OnceLock::new(),
             ups: OnceLock::new(),
@@ -138,10 +128,8 @@ impl CachedGates {
     fn answer(&self, request: GateRequest, snapshot: &Snapshot, reading: Reading) -> Answer {
         let judged = || Judged::new(snapshot, reading.moment);
         match request {
-            GateRequest::Plain(endpoint) => self.told(gate_among(&self.gates, endpoint), TEXT),
-            GateRequest::Verbose(endpoint) => {
-                self.told(gate_among(self.verbose.get_or_init(|| gates_of(&judged(), reading, true)), endpoint), TEXT)
-            }
+            GateRequest::Plain(endpoint) => self.told(self.gate(endpoint, false, snapshot, reading), TEXT),
+            GateRequest::Verbose(endpoint) => self.told(self.gate(endpoint, true, snapshot, reading), TEXT),
             GateRequest::Ready => {
                 let gate = || {
                     let judged = judged();
@@ -160,6 +148,16 @@ impl CachedGates {
         }
     }
 
+    /// A gate as it is told, with each check where it is to be `verbose`.
+    fn gate(&self, endpoint: Endpoint, verbose: bool, snapshot: &Snapshot, reading: Reading) -> &Gate {
+        let gates = if verbose { &self.verbose } else { &self.gates };
+        gates[GATES.iter().position(|gate| *gate == endpoint).unwrap_or_default()].get_or_init(|| {
+            let judged = Judged::new(snapshot, reading.moment);
+            let view = View::of(&judged, endpoint, reading);
+            Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, verbose, &Warnings::default()) }
+        })
+    }
+
     fn told(&self, gate: &Gate, content_type: &'static str) -> Answer {
         Answer::health(gate.verdict, self.down, content_type, gate.body.clone())
     }
@@ -172,10 +170,6 @@ fn alive(judged: &Judged<'_>) -> (Verdict, &'static str) {
     } else {
         (Verdict::Error, r#"{"alive": false}"#)
     }
-}
-
-fn gate_among(gates: &[Gate; GATES.len()], endpoint: Endpoint) -> &Gate {
-    &gates[GATES.iter().position(|gate| *gate == endpoint).unwrap_or_default()]
 }
 
 #[cfg(test)]

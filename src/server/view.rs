@@ -1,6 +1,7 @@
 //! One endpoint as judged for one request, in the words that all formats share.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use hyper::StatusCode;
 
@@ -21,14 +22,15 @@ pub(super) struct View<'a> {
     pub(super) judged: &'a Judged<'a>,
     pub(super) judgement: Judgement,
     pub(super) reading: Reading,
-    /// It is the endpoint, and not one check's part in it.
-    is_whole: bool,
+    /// The one check that it is about; nothing where it is the endpoint.
+    alone: Option<EndpointPart>,
+    parts: OnceCell<Vec<EndpointPart>>,
 }
 
 impl<'a> View<'a> {
     /// All of `endpoint`.
     pub(super) fn of(judged: &'a Judged<'a>, endpoint: Endpoint, reading: Reading) -> Self {
-        Self { judged, judgement: judged.endpoint(endpoint), reading, is_whole: true }
+        Self { judged, judgement: judged.endpoint(endpoint), reading, alone: None, parts: OnceCell::new() }
     }
 
     /// The check at `index` alone, by the rules of `endpoint`.
@@ -39,25 +41,28 @@ impl<'a> View<'a> {
             (false, Verdict::Ok) => Verdict::Ok,
             (false, _) => Verdict::Degraded,
         };
-        let root_causes = if part.closes { judged.causes_of(index) } else { Vec::new() };
-        let judgement =
-            Judgement { endpoint, open: !part.closes, verdict, parts: vec![part], root_causes, draining: false };
-        Self { judged, judgement, reading, is_whole: false }
+        Self::of_part(judged, endpoint, part, verdict, reading)
     }
 
     /// The check at `index` alone, gated or not.
     pub(super) fn of_check_alone(judged: &'a Judged<'a>, index: CheckIndex, reading: Reading) -> Self {
         let verdict = judged.status(index);
         let closes = verdict == Verdict::Error;
-        let judgement = Judgement {
-            endpoint: Endpoint::Healthz,
-            open: !closes,
-            verdict,
-            parts: vec![EndpointPart { check: index, closes, excluded: false }],
-            root_causes: if closes { judged.causes_of(index) } else { Vec::new() },
-            draining: false,
-        };
-        Self { judged, judgement, reading, is_whole: false }
+        let part = EndpointPart { check: index, closes, excluded: false };
+        Self::of_part(judged, Endpoint::Healthz, part, verdict, reading)
+    }
+
+    fn of_part(
+        judged: &'a Judged<'a>,
+        endpoint: Endpoint,
+        part: EndpointPart,
+        verdict: Verdict,
+        reading: Reading,
+    ) -> Self {
+        let closing = if part.closes { vec![part.check] } else { Vec::new() };
+        let root_causes = if part.closes { judged.causes_of(part.check) } else { Vec::new() };
+        let judgement = Judgement { endpoint, open: !part.closes, verdict, closing, root_causes, draining: false };
+        Self { judged, judgement, reading, alone: Some(part), parts: OnceCell::new() }
     }
 
     /// The code of a closed endpoint.
@@ -72,12 +77,19 @@ impl<'a> View<'a> {
 
     /// The checks that may be named, in the order of the file.
     pub(super) fn parts(&self) -> &[EndpointPart] {
-        if self.details() == Details::None { &[] } else { &self.judgement.parts }
+        if self.details() == Details::None {
+            return &[];
+        }
+        self.parts.get_or_init(|| match self.alone {
+            Some(part) => vec![part],
+            None => self.judged.parts(self.judgement.endpoint),
+        })
     }
 
     /// The checks that are switched off, where the whole is told and they may be named.
     pub(super) fn disabled(&self) -> &'a [DisabledCheck] {
-        let is_told = self.is_whole && self.judgement.endpoint == Endpoint::Healthz && self.details() != Details::None;
+        let is_told =
+            self.alone.is_none() && self.judgement.endpoint == Endpoint::Healthz && self.details() != Details::None;
         if is_told { &self.judged.snapshot.plan.disabled } else { &[] }
     }
 
@@ -149,15 +161,18 @@ impl<'a> View<'a> {
     /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed
     /// endpoint those without which it would be open.
     pub(super) fn root_causes(&self) -> Vec<CheckIndex> {
-        let Judgement { endpoint, parts, root_causes, .. } = &self.judgement;
+        let Judgement { endpoint, closing, root_causes, .. } = &self.judgement;
         if !root_causes.is_empty() {
-            let closes = |check: CheckIndex| {
-                parts.iter().any(|part| part.check == check && part.closes) || self.judged.is_critical(check, *endpoint)
-            };
+            let closes =
+                |check: CheckIndex| closing.binary_search(&check).is_ok() || self.judged.is_critical(check, *endpoint);
             let closing: Vec<CheckIndex> = root_causes.iter().copied().filter(|check| closes(*check)).collect();
             return if closing.is_empty() { root_causes.clone() } else { closing };
         }
-        let mut causes: Vec<CheckIndex> = parts.iter().flat_map(|part| self.judged.causes_of(part.check)).collect();
+        let causes_of = |check: CheckIndex| self.judged.causes_of(check);
+        let mut causes: Vec<CheckIndex> = match self.alone {
+            Some(part) => causes_of(part.check),
+            None => self.judged.unsettled_parts(*endpoint).flat_map(causes_of).collect(),
+        };
         causes.sort_unstable();
         causes.dedup();
         causes

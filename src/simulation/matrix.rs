@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::model::check_states::CheckStates;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Plan, Thresholds};
@@ -47,9 +48,8 @@ impl MatrixRow {
 pub struct Matrix<'p> {
     plan: &'p Arc<Plan>,
     phase: MatrixPhase,
-    children: Vec<Vec<CheckIndex>>,
     /// Each check as it is after a pass, after a failure, and after a skip.
-    passing: Vec<Arc<CheckState>>,
+    passing: CheckStates,
     failing: Vec<Arc<CheckState>>,
     skipped: Vec<Arc<CheckState>>,
 }
@@ -62,12 +62,16 @@ impl<'p> Matrix<'p> {
             plan.checks.iter().map(|check| Arc::new(state(check, outcomes))).collect()
         };
         let (pass, fail, skip) = (|| Outcome::Pass(Pass::default()), refused, || Outcome::Skip);
-        let passing = after(&[pass]);
+        let mut passing: CheckStates = after(&[pass]).into_iter().collect();
+        for index in plan.indices() {
+            passing.settle(index, passing[index].is_settled());
+        }
+        passing.stay_fresh_until(NOW, false);
         let (failing, skipped) = match phase {
             MatrixPhase::StartUp => (after(&[fail]), after(&[skip])),
             MatrixPhase::Service => (after(&[pass, fail]), after(&[pass, skip])),
         };
-        Self { plan, phase, children: plan.children(), passing, failing, skipped }
+        Self { plan, phase, passing, failing, skipped }
     }
 
     /// One row for each check of the plan, in its order.
@@ -115,7 +119,7 @@ impl<'p> Matrix<'p> {
         let mut reached = BTreeSet::new();
         let mut next = vec![parent];
         while let Some(at) = next.pop() {
-            next.extend(self.children[at].iter().filter(|child| reached.insert(**child)));
+            next.extend(self.plan.checks.children(at).iter().filter(|child| reached.insert(**child)));
         }
         reached.into_iter().collect()
     }

@@ -8,18 +8,23 @@ use crate::base::quantity::show_duration;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Judgement};
 
-/// How the endpoints stand at the moment of `snapshot`.
-pub(super) fn judgements(snapshot: &Snapshot) -> [Judgement; 4] {
+/// Which endpoints are open at the moment of `snapshot`, in the order of [`Endpoint::ALL`].
+pub(super) fn open(snapshot: &Snapshot) -> [bool; 4] {
     let judged = Judged::new(snapshot, snapshot.at);
-    Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint))
+    Endpoint::ALL.map(|endpoint| judged.is_open(endpoint))
 }
 
-/// Counts in `next` which endpoints have opened and closed from `before` to `after`, logs each, and returns them.
-pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut Snapshot) -> Vec<Judgement> {
-    let mut changed = Vec::new();
-    for (place, judgement) in after.iter().enumerate().filter(|(place, after)| after.open != before[*place].open) {
+/// Counts in `next` which endpoints have opened and closed from `before` to `after`, logs each, and returns how they
+/// stand.
+pub(super) fn count(before: [bool; 4], after: [bool; 4], next: &mut Snapshot) -> Vec<Judgement> {
+    let changed: Vec<Judgement> = {
+        let judged = Judged::new(next, next.at);
+        let endpoints = Endpoint::ALL.into_iter().zip(before).zip(after);
+        endpoints.filter(|((_, before), after)| before != after).map(|((at, _), _)| judged.endpoint(at)).collect()
+    };
+    for judgement in &changed {
         let now = Reading { moment: next.at, wall: next.wall };
-        let count = &mut next.endpoint_transitions[place];
+        let count = &mut next.endpoint_transitions[judgement.endpoint as usize];
         if judgement.open {
             count.open += 1;
         } else {
@@ -27,7 +32,6 @@ pub(super) fn count(before: &[Judgement; 4], after: &[Judgement; 4], next: &mut 
         }
         let lasted = count.last.replace(now).map(|last| show_duration(whole(now.moment.since(last.moment))));
         log(judgement, next, lasted.as_deref());
-        changed.push(judgement.clone());
     }
     changed
 }
@@ -53,7 +57,7 @@ fn log(judgement: &Judgement, snapshot: &Snapshot, lasted: Option<&str>) {
     let names: Vec<&str> =
         judgement.root_causes.iter().map(|check| snapshot.plan.checks[*check].name.as_str()).collect();
     let root_causes = names.join(", ");
-    if judgement.draining && !judgement.parts.iter().any(|part| part.closes) {
+    if judgement.draining && judgement.closing.is_empty() {
         tracing::info!(endpoint, to = "closed", open_for = lasted, draining = true, "endpoint closed");
     } else {
         tracing::warn!(endpoint, to = "closed", open_for = lasted, root_causes, "endpoint closed");

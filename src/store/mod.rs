@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use crate::base::clock::Reading;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Judgement;
-use endpoints::judgements;
 pub use past_changes::{PastChange, PastChanges};
 
 /// The one writer. It cannot be cloned.
@@ -20,8 +19,8 @@ pub struct Recorder {
     published: Arc<ArcSwap<Snapshot>>,
     past: Arc<ArcSwap<PastChanges>>,
     generation: watch::Sender<u64>,
-    /// How the endpoints stood when they were last looked at.
-    endpoints: [Judgement; 4],
+    /// Which endpoints were open when they were last looked at.
+    open: [bool; 4],
 }
 
 /// A reader: the latest snapshot at once, and word of each new one.
@@ -38,11 +37,10 @@ pub fn board(mut first: Snapshot) -> (Recorder, Board) {
     let now = Reading { moment: first.at, wall: first.wall };
     first.endpoint_transitions.iter_mut().for_each(|endpoint| endpoint.last = endpoint.last.or(Some(now)));
     let (sender, receiver) = watch::channel(first.generation);
-    let endpoints = judgements(&first);
+    let open = endpoints::open(&first);
     let published = Arc::new(ArcSwap::from_pointee(first));
     let past = Arc::<ArcSwap<PastChanges>>::default();
-    let recorder =
-        Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, endpoints };
+    let recorder = Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, open };
     (recorder, Board { published, past, generation: receiver })
 }
 
@@ -61,9 +59,9 @@ impl Recorder {
         let last = self.published.load();
         next.generation = last.generation + 1;
         next.endpoint_transitions = last.endpoint_transitions;
-        let endpoints = judgements(&next);
-        let changed = endpoints::count(&self.endpoints, &endpoints, &mut next);
-        self.endpoints = endpoints;
+        let open = endpoints::open(&next);
+        let changed = endpoints::count(self.open, open, &mut next);
+        self.open = open;
         if next.says_the_same_as(&last) {
             return changed;
         }
@@ -126,7 +124,7 @@ mod tests {
             at: NOW,
             wall: Timestamp::default(),
             plan: plan(vec![check("db")]),
-            checks: vec![Arc::new(seen)],
+            checks: [Arc::new(seen)].into_iter().collect(),
             draining: false,
             ready_once: false,
             start_up: StartUp::default(),

@@ -28,7 +28,7 @@ pub struct PastChange {
     /// The state it entered.
     pub to: State,
     /// Why, in one line for everybody.
-    pub reason: Box<str>,
+    pub reason: Arc<str>,
 }
 
 /// The last changes, oldest first.
@@ -46,7 +46,9 @@ impl PastChanges {
                 if same_plan { Some(index) } else { before.plan.position(after.plan.checks[index].name.as_str()) };
             place.map(|place| &before.checks[place])
         };
-        for index in judged.indices() {
+        let changed: Vec<CheckIndex> =
+            if same_plan { after.checks.changed_since(&before.checks).collect() } else { judged.indices().collect() };
+        for index in changed {
             let now = &after.checks[index];
             let Some(before) = old(index).filter(|before| before.state != now.state) else { continue };
             let change = PastChange {
@@ -95,7 +97,7 @@ mod tests {
             at: now.moment,
             wall: now.wall,
             plan: Arc::clone(plan),
-            checks: states.map(state).to_vec(),
+            checks: states.map(state).into_iter().collect(),
             draining: false,
             ready_once: false,
             start_up: StartUp::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use probelet::base::clock::Moment;
 use probelet::base::token::Token;
+use probelet::model::plan::Definition;
 use probelet::model::snapshot::Snapshot;
 use probelet::model::state::State;
 
@@ -93,13 +94,13 @@ fn whoever_asks_ahead_for_whatever_holds_nobody() {
 #[test]
 fn whoever_asks_ahead_for_gates_that_stale_results_close_holds_nobody() {
     let mut stale = crowd(MANY);
-    for check in &mut stale.checks {
-        Arc::make_mut(check).fresh_at = Some(Moment::default());
+    for index in stale.plan.indices() {
+        Arc::make_mut(&mut stale.checks[index]).fresh_at = Some(Moment::default());
     }
+    let soon_stale =
+        |check: &Arc<Definition>| Arc::new(Definition { stale_after: Duration::from_millis(1), ..(**check).clone() });
     let plan = Arc::make_mut(&mut stale.plan);
-    for check in &mut plan.checks {
-        Arc::make_mut(check).stale_after = Duration::from_millis(1);
-    }
+    plan.checks = plan.checks.iter().map(soon_stale).collect();
     let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     least_of(|| measured(Server::measured(stale.clone()), request, "stale results")).is_little("stale results");
 }

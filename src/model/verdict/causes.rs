@@ -1,15 +1,15 @@
 //! From which failing checks trouble follows.
 
-use super::{Endpoint, EndpointPart, Judged, JudgedState};
+use super::{Endpoint, Judged, JudgedState};
 use crate::model::causes::{Causes, Trouble};
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::state::State;
 
 impl Judged<'_> {
     /// The failing checks, in the order of the file: from them all other failures and skips follow.
     #[must_use]
     pub fn root_causes(&self) -> Vec<CheckIndex> {
-        self.indices().filter(|index| self.is_failing(*index)).collect()
+        self.unsettled().filter(|index| self.is_failing(*index)).collect()
     }
 
     /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it, the first
@@ -24,30 +24,26 @@ impl Judged<'_> {
                 (false, false) => Trouble::None,
             };
             let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
-            self.indices().map(|index| causes.find(index, trouble, parents)).collect()
+            let found = self.unsettled().map(|index| (index, causes.find(index, trouble, parents)));
+            found.filter(|(_, causes)| !causes.is_empty()).collect()
         });
-        all[index].to_vec()
+        all.get(&index).map(|causes| causes.to_vec()).unwrap_or_default()
     }
 
-    pub(super) fn causes_of_closure(&self, parts: &[EndpointPart]) -> Vec<CheckIndex> {
+    /// What keeps an endpoint closed that is kept closed by `closing`.
+    pub(super) fn causes_of_closure(&self, closing: &[CheckIndex]) -> Vec<CheckIndex> {
         let mut causes = Vec::new();
-        if !parts.iter().any(|part| part.closes) {
-            return causes;
-        }
-        let mut seen = vec![false; self.len()];
-        for part in parts.iter().filter(|part| part.closes) {
-            self.walk_up(part.check, &mut seen, &mut causes, |judged, at| judged.is_failing(at) || judged.falters(at));
+        let mut seen = CheckSet::default();
+        for check in closing {
+            self.walk_up(*check, &mut seen, &mut causes, |judged, at| judged.is_failing(at) || judged.falters(at));
         }
         if causes.is_empty() {
-            seen.fill(false);
-            for part in parts.iter().filter(|part| part.closes) {
-                self.walk_up(part.check, &mut seen, &mut causes, |judged, at| {
-                    judged.states[at] == JudgedState::Fresh(State::Pending)
-                        && !judged
-                            .definition(at)
-                            .depends_on
-                            .iter()
-                            .any(|parent| judged.states[*parent] == JudgedState::Fresh(State::Pending))
+            seen = CheckSet::default();
+            let is_pending = |judged: &Self, at: CheckIndex| judged.state(at) == JudgedState::Fresh(State::Pending);
+            for check in closing {
+                self.walk_up(*check, &mut seen, &mut causes, |judged, at| {
+                    let parents = &judged.definition(at).depends_on;
+                    is_pending(judged, at) && !parents.iter().any(|parent| is_pending(judged, *parent))
                 });
             }
         }
@@ -57,14 +53,13 @@ impl Judged<'_> {
 
     /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
     /// causes.
-    pub(super) fn behind_critical(&self, endpoint: Endpoint) -> Vec<bool> {
-        let children = self.snapshot.plan.children();
+    pub(super) fn behind_critical(&self, endpoint: Endpoint) -> CheckSet {
         let is_cause = |index: &CheckIndex| self.is_failing(*index) && self.is_critical(*index, endpoint);
-        let mut left: Vec<CheckIndex> = self.indices().filter(is_cause).collect();
-        let mut behind = vec![false; self.len()];
+        let mut left: Vec<CheckIndex> = self.unsettled().filter(is_cause).collect();
+        let mut behind = CheckSet::default();
         while let Some(at) = left.pop() {
-            for child in &children[at] {
-                if self.waits(*child) && !std::mem::replace(&mut behind[*child], true) {
+            for child in self.snapshot.plan.checks.children(at) {
+                if self.waits(*child) && behind.insert(*child) {
                     left.push(*child);
                 }
             }
@@ -76,13 +71,13 @@ impl Judged<'_> {
     fn walk_up(
         &self,
         index: CheckIndex,
-        seen: &mut [bool],
+        seen: &mut CheckSet,
         causes: &mut Vec<CheckIndex>,
-        is_cause: fn(&Self, CheckIndex) -> bool,
+        is_cause: impl Fn(&Self, CheckIndex) -> bool,
     ) {
         let mut left = vec![index];
         while let Some(at) = left.pop() {
-            if std::mem::replace(&mut seen[at], true) {
+            if !seen.insert(at) {
                 continue;
             }
             if is_cause(self, at) {
@@ -115,7 +110,7 @@ mod tests {
         assert_eq!((judged.root_causes(), judged.causes_of(CheckIndex::new(0))), (indices(&[2]), indices(&[2])));
         let readyz = judged.endpoint(Endpoint::Readyz);
         assert_eq!(readyz.root_causes, [2]);
-        assert_eq!(readyz.parts.iter().map(|part| part.closes).collect::<Vec<_>>(), [true, true, true, false]);
+        assert_eq!(readyz.closing, [0, 1, 2]);
     }
 
     #[test]
@@ -147,7 +142,7 @@ mod tests {
                 for index in judged.indices().filter(|index| judged.waits(*index)) {
                     let causes = judged.causes_of(index);
                     let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
-                    assert_eq!(all[index], expected, "{index:?} {endpoint:?}");
+                    assert_eq!(all.contains(index), expected, "{index:?} {endpoint:?}");
                 }
             }
         }
@@ -163,11 +158,10 @@ mod tests {
         assert_eq!(judged.causes_of(CheckIndex::new(0)), [length - 1]);
         // All of them wait for the last one, whose result is too old.
         let mut held = chain(length, "p");
-        for check in &mut held.checks {
-            Arc::make_mut(check).held = true;
+        for index in CheckIndex::first(length) {
+            Arc::make_mut(&mut held.checks[index]).held = true;
         }
-        let last = held.checks.last_mut().expect("there is one");
-        *last = after(&check("last"), "!p");
+        held.checks[length - 1] = after(&check("last"), "!p");
         assert_eq!(Judged::new(&held, NOW).state(CheckIndex::new(0)), JudgedState::Stale);
     }
 }

@@ -1,5 +1,7 @@
 //! Which endpoints are open: what each check closes, by what it gates, how critical it is and how it stands.
 
+use std::collections::BTreeMap;
+
 use super::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 use crate::model::index::CheckIndex;
 use crate::model::state::{Closed, State};
@@ -8,77 +10,124 @@ impl Judged<'_> {
     /// Judges one endpoint.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> Judgement {
-        let mut parts = Vec::with_capacity(self.len());
-        let by_first_runs = self.starts_by_first_runs();
+        let mut closing = Vec::new();
         let mut degraded = false;
-        for index in self.indices() {
-            let takes_part = self.takes_part(index, endpoint, by_first_runs);
-            let excluded = self.is_excluded(index);
-            let closes = !excluded && self.closes(index, endpoint, by_first_runs);
-            if takes_part || closes {
-                parts.push(EndpointPart { check: index, closes, excluded });
-                degraded |= takes_part && self.status(index) != Verdict::Ok;
+        for index in self.unsettled_of(endpoint) {
+            if !self.is_excluded(index) && self.closes(index, endpoint) {
+                closing.push(index);
             }
+            degraded = degraded || (self.takes_part(index, endpoint) && self.status(index) != Verdict::Ok);
         }
-        let no_plan = self.snapshot.configuration.missing.is_some();
-        let drains = matches!(endpoint, Endpoint::Readyz | Endpoint::Healthz);
-        let draining = drains && self.snapshot.draining;
-        let closed = draining || (drains && no_plan) || parts.iter().any(|part| part.closes);
-        let open = !closed;
+        let open = !self.is_closed_by_itself(endpoint) && closing.is_empty();
         let verdict = match (open, degraded) {
             (false, _) => Verdict::Error,
             (true, true) => Verdict::Degraded,
             (true, false) => Verdict::Ok,
         };
-        let root_causes = self.causes_of_closure(&parts);
-        Judgement { endpoint, open, verdict, parts, root_causes, draining }
+        let root_causes = self.causes_of_closure(&closing);
+        Judgement { endpoint, open, verdict, closing, root_causes, draining: self.drains(endpoint) }
+    }
+
+    /// Whether `endpoint` is open: as [`endpoint`](Self::endpoint) says, and no more than that.
+    #[must_use]
+    pub fn is_open(&self, endpoint: Endpoint) -> bool {
+        let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(index, endpoint);
+        !self.is_closed_by_itself(endpoint) && !self.unsettled_of(endpoint).any(closes)
+    }
+
+    /// The checks that take part in `endpoint` or keep it closed, in the order of the file.
+    #[must_use]
+    pub fn parts(&self, endpoint: Endpoint) -> Vec<EndpointPart> {
+        let part = |index: CheckIndex| {
+            let part = self.endpoint_for(endpoint, index);
+            (part.closes || self.takes_part(index, endpoint)).then_some(part)
+        };
+        self.indices().filter_map(part).collect()
+    }
+
+    /// The checks that take part in `endpoint` and are anything but settled, in the order of the file.
+    pub fn unsettled_parts(&self, endpoint: Endpoint) -> impl Iterator<Item = CheckIndex> + '_ {
+        self.unsettled_of(endpoint).filter(move |index| self.takes_part(*index, endpoint))
+    }
+
+    /// The checks that `endpoint` may be judged by, in the order of the file.
+    fn unsettled_of(&self, endpoint: Endpoint) -> impl Iterator<Item = CheckIndex> + '_ {
+        let checks = &self.snapshot.plan.checks;
+        let among = match endpoint {
+            Endpoint::Livez => Some(checks.gating_live()),
+            Endpoint::Startupz if !self.starts_by_first_runs() => Some(checks.gating_the_app()),
+            Endpoint::Startupz | Endpoint::Readyz | Endpoint::Healthz => None,
+        };
+        self.snapshot.checks.unsettled(self.now, among)
+    }
+
+    /// Whether a drain keeps `endpoint` closed.
+    fn drains(&self, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::Readyz | Endpoint::Healthz) && self.snapshot.draining
+    }
+
+    /// Whether `endpoint` is closed whatever the checks say.
+    fn is_closed_by_itself(&self, endpoint: Endpoint) -> bool {
+        let no_plan = self.snapshot.configuration.missing.is_some();
+        self.drains(endpoint) || (no_plan && matches!(endpoint, Endpoint::Readyz | Endpoint::Healthz))
     }
 
     /// Judges one endpoint by the check at `index` alone.
     #[must_use]
     pub fn endpoint_for(&self, endpoint: Endpoint, index: CheckIndex) -> EndpointPart {
-        let by_first_runs = self.starts_by_first_runs();
         let excluded = self.is_excluded(index);
-        EndpointPart { check: index, closes: !excluded && self.closes(index, endpoint, by_first_runs), excluded }
+        EndpointPart { check: index, closes: !excluded && self.closes(index, endpoint), excluded }
     }
 
     /// Whether `/alive` says true: `/livez` is open, and every critical check that gates `live` or `startup` has
     /// passed once or is skipped.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let started = self.indices().all(|index| {
-            let gates = self.definition(index).gates;
+        let has_started = |index: CheckIndex| {
             let check = self.check(index);
-            !(gates.live || gates.startup)
-                || !self.is_critical(index, Endpoint::Startupz)
-                || check.passed_once
-                || check.state == State::Skipped
-        });
-        started && self.endpoint(Endpoint::Livez).open
+            !self.is_critical(index, Endpoint::Startupz) || check.passed_once || check.state == State::Skipped
+        };
+        let of_the_app = Some(self.snapshot.plan.checks.gating_the_app());
+        let started = self.snapshot.checks.unsettled(self.now, of_the_app).all(has_started);
+        started && self.is_open(Endpoint::Livez)
     }
 
     /// Whether the check at `index` takes part in `endpoint`.
     #[must_use]
     pub fn gates(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        self.takes_part(index, endpoint, self.starts_by_first_runs())
+        self.takes_part(index, endpoint)
     }
 
     /// Which endpoints the check at `index` keeps closed, for a reload that changes it.
     #[must_use]
     pub fn closed_by(&self, index: CheckIndex) -> Closed {
-        let by_first_runs = self.starts_by_first_runs();
-        Closed::by(|endpoint| self.closes(index, endpoint, by_first_runs))
+        Closed::by(|endpoint| self.closes(index, endpoint))
     }
 
-    /// What each skipped check keeps closed, by position; nothing for the others.
+    /// What each skipped check keeps closed.
     #[must_use]
-    pub fn closed_by_skips(&self) -> Vec<Option<Closed>> {
-        let is_skipped = |index: CheckIndex| self.check(index).state == State::Skipped;
-        self.indices().map(|index| is_skipped(index).then(|| self.closed_by(index))).collect()
+    pub fn closed_by_skips(&self) -> BTreeMap<CheckIndex, Closed> {
+        let skipped = self.unsettled().filter(|index| self.check(*index).state == State::Skipped);
+        skipped.map(|index| (index, self.closed_by(index))).collect()
     }
 
-    fn closes(&self, index: CheckIndex, endpoint: Endpoint, by_first_runs: bool) -> bool {
-        let (gates, state, check) = (self.definition(index).gates, self.states[index], self.check(index));
+    /// The same of those that wait for the check at `index`, directly or through others.
+    #[must_use]
+    pub fn closed_by_skips_behind(&self, index: CheckIndex) -> BTreeMap<CheckIndex, Closed> {
+        let (mut left, mut closed) = (vec![index], BTreeMap::new());
+        while let Some(at) = left.pop() {
+            for child in self.snapshot.plan.checks.children(at) {
+                if self.check(*child).state == State::Skipped && !closed.contains_key(child) {
+                    closed.insert(*child, self.closed_by(*child));
+                    left.push(*child);
+                }
+            }
+        }
+        closed
+    }
+
+    fn closes(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
+        let (gates, state, check) = (self.definition(index).gates, self.state(index), self.check(index));
         // What most checks are most of the time.
         let passes = matches!(state, JudgedState::Fresh(State::Ok | State::Degraded));
         if passes && check.passed_once && check.seen_once && check.failures == 0 {
@@ -86,8 +135,7 @@ impl Judged<'_> {
         }
         // Through /livez or /startupz a check closes /readyz by their rules, and under their probation.
         if endpoint == Endpoint::Readyz
-            && (self.closes(index, Endpoint::Livez, by_first_runs)
-                || self.closes(index, Endpoint::Startupz, by_first_runs))
+            && (self.closes(index, Endpoint::Livez) || self.closes(index, Endpoint::Startupz))
         {
             return true;
         }
@@ -95,7 +143,7 @@ impl Judged<'_> {
         if endpoint == Endpoint::Readyz && (self.falters(index) || self.is_unproven(index)) {
             return true;
         }
-        if !self.takes_part(index, endpoint, by_first_runs) || !self.is_critical(index, endpoint) {
+        if !self.takes_part(index, endpoint) || !self.is_critical(index, endpoint) {
             return false;
         }
         match endpoint {
@@ -109,35 +157,35 @@ impl Judged<'_> {
                 let excused = state == JudgedState::Fresh(State::Skipped) && check.seen_once;
                 (gates.live && !passes && !excused)
                     || (gates.startup && !check.passed_once)
-                    || (by_first_runs && gates.ready && !check.seen_once)
+                    || (self.starts_by_first_runs() && gates.ready && !check.seen_once)
             }
             Endpoint::Readyz => self.is_down(index, endpoint),
             Endpoint::Healthz => gates.any() && self.is_down(index, endpoint),
         }
     }
 
-    fn takes_part(&self, index: CheckIndex, endpoint: Endpoint, by_first_runs: bool) -> bool {
+    fn takes_part(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
         let gates = self.definition(index).gates;
         match endpoint {
             Endpoint::Livez => gates.live,
             Endpoint::Readyz => gates.ready,
-            Endpoint::Startupz => gates.live || gates.startup || (by_first_runs && gates.ready),
+            Endpoint::Startupz => gates.live || gates.startup || (gates.ready && self.starts_by_first_runs()),
             Endpoint::Healthz => true,
         }
     }
 
     /// Where no check gates `live` or `startup`, the start-up is over once every `ready` check has been seen.
     fn starts_by_first_runs(&self) -> bool {
-        !self.snapshot.plan.checks.iter().any(|check| check.gates.live || check.gates.startup)
+        self.snapshot.plan.checks.gating_the_app().is_empty()
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
     fn is_down(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        match self.states[index] {
+        match self.state(index) {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
             JudgedState::Fresh(State::Skipped) => {
-                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint))[index]
+                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint)).contains(index)
             }
         }
     }
@@ -241,9 +289,12 @@ mod tests {
     fn an_excluded_check_counts_as_ok_also_as_a_root_cause() {
         let checks = vec![(gating("db", "r"), "f"), (behind(gating("api", "r"), &[0]), "-")];
         let snapshot = snapshot(checks);
-        let readyz = Judged::excluding(&snapshot, NOW, vec![CheckIndex::new(0)]).endpoint(Endpoint::Readyz);
+        let judged = Judged::excluding(&snapshot, NOW, vec![CheckIndex::new(0)]);
+        let readyz = judged.endpoint(Endpoint::Readyz);
         assert_eq!((readyz.open, readyz.verdict), (true, Verdict::Degraded));
-        assert!(readyz.parts[0].excluded && !readyz.parts[1].closes);
+        assert!(readyz.closing.is_empty());
+        let parts = judged.parts(Endpoint::Readyz);
+        assert!(parts[0].excluded && !parts[1].closes);
     }
 
     #[test]
@@ -251,9 +302,9 @@ mod tests {
         let mut on_probation = snapshot(vec![(gating("x", "rl"), "f")]);
         let with =
             |closed| Arc::new(CheckState { probation: Some(closed), ..(*after(&gating("x", "rl"), "f")).clone() });
-        on_probation.checks = vec![with(Closed::default())];
+        on_probation.checks = [with(Closed::default())].into_iter().collect();
         assert_eq!(verdicts(&on_probation), "dddd");
-        on_probation.checks = vec![with(Closed { readyz: true, ..Closed::default() })];
+        on_probation.checks = [with(Closed { readyz: true, ..Closed::default() })].into_iter().collect();
         assert_eq!(verdicts(&on_probation), "d-dd");
     }
 

@@ -1,12 +1,13 @@
 //! A snapshot at the moment of asking: the state of each check, and what follows from it for that check alone.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::stale::is_stale;
+use super::stale::{held_and_stale, is_held, is_too_old};
 use super::{Endpoint, JudgedState, Verdict};
 use crate::base::clock::Moment;
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::plan::{Critical, Definition};
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::LONGEST_START;
@@ -19,13 +20,14 @@ pub struct Judged<'a> {
     pub snapshot: &'a Snapshot,
     /// When.
     pub now: Moment,
-    pub(super) states: Vec<JudgedState>,
-    /// Which checks are left out; empty where none is.
-    excluded: Vec<bool>,
-    /// The root causes of each check, once somebody asks.
-    pub(super) causes: OnceLock<Vec<Arc<[CheckIndex]>>>,
+    /// Which checks are left out.
+    excluded: CheckSet,
+    /// The checks that wait for their parents and are stale with them, once somebody asks.
+    held_and_stale: OnceLock<CheckSet>,
+    /// The root causes of each check that has any, once somebody asks.
+    pub(super) causes: OnceLock<BTreeMap<CheckIndex, Arc<[CheckIndex]>>>,
     /// For each endpoint, which checks wait for a cause that is critical for it, once somebody asks.
-    pub(super) behind: [OnceLock<Vec<bool>>; 4],
+    pub(super) behind: [OnceLock<CheckSet>; 4],
 }
 
 impl<'a> Judged<'a> {
@@ -37,57 +39,60 @@ impl<'a> Judged<'a> {
 
     /// Judges `snapshot` at `now`, the checks at the positions `excluded` counting as ok, also as root causes.
     #[must_use]
-    pub fn excluding(snapshot: &'a Snapshot, now: Moment, mut excluded: Vec<CheckIndex>) -> Self {
-        excluded.sort_unstable();
-        let mut stale = Vec::new();
-        let states = CheckIndex::first(snapshot.checks.len())
-            .map(|index| {
-                if is_stale(snapshot, index, now, &mut stale) {
-                    JudgedState::Stale
-                } else {
-                    JudgedState::Fresh(snapshot.checks[index].state)
-                }
-            })
-            .collect();
-        let mut left_out = Vec::new();
-        for index in excluded {
-            left_out.resize(snapshot.checks.len(), false);
-            left_out[index] = true;
+    pub fn excluding(snapshot: &'a Snapshot, now: Moment, excluded: Vec<CheckIndex>) -> Self {
+        Self {
+            snapshot,
+            now,
+            excluded: excluded.into_iter().collect(),
+            held_and_stale: OnceLock::new(),
+            causes: OnceLock::new(),
+            behind: Default::default(),
         }
-        Self { snapshot, now, states, excluded: left_out, causes: OnceLock::new(), behind: Default::default() }
     }
 
     /// The last moment at which everything is judged as now, and the same is said of it, but for 50 ms of ages.
     #[must_use]
     pub fn holds_until(&self) -> Moment {
-        let becomes_stale = self
-            .snapshot
-            .checks
-            .iter()
-            .zip(&self.snapshot.plan.checks)
-            .filter_map(|(check, definition)| check.fresh_at.map(|at| at + definition.stale_after));
+        let (fresh_until, some_are_stale) =
+            self.snapshot.checks.fresh_until(self.now).unwrap_or_else(|| self.look_at_ages());
         let should_have_started = self.snapshot.start_up.began + LONGEST_START;
-        let changes = becomes_stale.chain([should_have_started]).filter(|at| *at >= self.now);
-        let next = changes.min().unwrap_or(Moment::at(Duration::MAX));
+        let changes = [Some(fresh_until), Some(should_have_started).filter(|at| *at >= self.now)];
+        let next = changes.into_iter().flatten().min().unwrap_or(fresh_until);
         // How old a stale result is, is told, in tenths of a second at best.
-        if self.states.contains(&JudgedState::Stale) { next.min(self.now + Duration::from_millis(50)) } else { next }
+        if some_are_stale { next.min(self.now + Duration::from_millis(50)) } else { next }
+    }
+
+    /// When the next result becomes stale, and whether some are: by looking at each.
+    fn look_at_ages(&self) -> (Moment, bool) {
+        let becomes_stale = |index: CheckIndex| {
+            let definition = self.definition(index);
+            self.check(index).fresh_at.map(|at| at + definition.stale_after).filter(|at| *at >= self.now)
+        };
+        let next = self.indices().filter_map(becomes_stale).min().unwrap_or(Moment::at(Duration::MAX));
+        (next, self.indices().any(|index| self.state(index) == JudgedState::Stale))
     }
 
     /// How many checks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.states.len()
+        self.snapshot.checks.len()
     }
 
     /// The positions of all checks, in the order of the file.
     pub fn indices(&self) -> impl DoubleEndedIterator<Item = CheckIndex> + ExactSizeIterator + Clone + use<> {
-        CheckIndex::first(self.states.len())
+        CheckIndex::first(self.len())
     }
 
     /// Whether there are no checks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty()
+        self.snapshot.checks.is_empty()
+    }
+
+    /// The positions of the checks that anything may be judged by, in the order of the file: all others are ok in every
+    /// respect.
+    pub fn unsettled(&self) -> impl Iterator<Item = CheckIndex> + '_ {
+        self.snapshot.checks.unsettled(self.now, None)
     }
 
     /// The declaration of the check at `index`.
@@ -105,19 +110,25 @@ impl<'a> Judged<'a> {
     /// Its state as judged.
     #[must_use]
     pub fn state(&self, index: CheckIndex) -> JudgedState {
-        self.states[index]
+        let (check, definition) = (self.check(index), self.definition(index));
+        let is_stale = if is_held(check) {
+            self.held_and_stale.get_or_init(|| held_and_stale(self.snapshot, self.now)).contains(index)
+        } else {
+            is_too_old(check, definition, self.now)
+        };
+        if is_stale { JudgedState::Stale } else { JudgedState::Fresh(check.state) }
     }
 
     /// Whether the request excluded it.
     #[must_use]
     pub fn is_excluded(&self, index: CheckIndex) -> bool {
-        self.excluded.get(index.get()).is_some_and(|excluded| *excluded)
+        self.excluded.contains(index)
     }
 
     /// Its status: its state for clients that know three values; `ok` when excluded.
     #[must_use]
     pub fn status(&self, index: CheckIndex) -> Verdict {
-        if self.is_excluded(index) { Verdict::Ok } else { self.states[index].status() }
+        if self.is_excluded(index) { Verdict::Ok } else { self.state(index).status() }
     }
 
     /// How old its result is; nothing when it has none.
@@ -138,12 +149,12 @@ impl<'a> Judged<'a> {
     }
 
     pub(super) fn is_failing(&self, index: CheckIndex) -> bool {
-        matches!(self.states[index], JudgedState::Fresh(State::Error) | JudgedState::Stale) && !self.is_excluded(index)
+        matches!(self.state(index), JudgedState::Fresh(State::Error) | JudgedState::Stale) && !self.is_excluded(index)
     }
 
     /// Whether the trouble of the check is that of its parents.
     pub(super) fn waits(&self, index: CheckIndex) -> bool {
-        matches!(self.states[index], JudgedState::Fresh(State::Skipped | State::Pending))
+        matches!(self.state(index), JudgedState::Fresh(State::Skipped | State::Pending))
     }
 
     /// Whether the app should have started by now.

@@ -11,7 +11,7 @@ impl<'a> Judged<'a> {
     /// Why it stands as it does, in one line: its message, or what a skipped one waits for.
     #[must_use]
     pub fn reason(&self, index: CheckIndex) -> Cow<'a, str> {
-        if self.states[index] != JudgedState::Fresh(State::Skipped) {
+        if self.state(index) != JudgedState::Fresh(State::Skipped) {
             return self.message(index);
         }
         let names: Vec<&str> =
@@ -30,7 +30,7 @@ impl<'a> Judged<'a> {
     pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {
         let check = self.check(index);
         let last = check.last.as_ref();
-        match self.states[index] {
+        match self.state(index) {
             JudgedState::Stale => {
                 format!("last result {} ago", show_duration(self.age(index).unwrap_or_default())).into()
             }

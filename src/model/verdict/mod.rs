@@ -87,8 +87,8 @@ pub struct Judgement {
     pub open: bool,
     /// Its verdict; `error` exactly when it is closed.
     pub verdict: Verdict,
-    /// The checks that take part, in the order of the file.
-    pub parts: Vec<EndpointPart>,
+    /// The checks that keep it closed, in the order of the file.
+    pub closing: Vec<CheckIndex>,
     /// The failing checks from which the closure follows, in the order of the file; where nothing fails, those that
     /// are still to have a result. Empty when open.
     pub root_causes: Vec<CheckIndex>,

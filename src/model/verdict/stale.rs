@@ -1,39 +1,47 @@
 //! When a result is too old to be believed.
 
 use crate::base::clock::Moment;
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
+use crate::model::plan::Definition;
 use crate::model::snapshot::Snapshot;
-use crate::model::state::State;
+use crate::model::state::{CheckState, State};
 
-/// Whether the result of a check is too old. A check that waits for its parents is as fresh as they are; one without
-/// any result is pending, not stale. `known` holds what has been found out of checks that wait and of their parents:
-/// each of them is judged once.
-pub(super) fn is_stale(snapshot: &Snapshot, index: CheckIndex, now: Moment, known: &mut Vec<Option<bool>>) -> bool {
-    let is_held = |at: CheckIndex| snapshot.checks[at].held && snapshot.checks[at].state != State::Pending;
-    let by_itself = |at: CheckIndex| {
-        let (check, definition) = (&snapshot.checks[at], &snapshot.plan.checks[at]);
-        check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
-    };
-    if !is_held(index) {
-        return by_itself(index);
-    }
-    known.resize(snapshot.checks.len(), None);
+/// Whether the check waits for its parents, and is as fresh as they are.
+pub(super) fn is_held(check: &CheckState) -> bool {
+    check.held && check.state != State::Pending
+}
+
+/// Whether the result of a check that is not held is too old. One without any result is pending, not stale.
+pub(super) fn is_too_old(check: &CheckState, definition: &Definition, now: Moment) -> bool {
+    check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
+}
+
+/// The checks that are held and as stale as one of their parents is. Each is looked at once.
+pub(super) fn held_and_stale(snapshot: &Snapshot, now: Moment) -> CheckSet {
+    let is_held = |at: CheckIndex| is_held(&snapshot.checks[at]);
+    let (mut known, mut stale) = (CheckSet::default(), CheckSet::default());
     // Chains of checks can be long: no recursion. What is left is looked at once its parents are known.
-    let mut left = vec![index];
+    let mut left: Vec<CheckIndex> = snapshot.checks.unsettled(now, None).filter(|at| is_held(*at)).collect();
     while let Some(&at) = left.last() {
         let parents = if is_held(at) { &snapshot.plan.checks[at].depends_on[..] } else { &[] };
-        let known_so_far = left.len();
-        if known[at].is_none() {
-            left.extend(parents.iter().filter(|parent| known[**parent].is_none()));
+        let looked_at = left.len();
+        if !known.contains(at) {
+            left.extend(parents.iter().filter(|parent| !known.contains(**parent)));
         }
-        if left.len() > known_so_far {
+        if left.len() > looked_at {
             continue;
         }
-        let stale = if is_held(at) { parents.iter().any(|parent| known[*parent] == Some(true)) } else { by_itself(at) };
-        known[at].get_or_insert(stale);
         left.pop();
+        let is_stale = if is_held(at) {
+            parents.iter().any(|parent| stale.contains(*parent))
+        } else {
+            is_too_old(&snapshot.checks[at], &snapshot.plan.checks[at], now)
+        };
+        if known.insert(at) && is_stale {
+            stale.insert(at);
+        }
     }
-    known[index] == Some(true)
+    stale
 }
 
 #[cfg(test)]
@@ -66,8 +74,8 @@ mod tests {
             checks.push((behind(check(&format!("c{index}")), &parents), "p"));
         }
         let mut snapshot = snapshot(checks);
-        for state in &mut snapshot.checks[1..] {
-            Arc::make_mut(state).held = true;
+        for index in 1..300 {
+            Arc::make_mut(&mut snapshot.checks[index]).held = true;
         }
         assert_eq!(verdicts(&snapshot), "oooo");
     }

@@ -6,6 +6,7 @@
 //! was expedited (by a recovery or a jump of the clock) can only mend, and what was seen before the app's container
 //! started anew counts for nothing.
 
+mod check_book;
 mod parents;
 mod record;
 mod reload;
@@ -14,11 +15,14 @@ mod schedule;
 mod start_up;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod thorough;
 
 use std::sync::Arc;
 
-use self::parents::{having_parents, parents_first};
-use self::schedule::{CheckSchedule, CheckSchedules};
+use self::check_book::CheckBook;
+use self::parents::FamilyOrder;
+use self::schedule::CheckSchedules;
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;
 use crate::history::answer::SavedState;
@@ -28,7 +32,7 @@ use crate::model::outcome::Observation;
 use crate::model::plan::{Definition, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
 use crate::model::start_up::StartUp;
-use crate::model::state::{CheckState, Closed, LastRun, State};
+use crate::model::state::{CheckState, LastRun, State};
 use crate::model::verdict::{Endpoint, Judged};
 
 /// What identifies a check through reloads, as long as its definition does not change.
@@ -79,11 +83,8 @@ pub struct CountedRun {
 pub struct Machine {
     plan: Arc<Plan>,
     pod: Arc<str>,
-    /// Positions, parents before children.
-    order: Vec<CheckIndex>,
-    /// Those of them that have parents.
-    dependents: Vec<CheckIndex>,
-    checks: Vec<Arc<CheckState>>,
+    family: FamilyOrder,
+    checks: CheckBook,
     schedules: CheckSchedules,
     keys: u64,
     transitions: Vec<Transition>,
@@ -100,6 +101,9 @@ pub struct Machine {
     configuration: Configuration,
     /// How often what [`latches`](Self::latches) says has changed.
     latched: u64,
+    /// Every check is brought in line with its parents each time, also where nothing has changed.
+    #[cfg(test)]
+    looks_at_all: bool,
 }
 
 impl Machine {
@@ -107,11 +111,10 @@ impl Machine {
     /// this daemon's beats from those of its fleet.
     #[must_use]
     pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
-        let order = parents_first(&plan);
+        let unknown = plan.checks.iter().map(|_| Arc::new(CheckState::new(now)));
         let mut machine = Self {
-            dependents: having_parents(&order, &plan),
-            order,
-            checks: Vec::new(),
+            family: FamilyOrder::of(&plan),
+            checks: CheckBook::of(unknown.collect()),
             schedules: CheckSchedules::default(),
             plan,
             pod: pod.into(),
@@ -126,9 +129,10 @@ impl Machine {
             doubt: None,
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
             latched: 0,
+            #[cfg(test)]
+            looks_at_all: false,
         };
         for definition in Arc::clone(&machine.plan).checks.iter() {
-            machine.checks.push(Arc::new(CheckState::new(now)));
             let schedule = machine.new_schedule(definition, now.moment);
             machine.schedules.push(schedule);
         }
@@ -154,12 +158,12 @@ impl Machine {
 
     /// The keys of all checks, in the order of the plan.
     pub fn keys(&self) -> impl Iterator<Item = CheckKey> {
-        self.schedules.keys.iter().copied()
+        self.schedules.keys()
     }
 
     /// How every check stands, in the order of the plan.
     pub fn states(&self) -> impl Iterator<Item = (&CheckName, State)> {
-        self.plan.checks.iter().zip(&self.checks).map(|(definition, check)| (&definition.name, check.state))
+        self.plan.checks.iter().zip(self.checks.iter()).map(|(definition, check)| (&definition.name, check.state))
     }
 
     /// The check with that key, as it is declared and as it stands.
@@ -192,10 +196,11 @@ impl Machine {
     pub fn restore(&mut self, latches: &SavedState) {
         self.latched += 1;
         self.ready_once |= latches.ready_once;
-        for (check, definition) in self.checks.iter_mut().zip(&self.plan.checks) {
-            let saved = is_latched(definition) && latches.passed_once.contains(&definition.name);
+        for index in self.plan.checks.gating_the_app().iter() {
+            let check = &self.checks[index];
+            let saved = latches.passed_once.contains(&self.definition(index).name);
             if saved && !check.passed_once && !check.unproven {
-                Arc::make_mut(check).passed_once = true;
+                Arc::make_mut(&mut self.checks[index]).passed_once = true;
             }
         }
     }
@@ -204,9 +209,8 @@ impl Machine {
     /// `live` or `startup` have passed in the present start-up.
     #[must_use]
     pub fn latches(&self) -> SavedState {
-        let checks = self.plan.checks.iter().zip(&self.checks);
-        let passed = checks.filter(|(definition, check)| is_latched(definition) && check.passed_once);
-        let passed_once = passed.map(|(definition, _)| definition.name.clone()).collect();
+        let passed = self.plan.checks.gating_the_app().iter().filter(|index| self.checks[*index].passed_once);
+        let passed_once = passed.map(|index| self.definition(index).name.clone()).collect();
         SavedState { ready_once: self.ready_once, passed_once, ..SavedState::default() }
     }
 
@@ -221,13 +225,14 @@ impl Machine {
     #[must_use]
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
         self.refresh_wakes();
+        self.checks.settle(&self.plan, now.moment);
         let mut snapshot = self.as_it_stands(now);
-        if !self.ready_once && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Readyz).open {
+        if !self.ready_once && Judged::new(&snapshot, now.moment).is_open(Endpoint::Readyz) {
             self.ready_once = true;
             self.latched += 1;
             snapshot.ready_once = true;
         }
-        if !self.start_up.opened && Judged::new(&snapshot, now.moment).endpoint(Endpoint::Startupz).open {
+        if !self.start_up.opened && Judged::new(&snapshot, now.moment).is_open(Endpoint::Startupz) {
             self.start_up.opened = true;
             snapshot.start_up.opened = true;
         }
@@ -240,7 +245,7 @@ impl Machine {
             at: now.moment,
             wall: now.wall,
             plan: Arc::clone(&self.plan),
-            checks: self.checks.clone(),
+            checks: self.checks.states().clone(),
             draining: self.draining,
             ready_once: self.ready_once,
             start_up: self.start_up,
@@ -249,38 +254,23 @@ impl Machine {
         }
     }
 
-    /// What each skipped check keeps closed, before something happens that may end its skip.
-    fn closed_by_skips(&self, now: Reading) -> Vec<Option<Closed>> {
-        Judged::new(&self.as_it_stands(now), now.moment).closed_by_skips()
-    }
-
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
     #[must_use]
     pub fn next_wake(&mut self) -> Option<Moment> {
         self.refresh_wakes();
-        self.schedules.wakes.iter().flatten().min().copied()
+        self.schedules.first_wake()
     }
 
     /// Computes again when the schedules that were touched are due next.
     fn refresh_wakes(&mut self) {
-        let CheckSchedules { all, wakes, touched, .. } = &mut self.schedules;
-        for index in touched.drain(..) {
-            wakes[index] = all[index].wake();
-            let due = all[index].due();
-            if self.checks[index].due != due {
-                Arc::make_mut(&mut self.checks[index]).due = due;
-            }
-        }
-        debug_assert!(
-            all.iter().map(CheckSchedule::wake).eq(wakes.iter().copied()),
-            "a schedule was changed untouched"
-        );
+        let Self { schedules, checks, .. } = self;
+        schedules.refresh(|index, due| checks.set_due(index, due));
     }
 
     /// The wall clock was set by so many microseconds: what has happened is dated as if it had always been right.
     pub fn redate(&mut self, by: i64) {
-        for check in &mut self.checks {
-            *check = Arc::new(check.redated(by));
+        for index in self.plan.indices() {
+            self.checks[index] = Arc::new(self.checks[index].redated(by));
         }
         let loaded = &mut self.configuration.last_success;
         *loaded = loaded.map(|date| date.moved(by));
@@ -289,11 +279,6 @@ impl Machine {
     fn definition(&self, index: CheckIndex) -> &Definition {
         &self.plan.checks[index]
     }
-}
-
-/// Whether it is known after a restart that the check has passed in the present start-up.
-const fn is_latched(definition: &Definition) -> bool {
-    definition.gates.startup || definition.gates.live
 }
 
 #[cfg(test)]

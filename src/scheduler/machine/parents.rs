@@ -1,6 +1,7 @@
 //! What the state of parents means for their children: failures are confirmed or were skips, children are skipped and
 //! recover.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Machine;
@@ -42,12 +43,18 @@ impl Machine {
     /// Propagates the states of parents to their children, parents first: failures are confirmed or turn out to be
     /// skips, children of failing parents are skipped, and those of recovered parents wait for their run. `kept_closed`
     /// says what each skip kept closed before that which may have ended it.
-    pub(super) fn propagate(&mut self, now: Reading, kept_closed: &[Option<Closed>]) {
+    ///
+    /// Checks are looked at where they or their parents have changed: of the others nothing new can be said.
+    pub(super) fn propagate(&mut self, now: Reading, kept_closed: &BTreeMap<CheckIndex, Closed>) {
+        self.stir();
         let mut released = Vec::new();
         // Parents come first: what is found of them holds for all that comes behind.
         self.causes = Some(Causes::of(self.checks.len()));
-        for place in 0..self.dependents.len() {
-            let index = self.dependents[place];
+        let mut next = 0;
+        while let Some(place) = self.family.stirred.range(next..).next().copied() {
+            self.family.stirred.remove(&place);
+            next = place + 1;
+            let index = self.family.order[place];
             // Before the obstacle is looked at: the confirmed failure may be what its own children wait for, and an
             // unconfirmed one that turns out to be a skip is no obstacle of its own.
             self.confirm_failure(index);
@@ -58,11 +65,13 @@ impl Machine {
                     self.skip(index, now);
                 }
             } else if state == State::Skipped {
-                self.recover(index, kept_closed.get(index.get()).copied().flatten(), now);
+                self.recover(index, kept_closed.get(&index).copied(), now);
             }
             if self.update_waiting(index, obstacle) {
                 released.push(index);
             }
+            // Its children come behind it. What concerns itself or a check before it is looked at the next time.
+            self.stir();
         }
         self.causes = None;
         // After the loop, because the more are released at once, the further they are spread.
@@ -81,12 +90,32 @@ impl Machine {
         }
     }
 
+    /// Notes which checks are to be brought in line with their parents: those that have changed, and their children.
+    fn stir(&mut self) {
+        let mut changed = self.checks.take_changed();
+        changed.append(&mut self.schedules.take_stirred());
+        #[cfg(test)]
+        if self.looks_at_all {
+            changed.extend(self.plan.indices());
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        for index in changed {
+            if !self.definition(index).depends_on.is_empty() {
+                self.family.stir(index);
+            }
+            for child in self.plan.checks.children(index) {
+                self.family.stir(*child);
+            }
+        }
+    }
+
     /// Updates whether the check waits for its parents. True once it no longer does and its first run is to start now.
     fn update_waiting(&mut self, index: CheckIndex, obstacle: Option<Obstacle>) -> bool {
         let before = self.schedules[index].hold;
         let hold = before.with(obstacle.is_some());
         if before != hold {
-            self.schedules.touch(index).hold = hold;
+            self.schedules.adjust(index).hold = hold;
         }
         let freed = before.holds() && !hold.holds();
         let schedule = &self.schedules[index];
@@ -111,7 +140,7 @@ impl Machine {
         }
         let mut confirmed = true;
         for parent in parents {
-            let schedule = self.schedules.touch(parent);
+            let schedule = self.schedules.adjust(parent);
             match schedule.last_run.filter(|ran| ran.began >= failed.ended) {
                 Some(PastRun { passed: true, .. }) => {}
                 Some(PastRun { passed: false, .. }) if schedule.unconfirmed.is_none() => {
@@ -156,9 +185,35 @@ impl Machine {
     }
 }
 
-/// Those in `order` that have parents.
-pub(super) fn having_parents(order: &[CheckIndex], plan: &Plan) -> Vec<CheckIndex> {
-    order.iter().copied().filter(|index| !plan.checks[*index].depends_on.is_empty()).collect()
+/// The order in which states are propagated, and where there is something to propagate.
+#[derive(Debug)]
+pub(super) struct FamilyOrder {
+    /// Positions of checks, parents before children.
+    order: Vec<CheckIndex>,
+    /// The place of each check in `order`.
+    places: Vec<usize>,
+    /// The places of checks that are to be brought in line with their parents.
+    stirred: BTreeSet<usize>,
+}
+
+impl FamilyOrder {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let order = parents_first(plan);
+        let mut places = vec![0; order.len()];
+        for (place, index) in order.iter().enumerate() {
+            places[*index] = place;
+        }
+        Self { order, places, stirred: BTreeSet::new() }
+    }
+
+    /// The place of a check: less than those of its children.
+    pub(super) fn place(&self, index: CheckIndex) -> usize {
+        self.places[index]
+    }
+
+    fn stir(&mut self, index: CheckIndex) {
+        self.stirred.insert(self.places[index]);
+    }
 }
 
 /// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{CountedRun, Machine, Transition};
 use crate::model::causes::{Causes, Trouble};
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::outcome::Observation;
 use crate::model::state::{CheckState, LastRun, State, advance, count_only};
 
@@ -21,7 +21,8 @@ impl Machine {
         if let Some(run) = &next.last {
             self.push_counted_run(index, Arc::clone(run));
         }
-        self.latched += u64::from(next.passed_once != self.checks[index].passed_once);
+        let is_latched = self.plan.checks.gating_the_app().contains(index);
+        self.latched += u64::from(is_latched && next.passed_once != self.checks[index].passed_once);
         self.checks[index] = Arc::new(next);
         if self.checks[index].state != from {
             self.push_transition(index, from, Some(observation.clone()));
@@ -54,9 +55,9 @@ impl Machine {
     /// The failing checks for which these skipped ones wait, directly or through others.
     pub(super) fn all_causes_of(&self, mut left: Vec<CheckIndex>) -> Vec<CheckIndex> {
         let mut causes = Vec::new();
-        let mut seen = vec![false; self.checks.len()];
+        let mut seen = CheckSet::default();
         while let Some(at) = left.pop() {
-            if std::mem::replace(&mut seen[at], true) {
+            if !seen.insert(at) {
                 continue;
             }
             match self.checks[at].state {

@@ -1,9 +1,11 @@
 //! A new plan, or a configuration that cannot be used.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Machine;
-use super::parents::{having_parents, parents_first};
+use super::check_book::CheckBook;
+use super::parents::FamilyOrder;
 use super::schedule::CheckSchedules;
 use crate::base::clock::Reading;
 use crate::model::plan::{Origin, Plan};
@@ -27,17 +29,16 @@ impl Machine {
         let snapshot = self.snapshot(now);
         let judged = Judged::new(&snapshot, now.moment);
         let skips = judged.closed_by_skips();
-        let mut kept_closed = Vec::with_capacity(plan.checks.len());
+        let mut kept_closed = BTreeMap::new();
         let mut checks = Vec::with_capacity(plan.checks.len());
         let mut schedules = CheckSchedules::default();
-        for (definition, origin) in plan.checks.iter().zip(origins) {
+        for ((index, definition), origin) in plan.entries().zip(origins) {
             if let Origin::Kept(old) = origin {
-                kept_closed.push(skips[*old]);
+                kept_closed.extend(skips.get(old).map(|closed| (index, *closed)));
                 checks.push(Arc::clone(&self.checks[*old]));
                 schedules.push(self.schedules[*old].clone());
                 continue;
             }
-            kept_closed.push(None);
             let mut check = CheckState::new(now);
             check.probation = Some(Closed::default());
             if let Origin::Changed(old) = origin {
@@ -47,10 +48,9 @@ impl Machine {
             checks.push(Arc::new(check));
             schedules.push(self.new_schedule(definition, now.moment));
         }
-        self.order = parents_first(&plan);
-        self.dependents = having_parents(&self.order, &plan);
+        self.family = FamilyOrder::of(&plan);
         self.latched += 1;
-        (self.plan, self.checks, self.schedules) = (plan, checks, schedules);
+        (self.plan, self.checks, self.schedules) = (plan, CheckBook::of(checks.into_iter().collect()), schedules);
         self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
         self.propagate(now, &kept_closed);
     }
@@ -125,8 +125,10 @@ mod tests {
         assert_eq!((after.checks[1].state, after.checks[1].probation), (State::Pending, Some(closed)));
         assert_eq!((after.checks[2].state, after.checks[2].probation), (State::Pending, Some(Closed::default())));
         let judged = Judged::new(&after, after.at);
-        let names: Vec<_> =
-            judged.endpoint(Endpoint::Readyz).parts.iter().filter(|part| part.closes).map(|part| part.check).collect();
-        assert_eq!(names, [1], "the changed check keeps closed what it kept closed; the new one closes nothing");
+        assert_eq!(
+            judged.endpoint(Endpoint::Readyz).closing,
+            [1],
+            "the changed check keeps closed what it kept closed; the new one closes nothing"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What is started when, and what the end of a run means.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::parents::Obstacle;
@@ -8,6 +9,7 @@ use super::{CheckKey, Machine, RunStart};
 use crate::base::clock::Reading;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
+use crate::model::verdict::Judged;
 use crate::scheduler::cadence::jitter;
 
 impl Machine {
@@ -15,14 +17,12 @@ impl Machine {
     #[must_use]
     pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
         // Nothing has ended a skip here: what ends one propagates by itself, and says what it kept closed.
-        self.propagate(now, &[]);
+        self.propagate(now, &BTreeMap::new());
         self.refresh_wakes();
+        let mut due: Vec<CheckIndex> = self.schedules.due(now.moment).collect();
+        due.sort_unstable_by_key(|index| self.family.place(*index));
         let mut starts = Vec::new();
-        for place in 0..self.order.len() {
-            let index = self.order[place];
-            if self.schedules.wakes[index].is_none_or(|wake| wake > now.moment) {
-                continue;
-            }
+        for index in due {
             let beaten = self.schedules[index].beat <= now.moment;
             let obstacle = self.obstacle(index);
             if obstacle == Some(Obstacle::Blocked) && beaten {
@@ -91,7 +91,11 @@ impl Machine {
         }
         // Judged before the pass is applied: afterwards nobody knows what the skips kept closed.
         let ends_skips = passed && self.checks[index].state.blocks_children();
-        let kept_closed = if ends_skips { self.closed_by_skips(now) } else { Vec::new() };
+        let closed = || {
+            let as_before = self.as_it_stands(now);
+            Judged::new(&as_before, now.moment).closed_by_skips_behind(index)
+        };
+        let kept_closed = if ends_skips { closed() } else { BTreeMap::new() };
         let blocked = self.obstacle(index) == Some(Obstacle::Blocked);
         let has_parents = !self.definition(index).depends_on.is_empty();
         match (&observation.outcome, blocked) {

@@ -1,5 +1,6 @@
 //! When one check runs, and what it waits for.
 
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Index;
 use std::time::Duration;
 
@@ -17,35 +18,83 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// However much the app has to tell, beyond its schedule a check is run no more often than this to hear it.
 const BETWEEN_NEWS: Duration = Duration::from_secs(1);
 
-/// The schedules of all checks. The moments at which they are due are kept apart, close together: a wake scans those
-/// and touches the schedule of a check only where it is due.
+/// The schedules of all checks, and which is due next: a wake looks at those that are due and at no other.
 #[derive(Debug, Default)]
 pub(super) struct CheckSchedules {
-    pub(super) all: Vec<CheckSchedule>,
-    /// When each check is due next, unless an observation changes that first; in the order of `all`.
-    pub(super) wakes: Vec<Option<Moment>>,
-    /// The checks' keys.
-    pub(super) keys: Vec<CheckKey>,
-    /// Positions of schedules that were changed: their wakes are computed again before they are read.
-    pub(super) touched: Vec<CheckIndex>,
+    all: Vec<CheckSchedule>,
+    /// When each check is due next that is, unless an observation changes that first; soonest first.
+    wakes: BTreeSet<(Moment, CheckIndex)>,
+    /// What `wakes` holds of each check.
+    wake_of: Vec<Option<Moment>>,
+    positions: HashMap<CheckKey, CheckIndex>,
+    /// Those that were changed: their wakes are computed again before they are read.
+    touched: Vec<CheckIndex>,
+    /// Those of them that were changed in what their children may wait for.
+    stirred: Vec<CheckIndex>,
 }
 
 impl CheckSchedules {
     pub(super) fn push(&mut self, schedule: CheckSchedule) {
-        self.touched.push(CheckIndex::new(self.all.len()));
-        self.wakes.push(None);
-        self.keys.push(schedule.key);
+        let index = CheckIndex::new(self.all.len());
+        self.touched.push(index);
+        self.stirred.push(index);
+        self.wake_of.push(None);
+        self.positions.insert(schedule.key, index);
         self.all.push(schedule);
     }
 
     /// The schedule, to be changed.
     pub(super) fn touch(&mut self, index: CheckIndex) -> &mut CheckSchedule {
+        self.stirred.push(index);
+        self.adjust(index)
+    }
+
+    /// The schedule, to be changed in nothing that the check's children or its own failure may wait for.
+    pub(super) fn adjust(&mut self, index: CheckIndex) -> &mut CheckSchedule {
         self.touched.push(index);
         &mut self.all[index]
     }
 
     pub(super) fn position(&self, key: CheckKey) -> Option<CheckIndex> {
-        CheckIndex::first(self.keys.len()).find(|index| self.keys[*index] == key)
+        self.positions.get(&key).copied()
+    }
+
+    /// The checks' keys, in the order of the plan.
+    pub(super) fn keys(&self) -> impl Iterator<Item = CheckKey> {
+        self.all.iter().map(|schedule| schedule.key)
+    }
+
+    /// Those that were [touched](Self::touch) since this was last asked.
+    pub(super) fn take_stirred(&mut self) -> Vec<CheckIndex> {
+        std::mem::take(&mut self.stirred)
+    }
+
+    /// Computes again when those that were changed are due, and tells that to `due`.
+    pub(super) fn refresh(&mut self, mut due: impl FnMut(CheckIndex, Option<Moment>)) {
+        for index in std::mem::take(&mut self.touched) {
+            let schedule = &self.all[index];
+            let wake = schedule.wake();
+            let before = std::mem::replace(&mut self.wake_of[index], wake);
+            if before != wake {
+                before.map(|before| self.wakes.remove(&(before, index)));
+                wake.map(|wake| self.wakes.insert((wake, index)));
+            }
+            due(index, schedule.due());
+        }
+        debug_assert!(
+            self.all.iter().map(CheckSchedule::wake).eq(self.wake_of.iter().copied()),
+            "a schedule was changed untouched"
+        );
+    }
+
+    /// When the first is due.
+    pub(super) fn first_wake(&self) -> Option<Moment> {
+        self.wakes.first().map(|(wake, _)| *wake)
+    }
+
+    /// The checks that are due at `now`.
+    pub(super) fn due(&self, now: Moment) -> impl Iterator<Item = CheckIndex> {
+        self.wakes.iter().take_while(move |(wake, _)| *wake <= now).map(|(_, index)| *index)
     }
 }
 

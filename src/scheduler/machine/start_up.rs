@@ -8,6 +8,7 @@ use crate::model::index::CheckIndex;
 use crate::model::outcome::{Observation, Outcome};
 use crate::model::start_up::{PAUSE, StartUp};
 use crate::model::state::{CheckState, State};
+use crate::model::verdict::Judged;
 
 impl Machine {
     /// The app's container has started anew, as kubelet's question at `at` tells. What was seen of the one before
@@ -25,12 +26,13 @@ impl Machine {
             return;
         }
         let plan = Arc::clone(&self.plan);
-        let watching = || plan.entries().filter(|(_, check)| check.watches_the_app());
-        if watching().any(|(index, _)| !self.checks[index].state.is_up() || self.checks[index].failures > 0) {
+        let of_the_app = || plan.checks.gating_the_app().iter();
+        let watching = || of_the_app().filter(|index| plan.checks[*index].watches_the_app());
+        if watching().any(|index| !self.checks[index].state.is_up() || self.checks[index].failures > 0) {
             self.start_anew(StartUp { began: at, opened: false }, now);
             return;
         }
-        for (index, _) in watching() {
+        for index in watching() {
             self.doubt = Some(at);
             if self.schedules[index].is_idle() {
                 self.schedules.touch(index).beat = now.moment;
@@ -59,7 +61,8 @@ impl Machine {
             Outcome::Pass(pass) if pass.as_of.is_none_or(|as_of| as_of >= began) => {
                 let passed =
                     |at: CheckIndex| self.schedules[at].last_run.is_some_and(|ran| ran.passed && ran.began >= began);
-                let mut watching = self.plan.indices().filter(|at| self.definition(*at).watches_the_app());
+                let of_the_app = self.plan.checks.gating_the_app().iter();
+                let mut watching = of_the_app.filter(|at| self.definition(*at).watches_the_app());
                 if watching.all(|at| at == index || passed(at)) {
                     self.doubt = None;
                 }
@@ -76,7 +79,7 @@ impl Machine {
         }
         self.doubt = None;
         // Judged while the checks stand as before: the new start-up ends skips.
-        let kept_closed = self.closed_by_skips(now);
+        let kept_closed = Judged::new(&self.as_it_stands(now), now.moment).closed_by_skips();
         (self.start_up, self.started_anew) = (start_up, true);
         self.latched += 1;
         for index in self.plan.indices() {

@@ -123,9 +123,7 @@ fn whole(judgement: &Judgement) -> (&'static str, Colour) {
     match judgement.verdict {
         Verdict::Ok => (Verdict::Ok.label(), Colour::Green),
         Verdict::Degraded => (Verdict::Degraded.label(), Colour::Amber),
-        Verdict::Error if judgement.draining && !judgement.parts.iter().any(|part| part.closes) => {
-            ("draining", Colour::Blue)
-        }
+        Verdict::Error if judgement.draining && judgement.closing.is_empty() => ("draining", Colour::Blue),
         Verdict::Error => (Verdict::Error.label(), Colour::Red),
     }
 }

@@ -45,23 +45,37 @@ fn all(view: &View<'_>) -> String {
 /// The lines in the order of the file if they fit; else the root causes, then what else keeps the gate closed, then
 /// the rest, as far as there is room.
 fn as_fits(view: &View<'_>, room: usize) -> String {
-    let whole = all(view);
-    if whole.len() <= room {
+    let parts = view.parts();
+    let preamble = preamble(view).concat();
+    if let (whole, 0) = fill(view, &preamble, parts.iter().copied(), parts.len(), room) {
         return whole;
     }
-    let mut parts = view.parts().to_vec();
-    parts.sort_by_key(|part| (!view.judgement.root_causes.contains(&part.check), !part.closes));
-    let mut text = preamble(view).concat();
-    let mut left = parts.len();
+    let rank = |part: &EndpointPart| (view.judgement.root_causes.binary_search(&part.check).is_err(), !part.closes);
+    let of_rank = |wanted| parts.iter().copied().filter(move |part| rank(part) == wanted);
+    let ranked = [(false, false), (false, true), (true, false), (true, true)].into_iter().flat_map(of_rank);
+    let more = "… and 18446744073709551615 more\n".len();
+    let (text, left) = fill(view, &preamble, ranked, parts.len(), room.saturating_sub(more));
+    format!("{text}… and {left} more\n")
+}
+
+/// `text` with the lines of `parts`, of which there are so many, as far as there is room; and how many are left out.
+fn fill(
+    view: &View<'_>,
+    text: &str,
+    parts: impl Iterator<Item = EndpointPart>,
+    count: usize,
+    room: usize,
+) -> (String, usize) {
+    let (mut text, mut left) = (text.to_owned(), count);
     for part in parts {
         let line = line(view, part);
-        if text.len() + line.len() + "… and 18446744073709551615 more\n".len() > room {
+        if text.len() + line.len() > room {
             break;
         }
         text += &line;
         left -= 1;
     }
-    format!("{text}… and {left} more\n")
+    (text, left)
 }
 
 /// What keeps a gate closed beside its checks.

@@ -28,7 +28,7 @@ fn reasons(view: &View<'_>) -> Vec<String> {
     if view.missing().is_some() {
         reasons.push(format!("configuration: {}", view.summary()));
     }
-    let others = view.parts().iter().filter(|part| part.closes && !causes.contains(&part.check));
-    reasons.extend(others.map(|part| reason(part.check)));
+    let others = view.judgement.closing.iter().filter(|check| causes.binary_search(check).is_err());
+    reasons.extend(others.map(|check| reason(*check)));
     reasons
 }

@@ -120,7 +120,7 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
     let old = PreviousPositions::of(before, after);
     let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
     let mut events = Vec::new();
-    for (index, check) in judged.indices().zip(&after.snapshot.checks) {
+    for (index, check) in judged.indices().zip(after.snapshot.checks.iter()) {
         let Some((old, from)) = old.of_check(before, after, index) else { continue };
         let name = after.snapshot.plan.checks[index].name.as_str();
         if let Some(last) = news(old, check) {

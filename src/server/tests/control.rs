@@ -8,9 +8,8 @@ use hyper::Method;
 use super::{app, ask, ask_from, show};
 use crate::base::token::Token;
 use crate::metrics::testing::{answering, error, ok, snapshot};
-use crate::model::index::CheckIndex;
-use crate::model::plan::Plan;
 use crate::model::plan::testing::check as definition;
+use crate::model::plan::{Definition, Plan};
 use crate::server::answer::Answer;
 use crate::server::request::ConnectionAddresses;
 
@@ -210,7 +209,8 @@ fn without_control_these_paths_do_not_exist() {
     let mut takes_tokens =
         answering(snapshot(vec![(definition("loop"), ok("fine"))]), |answers| answers.control = false);
     let mut plan = Plan::clone(&takes_tokens.plan);
-    Arc::make_mut(&mut plan.checks[CheckIndex::new(0)]).beat_token = Some(Token::new("hunter2"));
+    let beat_token = Some(Token::new("hunter2"));
+    plan.checks = [Arc::new(Definition { beat_token, ..definition("loop") })].into_iter().collect();
     takes_tokens.plan = Arc::new(plan);
     for token in ["Bearer hunter2", "Bearer hunter3"] {
         let headers = [HOST, ("authorization", token)];

@@ -124,8 +124,8 @@ fn of(states: [CheckState; 2]) -> Snapshot {
 fn later(first: &Snapshot, states: [CheckState; 2]) -> Snapshot {
     let mut next = of(states);
     next.plan = Arc::clone(&first.plan);
-    for check in &mut next.checks {
-        let check = Arc::make_mut(check);
+    for index in next.plan.indices() {
+        let check = Arc::make_mut(&mut next.checks[index]);
         check.since = Moment::at(Duration::from_secs(1000));
     }
     next

@@ -71,7 +71,7 @@ impl TransitionObject {
             from: change.from.label(),
             to: change.to.label(),
             lasted_ms: millis(change.lasted),
-            message: if details == Details::Full { change.reason.clone() } else { WITHHELD.into() },
+            message: if details == Details::Full { (*change.reason).into() } else { WITHHELD.into() },
         }
     }
 }

@@ -1,0 +1,160 @@
+//! What is saved by looking only where something has changed changes nothing: a machine that looks at everything each
+//! time, and judgements of states that nothing is known about, come to the same.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::Machine;
+use super::testing::{START, at, machine, thresholds};
+use crate::base::clock::Moment;
+use crate::model::index::CheckIndex;
+use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+use crate::model::plan::testing::{check, plan};
+use crate::model::plan::{Critical, Definition, Gates, Origin};
+use crate::model::snapshot::Snapshot;
+use crate::model::state::CheckState;
+use crate::model::verdict::{Endpoint, Judged};
+use crate::simulation::playback::{Playback, reading};
+
+/// A number that follows from the others.
+fn drawn(from: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    from.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A check that follows from `seed` and its place, behind some of those before it.
+fn declared(seed: u64, place: usize) -> Definition {
+    let draw = |what: &str, most: u64| drawn((seed, place, what)) % most;
+    let gates = Gates { live: draw("live", 3) == 0, ready: draw("ready", 4) > 0, startup: draw("startup", 5) == 0 };
+    let critical = match draw("critical", 4) {
+        0 => Critical::No,
+        1 if !gates.live => Critical::AtStartup,
+        _ => Critical::Yes,
+    };
+    let parents = CheckIndex::first(place).filter(|parent| drawn((seed, place, parent.get())) % 3 == 0);
+    Definition {
+        gates,
+        critical,
+        depends_on: parents.collect(),
+        thresholds: thresholds(1 + draw("failures", 3) as u32, 1 + draw("passes", 2) as u32),
+        interval: Duration::from_millis(500 + 250 * draw("interval", 20)),
+        timeout: Duration::from_millis(100 + 100 * draw("timeout", 10)),
+        initial_delay: Duration::from_millis(if draw("delayed", 4) == 0 { 3_000 } else { 0 }),
+        stale_after: Duration::from_millis(4_000 + 500 * draw("stale", 10)),
+        of_pod: draw("of_pod", 2) == 0,
+        ..check(&format!("c{place}"))
+    }
+}
+
+/// Outcomes that follow from `seed`: spans of some seconds in which a check passes, fails, hangs or has no verdict.
+fn world(seed: u64) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration) {
+    move |index, now| {
+        let span = now.since(START).as_secs() / 3;
+        let took = Duration::from_millis(drawn((seed, index.get(), now.since(START))) % 80);
+        match drawn((seed, index.get(), span)) % 8 {
+            0 | 1 => (Err(Failure::new(FailureKind::Connect, "refused")), took),
+            2 => (Ok(Pass::default()), Duration::MAX),
+            3 => (Err(Failure::new(FailureKind::Exhausted, "no descriptors")), took),
+            4 => (Ok(Pass { degraded: true, ..Pass::default() }), took),
+            _ => (Ok(Pass::default()), took),
+        }
+    }
+}
+
+/// What else happens to a machine at this second.
+fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
+    let now = reading(at(second as f64));
+    let draw = |most: u64| drawn((seed, second, most)) % most;
+    match drawn((seed, second)) % 14 {
+        0 => machine.begin_start_up(now.moment, now),
+        1 => machine.doubt_start(now.moment, now),
+        2 => machine.jumped(now),
+        3 => machine.hear(&format!("c{}", draw(checks as u64)), now),
+        4 => machine.set_draining(draw(2) == 0),
+        5 => machine.redate(1_000_000),
+        6 => {
+            let changed = draw(checks as u64) as usize;
+            let mut definitions: Vec<Definition> =
+                machine.plan().checks.iter().map(|check| Definition::clone(check)).collect();
+            definitions[changed].interval += Duration::from_millis(10);
+            let origins = CheckIndex::first(checks);
+            let origin =
+                |index| if index == CheckIndex::new(changed) { Origin::Changed(index) } else { Origin::Kept(index) };
+            machine.reload(plan(definitions), &origins.map(origin).collect::<Vec<_>>(), now);
+        }
+        _ => {}
+    }
+}
+
+/// Every snapshot of two minutes.
+fn played(seed: u64, checks: usize, looks_at_all: bool) -> Vec<Snapshot> {
+    let mut machine = machine((0..checks).map(|place| declared(seed, place)).collect());
+    machine.looks_at_all = looks_at_all;
+    let mut playback = Playback::new(machine, world(seed), START);
+    let mut seen = Vec::new();
+    for second in 1..=120 {
+        if drawn((seed, second, "frozen")) % 40 == 0 {
+            playback.skip_until(at(second as f64 + 6.0));
+        }
+        playback.play_until(at(second as f64), |snapshot| seen.push(snapshot));
+        disturb(&mut playback.machine, seed, second, checks);
+        seen.push(playback.machine.snapshot(reading(playback.now())));
+    }
+    seen
+}
+
+/// The same states, of which nothing is known.
+fn unknown(snapshot: &Snapshot) -> Snapshot {
+    Snapshot { checks: snapshot.checks.iter().map(Arc::clone).collect(), ..snapshot.clone() }
+}
+
+fn assert_judged_alike(snapshot: &Snapshot, now: Moment) {
+    let unknown = unknown(snapshot);
+    let (quick, slow) = (Judged::new(snapshot, now), Judged::new(&unknown, now));
+    for endpoint in Endpoint::ALL {
+        let judgement = quick.endpoint(endpoint);
+        assert_eq!(judgement, slow.endpoint(endpoint));
+        assert_eq!(quick.is_open(endpoint), judgement.open);
+        assert_eq!(quick.parts(endpoint), slow.parts(endpoint));
+    }
+    assert_eq!(quick.is_alive(), slow.is_alive());
+    assert_eq!((quick.root_causes(), quick.closed_by_skips()), (slow.root_causes(), slow.closed_by_skips()));
+    for index in quick.indices() {
+        assert_eq!(quick.causes_of(index), slow.causes_of(index));
+        assert_eq!((quick.state(index), quick.reason(index)), (slow.state(index), slow.reason(index)));
+    }
+    // Until then nothing is judged otherwise, and it is no later than what looking at every result says.
+    let until = quick.holds_until();
+    let later = Judged::new(&unknown, until.min(now + Duration::from_secs(3600)));
+    for endpoint in Endpoint::ALL {
+        assert_eq!(later.is_open(endpoint), quick.is_open(endpoint), "{endpoint:?} at {until:?}, judged at {now:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..Default::default() })]
+
+    #[test]
+    fn looking_where_something_has_changed_finds_what_looking_everywhere_does(seed: u64, checks in 1usize..9) {
+        let (quick, slow) = (played(seed, checks, false), played(seed, checks, true));
+        assert_eq!(quick.len(), slow.len());
+        for (quick, slow) in quick.iter().zip(&slow) {
+            let states = |snapshot: &Snapshot| snapshot.checks.iter().map(|check| CheckState::clone(check)).collect::<Vec<_>>();
+            assert_eq!(states(quick), states(slow), "at {:?}", quick.at);
+            assert_eq!((quick.ready_once, quick.start_up), (slow.ready_once, slow.start_up));
+        }
+    }
+
+    #[test]
+    fn what_is_settled_needs_no_judgement(seed: u64, checks in 1usize..9) {
+        for snapshot in played(seed, checks, false).iter().step_by(3) {
+            for later in [0, 1, 3_000, 9_000] {
+                assert_judged_alike(snapshot, snapshot.at + Duration::from_millis(later));
+            }
+        }
+    }
+}

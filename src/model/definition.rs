@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::index::CheckIndex;
-#[cfg(doc)]
-use super::plan::Plan;
 use crate::base::name::CheckName;
 use crate::base::token::Token;
 
@@ -34,7 +32,7 @@ pub struct Definition {
     pub critical: Critical,
     /// Which gates it closes.
     pub gates: Gates,
-    /// The positions of its parents in [`Plan::checks`], in ascending order.
+    /// The positions of its parents in [`Plan::checks`](super::plan::Plan::checks), in ascending order.
     pub depends_on: Vec<CheckIndex>,
     /// A pass slower than this is degraded.
     pub degraded_above: Option<Duration>,

@@ -19,4 +19,6 @@ pub mod pod;
 pub mod pod_manifest;
 pub mod roles;
 pub mod scenario;
+#[cfg(test)]
+mod thorough;
 pub mod timeline;

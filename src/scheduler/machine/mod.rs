@@ -15,8 +15,6 @@ mod schedule;
 mod start_up;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod thorough;
 
 use std::sync::Arc;
 
@@ -148,6 +146,12 @@ impl Machine {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// From now on every check is brought in line with its parents each time, also where nothing has changed.
+    #[cfg(test)]
+    pub(crate) const fn look_at_all(&mut self) {
+        self.looks_at_all = true;
     }
 
     /// The plan in use.

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::Machine;
-use super::testing::{START, at, machine, thresholds};
+use super::playback::{Playback, reading};
 use crate::base::clock::Moment;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::testing::{check, plan};
-use crate::model::plan::{Critical, Definition, Gates, Origin};
+use crate::model::plan::{Critical, Definition, Gates, Origin, Thresholds};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::model::verdict::{Endpoint, Judged};
-use crate::simulation::playback::{Playback, reading};
+use crate::scheduler::machine::Machine;
+
+const START: Moment = Moment::at(Duration::from_secs(1000));
+
+fn at(seconds: u64) -> Moment {
+    START + Duration::from_secs(seconds)
+}
 
 /// A number that follows from the others.
 fn drawn(from: impl Hash) -> u64 {
@@ -29,6 +34,7 @@ fn drawn(from: impl Hash) -> u64 {
 /// A check that follows from `seed` and its place, behind some of those before it.
 fn declared(seed: u64, place: usize) -> Definition {
     let draw = |what: &str, most: u64| drawn((seed, place, what)) % most;
+    let streak = |what: &str, most: u64| u32::try_from(1 + draw(what, most)).unwrap().try_into().unwrap();
     let gates = Gates { live: draw("live", 3) == 0, ready: draw("ready", 4) > 0, startup: draw("startup", 5) == 0 };
     let critical = match draw("critical", 4) {
         0 => Critical::No,
@@ -40,7 +46,7 @@ fn declared(seed: u64, place: usize) -> Definition {
         gates,
         critical,
         depends_on: parents.collect(),
-        thresholds: thresholds(1 + draw("failures", 3) as u32, 1 + draw("passes", 2) as u32),
+        thresholds: Thresholds { failure: streak("failures", 3), success: streak("passes", 2) },
         interval: Duration::from_millis(500 + 250 * draw("interval", 20)),
         timeout: Duration::from_millis(100 + 100 * draw("timeout", 10)),
         initial_delay: Duration::from_millis(if draw("delayed", 4) == 0 { 3_000 } else { 0 }),
@@ -67,7 +73,7 @@ fn world(seed: u64) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration)
 
 /// What else happens to a machine at this second.
 fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
-    let now = reading(at(second as f64));
+    let now = reading(at(second));
     let draw = |most: u64| drawn((seed, second, most)) % most;
     match drawn((seed, second)) % 14 {
         0 => machine.begin_start_up(now.moment, now),
@@ -77,7 +83,7 @@ fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
         4 => machine.set_draining(draw(2) == 0),
         5 => machine.redate(1_000_000),
         6 => {
-            let changed = draw(checks as u64) as usize;
+            let changed = usize::try_from(draw(checks as u64)).unwrap();
             let mut definitions: Vec<Definition> =
                 machine.plan().checks.iter().map(|check| Definition::clone(check)).collect();
             definitions[changed].interval += Duration::from_millis(10);
@@ -92,15 +98,19 @@ fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
 
 /// Every snapshot of two minutes.
 fn played(seed: u64, checks: usize, looks_at_all: bool) -> Vec<Snapshot> {
-    let mut machine = machine((0..checks).map(|place| declared(seed, place)).collect());
-    machine.looks_at_all = looks_at_all;
+    let checks = (0..checks).map(|place| declared(seed, place)).collect();
+    let mut machine = Machine::new(plan(checks), "pod", reading(START));
+    if looks_at_all {
+        machine.look_at_all();
+    }
     let mut playback = Playback::new(machine, world(seed), START);
     let mut seen = Vec::new();
     for second in 1..=120 {
         if drawn((seed, second, "frozen")) % 40 == 0 {
-            playback.skip_until(at(second as f64 + 6.0));
+            playback.skip_until(at(second + 6));
         }
-        playback.play_until(at(second as f64), |snapshot| seen.push(snapshot));
+        playback.play_until(at(second), |snapshot| seen.push(snapshot));
+        let checks = playback.machine.plan().checks.len();
         disturb(&mut playback.machine, seed, second, checks);
         seen.push(playback.machine.snapshot(reading(playback.now())));
     }

@@ -10,6 +10,19 @@ pub enum MetricKind {
     Summary,
 }
 
+impl MetricKind {
+    /// The word for it in the text formats.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+}
+
 /// A metric as it is documented and exposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {

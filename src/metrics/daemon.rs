@@ -6,14 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::{Counter, MetricFamily};
 
 use super::asks::GateAsks;
-use super::catalog;
 use super::hooks::HookDeliveries;
-use crate::base::clock::{Moment, cpu_time};
+use super::process::ProcessFigures;
+use crate::base::clock::Moment;
 use crate::model::route::Route;
 
 /// The status codes that the server answers with; anything else is counted under the last.
@@ -40,9 +37,7 @@ pub struct DaemonMetrics {
     history_dropped: AtomicU64,
     /// 0 without a file, 1 while it cannot be written to, 2 while it can.
     history_file: AtomicU8,
-    /// Made by the first scrape: it begins by reading what the kernel says about the machine.
-    process: OnceLock<ProcessCollector>,
-    looked_at: ArcSwapOption<(Moment, Vec<MetricFamily>)>,
+    process: ArcSwapOption<(Moment, ProcessFigures)>,
     /// By the hook's place in the file.
     hooks: ArcSwap<Vec<Arc<HookDeliveries>>>,
 }
@@ -74,8 +69,7 @@ impl Default for DaemonMetrics {
             requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
-            process: OnceLock::new(),
-            looked_at: ArcSwapOption::empty(),
+            process: ArcSwapOption::empty(),
             hooks: ArcSwap::default(),
         }
     }
@@ -165,28 +159,16 @@ impl DaemonMetrics {
         self.hooks.load_full()
     }
 
-    /// The usual metrics of the process, looked at once a second at most.
-    pub(super) fn process(&self, now: Moment) -> Vec<MetricFamily> {
-        if let Some(last) = &*self.looked_at.load()
+    /// The figures of the process, looked at once a second at most.
+    pub(super) fn process(&self, now: Moment) -> ProcessFigures {
+        if let Some(last) = &*self.process.load()
             && now.since(last.0) < LOOK
         {
-            return last.1.clone();
+            return last.1;
         }
-        let families = self.look();
-        self.looked_at.store(Some(Arc::new((now, families.clone()))));
-        families
-    }
-
-    fn look(&self) -> Vec<MetricFamily> {
-        let mut families = self.process.get_or_init(ProcessCollector::for_self).collect();
-        // The collector counts whole seconds, which a sidecar needs an hour for.
-        let used = families.iter_mut().filter(|family| family.name() == catalog::CPU.name);
-        for sample in used.flat_map(MetricFamily::mut_metric) {
-            let mut seconds = Counter::default();
-            seconds.set_value(cpu_time().as_secs_f64());
-            sample.set_counter(seconds);
-        }
-        families
+        let figures = ProcessFigures::read();
+        self.process.store(Some(Arc::new((now, figures))));
+        figures
     }
 }
 
@@ -241,11 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn cpu_time_is_told_to_the_fraction_of_a_second() {
-        let families = DaemonMetrics::default().process(Moment::default());
-        let used = families.iter().find(|family| family.name() == catalog::CPU.name).unwrap();
-        let seconds = used.get_metric()[0].get_counter().get_value();
-        assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
+    fn the_process_is_looked_at_once_a_second() {
+        let daemon_metrics = DaemonMetrics::default();
+        let at = |millis| daemon_metrics.process(Moment::at(Duration::from_millis(millis))).cpu;
+        let first = at(5_000);
+        assert!(first > Duration::ZERO);
+        // Looking takes processor time itself, which the clock tells to the nanosecond.
+        assert_eq!(at(5_999), first);
+        assert!(at(6_000) > first);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! The exposition: every metric of the daemon, from one judged snapshot and the daemon's own counts.
 //!
-//! Only this floor knows the exposition formats. A new metric is a line in [`catalog`] and the values for it in
-//! `exposition`; a test demands that the two agree.
+//! Only this floor knows the exposition formats. A new metric is a line in [`catalog`] and one in `families` with its
+//! values; a test demands that the two agree.
 
 mod asks;
 pub mod catalog;
 pub mod daemon;
 mod exposition;
+mod families;
 pub mod hooks;
+mod lines;
 pub mod liveness;
-mod openmetrics;
+mod number;
+mod process;
+mod samples;
 
 pub use asks::GateAsks;
 pub use daemon::DaemonMetrics;

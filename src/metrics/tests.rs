@@ -5,9 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use prometheus::proto::MetricType;
-
-use super::catalog::{CATALOG, Metric, MetricKind};
+use super::catalog::{CATALOG, MetricKind};
 use super::testing::{answering, degraded, error, knowing, now, ok, pending, skipped, snapshot, stale};
 use super::*;
 use crate::base::clock::Timestamp;
@@ -78,26 +76,22 @@ fn lines<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
 
 #[test]
 fn the_exposition_and_the_catalogue_agree() {
-    let snapshot = everything();
-    let families = exposition::families(&Judged::new(&snapshot, now().moment), &daemon_metrics());
-    let exposed: Vec<Metric> = families
-        .iter()
-        .map(|family| {
-            let entry = CATALOG.iter().find(|metric| metric.name == family.name()).unwrap();
-            let kind = match family.get_field_type() {
-                MetricType::COUNTER => MetricKind::Counter,
-                MetricType::GAUGE => MetricKind::Gauge,
-                _ => MetricKind::Histogram,
-            };
-            for sample in family.get_metric() {
-                let labels: Vec<&str> = sample.get_label().iter().map(prometheus::proto::LabelPair::name).collect();
-                assert_eq!(labels, entry.labels, "{}", entry.name);
-            }
-            assert_eq!(family.help(), entry.help);
-            Metric { kind, ..*entry }
-        })
-        .collect();
-    assert_eq!(exposed, CATALOG);
+    let text = text(&everything(), &daemon_metrics(), ExpositionFormat::Text);
+    let exposed: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let catalogue: Vec<(&str, &str)> = CATALOG.iter().map(|metric| (metric.name, metric.kind.label())).collect();
+    assert_eq!(exposed, catalogue);
+    for metric in CATALOG {
+        assert!(text.contains(&format!("# HELP {} {}\n# TYPE ", metric.name, metric.help)), "{}", metric.name);
+        // Help is written as it is.
+        assert!(!metric.help.contains(['\\', '"', '\n']), "{}", metric.name);
+        let samples = text.lines().filter(|line| line.strip_prefix(metric.name).is_some_and(|rest| !rest.is_empty()));
+        for line in samples.filter(|line| line.starts_with(&format!("{}{{", metric.name))) {
+            let (_, labels) = line.split_once('{').unwrap();
+            let names: Vec<&str> = labels.split(',').filter_map(|label| Some(label.split_once("=\"")?.0)).collect();
+            assert_eq!(names, metric.labels, "{line}");
+        }
+    }
 }
 
 #[test]
@@ -375,6 +369,53 @@ fn open_metrics_tells_the_same() {
     }
     assert!(open.contains("# TYPE healthcheck_runs counter\n"));
     assert!(open.contains("# TYPE process_cpu_seconds counter\n"));
+}
+
+/// Everything, with every odd character that a text can have.
+fn odd() -> Snapshot {
+    let mut odd = everything();
+    let plan = std::sync::Arc::make_mut(&mut odd.plan);
+    let strange = "a \"b\" \\ c\\n\n\té ✓ {},= \u{7f}";
+    plan.service.labels = vec![("team".into(), strange.into()), ("empty".into(), String::new())];
+    std::sync::Arc::make_mut(&mut plan.checks[0]).runbook = Some(strange.into());
+    std::sync::Arc::make_mut(&mut plan.checks[1]).interval = Duration::from_micros(1_234_567_891);
+    std::sync::Arc::make_mut(&mut plan.checks[2]).timeout = Duration::from_millis(250);
+    let sevenths = 3_000_000_000.0 / 7.0;
+    let last_run = Some(Timestamp::from_unix_micros(1_795_257_000_000_001));
+    let counters = Counters {
+        runs: [u64::MAX, 1 << 53, 12_345_678_901_234_567],
+        voids: (1 << 53) + 1,
+        duration_sum: sevenths,
+        last_run,
+        last_success: Some(Timestamp::from_unix_micros(-1_500_000)),
+        tls_not_after: Some(Timestamp::from_unix_micros(i64::MIN)),
+        ..(*odd.checks[0].counters).clone()
+    };
+    std::sync::Arc::make_mut(&mut odd.checks[0]).counters = std::sync::Arc::new(counters);
+    let steps = Box::new([StepReport { name: strange.into(), state: State::Ok, message: String::new(), took: None }]);
+    let disk = Some(DiskSpace { free: u64::MAX, size: 1 << 60 });
+    odd.checks[1] = std::sync::Arc::new(knowing(ok("ok"), Facts { steps, disk, ..Facts::default() }));
+    odd
+}
+
+#[test]
+fn the_whole_text_is_as_it_always_was() {
+    let lean = |snapshot| answering(snapshot, |answers| answers.metrics = MetricsLevel::Lean);
+    let (plain, open) = (ExpositionFormat::Text, ExpositionFormat::OpenMetrics);
+    for (snapshot, format, name, expected) in [
+        (everything(), plain, "full.txt", include_str!("../../tests/golden/metrics/full.txt")),
+        (everything(), open, "full.openmetrics", include_str!("../../tests/golden/metrics/full.openmetrics")),
+        (lean(everything()), plain, "lean.txt", include_str!("../../tests/golden/metrics/lean.txt")),
+        (lean(everything()), open, "lean.openmetrics", include_str!("../../tests/golden/metrics/lean.openmetrics")),
+        (odd(), plain, "odd.txt", include_str!("../../tests/golden/metrics/odd.txt")),
+        (odd(), open, "odd.openmetrics", include_str!("../../tests/golden/metrics/odd.openmetrics")),
+    ] {
+        // What differs from machine to machine and from version to version is left out.
+        let differs = |line: &&str| !line.contains("process_") && !line.starts_with("probelet_build_info{");
+        let whole = text(&snapshot, &daemon_metrics(), format);
+        let told: String = whole.split_inclusive('\n').filter(differs).collect();
+        assert!(told == expected, "{name} differs");
+    }
 }
 
 #[test]

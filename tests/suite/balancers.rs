@@ -1,7 +1,7 @@
-//! Envoy and Caddy, which look for themselves, with what `deploy/proxies.md` says of them.
+//! Envoy, Caddy and Traefik, which look for themselves, with what `deploy/proxies.md` says of them.
 
 use crate::consumers::{Sidecar, app, through, who_answers};
-use crate::support::balancers::{Caddy, Envoy};
+use crate::support::balancers::{Caddy, Envoy, Sites, Traefik};
 use crate::support::daemon::PATIENCE;
 use crate::support::proxies::Backend;
 
@@ -45,25 +45,37 @@ async fn envoy_takes_a_backend_out_when_its_sidecar_says_so_and_in_again() {
 
 #[tokio::test]
 async fn caddy_takes_a_backend_out_when_its_sidecar_says_so_and_in_again() {
+    takes_out_and_in_again(|backends| Box::new(Caddy::start(backends))).await;
+}
+
+#[tokio::test]
+async fn traefik_takes_a_backend_out_when_its_sidecar_says_so_and_in_again() {
+    takes_out_and_in_again(|backends| Box::new(Traefik::start(backends))).await;
+}
+
+/// Plays what the sidecars say before a balancer with a site for each backend alone.
+async fn takes_out_and_in_again(start: impl FnOnce([Backend; 2]) -> Box<dyn Sites>) {
     let (a, b) = (Sidecar::start().await, Sidecar::start().await);
     let (app_a, app_b) = (app("a").await, app("b").await);
-    let backends = [(&app_a, &a), (&app_b, &b)]
-        .map(|(app, sidecar)| Backend { app: app.address(), sidecar: sidecar.daemon.address });
-    let caddy = Caddy::start(backends);
+    let balancer = start(
+        [(&app_a, &a), (&app_b, &b)]
+            .map(|(app, sidecar)| Backend { app: app.address(), sidecar: sidecar.daemon.address }),
+    );
+    let ports = balancer.ports();
     let until = async |site: usize, status: u16| {
         let wait = async {
-            while through(caddy.ports[site]).await.status != status {
+            while through(ports[site]).await.status != status {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
         assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "site {site} does not answer {status}");
     };
     until(0, 200).await;
-    assert_eq!(who_answers(caddy.ports[0]).await, "a");
+    assert_eq!(who_answers(ports[0]).await, "a");
 
     a.turn("error").await;
     until(0, 503).await;
-    assert_eq!(who_answers(caddy.ports[1]).await, "b");
+    assert_eq!(who_answers(ports[1]).await, "b");
 
     a.turn("degraded").await;
     until(0, 200).await;

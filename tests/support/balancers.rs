@@ -1,4 +1,4 @@
-//! Envoy and Caddy with what `deploy/proxies.md` says of them, looking ten times a second.
+//! Envoy, Caddy and Traefik with what `deploy/proxies.md` says of them, looking ten times a second.
 
 use std::process::Command;
 use std::time::Duration;
@@ -103,10 +103,15 @@ impl Envoy {
     }
 }
 
-/// Caddy, with a site for each backend alone: a sidecar that says no leaves nobody to answer there.
-pub struct Caddy {
+/// A balancer with a site for each backend alone: a sidecar that says no leaves nobody to answer there.
+pub trait Sites {
     /// The sites, in the order of the backends.
-    pub ports: [u16; 2],
+    fn ports(&self) -> [u16; 2];
+}
+
+/// Caddy, a site for each.
+pub struct Caddy {
+    ports: [u16; 2],
     _server: Server,
     _folder: Folder,
 }
@@ -136,5 +141,54 @@ impl Caddy {
         let server = Server::start(caddy("run"), account, &folder);
         until("Caddy listens", || ports.iter().all(|port| super::servers::is_open(*port)));
         Self { ports, _server: server, _folder: folder }
+    }
+}
+
+impl Sites for Caddy {
+    fn ports(&self) -> [u16; 2] {
+        self.ports
+    }
+}
+
+/// Traefik, a site for each.
+pub struct Traefik {
+    ports: [u16; 2],
+    _server: Server,
+    _folder: Folder,
+}
+
+impl Traefik {
+    /// Starts it with what the page says in its file provider.
+    pub fn start(backends: [Backend; 2]) -> Self {
+        let (folder, account) = (Folder::new("traefik"), Account::mine());
+        let ports = [free_port(), free_port()];
+        let (mut entries, mut routers, mut services) = (String::new(), String::new(), String::new());
+        for ((Backend { app, sidecar }, port), site) in backends.iter().zip(ports).zip(["a", "b"]) {
+            let service = put(&snippet("Traefik"), "http:\n  services:\n    orders:\n", &format!("    {site}:\n"));
+            let both = r#"{ url: "http://10.0.0.1:8080" }, { url: "http://10.0.0.2:8080" }"#;
+            let service = put(&service, both, &format!("{{ url: \"http://{app}\" }}"));
+            let service = put(&service, "port: 10240", &format!("port: {}", sidecar.port()));
+            services += &put(&service, "interval: 2s", "interval: 100ms");
+            routers +=
+                &format!("    {site}: {{ entryPoints: [{site}], rule: \"PathPrefix(`/`)\", service: {site} }}\n");
+            entries += &format!("  {site}: {{ address: \"127.0.0.1:{port}\" }}\n");
+        }
+        folder.write("sites.yaml", &format!("http:\n  routers:\n{routers}  services:\n{services}"), &account);
+        let settings = format!(
+            "global: {{ checkNewVersion: false, sendAnonymousUsage: false }}\nentryPoints:\n{entries}\
+             providers: {{ file: {{ filename: sites.yaml }} }}\n"
+        );
+        folder.write("traefik.yaml", &settings, &account);
+        let mut command = Command::new(program("traefik", "no package"));
+        command.arg("--configFile=traefik.yaml");
+        let server = Server::start(command, account, &folder);
+        until("Traefik listens", || ports.iter().all(|port| super::servers::is_open(*port)));
+        Self { ports, _server: server, _folder: folder }
+    }
+}
+
+impl Sites for Traefik {
+    fn ports(&self) -> [u16; 2] {
+        self.ports
     }
 }

@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench charts admission kubelet fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench peers instructions charts admission kubelet fuzz image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -129,9 +129,16 @@ $(VENV)/done: .ci/requirements.txt | packages
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
 	touch $@
 
-bench: ## memory, answers and CPU time beside blackbox_exporter (Debian; about eight minutes)
+bench: peers ## what it costs, beside goss, Gatus, blackbox_exporter and cloudprober: writes README's tables (20 minutes; QUICK=1, PARTS="growth kinds")
 	@.ci/packages bench
-	$(CARGO) bench --locked --profile dev --bench compare
+	$(CARGO) bench --locked --profile dev --bench compare -- $(if $(QUICK),--quick) $(PARTS)
+
+peers: ## those beside it, from their Go modules (once; 20 minutes)
+	.ci/peers $(TARGET)/peers
+
+instructions: ## counts instructions of answers and runs: writes benches/instructions.md, says what has moved (10 minutes; LINES="redis scrape")
+	@.ci/packages instructions
+	$(CARGO) bench --locked --profile dev --bench instructions -- $(LINES)
 
 admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root; ten minutes to build)
 	@.ci/packages kubelet

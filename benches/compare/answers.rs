@@ -1,81 +1,56 @@
-//! Answers a second and the slowest hundredth of them, under the load of wrk.
+//! Health answers and scrapes under the load of wrk, and a health answer beside two hundred who scrape.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::contestants::{Exporter, Sidecar};
-use crate::process::Memory;
+use crate::client::{self, Client};
+use crate::contestants::Running;
+use crate::sheet::{Sheet, p99};
 use crate::support::servers::program;
-use crate::table::{Goal, Table};
-use crate::{median, say};
+use crate::{loads, say};
 
-const ROUNDS: usize = 5;
+const LASTS: Duration = Duration::from_secs(2);
+/// From one question at the gate to the next.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// What one run of wrk found.
-#[derive(Clone, Copy)]
-struct Load {
-    per_second: f64,
-    p99_seconds: f64,
-}
-
-/// Lets wrk ask both in turn.
-pub fn compare(table: &mut Table, ours: &Sidecar, theirs: &Exporter) {
-    let pages = [
-        (ours.port, "/readyz"),
-        (theirs.port, "/-/healthy"),
-        (ours.port, "/livez"),
-        (ours.port, "/metrics"),
-        (theirs.port, "/metrics"),
-    ];
-    let mut loads = pages.map(|_| Vec::new());
-    for round in 1..=ROUNDS {
-        say(&format!("answers: round {round} of {ROUNDS}"));
-        for (loads, (port, path)) in loads.iter_mut().zip(pages) {
-            loads.push(ask(port, path));
+/// Lets wrk ask everybody in turn.
+pub fn measure(sheet: &mut Sheet, running: &[Running], rounds: usize) {
+    for round in 1..=rounds {
+        say(&format!("answers: round {round} of {rounds}"));
+        for one in running {
+            let load = loads::ask(one.process(), one.port, one.maker.health(), 64, LASTS);
+            sheet.add("answers", one.maker.column(), load.per_second);
+            sheet.add("answer", one.maker.column(), load.cpu);
+        }
+        for one in running {
+            let (column, load) = (one.maker.column(), loads::ask(one.process(), one.port, "/metrics", 16, LASTS));
+            let (_, text) = client::get(one.port, "/metrics").expect("it answers");
+            let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count() as f64;
+            sheet.add("scrape", column, load.cpu);
+            sheet.add("size", column, text.len() as f64);
+            sheet.add("samples", column, samples);
+            sheet.add("sample", column, load.cpu / samples);
+        }
+        for one in running {
+            sheet.add("beside", one.maker.column(), p99(beside(one)));
         }
     }
-    let [readyz, healthy, livez, metrics, their_metrics] = loads.map(|loads| Load {
-        per_second: median(loads.iter().map(|load| load.per_second).collect()),
-        p99_seconds: median(loads.iter().map(|load| load.p99_seconds).collect()),
-    });
-    let rows = [
-        ("/readyz, exporter: /-/healthy", readyz, healthy, Goal::AtLeastTimes(1.5)),
-        ("/livez, exporter: /-/healthy", livez, healthy, Goal::None),
-        ("/metrics", metrics, their_metrics, Goal::None),
-    ];
-    table.heading("answers a second (wrk -t1 -c32 -d3s), probelet with the seven checks");
-    for (name, ours, theirs, goal) in rows {
-        table.rate(name, ours.per_second, Some(theirs.per_second), goal);
-    }
-    table.heading("the slowest hundredth of them takes more than (p99)");
-    for (name, ours, theirs, _) in rows {
-        table.time(name, ours.p99_seconds, Some(theirs.p99_seconds), Goal::None);
-    }
-    table.heading("memory after that load");
-    let [mine, rival] = [ours.process(), theirs.process()].map(|process| Memory::of(process).resident);
-    table.bytes("resident (VmRSS)", mine, Some(rival), Goal::None);
 }
 
-fn ask(port: u16, path: &str) -> Load {
+/// How long the health answer took each time, in seconds, while wrk asked for `/metrics`.
+fn beside(one: &Running) -> Vec<f64> {
     let mut wrk = Command::new(program("wrk", "wrk"));
-    wrk.args(["-t1", "-c32", "-d3s", "--latency"]).arg(format!("http://127.0.0.1:{port}{path}"));
-    let output = wrk.output().expect("wrk runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && !text.contains("Non-2xx"), "{path}: {text}");
-    let word = |label: &str| {
-        let rest = text.lines().find_map(|line| line.trim().strip_prefix(label));
-        rest.map(str::trim).unwrap_or_else(|| panic!("wrk says no {label}: {text}"))
-    };
-    let per_second = word("Requests/sec:").parse().expect("a number");
-    Load { per_second, p99_seconds: seconds(word("99%")) }
-}
-
-/// `1.23ms` in seconds.
-fn seconds(text: &str) -> f64 {
-    let unit = text.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.');
-    let factor = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        _ => 1.0,
-    };
-    text[..text.len() - unit.len()].parse::<f64>().expect("a number") * factor
+    wrk.args(["-t1", "-c200", &format!("-d{}s", LASTS.as_secs()), "--timeout", "30s"]);
+    wrk.arg(format!("http://127.0.0.1:{}/metrics", one.port));
+    let mut wrk = wrk.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("wrk runs");
+    let mut client = Client::new(one.port).expect("it listens");
+    let mut times = Vec::new();
+    while wrk.try_wait().expect("it is our child").is_none() {
+        let begun = Instant::now();
+        let (code, _) = client.get(one.maker.health()).expect("it answers");
+        times.push(begun.elapsed().as_secs_f64());
+        assert_eq!(code, 200, "{}", one.maker.name());
+        std::thread::sleep(PAUSE);
+    }
+    times
 }

@@ -12,14 +12,24 @@ impl Client {
     pub fn new(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self(BufReader::new(stream)))
     }
 
     /// `GET path`: the status code and the body.
     pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes())?;
+        self.ask("GET", path)?;
+        self.answer()
+    }
+
+    /// `PUT path` without a body: the status code.
+    #[allow(dead_code)]
+    pub fn put(&mut self, path: &str) -> Result<u16> {
+        self.ask("PUT", path)?;
+        Ok(self.answer()?.0)
+    }
+
+    fn answer(&mut self) -> Result<(u16, String)> {
         let status = self.line()?;
         let status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(ErrorKind::InvalidData)?;
         let (mut length, mut chunked) = (0, false);
@@ -43,6 +53,23 @@ impl Client {
             self.take(length, &mut body)?;
         }
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// `GET path`, and no more than how the answer begins: its status code.
+    pub fn begin(&mut self, path: &str) -> Result<u16> {
+        self.ask("GET", path)?;
+        let mut first = [0; 12];
+        self.0.read_exact(&mut first)?;
+        std::str::from_utf8(&first[9..])
+            .ok()
+            .and_then(|code| code.parse().ok())
+            .ok_or_else(|| ErrorKind::InvalidData.into())
+    }
+
+    fn ask(&mut self, method: &str, path: &str) -> Result<()> {
+        let length = if method == "PUT" { "Content-Length: 0\r\n" } else { "" };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n");
+        self.0.get_mut().write_all(request.as_bytes())
     }
 
     fn line(&mut self) -> Result<String> {

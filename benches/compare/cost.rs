@@ -1,100 +1,94 @@
-//! The CPU time of one probe.
+//! The CPU time of one probe: of everybody over HTTP, and of one run of each of our kinds.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::contestants::{Exporter, Sidecar};
+use crate::contestants::{Contestant, HTTP_INTERVAL, Job, Maker};
 use crate::process::{cpu_during, steadily};
-use crate::table::{Goal, Table};
-use crate::targets::Targets;
-use crate::{median, say};
+use crate::say;
+use crate::sheet::Sheet;
+use crate::targets::{KINDS, Targets};
 
-const ROUNDS: usize = 3;
-/// Probes a second. At these rates each finds the caches cold and the processor asleep, as beside an app: most of what
-/// is paid for is that it wakes.
-const LOW: u32 = 100;
-const HIGH: u32 = 500;
-/// What is paid for here is the probe itself. The exporter is asked one time after the other, which is as fast as it
-/// gets with one question at a time.
-const BUSY: u32 = 3000;
-const SPAN: Duration = Duration::from_secs(5);
+/// So many checks, ten times a second each: each probe finds the caches cold and the processor asleep, as beside an app.
+const CHECKS: usize = 10;
+const SPAN: Duration = Duration::from_secs(4);
 /// Until the first connections and allocations are over.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(1500);
 
-/// Measures both in turn; each with what it uses when idle taken off.
-pub fn compare(table: &mut Table, binary: &Path, exporter: &Path, targets: &Targets) {
-    say("CPU time: idle");
-    let idle = Sidecar::start(binary, "log: { level: warn }\nchecks: []\n");
-    let idle_exporter = Exporter::start(exporter);
-    let [ours_idle, theirs_idle] =
-        [idle.process(), idle_exporter.process()].map(|process| cpu_during(process, || sleep(SPAN)).0);
-    drop((idle, idle_exporter));
-
-    let [fresh, kept] = [", max_connection_age: 0s", ", max_connection_age: 1m"];
-    let ways = [
-        (BUSY, "http", kept),
-        (BUSY, "http", fresh),
-        (HIGH, "http", fresh),
-        (HIGH, "http", kept),
-        (LOW, "http", fresh),
-        (LOW, "http", kept),
-        (LOW, "postgres", kept),
-        (LOW, "redis", kept),
-        (LOW, "amqp", kept),
-    ];
-    let mut ours = ways.map(|_| Vec::new());
-    let periods = [Duration::ZERO, Duration::from_secs(1) / HIGH, Duration::from_secs(1) / LOW];
-    let mut theirs = periods.map(|_| Vec::new());
-    for round in 1..=ROUNDS {
-        say(&format!("CPU time: round {round} of {ROUNDS}"));
-        for (seconds, period) in theirs.iter_mut().zip(periods) {
-            seconds.push(exporter_probe(exporter, targets, period, theirs_idle));
-        }
-        for (seconds, (rate, kind, more)) in ours.iter_mut().zip(ways) {
-            seconds.push(probe(binary, &targets.checks_at(rate, kind, more), rate, ours_idle));
+/// Measures everybody in turn; each with what it uses when idle taken off. How many probes there were is told by the
+/// server that was probed, and so is whether connections were kept.
+pub fn beside(sheet: &mut Sheet, all: &[Contestant], targets: &Targets, rounds: usize) {
+    for round in 1..=rounds {
+        say(&format!("CPU time of an HTTP probe: round {round} of {rounds}"));
+        for one in all {
+            let idle = idle(one, targets);
+            for (key, is_kept) in [("kept", true), ("fresh", false)] {
+                let job = Job::Http { count: CHECKS, is_kept };
+                if one.maker.can(&job) {
+                    sheet.add(key, one.maker.column(), probe(one, &job, targets, idle));
+                }
+            }
         }
     }
-    let [theirs_busy, theirs_high, theirs_low] = theirs.map(median);
-    let [kept_busy, fresh_busy, fresh_high, kept_high, fresh_low, kept_low, postgres, redis, amqp] = ours.map(median);
-    table.heading(&format!("CPU time of one probe, busy (probelet: {BUSY} of them a second; exporter: back to back)"));
-    table.time("http, a kept connection", kept_busy, Some(theirs_busy), Goal::AtMostTimes(0.1));
-    table.time("http, a fresh connection each", fresh_busy, Some(theirs_busy), Goal::AtMostTimes(0.1));
-    table.heading(&format!("CPU time of one probe, {HIGH} of them a second"));
-    table.time("http, a fresh connection each", fresh_high, Some(theirs_high), Goal::AtMostTimes(0.1));
-    table.time("http, a kept connection", kept_high, Some(theirs_high), Goal::AtMostTimes(0.1));
-    table.heading(&format!("CPU time of one probe, {LOW} of them a second"));
-    table.time("http, a fresh connection each", fresh_low, Some(theirs_low), Goal::None);
-    table.time("http, a kept connection", kept_low, Some(theirs_low), Goal::None);
-    for (name, seconds) in [("postgres, kept", postgres), ("redis, kept", redis), ("amqp, kept", amqp)] {
-        table.time(name, seconds, None, Goal::None);
-    }
-    table.heading("CPU time without anything to do");
-    table.time("each second", ours_idle / SPAN.as_secs_f64(), Some(theirs_idle / SPAN.as_secs_f64()), Goal::None);
 }
 
-/// The CPU time of one run of the checks in `config`, which make `rate` runs a second.
-fn probe(binary: &Path, config: &str, rate: u32, idle: f64) -> f64 {
-    let sidecar = Sidecar::start(binary, config);
+/// The CPU time of a second without anything to do.
+fn idle(one: &Contestant, targets: &Targets) -> f64 {
+    let running = one.start(&Job::Idle, targets);
     sleep(WARM_UP);
-    let before = sidecar.passes();
-    let (used, ()) = cpu_during(sidecar.process(), || sleep(SPAN));
-    let passes = sidecar.passes() - before;
-    assert!(passes as f64 > 0.8 * f64::from(rate) * SPAN.as_secs_f64(), "only {passes} probes in {SPAN:?}");
-    (used - idle) / passes as f64
+    let (used, ()) = cpu_during(running.process(), || sleep(SPAN / 2));
+    used / (SPAN / 2).as_secs_f64()
 }
 
-/// The CPU time of one probe of the exporter, asked every `period` over a kept connection as Prometheus does.
-fn exporter_probe(exporter: &Path, targets: &Targets, period: Duration, idle: f64) -> f64 {
-    let exporter = Exporter::start(exporter);
-    let path = Exporter::path("http_2xx", &targets.page());
-    let mut client = Client::new(exporter.port).expect("it listens");
-    let mut ask = || {
-        let (_, body) = client.get(&path).expect("it answers");
-        assert!(body.contains("probe_success 1"), "{body}");
+fn probe(one: &Contestant, job: &Job, targets: &Targets, idle: f64) -> f64 {
+    let running = one.start(job, targets);
+    let mut client = Client::new(running.port).expect("it listens");
+    let period = Duration::from_millis(HTTP_INTERVAL as u64);
+    // blackbox_exporter looks at one target each time it is asked: so it is asked as often as there are probes.
+    let mut work = |span| {
+        if running.is_asked() {
+            steadily(period, span, || running.look(&mut client));
+        } else {
+            sleep(span);
+        }
     };
-    steadily(period, WARM_UP, &mut ask);
-    let (used, probes) = cpu_during(exporter.process(), || steadily(period, SPAN, &mut ask));
-    (used - idle) / f64::from(probes)
+    work(WARM_UP);
+    let before = targets.asked();
+    let (used, ()) = cpu_during(running.process(), || work(SPAN));
+    let after = targets.asked();
+    let probes = (after.requests - before.requests) as f64;
+    let wanted = (CHECKS * 1000 / HTTP_INTERVAL) as f64 * SPAN.as_secs_f64();
+    assert!(probes > 0.7 * wanted, "{}: only {probes} probes in {SPAN:?}", one.maker.name());
+    let connections = (after.connections - before.connections) as f64;
+    if let Job::Http { is_kept, .. } = job {
+        let is_kept_indeed = connections < 0.2 * probes;
+        assert_eq!(*is_kept, is_kept_indeed, "{}: {connections} connections for {probes}", one.maker.name());
+    }
+    (used - idle * SPAN.as_secs_f64()) / probes
+}
+
+/// Measures one run of each kind of ours, with its connection kept and with a fresh one.
+pub fn kinds(sheet: &mut Sheet, probelet: &Contestant, targets: &Targets, rounds: usize) {
+    debug_assert_eq!(probelet.maker, Maker::Probelet);
+    for round in 1..=rounds {
+        say(&format!("CPU time of a run of each kind: round {round} of {rounds}"));
+        let idle = idle(probelet, targets);
+        for (kind, has_connection) in KINDS {
+            for (column, more) in [", max_connection_age: 1m", ", max_connection_age: 0s"].into_iter().enumerate() {
+                if !has_connection && column == 0 {
+                    continue;
+                }
+                let more = if *has_connection { more } else { "" };
+                let job = Job::Written(targets.checks(CHECKS, HTTP_INTERVAL, kind, more));
+                let running = probelet.start(&job, targets);
+                sleep(WARM_UP);
+                let before = running.passes();
+                let (used, ()) = cpu_during(running.process(), || sleep(SPAN));
+                let passes = running.passes() - before;
+                assert!(passes > 0, "{kind}: no run in {SPAN:?}");
+                sheet.add(kind, column, (used - idle * SPAN.as_secs_f64()) / passes as f64);
+            }
+        }
+    }
 }

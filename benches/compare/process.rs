@@ -15,8 +15,6 @@ pub struct Memory {
     pub resident: u64,
     /// Heap and stacks.
     pub anonymous: u64,
-    /// Pages of the binary and of libraries.
-    pub file: u64,
 }
 
 impl Memory {
@@ -27,8 +25,38 @@ impl Memory {
             let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("Linux says it");
             line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
         };
-        let [resident, anonymous, file] = ["VmRSS", "RssAnon", "RssFile"].map(|key| kilobytes(key) * 1024);
-        Self { resident, anonymous, file }
+        let [resident, anonymous] = ["VmRSS", "RssAnon"].map(|key| kilobytes(key) * 1024);
+        Self { resident, anonymous }
+    }
+}
+
+/// What the kernel has counted of threads since they began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time in seconds.
+    pub seconds: f64,
+    /// How often one went to sleep, and so was woken.
+    pub wakes: u64,
+}
+
+impl Usage {
+    /// Of all threads that the process has now.
+    pub fn of(process: u32) -> Self {
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+        let threads = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok());
+        threads.map(|thread| Self::of_thread(process, thread)).fold(Self::default(), |sum, usage| Self {
+            seconds: sum.seconds + usage.seconds,
+            wakes: sum.wakes + usage.wakes,
+        })
+    }
+
+    /// Of one thread; nothing of one that has ended.
+    pub fn of_thread(process: u32, thread: u32) -> Self {
+        let read = |file| std::fs::read_to_string(format!("/proc/{process}/task/{thread}/{file}")).unwrap_or_default();
+        let nanoseconds = read("schedstat").split(' ').next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        let status = read("status");
+        let wakes = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        Self { seconds: nanoseconds / 1e9, wakes: wakes.and_then(|count| count.trim().parse().ok()).unwrap_or(0) }
     }
 }
 

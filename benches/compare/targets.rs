@@ -1,12 +1,30 @@
 //! What is probed: an nginx, a PostgreSQL, a Redis and a RabbitMQ of our own, and the checks of them.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
+use crate::client;
+use crate::release::daemon;
 use crate::support::certs::{Authority, Identity};
 use crate::support::postgres::Postgres;
 use crate::support::rabbitmq::Rabbit;
 use crate::support::redis::Redis;
 use crate::support::servers::{Account, Folder, Server, free_port, is_open, program, until};
+
+/// The kinds of which one run is measured, and whether they have a connection that may be kept or fresh.
+pub const KINDS: &[(&str, bool)] = &[
+    ("http", true),
+    ("https", true),
+    ("tcp", false),
+    ("postgres", true),
+    ("redis", true),
+    ("amqp", true),
+    ("grpc", true),
+    ("disk", false),
+    ("heartbeat", false),
+    ("workflow", false),
+];
 
 /// The running servers. Dropping them ends them.
 pub struct Targets {
@@ -14,24 +32,31 @@ pub struct Targets {
     postgres: Postgres,
     redis: Redis,
     rabbit: Rabbit,
+    health: Health,
 }
 
 impl Targets {
-    /// Starts them all.
-    pub fn start() -> Self {
+    /// Starts them all; what answers gRPC is a daemon of its own.
+    pub fn start(probelet: &Path) -> Self {
         let authority = Authority::new("bench");
         let identity: Identity = authority.server(&["localhost", "127.0.0.1"]);
         let mut rabbit = Rabbit::launch(&identity, &authority);
-        let nginx = Nginx::start();
+        let nginx = Nginx::start(&identity, &authority);
         let postgres = Postgres::start(&identity, &authority);
         let redis = Redis::start(&identity, &authority, None);
+        let health = Health::start(probelet);
         rabbit.until_ready();
-        Self { nginx, postgres, redis, rabbit }
+        Self { nginx, postgres, redis, rabbit, health }
     }
 
     /// The page that HTTP probes ask for.
     pub fn page(&self) -> String {
         format!("http://127.0.0.1:{}/health", self.nginx.port)
+    }
+
+    /// The same page on several ports, for more probes than one port has connections for.
+    pub fn pages(&self) -> Vec<String> {
+        self.nginx.ports.iter().map(|port| format!("http://127.0.0.1:{port}/health")).collect()
     }
 
     /// What TCP probes connect to.
@@ -44,12 +69,18 @@ impl Targets {
         let at = |url: String| url.replace("localhost", "127.0.0.1");
         match kind {
             "http" => format!("http: {{ url: \"{}\" }}", self.page()),
+            "https" => {
+                let (port, ca) = (self.nginx.secure, self.nginx.ca.display());
+                format!("http: {{ url: \"https://127.0.0.1:{port}/health\", tls: {{ ca_file: \"{ca}\" }} }}")
+            }
+            "heartbeat" => format!("heartbeat: {{ file: \"{}\", max_age: 1h }}", self.nginx.beat.display()),
             "tcp" => format!("tcp: {{ address: \"{}\" }}", self.address()),
             "postgres" => {
                 format!("postgres: {{ url: \"{}\" }}", at(self.postgres.url("probe:hunter2", "sslmode=disable")))
             }
             "redis" => format!("redis: {{ url: \"{}\" }}", at(self.redis.url("probe:hunter3"))),
             "amqp" => format!("amqp: {{ url: \"{}\" }}", at(self.rabbit.url("probe:hunter2", ""))),
+            "grpc" => format!("grpc: {{ address: \"127.0.0.1:{}\" }}", self.health.port),
             "disk" => "disk: { path: /, min_free: 1KiB }".into(),
             "workflow" => format!(
                 "workflow:
@@ -73,34 +104,94 @@ impl Targets {
         format!("log: {{ level: warn }}\nchecks:\n{}", checks.concat())
     }
 
-    /// Checks of one kind that make so many runs a second together; with `more` in their section.
-    pub fn checks_at(&self, rate: u32, kind: &str, more: &str) -> String {
-        let section = self.section(kind).replace(" }", &format!("{more} }}"));
-        let checks = (0..rate / 10)
-            .map(|number| format!("  - name: check-{number}\n    interval: 100ms\n    timeout: 2s\n    {section}\n"));
+    /// So many checks of one kind, each with this interval in milliseconds, and with `more` in their section.
+    pub fn checks(&self, count: usize, interval: usize, kind: &str, more: &str) -> String {
+        let section = self.section(kind);
+        let section = section.strip_suffix(" }").map_or_else(|| section.clone(), |open| format!("{open}{more} }}"));
+        let checks = (0..count).map(|number| {
+            format!("  - name: check-{number}\n    interval: {interval}ms\n    timeout: 2s\n    {section}\n")
+        });
         format!("log: {{ level: warn }}\nchecks:\n{}", checks.collect::<String>())
+    }
+
+    /// A sign of life, as an app gives it.
+    pub fn beat(&self) {
+        let file = std::fs::File::options().write(true).open(&self.nginx.beat).expect("it is ours");
+        file.set_modified(SystemTime::now()).expect("it is ours");
+    }
+
+    /// How often the nginx has been asked, this time not counted.
+    pub fn asked(&self) -> Asked {
+        let (_, text) = client::get(self.nginx.port, "/nginx").expect("nginx answers");
+        // `server accepts handled requests`, and a line with their numbers.
+        let numbers = text.lines().nth(2).unwrap_or_default();
+        let mut numbers = numbers.split_whitespace().map(|number| number.parse().expect("nginx tells numbers"));
+        let connections: u64 = numbers.next().expect("nginx tells its connections");
+        let requests: u64 = numbers.nth(1).expect("nginx tells its requests");
+        Asked { requests: requests - 1, connections: connections - 1 }
+    }
+}
+
+/// What a server has counted.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// Requests.
+    pub requests: u64,
+    /// Connections.
+    pub connections: u64,
+}
+
+/// A daemon without checks, which speaks gRPC's health protocol.
+struct Health {
+    port: u16,
+    _server: Server,
+    _folder: Folder,
+}
+
+impl Health {
+    fn start(probelet: &Path) -> Self {
+        let (folder, port) = (Folder::new("health"), free_port());
+        let config = folder.write("config.yaml", "log: { level: warn }\nchecks: []\n", &Account::mine());
+        let mut server = Server::start(daemon(probelet, &config, port), Account::mine(), &folder);
+        until("the daemon that answers gRPC listens", || !server.has_ended() && is_open(port));
+        Self { port, _server: server, _folder: folder }
     }
 }
 
 /// An nginx that answers without touching a file.
 struct Nginx {
     port: u16,
+    /// The port of TLS.
+    secure: u16,
+    /// Who vouches for it.
+    ca: PathBuf,
+    /// A heartbeat's file.
+    beat: PathBuf,
+    ports: [u16; 4],
     _server: Server,
     _folder: Folder,
 }
 
 impl Nginx {
-    fn start() -> Self {
+    fn start(identity: &Identity, authority: &Authority) -> Self {
         let account = Account::of("www-data");
         let folder = Folder::new("nginx");
         account.own(folder.path());
-        let (port, path) = (free_port(), folder.path().display().to_string());
+        let ca = folder.write("ca.pem", &authority.pem(), &account);
+        folder.write("server.pem", &identity.certificate, &account);
+        folder.write("server.key", &identity.key, &account);
+        let beat = folder.write("beat", "", &account);
+        let secure = free_port();
+        let ports = [(); 4].map(|()| free_port());
+        let (port, path) = (ports[0], folder.path().display().to_string());
+        let listen = ports.map(|port| format!("    listen 127.0.0.1:{port};\n")).concat();
         let settings = format!(
             "daemon off;
 worker_processes 1;
 pid {path}/pid;
 error_log stderr error;
-events {{}}
+worker_rlimit_nofile 16384;
+events {{ worker_connections 16384; }}
 http {{
   access_log off;
   client_body_temp_path {path}/body;
@@ -112,7 +203,10 @@ http {{
   keepalive_timeout 1h;
   default_type application/json;
   server {{
-    listen 127.0.0.1:{port};
+{listen}    listen 127.0.0.1:{secure} ssl;
+    ssl_certificate {path}/server.pem;
+    ssl_certificate_key {path}/server.key;
+    location /nginx {{ stub_status; }}
     location /login {{ return 200 '{{\"access_token\": \"c2VjcmV0\"}}'; }}
     location / {{ return 200 '{{\"status\": \"ok\"}}'; }}
   }}
@@ -128,6 +222,6 @@ http {{
             assert!(!server.has_ended(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
             is_open(port)
         });
-        Self { port, _server: server, _folder: folder }
+        Self { port, secure, ca, beat, ports, _server: server, _folder: folder }
     }
 }

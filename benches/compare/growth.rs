@@ -1,0 +1,321 @@
+//! How the daemon grows with the number of its checks: HTTP every 10 s, all of it on one core.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::process::{Memory, Usage, steadily};
+use crate::release::daemon;
+use crate::say;
+use crate::sheet::{Sheet, p99};
+use crate::support::servers::{Account, Folder, Server, free_port};
+use crate::targets::Targets;
+
+/// So many checks, a column each.
+pub const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+
+const INTERVAL: Duration = Duration::from_secs(10);
+/// From one question at `/livez` to the next while something else happens.
+const PAUSE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// How often each size is measured, up to 1,000 checks; larger ones once.
+    pub rounds: usize,
+    /// The largest size.
+    pub most: usize,
+    /// How long it runs before its memory is looked at.
+    pub settle: Duration,
+    /// Reloads of each sort.
+    pub reloads: usize,
+}
+
+/// Measures each size.
+pub fn measure(sheet: &mut Sheet, binary: &Path, targets: &Targets, effort: Effort) {
+    for round in 1..=effort.rounds {
+        for (column, size) in SIZES.into_iter().enumerate().filter(|(_, size)| *size <= effort.most) {
+            if round == 1 || size <= 1_000 {
+                say(&format!("growth: {size} checks, round {round} of {}", effort.rounds));
+                one(sheet, column, binary, targets, size, effort);
+            }
+        }
+    }
+}
+
+fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size: usize, effort: Effort) {
+    let mut subject = Subject::start(binary, targets, size);
+    let process = subject.process();
+    let mut add = |key: &str, value: f64| sheet.add(key, column, value);
+
+    add("listen", subject.listens());
+    let (ready, times) = asking(subject.port, || subject.is_ready());
+    add("ready", ready);
+    add("ready_cpu", Usage::of(process).seconds);
+    add("start_p99", p99(times.clone()));
+    add("start_worst", worst(&times));
+
+    sleep(effort.settle);
+    let private = Memory::of(process).anonymous;
+    add("private", private as f64);
+    if size >= 1_000 {
+        add("per_check", private as f64 / size as f64);
+    }
+    let before = Usages::of(process);
+    sleep(INTERVAL);
+    let idle = Usages::of(process).since(before).each(INTERVAL.as_secs_f64());
+    add("cpu", idle.all);
+    let ((), times) = asking(subject.port, || sleep(Duration::from_secs(3)));
+    add("livez_p99", p99(times));
+    let mut client = Client::new(subject.port).expect("it listens");
+    let before = Usages::of(process);
+    // No faster than results come: each answer is the first after a publication.
+    let answers = steadily(Duration::from_millis(50), Duration::from_secs(3), || {
+        client.get("/livez").expect("it answers");
+    });
+    add("livez_cpu", Usages::of(process).since(before).gates / f64::from(answers));
+
+    let port = subject.port;
+    let ((), times) = asking(port, || {
+        for look in 0..10 {
+            let begun = Instant::now();
+            let (code, body) = Client::new(port).and_then(|mut client| client.get("/metrics")).expect("it answers");
+            assert_eq!(code, 200, "/metrics");
+            if look > 0 {
+                add("scrape", begun.elapsed().as_secs_f64());
+            }
+            add("scrape_size", body.len() as f64);
+            add("lag", lag(&body));
+            for path in ["/", "/v1/stream"] {
+                // The page asks for a stream, which does not end: what it begins with is all that is waited for.
+                let _ = Client::new(port).and_then(|mut client| client.begin(path)).expect("it answers");
+            }
+            sleep(Duration::from_millis(200));
+        }
+    });
+    add("scrape_p99", p99(times));
+
+    subject.calm();
+    let private = Memory::of(process).anonymous;
+    for reload in 0..effort.reloads {
+        let renamed = subject.reload(Some(reload));
+        add("reload", renamed.used.scheduler);
+        add("reload_cpu", renamed.used.all - renamed.used.gates);
+        add("reload_worst", renamed.worst);
+        let same = subject.reload(None);
+        add("same", same.used.scheduler);
+        add("same_worst", same.worst);
+    }
+    sleep(Duration::from_secs(2));
+    add("after", Memory::of(process).anonymous as f64 / private as f64);
+}
+
+/// The highest lag of the scheduler that this text tells.
+fn lag(metrics: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix("probelet_scheduler_lag_seconds "));
+    line.and_then(|value| value.parse().ok()).expect("it tells its lag")
+}
+
+fn worst(times: &[f64]) -> f64 {
+    times.iter().copied().fold(0.0, f64::max)
+}
+
+/// Does `work` while `/livez` is asked on one connection, and says how long each answer took, in seconds.
+fn asking<T: Send>(port: u16, work: impl FnOnce() -> T + Send) -> (T, Vec<f64>) {
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asker = scope.spawn(|| {
+            let mut client = Client::new(port).expect("it listens");
+            let mut times = Vec::new();
+            while !is_done.load(Ordering::Relaxed) || times.is_empty() {
+                let begun = Instant::now();
+                client.get("/livez").expect("it answers");
+                times.push(begun.elapsed().as_secs_f64());
+                sleep(PAUSE);
+            }
+            times
+        });
+        let result = work();
+        is_done.store(true, Ordering::Relaxed);
+        (result, asker.join().expect("it answers"))
+    })
+}
+
+/// The thread of this name.
+fn thread(process: u32, name: &str) -> Option<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let mut named = tasks
+        .flatten()
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+    named.next()?.file_name().to_str()?.parse().ok()
+}
+
+/// What a reload took, in seconds.
+struct Reload {
+    used: Usages,
+    worst: f64,
+}
+
+/// CPU time in seconds.
+#[derive(Clone, Copy)]
+struct Usages {
+    /// Of all threads.
+    all: f64,
+    /// Of the one that runs the checks: the first.
+    scheduler: f64,
+    /// Of the one that answers the gates.
+    gates: f64,
+}
+
+impl Usages {
+    fn of(process: u32) -> Self {
+        let gates = thread(process, "gates").expect("it has a thread for the gates");
+        Self {
+            all: Usage::of(process).seconds,
+            scheduler: Usage::of_thread(process, process).seconds,
+            gates: Usage::of_thread(process, gates).seconds,
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            all: self.all - before.all,
+            scheduler: self.scheduler - before.scheduler,
+            gates: self.gates - before.gates,
+        }
+    }
+
+    fn each(self, seconds: f64) -> Self {
+        Self { all: self.all / seconds, scheduler: self.scheduler / seconds, gates: self.gates / seconds }
+    }
+}
+
+/// The daemon with so many checks.
+struct Subject {
+    server: Server,
+    port: u16,
+    size: usize,
+    config: PathBuf,
+    folder: Folder,
+    pages: Vec<String>,
+    begun: Instant,
+    /// How much of its log has been read.
+    read: u64,
+}
+
+impl Subject {
+    fn start(binary: &Path, targets: &Targets, size: usize) -> Self {
+        let folder = Folder::new("growth");
+        let pages = targets.pages();
+        let config = folder.write("config.yaml", &checks(size, &pages, "10s", None), &Account::mine());
+        let port = free_port();
+        // The last core: the first serves interrupts, and has what asks.
+        let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+        let mut command = Command::new("taskset");
+        command.arg("-c").arg(last.to_string());
+        let ours = daemon(binary, &config, port);
+        command.arg(ours.get_program()).args(ours.get_args()).env_remove("RUST_LOG");
+        let begun = Instant::now();
+        let server = Server::start(command, Account::mine(), &folder);
+        Self { server, port, size, config, folder, pages, begun, read: 0 }
+    }
+
+    fn process(&self) -> u32 {
+        self.server.child.id()
+    }
+
+    /// How long it took until it answered.
+    fn listens(&mut self) -> f64 {
+        while Client::new(self.port).and_then(|mut client| client.get("/livez")).is_err() {
+            assert!(!self.server.has_ended() && self.begun.elapsed() < PATIENCE, "{}", self.log());
+        }
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// How long it took until it was ready.
+    fn is_ready(&mut self) -> f64 {
+        let mut client = Client::new(self.port).expect("it listens");
+        while client.get("/readyz").expect("it answers").0 != 200 {
+            assert!(self.begun.elapsed() < PATIENCE, "it is not ready after {PATIENCE:?}");
+            sleep(Duration::from_millis(5));
+        }
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Has it read its file again, with another name for one check or as it was, while its checks stand still.
+    fn reload(&mut self, rename: Option<usize>) -> Reload {
+        if let Some(rename) = rename {
+            let text = checks(self.size, &self.pages, "1h", Some(rename));
+            std::fs::write(&self.config, text).expect("it is ours");
+        }
+        let process = self.process();
+        let before = Usages::of(process);
+        let ((), times) = asking(self.port, || {
+            self.hang_up();
+            // What follows from it is part of it: the next publications, and the first runs.
+            sleep(Duration::from_secs(1));
+        });
+        Reload { used: Usages::of(process).since(before), worst: worst(&times) }
+    }
+
+    /// Has its checks run once an hour, and waits until all have run and nothing more is done.
+    fn calm(&mut self) {
+        std::fs::write(&self.config, checks(self.size, &self.pages, "1h", None)).expect("it is ours");
+        self.hang_up();
+        let begun = Instant::now();
+        loop {
+            let before = Usage::of(self.process()).seconds;
+            sleep(Duration::from_secs(2));
+            if Usage::of(self.process()).seconds - before < 0.1 || begun.elapsed() > PATIENCE {
+                return;
+            }
+        }
+    }
+
+    /// Has it read its file, and waits until it has.
+    fn hang_up(&mut self) {
+        self.news();
+        let process = self.process();
+        let status = Command::new("sh").args(["-c", &format!("kill -HUP {process}")]).status();
+        assert!(status.is_ok_and(|status| status.success()), "it runs");
+        let (begun, mut said) = (Instant::now(), String::new());
+        while !said.contains("the configuration was loaded") {
+            assert!(begun.elapsed() < PATIENCE, "it was not loaded: {said}");
+            sleep(Duration::from_millis(20));
+            said += &self.news();
+        }
+    }
+
+    /// What it has logged since the last look.
+    fn news(&mut self) -> String {
+        let mut text = String::new();
+        let mut log = std::fs::File::open(self.folder.path().join("output.log")).expect("it is ours");
+        log.seek(SeekFrom::Start(self.read)).expect("it is a file");
+        self.read += log.read_to_string(&mut text).expect("it is text") as u64;
+        text
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default()
+    }
+}
+
+/// So many checks of pages on loopback; one of them by a name of its own.
+fn checks(size: usize, pages: &[String], interval: &str, rename: Option<usize>) -> String {
+    // A file may have 1 MiB.
+    let mut text = String::from("log: { level: info, format: text }\nchecks:\n");
+    for number in 0..size {
+        let name = match rename {
+            Some(time) if number == size / 2 => format!("renamed-{time}"),
+            _ => format!("check-{number}"),
+        };
+        let page = &pages[number % pages.len()];
+        text += &format!("- {{name: {name}, interval: {interval}, http: {{url: \"{page}?{number}\"}}}}\n");
+    }
+    text
+}

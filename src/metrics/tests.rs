@@ -377,9 +377,11 @@ fn odd() -> Snapshot {
     let plan = std::sync::Arc::make_mut(&mut odd.plan);
     let strange = "a \"b\" \\ c\\n\n\té ✓ {},= \u{7f}";
     plan.service.labels = vec![("team".into(), strange.into()), ("empty".into(), String::new())];
-    std::sync::Arc::make_mut(&mut plan.checks[0]).runbook = Some(strange.into());
-    std::sync::Arc::make_mut(&mut plan.checks[1]).interval = Duration::from_micros(1_234_567_891);
-    std::sync::Arc::make_mut(&mut plan.checks[2]).timeout = Duration::from_millis(250);
+    let mut checks = plan.checks.to_vec();
+    std::sync::Arc::make_mut(&mut checks[0]).runbook = Some(strange.into());
+    std::sync::Arc::make_mut(&mut checks[1]).interval = Duration::from_micros(1_234_567_891);
+    std::sync::Arc::make_mut(&mut checks[2]).timeout = Duration::from_millis(250);
+    plan.checks = checks.into_iter().collect();
     let sevenths = 3_000_000_000.0 / 7.0;
     let last_run = Some(Timestamp::from_unix_micros(1_795_257_000_000_001));
     let counters = Counters {

@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench peers instructions charts admission kubelet fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet fuzz image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -139,6 +139,13 @@ peers: ## those beside it, from their Go modules (once; 20 minutes)
 instructions: ## counts instructions of answers and runs: writes benches/instructions.md, says what has moved (10 minutes; LINES="redis scrape")
 	@.ci/packages instructions
 	$(CARGO) bench --locked --profile dev --bench instructions -- $(LINES)
+
+layout: ## link/functions.txt: which functions run, for build.rs (builds the release binary anew, for glibc and for musl, and runs both for a minute)
+	@.ci/packages layout
+	for target in $(ARCH)-unknown-linux-gnu $(MUSL); do \
+	    $(CARGO) rustc --release --locked --target $$target --target-dir $(TARGET)/layout --config profile.release.strip=false --bin probelet -- \
+	        -C link-arg=-Wl,-Map=$(abspath $(TARGET))/layout/$$target.map || exit 1; done
+	.ci/layout $(foreach target,$(ARCH)-unknown-linux-gnu $(MUSL),$(TARGET)/layout/$(target)/release/probelet $(TARGET)/layout/$(target).map)
 
 admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root; ten minutes to build)
 	@.ci/packages kubelet

@@ -21,6 +21,7 @@ mod history;
 #[cfg(feature = "hooks")]
 mod hooks;
 mod lanes;
+mod layout;
 mod hostile;
 mod listening;
 mod matrix;

@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet systemd fuzz image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -158,6 +158,11 @@ kubelet: admission static ## the same, and the manifests on a real kubelet, nigh
 	cd tests/kubelet && $(GO) build -o $(abspath $(TARGET))/kubelet/kubelet .
 	$(VENV)/bin/python tests/kubelet/scenarios/play.py --kubelet $(TARGET)/kubelet/kubelet --probelet $(TARGET)/$(MUSL)/release/probelet \
 	    --logs $(TARGET)/kubelet/logs --made $(TARGET)/kubelet/made.yaml $(SCENARIOS)
+
+systemd: ## the systemd unit on a systemd of its own, in a container of systemd-nspawn (as root; seconds)
+	@.ci/packages systemd
+	$(CARGO) build --locked --quiet
+	.ci/unit-run deploy/systemd/probelet.service $(TARGET)/debug/probelet
 
 fuzz: ## the fuzz targets, and the property tests with fresh seeds, FUZZ_SECONDS (60) each (as root, or where users may have namespaces; with a C++ compiler)
 	tests/fuzz/run $(TARGETS)

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{CheckTarget, Config};
+use super::Config;
 use crate::model::index::CheckIndex;
 use crate::model::plan::{Definition, Origin, Plan};
 
@@ -46,25 +46,50 @@ impl ConfigDiff {
     }
 }
 
+/// Whether they are the same in everything that matters to a check's state: not what is said to people about it, and its
+/// parents by name, wherever they stand in the file.
 fn is_same((old, before): (&Config, CheckIndex), (new, position): (&Config, CheckIndex)) -> bool {
-    essence(&old.plan, &old.targets, before) == essence(&new.plan, &new.targets, position)
+    old.targets[before].fingerprint == new.targets[position].fingerprint
+        && is_declared_alike(&old.plan.checks[before], &new.plan.checks[position])
+        && parents(&old.plan, before) == parents(&new.plan, position)
 }
 
-/// Everything about a check that matters to its state: not what is said to people about it, and its parents by name,
-/// wherever they stand in the file.
-fn essence<'a>(plan: &'a Plan, targets: &'a [CheckTarget], position: CheckIndex) -> (Definition, Vec<&'a str>, u64) {
-    let check = &plan.checks[position];
-    let mut parents: Vec<&str> = check.depends_on.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
-    parents.sort_unstable();
-    let definition = Definition {
-        description: None,
-        runbook: None,
-        target: None,
-        formerly: None,
-        depends_on: Vec::new(),
-        ..Definition::clone(check)
-    };
-    (definition, parents, targets[position].fingerprint)
+fn parents(plan: &Plan, position: CheckIndex) -> Vec<&str> {
+    let parents = &plan.checks[position].depends_on;
+    let mut names: Vec<&str> = parents.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_declared_alike(one: &Definition, other: &Definition) -> bool {
+    // By name, so that who adds a key has to say here what it means to a reload.
+    let Definition {
+        name,
+        kind,
+        description: _,
+        runbook: _,
+        target: _,
+        interval,
+        timeout,
+        initial_delay,
+        thresholds,
+        critical,
+        gates,
+        depends_on: _,
+        degraded_above,
+        stale_after,
+        max_connection_age,
+        max_age,
+        beat_token,
+        formerly: _,
+        of_pod,
+    } = one;
+    (name, kind, of_pod) == (&other.name, &other.kind, &other.of_pod)
+        && (interval, timeout, initial_delay) == (&other.interval, &other.timeout, &other.initial_delay)
+        && (thresholds, critical, gates) == (&other.thresholds, &other.critical, &other.gates)
+        && (degraded_above, stale_after) == (&other.degraded_above, &other.stale_after)
+        && (max_connection_age, max_age) == (&other.max_connection_age, &other.max_age)
+        && *beat_token == other.beat_token
 }
 
 #[cfg(test)]

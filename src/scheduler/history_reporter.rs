@@ -11,6 +11,7 @@ use crate::base::name::CheckName;
 use crate::history::History;
 use crate::history::answer::{RecordedRun, SavedState};
 use crate::history::ledger::Availability;
+use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, JudgedState};
 use crate::probe::heartbeat::Beats;
@@ -147,16 +148,20 @@ impl HistoryReporter {
     fn tell_stale(&mut self, snapshot: &Snapshot) {
         let at = self.origin.wall_at(snapshot.at);
         let judged = Judged::new(snapshot, snapshot.at);
-        for index in judged.indices() {
+        let is_stale = |index: CheckIndex| judged.state(index) == JudgedState::Stale;
+        for index in judged.unsettled().filter(|index| is_stale(*index)) {
             let check = &judged.definition(index).name;
-            if judged.state(index) == JudgedState::Stale {
-                if self.stale.insert(check.clone()) {
-                    self.history.transition(check, Availability::Unknown, at);
-                }
-            } else if self.stale.remove(check) {
-                self.history.transition(check, judged.check(index).state, at);
+            if self.stale.insert(check.clone()) {
+                self.history.transition(check, Availability::Unknown, at);
             }
         }
+        self.stale.retain(|check| {
+            let index = snapshot.plan.position(check.as_str());
+            if let Some(fresh) = index.filter(|index| !is_stale(*index)) {
+                self.history.transition(check, judged.check(fresh).state, at);
+            }
+            index.is_some_and(is_stale)
+        });
     }
 
     fn save(&mut self, machine: &Machine, now: Reading) {

@@ -12,7 +12,7 @@ use super::reply::{self, gate_text};
 use super::view::{View, down};
 use super::warnings::Warnings;
 use crate::base::clock::{Moment, Reading};
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Verdict};
 
@@ -39,7 +39,7 @@ struct CachedGates {
     verbose: [OnceLock<Gate>; GATES.len()],
     ready: OnceLock<Gate>,
     alive: OnceLock<Gate>,
-    ups: OnceLock<Arc<[bool]>>,
+    downs: OnceLock<Arc<CheckSet>>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,19 +74,19 @@ impl GateCache {
 
     /// Whether the check at `index` is up: `ok` or `degraded`.
     pub(super) fn is_up(&self, index: CheckIndex, snapshot: &Snapshot, reading: Reading) -> bool {
-        self.ups(snapshot, reading).get(index.get()).is_some_and(|up| *up)
+        !self.downs(snapshot, reading).contains(index)
     }
 
-    /// The same for each check, in the order of the file.
-    pub(super) fn ups(&self, snapshot: &Snapshot, reading: Reading) -> Arc<[bool]> {
-        let ups = |gates: &CachedGates| {
+    /// The checks that are not.
+    pub(super) fn downs(&self, snapshot: &Snapshot, reading: Reading) -> Arc<CheckSet> {
+        let downs = |gates: &CachedGates| {
             let judge = || {
                 let judged = Judged::new(snapshot, reading.moment);
-                CheckIndex::first(judged.len()).map(|index| judged.status(index) != Verdict::Error).collect()
+                judged.unsettled().filter(|index| judged.status(*index) == Verdict::Error).collect::<CheckSet>()
             };
-            Arc::clone(gates.ups.get_or_init(judge))
+            Arc::clone(gates.downs.get_or_init(|| Arc::new(judge())))
         };
-        self.read(snapshot, reading, ups).0
+        self.read(snapshot, reading, downs).0
     }
 
     fn read<T>(&self, snapshot: &Snapshot, reading: Reading, read: impl FnOnce(&CachedGates) -> T) -> (T, bool) {
@@ -114,7 +114,7 @@ impl CachedGates {
             verbose: Default::default(),
             ready: OnceLock::new(),
             alive: OnceLock::new(),
-            ups: OnceLock::new(),
+            downs: OnceLock::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use crate::model::index::CheckSet;
 use crate::model::plan::Plan;
 use crate::model::verdict::Endpoint;
 use crate::server::App;
@@ -33,7 +34,8 @@ pub(in crate::server) struct ServingChanges {
 struct Serving {
     plan: Arc<Plan>,
     gates: [bool; 3],
-    checks: Arc<[bool]>,
+    /// The checks that do not.
+    downs: Arc<CheckSet>,
 }
 
 impl Serving {
@@ -44,12 +46,12 @@ impl Serving {
             plan: Arc::clone(&snapshot.plan),
             gates: [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz]
                 .map(|gate| gates.is_open(gate, &snapshot, reading)),
-            checks: gates.ups(&snapshot, reading),
+            downs: gates.downs(&snapshot, reading),
         }
     }
 
     fn is_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.plan, &other.plan) && (self.gates, &self.checks) == (other.gates, &other.checks)
+        Arc::ptr_eq(&self.plan, &other.plan) && (self.gates, &self.downs) == (other.gates, &other.downs)
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::clock::Reading;
+use crate::base::clock::{Moment, Reading};
 use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{CheckState, LastRun, OutcomeKind};
-use crate::model::verdict::{Judged, JudgedState, Judgement, Verdict};
+use crate::model::verdict::{Judged, Judgement, Verdict};
 use crate::server::reply::endpoints::{EndpointVerdict, judgements, standings};
 use crate::server::reply::json::{JsonStep, steps};
 use crate::server::reply::{Number, millis_of, to_json};
@@ -22,7 +22,8 @@ use crate::server::view::WITHHELD;
 #[derive(Clone, Debug)]
 pub(super) struct JudgedSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
-    states: Vec<JudgedState>,
+    /// When that was.
+    at: Moment,
     endpoints: [Judgement; 4],
 }
 
@@ -30,9 +31,8 @@ impl JudgedSnapshot {
     /// `snapshot` as it stands now.
     pub(super) fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         let judged = Judged::new(&snapshot, reading.moment);
-        let states = judged.indices().map(|check| judged.state(check)).collect();
         let endpoints = judgements(&judged);
-        Self { snapshot, states, endpoints }
+        Self { snapshot, at: reading.moment, endpoints }
     }
 
     /// What is told of each endpoint.
@@ -116,12 +116,14 @@ const fn is_zero(number: &u32) -> bool {
 /// What happened from `before` to `after`, in the order of the file, a tick before the transition it led to. Where
 /// endpoints stand differently from then on, the last of these says so.
 pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: Reading) -> Vec<Change> {
-    let judged = Judged::new(&after.snapshot, reading.moment);
+    let judged = Judged::new(&after.snapshot, after.at);
+    let judged_before = Judged::new(&before.snapshot, before.at);
     let old = PreviousPositions::of(before, after);
     let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
     let mut events = Vec::new();
-    for (index, check) in judged.indices().zip(after.snapshot.checks.iter()) {
-        let Some((old, from)) = old.of_check(before, after, index) else { continue };
+    for index in old.changed(&judged_before, &judged) {
+        let Some(place) = old.of_check(after, index) else { continue };
+        let (check, old, from) = (judged.check(index), judged_before.check(place), judged_before.state(place));
         let name = after.snapshot.plan.checks[index].name.as_str();
         if let Some(last) = news(old, check) {
             events.push(CheckEvent::Tick(TickEvent {
@@ -139,7 +141,7 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
                 endpoints: None,
             }));
         }
-        let to = after.states[index];
+        let to = judged.state(index);
         if from != to {
             // Nobody has written down when a result became too old.
             let at = if old.since == check.since { reading.wall } else { check.since_wall };
@@ -188,17 +190,26 @@ impl<'a> PreviousPositions<'a> {
         Self::Named(checks.map(|(index, check)| (check.name.as_str(), index)).collect())
     }
 
-    fn of_check(
-        &self,
-        before: &'a JudgedSnapshot,
-        after: &JudgedSnapshot,
-        index: CheckIndex,
-    ) -> Option<(&'a CheckState, JudgedState)> {
-        let index = match self {
-            Self::InTheSamePlace => index,
-            Self::Named(places) => *places.get(after.snapshot.plan.checks[index].name.as_str())?,
-        };
-        Some((&before.snapshot.checks[index], before.states[index]))
+    fn of_check(&self, after: &JudgedSnapshot, index: CheckIndex) -> Option<CheckIndex> {
+        match self {
+            Self::InTheSamePlace => Some(index),
+            Self::Named(places) => places.get(after.snapshot.plan.checks[index].name.as_str()).copied(),
+        }
+    }
+
+    /// The checks of which there may be something to tell, in the order of the file: who has another state than before,
+    /// or may have, because of its age.
+    fn changed(&self, before: &Judged<'_>, after: &Judged<'_>) -> Vec<CheckIndex> {
+        match self {
+            Self::InTheSamePlace => {
+                let anew = after.snapshot.checks.changed_since(&before.snapshot.checks);
+                let mut changed: Vec<CheckIndex> = anew.chain(before.unsettled()).chain(after.unsettled()).collect();
+                changed.sort_unstable();
+                changed.dedup();
+                changed
+            }
+            Self::Named(_) => after.indices().collect(),
+        }
     }
 }
 

@@ -13,6 +13,12 @@ pub fn child(parent: &str, key: &str) -> String {
     }
 }
 
+/// The path of the value of a key of ours below `parent`: nobody's secret, and always simple.
+pub fn of_field(parent: &str, key: &'static str) -> String {
+    let separator = if parent.is_empty() { "" } else { "." };
+    [parent, separator, key].concat()
+}
+
 /// The path of the item at `index` of the list at `parent`.
 pub fn item(parent: &str, index: usize) -> String {
     format!("{parent}[{index}]")

@@ -97,8 +97,9 @@ impl<'e> Reader<'e> {
         let mut values = BTreeMap::new();
         let mut meant = Vec::new();
         for entry in entries {
-            let path = path::child(path, &entry.key);
-            match table.field(&entry.key) {
+            let field = table.field(&entry.key);
+            let path = field.map_or_else(|| path::child(path, &entry.key), |field| path::of_field(path, field.name));
+            match field {
                 Some(field) => {
                     // A kind without a key of its own is named nevertheless.
                     let named = table.one_of.iter().any(|kind| kind.name == field.name);
@@ -209,7 +210,7 @@ impl<'e> Reader<'e> {
         path: &str,
         scope: Scope<'_>,
     ) -> Option<Spanned> {
-        let path = path::child(path, field.name);
+        let path = path::of_field(path, field.name);
         if matches!(text.as_bytes().first(), Some(b'[' | b'{')) {
             let node = super::tree::parse_default(text, mark);
             return self.value(&node, &field.value_type, &path, scope);

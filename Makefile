@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet systemd fuzz image static image-check sbom release clean
+.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet systemd fuzz soak image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -128,6 +128,9 @@ $(VENV)/done: .ci/requirements.txt | packages
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
 	touch $@
+
+soak: ## runs of which a third fail: a million in virtual time (five minutes), and over real sockets for SOAK_MINUTES (15)
+	PROBELET_SOAK_MINUTES=$(or $(SOAK_MINUTES),15) $(CARGO) test --locked --test suite million:: -- --nocapture
 
 bench: peers ## what it costs, beside goss, Gatus, blackbox_exporter and cloudprober: writes README's tables (20 minutes; QUICK=1, PARTS="growth kinds")
 	@.ci/packages bench

@@ -1,5 +1,6 @@
 //! The name of a check: the key of its history, its label in metrics, its word in paths.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,12 @@ impl CheckName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for CheckName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -276,6 +276,8 @@ pub struct HistoryConfig {
     pub retention: Duration,
     /// The bound on the file, in bytes.
     pub max_size: u64,
+    /// The bound on runs and changes in memory, in bytes.
+    pub max_memory: usize,
 }
 
 /// The section `log`.

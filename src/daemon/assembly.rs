@@ -11,8 +11,8 @@ use super::shutdown::Termination;
 use super::state::StateDirectory;
 use crate::base::clock::{Clock, Moment, Reading, boot_id};
 use crate::base::name::CheckName;
-use crate::config::Config;
 use crate::config::source::Environment;
+use crate::config::{Config, HistoryConfig};
 use crate::history::answer::{Keep, SavedState};
 use crate::history::calendar::Boot;
 use crate::history::{History, Settings};
@@ -141,12 +141,18 @@ pub(super) fn past(
             Settings { path, keep: keep(config), pod, boot }
         }
         // Until there is a configuration there are no checks to have a history.
-        None => Settings { path: None, keep: Keep { retention: Duration::ZERO, max_size: 0 }, pod, boot },
+        None => Settings {
+            path: None,
+            keep: Keep { retention: Duration::ZERO, max_size: 0, max_memory: 1 << 20 },
+            pod,
+            boot,
+        },
     }
 }
 
 pub(super) fn keep(config: &Config) -> Keep {
-    Keep { retention: config.history.retention, max_size: config.history.max_size }
+    let HistoryConfig { retention, max_size, max_memory, .. } = config.history;
+    Keep { retention, max_size, max_memory }
 }
 
 /// What was saved before a restart. Where the disk takes too long, nothing: it is sent to the scheduler as soon as it

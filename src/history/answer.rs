@@ -89,6 +89,8 @@ pub struct ServiceRecord {
     pub current_status: Event,
     /// Its figures.
     pub metric: CheckMetrics,
+    /// Single runs or changes before this had to be let go, because memory is bounded; nothing where none had to be.
+    pub kept_since: Option<Timestamp>,
 }
 
 impl ServiceRecord {
@@ -99,6 +101,7 @@ impl ServiceRecord {
             created_at: self.created_at.moved(micros),
             updated_at: self.updated_at.moved(micros),
             current_status: self.current_status.moved(micros),
+            kept_since: self.kept_since.map(|since| since.moved(micros)),
             ..self
         }
     }
@@ -215,6 +218,8 @@ pub struct Keep {
     pub retention: Duration,
     /// The bound on the file, in bytes.
     pub max_size: u64,
+    /// The bound on runs and changes in memory, in bytes.
+    pub max_memory: usize,
 }
 
 impl Keep {

@@ -58,6 +58,7 @@ impl CheckRecord {
             updated_at: current.from,
             current_status: current,
             metric: self.metric(now),
+            kept_since: None,
         }
     }
 

@@ -20,6 +20,7 @@ pub mod pending;
 pub mod query;
 pub mod queued_run;
 pub mod registry;
+pub mod shelf;
 pub mod state;
 pub mod storage;
 pub mod writer;
@@ -356,7 +357,7 @@ mod tests {
 
     /// Two checks over a minute: `db` fails at 20 and 30, `app` is skipped then.
     async fn story(path: Option<PathBuf>) -> History {
-        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         let history = History::start(Settings { path, keep, pod: None, boot: None }, at(0));
         history.saved_state(Duration::from_secs(60)).await;
         history.declare(&plan(vec![check("db"), check("app")]), at(0));
@@ -424,7 +425,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_thread_by_a_defect_is_told_and_lost_runs_are_counted() {
-        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         let state = HistoryState::new(keep, Calendar::new(None));
         let (history, writer) = History::with_writer(state, None, Condition::Stored, at(0));
         let (done, ended) = oneshot::channel();
@@ -439,7 +440,7 @@ mod tests {
 
     #[tokio::test]
     async fn runs_without_a_place_are_dropped_and_counted_and_transitions_wait() {
-        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         let state = HistoryState::new(keep, Calendar::new(None));
         let (history, writer) = History::with_writer(state, None, Condition::InMemory, at(0));
         history.declare(&plan(vec![check("db")]), at(0));

@@ -12,6 +12,9 @@ use super::storage::{Entry, Storage};
 const TICKS: usize = 2048;
 /// Beyond this many intervals that wait, those of each check in the older half are merged into one.
 const INTERVALS: usize = 8192;
+/// What a tick and an interval that wait take, about.
+const TICK_BYTES: usize = 128;
+const INTERVAL_BYTES: usize = 96;
 
 /// Everything that is not in the file yet; also one batch of it on its way there.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +37,22 @@ pub struct Pending {
     ticks_under_way: u64,
     /// With more intervals than this, older ones are merged.
     room: usize,
+    most: Most,
     /// The ticks that were dropped.
     dropped: Vec<Tick>,
+}
+
+/// How many may wait.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    ticks: usize,
+    intervals: usize,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self { ticks: TICKS, intervals: INTERVALS }
+    }
 }
 
 impl Storage for Pending {
@@ -43,11 +60,11 @@ impl Storage for Pending {
         self.checks.insert(check.id, check.clone());
     }
 
-    fn forget(&mut self, check: u32) {
-        self.checks.remove(&check);
-        self.intervals.retain(|_, (of, _)| *of != check);
-        self.ticks.retain(|tick| tick.check != check);
-        self.forgotten.insert(check);
+    fn forget(&mut self, checks: &BTreeSet<u32>) {
+        self.checks.retain(|check, _| !checks.contains(check));
+        self.intervals.retain(|_, (of, _)| !checks.contains(of));
+        self.ticks.retain(|tick| !checks.contains(&tick.check));
+        self.forgotten.extend(checks);
     }
 
     fn interval(&mut self, check: u32, interval: Interval) {
@@ -66,6 +83,14 @@ impl Pending {
     #[must_use]
     pub fn after(written: u64) -> Self {
         Self { written, ..Self::default() }
+    }
+
+    /// What waits takes about so many bytes at most, half of it for ticks; more than [`TICKS`] and [`INTERVALS`] never wait.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.most =
+            Most { ticks: TICKS.min(bytes / 2 / TICK_BYTES), intervals: INTERVALS.min(bytes / 2 / INTERVAL_BYTES) };
+        self.drop_surplus();
+        self.merge_surplus();
     }
 
     /// Whether nothing waits.
@@ -89,7 +114,7 @@ impl Pending {
         let batch = self.clone();
         self.written = self.written.max(self.intervals.last_key_value().map_or(0, |(id, _)| *id));
         self.ticks_under_way = self.ticks.back().map_or(0, |tick| tick.id);
-        self.room = self.intervals.len() + INTERVALS;
+        self.room = self.intervals.len() + self.most.intervals;
         batch
     }
 
@@ -112,7 +137,7 @@ impl Pending {
 
     fn end_batch(&mut self) {
         self.ticks_under_way = 0;
-        self.room = INTERVALS;
+        self.room = self.most.intervals;
         self.drop_surplus();
         self.merge_surplus();
     }
@@ -130,8 +155,8 @@ impl Pending {
 
     /// What waits, as a storage in memory.
     #[must_use]
-    pub fn into_memory(self) -> Memory {
-        let mut memory = Memory::default();
+    pub fn into_memory(self, limit: usize) -> Memory {
+        let mut memory = Memory::within(limit);
         for (check, interval) in self.intervals.into_values() {
             memory.interval(check, interval);
         }
@@ -153,7 +178,7 @@ impl Pending {
 
     fn drop_surplus(&mut self) {
         let under_way = self.ticks_under_way();
-        let surplus = (self.ticks.len() - under_way).saturating_sub(TICKS);
+        let surplus = (self.ticks.len() - under_way).saturating_sub(self.most.ticks);
         self.dropped.extend(self.ticks.drain(under_way..under_way + surplus));
     }
 
@@ -161,7 +186,7 @@ impl Pending {
     /// unless they are of one event. A disk that is away for thousands of transitions costs their details, and neither
     /// memory nor truth.
     fn merge_surplus(&mut self) {
-        if self.intervals.len() <= self.room.max(INTERVALS) {
+        if self.intervals.len() <= self.room.max(self.most.intervals) {
             return;
         }
         let fresh = self.intervals.range(self.written + 1..);
@@ -173,7 +198,7 @@ impl Pending {
         }
         self.intervals.extend(merged.into_iter().map(|(check, interval)| (interval.id, (check, interval))));
         // Not for each interval more, where there are many checks.
-        self.room = self.intervals.len() + INTERVALS / 2;
+        self.room = self.intervals.len() + self.most.intervals / 2;
     }
 }
 
@@ -321,7 +346,7 @@ mod tests {
         let gone = Interval { id: 70, event: 70, availability: Availability::Up, from: at(0), to: None };
         pending.interval(2, gone);
         let batch = pending.batch();
-        pending.forget(2);
+        pending.forget(&[2].into());
         pending.reject(&batch);
         assert!(pending.intervals.values().all(|(check, _)| *check == 1));
         assert_eq!(pending.forgotten.iter().copied().collect::<Vec<_>>(), [2]);

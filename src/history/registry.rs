@@ -1,7 +1,7 @@
 //! The registry of all checks: what was told becomes intervals and ticks, and figures are kept as they are needed. Pure:
 //! where intervals and ticks are kept is up to a [`Storage`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answer::Tick;
@@ -99,19 +99,26 @@ impl Registry {
     /// of its former name when it has none of its own.
     pub fn declare(&mut self, plan: &Plan, at: Timestamp, storage: &mut dyn Storage) {
         self.see(at, storage);
+        let mut known = BTreeMap::new();
+        for record in self.records.values() {
+            known.entry(record.entry.name.clone()).or_insert(record.entry.id);
+        }
+        let in_plan: BTreeSet<&CheckName> = plan.checks.iter().map(|check| &check.name).collect();
         let mut declared = Vec::with_capacity(plan.checks.len());
         for check in &plan.checks {
-            let known = self.id_of(&check.name).or_else(|| {
-                let former = check.formerly.as_ref().filter(|former| plan.position(former.as_str()).is_none())?;
-                self.rename(former, &check.name, storage)
-            });
-            declared.push(known.unwrap_or_else(|| self.begin(&check.name, at, storage)));
-        }
-        for record in self.records.values_mut().filter(|record| !declared.contains(&record.entry.id)) {
-            record.enter(Availability::Unknown, at, &mut self.intervals, storage);
+            let former = || check.formerly.as_ref().filter(|former| !in_plan.contains(former));
+            let own = known.get(&check.name).copied();
+            let id = match own.or_else(|| self.rename(known.remove(former()?)?, &check.name, storage)) {
+                Some(id) => id,
+                None => self.begin(&check.name, at, storage),
+            };
+            declared.push(id);
         }
         self.names = plan.checks.iter().map(|check| check.name.clone()).zip(declared.iter().copied()).collect();
         self.declared = declared;
+        for record in self.records.values_mut().filter(|record| !is_declared(&self.names, record)) {
+            record.enter(Availability::Unknown, at, &mut self.intervals, storage);
+        }
         self.forget_the_surplus(storage);
     }
 
@@ -157,33 +164,30 @@ impl Registry {
         id
     }
 
-    fn rename(&mut self, former: &CheckName, name: &CheckName, storage: &mut dyn Storage) -> Option<u32> {
-        let id = self.id_of(former)?;
+    fn rename(&mut self, id: u32, name: &CheckName, storage: &mut dyn Storage) -> Option<u32> {
         let record = self.records.get_mut(&id)?;
         record.entry.name = name.clone();
         storage.check(&record.entry);
         Some(id)
     }
 
-    fn id_of(&self, name: &CheckName) -> Option<u32> {
-        self.records.values().find(|record| record.entry.name == *name).map(|record| record.entry.id)
-    }
-
     /// Forgets the checks that are gone and of which nothing is known since `horizon`.
     pub fn forget_before(&mut self, horizon: Timestamp, storage: &mut dyn Storage) {
         let gone = self.gone().filter(|record| record.ledger.open().from < horizon).map(|record| record.entry.id);
-        for id in gone.collect::<Vec<_>>() {
-            self.records.remove(&id);
-            storage.forget(id);
-        }
+        self.forget(&gone.collect(), storage);
     }
 
     fn forget_the_surplus(&mut self, storage: &mut dyn Storage) {
         let mut gone: Vec<_> = self.gone().map(|record| (record.ledger.open().from, record.entry.id)).collect();
         gone.sort_unstable();
-        for (_, id) in gone.iter().take(gone.len().saturating_sub(MOST_GONE)) {
-            self.records.remove(id);
-            storage.forget(*id);
+        let surplus = gone.iter().take(gone.len().saturating_sub(MOST_GONE));
+        self.forget(&surplus.map(|(_, id)| *id).collect(), storage);
+    }
+
+    fn forget(&mut self, checks: &BTreeSet<u32>, storage: &mut dyn Storage) {
+        if !checks.is_empty() {
+            self.records.retain(|id, _| !checks.contains(id));
+            storage.forget(checks);
         }
     }
 
@@ -194,7 +198,7 @@ impl Registry {
 
     /// The checks that are gone and still have history.
     pub fn gone(&self) -> impl Iterator<Item = &CheckRecord> {
-        self.records.values().filter(|record| !self.declared.contains(&record.entry.id))
+        self.records.values().filter(|record| !is_declared(&self.names, record))
     }
 
     /// Every check that has history.
@@ -229,8 +233,8 @@ impl Registry {
     pub fn find(&self, key: &str) -> Option<&CheckRecord> {
         // "+1" and "01" are numbers for Rust, and the latter is the name of a check for somebody.
         let number = key.parse::<u32>().ok().filter(|number| number.to_string() == key);
-        let by_number = self.declared().find(|record| Some(record.entry.id) == number);
-        by_number.or_else(|| self.declared().find(|record| record.entry.name.as_str() == key))
+        let by_number = number.and_then(|id| self.records.get(&id)).filter(|record| is_declared(&self.names, record));
+        by_number.or_else(|| self.records.get(self.names.get(key)?))
     }
 
     /// Writes every check and its open interval once more, into a new storage.
@@ -240,6 +244,11 @@ impl Registry {
             storage.interval(record.entry.id, record.ledger.open());
         }
     }
+}
+
+/// Whether the check of that record is one of those that are declared, by their `names`.
+fn is_declared(names: &BTreeMap<CheckName, u32>, record: &CheckRecord) -> bool {
+    names.get(&record.entry.name) == Some(&record.entry.id)
 }
 
 #[cfg(test)]
@@ -271,7 +280,7 @@ mod tests {
 
     impl Watched {
         fn watching(checks: &[&str]) -> Self {
-            let mut memory = Memory::default();
+            let mut memory = Memory::within(1 << 20);
             let mut watched = Self { registry: Registry::open([], Marks::EMPTY, &mut memory), memory };
             watched.declare(checks, 0);
             watched

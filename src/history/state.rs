@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::pending::Pending;
 use super::queued_run::QueuedRun;
 use super::registry::{Marks, Registry};
+use super::shelf::LetGo;
 use super::storage::Storage;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
@@ -72,8 +73,8 @@ impl HistoryState {
     #[must_use]
     pub fn new(keep: Keep, calendar: Calendar) -> Self {
         Self {
-            registry: Registry::open([], Marks::EMPTY, &mut Memory::default()),
-            kept: Kept::InMemory(Memory::default()),
+            registry: Registry::open([], Marks::EMPTY, &mut Memory::within(0)),
+            kept: Kept::InMemory(Memory::within(keep.max_memory)),
             calendar,
             keep,
             is_summed_up: false,
@@ -105,9 +106,31 @@ impl HistoryState {
         let now = self.calendar.ledger(at);
         self.registry.see(now, self.kept.storage());
         let Kept::InMemory(memory) = &mut self.kept else { return };
-        memory.forget_ticks_before(self.keep.ticks_since(now));
+        memory.set_horizon(self.keep.ticks_since(now));
         if self.is_time_to_prune(now) {
             self.forget_before(now);
+            if let Kept::InMemory(memory) = &mut self.kept {
+                memory.forget_the_old(self.keep.figures_since(now));
+            }
+        }
+    }
+
+    /// From now on this much is kept.
+    pub fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+        match &mut self.kept {
+            Kept::InMemory(memory) => memory.set_limit(keep.max_memory),
+            Kept::InFile(pending, _) => pending.set_limit(keep.max_memory),
+        }
+    }
+
+    /// What had to be let go because memory is bounded, since this was last asked.
+    #[must_use]
+    pub const fn take_let_go(&mut self) -> LetGo {
+        match &mut self.kept {
+            Kept::InMemory(memory) => memory.take_let_go(),
+            // Its runs are counted as dropped, and its changes are merged.
+            Kept::InFile(..) => LetGo { runs: 0, changes: 0 },
         }
     }
 
@@ -134,7 +157,11 @@ impl HistoryState {
     /// A check with its figures, dated.
     #[must_use]
     pub fn service(&self, record: &CheckRecord) -> ServiceRecord {
-        record.service(self.seen()).moved(self.calendar.ahead())
+        let kept_since = match &self.kept {
+            Kept::InMemory(memory) => memory.kept_since(record.entry.id),
+            Kept::InFile(..) => None,
+        };
+        ServiceRecord { kept_since, ..record.service(self.seen()) }.moved(self.calendar.ahead())
     }
 
     /// When there was last a sign of life, in the time of the ledger.
@@ -184,7 +211,7 @@ impl HistoryState {
     /// Goes on in memory, with everything that is known.
     pub fn go_on_in_memory(&mut self) {
         if let Kept::InFile(pending, _) = &mut self.kept {
-            self.kept = Kept::InMemory(std::mem::take(pending).into_memory());
+            self.kept = Kept::InMemory(std::mem::take(pending).into_memory(self.keep.max_memory));
         }
         self.is_summed_up = true;
     }
@@ -194,6 +221,7 @@ impl HistoryState {
     pub fn go_on_in_file(&mut self, contents: Contents, now: Timestamp) -> SavedState {
         let Contents { records, marks, saved, reckoning } = contents;
         let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
+        pending.set_limit(self.keep.max_memory);
         let mut registry = Registry::open(records, marks, &mut pending);
         let shift_before = self.calendar.shift();
         self.calendar.go_on(&reckoning, marks.seen, now);

@@ -1,5 +1,7 @@
 //! Where what the registry hands out is kept: each history has one of the two storages.
 
+use std::collections::BTreeSet;
+
 use super::answer::Tick;
 use super::ledger::Interval;
 use crate::base::clock::Timestamp;
@@ -9,8 +11,8 @@ use crate::base::name::CheckName;
 pub trait Storage {
     /// The check is new, or has another name.
     fn check(&mut self, check: &Entry);
-    /// The check is gone with all its history.
-    fn forget(&mut self, check: u32);
+    /// The checks are gone with all their history.
+    fn forget(&mut self, checks: &BTreeSet<u32>);
     /// The interval is new, or has ended.
     fn interval(&mut self, check: u32, interval: Interval);
     /// One more run.

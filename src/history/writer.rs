@@ -4,6 +4,7 @@
 //! [`HistoryState`] is what it knows, [`Job`] what it does with the file; when is said here, and in `outcome` what comes
 //! of it.
 
+mod let_go_log;
 mod outcome;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use self::let_go_log::LetGoLog;
 use super::answer::{Condition, HistoryUnavailable, SavedState};
 use super::file::saved::Saved;
 use super::file::{File, FileLocation};
@@ -80,6 +82,7 @@ pub struct Writer {
     more_to_prune: bool,
     /// The file may have become too large.
     has_grown: bool,
+    let_go: LetGoLog,
     closing: Option<Closing>,
 }
 
@@ -136,6 +139,7 @@ impl Writer {
             is_suspected: false,
             more_to_prune: false,
             has_grown: false,
+            let_go: LetGoLog::default(),
             closing: None,
         }
     }
@@ -194,6 +198,7 @@ impl Writer {
             self.take(message);
         }
         self.published.count_dropped(self.state.take_dropped());
+        self.let_go.tell(self.state.take_let_go());
     }
 
     fn take(&mut self, message: Message) {
@@ -203,7 +208,7 @@ impl Writer {
             Message::Run(run, _place) => self.state.run(run),
             Message::Alive(at) => self.state.alive(at),
             Message::Date { told, wall } => self.state.date(told, wall),
-            Message::Keep(keep) => self.state.keep = keep,
+            Message::Keep(keep) => self.state.keep(keep),
             Message::Save(saved) => self.state.save(saved),
             Message::Look(look) => look(Some(&self.state).filter(|state| state.is_summed_up)),
             Message::Query(query) => self.take_query(query),

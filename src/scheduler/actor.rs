@@ -322,7 +322,7 @@ mod tests {
         let clock = Clock::tokio();
         let mut machine = Machine::new(plan(checks), "pod", clock.read());
         let (recorder, board) = board(machine.snapshot(clock.read()));
-        let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(3600), max_size: 1 << 20, max_memory: 1 << 20 };
         let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
         let context = context(clock);
         let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());

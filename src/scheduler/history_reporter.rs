@@ -75,7 +75,8 @@ impl HistoryReporter {
     pub fn declare(&mut self, machine: &Machine, now: Reading) {
         let at = self.origin.wall_at(now.moment);
         self.history.declare(machine.plan(), at);
-        self.stale.retain(|check| machine.plan().position(check.as_str()).is_some());
+        let declared: BTreeSet<&CheckName> = machine.states().map(|(check, _)| check).collect();
+        self.stale.retain(|check| declared.contains(check));
         // A result that is too old says no more because of a reload.
         for (check, state) in machine.states().filter(|(check, _)| !self.stale.contains(*check)) {
             self.history.transition(check, state, at);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     fn history() -> History {
-        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         History::start(Settings { path: None, keep, pod: None, boot: None }, at(0).wall)
     }
 

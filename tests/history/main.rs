@@ -87,7 +87,7 @@ struct Told {
     runtime: tokio::runtime::Runtime,
 }
 
-const KEEP: Keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 64 * 1024 * 1024 };
+const KEEP: Keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 64 * 1024 * 1024, max_memory: 8 << 20 };
 
 impl Told {
     /// `pod` is the UID of the pod, empty where none is known.

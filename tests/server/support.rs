@@ -165,7 +165,7 @@ impl Drop for Server {
 
 pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (Arc<App>, Recorder) {
     let (recorder, board) = board(snapshot);
-    let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+    let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
     let app = App {
         board,
         clock,

@@ -375,7 +375,7 @@ async fn what_happened_before_and_after_a_restart_is_in_the_file() {
     daemon.until("/metrics", |reply| reply.body.contains("probelet_history_dropped_total 0\n")).await;
     ended(daemon).await;
 
-    let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 26 };
+    let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 26, max_memory: 1 << 20 };
     let settings = Settings { path: Some(past.file.clone().into()), keep, pod: Some("pod-1".into()), boot: None };
     let history = History::start(settings, Timestamp::default());
     assert!(history.saved_state(PATIENCE).await.ready_once);

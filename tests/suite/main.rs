@@ -27,6 +27,8 @@ mod listening;
 mod matrix;
 #[path = "../support/meter.rs"]
 mod meter;
+mod memory_bound;
+mod million;
 mod nights;
 mod redirects;
 mod servers;

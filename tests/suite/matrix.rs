@@ -278,7 +278,11 @@ async fn scheduler_stalled() {
     let (_recorder, board) = probelet::store::board(machine.snapshot(Reading { moment: ended, ..then }));
     let liveness = Arc::new(probelet::metrics::SchedulerLiveness::default());
     liveness.beat(Moment::at(ended.since_boot()));
-    let keep = probelet::history::answer::Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+    let keep = probelet::history::answer::Keep {
+        retention: Duration::from_secs(86_400),
+        max_size: 1 << 20,
+        max_memory: 1 << 20,
+    };
     let kept = probelet::history::Settings { path: None, keep, pod: None, boot: None };
     let history = probelet::history::History::start(kept, now.wall);
     let start_ups = Arc::new(server::StartUps::new(now.moment));

@@ -141,15 +141,15 @@ async fn reloads_under_load_drop_no_request() {
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
-struct Holdings {
+pub struct Holdings {
     /// Memory of its own: the pages of the binary come and go as the machine needs them.
-    memory_kib: u64,
-    threads: u64,
+    pub memory_kib: u64,
+    pub threads: u64,
 }
 
 impl Holdings {
     /// Of a process, or of `self`.
-    fn of(process: &str) -> Self {
+    pub fn of(process: &str) -> Self {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
         let figure = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells it");
@@ -168,18 +168,18 @@ impl Holdings {
 /// Something that is looked at again and again, in windows of so many looks. Of each window the least counts, so that
 /// what comes and goes does not: what is left after it has leaked.
 #[derive(Debug)]
-struct Windows {
+pub struct Windows {
     of: usize,
     looks: usize,
     least: Vec<f64>,
 }
 
 impl Windows {
-    fn of(of: usize) -> Self {
+    pub fn of(of: usize) -> Self {
         Self { of, looks: 0, least: Vec::new() }
     }
 
-    fn look(&mut self, value: f64) {
+    pub fn look(&mut self, value: f64) {
         match self.least.last_mut() {
             Some(least) if !self.looks.is_multiple_of(self.of) => *least = least.min(value),
             _ => self.least.push(value),
@@ -189,7 +189,7 @@ impl Windows {
 
     /// The windows, where it grows by `leak` or more at each look: every one lies above the one before it by about the
     /// same, whatever else a busy machine does. A jump, a curve that levels off, and noise are no leak.
-    fn leak(&self, leak: f64) -> Option<&[f64]> {
+    pub fn leak(&self, leak: f64) -> Option<&[f64]> {
         let least = &self.least[..self.looks / self.of];
         let pairs = (0..least.len()).flat_map(|late| (0..late).map(move |early| (early, late)));
         let mut slopes: Vec<f64> =
@@ -231,9 +231,9 @@ const NAMES: usize = 50;
 /// The first reloads, in which buffers and tables get their size.
 const WARM: usize = 400;
 /// A leak of pages in each reload is at least so large, in bytes; the allocator itself may need a page now and then.
-const LEAK_OF_PAGES: f64 = 256.0;
+pub const LEAK_OF_PAGES: f64 = 256.0;
 /// A leak of allocations in each reload is at least so large: there is no smaller allocation.
-const LEAK: f64 = 16.0;
+pub const LEAK: f64 = 16.0;
 
 #[tokio::test]
 async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
@@ -337,7 +337,8 @@ async fn reloads_ten_thousand_times() {
         clock,
         beats: Arc::default(),
     };
-    let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: current.history.max_size };
+    let keep =
+        Keep { retention: Duration::from_secs(7 * 86_400), max_size: current.history.max_size, max_memory: 1 << 20 };
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     fill(&history, &current, clock.read().wall).await;
     let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());

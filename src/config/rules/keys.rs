@@ -171,6 +171,14 @@ const HISTORY: &[Field] = &[
     ),
     Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
     Field::with_default("max_size", ValueType::Size, "64MiB", "The file grows no larger than this."),
+    Field::with_default(
+        "max_memory",
+        ValueType::Size,
+        "8MiB",
+        "Single runs and changes in memory take no more than this together: all of them without a file, with one those \
+         that wait for the disk. Each check has an equal share; one that has more lets go of its oldest when there is no \
+         room left, which the log says and `kept_since` in `/v1` shows. Figures stay.",
+    ),
 ];
 
 const RELOAD: &[Field] = &[Field::with_default(

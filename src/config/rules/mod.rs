@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(config.plan.answers, crate::model::plan::Answers::default());
         assert_eq!((config.server.listen, config.plan.answers.drain), (vec![Listen::All(10240).into()], seconds(5)));
         assert_eq!((config.history.path, config.history.retention), (None, seconds(7 * 86_400)));
-        assert_eq!((config.history.max_size, config.watch), (64 << 20, true));
+        assert_eq!((config.history.max_size, config.history.max_memory, config.watch), (64 << 20, 8 << 20, true));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Auto, "info"));
     }
 
@@ -381,7 +381,7 @@ mod tests {
         let config = config(
             "service: { name: shop, version: 1.10 }
 server: { listen: [\":80\", \"127.0.0.1:81\"], drain: 0s, details: none, down_status: 500, control: false }
-history: { path: /h.db, retention: 1h, max_size: 1MiB }
+history: { path: /h.db, retention: 1h, max_size: 1MiB, max_memory: 2MiB }
 reload: { watch: false }
 metrics: { level: lean }
 log: { format: json, level: debug }",
@@ -393,6 +393,7 @@ log: { format: json, level: debug }",
         assert_eq!((config.plan.answers.down_status, config.plan.answers.control), (500, false));
         assert_eq!(config.server.listen, [Listen::All(80).into(), Listen::One(([127, 0, 0, 1], 81).into()).into()]);
         assert_eq!(config.history.path.unwrap().to_str(), Some("/h.db"));
+        assert_eq!((config.history.max_size, config.history.max_memory), (1 << 20, 2 << 20));
         assert!(!config.watch);
     }
 

@@ -185,6 +185,9 @@ fn history(history: Option<&Section>) -> HistoryConfig {
         path: path.map(PathBuf::from),
         retention: history.and_then(|history| history.duration("retention")).unwrap_or_default(),
         max_size: history.and_then(|history| history.size("max_size")).unwrap_or_default(),
+        max_memory: history
+            .and_then(|history| history.size("max_memory"))
+            .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
     }
 }
 

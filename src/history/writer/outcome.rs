@@ -261,7 +261,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let location = FileLocation { path: folder.join("history.db"), pod: String::new() };
         let now = Timestamp::from_unix_seconds(1_000_000);
-        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         let state = HistoryState::new(keep, Calendar::new(None));
         let opened = File::open(&location, now).await;
         let (inbox, published) = (mpsc::unbounded_channel().1, Arc::new(Published::new(Condition::Stored)));

@@ -94,7 +94,7 @@ pub(super) fn all() -> Value {
             "current_status": one("Event"), "latest_event": data(one("Event")), "metric": data(metric)
         }),
         &json!({
-            "definition": { "type": "object" }, "history": { "type": "object" },
+            "definition": { "type": "object" }, "history": { "type": "object" }, "kept_since": seconds(),
             "transitions": { "type": "array", "items": object(
                 &json!({
                     "at": { "type": "number" }, "from": { "enum": STATES }, "to": { "enum": STATES }, "lasted_ms": count(),

@@ -35,7 +35,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::start_up::ContainerNews;
 use crate::store::board;
 
-const KEEP: Keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20 };
+const KEEP: Keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
 
 /// Remembers what it was told.
 #[derive(Debug, Default)]

@@ -79,6 +79,9 @@ pub(super) struct ServiceObject {
     current_status: EventObject,
     latest_event: One<EventObject>,
     metric: One<MetricObject>,
+    /// Single runs or events before this had to be let go, because memory is bounded; absent where none had to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_since: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) definition: Option<past::DefinitionObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +102,7 @@ impl ServiceObject {
             current_status: EventObject::of(&service.current_status),
             latest_event: One { data: EventObject::of(&service.current_status) },
             metric: One { data: MetricObject::of(&service.metric) },
+            kept_since: service.kept_since.map(Timestamp::whole_seconds),
             definition: None,
             history: None,
             transitions: None,

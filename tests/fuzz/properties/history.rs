@@ -176,7 +176,7 @@ const LATEST: &str = "the last run of that day";
 
 impl World {
     fn start(&self, day: i64) -> History {
-        let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 1 << 20 };
+        let keep = Keep { retention: Duration::from_secs(7 * 86_400), max_size: 1 << 20, max_memory: 1 << 20 };
         let settings = Settings { path: Some(self.folder.file()), keep, pod: Some("pod-1".into()), boot: None };
         let history = History::start(settings, at(day, 0));
         let _: SavedState = self.runtime.block_on(history.saved_state(PATIENCE));

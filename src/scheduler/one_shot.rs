@@ -36,6 +36,8 @@ pub struct OneShot {
     probes: Vec<Option<Box<dyn Probe>>>,
     checks: Vec<Arc<CheckState>>,
     statuses: Vec<RunStatus>,
+    /// The checks that wait for nobody any more.
+    free: BTreeSet<CheckIndex>,
     permits: Arc<Semaphore>,
     tasks: JoinSet<FinishedRun>,
 }
@@ -103,6 +105,7 @@ impl OneShot {
             probes: std::iter::repeat_with(|| None).take(count).collect(),
             checks: std::iter::repeat_with(|| Arc::new(CheckState::new(now))).take(count).collect(),
             statuses: vec![RunStatus::Done; count],
+            free: BTreeSet::new(),
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_THROTTLED)),
             tasks: JoinSet::new(),
             plan,
@@ -126,6 +129,7 @@ impl OneShot {
     pub fn begin(&mut self) {
         if self.tasks.is_empty() {
             self.statuses.fill(RunStatus::Waiting);
+            self.free = self.plan.indices().filter(|check| self.plan.checks[*check].depends_on.is_empty()).collect();
         }
     }
 
@@ -174,14 +178,8 @@ impl OneShot {
 
     /// Starts every check whose parents are done, up to the first that has to be skipped.
     fn start(&mut self) -> Option<CheckRun> {
-        for check in self.plan.indices() {
-            if self.statuses[check] != RunStatus::Waiting {
-                continue;
-            }
+        while let Some(check) = self.free.pop_first() {
             let parents = &self.plan.checks[check].depends_on;
-            if parents.iter().any(|parent| self.statuses[*parent] != RunStatus::Done) {
-                continue;
-            }
             if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
                 return Some(self.skip(check));
             }
@@ -220,6 +218,9 @@ impl OneShot {
     fn take_in(&mut self, check: CheckIndex, observation: &Observation) {
         self.statuses[check] = RunStatus::Done;
         self.checks[check] = Arc::new(advance(&self.checks[check], &self.plan.checks[check], observation));
+        let is_done = |check: &CheckIndex| self.statuses[*check] == RunStatus::Done;
+        let children = self.plan.checks.children(check).iter();
+        self.free.extend(children.filter(|child| self.plan.checks[**child].depends_on.iter().all(is_done)));
     }
 }
 

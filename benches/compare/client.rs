@@ -18,15 +18,8 @@ impl Client {
 
     /// `GET path`: the status code and the body.
     pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
-        self.ask("GET", path)?;
+        self.ask(path)?;
         self.answer()
-    }
-
-    /// `PUT path` without a body: the status code.
-    #[allow(dead_code)]
-    pub fn put(&mut self, path: &str) -> Result<u16> {
-        self.ask("PUT", path)?;
-        Ok(self.answer()?.0)
     }
 
     fn answer(&mut self) -> Result<(u16, String)> {
@@ -57,7 +50,7 @@ impl Client {
 
     /// `GET path`, and no more than how the answer begins: its status code.
     pub fn begin(&mut self, path: &str) -> Result<u16> {
-        self.ask("GET", path)?;
+        self.ask(path)?;
         let mut first = [0; 12];
         self.0.read_exact(&mut first)?;
         std::str::from_utf8(&first[9..])
@@ -66,9 +59,8 @@ impl Client {
             .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    fn ask(&mut self, method: &str, path: &str) -> Result<()> {
-        let length = if method == "PUT" { "Content-Length: 0\r\n" } else { "" };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n");
+    fn ask(&mut self, path: &str) -> Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes())
     }
 

@@ -80,6 +80,7 @@ impl Targets {
             }
             "redis" => format!("redis: {{ url: \"{}\" }}", at(self.redis.url("probe:hunter3"))),
             "amqp" => format!("amqp: {{ url: \"{}\" }}", at(self.rabbit.url("probe:hunter2", ""))),
+            "simulated" => "simulated: {}".into(),
             "grpc" => format!("grpc: {{ address: \"127.0.0.1:{}\" }}", self.health.port),
             "disk" => "disk: { path: /, min_free: 1KiB }".into(),
             "workflow" => format!(

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::client::{self, Client};
 use crate::release::daemon;
-use crate::support::servers::{Account, Folder, Server, free_port, program, until};
+use crate::support::servers::{Account, Folder, Server, free_port, program};
 
 /// Long, because all is fifty times slower than it would be.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(900);
+/// From one look whether it is so far to the next: each look is work for it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A daemon below callgrind. Dropping it ends it.
 pub struct Counted {
@@ -38,10 +40,7 @@ impl Counted {
         command.arg(ours.get_program()).args(ours.get_args()).env("POD_NAME", "bench").env_remove("RUST_LOG");
         let server = Server::start(command, Account::mine(), &folder);
         let mut counted = Self { server, port, config, folder, counts: 0, read: 0 };
-        until("it is ready", || {
-            assert!(!counted.server.has_ended(), "{}", counted.news());
-            counted.is_ready()
-        });
+        counted.wait("it is ready", |counted| counted.is_ready());
         counted
     }
 
@@ -82,15 +81,23 @@ impl Counted {
         let status = Command::new("sh").args(["-c", &format!("kill -HUP {process}")]).status();
         assert!(status.is_ok_and(|status| status.success()), "it runs");
         let mut said = String::new();
-        until("it has loaded its configuration", || {
-            said += &self.news();
+        self.wait("it has loaded its configuration", |counted| {
+            said += &counted.news();
             assert!(!said.contains("cannot be used"), "{said}");
             said.contains("the configuration was loaded")
         });
-        until("it is ready again", || {
+        self.wait("it is ready again", |counted| {
             beat();
-            self.is_ready()
+            counted.is_ready()
         });
+    }
+
+    fn wait(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
+        let begun = Instant::now();
+        while !condition(self) {
+            assert!(begun.elapsed() < PATIENCE && !self.server.has_ended(), "waited in vain until {what}");
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Begins a new count; says what the last one came to.

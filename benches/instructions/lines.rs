@@ -4,14 +4,19 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::client::Client;
 use crate::counted::Counted;
 use crate::say;
 use crate::targets::Targets;
 
 /// How often something is asked for.
 const TIMES: usize = 100;
-/// Enough, at the pace of a daemon below callgrind, for what a beat sets off.
-const SETTLED: Duration = Duration::from_millis(100);
+/// Fewer runs than these say too little.
+const LEAST: f64 = 40.0;
+
+const UNCHANGED: &str = "GET /livez, nothing new";
+const GATE: &str = "GET /livez, a run since the last";
+const SCRAPE: &str = "GET /metrics, runs since the last";
 
 /// Runs of a kind.
 struct Runs {
@@ -39,6 +44,7 @@ const KEPT: &str = ", max_connection_age: 1h";
 const FRESH: &str = ", max_connection_age: 0s";
 
 const KINDS: &[Runs] = &[
+    runs("run: simulated, which looks at nothing: the schedule and the publication", "simulated", ""),
     runs("run: http, kept", "http", KEPT),
     runs("run: http, fresh", "http", FRESH),
     runs("run: https, kept", "https", KEPT),
@@ -60,19 +66,23 @@ const KINDS: &[Runs] = &[
 /// Counts each line that holds one of the words, or all of them where there are none.
 pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String]) -> Vec<(String, f64)> {
     let is_wanted = |line: &str| words.is_empty() || words.iter().any(|word| line.contains(word));
-    let mut counts = Vec::new();
     say(&format!("{size} checks: starting"));
     let mut counted = Counted::start(binary, &still(size));
     sleep(Duration::from_secs(2));
     let idle = per_second(&mut counted);
-    let lines = answers(&mut counted, idle, &is_wanted);
-    counts.extend(lines);
-    for runs in KINDS.iter().filter(|runs| is_wanted(runs.line)) {
+    let mut counts = vec![(UNCHANGED.to_owned(), gate(&mut counted, idle))];
+    for runs in KINDS.iter().filter(|runs| runs.kind == "simulated" || is_wanted(runs.line)) {
         say(&format!("{size} checks: {}", runs.line));
         counted.reload(&with_runs(targets, size, runs), || targets.beat());
-        sleep(Duration::from_secs(2));
-        counts.push((runs.line.to_owned(), of_each(&mut counted, runs, idle)));
+        let each = of_each(&mut counted, runs, idle);
+        counts.push((runs.line.to_owned(), each));
+        if runs.kind == "simulated" {
+            let mut beside = |path, period| of_answer(&mut counted, runs, idle, each, path, period);
+            counts.push((GATE.to_owned(), beside("/livez", Duration::from_millis(50))));
+            counts.push((SCRAPE.to_owned(), beside("/metrics", Duration::from_millis(500))));
+        }
     }
+    counts.retain(|(line, _)| is_wanted(line));
     counts
 }
 
@@ -82,68 +92,83 @@ fn per_second(counted: &mut Counted) -> f64 {
     counted.during(|| sleep(span)) / span.as_secs_f64()
 }
 
-fn answers(counted: &mut Counted, idle: f64, is_wanted: &impl Fn(&str) -> bool) -> Vec<(String, f64)> {
+/// The instructions of an answer while nothing changes.
+fn gate(counted: &mut Counted, idle: f64) -> f64 {
     let mut client = counted.client();
-    let mut each = |times: usize, work: &mut dyn FnMut(&mut crate::client::Client)| {
-        let begun = Instant::now();
-        let count = counted.during(|| (0..times).for_each(|_| work(&mut client)));
-        (count - idle * begun.elapsed().as_secs_f64()) / times as f64
-    };
-    let mut counts = Vec::new();
-    let mut enter = |line: &str, count: f64| {
-        if is_wanted(line) {
-            counts.push((line.to_owned(), count));
-        }
-    };
-    let get = |client: &mut crate::client::Client, path: &str| {
-        let (code, _) = client.get(path).expect("it answers");
-        assert_eq!(code, 200, "{path}");
-    };
     // What happens once, the first connection and its buffers, is over.
-    each(10, &mut |client| get(client, "/livez"));
-    enter("gate, nothing new: GET /livez", each(TIMES, &mut |client| get(client, "/livez")));
-    let beat = each(TIMES, &mut |client| beat(client));
-    enter("a beat: the request, its run and the publication", beat);
-    let gate = each(TIMES, &mut |client| {
-        self::beat(client);
-        get(client, "/readyz");
-    });
-    enter("gate, after a publication: GET /readyz", gate - beat);
-    let scrape = each(TIMES / 4, &mut |client| {
-        self::beat(client);
-        get(client, "/metrics");
-    });
-    enter("scrape, after a publication: GET /metrics", scrape - beat);
-    counts
+    (0..10).for_each(|_| get(&mut client, "/livez"));
+    let begun = Instant::now();
+    let count = counted.during(|| (0..TIMES).for_each(|_| get(&mut client, "/livez")));
+    (count - idle * begun.elapsed().as_secs_f64()) / TIMES as f64
 }
 
-fn beat(client: &mut crate::client::Client) {
-    let code = client.put("/v1/heartbeats/beat").expect("it answers");
-    assert_eq!(code, 204, "it takes the beat");
-    sleep(SETTLED);
+fn get(client: &mut Client, path: &str) {
+    let (code, _) = client.get(path).expect("it answers");
+    assert_eq!(code, 200, "{path}");
 }
 
-/// The instructions of one run. Runs that a count cuts in two are told by their share of time.
+/// The instructions of one run.
 fn of_each(counted: &mut Counted, runs: &Runs, idle: f64) -> f64 {
-    let (before, from) = (counted.passes(runs.kind), Instant::now());
-    let mut span = Duration::ZERO;
-    let count = counted.during(|| {
+    let window = window(counted, runs, &mut |span| sleep(span));
+    (window.count - idle * window.seconds) / window.passed
+}
+
+/// The instructions of an answer while runs, of which one takes `each`, make news between two of them.
+fn of_answer(counted: &mut Counted, runs: &Runs, idle: f64, each: f64, path: &str, period: Duration) -> f64 {
+    let port = counted.port;
+    let mut answers = 0;
+    let window = window(counted, runs, &mut |span| {
+        // One that waited for long is closed.
+        let mut client = Client::new(port).expect("it listens");
         let begun = Instant::now();
-        sleep(runs.span);
-        span = begun.elapsed();
+        answers = 0;
+        while begun.elapsed() < span {
+            get(&mut client, path);
+            answers += 1;
+            sleep(period);
+        }
     });
-    let to = Instant::now();
-    let passed = counted.passes(runs.kind) - before;
-    let rate = passed / (to - from).as_secs_f64();
-    count / (rate * span.as_secs_f64()) - idle / rate
+    (window.count - idle * window.seconds - each * window.passed) / f64::from(answers)
+}
+
+/// What was counted in a while.
+struct Window {
+    count: f64,
+    seconds: f64,
+    passed: f64,
+}
+
+/// Counts while `work` is done for the span of these runs; longer where the machine is so busy that few of them came about.
+/// Runs that a count cuts in two are told by their share of time.
+fn window(counted: &mut Counted, runs: &Runs, work: &mut dyn FnMut(Duration)) -> Window {
+    // What was done after the reload is over: every check has run, and what was opened for it is open.
+    let first = counted.passes(runs.kind);
+    while counted.passes(runs.kind) < first + 3.0 * runs.checks as f64 {
+        sleep(runs.interval);
+    }
+    let mut span = runs.span;
+    loop {
+        let (before, from) = (counted.passes(runs.kind), Instant::now());
+        let mut seconds = 0.0;
+        let count = counted.during(|| {
+            let begun = Instant::now();
+            work(span);
+            seconds = begun.elapsed().as_secs_f64();
+        });
+        let to = Instant::now();
+        let passed = (counted.passes(runs.kind) - before) * seconds / (to - from).as_secs_f64();
+        if passed >= LEAST || span > 8 * runs.span {
+            return Window { count, seconds, passed };
+        }
+        span *= 2;
+    }
 }
 
 const HEAD: &str = "log: { level: info, format: text }\nreload: { watch: false }\nchecks:\n";
 
-/// So many checks that stand still, and one that waits for beats.
+/// So many checks that stand still.
 fn still(size: usize) -> String {
-    let beat = "  - {name: beat, interval: 1h, heartbeat: {push: true, max_age: 1h}, gates: []}\n";
-    format!("{HEAD}{}{beat}", standing(size - 1))
+    format!("{HEAD}{}", standing(size))
 }
 
 /// The same, with some of a kind that run.

@@ -15,6 +15,7 @@ mod dashboards;
 mod exhausted;
 mod farewells;
 mod daemon;
+mod figures;
 mod fuzzed;
 mod heartbeat;
 mod history;

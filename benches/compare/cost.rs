@@ -12,7 +12,7 @@ use crate::targets::{KINDS, Targets};
 
 /// So many checks, ten times a second each: each probe finds the caches cold and the processor asleep, as beside an app.
 const CHECKS: usize = 10;
-const SPAN: Duration = Duration::from_secs(4);
+const SPAN: Duration = Duration::from_secs(3);
 /// Until the first connections and allocations are over.
 const WARM_UP: Duration = Duration::from_millis(1500);
 

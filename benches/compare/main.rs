@@ -56,10 +56,10 @@ struct Effort {
 }
 
 const FULL: Effort = Effort {
-    scrapes: 8,
+    scrapes: 6,
     rounds: 3,
     starts: 20,
-    growth: growth::Effort { rounds: 2, most: 10_000, settle: Duration::from_secs(15), reloads: 5 },
+    growth: growth::Effort { rounds: 2, most: 10_000, settle: Duration::from_secs(12), reloads: 5 },
 };
 
 const QUICK: Effort = Effort {

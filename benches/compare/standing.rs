@@ -56,7 +56,7 @@ pub fn kinds(sheet: &mut Sheet, probelet: &Contestant, targets: &Targets, scrape
     say("standing: seven kinds");
     let running = probelet.start(&Job::Kinds, targets);
     let mut client = Client::new(running.port).expect("it listens");
-    for _ in 0..=scrapes.min(3) {
+    for _ in 0..=scrapes.min(2) {
         client.get("/metrics").expect("it answers");
         let before = Usage::of(running.process());
         std::thread::sleep(LOOK * SCRAPE);

@@ -1,5 +1,6 @@
 //! The machine, the day and the commit that the figures belong to.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Where the figures were taken.
@@ -47,6 +48,14 @@ pub fn revision() -> String {
     let is_changed = changed.is_ok_and(|output| !output.stdout.is_empty());
     let suffix = if is_changed { " with changes" } else { "" };
     format!("{}{suffix}", first_line("git", &["rev-parse", "--short=12", "HEAD"]))
+}
+
+/// Has the kernel forget what it holds of a file: while that is fresh from the compiler, it is mapped in larger pieces, and more of it
+/// is resident than where it was read from a disk.
+pub fn forget(file: &Path) {
+    let _ = Command::new("sync").arg(file).status();
+    let source = format!("if={}", file.display());
+    let _ = Command::new("dd").args([&source, "iflag=nocache", "count=0", "status=none"]).status();
 }
 
 /// The first line that a program says on either output.

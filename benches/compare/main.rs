@@ -91,6 +91,7 @@ fn main() -> ExitCode {
             Err(_) => missing.push(peer.maker),
         }
     }
+    all.iter().for_each(|one| machine::forget(&one.binary));
     let account = Account { machine: machine::Machine::look(), all: &all, missing: &missing };
     println!("{}", account.text());
 

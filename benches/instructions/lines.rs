@@ -63,27 +63,30 @@ const KINDS: &[Runs] = &[
     runs("run: workflow", "workflow", ""),
 ];
 
-/// Counts each line that holds one of the words, or all of them where there are none.
-pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String]) -> Vec<(String, f64)> {
+/// Counts each line that holds one of the words, or all of them where there are none, and tells each.
+pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String], tell: &dyn Fn(&str, f64)) {
     let is_wanted = |line: &str| words.is_empty() || words.iter().any(|word| line.contains(word));
+    let tell = |line: &str, count: f64| {
+        if is_wanted(line) {
+            tell(line, count);
+        }
+    };
     say(&format!("{size} checks: starting"));
     let mut counted = Counted::start(binary, &still(size));
     sleep(Duration::from_secs(2));
     let idle = per_second(&mut counted);
-    let mut counts = vec![(UNCHANGED.to_owned(), gate(&mut counted, idle))];
+    tell(UNCHANGED, gate(&mut counted, idle));
     for runs in KINDS.iter().filter(|runs| runs.kind == "simulated" || is_wanted(runs.line)) {
         say(&format!("{size} checks: {}", runs.line));
         counted.reload(&with_runs(targets, size, runs), || targets.beat());
         let each = of_each(&mut counted, runs, idle);
-        counts.push((runs.line.to_owned(), each));
+        tell(runs.line, each);
         if runs.kind == "simulated" {
             let mut beside = |path, period| of_answer(&mut counted, runs, idle, each, path, period);
-            counts.push((GATE.to_owned(), beside("/livez", Duration::from_millis(50))));
-            counts.push((SCRAPE.to_owned(), beside("/metrics", Duration::from_millis(500))));
+            tell(GATE, beside("/livez", Duration::from_millis(50)));
+            tell(SCRAPE, beside("/metrics", Duration::from_millis(500)));
         }
     }
-    counts.retain(|(line, _)| is_wanted(line));
-    counts
 }
 
 /// What it does by itself in a second.

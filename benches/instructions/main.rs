@@ -30,6 +30,7 @@ mod release;
 mod targets;
 
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use ledger::Ledger;
 use targets::Targets;
@@ -44,23 +45,22 @@ fn main() -> ExitCode {
     say("starting nginx, PostgreSQL, Redis and RabbitMQ");
     let targets = Targets::start(&binary);
     let mut ledger = Ledger::read();
-    // Side by side: a count does not depend on what else runs.
-    let counts = std::thread::scope(|scope| {
-        let sizes = SIZES.map(|size| {
-            scope.spawn({
-                let (binary, targets, wanted) = (&binary, &targets, &wanted);
-                move || lines::count(binary, targets, size, wanted)
-            })
+    // Side by side: a count does not depend on what else runs. Each is written as soon as it is known.
+    let (sender, counts) = mpsc::channel();
+    let is_whole = std::thread::scope(|scope| {
+        let (binary, targets, wanted) = (&binary, &targets, &wanted);
+        let sizes: Vec<_> = SIZES.into_iter().enumerate().zip(std::iter::repeat(sender)).collect();
+        let sizes = sizes.into_iter().map(|((column, size), sender)| {
+            let tell = move |line: &str, count| drop(sender.send((line.to_owned(), column, count)));
+            scope.spawn(move || lines::count(binary, targets, size, wanted, &tell))
         });
-        sizes.map(|size| size.join().ok())
-    });
-    let is_whole = counts.iter().all(Option::is_some);
-    for (column, counts) in counts.into_iter().enumerate() {
-        for (line, count) in counts.into_iter().flatten() {
+        let sizes: Vec<_> = sizes.collect();
+        for (line, column, count) in counts {
             ledger.enter(&line, column, count);
+            ledger.write();
         }
-    }
-    ledger.write();
+        sizes.into_iter().all(|size| size.join().is_ok())
+    });
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

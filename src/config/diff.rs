@@ -83,6 +83,8 @@ fn is_declared_alike(one: &Definition, other: &Definition) -> bool {
         beat_token,
         formerly: _,
         of_pod,
+        // The counts go on as far as they can, and nothing else changes.
+        duration_buckets: _,
     } = one;
     (name, kind, of_pod) == (&other.name, &other.kind, &other.of_pod)
         && (interval, timeout, initial_delay) == (&other.interval, &other.timeout, &other.initial_delay)

@@ -5,7 +5,8 @@ use std::mem;
 use super::daemon::DaemonMetrics;
 use super::families::{FAMILIES, Scene, Source};
 use super::lines::Lines;
-use super::samples::Samples;
+use super::messages::Messages;
+use super::samples::{Encoder, Samples};
 use crate::model::verdict::{Endpoint, Judged};
 
 /// A format of the exposition.
@@ -15,6 +16,8 @@ pub enum ExpositionFormat {
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
+    /// Prometheus' messages in protobuf, each behind its length: the one that native histograms are told in.
+    Protobuf,
 }
 
 impl ExpositionFormat {
@@ -24,6 +27,9 @@ impl ExpositionFormat {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -41,10 +47,15 @@ pub fn scrape(judged: &Judged<'_>, daemon_metrics: &DaemonMetrics, format: Expos
 const STEP_BYTES: usize = 64 * 1024;
 const STEP_CHECKS: usize = 2048;
 
+/// About so long is what is told of the daemon and of a check. Room for a few is made at once; more grows as it comes.
+const BYTES_OF_THE_DAEMON: usize = 10 * 1024;
+const BYTES_OF_A_CHECK: usize = 3 * 1024;
+const MOST_ROOM: usize = 64 * 1024;
+
 /// A scrape that is made step by step, each of which takes no longer than a millisecond.
 pub struct Scrape<'a> {
     scene: Scene<'a>,
-    lines: Lines,
+    encoder: Encoder,
     /// How many families are written.
     written: usize,
     /// The family after them: how many of its checks or endpoints are written, and whether it has a sample.
@@ -57,44 +68,40 @@ impl<'a> Scrape<'a> {
     /// A scrape that has not begun.
     #[must_use]
     pub fn new(judged: &'a Judged<'a>, daemon_metrics: &'a DaemonMetrics, format: ExpositionFormat) -> Self {
-        let (is_open_metrics, write_bound): (_, fn(f64) -> String) = match format {
-            ExpositionFormat::Text => (false, |bound| bound.to_string()),
-            // Bounds are canonical numbers: `1.0`, not `1`.
-            ExpositionFormat::OpenMetrics => (true, |bound| format!("{bound:?}")),
+        let room = BYTES_OF_THE_DAEMON + judged.len() * BYTES_OF_A_CHECK;
+        let encoder = match format {
+            ExpositionFormat::Text => Encoder::Lines(Lines::new(false, room.min(MOST_ROOM))),
+            ExpositionFormat::OpenMetrics => Encoder::Lines(Lines::new(true, room.min(MOST_ROOM))),
+            ExpositionFormat::Protobuf => Encoder::Messages(Messages::default()),
         };
-        Self {
-            scene: Scene::new(judged, daemon_metrics, write_bound),
-            lines: Lines::new(is_open_metrics),
-            written: 0,
-            parts: 0,
-            has_begun: false,
-            is_finished: false,
-        }
+        let scene = Scene::new(judged, daemon_metrics, &encoder);
+        Self { scene, encoder, written: 0, parts: 0, has_begun: false, is_finished: false }
     }
 
     /// Makes some more of it; false when there is no more.
     pub fn step(&mut self) -> bool {
-        let enough = self.lines.text().len() + STEP_BYTES;
+        let enough = self.encoder.length() + STEP_BYTES;
         let mut checks_left = STEP_CHECKS;
         while self.written < FAMILIES.len() {
-            if checks_left == 0 || self.lines.text().len() >= enough {
+            if checks_left == 0 || self.encoder.length() >= enough {
                 return true;
             }
             if self.write_some(enough, &mut checks_left) {
+                self.encoder.end_family();
                 self.written += 1;
                 (self.parts, self.has_begun) = (0, false);
             }
         }
         if !mem::replace(&mut self.is_finished, true) {
-            self.lines.finish();
+            self.encoder.finish();
         }
         false
     }
 
-    /// What has been made since the last time.
+    /// What has been made since the last time: of protobuf, the families that are complete.
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
-        mem::take(self.lines.text())
+        self.encoder.take()
     }
 
     /// Writes the next family, or as much of it as there may be; whether it is complete.
@@ -102,7 +109,7 @@ impl<'a> Scrape<'a> {
         let family = &FAMILIES[self.written];
         let Some(metric) = family.metric(&self.scene) else { return true };
         let judged = self.scene.judged;
-        let mut samples = Samples::new(&mut self.lines, metric, self.has_begun);
+        let mut samples = Samples::new(&mut self.encoder, metric, self.has_begun);
         let is_complete = match family.source {
             Source::Daemon(tell) => {
                 tell(&self.scene, &mut samples);

@@ -1,17 +1,19 @@
 //! Where the values of every metric come from: a line for each, in the order of the catalogue.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::catalog::{self, Metric, MetricKind};
 use super::daemon::{DaemonMetrics, REQUEST_BUCKETS};
 use super::hooks::OUTCOMES;
 use super::process::{ProcessFigures, ProcessStat};
-use super::samples::{BucketCounts, Samples};
+use super::samples::{BucketCounts, Buckets, Encoder, LabelTail, Samples};
 use crate::base::clock::Reading;
+use crate::model::durations::DurationBuckets;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::{Gates, MetricsLevel};
-use crate::model::state::{CheckState, DURATION_BUCKETS, LastRun, OutcomeKind, State};
+use crate::model::state::{CheckState, LastRun, OutcomeKind, State};
 use crate::model::verdict::{Endpoint, Judged, JudgedState, Verdict};
 
 /// What is told, and what is found once for all families.
@@ -21,29 +23,44 @@ pub(super) struct Scene<'a> {
     daemon_metrics: &'a DaemonMetrics,
     /// Whether to tell at most a dozen series of each check.
     is_lean: bool,
+    /// Whether the format has native histograms, and they are kept.
+    is_native: bool,
     root_causes: Vec<CheckIndex>,
     endpoints: [OnceCell<(bool, Verdict)>; Endpoint::ALL.len()],
-    duration_bounds: Vec<String>,
-    request_bounds: Vec<String>,
     process: ProcessFigures,
+    duration_buckets: Arc<DurationBuckets>,
+    durations: Buckets,
+    requests: Buckets,
+    states: [LabelTail; JudgedState::ALL.len()],
+    outcomes: [LabelTail; OutcomeKind::ALL.len()],
+    void: LabelTail,
+    reasons: [LabelTail; FailureKind::ALL.len()],
+    transitions: [LabelTail; State::ALL.len()],
 }
 
 impl<'a> Scene<'a> {
-    /// What `judged` and `daemon_metrics` say; the bounds of buckets are written by `write_bound`.
-    pub(super) fn new(
-        judged: &'a Judged<'a>,
-        daemon_metrics: &'a DaemonMetrics,
-        write_bound: fn(f64) -> String,
-    ) -> Self {
+    /// What `judged` and `daemon_metrics` say, for `encoder`.
+    pub(super) fn new(judged: &'a Judged<'a>, daemon_metrics: &'a DaemonMetrics, encoder: &Encoder) -> Self {
+        let plan = &judged.snapshot.plan;
+        // They are the same for all checks.
+        let first = plan.checks.first().map(|check| Arc::clone(&check.duration_buckets));
+        let duration_buckets = first.unwrap_or_else(DurationBuckets::usual);
         Self {
             judged,
             daemon_metrics,
-            is_lean: judged.snapshot.plan.answers.metrics == MetricsLevel::Lean,
+            is_lean: plan.answers.metrics == MetricsLevel::Lean,
+            is_native: duration_buckets.native && matches!(encoder, Encoder::Messages(_)),
             root_causes: judged.root_causes(),
             endpoints: Default::default(),
-            duration_bounds: DURATION_BUCKETS.map(write_bound).to_vec(),
-            request_bounds: REQUEST_BUCKETS.map(write_bound).to_vec(),
             process: daemon_metrics.process(judged.now),
+            durations: encoder.buckets(&duration_buckets.bounds),
+            duration_buckets,
+            requests: encoder.buckets(&REQUEST_BUCKETS),
+            states: JudgedState::ALL.map(|state| encoder.tail("state", state.label())),
+            outcomes: OutcomeKind::ALL.map(|outcome| encoder.tail("outcome", outcome.label())),
+            void: encoder.tail("outcome", "void"),
+            reasons: FailureKind::ALL.map(|reason| encoder.tail("reason", reason.label())),
+            transitions: State::ALL.map(|state| encoder.tail("to", state.label())),
         }
     }
 
@@ -95,7 +112,7 @@ impl Family {
         static LEAN_DURATION: Metric = Metric { kind: MetricKind::Summary, ..catalog::DURATION };
         match (scene.is_lean, self.is_lean) {
             (true, false) => None,
-            (true, true) if self.metric.name == LEAN_DURATION.name => Some(&LEAN_DURATION),
+            (true, true) if self.metric.name == LEAN_DURATION.name && !scene.is_native => Some(&LEAN_DURATION),
             _ => Some(&self.metric),
         }
     }
@@ -121,10 +138,11 @@ const fn of_daemon(metric: Metric, tell: fn(&Scene<'_>, &mut Samples<'_>)) -> Fa
 pub(super) static FAMILIES: &[Family] = &[
     of_checks(catalog::STATUS, |scene, check, out| out.flag(&[], scene.judged.status(check) != Verdict::Error)),
     of_checks(catalog::STATE, |scene, check, out| {
-        for state in JudgedState::ALL {
-            let is_in = scene.judged.state(check) == state;
+        let present = scene.judged.state(check);
+        for (state, tail) in JudgedState::ALL.into_iter().zip(&scene.states) {
+            let is_in = state == present;
             if is_in || !scene.is_lean {
-                out.flag(&[state.label()], is_in);
+                out.tailed(tail, is_in.into());
             }
         }
     }),
@@ -132,7 +150,7 @@ pub(super) static FAMILIES: &[Family] = &[
         let definition = scene.judged.definition(check);
         let runbook = definition.runbook.as_deref().unwrap_or_default();
         let values = [definition.kind, definition.critical.label(), gates(definition.gates), runbook];
-        out.gauge_with(&values, &scene.judged.snapshot.plan.service.labels, 1.0);
+        out.one_with(&values, &scene.judged.snapshot.plan.service.labels);
     }),
     of_daemon(catalog::DISABLED, |scene, out| {
         for check in &scene.judged.snapshot.plan.disabled {
@@ -140,42 +158,42 @@ pub(super) static FAMILIES: &[Family] = &[
         }
     }),
     unless_lean(catalog::INTERVAL, |scene, check, out| {
-        out.gauge(&[], scene.judged.definition(check).interval.as_secs_f64());
+        out.number(scene.judged.definition(check).interval.as_secs_f64());
     }),
     unless_lean(catalog::TIMEOUT, |scene, check, out| {
-        out.gauge(&[], scene.judged.definition(check).timeout.as_secs_f64());
+        out.number(scene.judged.definition(check).timeout.as_secs_f64());
     }),
     of_checks(catalog::DURATION, |scene, check, out| {
-        let counters = &scene.check(check).counters;
-        let counts = BucketCounts { buckets: &counters.durations, sum: counters.duration_sum };
-        if scene.is_lean {
+        let durations = scene.check(check).counters.durations.counted_in(&scene.duration_buckets);
+        let counts = BucketCounts { buckets: &durations.counts, sum: durations.sum };
+        if scene.is_lean && !scene.is_native {
             out.summary(counts);
         } else {
-            out.histogram(&[], &scene.duration_bounds, counts);
+            out.histogram(&[], &scene.durations, counts, durations.native.as_deref());
         }
     }),
     of_checks(catalog::RUNS, |scene, check, out| {
         let counters = &scene.check(check).counters;
-        for (outcome, count) in OutcomeKind::ALL.into_iter().zip(counters.runs) {
-            if !scene.is_lean || matches!(outcome, OutcomeKind::Pass | OutcomeKind::Fail) {
-                out.counter(&[outcome.label()], count);
-            }
+        // Passes and failures come first.
+        let told = if scene.is_lean { 2 } else { OutcomeKind::ALL.len() };
+        for (tail, count) in scene.outcomes.iter().zip(counters.runs).take(told) {
+            out.tailed(tail, count);
         }
         if !scene.is_lean {
-            out.counter(&["void"], counters.voids);
+            out.tailed(&scene.void, counters.voids);
         }
     }),
     unless_lean(catalog::FAILURES, |scene, check, out| {
-        for (reason, count) in FailureKind::ALL.into_iter().zip(scene.check(check).counters.reasons) {
-            out.counter(&[reason.label()], count);
+        for (tail, count) in scene.reasons.iter().zip(scene.check(check).counters.reasons) {
+            out.tailed(tail, count);
         }
     }),
     unless_lean(catalog::CONSECUTIVE_FAILURES, |scene, check, out| {
         out.count(Some(u64::from(scene.check(check).failures)));
     }),
     unless_lean(catalog::TRANSITIONS, |scene, check, out| {
-        for (state, count) in State::ALL.into_iter().zip(scene.check(check).counters.transitions) {
-            out.counter(&[state.label()], count);
+        for (tail, count) in scene.transitions.iter().zip(scene.check(check).counters.transitions) {
+            out.tailed(tail, count);
         }
     }),
     unless_lean(catalog::LAST_RUN, |scene, check, out| out.time(&[], scene.check(check).counters.last_run)),
@@ -234,13 +252,13 @@ pub(super) static FAMILIES: &[Family] = &[
     of_daemon(catalog::REQUESTS, |scene, out| {
         for requests in scene.daemon_metrics.requests() {
             let counts = BucketCounts { buckets: &requests.buckets, sum: requests.sum };
-            out.histogram(&[requests.route.pattern(), requests.code], &scene.request_bounds, counts);
+            out.histogram(&[requests.route.pattern(), requests.code], &scene.requests, counts, None);
         }
     }),
     of_daemon(catalog::LAG, |scene, out| {
         let now = scene.judged.now;
         let overdue = scene.judged.snapshot.checks.iter().filter_map(|check| check.due).map(|due| now.since(due));
-        out.gauge(&[], overdue.max().unwrap_or_default().as_secs_f64());
+        out.number(overdue.max().unwrap_or_default().as_secs_f64());
     }),
     of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),
     of_daemon(catalog::HISTORY_WRITABLE, |scene, out| {
@@ -264,7 +282,7 @@ pub(super) static FAMILIES: &[Family] = &[
     of_daemon(catalog::BUILD, |_, out| {
         out.flag(&[env!("CARGO_PKG_VERSION"), option_env!("PROBELET_REVISION").unwrap_or("unknown")], true);
     }),
-    of_daemon(catalog::CPU, |scene, out| out.seconds(scene.process.cpu.as_secs_f64())),
+    of_daemon(catalog::CPU, |scene, out| out.number(scene.process.cpu.as_secs_f64())),
     of_daemon(catalog::OPEN_FDS, |scene, out| out.count(scene.process.open_descriptors)),
     of_daemon(catalog::MAX_FDS, |scene, out| out.count(scene.process.most_descriptors)),
     of_daemon(catalog::VIRTUAL, |scene, out| out.count(scene.stat().map(|stat| stat.virtual_bytes))),

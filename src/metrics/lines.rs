@@ -2,25 +2,49 @@
 
 use super::catalog::{Metric, MetricKind};
 use super::number::Number;
-use super::samples::{BucketCounts, LabelPairs};
+use super::samples::{BucketCounts, Buckets, LabelTail, Labels};
 
 /// A text that grows by lines.
 #[derive(Debug)]
 pub(super) struct Lines {
     text: Vec<u8>,
     is_open_metrics: bool,
-    /// The name of the family: without `_total` in `OpenMetrics`.
-    name: &'static str,
-    /// What the names of the samples have behind it.
-    suffix: &'static str,
-    /// `{check="db"`: what each sample of the check begins with.
-    check: Vec<u8>,
+    /// The beginnings of the lines of the present family, by what the name of the sample has behind it.
+    samples: LineHeads,
+    buckets: LineHeads,
+    sums: LineHeads,
+    counts: LineHeads,
+}
+
+/// How the lines of a family begin.
+#[derive(Debug, Default)]
+struct LineHeads {
+    /// `healthcheck_runs_total`
+    name: Vec<u8>,
+    /// `healthcheck_runs_total{check="`
+    of_check: Vec<u8>,
+}
+
+impl LineHeads {
+    fn write(&mut self, name: &str, suffix: &str, label: Option<&&str>) {
+        self.name.clear();
+        self.name.extend_from_slice(name.as_bytes());
+        self.name.extend_from_slice(suffix.as_bytes());
+        self.of_check.clear();
+        self.of_check.extend_from_slice(&self.name);
+        if let Some(label) = label {
+            self.of_check.push(b'{');
+            self.of_check.extend_from_slice(label.as_bytes());
+            self.of_check.extend_from_slice(b"=\"");
+        }
+    }
 }
 
 impl Lines {
-    /// An empty text, as `OpenMetrics` or not.
-    pub(super) fn new(is_open_metrics: bool) -> Self {
-        Self { text: Vec::with_capacity(8 * 1024), is_open_metrics, name: "", suffix: "", check: Vec::new() }
+    /// An empty text with room for so many bytes, as `OpenMetrics` or not.
+    pub(super) fn new(is_open_metrics: bool, room: usize) -> Self {
+        let [samples, buckets, sums, counts] = Default::default();
+        Self { text: Vec::with_capacity(room), is_open_metrics, samples, buckets, sums, counts }
     }
 
     /// The text so far.
@@ -28,83 +52,95 @@ impl Lines {
         &mut self.text
     }
 
+    /// How the upper bound of a bucket is written: canonical numbers in `OpenMetrics`, `1.0` and not `1`.
+    pub(super) fn bound(&self, bound: f64) -> String {
+        if self.is_open_metrics { format!("{bound:?}") } else { bound.to_string() }
+    }
+
+    /// How a line goes on behind its labels with one more.
+    pub(super) fn tail(label: &str, value: &str) -> LabelTail {
+        let mut tail = Vec::with_capacity(label.len() + value.len() + 7);
+        tail.extend_from_slice(b"\",");
+        put_label(&mut tail, label, value);
+        tail.extend_from_slice(b"\"} ");
+        LabelTail(tail.into())
+    }
+
     /// Begins a family.
     pub(super) fn begin(&mut self, metric: &Metric) {
-        (self.name, self.suffix) = match (metric.kind, self.is_open_metrics) {
+        let (name, suffix) = match (metric.kind, self.is_open_metrics) {
             (MetricKind::Counter, true) => (metric.name.strip_suffix("_total").unwrap_or(metric.name), "_total"),
             _ => (metric.name, ""),
         };
-        self.put(&["# HELP ", self.name, " ", metric.help, "\n# TYPE ", self.name, " ", metric.kind.label(), "\n"]);
-    }
-
-    /// The samples that follow are those of the check `name`.
-    pub(super) fn of_check(&mut self, label: &str, name: &str) {
-        self.check.clear();
-        self.check.push(b'{');
-        put_label(&mut self.check, label, name);
-    }
-
-    /// The samples that follow are those of no check.
-    pub(super) fn of_none(&mut self) {
-        self.check.clear();
+        for part in ["# HELP ", name, " ", metric.help, "\n# TYPE ", name, " ", metric.kind.label(), "\n"] {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+        let label = metric.labels.first();
+        self.samples.write(name, suffix, label);
+        if matches!(metric.kind, MetricKind::Histogram | MetricKind::Summary) {
+            self.buckets.write(name, "_bucket", label);
+            self.sums.write(name, "_sum", label);
+            self.counts.write(name, "_count", label);
+        }
     }
 
     /// Adds a sample.
-    pub(super) fn sample(&mut self, labels: LabelPairs<'_>, value: Number) {
-        self.line(self.suffix, labels, None, value);
+    pub(super) fn sample(&mut self, labels: Labels<'_>, value: Number) {
+        line(&mut self.text, &self.samples, labels, value);
     }
 
-    /// Adds a histogram, whose buckets have `bounds`.
-    pub(super) fn histogram(&mut self, labels: LabelPairs<'_>, bounds: &[String], counts: BucketCounts<'_>) {
+    /// Adds a histogram.
+    pub(super) fn histogram(&mut self, labels: Labels<'_>, buckets: &Buckets, counts: BucketCounts<'_>) {
         let mut cumulative = 0;
-        for (bound, count) in bounds.iter().zip(counts.buckets) {
+        for (tail, count) in buckets.tails.iter().zip(counts.buckets) {
             cumulative += count;
-            self.line("_bucket", labels, Some(bound), Number::Count(cumulative));
+            line(&mut self.text, &self.buckets, labels.with(tail), Number::Count(cumulative));
         }
-        self.line("_bucket", labels, Some("+Inf"), Number::Count(counts.all()));
-        self.count_and_sum(labels, counts);
+        self.summary(labels, counts);
     }
 
     /// Adds a summary without quantiles.
-    pub(super) fn count_and_sum(&mut self, labels: LabelPairs<'_>, counts: BucketCounts<'_>) {
-        let (count, sum) = (("_count", Number::Count(counts.all())), ("_sum", Number::Real(counts.sum)));
+    pub(super) fn summary(&mut self, labels: Labels<'_>, counts: BucketCounts<'_>) {
+        let count = (&self.counts, Number::Count(counts.all()));
+        let sum = (&self.sums, Number::Real(counts.sum));
         // The one format's own examples have the sum first, the other's the count.
-        let ordered = if self.is_open_metrics { [count, sum] } else { [sum, count] };
-        for (suffix, value) in ordered {
-            self.line(suffix, labels, None, value);
+        for (heads, value) in if self.is_open_metrics { [count, sum] } else { [sum, count] } {
+            line(&mut self.text, heads, labels, value);
         }
     }
 
     /// Ends the text.
     pub(super) fn finish(&mut self) {
         if self.is_open_metrics {
-            self.put(&["# EOF\n"]);
-        }
-    }
-
-    fn line(&mut self, suffix: &str, labels: LabelPairs<'_>, bound: Option<&str>, value: Number) {
-        let text = &mut self.text;
-        text.extend_from_slice(self.name.as_bytes());
-        text.extend_from_slice(suffix.as_bytes());
-        text.extend_from_slice(&self.check);
-        let mut has_labels = !self.check.is_empty();
-        for (name, value) in labels.iter().chain(bound.map(|bound| ("le", bound))) {
-            text.push(if has_labels { b',' } else { b'{' });
-            put_label(text, name, value);
-            has_labels = true;
-        }
-        text.extend_from_slice(if has_labels { b"} " } else { b" " });
-        value.write(text);
-        text.push(b'\n');
-    }
-
-    fn put(&mut self, parts: &[&str]) {
-        for part in parts {
-            self.text.extend_from_slice(part.as_bytes());
+            self.text.extend_from_slice(b"# EOF\n");
         }
     }
 }
 
+/// Most lines are three pieces and a number: there are fifty of each check.
+fn line(text: &mut Vec<u8>, heads: &LineHeads, labels: Labels<'_>, value: Number) {
+    let mut has_labels = labels.check.is_some();
+    if let Some(check) = labels.check {
+        text.extend_from_slice(&heads.of_check);
+        // The name of a check needs no escape.
+        text.extend_from_slice(check.as_bytes());
+    } else {
+        text.extend_from_slice(&heads.name);
+    }
+    for (name, value) in labels.pairs() {
+        text.extend_from_slice(if has_labels { b"\"," } else { b"{" });
+        put_label(text, name, value);
+        has_labels = true;
+    }
+    match labels.tail {
+        Some(tail) => text.extend_from_slice(&tail.0),
+        None => text.extend_from_slice(if has_labels { b"\"} " } else { b" " }),
+    }
+    value.write(text);
+    text.push(b'\n');
+}
+
+/// Adds a label without the quote at its end.
 fn put_label(text: &mut Vec<u8>, name: &str, value: &str) {
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"=\"");
@@ -117,5 +153,4 @@ fn put_label(text: &mut Vec<u8>, name: &str, value: &str) {
         rest = &rest[odd + 1..];
     }
     text.extend_from_slice(rest);
-    text.push(b'"');
 }

@@ -11,6 +11,7 @@ mod families;
 pub mod hooks;
 mod lines;
 pub mod liveness;
+mod messages;
 mod number;
 mod process;
 mod samples;

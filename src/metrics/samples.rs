@@ -1,33 +1,111 @@
 //! The samples of a family as they are told, whatever the format.
 
+use std::mem;
+
 use super::catalog::Metric;
 use super::lines::Lines;
+use super::messages::Messages;
 use super::number::Number;
 use crate::base::clock::Timestamp;
+use crate::model::native_histogram::NativeHistogram;
 
-/// A family that is told: its first sample begins it, so one without samples is left out.
-pub(super) struct Samples<'a> {
-    lines: &'a mut Lines,
-    metric: &'a Metric,
-    has_begun: bool,
-    /// How many labels are told already, by the check.
-    told: usize,
+/// What writes a format.
+#[derive(Debug)]
+pub(super) enum Encoder {
+    /// Text.
+    Lines(Lines),
+    /// Protobuf.
+    Messages(Messages),
 }
 
-/// Labels of a sample beside the check: names and values, then what the configuration adds.
+impl Encoder {
+    /// How many bytes there are.
+    pub(super) fn length(&mut self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.text().len(),
+            Self::Messages(messages) => messages.length(),
+        }
+    }
+
+    /// What may go out of it.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        match self {
+            Self::Lines(lines) => mem::take(lines.text()),
+            Self::Messages(messages) => messages.take(),
+        }
+    }
+
+    /// The family is complete, if one has begun.
+    pub(super) fn end_family(&mut self) {
+        if let Self::Messages(messages) = self {
+            messages.end();
+        }
+    }
+
+    /// There is no other family.
+    pub(super) fn finish(&mut self) {
+        if let Self::Lines(lines) = self {
+            lines.finish();
+        }
+    }
+
+    /// The last label of samples, written once for all checks.
+    pub(super) fn tail(&self, label: &str, value: &str) -> LabelTail {
+        match self {
+            Self::Lines(_) => Lines::tail(label, value),
+            Self::Messages(_) => Messages::tail(label, value),
+        }
+    }
+
+    /// Buckets with these bounds.
+    pub(super) fn buckets(&self, bounds: &[f64]) -> Buckets {
+        let tails = match self {
+            Self::Lines(lines) => {
+                let texts = bounds.iter().map(|bound| lines.bound(*bound)).chain(["+Inf".into()]);
+                texts.map(|bound| Lines::tail("le", &bound)).collect()
+            }
+            Self::Messages(_) => Box::default(),
+        };
+        Buckets { bounds: bounds.into(), tails }
+    }
+}
+
+/// The labels of a sample.
 #[derive(Clone, Copy)]
-pub(super) struct LabelPairs<'a> {
+pub(super) struct Labels<'a> {
+    /// The check that it is of.
+    pub(super) check: Option<&'a str>,
     names: &'static [&'static str],
     values: &'a [&'a str],
     more: &'a [(String, String)],
+    /// The last one.
+    pub(super) tail: Option<&'a LabelTail>,
 }
 
-impl<'a> LabelPairs<'a> {
-    /// All of them, in their order.
-    pub(super) fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+impl<'a> Labels<'a> {
+    /// The same with one more.
+    pub(super) fn with(self, tail: &'a LabelTail) -> Self {
+        Self { tail: Some(tail), ..self }
+    }
+
+    /// Those between the check and the last one, in their order.
+    pub(super) fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let own = self.names.iter().copied().zip(self.values.iter().copied());
         own.chain(self.more.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
+}
+
+/// A label as its format writes it behind others.
+#[derive(Debug)]
+pub(super) struct LabelTail(pub(super) Box<[u8]>);
+
+/// The buckets of a histogram.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    /// Their upper bounds, without the last, which has none.
+    pub(super) bounds: Box<[f64]>,
+    /// Their labels, the last one's too; in text alone.
+    pub(super) tails: Box<[LabelTail]>,
 }
 
 /// What a histogram has counted.
@@ -46,11 +124,18 @@ impl BucketCounts<'_> {
     }
 }
 
+/// A family that is told: its first sample begins it, so one without samples is left out.
+pub(super) struct Samples<'a> {
+    encoder: &'a mut Encoder,
+    metric: &'a Metric,
+    has_begun: bool,
+    check: Option<&'a str>,
+}
+
 impl<'a> Samples<'a> {
     /// Those of `metric`, which has begun already or not.
-    pub(super) fn new(lines: &'a mut Lines, metric: &'a Metric, has_begun: bool) -> Self {
-        lines.of_none();
-        Self { lines, metric, has_begun, told: 0 }
+    pub(super) fn new(encoder: &'a mut Encoder, metric: &'a Metric, has_begun: bool) -> Self {
+        Self { encoder, metric, has_begun, check: None }
     }
 
     /// Whether there has been a sample.
@@ -60,77 +145,103 @@ impl<'a> Samples<'a> {
 
     /// How long what is written has become.
     pub(super) fn length(&mut self) -> usize {
-        self.lines.text().len()
+        self.encoder.length()
     }
 
     /// The samples that follow are those of the check `name`.
-    pub(super) fn of_check(&mut self, name: &str) {
-        self.told = 1;
-        self.lines.of_check(self.metric.labels[0], name);
+    pub(super) fn of_check(&mut self, name: &'a str) {
+        self.check = Some(name);
     }
 
-    /// Adds a gauge with the values of the labels after `check`.
-    pub(super) fn gauge(&mut self, values: &[&str], value: f64) {
-        self.add(values, &[], Number::Real(value));
+    /// Adds a number.
+    pub(super) fn number(&mut self, value: f64) {
+        self.add(&[], Number::Real(value));
     }
 
-    /// The same with labels of the configuration.
-    pub(super) fn gauge_with(&mut self, values: &[&str], more: &[(String, String)], value: f64) {
-        self.add(values, more, Number::Real(value));
+    /// Adds 1, with labels of the configuration behind those of the metric.
+    pub(super) fn one_with(&mut self, values: &[&str], more: &[(String, String)]) {
+        let labels = Labels { more, ..self.labels(values) };
+        self.sample(labels, Number::Count(1));
     }
 
-    /// Adds a gauge that is a count, if there is one.
+    /// Adds a count, if there is one.
     pub(super) fn count(&mut self, count: Option<u64>) {
         if let Some(count) = count {
-            self.add(&[], &[], Number::Count(count));
+            self.add(&[], Number::Count(count));
         }
     }
 
-    /// Adds 1 or 0.
+    /// Adds 1 or 0, with the values of the labels behind `check`.
     pub(super) fn flag(&mut self, values: &[&str], set: bool) {
-        self.add(values, &[], Number::Count(u64::from(set)));
+        self.add(values, Number::Count(u64::from(set)));
     }
 
     /// Adds a timestamp, if there is one.
     pub(super) fn time(&mut self, values: &[&str], time: Option<Timestamp>) {
         if let Some(time) = time {
-            self.add(values, &[], Number::Time(time));
+            self.add(values, Number::Time(time));
         }
     }
 
     /// Adds a counter.
     pub(super) fn counter(&mut self, values: &[&str], count: u64) {
-        self.add(values, &[], Number::Count(count));
+        self.add(values, Number::Count(count));
     }
 
-    /// Adds a counter of seconds.
-    pub(super) fn seconds(&mut self, seconds: f64) {
-        self.add(&[], &[], Number::Real(seconds));
+    /// Adds a count whose last label is `tail`.
+    pub(super) fn tailed(&mut self, tail: &LabelTail, count: u64) {
+        let labels = self.labels(&[]).with(tail);
+        self.sample(labels, Number::Count(count));
     }
 
-    /// Adds a histogram, whose buckets have `bounds`.
-    pub(super) fn histogram(&mut self, values: &[&str], bounds: &[String], counts: BucketCounts<'_>) {
-        let labels = self.labels(values, &[]);
-        self.lines.histogram(labels, bounds, counts);
+    /// Adds a histogram.
+    pub(super) fn histogram(
+        &mut self,
+        values: &[&str],
+        buckets: &Buckets,
+        counts: BucketCounts<'_>,
+        native: Option<&NativeHistogram>,
+    ) {
+        let labels = self.labels(values);
+        match self.encoder {
+            Encoder::Lines(lines) => lines.histogram(labels, buckets, counts),
+            Encoder::Messages(messages) => messages.histogram(labels, buckets, counts, native),
+        }
     }
 
     /// Adds a summary without quantiles.
     pub(super) fn summary(&mut self, counts: BucketCounts<'_>) {
-        let labels = self.labels(&[], &[]);
-        self.lines.count_and_sum(labels, counts);
+        let labels = self.labels(&[]);
+        match self.encoder {
+            Encoder::Lines(lines) => lines.summary(labels, counts),
+            Encoder::Messages(messages) => messages.summary(labels, counts),
+        }
     }
 
-    fn add(&mut self, values: &[&str], more: &[(String, String)], value: Number) {
-        let labels = self.labels(values, more);
-        self.lines.sample(labels, value);
+    fn add(&mut self, values: &[&str], value: Number) {
+        let labels = self.labels(values);
+        self.sample(labels, value);
+    }
+
+    fn sample(&mut self, labels: Labels<'_>, value: Number) {
+        match self.encoder {
+            Encoder::Lines(lines) => lines.sample(labels, value),
+            Encoder::Messages(messages) => messages.sample(labels, value),
+        }
     }
 
     /// The labels of a sample that is about to be told.
-    fn labels<'b>(&mut self, values: &'b [&'b str], more: &'b [(String, String)]) -> LabelPairs<'b> {
-        if !self.has_begun {
-            self.has_begun = true;
-            self.lines.begin(self.metric);
+    fn labels<'b>(&mut self, values: &'b [&'b str]) -> Labels<'b>
+    where
+        'a: 'b,
+    {
+        if !mem::replace(&mut self.has_begun, true) {
+            match self.encoder {
+                Encoder::Lines(lines) => lines.begin(self.metric),
+                Encoder::Messages(messages) => messages.begin(self.metric),
+            }
         }
-        LabelPairs { names: &self.metric.labels[self.told..], values, more }
+        let names = &self.metric.labels[usize::from(self.check.is_some())..];
+        Labels { check: self.check, names, values, more: &[], tail: None }
     }
 }

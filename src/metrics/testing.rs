@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
+use crate::model::durations::{DurationBuckets, Durations};
 use crate::model::outcome::{Facts, FailureKind};
 use crate::model::plan::Definition;
 use crate::model::plan::testing::plan;
@@ -68,8 +69,7 @@ pub(crate) fn ok(message: &str) -> CheckState {
     let counters = Counters {
         runs: [1, 0, 0],
         transitions: [1, 0, 0, 0, 0],
-        durations: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        duration_sum: 0.012,
+        durations: durations(0.012),
         last_run: Some(now().wall.before(Duration::from_secs(5))),
         last_success: Some(now().wall.before(Duration::from_secs(5))),
         ..Counters::default()
@@ -90,8 +90,7 @@ pub(crate) fn error(message: &str) -> CheckState {
         runs: [0, 1, 0],
         reasons,
         transitions: [0, 0, 1, 0, 0],
-        durations: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        duration_sum: 0.0005,
+        durations: durations(0.0005),
         last_run: Some(now().wall.before(Duration::from_secs(5))),
         ..Counters::default()
     };
@@ -127,6 +126,13 @@ pub(crate) fn knowing(mut state: CheckState, facts: Facts) -> CheckState {
         Arc::make_mut(last).facts = facts;
     }
     state
+}
+
+/// One of so many seconds, in the usual buckets.
+fn durations(seconds: f64) -> Durations {
+    let mut durations = Durations::default();
+    durations.add(seconds, &DurationBuckets::usual());
+    durations
 }
 
 fn seen(outcome: OutcomeKind, reason: Option<FailureKind>, message: &str, counters: Counters) -> CheckState {

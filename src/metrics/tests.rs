@@ -53,7 +53,7 @@ fn everything() -> Snapshot {
     Snapshot { plan: std::sync::Arc::new(plan), ..everything }
 }
 
-fn daemon_metrics() -> DaemonMetrics {
+pub(super) fn daemon_metrics() -> DaemonMetrics {
     let daemon_metrics = DaemonMetrics::default();
     daemon_metrics.answered(Route::LivezCheck, 200, Duration::from_micros(80));
     daemon_metrics.asks.note(Endpoint::Livez, now());
@@ -232,7 +232,7 @@ fn labels_of_counters_exist_from_the_start_and_timestamps_do_not() {
 
 #[test]
 fn lean_metrics_have_at_most_twelve_series_of_a_check() {
-    let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
+    let lean = lean();
     for format in [ExpositionFormat::Text, ExpositionFormat::OpenMetrics] {
         let text = text(&lean, &daemon_metrics(), format);
         for check in &lean.plan.checks {
@@ -371,8 +371,13 @@ fn open_metrics_tells_the_same() {
     assert!(open.contains("# TYPE process_cpu_seconds counter\n"));
 }
 
+/// Everything, as lean as can be.
+pub(super) fn lean() -> Snapshot {
+    answering(everything(), |answers| answers.metrics = MetricsLevel::Lean)
+}
+
 /// Everything, with every odd character that a text can have.
-fn odd() -> Snapshot {
+pub(super) fn odd() -> Snapshot {
     let mut odd = everything();
     let plan = std::sync::Arc::make_mut(&mut odd.plan);
     let strange = "a \"b\" \\ c\\n\n\té ✓ {},= \u{7f}";
@@ -382,12 +387,13 @@ fn odd() -> Snapshot {
     std::sync::Arc::make_mut(&mut checks[1]).interval = Duration::from_micros(1_234_567_891);
     std::sync::Arc::make_mut(&mut checks[2]).timeout = Duration::from_millis(250);
     plan.checks = checks.into_iter().collect();
-    let sevenths = 3_000_000_000.0 / 7.0;
+    let mut durations = odd.checks[0].counters.durations.clone();
+    durations.sum = 3_000_000_000.0 / 7.0;
     let last_run = Some(Timestamp::from_unix_micros(1_795_257_000_000_001));
     let counters = Counters {
         runs: [u64::MAX, 1 << 53, 12_345_678_901_234_567],
         voids: (1 << 53) + 1,
-        duration_sum: sevenths,
+        durations,
         last_run,
         last_success: Some(Timestamp::from_unix_micros(-1_500_000)),
         tls_not_after: Some(Timestamp::from_unix_micros(i64::MIN)),
@@ -402,13 +408,12 @@ fn odd() -> Snapshot {
 
 #[test]
 fn the_whole_text_is_as_it_always_was() {
-    let lean = |snapshot| answering(snapshot, |answers| answers.metrics = MetricsLevel::Lean);
     let (plain, open) = (ExpositionFormat::Text, ExpositionFormat::OpenMetrics);
     for (snapshot, format, name, expected) in [
         (everything(), plain, "full.txt", include_str!("../../tests/golden/metrics/full.txt")),
         (everything(), open, "full.openmetrics", include_str!("../../tests/golden/metrics/full.openmetrics")),
-        (lean(everything()), plain, "lean.txt", include_str!("../../tests/golden/metrics/lean.txt")),
-        (lean(everything()), open, "lean.openmetrics", include_str!("../../tests/golden/metrics/lean.openmetrics")),
+        (lean(), plain, "lean.txt", include_str!("../../tests/golden/metrics/lean.txt")),
+        (lean(), open, "lean.openmetrics", include_str!("../../tests/golden/metrics/lean.openmetrics")),
         (odd(), plain, "odd.txt", include_str!("../../tests/golden/metrics/odd.txt")),
         (odd(), open, "odd.openmetrics", include_str!("../../tests/golden/metrics/odd.openmetrics")),
     ] {
@@ -421,9 +426,30 @@ fn the_whole_text_is_as_it_always_was() {
 }
 
 #[test]
+fn thousands_of_checks_are_told_in_short_steps() {
+    let many = snapshot((0..3000).map(|n| (check(&format!("db_{n}")), ok("ok"))).collect());
+    for format in [ExpositionFormat::Text, ExpositionFormat::OpenMetrics, ExpositionFormat::Protobuf] {
+        let judged = Judged::new(&many, now().moment);
+        let daemon_metrics = DaemonMetrics::default();
+        let whole = scrape(&judged, &daemon_metrics, format);
+        let mut steps = Scrape::new(&judged, &daemon_metrics, format);
+        let (mut pieces, mut count) = (Vec::new(), 0);
+        while steps.step() {
+            let piece = steps.take();
+            // Of a message nothing is told before its length is known.
+            assert!(format == ExpositionFormat::Protobuf || piece.len() < 70 * 1024, "{}", piece.len());
+            pieces.extend(piece);
+            count += 1;
+        }
+        pieces.extend(steps.take());
+        assert!(pieces == whole && count > whole.len() / (70 * 1024), "{format:?} in {count} steps");
+        assert!(!steps.step() && steps.take().is_empty());
+    }
+}
+
+#[test]
 fn promtool_has_nothing_to_say() {
-    let lean = answering(everything(), |answers| answers.metrics = MetricsLevel::Lean);
-    for snapshot in [everything(), lean] {
+    for snapshot in [everything(), lean(), odd()] {
         ask_promtool(&text(&snapshot, &daemon_metrics(), ExpositionFormat::Text));
     }
 }

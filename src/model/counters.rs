@@ -1,5 +1,7 @@
 //! What is counted of one check.
 
+use super::definition::Definition;
+use super::durations::Durations;
 #[cfg(doc)]
 use super::level::State;
 use super::outcome::{FailureKind, Observation, Outcome};
@@ -29,9 +31,6 @@ impl OutcomeKind {
     }
 }
 
-/// The upper bounds of the buckets of run durations, in seconds; one more bucket has no bound.
-pub const DURATION_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
 /// Counts and timestamps of one check, for metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counters {
@@ -43,10 +42,8 @@ pub struct Counters {
     pub reasons: [u64; 8],
     /// Changes of state by target, in the order of [`State::ALL`].
     pub transitions: [u64; 5],
-    /// Runs by duration, not cumulative; the last bucket has no bound.
-    pub durations: [u64; DURATION_BUCKETS.len() + 1],
-    /// The sum of all durations, in seconds.
-    pub duration_sum: f64,
+    /// How long runs took.
+    pub durations: Durations,
     /// The end of the last run.
     pub last_run: Option<Timestamp>,
     /// The end of the last run that passed.
@@ -56,8 +53,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one more run, by its outcome and its duration.
-    pub fn add(&mut self, observation: &Observation) {
+    /// Counts one more run of the check, by its outcome and its duration.
+    pub fn add(&mut self, observation: &Observation, definition: &Definition) {
         let place = match &observation.outcome {
             Outcome::Pass(_) => 0,
             Outcome::Fail(_) => 1,
@@ -85,9 +82,6 @@ impl Counters {
             self.tls_not_after = facts.tls_not_after;
         }
         self.last_run = Some(observation.wall);
-        let seconds = observation.took().as_secs_f64();
-        let bucket = DURATION_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(DURATION_BUCKETS.len());
-        self.durations[bucket] += 1;
-        self.duration_sum += seconds;
+        self.durations.add(observation.took().as_secs_f64(), &definition.duration_buckets);
     }
 }

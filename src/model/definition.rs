@@ -1,8 +1,10 @@
 //! One check as it is declared.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::durations::DurationBuckets;
 use super::index::CheckIndex;
 use crate::base::name::CheckName;
 use crate::base::token::Token;
@@ -50,6 +52,8 @@ pub struct Definition {
     /// Its target is on this pod: on `localhost`, a loopback address, `$POD_IP` or a Unix socket, or the app itself,
     /// which beats.
     pub of_pod: bool,
+    /// How the durations of its runs are counted.
+    pub duration_buckets: Arc<DurationBuckets>,
 }
 
 impl Definition {
@@ -76,6 +80,7 @@ impl Definition {
             beat_token: None,
             formerly: None,
             of_pod: false,
+            duration_buckets: DurationBuckets::usual(),
         }
     }
 

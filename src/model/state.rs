@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::counters::{Counters, DURATION_BUCKETS, OutcomeKind};
+pub use super::counters::{Counters, OutcomeKind};
 pub use super::endpoint::Closed;
 pub use super::level::State;
 use super::outcome::{Facts, FailureKind, Observation, Outcome, Pass, one_line};
@@ -172,7 +172,7 @@ impl CheckState {
 pub fn advance(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    Arc::make_mut(&mut next.counters).add(observation);
+    Arc::make_mut(&mut next.counters).add(observation, definition);
     let Some(run) = LastRun::of(observation, definition) else { return next };
     next.last = Some(Arc::new(run));
     next.fresh_at = Some(observation.ended);
@@ -215,7 +215,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
 pub fn count_only(check: &CheckState, definition: &Definition, observation: &Observation) -> CheckState {
     let mut next = check.clone();
     next.no_verdict = why_no_verdict(observation);
-    Arc::make_mut(&mut next.counters).add(observation);
+    Arc::make_mut(&mut next.counters).add(observation, definition);
     let Some(run) = LastRun::of(observation, definition) else { return next };
     if next.state == State::Pending {
         next.last = Some(Arc::new(run));
@@ -408,10 +408,10 @@ mod tests {
     fn a_skip_is_no_run_for_durations_and_timestamps() {
         let check = advance(&CheckState::new(reading(0)), &definition(1, 1), &observation('-', 5));
         let counters = &check.counters;
-        assert_eq!((counters.runs, counters.durations.iter().sum::<u64>(), counters.last_run), ([0, 0, 1], 0, None));
+        assert_eq!((counters.runs, counters.durations.all(), counters.last_run), ([0, 0, 1], 0, None));
         let check = advance(&check, &definition(1, 1), &observation('f', 9));
         let counters = &check.counters;
-        assert_eq!((counters.runs, counters.durations.iter().sum::<u64>(), counters.reasons[2]), ([0, 1, 1], 1, 1));
+        assert_eq!((counters.runs, counters.durations.all(), counters.reasons[2]), ([0, 1, 1], 1, 1));
         assert_eq!((counters.last_run, counters.last_success), (Some(Timestamp::from_unix_seconds(9)), None));
         assert_eq!(counters.transitions, [0, 0, 1, 1, 0]);
     }

@@ -9,14 +9,14 @@ use tokio::task::yield_now;
 
 use super::App;
 use super::answer::{Answer, TEXT};
-use super::negotiate::{wants_gzip, wants_openmetrics};
+use super::negotiate::{exposition, wants_gzip};
 use super::renderings::{Basis, Kind};
 use super::request::IncomingRequest;
 use super::shared::Shared;
 use super::start_up::latest;
 use super::view::{WITHHELD, down};
 use crate::base::quantity::show_duration;
-use crate::metrics::{ExpositionFormat, Scrape};
+use crate::metrics::Scrape;
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, Verdict};
@@ -49,8 +49,7 @@ pub(super) fn ready(snapshot: &Snapshot) -> Answer {
 
 /// `/metrics`: rendered once for all who ask while nothing changes, in steps between which others run.
 pub(super) async fn metrics(incoming: &IncomingRequest<'_>, app: &App, shared: &Shared) -> Answer {
-    let format =
-        if wants_openmetrics(incoming.headers) { ExpositionFormat::OpenMetrics } else { ExpositionFormat::Text };
+    let format = exposition(incoming.headers);
     let compresses = wants_gzip(incoming.headers);
     let snapshot = latest(app, incoming.reading);
     let judged = Judged::new(&snapshot, incoming.reading.moment);

@@ -2,6 +2,8 @@
 
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap};
 
+use crate::metrics::ExpositionFormat;
+
 /// A format of an answer about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerFormat {
@@ -49,17 +51,29 @@ impl AnswerFormat {
     }
 }
 
-/// Whether `Accept` asks for `OpenMetrics` 1.0 by name, and not for plain text rather.
-pub(super) fn wants_openmetrics(headers: &HeaderMap) -> bool {
+/// The format of the metrics that `Accept` names and likes best; text when it names none.
+pub(super) fn exposition(headers: &HeaderMap) -> ExpositionFormat {
     let ranges = ranges(headers);
-    let open = ranges
-        .iter()
-        .filter(|range| range.is("application", "openmetrics-text"))
-        .filter(|range| range.version.is_none_or(|version| version == "1.0.0" || version == "1.0"))
-        .map(|range| range.quality)
-        .max();
-    let plain = ranges.iter().filter(|range| range.is("text", "plain")).map(|range| range.quality).max();
-    open.is_some_and(|open| open > 0 && plain.is_none_or(|plain| open >= plain))
+    let quality = |is_it: fn(&Range<'_>) -> bool| {
+        ranges.iter().filter(|range| is_it(range)).map(|range| range.quality).max().unwrap_or_default()
+    };
+    let messages = quality(|range| {
+        range.is("application", "vnd.google.protobuf")
+            && range.proto == Some("io.prometheus.client.MetricFamily")
+            && range.encoding == Some("delimited")
+    });
+    let open = quality(|range| {
+        range.is("application", "openmetrics-text")
+            && range.version.is_none_or(|version| version == "1.0.0" || version == "1.0")
+    });
+    let plain = quality(|range| range.is("text", "plain"));
+    if messages > 0 && messages >= open.max(plain) {
+        ExpositionFormat::Protobuf
+    } else if open > 0 && open >= plain {
+        ExpositionFormat::OpenMetrics
+    } else {
+        ExpositionFormat::Text
+    }
 }
 
 /// Whether `Accept` asks for HTML by name, and for nothing else that there is rather.
@@ -117,6 +131,8 @@ struct Range<'a> {
     /// In thousandths.
     quality: u16,
     version: Option<&'a str>,
+    proto: Option<&'a str>,
+    encoding: Option<&'a str>,
 }
 
 impl Range<'_> {
@@ -133,15 +149,21 @@ fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
 fn range(text: &str) -> Option<Range<'_>> {
     let mut parts = text.split(';').map(str::trim);
     let (kind, subtype) = parts.next()?.split_once('/')?;
-    let mut range = Range { kind, subtype, quality: 1000, version: None };
+    let mut range = Range { kind, subtype, quality: 1000, version: None, proto: None, encoding: None };
     for (name, value) in parts.filter_map(|part| part.split_once('=')) {
         match name.trim() {
             name if name.eq_ignore_ascii_case("q") => range.quality = quality(value.trim()),
-            name if name.eq_ignore_ascii_case("version") => range.version = Some(value.trim().trim_matches('"')),
+            name if name.eq_ignore_ascii_case("version") => range.version = Some(unquoted(value)),
+            name if name.eq_ignore_ascii_case("proto") => range.proto = Some(unquoted(value)),
+            name if name.eq_ignore_ascii_case("encoding") => range.encoding = Some(unquoted(value)),
             _ => {}
         }
     }
     Some(range)
+}
+
+fn unquoted(value: &str) -> &str {
+    value.trim().trim_matches('"')
 }
 
 /// A quality in thousandths; what is none counts as none given.
@@ -194,23 +216,47 @@ mod tests {
     }
 
     #[test]
-    fn openmetrics_is_for_those_who_ask_for_it() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
-                          q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    fn the_metrics_are_in_the_format_that_is_asked_for_by_name() {
+        use ExpositionFormat::{OpenMetrics, Protobuf, Text};
+        let messages = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        let others = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
+                      q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let old = "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        for (accept, wants) in [
-            (prometheus, true),
-            ("application/openmetrics-text", true),
-            ("application/openmetrics-text; version=\"1.0.0\"", true),
-            (old, false),
-            ("*/*", false),
-            ("application/*", false),
-            ("text/plain, application/openmetrics-text;q=0.5", false),
-            ("application/openmetrics-text;q=0", false),
+        for (accept, format) in [
+            (others, OpenMetrics),
+            ("application/openmetrics-text", OpenMetrics),
+            ("application/openmetrics-text; version=\"1.0.0\"", OpenMetrics),
+            (old, Text),
+            ("*/*", Text),
+            ("application/*", Text),
+            ("text/plain, application/openmetrics-text;q=0.5", Text),
+            ("application/openmetrics-text;q=0", Text),
+            (messages, Protobuf),
+            (
+                &messages
+                    .replace(';', " ; ")
+                    .to_uppercase()
+                    .replace("IO.PROMETHEUS.CLIENT.METRICFAMILY", "\"io.prometheus.client.MetricFamily\"")
+                    .replace("DELIMITED", "delimited"),
+                Protobuf,
+            ),
+            (&format!("{messages},{others}"), Protobuf),
+            (&format!("{others},{messages};escaping=allow-utf-8;q=0.9"), Protobuf),
+            (&format!("{messages};q=0.1,{others}"), OpenMetrics),
+            (&format!("{messages};q=0,text/plain;q=0.1"), Text),
+            ("application/vnd.google.protobuf", Text),
+            ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", Text),
+            (
+                "application/vnd.google.protobuf;proto=Other;encoding=delimited,application/openmetrics-text",
+                OpenMetrics,
+            ),
+            ("application/vnd.google.protobuf;proto;encoding==;;;=,q", Text),
+            (";/;,,/,\u{7f}", Text),
         ] {
-            assert_eq!(wants_openmetrics(&headers(accept)), wants, "{accept}");
+            let Ok(value) = HeaderValue::from_str(accept) else { continue };
+            assert_eq!(exposition(&HeaderMap::from_iter([(ACCEPT, value)])), format, "{accept}");
         }
-        assert!(!wants_openmetrics(&HeaderMap::new()));
+        assert_eq!(exposition(&HeaderMap::new()), Text);
     }
 
     #[test]

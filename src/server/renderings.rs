@@ -36,16 +36,16 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const COUNT: usize = 12;
+    const COUNT: usize = 14;
 
     const fn place(self) -> usize {
         match self {
             Self::Metrics(format) => format as usize,
-            Self::Compressed(format) => 2 + format as usize,
-            Self::Healthz(format) => 4 + format as usize,
-            Self::Health => 8,
-            Self::Services { with_history } => 9 + with_history as usize,
-            Self::HealthEvent => 11,
+            Self::Compressed(format) => 3 + format as usize,
+            Self::Healthz(format) => 6 + format as usize,
+            Self::Health => 10,
+            Self::Services { with_history } => 11 + with_history as usize,
+            Self::HealthEvent => 13,
         }
     }
 }

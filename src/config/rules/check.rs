@@ -18,6 +18,7 @@ use crate::config::quote::shown;
 use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
+use crate::model::durations::DurationBuckets;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::one_line;
 use crate::model::plan::{Critical, DisabledCheck, Gates, Thresholds};
@@ -310,7 +311,11 @@ impl CheckDraft {
 
     /// The declared check, when all of it could be read. `parents` are the positions of the drafts that it depends on, which
     /// become those of the checks.
-    pub fn definition(&self, mut parents: Vec<usize>) -> Option<(crate::model::plan::Definition, CheckTarget)> {
+    pub fn definition(
+        &self,
+        mut parents: Vec<usize>,
+        duration_buckets: &Arc<DurationBuckets>,
+    ) -> Option<(crate::model::plan::Definition, CheckTarget)> {
         let KindSection { kind, target } = self.observed.as_ref()?;
         parents.sort_unstable();
         parents.dedup();
@@ -334,6 +339,7 @@ impl CheckDraft {
             beat_token: target.spec.beat_token(),
             formerly: self.formerly.clone(),
             of_pod: self.of_pod,
+            duration_buckets: Arc::clone(duration_buckets),
         };
         Some((definition, target.clone()))
     }

@@ -189,13 +189,32 @@ const RELOAD: &[Field] = &[Field::with_default(
      second. SIGHUP reloads at once.",
 )];
 
-const METRICS: &[Field] = &[Field::with_default(
-    "level",
-    ValueType::Word(&["full", "lean"]),
-    "full",
-    "`lean` tells at most 12 series of each check: no buckets of durations, no series by reason, transition or step, the \
-     state it is in without those it is not in, passes and failures without skips.",
-)];
+const METRICS: &[Field] = &[
+    Field::with_default(
+        "level",
+        ValueType::Word(&["full", "lean"]),
+        "full",
+        "`lean` tells at most 12 series of each check: no buckets of durations, no series by reason, transition or step, \
+         the state it is in without those it is not in, passes and failures without skips.",
+    ),
+    Field::optional(
+        "buckets",
+        ValueType::List(&ValueType::Duration { min: Duration::ZERO }),
+        "The upper bounds of the buckets of `healthcheck_duration_seconds`, at most 32, the shortest first; without them \
+         `[1ms, 2.5ms, 5ms, 10ms, 25ms, 50ms, 100ms, 250ms, 500ms, 1s, 2.5s, 5s, 10s]`. Each is a series of each check; \
+         `+Inf` comes by itself, and `[]` leaves that alone. A reload that only takes some away counts on; with other bounds \
+         the counts begin anew, as after a restart.",
+    ),
+    Field::with_default(
+        "native_histograms",
+        ValueType::Bool,
+        "false",
+        "`healthcheck_duration_seconds` is a native histogram, too: buckets that are 9 % wide and not declared, at most 160 of \
+         them that hold something, in one series of each check, with both levels. Told in Prometheus' protobuf format to \
+         those who ask for it: a Prometheus with `scrape_native_histograms: true` (before 3.8: \
+         `--enable-feature=native-histograms`). Text shows the declared buckets alone.",
+    ),
+];
 
 const LOG: &[Field] = &[
     Field::with_default(

@@ -28,6 +28,7 @@ pub mod hosts;
 pub mod keys;
 mod labels;
 pub mod listen;
+pub mod metrics;
 mod origins;
 mod top;
 mod unread;
@@ -67,8 +68,10 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
     }
     let disabled: Option<Vec<_>> =
         drafts.iter().filter(|draft| draft.disabled.is_some()).map(CheckDraft::switched_off).collect();
-    let checks: Option<Vec<(Definition, CheckTarget)>> =
-        in_use(&drafts, &parents).into_iter().map(|(draft, parents)| draft.definition(parents)).collect();
+    let checks: Option<Vec<(Definition, CheckTarget)>> = in_use(&drafts, &parents)
+        .into_iter()
+        .map(|(draft, parents)| draft.definition(parents, &top.duration_buckets))
+        .collect();
     let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
     let checks = checks.into_iter().map(Arc::new).collect();
     Some(Config {

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::token::Token;
@@ -11,6 +12,7 @@ use crate::config::quote::shown;
 use crate::config::read::HELP_WITH_PLAIN_SECRET;
 use crate::config::source::{Environment, host_name};
 use crate::config::{HistoryConfig, Listen, Listener, LogConfig, LogFormat, ServerConfig};
+use crate::model::durations::DurationBuckets;
 use crate::model::outcome::one_line;
 use crate::model::plan::{Answers, Details, MetricsLevel, Service};
 use crate::model::route::RouteSet;
@@ -22,6 +24,8 @@ pub struct Top {
     pub service: Service,
     /// What answers say.
     pub answers: Answers,
+    /// How the durations of runs are counted.
+    pub duration_buckets: Arc<DurationBuckets>,
     /// The section `server`.
     pub server: ServerConfig,
     /// The section `defaults`.
@@ -52,9 +56,11 @@ pub struct Defaults {
 /// Reads the top level.
 pub fn read(top: &Section, environment: &Environment) -> Top {
     let server = top.section("server");
+    let (metrics, duration_buckets) = super::metrics::read(top.section("metrics"));
     Top {
         service: service(top.section("service"), environment),
-        answers: Answers { metrics: metrics(top.section("metrics")), ..server.map(answers).unwrap_or_default() },
+        answers: Answers { metrics, ..server.map(answers).unwrap_or_default() },
+        duration_buckets,
         server: ServerConfig { listen: server.map(listen).unwrap_or_default() },
         defaults: top.section("defaults").map(defaults).unwrap_or_default(),
         history: history(top.section("history")),
@@ -112,13 +118,6 @@ fn token(server: &Section) -> Option<Token> {
         server.warning("token", "plain-secret", message, Some(HELP_WITH_PLAIN_SECRET.into()));
     }
     Some(Token::new(&token))
-}
-
-fn metrics(metrics: Option<&Section>) -> MetricsLevel {
-    match metrics.and_then(|metrics| metrics.word("level")) {
-        Some("lean") => MetricsLevel::Lean,
-        _ => MetricsLevel::Full,
-    }
 }
 
 const EXAMPLES: &str = "write `\":10240\"`, an address such as `127.0.0.1:10240`, or a list of these";

@@ -205,7 +205,7 @@ fn every_example_is_valid() {
     let examples = root().join("config/examples");
     let kinds: BTreeSet<String> = KINDS.iter().map(|kind| kind.name.to_owned()).collect();
     let named: BTreeSet<String> = files(&examples, "yaml").iter().map(|path| stem(path)).collect();
-    let beside = ["hooks"].map(str::to_owned);
+    let beside = ["hooks", "metrics"].map(str::to_owned);
     assert_eq!(named, kinds.into_iter().chain(beside).collect(), "config/examples has one file for each kind");
     for path in files(&examples, "yaml").into_iter().chain([root().join("config/demo.yaml")]) {
         let name = stem(&path);

@@ -26,6 +26,7 @@ mod layout;
 mod hostile;
 mod listening;
 mod matrix;
+mod metrics;
 #[path = "../support/meter.rs"]
 mod meter;
 mod memory_bound;

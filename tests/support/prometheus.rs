@@ -17,13 +17,24 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes `target` as the Prometheus Operator would with `deploy/podmonitor.yaml`.
     pub fn start(target: SocketAddr) -> Self {
+        Self::launch(target, false)
+    }
+
+    /// The same with native histograms switched on: it asks for them, in protobuf.
+    pub fn start_with_native_histograms(target: SocketAddr) -> Self {
+        Self::launch(target, true)
+    }
+
+    fn launch(target: SocketAddr, native: bool) -> Self {
         let (folder, account, port) = (Folder::new("prometheus"), Account::of("prometheus"), free_port());
         account.own(folder.path());
         let monitor = include_str!("../../deploy/podmonitor.yaml");
         let relabeling = monitor.lines().find(|line| line.contains("labeldrop")).expect("it drops a label").trim();
         // `namespace`, `pod` and `endpoint` (the port's name) are what the operator adds to a target.
+        let flagged = native && needs_flag();
+        let native_by_setting = if native && !flagged { ", scrape_native_histograms: true" } else { "" };
         let settings = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\nrule_files: [rules.yml]\n\
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s{native_by_setting} }}\nrule_files: [rules.yml]\n\
              scrape_configs:\n  - job_name: orders\n    static_configs:\n      - targets: [\"{target}\"]\n        \
              labels: {{ namespace: shop, endpoint: probelet, pod: orders-0 }}\n    relabel_configs:\n      {relabeling}\n"
         );
@@ -40,6 +51,7 @@ impl Prometheus {
         let mut command = Command::new(program("prometheus", "prometheus"));
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]);
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command.args(flagged.then_some("--enable-feature=native-histograms"));
         let mut server = Server::start(command, account, &folder);
         until("Prometheus listens", || {
             assert!(!server.has_ended(), "Prometheus does not start");
@@ -103,4 +115,13 @@ impl Prometheus {
         assert!(waited.is_ok(), "{what}: {last:#?}");
         last
     }
+}
+
+/// Whether native histograms are asked for by a flag, as before version 3.8, and not in the configuration.
+fn needs_flag() -> bool {
+    let output = Command::new(program("prometheus", "prometheus")).arg("--version").output().expect("it runs");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let version = said.split("version ").nth(1).expect("it says its version");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("a number"));
+    (numbers.next(), numbers.next()) < (Some(3), Some(8))
 }

@@ -41,19 +41,21 @@ fn bounds(metrics: &Section) -> Box<[f64]> {
         return Box::default();
     }
     let mut bounds: Vec<f64> = Vec::with_capacity(given.len());
+    let mut before = None;
     for spanned in given {
         let Value::Duration(bound) = spanned.value else { continue };
         let seconds = seconds(bound);
         if bound.is_zero() {
             let help = "no run is that short; leave it out";
             metrics.report_at(&spanned.span, "invalid-value", "a bucket is longer than zero", Some(help.into()));
-        } else if bounds.last().is_some_and(|before| *before >= seconds) {
+        } else if before.is_some_and(|before| before >= seconds) {
             let message = "the buckets do not ascend: this one is not longer than the one before";
             let help = "put the shortest first, and each there once";
             metrics.report_at(&spanned.span, "invalid-value", message, Some(help.into()));
         } else {
             bounds.push(seconds);
         }
+        before = Some(seconds);
     }
     bounds.into()
 }

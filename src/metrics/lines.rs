@@ -1,8 +1,8 @@
 //! The text formats: Prometheus 0.0.4 and `OpenMetrics` 1.0, a line for each sample.
 
 use super::catalog::{Metric, MetricKind};
+use super::labels::{BucketCounts, Buckets, LabelTail, Labels};
 use super::number::Number;
-use super::samples::{BucketCounts, Buckets, LabelTail, Labels};
 
 /// A text that grows by lines.
 #[derive(Debug)]

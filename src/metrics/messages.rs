@@ -5,8 +5,8 @@
 use std::mem;
 
 use super::catalog::{Metric, MetricKind};
+use super::labels::{BucketCounts, Buckets, LabelTail, Labels};
 use super::number::Number;
-use super::samples::{BucketCounts, Buckets, LabelTail, Labels};
 use crate::model::native_histogram::NativeHistogram;
 
 /// Families as they are told.

@@ -9,6 +9,7 @@ pub mod daemon;
 mod exposition;
 mod families;
 pub mod hooks;
+mod labels;
 mod lines;
 pub mod liveness;
 mod messages;

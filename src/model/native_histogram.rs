@@ -30,7 +30,7 @@ const BOUNDS: [f64; 8] = [
 
 impl NativeHistogram {
     /// Values up to this count as zero: `2^-128`, as in Prometheus' own libraries.
-    pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_718_8e-39;
+    pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
     /// So many buckets there are at most; more make each twice as wide.
     pub const MOST: usize = 160;
 

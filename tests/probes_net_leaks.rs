@@ -1,5 +1,5 @@
-//! However a server misbehaves, runs leave no descriptor and no task behind. Alone in its process, so that it can
-//! count.
+//! However a server misbehaves, runs leave no descriptor and no task behind, and between two runs little memory. Alone in
+//! their process and one after the other, so that they can count.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests, which clippy does not know
 
 #[path = "support/certs.rs"]
@@ -9,6 +9,7 @@ mod fake;
 #[path = "support/section.rs"]
 mod section;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,57 @@ use certs::{Authority, Folder};
 use fake::{Act, Fake};
 use section::{SectionBuilder, observe};
 
+/// What has been allocated and not freed.
+#[global_allocator]
+static ALLOCATED: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
+/// Whoever counts holds it.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A server that keeps connections, and nothing of them in memory that is allocated.
+fn keeping_server() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|length| length > 0) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_kept_connection_costs_little_memory_between_runs() {
+    const MANY: usize = 32;
+    let _alone = ALONE.lock().await;
+    let (port, network) = (keeping_server(), Arc::new(Network::default()));
+    let probe =
+        || SectionBuilder::new().text("url", format!("http://127.0.0.1:{port}/")).probe_on(&http::KIND, &network);
+    let asked = async |count: usize| {
+        let mut probes: Vec<_> = (0..count).map(|_| probe()).collect();
+        for probe in &mut probes {
+            assert!(observe(&mut **probe, Duration::from_secs(60)).await.unwrap().is_ok());
+        }
+        probes
+    };
+    // What is made once is there.
+    drop(asked(2).await);
+    let before = ALLOCATED.allocated();
+    let probes = asked(MANY).await;
+    let each = ALLOCATED.allocated().saturating_sub(before) / MANY;
+    assert!(each < 12 << 10, "a probe with a kept connection has {each} bytes");
+    drop(probes);
+}
+
 #[tokio::test]
 async fn runs_leave_no_descriptor_and_no_task_behind() {
+    let _alone = ALONE.lock().await;
     let (authority, folder) = (Authority::new("known"), Folder::new());
     let ca_file = folder.write("ca.pem", authority.pem());
     let server = authority.server(&["localhost"]).server();

@@ -23,7 +23,9 @@ use crate::probe::exhausted;
 /// The stack of a thread that reads a configuration.
 pub(super) const STACK: usize = 512 * 1024;
 /// From one look at the content of the files to the next.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_secs(3);
+/// From the look that has seen another content to the next, which must see the same.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A configuration that was read.
 #[derive(Debug)]
@@ -105,7 +107,8 @@ impl ConfigWatcher {
                     return;
                 }
             }
-            found = match orders.recv_timeout(PERIOD) {
+            let pause = if self.candidate.is_some() { SETTLED } else { PERIOD };
+            found = match orders.recv_timeout(pause) {
                 Ok(WatchCommand::Reload) => Some(self.load()),
                 Ok(WatchCommand::Follow(follow)) => {
                     self.follow = follow;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use super::answer::{Condition, HistoryUnavailable, Keep, SavedState};
 use super::ledger::Availability;
@@ -54,13 +55,15 @@ pub struct Published {
     /// The place of the condition in [`Condition::ALL`].
     condition: AtomicU8,
     dropped: AtomicU64,
+    /// Somebody waits for the task, or its inbox fills.
+    nudge: Notify,
 }
 
 impl Published {
     /// Nothing has been dropped.
     #[must_use]
     pub const fn new(condition: Condition) -> Self {
-        Self { condition: AtomicU8::new(condition as u8), dropped: AtomicU64::new(0) }
+        Self { condition: AtomicU8::new(condition as u8), dropped: AtomicU64::new(0), nudge: Notify::const_new() }
     }
 
     /// How it goes.
@@ -72,6 +75,16 @@ impl Published {
     /// Publishes how it goes, and returns how it went before.
     pub fn set_condition(&self, condition: Condition) -> Condition {
         Condition::ALL[usize::from(self.condition.swap(condition as u8, Ordering::AcqRel))]
+    }
+
+    /// The task is to take its messages now.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Ends when the task is to take its messages now, or was to since the last time.
+    pub fn nudged(&self) -> Notified<'_> {
+        self.nudge.notified()
     }
 
     /// How many runs could not be kept.

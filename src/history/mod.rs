@@ -168,9 +168,13 @@ impl History {
     }
 
     fn tell(&self, message: Message) {
+        let can_wait = matches!(message, Message::Run(..) | Message::Alive(_));
         // After the end nothing is kept. Nobody has taken the run then.
         if let Err(SendError(Message::Run(..))) = self.messages.send(message) {
             self.published.count_dropped(1);
+        }
+        if !can_wait || self.places.available_permits() < RUNS / 2 {
+            self.published.nudge();
         }
     }
 
@@ -327,7 +331,9 @@ async fn watch_over(ended: oneshot::Receiver<()>, published: Arc<Published>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::ledger::Availability;
     use super::*;
@@ -436,6 +442,32 @@ mod tests {
         history.record(&RecordedRun { check, at: at(1), outcome, reason: None, took: None, message: "" });
         history.transition(check, Availability::Up, at(1));
         assert_eq!(history.dropped(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn runs_that_nobody_asks_about_are_taken_together_and_those_of_a_question_before_it() {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
+        let state = HistoryState::new(keep, Calendar::new(None));
+        let (history, writer) = History::with_writer(state, None, Condition::InMemory, at(0));
+        let polls = Arc::new(AtomicUsize::new(0));
+        let (counted, mut writing) = (Arc::clone(&polls), Box::pin(writer.run()));
+        tokio::spawn(poll_fn(move |context| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            writing.as_mut().poll(context)
+        }));
+        history.declare(&plan(vec![check("db")]), at(0));
+        let (name, outcome) = (CheckName::new("db").unwrap(), OutcomeKind::Pass);
+        for seconds in 1..=60 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let took = Some(Duration::from_millis(5));
+            history.record(&RecordedRun { check: &name, at: at(seconds), outcome, reason: None, took, message: "" });
+            history.alive(at(seconds));
+        }
+        let woken = polls.load(Ordering::Relaxed);
+        assert!(woken < 40, "{woken} times in a minute, of which each brings a rest of five seconds");
+        let number = history.number(&name).await.unwrap().unwrap();
+        let recent = history.recent(&[number], Recall { intervals: 1, runs: 100 }).await.unwrap();
+        assert_eq!(recent[0].response_times.len(), 60);
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ const LONGEST_OPENING: Duration = Duration::from_secs(10);
 const BATCH: Duration = Duration::from_millis(500);
 /// A disk that has not answered for this time is away.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Runs in memory that nobody asks about are taken together: each wake of the task costs more than they do.
+const REST: Duration = Duration::from_secs(5);
 /// So many questions wait for the disk; more have no answer.
 const QUERIES: usize = 32;
 /// So many messages are taken before the job on the file is looked after.
@@ -61,6 +63,8 @@ pub struct Writer {
     is_refused_for_good: bool,
     /// How long a file that cannot be used is left alone, and until when.
     backoff: Option<(Duration, Instant)>,
+    /// Until when it rests, unless it is nudged.
+    rest: Option<Instant>,
     /// When what waits is written next.
     next_write: Instant,
     /// Sums are wanted of the file, with runs or without.
@@ -128,6 +132,7 @@ impl Writer {
             salvage: None,
             is_refused_for_good: false,
             backoff: None,
+            rest: None,
             next_write: Instant::now(),
             sums: None,
             sums_failed: false,
@@ -152,9 +157,13 @@ impl Writer {
         }
         while !self.is_closed() {
             self.begin_job();
+            self.rest = self.rest.filter(|until| Instant::now() < *until);
             let wake = self.next_wake();
             tokio::select! {
-                message = self.inbox.recv(), if self.closing.is_none() => self.take_messages(message),
+                message = self.inbox.recv(), if self.closing.is_none() && self.rest.is_none() => {
+                    self.take_messages(message);
+                }
+                () = self.published.nudged(), if self.rest.is_some() => self.rest = None,
                 done = finished(&mut self.job) => self.finish(done),
                 saved = finished(&mut self.salvage) => self.take_salvaged(saved),
                 () = sleep_until(wake) => self.look_at_patience(),
@@ -174,7 +183,7 @@ impl Writer {
     fn next_wake(&self) -> Instant {
         let backoff = self.backoff.map(|(_, until)| until).filter(|_| self.job.is_none());
         let write = self.file.is_some().then_some(self.next_write);
-        let wakes = [self.patience, backoff, write].into_iter().flatten();
+        let wakes = [self.patience, backoff, write, self.rest].into_iter().flatten();
         wakes.min().unwrap_or_else(|| Instant::now() + FAR)
     }
 
@@ -199,6 +208,8 @@ impl Writer {
         }
         self.published.count_dropped(self.state.take_dropped());
         self.let_go.tell(self.state.take_let_go());
+        let may_rest = self.location.is_none() && self.inbox.is_empty() && self.closing.is_none();
+        self.rest = may_rest.then(|| Instant::now() + REST);
     }
 
     fn take(&mut self, message: Message) {

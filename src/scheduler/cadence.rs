@@ -46,6 +46,13 @@ impl Cadence {
         Moment::at(from_nanos(phase + beats * interval))
     }
 
+    /// Whether a beat is at `moment`.
+    #[must_use]
+    pub fn has_beat_at(&self, moment: Moment) -> bool {
+        let since = moment.since_boot().checked_sub(self.phase);
+        since.is_some_and(|since| since.as_nanos().is_multiple_of(self.interval.as_nanos().max(1)))
+    }
+
     /// The first beat that leaves at least half an interval after `moment`: a run that was expedited has taken
     /// the place of one that would follow at its heels.
     #[must_use]
@@ -104,6 +111,8 @@ mod tests {
         for (now, next) in cases {
             assert_eq!(cadence.after(at(now)), at(next));
         }
+        let beats = [2_999, 3_000, 3_001, 10_000, 13_000].map(|now| cadence.has_beat_at(at(now)));
+        assert_eq!(beats, [false, true, false, false, true]);
         assert_eq!(cadence.well_after(at(9_000)), at(23_000));
         assert_eq!(cadence.well_after(at(7_000)), at(13_000));
     }

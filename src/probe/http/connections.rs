@@ -1,8 +1,11 @@
 //! The connections of one probe, one for each request that its last run made, kept for the next run.
 //!
-//! hyper speaks HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) over streams that we dial. What moves a connection is polled by the run that uses
-//! it, so that an idle one costs nothing.
+//! hyper speaks HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) over streams that we dial. What moves a connection is polled by
+//! the run that uses it, so that an idle one costs no time; of HTTP/1.1 its stream alone is kept between runs, so that it
+//! costs little memory.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -12,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2 as http2_client};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::consume_budget;
 
 use super::failure_of;
@@ -23,7 +26,7 @@ use super::spelling::speaking;
 use super::way::{FarEnd, Way};
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::{Failure, FailureKind};
-use crate::probe::http2::{self, ConnectionDriver, drive, driving};
+use crate::probe::http2::{self, ConnectionDriver, drive};
 use crate::probe::net::Network;
 use crate::probe::net::failure::{NO_COMMON_PROTOCOL, or_without_tls};
 use crate::probe::net::family::AddressFamily;
@@ -61,21 +64,28 @@ impl ConnectionPool {
         dialer: &HttpDialer<'_>,
         trace: &Trace,
     ) -> Result<HttpConnection, Failure> {
-        while let Some(index) = self.found.iter().position(|connection| connection.origin == *origin) {
+        match self.find(origin, dialer)? {
+            Some(mut connection) => connection.wake().await.map(|()| connection),
+            None => HttpConnection::dial(origin, dialer, trace).await,
+        }
+    }
+
+    fn find(&mut self, origin: &HttpOrigin, dialer: &HttpDialer<'_>) -> Result<Option<HttpConnection>, Failure> {
+        while let Some(index) = self.found.iter().position(|connection| *connection.origin == *origin) {
             let mut connection = self.found.swap_remove(index);
             if connection.is_open() {
                 connection.end.admitted_by(dialer.guard, dialer.network, origin)?;
-                return Ok(connection);
+                return Ok(Some(connection));
             }
             connection.hang_up();
         }
-        HttpConnection::dial(origin, dialer, trace).await
+        Ok(None)
     }
 
     /// An exchange over `connection` is over.
     pub(super) fn put_back(&mut self, mut connection: HttpConnection) {
         // hyper has no use for one on which the answer was not read to its end, or that the server will close.
-        if connection.is_open() {
+        if connection.is_open() && connection.rest() {
             self.used.push(connection);
         }
     }
@@ -130,17 +140,116 @@ impl HttpVersion {
     }
 }
 
-/// What takes requests.
-enum RequestSender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2_client::SendRequest<Full<Bytes>>),
+/// A stream on which HTTP is spoken.
+trait HttpStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> HttpStream for S {}
+
+type PacedStream = Paced<Box<dyn HttpStream>>;
+
+/// HTTP/1.1 as it is spoken over a stream: what takes requests, and what moves the bytes; that is gone when the
+/// connection is.
+struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<Box<http1::Connection<TokioIo<PacedStream>, Full<Bytes>>>>,
 }
 
-impl RequestSender {
-    fn is_ready(&self) -> bool {
+/// The same of HTTP/2.
+struct Http2 {
+    sender: http2_client::SendRequest<Full<Bytes>>,
+    driver: Option<ConnectionDriver>,
+}
+
+/// What is spoken over a connection.
+enum Protocol {
+    Http1(Http1),
+    /// HTTP/1.1 between two runs: of the library nothing is kept, which has buffers of 25 KiB.
+    Resting(PacedStream),
+    Http2(Http2),
+    /// Nothing any more.
+    Closed,
+}
+
+impl Http1 {
+    async fn speak(stream: PacedStream) -> Result<Self, Failure> {
+        let made = speaking().handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
+        Ok(Self { sender, driver: Some(Box::new(connection)) })
+    }
+
+    /// The stream, where nothing is under way and nothing has come that nobody asked for.
+    fn into_stream(self) -> Option<PacedStream> {
+        let parts = self.driver?.into_parts();
+        parts.read_buf.is_empty().then(|| parts.io.into_inner())
+    }
+}
+
+impl Protocol {
+    /// Begins to speak HTTP over `stream`.
+    async fn speak(stream: impl HttpStream + 'static, pace: &Arc<Pace>, is_http2: bool) -> Result<Self, Failure> {
+        let (stream, pace): (Box<dyn HttpStream>, _) = (Box::new(stream), Arc::clone(pace));
+        if is_http2 {
+            let made = http2::speak(Paced::of_frames(stream, pace)).await;
+            let (sender, driver) = made.map_err(|error| failure_of(&error, false))?;
+            return Ok(Self::Http2(Http2 { sender, driver: Some(driver) }));
+        }
+        Ok(Self::Http1(Http1::speak(Paced::new(stream, pace)).await?))
+    }
+
+    /// Moves the connection as far as it goes. Why it ended is told to the caller that waits for an answer.
+    fn drive(&mut self, context: &mut Context<'_>) {
         match self {
-            Self::Http1(sender) => sender.is_ready(),
-            Self::Http2(sender) => sender.is_ready(),
+            Self::Http1(Http1 { driver, .. }) => {
+                if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(context).is_ready()) {
+                    *driver = None;
+                }
+            }
+            Self::Http2(Http2 { driver, .. }) => drive(driver, context),
+            Self::Resting(_) | Self::Closed => {}
+        }
+    }
+
+    /// What `awaited` gives, while the connection moves.
+    async fn driving<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        let mut awaited = pin!(awaited);
+        poll_fn(|context| {
+            self.drive(context);
+            awaited.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Whether it can take a request. What has come while nobody looked is taken in first: that the server has hung up.
+    fn is_open(&mut self) -> bool {
+        let context = &mut Context::from_waker(Waker::noop());
+        self.drive(context);
+        match self {
+            Self::Http1(Http1 { sender, driver }) => driver.is_some() && sender.is_ready(),
+            Self::Http2(Http2 { sender, driver }) => driver.is_some() && sender.is_ready(),
+            // Nothing comes that nobody asked for, neither an end nor an answer.
+            Self::Resting(stream) => Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut [0])).is_pending(),
+            Self::Closed => false,
+        }
+    }
+
+    /// Closes the connection as far as that goes without waiting for the server.
+    fn shut_down(self) {
+        let context = &mut Context::from_waker(Waker::noop());
+        match self {
+            Self::Http1(Http1 { sender, driver }) => {
+                drop(sender);
+                if let Some(driver) = driver {
+                    let _ = Box::into_pin(driver).as_mut().poll(context);
+                }
+            }
+            Self::Http2(Http2 { sender, mut driver }) => {
+                drop(sender);
+                drive(&mut driver, context);
+            }
+            Self::Resting(mut stream) => {
+                let _ = Pin::new(&mut stream).poll_shutdown(context);
+            }
+            Self::Closed => {}
         }
     }
 }
@@ -148,9 +257,7 @@ impl RequestSender {
 /// A connection. One that is dropped, while it is in use, is closed without a word.
 pub(super) struct HttpConnection {
     origin: Arc<HttpOrigin>,
-    sender: RequestSender,
-    /// Gone when the connection is.
-    driver: Option<ConnectionDriver>,
+    protocol: Protocol,
     pace: Arc<Pace>,
     /// Below TLS, of whose own messages the pace knows nothing: new tickets and keys, empty records.
     meter: Arc<Meter>,
@@ -166,8 +273,8 @@ impl HttpConnection {
         let origin = Arc::clone(origin);
         if !origin.is_secure {
             let is_http2 = dialer.version == HttpVersion::Http2 && dialer.way.reading_proxy(&origin).is_none();
-            let (sender, driver) = speak(stream, &pace, is_http2).await?;
-            return Ok(Self { origin, sender, driver, pace, meter, end, expiry: None });
+            let protocol = Protocol::speak(stream, &pace, is_http2).await?;
+            return Ok(Self { origin, protocol, pace, meter, end, expiry: None });
         }
         let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
         let shaken = tls.handshake(&origin.host, stream, trace).await;
@@ -178,13 +285,13 @@ impl HttpConnection {
         if dialer.version == HttpVersion::Http2 && !is_http2 {
             return Err(dialer.version.not_spoken());
         }
-        let (sender, driver) = speak(stream, &pace, is_http2).await?;
-        Ok(Self { origin, sender, driver, pace, meter, end, expiry: tls.expiry() })
+        let protocol = Protocol::speak(stream, &pace, is_http2).await?;
+        Ok(Self { origin, protocol, pace, meter, end, expiry: tls.expiry() })
     }
 
     /// Whether HTTP/2 is spoken over it.
     pub(super) const fn is_http2(&self) -> bool {
-        matches!(self.sender, RequestSender::Http2(_))
+        matches!(self.protocol, Protocol::Http2(_))
     }
 
     /// Where it has come to.
@@ -207,13 +314,18 @@ impl HttpConnection {
         trace.enter(Phase::Answer);
         self.pace.begin(max_body);
         self.meter.allow("the answer with TLS's own messages", most_below_tls(max_body));
-        let answered = match &mut self.sender {
-            RequestSender::Http1(sender) => {
+        let answered = match &mut self.protocol {
+            Protocol::Http1(Http1 { sender, .. }) => {
                 let pace = Arc::clone(&self.pace);
                 hyper::ext::on_informational(&mut request, move |_| pace.interim());
-                driving(&mut self.driver, sender.send_request(request)).await
+                let sent = sender.send_request(request);
+                self.protocol.driving(sent).await
             }
-            RequestSender::Http2(sender) => driving(&mut self.driver, sender.send_request(request)).await,
+            Protocol::Http2(Http2 { sender, .. }) => {
+                let sent = sender.send_request(request);
+                self.protocol.driving(sent).await
+            }
+            Protocol::Resting(_) | Protocol::Closed => return Err(closed_early()),
         };
         let response = answered.map_err(|error| self.failure(&error, false))?;
         match self.pace.excess() {
@@ -227,7 +339,7 @@ impl HttpConnection {
     pub(super) async fn piece(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
         loop {
             consume_budget().await;
-            match driving(&mut self.driver, body.frame()).await.transpose()?.map(hyper::body::Frame::into_data) {
+            match self.protocol.driving(body.frame()).await.transpose()?.map(hyper::body::Frame::into_data) {
                 None => return Ok(None),
                 Some(Ok(piece)) => return Ok(Some(piece)),
                 Some(Err(_trailers)) => {}
@@ -238,65 +350,61 @@ impl HttpConnection {
     /// What an error of the library means, before an answer has begun or after.
     pub(super) fn failure(&self, error: &hyper::Error, has_begun: bool) -> Failure {
         let protocol = |message: &str| Failure::new(FailureKind::Protocol, message);
-        match self.sender {
+        match self.protocol {
             _ if !has_begun && !self.origin.is_secure && self.pace.hears_tls() => {
                 protocol("server speaks TLS: write `https://`")
             }
-            RequestSender::Http1(_) if !has_begun && self.pace.hears_http2() => {
+            Protocol::Http1(_) if !has_begun && self.pace.hears_http2() => {
                 protocol("server speaks HTTP/2 and not HTTP/1.1: write `version: 2`")
             }
-            RequestSender::Http1(_) => failure_of(error, has_begun),
-            RequestSender::Http2(_) if !has_begun && self.pace.hears_http1() => {
+            Protocol::Http1(_) | Protocol::Resting(_) | Protocol::Closed => failure_of(error, has_begun),
+            Protocol::Http2(_) if !has_begun && self.pace.hears_http1() => {
                 protocol("server speaks HTTP/1.1 and not HTTP/2: write `version: 1.1`")
             }
-            RequestSender::Http2(_) if !has_begun && self.pace.hears_another_protocol() => {
+            Protocol::Http2(_) if !has_begun && self.pace.hears_another_protocol() => {
                 protocol("server does not speak HTTP/2")
             }
             // The library keeps nothing of what happens below it but its kind.
-            RequestSender::Http2(_) => {
+            Protocol::Http2(_) => {
                 let below = self.pace.excess().map(Excess::failure).or_else(|| self.pace.failure());
-                below.or_else(|| http2::failure_of(error)).unwrap_or_else(|| {
-                    Failure::new(FailureKind::Connect, "connection closed before the answer was complete")
-                })
+                below.or_else(|| http2::failure_of(error)).unwrap_or_else(closed_early)
             }
         }
     }
 
-    /// Whether it can take a request. What has come while nobody looked is taken in first: that the server has hung up.
+    /// Whether it can take a request.
     fn is_open(&mut self) -> bool {
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        self.protocol.is_open()
+    }
+
+    /// Between two runs no more is kept than it takes. Returns whether it is of use to another run.
+    fn rest(&mut self) -> bool {
+        self.protocol = match std::mem::replace(&mut self.protocol, Protocol::Closed) {
+            Protocol::Http1(http1) => http1.into_stream().map_or(Protocol::Closed, Protocol::Resting),
+            other => other,
+        };
+        !matches!(self.protocol, Protocol::Closed)
+    }
+
+    /// Takes requests again.
+    async fn wake(&mut self) -> Result<(), Failure> {
+        self.protocol = match std::mem::replace(&mut self.protocol, Protocol::Closed) {
+            Protocol::Resting(stream) => Protocol::Http1(Http1::speak(stream).await?),
+            other => other,
+        };
+        Ok(())
     }
 
     /// Closes the connection as its protocols want it, as far as that goes without waiting for the server.
     fn hang_up(self) {
-        let is_http2 = self.is_http2();
-        let Self { mut driver, sender, origin, .. } = self;
-        if origin.is_secure || is_http2 {
-            drop(sender);
-            drive(&mut driver, &mut Context::from_waker(Waker::noop()));
+        if self.origin.is_secure || self.is_http2() {
+            self.protocol.shut_down();
         }
     }
 }
 
-/// Begins to speak HTTP over `stream`: what takes requests, and what moves the bytes.
-async fn speak<S>(
-    stream: S,
-    pace: &Arc<Pace>,
-    is_http2: bool,
-) -> Result<(RequestSender, Option<ConnectionDriver>), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let pace = Arc::clone(pace);
-    if is_http2 {
-        let made = http2::speak(Paced::of_frames(stream, pace)).await;
-        let (sender, driver) = made.map_err(|error| failure_of(&error, false))?;
-        return Ok((RequestSender::Http2(sender), Some(driver)));
-    }
-    let made = speaking().handshake(TokioIo::new(Paced::new(stream, pace))).await;
-    let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
-    Ok((RequestSender::Http1(sender), Some(Box::pin(connection))))
+fn closed_early() -> Failure {
+    Failure::new(FailureKind::Connect, "connection closed before the answer was complete")
 }
 
 /// What may come below TLS for an answer that its pace lets through.

@@ -196,10 +196,17 @@ mod tests {
     use std::time::Duration;
 
     use super::super::testing::{START, at, child, machine, outages, played};
+    use crate::base::clock::Reading;
+    use crate::model::outcome::{Observation, Outcome, Pass};
     use crate::model::plan::Definition;
     use crate::model::plan::testing::check;
     use crate::model::state::State;
     use crate::simulation::playback::{Playback, reading};
+
+    fn passing(at: Reading) -> Observation {
+        let outcome = Outcome::Pass(Pass::default());
+        Observation { outcome, began: at.moment, ended: at.moment, wall: at.wall, dialled: None }
+    }
 
     #[test]
     fn first_runs_are_at_once_and_children_follow_their_parents() {
@@ -221,6 +228,19 @@ mod tests {
         let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![(0.0, 9.0)]]), START);
         playback.play_until(at(8.9), |_| {});
         assert_eq!(playback.runs(), 5, "at 0, 1, 2.5, 4.75 and 8.125 seconds");
+    }
+
+    #[test]
+    fn runs_that_begin_together_are_throttled_until_each_has_a_beat_of_its_own() {
+        let mut machine = machine(vec![check("db"), check("app")]);
+        for expected in [vec![true; 2], vec![true; 2], vec![false]] {
+            let now = reading(machine.next_wake().unwrap().max(START));
+            let starts = machine.due(now);
+            assert_eq!(starts.iter().map(|start| start.throttled).collect::<Vec<_>>(), expected, "{now:?}");
+            for start in starts {
+                machine.finished(start.key, passing(now), now);
+            }
+        }
     }
 
     #[test]

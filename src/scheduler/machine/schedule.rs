@@ -318,6 +318,8 @@ impl CheckSchedule {
             return None;
         }
         let overdue = regular && now.since(self.beat) >= OVERDUE;
+        // The run after the first pass comes a second after the first run, as it does for all that began together.
+        let in_step = regular && matches!(self.pace, RunPace::Regular) && !self.cadence.has_beat_at(self.beat);
         if regular {
             self.postponed = false;
             self.beat = self.next_beat(now);
@@ -335,7 +337,8 @@ impl CheckSchedule {
         }
         // A regular run counts as such, also where an expedited one was due at the same moment.
         self.running = Some(Running { began: now, expedited: expedited && !regular });
-        Some(RunStart { key: self.key, check, throttled: expedited || overdue || self.pace.awaits_a_pass() })
+        let throttled = expedited || overdue || in_step || self.pace.awaits_a_pass();
+        Some(RunStart { key: self.key, check, throttled })
     }
 
     /// The beat that follows a run that begins at `now`; the gaps between quick runs grow.

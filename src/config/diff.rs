@@ -1,6 +1,6 @@
 //! What a reload changes: which checks are new, which have changed, which go on as they were.
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Config;
 use crate::model::index::CheckIndex;
@@ -23,14 +23,15 @@ impl ConfigDiff {
     /// What `new` changes about `old`.
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
-        let positions: HashMap<&str, CheckIndex> =
-            old.plan.entries().map(|(position, check)| (check.name.as_str(), position)).collect();
-        let origin = |(position, check): (CheckIndex, &std::sync::Arc<Definition>)| {
-            let Some(before) = positions.get(check.name.as_str()).copied() else { return Origin::Added };
+        let origin = |(position, check): (CheckIndex, &Arc<Definition>)| {
+            let before = old.plan.checks.position_near(check.name.as_str(), position);
+            let Some(before) = before else { return Origin::Added };
             if is_same((old, before), (new, position)) { Origin::Kept(before) } else { Origin::Changed(before) }
         };
-        let names: HashSet<&str> = new.plan.checks.iter().map(|check| check.name.as_str()).collect();
-        let is_gone = |position: &CheckIndex| !names.contains(old.plan.checks[*position].name.as_str());
+        let is_gone = |position: &CheckIndex| {
+            let name = old.plan.checks[*position].name.as_str();
+            new.plan.checks.position_near(name, *position).is_none()
+        };
         Self {
             origins: new.plan.entries().map(origin).collect(),
             removed: old.plan.indices().filter(is_gone).collect(),

@@ -250,6 +250,7 @@ impl Daemon {
             let _ = self.commands.send(SchedulerCommand::ReloadFailed(start::reason(&loaded.report))).await;
             return;
         };
+        let mut is_as_before = false;
         let origins = match &self.config {
             None => {
                 if next.history.path.is_some() || self.state.is_some() {
@@ -264,6 +265,9 @@ impl Daemon {
                 }
                 if diff.history_path_changed {
                     tracing::warn!("history.path has changed: that needs a restart, the rest applies now");
+                }
+                if diff.keeps_every_check() && *current.plan == *next.plan {
+                    is_as_before = true;
                 }
                 diff.origins
             }
@@ -281,9 +285,17 @@ impl Daemon {
         }
         routes.change(&next.server.listen, &next.plan);
         self.hooks.change(&next.hooks);
-        let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
-        let _ = self.commands.send(SchedulerCommand::Reload(Box::new(program))).await;
-        self.config = Some(next);
+        let command = if is_as_before {
+            SchedulerCommand::Confirm
+        } else {
+            let program = Program { plan: Arc::clone(&next.plan), specs: specs(&next), origins };
+            SchedulerCommand::Reload(Box::new(program))
+        };
+        let _ = self.commands.send(command).await;
+        let replaced = self.config.replace(next);
+        if let (Some(watch), Some(config)) = (&self.watch, replaced) {
+            watch.retire(config);
+        }
         if let Some(state) = &self.state {
             state.keep(loaded.written);
         }

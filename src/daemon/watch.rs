@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config::source::{self, Environment, Input};
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::probe::exhausted;
 
 /// The stack of a thread that reads a configuration.
@@ -47,6 +47,8 @@ enum WatchCommand {
     Reload,
     /// Look for changes of contents from now on, or no longer.
     Follow(bool),
+    /// Free this, which is used no more.
+    Retire(Box<Config>),
 }
 
 impl ConfigWatch {
@@ -74,6 +76,12 @@ impl ConfigWatch {
     pub fn follow(&self, follow: bool) {
         let _ = self.orders.send(WatchCommand::Follow(follow));
     }
+
+    /// Frees `config` once nobody is answered from it any more: with thousands of checks that takes longer than the
+    /// other threads have.
+    pub fn retire(&self, config: Config) {
+        let _ = self.orders.send(WatchCommand::Retire(Box::new(config)));
+    }
 }
 
 /// Files with their content; one that could not be read has none.
@@ -99,6 +107,7 @@ impl ConfigWatcher {
             return;
         }
         let mut found = Some(self.load());
+        let mut retired: Option<Box<Config>> = None;
         loop {
             if let Some(loaded) = found {
                 self.files.clone_from(&loaded.files);
@@ -114,8 +123,15 @@ impl ConfigWatcher {
                     self.follow = follow;
                     None
                 }
-                Err(RecvTimeoutError::Timeout) if self.follow => self.look(),
-                Err(RecvTimeoutError::Timeout) => None,
+                Ok(WatchCommand::Retire(config)) => {
+                    retired = Some(config);
+                    None
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    // The snapshot that was made of it has been replaced since.
+                    drop(retired.take());
+                    if self.follow { self.look() } else { None }
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
         }

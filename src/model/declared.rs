@@ -25,6 +25,13 @@ impl DeclaredChecks {
         Some(self.by_name[place])
     }
 
+    /// The same, where it probably stands at `near`: a reload leaves most checks in their places.
+    #[must_use]
+    pub fn position_near(&self, name: &str, near: CheckIndex) -> Option<CheckIndex> {
+        let is_there = self.all.get(near.get()).is_some_and(|check| check.name.as_str() == name);
+        if is_there { Some(near) } else { self.position(name) }
+    }
+
     /// The checks that depend on the one at `index` directly, in the order of the file.
     #[must_use]
     pub fn children(&self, index: CheckIndex) -> &[CheckIndex] {
@@ -107,6 +114,12 @@ mod tests {
             assert_eq!(checks.position(check.name.as_str()), Some(index));
         }
         assert_eq!(checks.position("c"), None);
+        for near in CheckIndex::first(9) {
+            assert_eq!(
+                (checks.position_near("m", near), checks.position_near("c", near)),
+                (Some(CheckIndex::new(2)), None)
+            );
+        }
         assert_eq!(
             (checks.children(CheckIndex::new(0)), checks.children(CheckIndex::new(3))),
             (&indices(&[1, 3])[..], &indices(&[1])[..])

@@ -48,6 +48,8 @@ pub enum SchedulerCommand {
     Restore(Box<SavedState>),
     /// Use another plan.
     Reload(Box<Program>),
+    /// The configuration was read again, and every check is as it was.
+    Confirm,
     /// A new configuration could not be used.
     ReloadFailed(String),
 }
@@ -210,6 +212,7 @@ impl Scheduler {
             SchedulerCommand::Restore(latches) => {
                 self.reporter.restore(*latches, &mut self.machine, self.clock.read());
             }
+            SchedulerCommand::Confirm => self.machine.confirm(self.clock.read()),
             SchedulerCommand::ReloadFailed(reason) => self.machine.reload_failed(reason),
             SchedulerCommand::Reload(program) => {
                 let Program { plan, specs, origins } = *program;

@@ -42,8 +42,8 @@ impl PastChanges {
         let same_plan = Arc::ptr_eq(&before.plan, &after.plan);
         let judged = Judged::new(after, after.at);
         let old = |index: CheckIndex| {
-            let place =
-                if same_plan { Some(index) } else { before.plan.position(after.plan.checks[index].name.as_str()) };
+            let name = after.plan.checks[index].name.as_str();
+            let place = if same_plan { Some(index) } else { before.plan.checks.position_near(name, index) };
             place.map(|place| &before.checks[place])
         };
         let changed: Vec<CheckIndex> =

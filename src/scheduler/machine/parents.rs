@@ -222,6 +222,12 @@ pub(super) fn parents_first(plan: &Plan) -> Vec<CheckIndex> {
     let mut order = Vec::with_capacity(plan.checks.len());
     let mut seen = vec![false; plan.checks.len()];
     for start in plan.indices() {
+        if plan.checks[start].depends_on.is_empty() {
+            if !std::mem::replace(&mut seen[start], true) {
+                order.push(start);
+            }
+            continue;
+        }
         // The checks that the walk is inside of, each with how many of its parents have been visited.
         let mut inside = vec![(start, 0)];
         while let Some((check, visited)) = inside.last_mut() {

@@ -51,8 +51,13 @@ impl Machine {
         self.family = FamilyOrder::of(&plan);
         self.latched += 1;
         (self.plan, self.checks, self.schedules) = (plan, CheckBook::of(checks.into_iter().collect()), schedules);
-        self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
+        self.confirm(now);
         self.propagate(now, &kept_closed);
+    }
+
+    /// The configuration was read again and says what it said.
+    pub fn confirm(&mut self, now: Reading) {
+        self.configuration = Configuration { last_success: Some(now.wall), ..Configuration::default() };
     }
 
     /// A machine without a configuration, for the `reason` given, until [`reload`](Self::reload) brings one.
@@ -130,5 +135,22 @@ mod tests {
             [1],
             "the changed check keeps closed what it kept closed; the new one closes nothing"
         );
+    }
+
+    #[test]
+    fn a_configuration_that_says_what_it_said_mends_a_failed_load_and_changes_nothing_else() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![]]), START);
+        playback.play_until(at(15.0), |_| {});
+        let before = playback.machine.snapshot(reading(playback.now()));
+        playback.machine.reload_failed("a typo".into());
+        assert!(!playback.machine.snapshot(reading(playback.now())).configuration.last_load_ok);
+        let now = reading(at(16.0));
+        playback.machine.confirm(now);
+        let after = playback.machine.snapshot(now);
+        assert!(after.checks.are_those_of(&before.checks) && Arc::ptr_eq(&after.plan, &before.plan));
+        assert!(after.configuration.last_load_ok && after.configuration.last_success == Some(now.wall));
+        playback.machine.use_last_good("a typo".into());
+        playback.machine.confirm(now);
+        assert_eq!(playback.machine.snapshot(now).configuration.last_good, None);
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use probelet::base::clock::{Clock, Moment};
@@ -152,7 +152,7 @@ async fn runs_many_times() {
 fn drained(history: &History) {
     let mut flushing = pin!(history.flush());
     let mut context = Context::from_waker(Waker::noop());
-    while let Poll::Pending = flushing.as_mut().poll(&mut context) {
+    while flushing.as_mut().poll(&mut context).is_pending() {
         std::thread::sleep(Duration::from_micros(50));
     }
 }
@@ -212,8 +212,7 @@ async fn a_soak_over_real_sockets_grows_nothing() {
         )
     };
     let checks: String = (0..CHECKS).map(check).collect();
-    let daemon =
-        Daemon::start(&format!("history: {{ max_memory: 256KiB }}\nlog: {{ level: error }}\nchecks:\n{checks}")).await;
+    let daemon = Daemon::start(&format!("history: {{ max_memory: 256KiB }}\nchecks:\n{checks}")).await;
     let process = daemon.pid().to_string();
     let [mut memory, mut threads, mut descriptors] = [30; 3].map(Windows::of);
     let began = Instant::now();

@@ -23,7 +23,7 @@ impl Ledger {
             let count = |cell: &str| cell.replace(',', "").parse::<f64>().ok();
             let [line, small, large] = cells[..] else { return None };
             let counts = [count(small), count(large)];
-            counts.iter().any(Option::is_some).then(|| (line.to_owned(), counts))
+            (line != "instructions" && !line.starts_with('-')).then(|| (line.to_owned(), counts))
         });
         Self { lines: lines.collect() }
     }
@@ -64,8 +64,8 @@ impl Ledger {
     pub fn write(&self) {
         let mut text = format!(
             "# Instructions\n\nWhat `make instructions` counted (callgrind, {}; {} on {}). A figure is written anew when it has \
-             moved by\nmore than {:.0} %; they are rounded to four digits. A run is one of ten checks of that kind (two where it is \
-             dear) among so many\nthat stand still, with its publication. The daemon is the release build.\n\n",
+             moved by\nmore than {:.0} %; they are rounded to four digits. A run is one of ten checks of that kind among so \
+             many\nthat stand still, with its publication. The daemon is the release build. `?` is to be counted yet.\n\n",
             first_line("valgrind"),
             first_line("rustc"),
             std::env::consts::ARCH,

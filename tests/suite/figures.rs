@@ -1,4 +1,4 @@
-//! What `make bench` needs and writes is there.
+//! What `make bench` and `make instructions` write is there, and lacks no kind of probe.
 
 use std::path::Path;
 
@@ -16,6 +16,15 @@ fn the_readme_has_the_marks_that_make_bench_writes_between() {
     let places = marks.each_ref().map(|mark| readme.match_indices(mark.as_str()).collect::<Vec<_>>());
     assert!(places.iter().all(|places| places.len() == 1), "each once: {marks:?} {places:?}");
     assert!(places[0][0].0 < places[1][0].0, "the first before the second");
+}
+
+#[test]
+fn the_instructions_of_a_run_are_counted_for_every_kind() {
+    let counts = read("benches/instructions.md");
+    for kind in probelet::probe::KINDS.iter().map(|kind| kind.name).filter(|kind| *kind != "simulated") {
+        let of_kind = |line: &&str| line.starts_with(&format!("| run: {kind}"));
+        assert!(counts.lines().any(|line| of_kind(&line)), "no line of {kind}: `make instructions`");
+    }
 }
 
 #[test]

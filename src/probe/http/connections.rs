@@ -161,7 +161,7 @@ struct Http2 {
 }
 
 /// What is spoken over a connection.
-enum Protocol {
+enum SpokenHttp {
     Http1(Http1),
     /// HTTP/1.1 between two runs: of the library nothing is kept, which has buffers of 25 KiB.
     Resting(PacedStream),
@@ -184,7 +184,7 @@ impl Http1 {
     }
 }
 
-impl Protocol {
+impl SpokenHttp {
     /// Begins to speak HTTP over `stream`.
     async fn speak(stream: impl HttpStream + 'static, pace: &Arc<Pace>, is_http2: bool) -> Result<Self, Failure> {
         let (stream, pace): (Box<dyn HttpStream>, _) = (Box::new(stream), Arc::clone(pace));
@@ -257,7 +257,7 @@ impl Protocol {
 /// A connection. One that is dropped, while it is in use, is closed without a word.
 pub(super) struct HttpConnection {
     origin: Arc<HttpOrigin>,
-    protocol: Protocol,
+    protocol: SpokenHttp,
     pace: Arc<Pace>,
     /// Below TLS, of whose own messages the pace knows nothing: new tickets and keys, empty records.
     meter: Arc<Meter>,
@@ -273,7 +273,7 @@ impl HttpConnection {
         let origin = Arc::clone(origin);
         if !origin.is_secure {
             let is_http2 = dialer.version == HttpVersion::Http2 && dialer.way.reading_proxy(&origin).is_none();
-            let protocol = Protocol::speak(stream, &pace, is_http2).await?;
+            let protocol = SpokenHttp::speak(stream, &pace, is_http2).await?;
             return Ok(Self { origin, protocol, pace, meter, end, expiry: None });
         }
         let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
@@ -285,13 +285,13 @@ impl HttpConnection {
         if dialer.version == HttpVersion::Http2 && !is_http2 {
             return Err(dialer.version.not_spoken());
         }
-        let protocol = Protocol::speak(stream, &pace, is_http2).await?;
+        let protocol = SpokenHttp::speak(stream, &pace, is_http2).await?;
         Ok(Self { origin, protocol, pace, meter, end, expiry: tls.expiry() })
     }
 
     /// Whether HTTP/2 is spoken over it.
     pub(super) const fn is_http2(&self) -> bool {
-        matches!(self.protocol, Protocol::Http2(_))
+        matches!(self.protocol, SpokenHttp::Http2(_))
     }
 
     /// Where it has come to.
@@ -315,17 +315,17 @@ impl HttpConnection {
         self.pace.begin(max_body);
         self.meter.allow("the answer with TLS's own messages", most_below_tls(max_body));
         let answered = match &mut self.protocol {
-            Protocol::Http1(Http1 { sender, .. }) => {
+            SpokenHttp::Http1(Http1 { sender, .. }) => {
                 let pace = Arc::clone(&self.pace);
                 hyper::ext::on_informational(&mut request, move |_| pace.interim());
                 let sent = sender.send_request(request);
                 self.protocol.driving(sent).await
             }
-            Protocol::Http2(Http2 { sender, .. }) => {
+            SpokenHttp::Http2(Http2 { sender, .. }) => {
                 let sent = sender.send_request(request);
                 self.protocol.driving(sent).await
             }
-            Protocol::Resting(_) | Protocol::Closed => return Err(closed_early()),
+            SpokenHttp::Resting(_) | SpokenHttp::Closed => return Err(closed_early()),
         };
         let response = answered.map_err(|error| self.failure(&error, false))?;
         match self.pace.excess() {
@@ -354,18 +354,18 @@ impl HttpConnection {
             _ if !has_begun && !self.origin.is_secure && self.pace.hears_tls() => {
                 protocol("server speaks TLS: write `https://`")
             }
-            Protocol::Http1(_) if !has_begun && self.pace.hears_http2() => {
+            SpokenHttp::Http1(_) if !has_begun && self.pace.hears_http2() => {
                 protocol("server speaks HTTP/2 and not HTTP/1.1: write `version: 2`")
             }
-            Protocol::Http1(_) | Protocol::Resting(_) | Protocol::Closed => failure_of(error, has_begun),
-            Protocol::Http2(_) if !has_begun && self.pace.hears_http1() => {
+            SpokenHttp::Http1(_) | SpokenHttp::Resting(_) | SpokenHttp::Closed => failure_of(error, has_begun),
+            SpokenHttp::Http2(_) if !has_begun && self.pace.hears_http1() => {
                 protocol("server speaks HTTP/1.1 and not HTTP/2: write `version: 1.1`")
             }
-            Protocol::Http2(_) if !has_begun && self.pace.hears_another_protocol() => {
+            SpokenHttp::Http2(_) if !has_begun && self.pace.hears_another_protocol() => {
                 protocol("server does not speak HTTP/2")
             }
             // The library keeps nothing of what happens below it but its kind.
-            Protocol::Http2(_) => {
+            SpokenHttp::Http2(_) => {
                 let below = self.pace.excess().map(Excess::failure).or_else(|| self.pace.failure());
                 below.or_else(|| http2::failure_of(error)).unwrap_or_else(closed_early)
             }
@@ -379,17 +379,17 @@ impl HttpConnection {
 
     /// Between two runs no more is kept than it takes. Returns whether it is of use to another run.
     fn rest(&mut self) -> bool {
-        self.protocol = match std::mem::replace(&mut self.protocol, Protocol::Closed) {
-            Protocol::Http1(http1) => http1.into_stream().map_or(Protocol::Closed, Protocol::Resting),
+        self.protocol = match std::mem::replace(&mut self.protocol, SpokenHttp::Closed) {
+            SpokenHttp::Http1(http1) => http1.into_stream().map_or(SpokenHttp::Closed, SpokenHttp::Resting),
             other => other,
         };
-        !matches!(self.protocol, Protocol::Closed)
+        !matches!(self.protocol, SpokenHttp::Closed)
     }
 
     /// Takes requests again.
     async fn wake(&mut self) -> Result<(), Failure> {
-        self.protocol = match std::mem::replace(&mut self.protocol, Protocol::Closed) {
-            Protocol::Resting(stream) => Protocol::Http1(Http1::speak(stream).await?),
+        self.protocol = match std::mem::replace(&mut self.protocol, SpokenHttp::Closed) {
+            SpokenHttp::Resting(stream) => SpokenHttp::Http1(Http1::speak(stream).await?),
             other => other,
         };
         Ok(())

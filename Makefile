@@ -143,7 +143,7 @@ instructions: ## counts instructions of answers and runs: writes benches/instruc
 	@.ci/packages instructions
 	$(CARGO) bench --locked --profile dev --bench instructions -- $(LINES)
 
-layout: ## link/functions.txt: which functions run, for build.rs (builds the release binary anew, for glibc and for musl, and runs both for a minute)
+layout: ## src/functions.txt: which functions run, for build.rs (builds the release binary anew, for glibc and for musl, and runs both for a minute)
 	@.ci/packages layout
 	for target in $(ARCH)-unknown-linux-gnu $(MUSL); do \
 	    $(CARGO) rustc --release --locked --target $$target --target-dir $(TARGET)/layout --config profile.release.strip=false --bin probelet -- \

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! The kernel maps sixteen pages around each one that is touched: where functions lie as the compiler left them, those
-//! few that run bring in nearly all. `link/functions.txt` lists those that run; `make layout` writes it. A linker that
+//! few that run bring in nearly all. `src/functions.txt` lists those that run; `make layout` writes it. A linker that
 //! cannot do this, or a list that is out of date, costs memory and nothing else.
 
 use std::env;
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 /// Which functions run, one a line: the section that the compiler gives each, without the hash at the end of its name;
 /// where others have the same name, the hashes follow of those that run.
-const LIST: &str = "link/functions.txt";
+const LIST: &str = "src/functions.txt";
 
 /// Addresses that the loader has to move, in a bit each where they took 24 bytes.
 const COMPACT_RELOCATIONS: &str = "-Wl,-z,pack-relative-relocs";

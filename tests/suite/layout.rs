@@ -1,4 +1,4 @@
-//! `link/functions.txt` is about this program: a list that has become stale costs memory, and nobody would see it.
+//! `src/functions.txt` is about this program: a list that has become stale costs memory, and nobody would see it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn is_there(name: &str) -> Option<bool> {
 
 #[test]
 fn most_functions_that_are_laid_out_together_are_there() {
-    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("link/functions.txt")).unwrap();
+    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/functions.txt")).unwrap();
     let known: Vec<_> = list.lines().filter_map(|line| Some((line, is_there(line)?))).collect();
     let gone: Vec<_> = known.iter().filter(|(_, there)| !there).map(|(line, _)| line).collect();
     assert!(known.len() > 300, "{} functions are known by their names", known.len());

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::definition::Definition;
+use super::definition::{Critical, Definition};
 use super::index::{CheckIndex, CheckSet};
 
 /// The checks of a plan, in the order of the file.
@@ -16,6 +16,7 @@ pub struct DeclaredChecks {
     children: Vec<Box<[CheckIndex]>>,
     gating_live: CheckSet,
     gating_the_app: CheckSet,
+    closing: CheckSet,
 }
 
 impl DeclaredChecks {
@@ -49,6 +50,12 @@ impl DeclaredChecks {
     pub const fn gating_the_app(&self) -> &CheckSet {
         &self.gating_the_app
     }
+
+    /// Those that can close anything at all: they gate something, and are critical at least at the start.
+    #[must_use]
+    pub const fn closing(&self) -> &CheckSet {
+        &self.closing
+    }
 }
 
 impl FromIterator<Arc<Definition>> for DeclaredChecks {
@@ -70,6 +77,7 @@ impl FromIterator<Arc<Definition>> for DeclaredChecks {
         Self {
             gating_live: those(|check| check.gates.live),
             gating_the_app: those(|check| check.gates.live || check.gates.startup),
+            closing: those(|check| check.gates.any() && check.critical != Critical::No),
             by_name,
             children: children.into_iter().map(Vec::into_boxed_slice).collect(),
             all,

@@ -31,8 +31,13 @@ impl Judged<'_> {
     /// Whether `endpoint` is open: as [`endpoint`](Self::endpoint) says, and no more than that.
     #[must_use]
     pub fn is_open(&self, endpoint: Endpoint) -> bool {
+        let checks = &self.snapshot.plan.checks;
+        let among = match endpoint {
+            Endpoint::Livez => checks.gating_live(),
+            Endpoint::Readyz | Endpoint::Startupz | Endpoint::Healthz => checks.closing(),
+        };
         let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(index, endpoint);
-        !self.is_closed_by_itself(endpoint) && !self.unsettled_of(endpoint).any(closes)
+        !self.is_closed_by_itself(endpoint) && !self.snapshot.checks.unsettled(self.now, Some(among)).any(closes)
     }
 
     /// The checks that take part in `endpoint` or keep it closed, in the order of the file.

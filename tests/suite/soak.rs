@@ -37,7 +37,7 @@ fn configuration(turn: usize, names: usize, target: u16) -> String {
         _ => "",
     };
     format!(
-        "reload: {{ watch: false }}\nserver: {{ drain: 0s }}\nhistory: {{ retention: 1s }}\nchecks:\n\
+        "reload: {{ watch: false }}\nserver: {{ drain: 0s }}\nhistory: {{ retention: 1s, max_memory: 64KiB }}\nchecks:\n\
          \x20 - {{ name: stays, simulated: {{}}, interval: 100ms }}\n{comes_and_goes}\
          \x20 - {{ name: changes, http: {{ url: \"http://127.0.0.1:{target}/{turn}\" }}, interval: 200ms }}\n\
          \x20 - {{ name: named-{name}, heartbeat: {{ push: true, max_age: 1h }}, gates: [], interval: 100ms }}\n"

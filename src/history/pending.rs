@@ -85,7 +85,7 @@ impl Pending {
         Self { written, ..Self::default() }
     }
 
-    /// What waits takes about so many bytes at most, half of it for ticks; more than [`TICKS`] and [`INTERVALS`] never wait.
+    /// What waits takes about so many bytes at most, half of it for ticks; more than `TICKS` and `INTERVALS` never wait.
     pub fn set_limit(&mut self, bytes: usize) {
         self.most =
             Most { ticks: TICKS.min(bytes / 2 / TICK_BYTES), intervals: INTERVALS.min(bytes / 2 / INTERVAL_BYTES) };

@@ -266,9 +266,7 @@ impl Daemon {
                 if diff.history_path_changed {
                     tracing::warn!("history.path has changed: that needs a restart, the rest applies now");
                 }
-                if diff.keeps_every_check() && *current.plan == *next.plan {
-                    is_as_before = true;
-                }
+                is_as_before = diff.keeps_every_check() && *current.plan == *next.plan;
                 diff.origins
             }
         };

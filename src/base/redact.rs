@@ -7,6 +7,10 @@
 /// Where a text is no proper URL, more is left out rather than less.
 #[must_use]
 pub fn target(written: &str) -> String {
+    // Without these there is nothing to leave out.
+    if !written.contains(['@', '?', '#']) && !written.contains("${") {
+        return written.to_owned();
+    }
     let pieces = pieces_of(written);
     let (scheme, rest) = split_scheme(&pieces);
     let is_web = matches!(text_of(scheme).as_str(), "" | "http://" | "https://");

@@ -25,6 +25,10 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Box<Problem>> {
             return Err(problem("not-utf8", "the file is not UTF-8 text", help, position(&before, before.len())));
         }
     };
+    // Nearly all files are of these alone.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
+        return Ok(text);
+    }
     match text.char_indices().find(|(_, character)| !is_printable(*character)) {
         None => Ok(text),
         Some((offset, character)) => {

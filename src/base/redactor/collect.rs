@@ -60,7 +60,7 @@ impl Found {
     }
 
     fn text(&mut self, name: &str, text: &Text) {
-        let is_credential_by_name = is_credential(name) || is_credential(&text.written);
+        let is_credential_by_name = text.is_expanded() && (is_credential(name) || is_credential(&text.written));
         for parts in text.parts.chunk_by(are_expanded) {
             match parts {
                 [TextPart::Plain(_)] => {}
@@ -126,7 +126,7 @@ impl Found {
         let authority_end = host_end(scheme);
         let user_end = whole[scheme..authority_end].rfind('@').map(|at| scheme + at);
         let shown = [0..scheme, user_end.unwrap_or(scheme)..authority_end];
-        let is_credential_by_name = is_credential(&text.written);
+        let is_credential_by_name = text.is_expanded() && is_credential(&text.written);
         let (mut position, mut has_expanded_user) = (0, false);
         for part in &text.parts {
             match part {

@@ -91,6 +91,12 @@ impl Section {
         Self { span, entries, session }
     }
 
+    /// The same section, whose problems go to `session` from now on; those of the sections in it go where they went.
+    #[must_use]
+    pub fn reporting_to(self, session: Rc<ParseSession>) -> Self {
+        Self { session, ..self }
+    }
+
     /// Where the section stands.
     #[must_use]
     pub const fn span(&self) -> &SourceSpan {

@@ -131,9 +131,7 @@ impl CheckDraft {
     /// The same with the problems of the whole document, for the rules that look at more than one check.
     #[must_use]
     pub fn moved(self, document: &Rc<ParseSession>) -> Self {
-        let fields = &self.fields;
-        let entries = fields.keys().filter_map(|key| Some((key, fields.get(key)?.clone()))).collect();
-        Self { fields: Section::new(fields.span().clone(), entries, Rc::clone(document)), ..self }
+        Self { fields: self.fields.reporting_to(Rc::clone(document)), ..self }
     }
 }
 

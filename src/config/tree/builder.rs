@@ -1,7 +1,7 @@
 //! Builds the tree from the events of the parser, within bounds.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::rc::Rc;
 
 use granit_parser::{Event, ScalarStyle, Span, Tag};
@@ -23,7 +23,9 @@ const MAX_COPIED: usize = 1 << 20;
 type Fatal = Box<Problem>;
 
 pub(super) struct Builder<'t, 'r> {
-    lines: Vec<&'t str>,
+    text: &'t str,
+    /// Asked for only where a value goes on over lines, or is not written.
+    lines: OnceCell<Vec<&'t str>>,
     pub(super) report: &'r mut dyn FnMut(Problem),
     open: Vec<Frame>,
     pub(super) root: Option<Rc<Node>>,
@@ -46,13 +48,41 @@ struct Frame {
 
 enum OpenCollection {
     List(Vec<Rc<Node>>),
-    /// `keys` tells the line of each key so far.
-    Map {
-        entries: Vec<MappingEntry>,
-        keys: HashMap<String, u32>,
-        merged: Vec<(Mark, Rc<Node>)>,
-        key: PendingKey,
-    },
+    Map(OpenMap),
+}
+
+/// A mapping whose end has not come yet.
+struct OpenMap {
+    entries: Vec<MappingEntry>,
+    /// The line of each key, where they are more than [`FEW`].
+    lines: HashMap<String, u32>,
+    merged: Vec<(Mark, Rc<Node>)>,
+    key: PendingKey,
+}
+
+/// So many keys are compared one by one: nearly every mapping has fewer, and a table takes longer.
+const FEW: usize = 16;
+
+impl OpenMap {
+    fn new() -> Self {
+        Self { entries: Vec::new(), lines: HashMap::new(), merged: Vec::new(), key: PendingKey::Awaited }
+    }
+
+    /// The line on which a key stands first.
+    fn line_of(&self, key: &str) -> Option<u32> {
+        let merge = self.merged.first().filter(|_| key == "<<").map(|(mark, _)| mark.line);
+        let among_few = || self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_mark.line);
+        let known = || if self.lines.is_empty() { among_few() } else { self.lines.get(key).copied() };
+        merge.or_else(known)
+    }
+
+    fn push(&mut self, entry: MappingEntry) {
+        self.entries.push(entry);
+        if self.entries.len() > FEW {
+            let from = if self.lines.is_empty() { 0 } else { self.entries.len() - 1 };
+            self.lines.extend(self.entries[from..].iter().map(|entry| (entry.key.clone(), entry.key_mark.line)));
+        }
+    }
 }
 
 /// What is known of the next entry of a mapping.
@@ -70,7 +100,8 @@ enum PendingKey {
 impl<'t, 'r> Builder<'t, 'r> {
     pub(super) fn new(text: &'t str, report: &'r mut dyn FnMut(Problem)) -> Self {
         Self {
-            lines: text::lines(text).collect(),
+            text,
+            lines: OnceCell::new(),
             report,
             open: Vec::new(),
             root: None,
@@ -106,12 +137,7 @@ impl<'t, 'r> Builder<'t, 'r> {
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), "map", &span);
-                let map = OpenCollection::Map {
-                    entries: Vec::new(),
-                    keys: HashMap::new(),
-                    merged: Vec::new(),
-                    key: PendingKey::Awaited,
-                };
+                let map = OpenCollection::Map(OpenMap::new());
                 self.start(map, style == granit_parser::StructureStyle::Block, anchor, &span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(&span),
@@ -149,7 +175,7 @@ impl<'t, 'r> Builder<'t, 'r> {
         }
         let content = match content {
             OpenCollection::List(items) => NodeContent::List(items),
-            OpenCollection::Map { entries, keys, merged, .. } => NodeContent::Map(self.merge(entries, keys, merged)),
+            OpenCollection::Map(map) => NodeContent::Map(self.merged(map)),
         };
         self.add(Rc::new(Node { mark, content, height, weight }), anchor)
     }
@@ -191,15 +217,16 @@ impl<'t, 'r> Builder<'t, 'r> {
         frame.weight += node.weight;
         match &mut frame.content {
             OpenCollection::List(items) => items.push(node),
-            OpenCollection::Map { entries, keys, merged, key } => match std::mem::replace(key, PendingKey::Awaited) {
+            OpenCollection::Map(map) => match std::mem::replace(&mut map.key, PendingKey::Awaited) {
                 PendingKey::Awaited => {
-                    if keys.is_empty() && frame.block && frame.mark.line == node.mark.line {
+                    let is_first = map.entries.is_empty() && map.merged.is_empty();
+                    if is_first && frame.block && frame.mark.line == node.mark.line {
                         frame.mark.width = node.mark.width;
                     }
-                    match key_of(&node, keys) {
-                        Ok(known) => *key = known,
+                    match key_of(&node, map) {
+                        Ok(known) => map.key = known,
                         Err(mut problem) => {
-                            *key = PendingKey::Unusable;
+                            map.key = PendingKey::Unusable;
                             let parent = self.path();
                             problem.span.path = match problem.span.path.as_str() {
                                 "" => parent,
@@ -211,9 +238,9 @@ impl<'t, 'r> Builder<'t, 'r> {
                 }
                 PendingKey::Known(name, key_mark) => {
                     let value = if is_unwritten(&node) { Rc::new(Node::unwritten(key_mark)) } else { node };
-                    entries.push(MappingEntry { key: name, key_mark, value });
+                    map.push(MappingEntry { key: name, key_mark, value });
                 }
-                PendingKey::Merge(mark) => merged.push((mark, node)),
+                PendingKey::Merge(mark) => map.merged.push((mark, node)),
                 PendingKey::Unusable => {}
             },
         }
@@ -221,13 +248,8 @@ impl<'t, 'r> Builder<'t, 'r> {
     }
 
     /// The entries with those that merge keys bring in behind them; a key that is written wins.
-    fn merge(
-        &mut self,
-        mut entries: Vec<MappingEntry>,
-        mut keys: HashMap<String, u32>,
-        merged: Vec<(Mark, Rc<Node>)>,
-    ) -> Vec<MappingEntry> {
-        for (mark, source) in merged {
+    fn merged(&mut self, mut map: OpenMap) -> Vec<MappingEntry> {
+        for (mark, source) in map.merged.clone() {
             let sources: Vec<&Node> = match &source.content {
                 NodeContent::List(items) => items.iter().map(Rc::as_ref).collect(),
                 _ => vec![&source],
@@ -241,14 +263,13 @@ impl<'t, 'r> Builder<'t, 'r> {
                     continue;
                 };
                 for entry in inherited {
-                    if let Slot::Vacant(free) = keys.entry(entry.key.clone()) {
-                        free.insert(entry.key_mark.line);
-                        entries.push(entry.clone());
+                    if map.line_of(&entry.key).is_none() {
+                        map.push(entry.clone());
                     }
                 }
             }
         }
-        entries
+        map.entries
     }
 
     /// Whether a scalar can only be a text. A tag that is not understood is reported.
@@ -282,13 +303,18 @@ impl<'t, 'r> Builder<'t, 'r> {
         (self.report)(problem("unsupported-tag", &message, Some("remove the tag".into()), span));
     }
 
+    /// The line of this number, counted from 1.
+    fn line(&self, number: usize) -> Option<&'t str> {
+        self.lines.get_or_init(|| text::lines(self.text).collect()).get(number.saturating_sub(1)).copied()
+    }
+
     /// The mark of a span; of one that goes on over lines, the part on its first line.
     fn mark(&self, span: &Span) -> Mark {
         let (line, from) = (span.start.line(), span.start.col());
         let to = if span.end.line() == line {
             span.end.col()
         } else {
-            self.lines.get(line.saturating_sub(1)).map_or(from, |text| text.trim_end().chars().count())
+            self.line(line).map_or(from, |text| text.trim_end().chars().count())
         };
         Mark { line: number(line), column: number(from + 1), width: number(to.saturating_sub(from).max(1)) }
     }
@@ -296,7 +322,7 @@ impl<'t, 'r> Builder<'t, 'r> {
     /// A value that is not written has no place of its own: it stands where its list stands on that line.
     fn mark_of_nothing(&self, span: &Span) -> Mark {
         let (line, from) = (span.start.line(), span.start.col());
-        let length = self.lines.get(line.saturating_sub(1)).map_or(0, |text| text.chars().count());
+        let length = self.line(line).map_or(0, |text| text.chars().count());
         Mark { line: number(line), column: number(from.min(length.saturating_sub(1)) + 1), width: 1 }
     }
 
@@ -304,29 +330,30 @@ impl<'t, 'r> Builder<'t, 'r> {
     fn path(&self) -> String {
         self.open.iter().fold(String::new(), |parent, frame| match &frame.content {
             OpenCollection::List(items) => path::item(&parent, items.len()),
-            OpenCollection::Map { key: PendingKey::Known(name, _), .. } => path::child(&parent, name),
-            OpenCollection::Map { key: PendingKey::Merge(_), .. } => path::child(&parent, "<<"),
-            OpenCollection::Map { .. } => parent,
+            OpenCollection::Map(OpenMap { key: PendingKey::Known(name, _), .. }) => path::child(&parent, name),
+            OpenCollection::Map(OpenMap { key: PendingKey::Merge(_), .. }) => path::child(&parent, "<<"),
+            OpenCollection::Map(_) => parent,
         })
     }
 }
 
 /// What a node in the place of a key says about the entry.
-fn key_of(node: &Node, keys: &mut HashMap<String, u32>) -> Result<PendingKey, Fatal> {
+fn key_of(node: &Node, map: &OpenMap) -> Result<PendingKey, Fatal> {
+    let mark = node.mark;
     let NodeContent::Scalar(scalar) = &node.content else {
         let message = "a key must be a plain word, not a list or a mapping";
         let help = "if `{{` belongs to a template, it was not rendered".to_owned();
-        return Err(Box::new(problem("wrong-type", message, Some(help), node.mark.span(""))));
+        return Err(Box::new(problem("wrong-type", message, Some(help), mark.span(""))));
     };
-    if let Some(line) = keys.insert(scalar.text.clone(), node.mark.line) {
+    if let Some(line) = map.line_of(&scalar.text) {
         let message = format!("the key `{}` is there twice, first on line {line}", told_key(&scalar.text));
-        let span = node.mark.span(scalar.text.as_str());
+        let span = mark.span(scalar.text.as_str());
         return Err(Box::new(problem("duplicate-key", &message, Some("keep one of them".into()), span)));
     }
     if scalar.text == "<<" && !scalar.quoted {
-        return Ok(PendingKey::Merge(node.mark));
+        return Ok(PendingKey::Merge(mark));
     }
-    Ok(PendingKey::Known(scalar.text.clone(), node.mark))
+    Ok(PendingKey::Known(scalar.text.clone(), mark))
 }
 
 fn is_unwritten(node: &Node) -> bool {

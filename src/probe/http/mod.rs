@@ -166,14 +166,14 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
     let max_body = fields.size("max_body").unwrap_or(64 << 10);
     let expect = AppAnswer::read(fields, method, max_body);
     let way = read_way(fields);
-    let request = RequestSpec::read(fields, method)?;
-    let version = read_version(fields, &request);
+    let (request, url) = RequestSpec::read(fields, method)?;
+    let version = read_version(fields, url.is_plain);
     let host = match way {
         // Whoever listens there is on this pod.
         Some(Way::Socket(_)) => Some("localhost".to_owned()),
-        _ => request.host(),
+        _ => url.host,
     };
-    if fields.section("tls").is_some() && request.is_plain() && fields.integer("max_redirects") == Some(0) {
+    if fields.section("tls").is_some() && url.is_plain && fields.integer("max_redirects") == Some(0) {
         let help = "write `https://` in `url`, or remove `tls`";
         fields.warning("tls", "ineffective-key", "`tls` has no effect on a `http://` URL", Some(help.into()));
     }
@@ -224,10 +224,10 @@ fn read_family(fields: &Section, way: Option<&Way>, host: Option<&str>) -> Addre
 }
 
 /// Which HTTP is spoken. Problems are reported at the key.
-fn read_version(fields: &Section, request: &RequestSpec) -> Option<HttpVersion> {
+fn read_version(fields: &Section, is_plain: bool) -> Option<HttpVersion> {
     match fields.word("version") {
         Some("1.1") => Some(HttpVersion::Http1),
-        Some("2") if fields.get("proxy").is_some() && request.is_plain() => {
+        Some("2") if fields.get("proxy").is_some() && is_plain => {
             let message = "a proxy is spoken to in HTTP/1.1: without TLS there is no tunnel for HTTP/2";
             fields.error(
                 "version",

@@ -24,15 +24,21 @@ use crate::model::outcome::{Failure, FailureKind};
 use crate::workflow::captures::{Captures, FillError};
 
 /// The request as the file declares it.
-pub(super) struct RequestSpec {
+pub(super) enum RequestSpec {
+    /// The request itself, where no captured value is part of it.
+    Ready(Arc<Prepared>),
+    /// What it is made of in each run.
+    Template(Box<RequestTemplate>),
+}
+
+/// A request before captured values are filled in.
+pub(super) struct RequestTemplate {
     method: Method,
     url: Text,
     headers: Vec<(HeaderName, Text)>,
     /// How the file writes the names of `headers`.
     spelling: Extensions,
     body: Option<RequestBody>,
-    /// The request itself, where no captured value is part of it.
-    ready: Option<Arc<Prepared>>,
 }
 
 struct RequestBody {
@@ -78,15 +84,16 @@ pub(super) struct Address {
 pub(super) struct Unusable;
 
 impl RequestSpec {
-    /// Reads the keys of the request. Problems are reported at their keys.
-    pub(super) fn read(fields: &Section, method: &str) -> Option<Self> {
+    /// Reads the keys of the request, with where it goes as far as that is known before a run. Problems are reported at
+    /// their keys.
+    pub(super) fn read(fields: &Section, method: &str) -> Option<(Self, RequestUrl)> {
         let url = fields.text("url")?.clone();
         let headers = read_headers(fields);
-        if Url::parse(&stand_in(&url)).is_err() {
+        let Ok(parsed) = Url::parse(&stand_in(&url)) else {
             let help = "write it as `http://host:port/path`";
             fields.error("url", "invalid-value", "not a URL with a host", Some(help.into()));
             return None;
-        }
+        };
         let headers = headers?;
         let body = fields.text("body").filter(|body| !body.written.is_empty()).map(|text| RequestBody {
             text: text.clone(),
@@ -94,33 +101,20 @@ impl RequestSpec {
         });
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         let spelling = spelling::of(fields.map("headers").iter().map(|(name, _)| name.as_str()));
-        let mut spec = Self { method, url, headers, spelling, body, ready: None };
-        if !spec.needs_captures() {
-            spec.ready = spec.fill(&Captures::default()).ok();
-        }
-        Some(spec)
-    }
-
-    fn needs_captures(&self) -> bool {
-        let headers = self.headers.iter().map(|(_, value)| value);
-        let mut texts = headers.chain(self.body.as_ref().map(|body| &body.text)).chain([&self.url]);
-        texts.any(|text| text.captures().next().is_some())
-    }
-
-    /// The host that is dialled, without brackets.
-    pub(super) fn host(&self) -> Option<String> {
-        let url = Url::parse(&stand_in(&self.url)).ok()?;
-        Some(bare(url.host_str()?).to_owned())
+        let host = parsed.host_str().map(|host| bare(host).to_owned());
+        let whereto = RequestUrl { host, is_plain: parsed.scheme() == "http" };
+        let template = RequestTemplate { method, url, headers, spelling, body };
+        let ready = if template.needs_captures() { None } else { template.prepared(parsed, &Captures::default()).ok() };
+        Some((ready.map_or_else(|| Self::Template(Box::new(template)), Self::Ready), whereto))
     }
 
     /// Whether the method may change something (RFC 9110, section 9.2.1).
     pub(super) fn may_have_effect(&self) -> bool {
-        !self.method.is_safe()
-    }
-
-    /// Whether the URL is without TLS.
-    pub(super) fn is_plain(&self) -> bool {
-        Url::parse(&stand_in(&self.url)).is_ok_and(|url| url.scheme() == "http")
+        let method = match self {
+            Self::Ready(request) => &request.method,
+            Self::Template(template) => &template.method,
+        };
+        !method.is_safe()
     }
 
     /// The request with its captured values.
@@ -128,13 +122,37 @@ impl RequestSpec {
     /// # Errors
     /// When a value was not captured or would change the shape of the request.
     pub(super) fn fill(&self, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
-        if let Some(ready) = &self.ready {
-            return Ok(Arc::clone(ready));
+        match self {
+            Self::Ready(request) => Ok(Arc::clone(request)),
+            Self::Template(template) => template.fill(captured),
         }
-        let invalid = || mismatch("a captured value makes the URL invalid");
-        let url = Url::parse(&captured.fill_url(&self.url).map_err(unfilled)?).map_err(|_| invalid())?;
+    }
+}
+
+/// Where a request goes, as far as that is known before a run.
+pub(super) struct RequestUrl {
+    /// The host that is dialled, without brackets.
+    pub(super) host: Option<String>,
+    /// It is without TLS.
+    pub(super) is_plain: bool,
+}
+
+impl RequestTemplate {
+    fn needs_captures(&self) -> bool {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let mut texts = headers.chain(self.body.as_ref().map(|body| &body.text)).chain([&self.url]);
+        texts.any(|text| text.captures().next().is_some())
+    }
+
+    fn fill(&self, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
+        let url = captured.fill_url(&self.url).map_err(unfilled)?;
+        self.prepared(Url::parse(&url).map_err(|_| invalid_url())?, captured)
+    }
+
+    /// The request to `url`.
+    fn prepared(&self, url: Url, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
         let credentials = credentials_of(&url);
-        let address = Address::new(url).map_err(|Unusable| invalid())?;
+        let address = Address::new(url).map_err(|Unusable| invalid_url())?;
         let mut headers = HeaderMap::new();
         headers.insert(HOST, address.host.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -273,6 +291,10 @@ fn fill_form(text: &Text, captured: &Captures) -> Result<String, FillError> {
 /// Whether a part of the text is not written in the file: it may be a secret.
 fn is_filled_in(text: &Text) -> bool {
     text.is_expanded() || text.captures().next().is_some()
+}
+
+fn invalid_url() -> Failure {
+    mismatch("a captured value makes the URL invalid")
 }
 
 fn unfilled(error: FillError) -> Failure {

@@ -1,6 +1,5 @@
 //! How the daemon grows with the number of its checks: HTTP every 10 s, all of it on one core.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::log::Log;
 use crate::process::{Memory, Usage, steadily};
 use crate::release::daemon;
 use crate::say;
@@ -201,11 +201,10 @@ struct Subject {
     port: u16,
     size: usize,
     config: PathBuf,
-    folder: Folder,
     pages: Vec<String>,
     begun: Instant,
-    /// How much of its log has been read.
-    read: u64,
+    log: Log,
+    _folder: Folder,
 }
 
 impl Subject {
@@ -221,8 +220,8 @@ impl Subject {
         let ours = daemon(binary, &config, port);
         command.arg(ours.get_program()).args(ours.get_args()).env_remove("RUST_LOG");
         let begun = Instant::now();
-        let server = Server::start(command, Account::mine(), &folder);
-        Self { server, port, size, config, folder, pages, begun, read: 0 }
+        let (server, log) = (Server::start(command, Account::mine(), &folder), Log::of(&folder));
+        Self { server, port, size, config, pages, begun, log, _folder: folder }
     }
 
     fn process(&self) -> u32 {
@@ -232,7 +231,7 @@ impl Subject {
     /// How long it took until it answered.
     fn listens(&mut self) -> f64 {
         while Client::new(self.port).and_then(|mut client| client.get("/livez")).is_err() {
-            assert!(!self.server.has_ended() && self.begun.elapsed() < PATIENCE, "{}", self.log());
+            assert!(!self.server.has_ended() && self.begun.elapsed() < PATIENCE, "{}", self.log.news());
         }
         self.begun.elapsed().as_secs_f64()
     }
@@ -256,7 +255,7 @@ impl Subject {
         let process = self.process();
         let before = Usages::of(process);
         let ((), times) = asking(self.port, || {
-            self.hang_up();
+            self.log.reload(&mut self.server, PATIENCE);
             // What follows from it is part of it: the next publications, and the first runs.
             sleep(Duration::from_secs(1));
         });
@@ -266,7 +265,7 @@ impl Subject {
     /// Has its checks run once an hour, and waits until all have run and nothing more is done.
     fn calm(&mut self) {
         std::fs::write(&self.config, checks(self.size, &self.pages, "1h", None)).expect("it is ours");
-        self.hang_up();
+        self.log.reload(&mut self.server, PATIENCE);
         let begun = Instant::now();
         loop {
             let before = Usage::of(self.process()).seconds;
@@ -275,33 +274,6 @@ impl Subject {
                 return;
             }
         }
-    }
-
-    /// Has it read its file, and waits until it has.
-    fn hang_up(&mut self) {
-        self.news();
-        let process = self.process();
-        let status = Command::new("sh").args(["-c", &format!("kill -HUP {process}")]).status();
-        assert!(status.is_ok_and(|status| status.success()), "it runs");
-        let (begun, mut said) = (Instant::now(), String::new());
-        while !said.contains("the configuration was loaded") {
-            assert!(begun.elapsed() < PATIENCE, "it was not loaded: {said}");
-            sleep(Duration::from_millis(20));
-            said += &self.news();
-        }
-    }
-
-    /// What it has logged since the last look.
-    fn news(&mut self) -> String {
-        let mut text = String::new();
-        let mut log = std::fs::File::open(self.folder.path().join("output.log")).expect("it is ours");
-        log.seek(SeekFrom::Start(self.read)).expect("it is a file");
-        self.read += log.read_to_string(&mut text).expect("it is text") as u64;
-        text
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default()
     }
 }
 

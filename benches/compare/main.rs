@@ -24,6 +24,7 @@ mod cost;
 mod figures;
 mod growth;
 mod loads;
+mod log;
 mod machine;
 mod peers;
 mod process;

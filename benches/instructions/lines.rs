@@ -4,58 +4,76 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use probelet::base::clock::Moment;
+use probelet::scheduler::cadence::Cadence;
+
 use crate::client::Client;
-use crate::counted::Counted;
+use crate::counted::{Counted, POD};
 use crate::say;
 use crate::targets::Targets;
 
 /// How often something is asked for.
 const TIMES: usize = 100;
-/// Fewer runs than these say too little.
-const LEAST: f64 = 40.0;
+/// So many checks of a kind run. There are as many of each, so that those that stand still stay the same.
+const CHECKS: usize = 10;
 
 const UNCHANGED: &str = "GET /livez, nothing new";
 const GATE: &str = "GET /livez, a run since the last";
 const SCRAPE: &str = "GET /metrics, runs since the last";
+const PUBLICATION: &str = "publication: what a wake costs that publishes, beside its runs";
+
+/// Instructions, or why they could not be counted.
+pub type Count = Result<f64, String>;
+
+/// When the checks of a kind run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beats {
+    /// One after the other, each with a publication of its own.
+    Apart,
+    /// At once, with one publication for all.
+    Together,
+}
 
 /// Runs of a kind.
+#[derive(Clone, Copy)]
 struct Runs {
     line: &'static str,
     kind: &'static str,
     more: &'static str,
-    /// So many checks, each so often, for so long: what is dear is done rarely.
-    checks: usize,
+    beats: Beats,
     interval: Duration,
-    span: Duration,
+    /// It is counted for so many intervals.
+    intervals: u32,
 }
 
 const fn runs(line: &'static str, kind: &'static str, more: &'static str) -> Runs {
-    let (interval, span) = (Duration::from_millis(500), Duration::from_secs(10));
-    Runs { line, kind, more, checks: 10, interval, span }
+    Runs { line, kind, more, beats: Beats::Apart, interval: Duration::from_millis(500), intervals: 10 }
 }
 
-/// The same, where a run is dear. There are as many of them, so that those that stand still stay the same.
-const fn dear(line: &'static str, kind: &'static str, more: &'static str) -> Runs {
-    let (interval, span) = (Duration::from_secs(5), Duration::from_secs(25));
-    Runs { line, kind, more, checks: 10, interval, span }
+/// The same, where a run is dear: what is dear is done rarely, or one run would meet the next.
+const fn dear(line: &'static str, kind: &'static str, more: &'static str, seconds: u64) -> Runs {
+    Runs { interval: Duration::from_secs(seconds), intervals: 2, ..runs(line, kind, more) }
 }
 
 const KEPT: &str = ", max_connection_age: 1h";
 const FRESH: &str = ", max_connection_age: 0s";
 
+const SIMULATED: Runs =
+    runs("run: simulated, which looks at nothing: the schedule and the publication", "simulated", "");
+
 const KINDS: &[Runs] = &[
-    runs("run: simulated, which looks at nothing: the schedule and the publication", "simulated", ""),
+    SIMULATED,
     runs("run: http, kept", "http", KEPT),
     runs("run: http, fresh", "http", FRESH),
     runs("run: https, kept", "https", KEPT),
-    dear("run: https, fresh", "https", FRESH),
+    dear("run: https, fresh", "https", FRESH, 2),
     runs("run: tcp", "tcp", ""),
     runs("run: postgres, kept", "postgres", KEPT),
-    dear("run: postgres, fresh", "postgres", FRESH),
+    dear("run: postgres, fresh", "postgres", FRESH, 10),
     runs("run: redis, kept", "redis", KEPT),
     runs("run: redis, fresh", "redis", FRESH),
     runs("run: amqp, kept", "amqp", KEPT),
-    dear("run: amqp, fresh", "amqp", FRESH),
+    dear("run: amqp, fresh", "amqp", FRESH, 2),
     runs("run: grpc, kept", "grpc", KEPT),
     runs("run: grpc, fresh", "grpc", FRESH),
     runs("run: disk", "disk", ""),
@@ -63,10 +81,11 @@ const KINDS: &[Runs] = &[
     runs("run: workflow", "workflow", ""),
 ];
 
-/// Counts each line that holds one of the words, or all of them where there are none, and tells each.
-pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String], tell: &dyn Fn(&str, f64)) {
+/// Counts each line that holds one of the words, or all of them where there are none, and tells each: the count, or why
+/// there is none.
+pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String], tell: &dyn Fn(&str, Count)) {
     let is_wanted = |line: &str| words.is_empty() || words.iter().any(|word| line.contains(word));
-    let tell = |line: &str, count: f64| {
+    let tell = |line: &str, count: Count| {
         if is_wanted(line) {
             tell(line, count);
         }
@@ -75,16 +94,20 @@ pub fn count(binary: &Path, targets: &Targets, size: usize, words: &[String], te
     let mut counted = Counted::start(binary, &still(size));
     sleep(Duration::from_secs(2));
     let idle = per_second(&mut counted);
-    tell(UNCHANGED, gate(&mut counted, idle));
+    tell(UNCHANGED, Ok(gate(&mut counted, idle)));
     for runs in KINDS.iter().filter(|runs| runs.kind == "simulated" || is_wanted(runs.line)) {
-        say(&format!("{size} checks: {}", runs.line));
-        counted.reload(&with_runs(targets, size, runs), || targets.beat());
-        let each = of_each(&mut counted, runs, idle);
-        tell(runs.line, each);
-        if runs.kind == "simulated" {
-            let mut beside = |path, period| of_answer(&mut counted, runs, idle, each, path, period);
+        let each = of_each(&mut counted, targets, size, *runs, idle);
+        tell(runs.line, each.clone());
+        if let ("simulated", Ok(each)) = (runs.kind, each) {
+            let mut beside = |path, period| of_answer(&mut counted, *runs, idle, each, path, period);
             tell(GATE, beside("/livez", Duration::from_millis(50)));
             tell(SCRAPE, beside("/metrics", Duration::from_millis(500)));
+            if is_wanted(PUBLICATION) {
+                let together = Runs { beats: Beats::Together, ..*runs };
+                let share = of_each(&mut counted, targets, size, together, idle);
+                // Each of the runs together has its share of one publication, each of those apart a whole one.
+                tell(PUBLICATION, share.map(|share| (each - share) / (1.0 - 1.0 / CHECKS as f64)));
+            }
         }
     }
 }
@@ -111,13 +134,15 @@ fn get(client: &mut Client, path: &str) {
 }
 
 /// The instructions of one run.
-fn of_each(counted: &mut Counted, runs: &Runs, idle: f64) -> f64 {
-    let window = window(counted, runs, &mut |span| sleep(span));
-    (window.count - idle * window.seconds) / window.passed
+fn of_each(counted: &mut Counted, targets: &Targets, size: usize, runs: Runs, idle: f64) -> Count {
+    say(&format!("{size} checks: {}", runs.line));
+    counted.reload(&with_runs(targets, size, runs), || targets.beat());
+    let window = window(counted, runs, &mut |span| sleep(span))?;
+    Ok((window.count - idle * window.seconds) / window.passed)
 }
 
 /// The instructions of an answer while runs, of which one takes `each`, make news between two of them.
-fn of_answer(counted: &mut Counted, runs: &Runs, idle: f64, each: f64, path: &str, period: Duration) -> f64 {
+fn of_answer(counted: &mut Counted, runs: Runs, idle: f64, each: f64, path: &str, period: Duration) -> Count {
     let port = counted.port;
     let mut answers = 0;
     let window = window(counted, runs, &mut |span| {
@@ -130,8 +155,8 @@ fn of_answer(counted: &mut Counted, runs: &Runs, idle: f64, each: f64, path: &st
             answers += 1;
             sleep(period);
         }
-    });
-    (window.count - idle * window.seconds - each * window.passed) / f64::from(answers)
+    })?;
+    Ok((window.count - idle * window.seconds - each * window.passed) / f64::from(answers))
 }
 
 /// What was counted in a while.
@@ -142,16 +167,17 @@ struct Window {
 }
 
 /// Counts while `work` is done for the span of these runs; longer where the machine is so busy that few of them came about.
-/// Runs that a count cuts in two are told by their share of time.
-fn window(counted: &mut Counted, runs: &Runs, work: &mut dyn FnMut(Duration)) -> Window {
+/// The span is one of whole intervals: what a count cuts off at its beginning comes in at its end.
+fn window(counted: &mut Counted, runs: Runs, work: &mut dyn FnMut(Duration)) -> Result<Window, String> {
     // What was done after the reload is over: every check has run, and what was opened for it is open.
-    let first = counted.passes(runs.kind);
-    while counted.passes(runs.kind) < first + 3.0 * runs.checks as f64 {
-        sleep(runs.interval);
+    let first = counted.passes(runs.kind)?;
+    sleep(runs.interval);
+    while counted.passes(runs.kind)? < first + CHECKS as f64 {
+        sleep(runs.interval / 2);
     }
-    let mut span = runs.span;
+    let mut span = runs.interval * runs.intervals;
     loop {
-        let (before, from) = (counted.passes(runs.kind), Instant::now());
+        let (before, from) = (counted.passes(runs.kind)?, Instant::now());
         let mut seconds = 0.0;
         let count = counted.during(|| {
             let begun = Instant::now();
@@ -159,9 +185,15 @@ fn window(counted: &mut Counted, runs: &Runs, work: &mut dyn FnMut(Duration)) ->
             seconds = begun.elapsed().as_secs_f64();
         });
         let to = Instant::now();
-        let passed = (counted.passes(runs.kind) - before) * seconds / (to - from).as_secs_f64();
-        if passed >= LEAST || span > 8 * runs.span {
-            return Window { count, seconds, passed };
+        // To ask takes its time, in which runs pass too.
+        let asked = counted.passes(runs.kind)? - before;
+        let due = CHECKS as f64 * seconds / runs.interval.as_secs_f64();
+        if asked >= due {
+            return Ok(Window { count, seconds, passed: due });
+        }
+        // Some were left out.
+        if asked >= 0.5 * due || span > 4 * runs.interval * runs.intervals {
+            return Ok(Window { count, seconds, passed: asked * seconds / (to - from).as_secs_f64() });
         }
         span *= 2;
     }
@@ -175,16 +207,37 @@ fn still(size: usize) -> String {
 }
 
 /// The same, with some of a kind that run.
-fn with_runs(targets: &Targets, size: usize, runs: &Runs) -> String {
-    let checks = targets.checks(runs.checks, runs.interval.as_millis() as usize, runs.kind, runs.more);
+fn with_runs(targets: &Targets, size: usize, runs: Runs) -> String {
+    let checks = targets.checks(CHECKS, runs.interval.as_millis() as usize, runs.kind, runs.more);
     // Everything is slow below callgrind, and slower beside others.
-    let checks = checks.replace("timeout: 2s", "timeout: 1m");
+    let mut checks = checks.replace("timeout: 2s", "timeout: 1m");
+    for (number, name) in names(runs).into_iter().enumerate() {
+        checks = checks.replace(&format!("name: check-{number}\n"), &format!("name: {name}\n"));
+    }
     let (_, checks) = checks.split_once("checks:\n").expect("there are checks");
-    format!(
-        "{HEAD}{}{}",
-        standing(size - runs.checks),
-        checks.replace("name: check-", &format!("name: {}-", runs.kind))
-    )
+    format!("{HEAD}{}{checks}", standing(size - CHECKS))
+}
+
+/// Names of checks whose beats, which follow from them, fall together or are spread over the interval.
+fn names(runs: Runs) -> Vec<String> {
+    let parts = 2 * CHECKS as u128;
+    let part = |name: &str| {
+        let beat = Cadence::new(runs.interval, POD, name).after(Moment::default()).since_boot();
+        (beat, beat.as_nanos() * parts / runs.interval.as_nanos())
+    };
+    let some = (0..).map(|number: u32| format!("{}-{number}", runs.kind));
+    match runs.beats {
+        Beats::Apart => {
+            // One in every other part, so that there is a part between two of them.
+            let parts = (0..parts).step_by(2);
+            parts.map(|own| some.clone().find(|name| part(name).1 == own).expect("there are names enough")).collect()
+        }
+        Beats::Together => {
+            let mut some = some.peekable();
+            let beat = some.peek().map(|name| part(name).0);
+            some.filter(|name| Some(part(name).0) == beat).take(CHECKS).collect()
+        }
+    }
 }
 
 /// They look at nothing: that they are there is what counts.

@@ -23,6 +23,8 @@ mod client;
 mod counted;
 mod ledger;
 mod lines;
+#[path = "../compare/log.rs"]
+mod log;
 #[path = "../compare/release.rs"]
 mod release;
 #[expect(dead_code)] // `make bench` uses more of it
@@ -51,15 +53,22 @@ fn main() -> ExitCode {
         let (binary, targets, wanted) = (&binary, &targets, &wanted);
         let sizes: Vec<_> = SIZES.into_iter().enumerate().zip(std::iter::repeat(sender)).collect();
         let sizes = sizes.into_iter().map(|((column, size), sender)| {
-            let tell = move |line: &str, count| drop(sender.send((line.to_owned(), column, count)));
+            let tell = move |line: &str, count: lines::Count| drop(sender.send((line.to_owned(), column, count)));
             scope.spawn(move || lines::count(binary, targets, size, wanted, &tell))
         });
         let sizes: Vec<_> = sizes.collect();
+        let mut is_whole = true;
         for (line, column, count) in counts {
-            ledger.enter(&line, column, count);
+            match count {
+                Ok(count) => ledger.enter(&line, column, count),
+                Err(why) => {
+                    is_whole = false;
+                    say(&format!("{line}, {} checks: not counted: {why}", SIZES[column]));
+                }
+            }
             ledger.write();
         }
-        sizes.into_iter().all(|size| size.join().is_ok())
+        sizes.into_iter().all(|size| size.join().is_ok()) && is_whole
     });
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

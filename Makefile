@@ -25,7 +25,7 @@ BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command
 .DEFAULT_GOAL := help
 # Cargo is parallel by itself, and has one lock.
 .NOTPARALLEL:
-.PHONY: help demo build test announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet systemd fuzz soak image static image-check sbom release clean
+.PHONY: help demo build test test-busy announce packages servers lint unit page doc manifests render workflows rules dashboards schema api bench layout peers instructions charts admission kubelet systemd fuzz soak image static image-check sbom release clean
 
 demo build static kubelet image-check: export PROBELET_REVISION = $(REVISION)
 
@@ -42,6 +42,11 @@ build: ## the release binary, target/release/probelet
 
 test: announce packages lint unit page doc manifests workflows rules dashboards schema api ## everything that must pass before a merge
 	@.ci/summary $(TESTS_LOG)
+
+# They are built before it gets busy.
+test-busy: packages servers ## the tests of cargo beside BUSY (16) processes that take all the processor time they get (an hour on two cores; TESTS="--test suite")
+	$(CARGO) test --locked --no-run $(TESTS)
+	.ci/busy $(or $(BUSY),16) $(CARGO) test --locked --no-fail-fast $(TESTS)
 
 announce:
 	@.ci/packages announce
@@ -129,8 +134,10 @@ $(VENV)/done: .ci/requirements.txt | packages
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
 	touch $@
 
-soak: ## runs of which a third fail: a million in virtual time (five minutes), and over real sockets for SOAK_MINUTES (15)
-	PROBELET_SOAK_MINUTES=$(or $(SOAK_MINUTES),15) $(CARGO) test --locked --test suite million:: -- --nocapture
+# Optimised, but for the dependencies, which stay as they were built.
+soak: SOAK_PROFILE = --config profile.dev.opt-level=1 --config 'profile.dev.package."*".opt-level=0'
+soak: ## runs of which a third fail: a million in virtual time, and over real sockets for SOAK_MINUTES (15)
+	PROBELET_SOAK_MINUTES=$(or $(SOAK_MINUTES),15) $(CARGO) test --locked $(SOAK_PROFILE) --test suite million:: -- --nocapture
 
 bench: peers ## what it costs, beside goss, Gatus, blackbox_exporter and cloudprober: writes README's tables (20 minutes; QUICK=1, PARTS="growth kinds")
 	@.ci/packages bench

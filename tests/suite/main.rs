@@ -6,6 +6,7 @@
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
 mod alerting;
+mod alone;
 mod balancers;
 mod circles;
 mod clock;

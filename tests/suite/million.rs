@@ -25,6 +25,7 @@ use probelet::store::board;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::alone;
 use crate::soak::{Holdings, LEAK, LEAK_OF_PAGES, Windows};
 use crate::support::daemon::{Daemon, Reply};
 
@@ -81,25 +82,16 @@ fn checks() -> Config {
         .expect("it is valid")
 }
 
-/// Set for a child that runs on its own.
-const CHILD: &str = "PROBELET_TEST_MILLION";
-
 /// Alone in a process, so that its memory tells.
 #[test]
 fn many_runs_of_which_a_third_fail_grow_nothing() {
-    let own = std::env::current_exe().expect("it runs");
-    let mut child = std::process::Command::new(own);
-    child.args(["--exact", "million::runs_many_times", "--nocapture"]).env(CHILD, "1");
-    let output = child.output().expect("it can be started again");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.contains("million: done\n"), "{said}");
-    println!("{said}");
+    println!("{}", alone::run("million::runs_many_times"));
 }
 
 /// The child of [`many_runs_of_which_a_third_fail_grow_nothing`]; nothing without it.
 #[tokio::test(start_paused = true)]
 async fn runs_many_times() {
-    if std::env::var_os(CHILD).is_none() {
+    if !alone::is("million::runs_many_times") {
         return;
     }
     let config = checks();
@@ -141,10 +133,10 @@ async fn runs_many_times() {
     assert_eq!(leaks, [None; 4], "bytes, tasks, descriptors, threads");
     let failed: u64 = board.latest().checks.iter().map(|check| check.counters.runs[1]).sum();
     assert!(failed > runs / 5, "{failed} runs of {looked} failed");
-    println!("{looked} runs, of which {failed} failed; the least of each window, in bytes: {memory:?}");
+    println!("{looked} runs, of which {failed} failed; the least of each window:");
+    println!("bytes allocated: {memory}\ntasks: {tasks}\ndescriptors: {descriptors}\nthreads: {threads}");
     drop(commands);
     scheduler.await.expect("it ends when nobody can command it");
-    println!("\nmillion: done");
 }
 
 /// Waits until history has taken in what it was told. It has a thread of its own, and virtual time must not run away
@@ -229,7 +221,7 @@ async fn a_soak_over_real_sockets_grows_nothing() {
     let metrics = daemon.get("/metrics").await;
     let [passed, failed, void] = ["pass", "fail", "void"].map(|outcome| total(&metrics, outcome));
     println!("{passed} runs passed, {failed} failed, {void} were void; the least of each window:");
-    println!("memory {memory:?}\nthreads {threads:?}\ndescriptors {descriptors:?}");
+    println!("bytes of memory: {memory}\nthreads: {threads}\ndescriptors: {descriptors}");
     assert!(failed * 5 > passed && passed > failed, "a third should fail");
     let leaks = [memory.leak(LEAK_OF_PAGES), threads.leak(0.01), descriptors.leak(0.01)];
     assert_eq!(leaks, [None; 3], "bytes, threads, descriptors");

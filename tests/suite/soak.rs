@@ -1,5 +1,6 @@
 //! The daemon for long, under load and under clients that mean no good: nothing is dropped, nothing grows.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,6 +26,7 @@ use probelet::scheduler::history_reporter::HistoryReporter;
 use probelet::scheduler::machine::Machine;
 use probelet::store::board;
 
+use crate::alone;
 use crate::support::daemon::{Daemon, PATIENCE, Reply};
 use crate::support::fake::{Fake, http};
 
@@ -190,16 +192,35 @@ impl Windows {
     /// The windows, where it grows by `leak` or more at each look: every one lies above the one before it by about the
     /// same, whatever else a busy machine does. A jump, a curve that levels off, and noise are no leak.
     pub fn leak(&self, leak: f64) -> Option<&[f64]> {
-        let least = &self.least[..self.looks / self.of];
-        let pairs = (0..least.len()).flat_map(|late| (0..late).map(move |early| (early, late)));
-        let mut slopes: Vec<f64> =
-            pairs.map(|(early, late)| (least[late] - least[early]) / (late - early) as f64).collect();
-        slopes.sort_by(f64::total_cmp);
-        let slope = slopes[slopes.len() / 2];
+        let (least, slope) = (self.whole(), self.slope());
         let rest = || least.iter().enumerate().map(|(window, value)| value - slope * window as f64);
         let spread = rest().fold(f64::MIN, f64::max) - rest().fold(f64::MAX, f64::min);
         let is_steady = slope * (least.len() - 1) as f64 > 3.0 * spread;
         (is_steady && slope >= leak * self.of as f64).then_some(least)
+    }
+
+    /// By how much it grows from one window to the next: the median over all pairs of them.
+    fn slope(&self) -> f64 {
+        let least = self.whole();
+        let pairs = (0..least.len()).flat_map(|late| (0..late).map(move |early| (early, late)));
+        let mut slopes: Vec<f64> =
+            pairs.map(|(early, late)| (least[late] - least[early]) / (late - early) as f64).collect();
+        slopes.sort_by(f64::total_cmp);
+        slopes[slopes.len() / 2]
+    }
+
+    /// The windows that are full.
+    fn whole(&self) -> &[f64] {
+        &self.least[..self.looks / self.of]
+    }
+}
+
+impl fmt::Display for Windows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = self.whole();
+        let (low, high) =
+            least.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+        write!(f, "{low} to {high} in {} windows, {:+.1} from one to the next", least.len(), self.slope())
     }
 }
 
@@ -305,25 +326,17 @@ async fn two_hundred_streams_cost_less_than_four_mebibytes() {
     Holdings::of(&process).has_grown_by_at_most(STREAMS_KIB, before);
 }
 
-/// Set for a child that reloads on its own.
-const CHILD: &str = "PROBELET_TEST_RELOADS";
-
 /// Alone in a process, so that its memory tells. The files are read and compared as the daemon does it, and the tasks
 /// of the checks are started and ended; only signals and the log are left out, which would take minutes.
 #[test]
 fn ten_thousand_reloads_of_the_scheduler_grow_nothing() {
-    let own = std::env::current_exe().expect("it runs");
-    let mut child = std::process::Command::new(own);
-    child.args(["--exact", "soak::reloads_ten_thousand_times", "--nocapture"]).env(CHILD, "1");
-    let output = child.output().expect("it can be started again");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.contains("reloads: 10000\n"), "{said}");
+    alone::run("soak::reloads_ten_thousand_times");
 }
 
 /// The child of [`ten_thousand_reloads_of_the_scheduler_grow_nothing`]; nothing without it.
 #[tokio::test]
 async fn reloads_ten_thousand_times() {
-    if std::env::var_os(CHILD).is_none() {
+    if !alone::is("soak::reloads_ten_thousand_times") {
         return;
     }
     let target = forgetful_target().await;
@@ -367,7 +380,6 @@ async fn reloads_ten_thousand_times() {
     assert_eq!([memory.leak(LEAK), tasks.leak(0.01)], [None; 2], "bytes, tasks");
     drop(commands);
     scheduler.await.expect("it ends when nobody can command it");
-    println!("\nreloads: 10000");
 }
 
 /// A target that answers and remembers nothing: what a test remembers grows.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::history_reporter::HistoryReporter;
@@ -34,6 +34,10 @@ use crate::store::Recorder;
 
 /// It looks around at least this often, and shows that it makes progress.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// How long a run may still take when its check is gone. A run that is cut short while it logs in has no farewell that
+/// its server would understand, and most end well before this.
+const LAST_RUN: Duration = Duration::from_secs(1);
 
 /// What the scheduler is told while it works.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ struct Workers {
 
 struct WorkerHandle {
     requests: mpsc::Sender<RunRequest>,
-    task: tokio::task::AbortHandle,
+    task: AbortHandle,
 }
 
 impl Scheduler {
@@ -247,16 +251,18 @@ impl Scheduler {
 }
 
 impl Workers {
-    /// Starts a worker for each check that has none, and aborts those of checks that are gone, in the middle of a run
-    /// too.
+    /// Starts a worker for each check that has none. Those of checks that are gone end with the run that is under way,
+    /// and are aborted in the middle of it where it takes long.
     fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
-        self.handles.retain(|key, handle| {
-            let stays = machine.check(*key).is_some();
-            if !stays {
-                handle.task.abort();
-            }
-            stays
-        });
+        // Without their requests they end by themselves.
+        let gone = self.handles.extract_if(.., |key, _| machine.check(*key).is_none());
+        let leaving: Vec<_> = gone.map(|(_, handle)| handle.task).filter(|task| !task.is_finished()).collect();
+        if !leaving.is_empty() {
+            self.tasks.spawn(async move {
+                tokio::time::sleep(LAST_RUN).await;
+                leaving.iter().for_each(AbortHandle::abort);
+            });
+        }
         for ((key, spec), definition) in machine.keys().zip(specs).zip(&machine.plan().checks) {
             if self.handles.contains_key(&key) {
                 continue;
@@ -424,5 +430,35 @@ mod tests {
         let after =
             wait_for(&mut board, |snapshot| states(snapshot) == ["ok", "ok"] && snapshot.checks.len() == 2).await;
         assert_eq!(after.checks[0].since, before.checks[1].since);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_whose_check_is_gone_comes_to_its_end_unless_it_takes_long() {
+        use std::sync::Mutex;
+        static ENDS: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
+        /// Notes how long it takes, and whether it came to its end.
+        struct Run(u64, bool);
+        impl Drop for Run {
+            fn drop(&mut self) {
+                ENDS.lock().unwrap().push((self.0, self.1));
+            }
+        }
+        fn takes(millis: u64) -> BoxFuture<'static, ProbeResult> {
+            Box::pin(async move {
+                let mut run = Run(millis, false);
+                tokio::time::sleep(Duration::from_millis(millis)).await;
+                run.1 = true;
+                Ok(Pass::default())
+            })
+        }
+        let checks = vec![check("stays"), check("logs-in"), check("hung")];
+        let (commands, mut board) = running_scheduler(checks, &[passes, || takes(800), || takes(2_000)]);
+        wait_for(&mut board, |snapshot| states(snapshot)[0] == "ok").await;
+        let plan = plan(vec![check("stays")]);
+        let origins = vec![Origin::Kept(CheckIndex::new(0))];
+        let program = Program { plan, specs: specs(&[passes]), origins };
+        commands.send(SchedulerCommand::Reload(Box::new(program))).await.unwrap();
+        wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(4)).await;
+        assert_eq!(*ENDS.lock().unwrap(), [(800, true), (2_000, false)]);
     }
 }

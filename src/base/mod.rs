@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of probes, HTTP or YAML. To add a unit or a word that several floors share, add a file.
 
+pub mod alarm;
 pub mod clock;
 pub mod connection_tasks;
 pub mod costly;

@@ -168,7 +168,8 @@ impl History {
     }
 
     fn tell(&self, message: Message) {
-        let can_wait = matches!(message, Message::Run(..) | Message::Alive(_));
+        // What is asked is answered after all that was told before.
+        let can_wait = matches!(message, Message::Run(..) | Message::Alive(_) | Message::Date { .. });
         // After the end nothing is kept. Nobody has taken the run then.
         if let Err(SendError(Message::Run(..))) = self.messages.send(message) {
             self.published.count_dropped(1);

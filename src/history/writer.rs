@@ -32,7 +32,7 @@ const BATCH: Duration = Duration::from_millis(500);
 /// A disk that has not answered for this time is away.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Runs in memory that nobody asks about are taken together: each wake of the task costs more than they do.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(30);
 /// So many questions wait for the disk; more have no answer.
 const QUERIES: usize = 32;
 /// So many messages are taken before the job on the file is looked after.

@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 
 use super::history_reporter::HistoryReporter;
 use super::jump::{JumpWatch, KernelAccount};
@@ -18,6 +16,7 @@ use super::machine::{CheckKey, Machine, Transition};
 use super::transition_log;
 use super::want_log::WantLog;
 use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
+use crate::base::alarm::Alarm;
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::processor::Processor;
 use crate::base::quantity::show_duration;
@@ -133,8 +132,7 @@ impl Scheduler {
         let mut wants = WantLog::new();
         let mut dated = self.clock.read();
         let beats = Arc::clone(&self.context.beats);
-        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
-        let mut wake = Moment::default();
+        let mut alarm = Alarm::new(self.clock);
         loop {
             let now = self.clock.read();
             let stepped = now.stepped_since(&std::mem::replace(&mut dated, now));
@@ -158,10 +156,7 @@ impl Scheduler {
             let next = self.machine.next_wake().map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
             watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.
-            if wake != now.moment + next || alarm.is_elapsed() {
-                wake = now.moment + next;
-                alarm.as_mut().reset(Instant::now() + next);
-            }
+            alarm.set(now.moment + next);
             tokio::select! {
                 Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut wants),
                 command = commands.recv() => match command {
@@ -182,7 +177,7 @@ impl Scheduler {
                     }
                     self.reporter.beats_have_news();
                 }
-                () = &mut alarm => {}
+                () = alarm.rings() => {}
             }
         }
     }

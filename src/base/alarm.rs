@@ -93,10 +93,7 @@ fn kernel_timer() -> io::Result<AsyncFd<OwnedFd>> {
 fn set_kernel_timer(timer: &OwnedFd, moment: Moment) -> io::Result<()> {
     // A time of zero would disarm it.
     let at = moment.since_boot().max(Duration::from_nanos(1));
-    let value = Timespec {
-        tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: at.subsec_nanos().into(),
-    };
+    let value = Timespec { tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX), tv_nsec: at.subsec_nanos().into() };
     let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
     timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &once)?;
     Ok(())

@@ -462,10 +462,11 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let took = Some(Duration::from_millis(5));
             history.record(&RecordedRun { check: &name, at: at(seconds), outcome, reason: None, took, message: "" });
+            history.date(at(seconds), at(seconds + 3600));
             history.alive(at(seconds));
         }
         let woken = polls.load(Ordering::Relaxed);
-        assert!(woken < 40, "{woken} times in a minute, of which each brings a rest of five seconds");
+        assert!(woken < 12, "{woken} times in a minute, of which each brings a rest of half a minute");
         let number = history.number(&name).await.unwrap().unwrap();
         let recent = history.recent(&[number], Recall { intervals: 1, runs: 100 }).await.unwrap();
         assert_eq!(recent[0].response_times.len(), 60);

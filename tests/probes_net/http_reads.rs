@@ -218,3 +218,21 @@ async fn a_connection_that_breaks_in_the_middle_of_an_answer_is_called_so() {
     server.await.unwrap();
     assert_eq!(failure.kind, FailureKind::Connect, "{failure:?}");
 }
+
+#[tokio::test]
+async fn a_head_of_many_fields_is_asked_for_again_once_and_never_with_an_effect() {
+    let head = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-Field: and again\r\n".repeat(4_000));
+    let fake = Fake::start(Act::Answer(head.clone().into())).await;
+    let mut probe = url(&fake, "/").probe(&KIND);
+    for asked in [2, 3, 4] {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!(fake.seen().requests.len(), asked, "the first run learns that heads are long here");
+    }
+    let fake = Fake::start(Act::Answer(head.into())).await;
+    assert_eq!(said(&mut *url(&fake, "/").with("method", Value::Word("POST")).probe(&KIND), LONG).await, "pass");
+    assert_eq!(fake.seen().requests.len(), 1);
+    let too_many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Field: x\r\n".repeat(6_000));
+    let fake = Fake::start(Act::Answer(too_many.into())).await;
+    assert_eq!(said(&mut *url(&fake, "/").probe(&KIND), LONG).await, "protocol: the answer's head is too large");
+    assert_eq!(fake.seen().requests.len(), 2);
+}

@@ -22,7 +22,7 @@ use super::failure_of;
 use super::origin::HttpOrigin;
 use super::pace::{Excess, Pace, Paced};
 use super::redirect::Guard;
-use super::spelling::speaking;
+use super::spelling::{HeadFields, speaking};
 use super::way::{FarEnd, Way};
 use crate::base::trace::{Phase, Trace};
 use crate::model::outcome::{Failure, FailureKind};
@@ -45,6 +45,8 @@ pub(super) struct HttpDialer<'a> {
     pub(super) family: AddressFamily,
     /// Where a redirect may not lead.
     pub(super) guard: Guard,
+    /// What is expected of the heads of answers.
+    pub(super) fields: HeadFields,
 }
 
 /// The connections that a run finds, and those that it leaves. None of them is in use. Dropping it ends them in good
@@ -53,9 +55,21 @@ pub(super) struct HttpDialer<'a> {
 pub(super) struct ConnectionPool {
     found: Vec<HttpConnection>,
     used: Vec<HttpConnection>,
+    /// What the heads of answers have been like.
+    fields: HeadFields,
 }
 
 impl ConnectionPool {
+    /// What is expected of the heads of answers.
+    pub(super) const fn fields(&self) -> HeadFields {
+        self.fields
+    }
+
+    /// From now on heads may have many fields.
+    pub(super) const fn expect_many_fields(&mut self) {
+        self.fields = HeadFields::Many;
+    }
+
     /// A connection to `origin`: one that stands, or a fresh one. None serves a run twice, so that in a run without
     /// kept connections each request has a fresh one.
     pub(super) async fn take(
@@ -65,7 +79,7 @@ impl ConnectionPool {
         trace: &Trace,
     ) -> Result<HttpConnection, Failure> {
         match self.find(origin, dialer)? {
-            Some(mut connection) => connection.wake().await.map(|()| connection),
+            Some(mut connection) => connection.wake(dialer.fields).await.map(|()| connection),
             None => HttpConnection::dial(origin, dialer, trace).await,
         }
     }
@@ -171,8 +185,8 @@ enum SpokenHttp {
 }
 
 impl Http1 {
-    async fn speak(stream: PacedStream) -> Result<Self, Failure> {
-        let made = speaking().handshake(TokioIo::new(stream)).await;
+    async fn speak(stream: PacedStream, fields: HeadFields) -> Result<Self, Failure> {
+        let made = speaking(fields).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| failure_of(&error, false))?;
         Ok(Self { sender, driver: Some(Box::new(connection)) })
     }
@@ -186,14 +200,19 @@ impl Http1 {
 
 impl SpokenHttp {
     /// Begins to speak HTTP over `stream`.
-    async fn speak(stream: impl HttpStream + 'static, pace: &Arc<Pace>, is_http2: bool) -> Result<Self, Failure> {
+    async fn speak(
+        stream: impl HttpStream + 'static,
+        pace: &Arc<Pace>,
+        is_http2: bool,
+        fields: HeadFields,
+    ) -> Result<Self, Failure> {
         let (stream, pace): (Box<dyn HttpStream>, _) = (Box::new(stream), Arc::clone(pace));
         if is_http2 {
             let made = http2::speak(Paced::of_frames(stream, pace)).await;
             let (sender, driver) = made.map_err(|error| failure_of(&error, false))?;
             return Ok(Self::Http2(Http2 { sender, driver: Some(driver) }));
         }
-        Ok(Self::Http1(Http1::speak(Paced::new(stream, pace)).await?))
+        Ok(Self::Http1(Http1::speak(Paced::new(stream, pace), fields).await?))
     }
 
     /// Moves the connection as far as it goes. Why it ended is told to the caller that waits for an answer.
@@ -263,6 +282,7 @@ pub(super) struct HttpConnection {
     meter: Arc<Meter>,
     end: FarEnd,
     expiry: Option<Expiry>,
+    is_short_of_fields: bool,
 }
 
 impl HttpConnection {
@@ -273,8 +293,8 @@ impl HttpConnection {
         let origin = Arc::clone(origin);
         if !origin.is_secure {
             let is_http2 = dialer.version == HttpVersion::Http2 && dialer.way.reading_proxy(&origin).is_none();
-            let protocol = SpokenHttp::speak(stream, &pace, is_http2).await?;
-            return Ok(Self { origin, protocol, pace, meter, end, expiry: None });
+            let protocol = SpokenHttp::speak(stream, &pace, is_http2, dialer.fields).await?;
+            return Ok(Self { origin, protocol, pace, meter, end, expiry: None, is_short_of_fields: false });
         }
         let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
         let shaken = tls.handshake(&origin.host, stream, trace).await;
@@ -285,8 +305,8 @@ impl HttpConnection {
         if dialer.version == HttpVersion::Http2 && !is_http2 {
             return Err(dialer.version.not_spoken());
         }
-        let protocol = SpokenHttp::speak(stream, &pace, is_http2).await?;
-        Ok(Self { origin, protocol, pace, meter, end, expiry: tls.expiry() })
+        let protocol = SpokenHttp::speak(stream, &pace, is_http2, dialer.fields).await?;
+        Ok(Self { origin, protocol, pace, meter, end, expiry: tls.expiry(), is_short_of_fields: false })
     }
 
     /// Whether HTTP/2 is spoken over it.
@@ -302,6 +322,11 @@ impl HttpConnection {
     /// The earliest end of validity in the chain that the server presented.
     pub(super) const fn expiry(&self) -> Option<Expiry> {
         self.expiry
+    }
+
+    /// Whether the head of an answer may have been refused for the number of its fields.
+    pub(super) const fn is_short_of_fields(&self) -> bool {
+        self.is_short_of_fields
     }
 
     /// Sends a request and waits for the head of its answer, of whose body no more than `max_body` is wanted.
@@ -327,7 +352,10 @@ impl HttpConnection {
             }
             SpokenHttp::Resting(_) | SpokenHttp::Closed => return Err(closed_early()),
         };
-        let response = answered.map_err(|error| self.failure(&error, false))?;
+        let response = answered.map_err(|error| {
+            self.is_short_of_fields = error.is_parse_too_large();
+            self.failure(&error, false)
+        })?;
         match self.pace.excess() {
             Some(excess) => Err(excess.failure()),
             None => Ok(response),
@@ -387,9 +415,9 @@ impl HttpConnection {
     }
 
     /// Takes requests again.
-    async fn wake(&mut self) -> Result<(), Failure> {
+    async fn wake(&mut self, fields: HeadFields) -> Result<(), Failure> {
         self.protocol = match std::mem::replace(&mut self.protocol, SpokenHttp::Closed) {
-            SpokenHttp::Resting(stream) => SpokenHttp::Http1(Http1::speak(stream).await?),
+            SpokenHttp::Resting(stream) => SpokenHttp::Http1(Http1::speak(stream, fields).await?),
             other => other,
         };
         Ok(())

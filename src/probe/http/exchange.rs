@@ -15,6 +15,7 @@ use super::expect::Received;
 use super::pace::Pace;
 use super::redirect::{self, Guard, is_same_host};
 use super::request::{Address, Prepared};
+use super::spelling::HeadFields;
 use super::way::Way;
 use crate::base::quantity::show_size;
 use crate::base::trace::Phase;
@@ -43,21 +44,9 @@ impl Exchange<'_> {
         let mut request = Arc::clone(prepared);
         let mut guard = Guard::Declared;
         for followed in 0.. {
-            let mut connection = self.connection_for(&request, &prepared.address, guard).await?;
-            let proxy = self.declared.way.reading_proxy(&request.address.origin);
-            let mut sent = match proxy {
-                _ if connection.is_http2() => request.to_send_as_http2(),
-                Some(proxy) => request.to_send_through(proxy),
-                None => request.to_send(),
-            };
-            if is_looked_at(self.declared, self.run) && request.method != Method::HEAD {
-                sent.headers_mut().entry(ACCEPT_ENCODING).or_insert(encoding::ACCEPTED);
-            }
+            let (mut connection, response) = self.ask(&request, &prepared.address, guard).await?;
             let site = CookieSite { url: &request.address.url, is_private: connection.end().is_private() };
-            if !self.cookies.is_empty() {
-                self.add_cookies(sent.headers_mut(), site);
-            }
-            let response = connection.send(sent, self.declared.max_body, &self.run.trace).await?;
+            let proxy = self.declared.way.reading_proxy(&request.address.origin);
             if let Some(failure) = proxy.and_then(|proxy| proxy.own_answer(response.status(), response.headers())) {
                 self.run.trace.note(|| format!("status {}, which the proxy made", response.status().as_u16()));
                 return Err(failure);
@@ -91,6 +80,43 @@ impl Exchange<'_> {
             request = Arc::new(next?);
         }
         unreachable!("redirects are counted up to a limit")
+    }
+
+    /// Sends this request of a run that begins at `first`, and waits for the head of its answer.
+    async fn ask(
+        &mut self,
+        request: &Prepared,
+        first: &Address,
+        guard: Guard,
+    ) -> Result<(HttpConnection, Response<Incoming>), Failure> {
+        loop {
+            let mut connection = self.connection_for(request, first, guard).await?;
+            let mut sent = match self.declared.way.reading_proxy(&request.address.origin) {
+                _ if connection.is_http2() => request.to_send_as_http2(),
+                Some(proxy) => request.to_send_through(proxy),
+                None => request.to_send(),
+            };
+            if is_looked_at(self.declared, self.run) && request.method != Method::HEAD {
+                sent.headers_mut().entry(ACCEPT_ENCODING).or_insert(encoding::ACCEPTED);
+            }
+            if !self.cookies.is_empty() {
+                let is_private = connection.end().is_private();
+                self.add_cookies(sent.headers_mut(), CookieSite { url: &request.address.url, is_private });
+            }
+            match connection.send(sent, self.declared.max_body, &self.run.trace).await {
+                Ok(response) => return Ok((connection, response)),
+                // The first answer of this kind; what has an effect is ready for it from the start.
+                Err(_) if connection.is_short_of_fields() && self.fields_for(request) == HeadFields::Usual => {
+                    self.pool.expect_many_fields();
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// What is expected of the head of the answer. Nothing with an effect may have to be sent twice.
+    fn fields_for(&self, request: &Prepared) -> HeadFields {
+        if request.method.is_safe() { self.pool.fields() } else { HeadFields::Many }
     }
 
     fn add_cookies(&self, headers: &mut HeaderMap, site: CookieSite<'_>) {
@@ -130,8 +156,8 @@ impl Exchange<'_> {
             Way::Socket(_) if is_elsewhere => &Way::Address,
             way => way,
         };
-        let dialer =
-            HttpDialer { network: self.network, tls, way, family: declared.family, version: declared.version, guard };
+        let (family, version, fields) = (declared.family, declared.version, self.fields_for(request));
+        let dialer = HttpDialer { network: self.network, tls, way, family, version, guard, fields };
         let taken = self.pool.take(origin, &dialer, &self.run.trace).await;
         let presented = match &taken {
             Ok(connection) => connection.expiry(),

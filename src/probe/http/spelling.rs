@@ -41,7 +41,7 @@ fn is_title_case(name: &str) -> bool {
 
 fn read(answer: &[u8]) -> Option<Extensions> {
     let (mut server, client) = tokio::io::duplex(answer.len() + 1024);
-    let made = at_once(speaking().preserve_header_case(true).handshake(TokioIo::new(client)));
+    let made = at_once(speaking(HeadFields::Usual).preserve_header_case(true).handshake(TokioIo::new(client)));
     let (mut sender, connection) = made?.ok()?;
     let mut connection = pin!(connection);
     let mut response = pin!(sender.send_request(Request::new(Empty::<Bytes>::new())));
@@ -63,13 +63,25 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 /// More fields than this in the head of an answer are too many, as for curl; hyper itself bounds its bytes.
 const MOST_FIELDS: usize = 5000;
 
+/// How many fields the head of an answer may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum HeadFields {
+    /// A hundred, as for HAProxy and Envoy: hyper has places for these on its stack.
+    #[default]
+    Usual,
+    /// [`MOST_FIELDS`]: at each look at a head hyper takes 312 KiB for them, and fills that, however few there are.
+    Many,
+}
+
 /// HTTP/1.1 as servers speak it and other clients read it: a folded field is one line (RFC 9112, section 5.2), a blank
 /// before a colon is none of the name, and names are written as people write them, because small servers compare them
 /// with their case.
-pub(super) fn speaking() -> Builder {
+pub(super) fn speaking(fields: HeadFields) -> Builder {
     let mut protocol = http1::Builder::new();
+    if fields == HeadFields::Many {
+        protocol.max_headers(MOST_FIELDS);
+    }
     protocol
-        .max_headers(MOST_FIELDS)
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
         .title_case_headers(true);

@@ -95,7 +95,8 @@ mod tests {
     /// How hyper writes `name` in a request with these extensions.
     fn written(name: &str, extensions: Extensions) -> String {
         let (client, server) = tokio::io::duplex(4096);
-        let (mut sender, connection) = at_once(speaking().handshake(TokioIo::new(client))).unwrap().unwrap();
+        let (mut sender, connection) =
+            at_once(speaking(HeadFields::Usual).handshake(TokioIo::new(client))).unwrap().unwrap();
         let mut request = Request::new(Empty::<Bytes>::new());
         request.headers_mut().insert(
             hyper::header::HeaderName::from_bytes(name.as_bytes()).unwrap(),

@@ -235,4 +235,8 @@ async fn a_head_of_many_fields_is_asked_for_again_once_and_never_with_an_effect(
     let fake = Fake::start(Act::Answer(too_many.into())).await;
     assert_eq!(said(&mut *url(&fake, "/").probe(&KIND), LONG).await, "protocol: the answer's head is too large");
     assert_eq!(fake.seen().requests.len(), 2);
+    let long = format!("HTTP/1.1 200 OK\r\nX-Field: {}\r\n\r\n", "x".repeat(500 << 10));
+    let fake = Fake::start(Act::Answer(long.into())).await;
+    assert_eq!(said(&mut *url(&fake, "/").probe(&KIND), LONG).await, "protocol: the answer's head is too large");
+    assert_eq!(fake.seen().requests.len(), 1, "it has but one field");
 }

@@ -50,7 +50,7 @@ use probelet::model::outcome::ProbeResult;
 use probelet::probe::{Probe, RunContext};
 
 /// Longer than any exchange on loopback takes, shorter than a test may hang.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// How long a run may hang before its time is up.
 const SHORT: Duration = Duration::from_millis(100);

@@ -353,7 +353,7 @@ impl HttpConnection {
             SpokenHttp::Resting(_) | SpokenHttp::Closed => return Err(closed_early()),
         };
         let response = answered.map_err(|error| {
-            self.is_short_of_fields = error.is_parse_too_large();
+            self.is_short_of_fields = error.is_parse_too_large() && self.pace.read() < LONGEST_HEAD;
             self.failure(&error, false)
         })?;
         match self.pace.excess() {
@@ -430,6 +430,9 @@ impl HttpConnection {
         }
     }
 }
+
+/// hyper refuses a head of not much more bytes: one that is refused before was refused for its fields.
+const LONGEST_HEAD: u64 = 400 << 10;
 
 fn closed_early() -> Failure {
     Failure::new(FailureKind::Connect, "connection closed before the answer was complete")

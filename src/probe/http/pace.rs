@@ -105,6 +105,11 @@ impl Pace {
         start.len() == TELLING && !is_known
     }
 
+    /// How many bytes have come for the present answer.
+    pub(in crate::probe) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// An interim answer has come.
     pub(in crate::probe) fn interim(&self) {
         self.interim.fetch_add(1, Ordering::Relaxed);

@@ -20,6 +20,13 @@ const LIST: &str = "src/functions.txt";
 /// Addresses that the loader has to move, in a bit each where they took 24 bytes.
 const COMPACT_RELOCATIONS: &str = "-Wl,-z,pack-relative-relocs";
 
+/// What the linker finds in place of the library that unwinds panics: the same as a part of the binary. So the loader has one
+/// library less to open, map and move, at each start.
+const UNWINDER: (&str, &str) = ("libgcc_s.so", "INPUT(-lgcc_eh -lgcc)\n");
+
+/// The program that every argument is tried with: it unwinds a panic.
+const TRIAL: &str = "fn main() { assert!(std::panic::catch_unwind(|| panic!()).is_err()) }";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut orders = vec![format!("rerun-if-changed={LIST}"), "rerun-if-changed=build.rs".to_owned()];
     // Nobody weighs what is built to be debugged.
@@ -27,8 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let folder = PathBuf::from(variable("OUT_DIR"));
         let script = folder.join("functions.ld");
         fs::write(&script, linker_script(&fs::read_to_string(LIST)?)?)?;
-        let order = format!("-Wl,-T,{}", script.display());
-        let taken = [COMPACT_RELOCATIONS.to_owned(), order].into_iter().filter(|argument| is_taken(&folder, argument));
+        let mut arguments = vec![COMPACT_RELOCATIONS.to_owned(), format!("-Wl,-T,{}", script.display())];
+        if variable("CARGO_CFG_TARGET_ENV") == "gnu" {
+            let unwinder = folder.join("unwinder");
+            fs::create_dir_all(&unwinder)?;
+            fs::write(unwinder.join(UNWINDER.0), UNWINDER.1)?;
+            arguments.push(format!("-L{}", unwinder.display()));
+        }
+        let taken = arguments.into_iter().filter(|argument| is_taken(&folder, argument));
         orders.extend(taken.map(|argument| format!("rustc-link-arg-bins={argument}")));
     }
     let orders = orders.iter().map(|order| format!("cargo:{order}\n")).collect::<String>();
@@ -61,7 +74,7 @@ fn linker_script(list: &str) -> Result<String, std::fmt::Error> {
 /// Whether a program is made with this argument for the linker, and works, where it can be run here.
 fn is_taken(folder: &Path, argument: &str) -> bool {
     let (source, program) = (folder.join("trial.rs"), folder.join("trial"));
-    if fs::write(&source, "fn main() {}").is_err() {
+    if fs::write(&source, TRIAL).is_err() {
         return false;
     }
     let mut compiler = Command::new(variable("RUSTC"));

@@ -18,6 +18,7 @@ mod drain;
 mod duration;
 pub mod explain;
 mod first;
+mod frequent;
 mod install;
 mod misplaced_file;
 mod once;
@@ -126,8 +127,12 @@ fn pod_manifest(named: Option<&Path>, configuration: Input) -> Option<Input> {
 /// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
 pub fn run<I: IntoIterator<Item = OsString>>(arguments: I) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let command = match Arguments::try_parse_from(&arguments) {
-        Ok(parsed) => parsed.command,
+    let parsed = match frequent::command(&arguments) {
+        Some(command) => Ok(command),
+        None => Arguments::try_parse_from(&arguments).map(|parsed| parsed.command),
+    };
+    let command = match parsed {
+        Ok(command) => command,
         // Help and version are no errors: they go to standard output with 0; clap knows.
         Err(error) => {
             let error = misplaced_file::advised(error, &arguments);

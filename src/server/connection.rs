@@ -30,6 +30,7 @@ use super::respond::{Responding, respond};
 use super::sent_body::SentBody;
 use super::shared::Shared;
 use super::{App, grpc, http2};
+use crate::base::clock::Moment;
 
 /// The bound on a request's head: its line and headers.
 pub(super) const HEAD_SIZE: usize = 16 * 1024;
@@ -146,10 +147,10 @@ impl Service<Request<Incoming>> for RequestService {
             let asked = Asked { body: SentBody::take(body).await, ..asked };
             poll_fn(|cx| asked.progress.has_its_turn(cx)).await;
             let response = match asked.respond() {
-                Responding::Now(response) => response,
+                Responding::Now(response, _) => response,
                 Responding::Later(response) => response.await,
             };
-            asked.progress.answered(response)
+            asked.progress.answered_now(response)
         }))
     }
 }
@@ -173,7 +174,7 @@ impl Asked {
         poll_fn(|cx| self.progress.has_its_turn(cx)).await;
         let RequestOrigin { app, shared, ends, address, .. } = &*self.progress.origin;
         let response = grpc::respond(app, shared, *ends, address, &self.head, message);
-        self.progress.answered(response)
+        self.progress.answered_now(response)
     }
 
     /// More streams are open than there is room for.
@@ -219,14 +220,20 @@ impl RequestProgress {
         }
     }
 
-    /// It has been answered with `response`.
-    fn answered(mut self, response: Response<Body>) -> Response<Body> {
+    /// It has just been answered with `response`.
+    fn answered_now(self, response: Response<Body>) -> Response<Body> {
+        let now = self.origin.state.now();
+        self.answered(response, now)
+    }
+
+    /// It has been answered with `response`, at `now`.
+    fn answered(mut self, response: Response<Body>, now: Moment) -> Response<Body> {
         let response = if self.has_body { response } else { without_body(response) };
         let length = response.body().length();
         let streaming = !response.body().is_full();
         match self.stream.take() {
             None => {
-                self.origin.state.answered(streaming, length);
+                self.origin.state.answered(streaming, length, now);
                 response
             }
             Some(mut stream) => {
@@ -256,10 +263,10 @@ impl Future for Answering {
             let response = asked.respond();
             if let Self::Asked(Asked { mut progress, .. }) = std::mem::replace(&mut *self, Self::Over) {
                 match response {
-                    Responding::Now(response) => return Poll::Ready(Ok(progress.answered(response))),
+                    Responding::Now(response, now) => return Poll::Ready(Ok(progress.answered(response, now))),
                     Responding::Later(response) => {
                         progress.waits();
-                        *self = Self::Later(Box::pin(async move { progress.answered(response.await) }));
+                        *self = Self::Later(Box::pin(async move { progress.answered_now(response.await) }));
                     }
                 }
             }
@@ -314,7 +321,9 @@ async fn run(
 fn poll(connection: &mut Http1Connection, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<()> {
     state.has_its_turn(cx);
     // What went wrong is the client's business: it has been told with a 400, or is gone.
-    connection.poll_without_shutdown(cx).map(|_| ())
+    let done = connection.poll_without_shutdown(cx).map(|_| ());
+    state.turn_ends();
+    done
 }
 
 /// Says that nothing more will come and waits a while for the client to do the same: closing a socket with unread

@@ -41,6 +41,8 @@ pub(super) struct ConnectionState {
     idle_since: AtomicMoment,
     /// When the head of the request that is being read began.
     head_since: AtomicMoment,
+    /// It began in this turn: a request that is read and answered in one needs no look at the clock.
+    head_begun: AtomicBool,
     /// Since when the client takes nothing of an answer.
     stuck_since: AtomicMoment,
     /// A request has come in whose answer waits for a turn or for a disk.
@@ -78,6 +80,7 @@ impl ConnectionState {
             clock,
             idle_since: AtomicMoment::default(),
             head_since: AtomicMoment::default(),
+            head_begun: AtomicBool::new(false),
             stuck_since: AtomicMoment::default(),
             waiting: AtomicBool::new(false),
             untaken: AtomicUsize::new(0),
@@ -96,7 +99,7 @@ impl ConnectionState {
     /// A request has come in whose answer waits.
     pub(super) fn waits(&self) {
         // It is our time that passes now.
-        self.head_since.clear();
+        self.head_is_over();
         self.idle_since.set(self.clock.now());
         self.waiting.store(true, Ordering::Relaxed);
     }
@@ -119,6 +122,18 @@ impl ConnectionState {
         Poll::Ready(())
     }
 
+    /// Its turn is over.
+    pub(super) fn turn_ends(&self) {
+        if self.head_begun.swap(false, Ordering::Relaxed) {
+            self.head_since.set(self.clock.now());
+        }
+    }
+
+    fn head_is_over(&self) {
+        self.head_begun.store(false, Ordering::Relaxed);
+        self.head_since.clear();
+    }
+
     /// What is left of its share; where that is nothing, `cx` is woken when its next turn has come.
     pub(super) fn share_left(&self, cx: &Context<'_>) -> Poll<usize> {
         match self.share.load(Ordering::Relaxed) {
@@ -135,13 +150,13 @@ impl ConnectionState {
         self.share.store(left, Ordering::Relaxed);
     }
 
-    /// A request has been answered, with a body of `length` bytes; `streaming` if the answer goes on.
-    pub(super) fn answered(&self, streaming: bool, length: usize) {
+    /// A request has been answered at `now`, with a body of `length` bytes; `streaming` if the answer goes on.
+    pub(super) fn answered(&self, streaming: bool, length: usize, now: Moment) {
         self.untaken.store(if length > LONG { length } else { 0 }, Ordering::Relaxed);
         self.has_done(COST);
-        self.head_since.clear();
+        self.head_is_over();
         self.waiting.store(false, Ordering::Relaxed);
-        self.idle_since.set(self.clock.now());
+        self.idle_since.set(now);
         self.streaming.store(streaming, Ordering::Relaxed);
     }
 
@@ -245,11 +260,7 @@ impl ConnectionState {
 
     /// Something was read; whether it begins a request.
     fn has_read(&self) -> bool {
-        let begins = self.head_since.get().is_none();
-        if begins {
-            self.head_since.set(self.clock.now());
-        }
-        begins
+        self.head_since.get().is_none() && !self.head_begun.swap(true, Ordering::Relaxed)
     }
 
     fn has_written(&self, written: &Poll<io::Result<usize>>) {
@@ -321,31 +332,46 @@ impl AsyncRead for TrackedSocket {
             Inspector::Http1(_) => buffer.remaining(),
             Inspector::Http2(_) => buffer.remaining().min(FRAMES_READ),
         };
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        if self.first.is_empty() {
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut part))?;
-        } else {
+        let before = buffer.filled().len();
+        if !self.first.is_empty() {
             let taken = self.first.len().min(most);
-            part.put_slice(&self.first[..taken]);
+            buffer.put_slice(&self.first[..taken]);
             self.first.advance(taken);
             if self.first.is_empty() {
                 // Not even the buffer that it was read into.
                 self.first = Bytes::new();
             }
+        } else if most == buffer.remaining() {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        } else {
+            let mut part = [0; FRAMES_READ];
+            let mut part = ReadBuf::new(&mut part[..most]);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut part))?;
+            buffer.put_slice(part.filled());
         }
-        let bytes = part.filled_mut();
+        let bytes = &mut buffer.filled_mut()[before..];
         self.state.has_done(bytes.len());
         if !bytes.is_empty() {
             self.has_read(bytes)?;
         }
-        let count = bytes.len();
-        buffer.advance(count);
         Poll::Ready(Ok(()))
     }
 }
 
 /// The most that is copied into one buffer before it is written.
 const SHORT: usize = 4096;
+/// A gate's answer is no longer than this: to clear more would be half of what putting it together costs.
+const SHORTER: usize = 512;
+
+/// What `buffers` hold, one after the other, in `whole`, which has room for it.
+fn joined<'w>(whole: &'w mut [u8], buffers: &[IoSlice<'_>]) -> &'w [u8] {
+    let mut end = 0;
+    for buffer in buffers {
+        whole[end..end + buffer.len()].copy_from_slice(buffer);
+        end += buffer.len();
+    }
+    &whole[..end]
+}
 
 /// Vectored, so that a long answer is nowhere copied, and no connection keeps a buffer that was once long enough for
 /// it. A short one is put together here: that costs less than the kernel's way with several buffers.
@@ -375,12 +401,11 @@ impl AsyncWrite for TrackedSocket {
             self.state.has_done(length);
             return written;
         }
-        let (mut whole, mut end) = ([0; SHORT], 0);
-        for buffer in buffers {
-            whole[end..end + buffer.len()].copy_from_slice(buffer);
-            end += buffer.len();
+        if length > SHORTER {
+            self.poll_write(cx, joined(&mut [0; SHORT], buffers))
+        } else {
+            self.poll_write(cx, joined(&mut [0; SHORTER], buffers))
         }
-        self.poll_write(cx, &whole[..end])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -406,21 +431,29 @@ mod tests {
         assert_eq!(state.time_left(), HEAD_LIMIT);
         tokio::time::advance(Duration::from_secs(4)).await;
         state.has_read();
+        state.turn_ends();
         assert_eq!(state.time_left(), Duration::from_secs(6));
-        state.answered(false, 0);
+        state.answered(false, 0, state.now());
         assert_eq!(state.time_left(), IDLE_LIMIT);
         tokio::time::advance(Duration::from_secs(30)).await;
-        state.has_read();
+        assert!(state.has_read(), "a request begins");
+        assert!(!state.has_read(), "and goes on, in the same turn");
+        state.turn_ends();
         assert_eq!(state.time_left(), HEAD_LIMIT);
         tokio::time::advance(Duration::from_secs(7)).await;
-        state.has_read();
+        assert!(!state.has_read(), "and in a later one");
+        state.turn_ends();
         assert_eq!(state.time_left(), Duration::from_secs(3));
+        state.answered(false, 0, state.now());
+        assert!(state.has_read(), "the next begins in the turn in which one is answered");
+        state.turn_ends();
+        assert_eq!(state.time_left(), HEAD_LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_an_answer_has_ten_seconds() {
         let state = ConnectionState::new(Clock::tokio());
-        state.answered(true, 0);
+        state.answered(true, 0, state.now());
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(state.time_left(), STUCK_LIMIT);
         state.has_written(&Poll::Pending);
@@ -443,7 +476,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_answer_is_taken_within_a_minute_however_steadily() {
         let state = ConnectionState::new(Clock::tokio());
-        state.answered(false, LONG + 1);
+        state.answered(false, LONG + 1, state.now());
         tokio::time::advance(Duration::from_secs(55)).await;
         state.has_written(&Poll::Ready(Ok(LONG)));
         assert_eq!((state.time_left(), state.taking().map(|(_, left)| left)), (Duration::from_secs(5), Some(1)));
@@ -454,7 +487,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_of_which_something_is_stuck_is_cut_before_whoever_came_after_it() {
         let state = ConnectionState::new(Clock::tokio());
-        state.answered(true, 0);
+        state.answered(true, 0, state.now());
         let opened = Clock::tokio().now();
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(state.taking(), None);
@@ -472,14 +505,14 @@ mod tests {
         let clock = Clock::tokio();
         tokio::time::advance(Duration::from_secs(1)).await;
         let stream = ConnectionState::new(clock);
-        stream.answered(true, 0);
+        stream.answered(true, 0, clock.now());
         let stuck = ConnectionState::new(clock);
         stuck.has_written(&Poll::Pending);
         let kept = ConnectionState::new(clock);
         tokio::time::advance(Duration::from_secs(1)).await;
         let silent = ConnectionState::new(clock);
         tokio::time::advance(Duration::from_secs(1)).await;
-        kept.answered(false, 0);
+        kept.answered(false, 0, clock.now());
         let waiting = ConnectionState::new(clock);
         waiting.waits();
         let order = |first: &ConnectionState, second: &ConnectionState| {

@@ -9,6 +9,7 @@ use hyper::{Method, Response};
 
 use super::access::Sight;
 use super::answer::{Answer, RouteResult};
+use super::answer_memory::LONG;
 use super::audience::Audience;
 use super::body::Body;
 use super::cors::Cors;
@@ -19,7 +20,7 @@ use super::query::Query;
 use super::request::{ConnectionAddresses, IncomingRequest, PendingRequest};
 use super::sent_body::SentBody;
 use super::shared::Shared;
-use super::start_up::latest;
+use super::start_up::as_wanted;
 use super::{App, access, badge, control, daemon, health, kubelet, openapi, page, stream, v1};
 use crate::base::clock::{Moment, Reading};
 use crate::model::route::{self, Route};
@@ -29,8 +30,8 @@ use crate::model::verdict::Endpoint;
 
 /// A response, or the way to one.
 pub(super) enum Responding {
-    /// It is there.
-    Now(Response<Body>),
+    /// It is there, since then.
+    Now(Response<Body>, Moment),
     /// It is made elsewhere.
     Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
@@ -50,23 +51,24 @@ pub(super) fn respond(
     let Parts { method, uri, version, headers, .. } = head;
     let (version, routes) = (*version, address.get());
     let incoming = IncomingRequest { method, version, uri, query, headers, ends, routes, address, body, reading };
-    let cors = Cors::of(&incoming, route, &app.board.latest().plan.answers);
+    let judged_by = app.board.latest();
+    let cors = Cors::of(&incoming, route, &judged_by.plan.answers);
     if let Some(preflight) = cors.preflight(&incoming) {
-        let mut response = respond_with(app, shared, route, method, reading.moment, preflight);
+        let (mut response, now) = respond_with(app, shared, route, method, reading.moment, preflight);
         cors.say(response.headers_mut(), Some(headers));
-        return Responding::Now(response);
+        return Responding::Now(response, now);
     }
-    match answer(&incoming, app, shared, route, name) {
+    match answer(judged_by, &incoming, app, shared, route, name) {
         RouteResult::Now(answer) => {
-            let mut response = respond_with(app, shared, route, method, reading.moment, answer);
+            let (mut response, now) = respond_with(app, shared, route, method, reading.moment, answer);
             cors.say(response.headers_mut(), None);
-            Responding::Now(response)
+            Responding::Now(response, now)
         }
         RouteResult::Later(coming) => {
             let (app, shared, method) = (Arc::clone(app), Arc::clone(shared), method.clone());
             Responding::Later(Box::pin(async move {
                 let answer = coming.await;
-                let mut response = respond_with(&app, &shared, route, &method, reading.moment, answer);
+                let (mut response, _) = respond_with(&app, &shared, route, &method, reading.moment, answer);
                 cors.say(response.headers_mut(), None);
                 response
             }))
@@ -74,6 +76,7 @@ pub(super) fn respond(
     }
 }
 
+/// The answer as it goes out, counted, and when that was.
 fn respond_with(
     app: &App,
     shared: &Shared,
@@ -81,22 +84,26 @@ fn respond_with(
     method: &Method,
     asked: Moment,
     answer: Answer,
-) -> Response<Body> {
-    app.daemon_metrics.answered(route, answer.code.as_u16(), app.clock.now().since(asked));
+) -> (Response<Body>, Moment) {
+    let now = app.clock.now();
+    app.daemon_metrics.answered(route, answer.code.as_u16(), now.since(asked));
     let is_counted = answer.counted;
-    let response = answer.fit_for(method).into_response();
-    response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_pieces())
+    let mut response = answer.fit_for(method).into_response();
+    if response.body().length() > LONG {
+        response = response.map(|body| if is_counted { body } else { body.counted(&shared.under_way) }.in_pieces());
+    }
+    (response, now)
 }
 
-/// The answer to `incoming`.
+/// The answer to `incoming`; `judged_by` is the snapshot as it is published.
 pub(super) fn answer(
+    judged_by: Arc<Snapshot>,
     incoming: &IncomingRequest<'_>,
     app: &Arc<App>,
     shared: &Arc<Shared>,
     route: Route,
     name: &str,
 ) -> RouteResult {
-    let judged_by = app.board.latest();
     let answers = &judged_by.plan.answers;
     if route == Route::Heartbeat && route.set() <= incoming.routes {
         return RouteResult::Now(control::heartbeat(incoming, app, &judged_by, name));
@@ -110,7 +117,7 @@ pub(super) fn answer(
     if let Some(endpoint) = kubelet::probed(route) {
         note_kubelet(incoming, app, &judged_by, endpoint, incoming.is_read());
     }
-    let snapshot = seen(sight, app, shared, incoming.reading);
+    let snapshot = seen(sight, Arc::clone(&judged_by), app, shared, incoming.reading);
     let route = if sight == Sight::Narrow { nameless(route) } else { route };
     let gates = if sight == Sight::Narrow { &shared.narrow_gates } else { &shared.gates };
     if incoming.is_read()
@@ -148,9 +155,9 @@ pub(super) fn answer(
     })
 }
 
-/// The snapshot as it stands now, and as it may be told.
-fn seen(sight: Sight, app: &App, shared: &Shared, reading: Reading) -> Arc<Snapshot> {
-    let snapshot = latest(app, reading);
+/// The snapshot that is `published`, as it stands now, and as it may be told.
+fn seen(sight: Sight, published: Arc<Snapshot>, app: &App, shared: &Shared, reading: Reading) -> Arc<Snapshot> {
+    let snapshot = as_wanted(published, app, reading);
     if sight == Sight::Narrow { shared.narrowed.of(&snapshot) } else { snapshot }
 }
 
@@ -253,7 +260,7 @@ fn in_turn(
             return daemon::metrics(&incoming, &app, &shared).await;
         }
         let (_, name) = route::find(incoming.uri.path());
-        let snapshot = seen(sight, &app, &shared, incoming.reading);
+        let snapshot = seen(sight, app.board.latest(), &app, &shared, incoming.reading);
         match of_snapshot(&incoming, &app, &shared, &snapshot, (route, name), sight) {
             RouteResult::Now(answer) => answer,
             RouteResult::Later(coming) => {

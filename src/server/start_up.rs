@@ -70,7 +70,12 @@ fn nanos(moment: Moment) -> u64 {
 /// What is answered from: the snapshot with the start-up and the drain that were asked for, also where they are not
 /// published yet. The end of a drain has to be published: whoever closes early does no harm.
 pub(super) fn latest(app: &App, reading: Reading) -> Arc<Snapshot> {
-    let snapshot = app.start_ups.applied_to(app.board.latest(), reading);
+    as_wanted(app.board.latest(), app, reading)
+}
+
+/// The same of a snapshot that has just been looked at.
+pub(super) fn as_wanted(published: Arc<Snapshot>, app: &App, reading: Reading) -> Arc<Snapshot> {
+    let snapshot = app.start_ups.applied_to(published, reading);
     if app.control.wants_drain() && !snapshot.draining {
         return Arc::new(Snapshot { draining: true, ..(*snapshot).clone() });
     }

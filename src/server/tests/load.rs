@@ -75,7 +75,7 @@ impl LoadServer {
             &head,
             &SentBody::Empty,
         ) {
-            Responding::Now(response) => response,
+            Responding::Now(response, _) => response,
             Responding::Later(response) => {
                 // The history answers from a thread of its own: meanwhile paused time must not run ahead, which it does
                 // unless something blocks.

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use crate::base::clock::Clock;
 use crate::base::descriptors;
 use crate::base::lane;
-use crate::base::thread::why_refused;
+use crate::base::thread::{give_way, why_refused};
 use crate::base::value::Severity;
 use crate::config::diff::ConfigDiff;
 use crate::config::source::Environment;
@@ -47,6 +47,9 @@ use watch::{ConfigUpdate, ConfigWatch};
 
 /// The built-in configuration of `probelet demo`.
 pub const DEMO: &str = include_str!("../../config/demo.yaml");
+
+/// The first thread is behind that of the gates, which answers kubelet while ten thousand checks begin.
+const STEPS_BEHIND: i32 = 1;
 
 /// How to log until there is a configuration that says so.
 const DEFAULT_LOG: LogConfig = LogConfig { format: LogFormat::Auto, level: "info" };
@@ -174,6 +177,7 @@ async fn serve(
     }
     started(&addresses);
     gates.opened().await;
+    give_way(STEPS_BEHIND);
     daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
     let scheduler = tokio::spawn(scheduler.run(specs, orders));
 

@@ -16,12 +16,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::base::thread::give_way;
 use crate::config::source::{self, Environment, Input};
 use crate::config::{self, Config, Loaded};
 use crate::probe::exhausted;
 
 /// The stack of a thread that reads a configuration.
 pub(super) const STACK: usize = 512 * 1024;
+/// What is read again is read behind the gates and the probes.
+const STEPS_BEHIND: i32 = 2;
 /// From one look at the content of the files to the next.
 const PERIOD: Duration = Duration::from_secs(3);
 /// From the look that has seen another content to the next, which must see the same.
@@ -107,6 +110,8 @@ impl ConfigWatcher {
             return;
         }
         let mut found = Some(self.load());
+        // The start waits for the first; nobody waits for what is read again.
+        give_way(STEPS_BEHIND);
         let mut retired: Option<Box<Config>> = None;
         loop {
             if let Some(loaded) = found {

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::base::lane;
+use crate::base::thread::give_way;
 
 /// The stack of the thread.
 const STACK: usize = 512 * 1024;
@@ -19,8 +20,8 @@ const STACK: usize = 512 * 1024;
 const MOST: usize = super::stream::MOST + 25;
 /// The feed of streams keeps one of the places, for as long as the server goes on.
 const PLACES: usize = MOST + 1;
-/// Where processor time is short, gates and probes have three times as much of it.
-const NICENESS: i32 = 5;
+/// Gates come first, then probes.
+const STEPS_BEHIND: i32 = 2;
 
 /// A long answer on its way.
 pub(super) type Coming<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -57,8 +58,7 @@ impl LongAnswers {
     pub(super) fn start() -> io::Result<Self> {
         let (open, closed) = oneshot::channel::<()>();
         let (handle, _) = lane::start(lane::runtime_without_sockets()?, "answers", STACK, async move {
-            // On Linux this is about the thread alone. Without it, it is slower for the others.
-            let _ = rustix::process::setpriority_process(None, NICENESS);
+            give_way(STEPS_BEHIND);
             let _ = closed.await;
         })?;
         Ok(Self(Some(Lane { handle, places: Arc::new(Semaphore::new(PLACES)), _open: Arc::new(open) })))

@@ -94,3 +94,27 @@ async fn gates_are_answered_while_no_long_answer_is() {
     drop(stopped);
     assert_eq!(long.await.status, 200);
 }
+
+#[tokio::test]
+async fn gates_come_before_probes_and_those_before_long_answers_and_reloads() {
+    let daemon = Daemon::start(CONFIG).await;
+    daemon.until_status("/readyz", 200).await;
+    assert_eq!(daemon.get("/metrics").await.status, 200);
+    let process = std::fs::read_to_string(format!("/proc/{}/comm", daemon.pid())).unwrap();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let niceness = |task: std::path::PathBuf| {
+        let name = std::fs::read_to_string(task.join("comm")).unwrap().trim().to_owned();
+        let stat = std::fs::read_to_string(task.join("stat")).unwrap();
+        // Behind the name, which may hold spaces, `nice` is the seventeenth.
+        let nice: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse().unwrap();
+        (name, nice)
+    };
+    let threads: std::collections::BTreeMap<_, _> = tasks.map(|task| niceness(task.unwrap().path())).collect();
+    let gates = threads["gates"];
+    let behind = |steps: i32| (gates + 5 * steps).min(19);
+    assert_eq!(
+        [process.trim(), "answers", "config"].map(|name| threads[name]),
+        [behind(1), behind(2), behind(2)],
+        "{threads:?}"
+    );
+}

@@ -58,7 +58,7 @@ pub(super) fn respond(
         cors.say(response.headers_mut(), Some(headers));
         return Responding::Now(response, now);
     }
-    match answer(judged_by, &incoming, app, shared, route, name) {
+    match answer(&judged_by, &incoming, app, shared, route, name) {
         RouteResult::Now(answer) => {
             let (mut response, now) = respond_with(app, shared, route, method, reading.moment, answer);
             cors.say(response.headers_mut(), None);
@@ -97,7 +97,7 @@ fn respond_with(
 
 /// The answer to `incoming`; `judged_by` is the snapshot as it is published.
 pub(super) fn answer(
-    judged_by: Arc<Snapshot>,
+    judged_by: &Arc<Snapshot>,
     incoming: &IncomingRequest<'_>,
     app: &Arc<App>,
     shared: &Arc<Shared>,
@@ -106,7 +106,7 @@ pub(super) fn answer(
 ) -> RouteResult {
     let answers = &judged_by.plan.answers;
     if route == Route::Heartbeat && route.set() <= incoming.routes {
-        return RouteResult::Now(control::heartbeat(incoming, app, &judged_by, name));
+        return RouteResult::Now(control::heartbeat(incoming, app, judged_by, name));
     }
     let sight = access::sight(route, incoming.routes, incoming.headers, answers.token.as_ref());
     match sight {
@@ -115,9 +115,9 @@ pub(super) fn answer(
         Sight::Nothing => return RouteResult::Now(Answer::not_found(incoming.routes, answers.details)),
     }
     if let Some(endpoint) = kubelet::probed(route) {
-        note_kubelet(incoming, app, &judged_by, endpoint, incoming.is_read());
+        note_kubelet(incoming, app, judged_by, endpoint, incoming.is_read());
     }
-    let snapshot = seen(sight, Arc::clone(&judged_by), app, shared, incoming.reading);
+    let snapshot = seen(sight, Arc::clone(judged_by), app, shared, incoming.reading);
     let route = if sight == Sight::Narrow { nameless(route) } else { route };
     let gates = if sight == Sight::Narrow { &shared.narrow_gates } else { &shared.gates };
     if incoming.is_read()

@@ -111,7 +111,7 @@ pub(super) fn ask_from(
     let headers = header_map(headers);
     let (route, name) = route::find(uri.path());
     let ask = incoming(method, Version::HTTP_11, &uri, &headers, ends);
-    finished(respond::answer(app.board.latest(), &ask, app, &Arc::default(), route, name)).fit_for(method)
+    finished(respond::answer(&app.board.latest(), &ask, app, &Arc::default(), route, name)).fit_for(method)
 }
 
 /// A request without a body, at an address with all routes.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// What the kernel tells a lane at a time; the rest comes with the next question.
 const EVENTS: usize = 128;
 /// A lane asks the kernel for new events after this many turns of tasks, so that a new connection waits for no more
-/// than these. To ask costs a third of what a turn at a gate does.
+/// than these. To ask costs a fifth of what an answer at a gate does.
 const TURNS: u32 = 16;
 
 /// A runtime that attends to signals takes no more descriptors than these pairs.

@@ -62,7 +62,10 @@ fn parents(plan: &Plan, position: CheckIndex) -> Vec<&str> {
     names
 }
 
-fn is_declared_alike(one: &Definition, other: &Definition) -> bool {
+fn is_declared_alike(one: &Arc<Definition>, other: &Arc<Definition>) -> bool {
+    if Arc::ptr_eq(one, other) {
+        return true;
+    }
     // By name, so that who adds a key has to say here what it means to a reload.
     let Definition {
         name,
@@ -86,7 +89,7 @@ fn is_declared_alike(one: &Definition, other: &Definition) -> bool {
         of_pod,
         // The counts go on as far as they can, and nothing else changes.
         duration_buckets: _,
-    } = one;
+    } = &**one;
     (name, kind, of_pod) == (&other.name, &other.kind, &other.of_pod)
         && (interval, timeout, initial_delay) == (&other.interval, &other.timeout, &other.initial_delay)
         && (thresholds, critical, gates) == (&other.thresholds, &other.critical, &other.gates)
@@ -98,6 +101,7 @@ fn is_declared_alike(one: &Definition, other: &Definition) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::read_after;
     use crate::config::source::Environment;
     use crate::model::plan::testing::indices;
 
@@ -186,6 +190,31 @@ checks:
         assert!(!changed(&two(other, "{ address: \":9000\", routes: probes }")));
         assert!(changed(&two(one, "\"127.0.0.1:9002\"")));
         assert!(changed(&config("{ server: { listen: \":9000\" }, checks: [] }")));
+    }
+
+    #[test]
+    fn what_two_configurations_say_alike_is_there_once() {
+        let new = "checks:
+  - { name: new, simulated: {} }
+  - { name: c, simulated: {} }
+  - { name: a, description: A, simulated: { ok_message: fine } }
+  - { name: b, depends_on: [a], simulated: {} }
+";
+        let (old, plain) = (config(OLD), config(new));
+        let environment = Environment::of([("MESSAGE", "fine")]);
+        let unread = Box::new(|_: &std::path::Path| Ok(b"secret".to_vec()));
+        let shared = read_after("test", new.as_bytes(), &environment, unread, Some(&old)).config.unwrap();
+        assert_eq!(
+            (&*shared.plan, ConfigDiff::between(&old, &shared)),
+            (&*plain.plan, ConfigDiff::between(&old, &plain))
+        );
+        let once = |name: &str| {
+            let (one, other) = (old.plan.position(name).unwrap(), shared.plan.position(name).unwrap());
+            Arc::ptr_eq(&old.plan.checks[one], &shared.plan.checks[other])
+                && Arc::ptr_eq(&old.targets[one].spec, &shared.targets[other].spec)
+        };
+        // What `b` depends on stands elsewhere now, and of `a` something else is said.
+        assert_eq!(["a", "b", "c"].map(once), [false, false, true]);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,10 +75,16 @@ pub fn load(path: &Path, environment: &Environment) -> Loaded {
 /// Loads the configuration in `input`, or the one configuration in a manifest.
 #[must_use]
 pub fn load_input(input: &Input, environment: &Environment) -> Loaded {
+    load_after(input, environment, None)
+}
+
+/// The same; the checks that `before` declares in the same way are those of `before`, so that both have them once.
+#[must_use]
+pub fn load_after(input: &Input, environment: &Environment, before: Option<&Config>) -> Loaded {
     let name = input.name();
     match &input.content {
         Ok(text) => {
-            let mut loaded = read(&name, text, environment, Box::new(source::read_file));
+            let mut loaded = read_after(&name, text, environment, Box::new(source::read_file), before);
             let content: Arc<[u8]> = text.as_slice().into();
             if let Some(config) = &mut loaded.config {
                 config.files.insert(input.path.clone(), Arc::clone(&content));
@@ -110,17 +115,29 @@ pub fn load_input(input: &Input, environment: &Environment) -> Loaded {
 /// that it names are read by `read_file`.
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
+    read_after(file_name, bytes, environment, read_file, None)
+}
+
+fn read_after(
+    file_name: &str,
+    bytes: &[u8],
+    environment: &Environment,
+    read_file: Box<ReadFile>,
+    before: Option<&Config>,
+) -> Loaded {
     let session = ParseSession::with(read_file, environment.is_offline());
-    manifest::load(file_name, bytes, environment, &session)
-        .unwrap_or_else(|| read_alone(file_name, bytes, environment, &session))
+    manifest::load(file_name, bytes, environment, &session).unwrap_or_else(|| {
+        let reader = read::Reader::new(environment, session).after(before);
+        read_alone(file_name, bytes, &reader)
+    })
 }
 
 /// Reads the configuration in `bytes`, which is no manifest.
-fn read_alone(file_name: &str, bytes: &[u8], environment: &Environment, session: &Rc<ParseSession>) -> Loaded {
+fn read_alone(file_name: &str, bytes: &[u8], reader: &read::Reader<'_>) -> Loaded {
+    let session = reader.session();
     let text = text::decode(bytes).map_err(|problem| session.report(*problem)).ok();
     let root = text.and_then(|text| tree::parse(text, &mut |problem| session.report(problem)));
-    let reader = read::Reader::new(environment, Rc::clone(session));
-    let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
+    let config = root.as_ref().and_then(|root| rules::apply(root, reader));
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
     let report = Report::new(file_name, session.problems(), shown.as_deref(), root.as_deref());
     let mut config = config.filter(|_| report.is_valid());

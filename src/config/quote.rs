@@ -94,6 +94,9 @@ pub fn moved(offset: usize, secrets: &[Range<usize>]) -> usize {
 
 /// Where in `text` passwords of URLs stand.
 pub fn passwords(text: &str) -> Vec<Range<usize>> {
+    if is_plain_address(text) {
+        return Vec::new();
+    }
     // Within an expansion no character has a meaning for the URL.
     let structure = expansion::blanked(text);
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -122,6 +125,16 @@ pub fn passwords(text: &str) -> Vec<Range<usize>> {
     found.sort_by_key(|range| range.start);
     found.dedup_by(|later, earlier| later.start < earlier.end);
     found
+}
+
+/// Whether `text` is one URL of which every part is known to be none: `http://host:8080/path`, as nearly all are.
+fn is_plain_address(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = host.split_once(':').unwrap_or((host, "0"));
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+    let is_port = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port && is_word(scheme) && is_word(host) && is_word(path)
 }
 
 /// The password of the URL whose authority begins at `start`. It is taken to reach to the last `@` of the URL, since it
@@ -242,6 +255,18 @@ mod tests {
         ];
         for (text, masked) in cases {
             assert_eq!(replace(text, &passwords(text)), masked);
+        }
+    }
+
+    #[test]
+    fn of_an_address_without_any_of_it_nothing_is_looked_for() {
+        for text in ["http://h", "https://a.b-c_d:8443/x/y.z", "redis://cache:6379/0"] {
+            assert!(is_plain_address(text), "{text}");
+        }
+        for text in
+            ["http://u:hunter", "http://h:123456/", "a://b://c:hunter2", "http://u@h", "http://h/?token=x", "h:1"]
+        {
+            assert!(!is_plain_address(text), "{text}");
         }
     }
 

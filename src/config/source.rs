@@ -112,6 +112,10 @@ pub fn expand(
     environment: &Environment,
     session: &ParseSession,
 ) -> Result<Vec<TextPart>, Vec<ExpansionError>> {
+    // Nearly no text has any.
+    if !text.contains("${") {
+        return Ok(if text.is_empty() { Vec::new() } else { vec![TextPart::Plain(text.to_owned())] });
+    }
     let mut parts = Vec::new();
     let mut errors = Vec::new();
     for piece in pieces(text) {

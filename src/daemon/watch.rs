@@ -62,7 +62,8 @@ impl ConfigWatch {
     /// When the system gives us no thread.
     pub fn start(path: PathBuf, environment: Environment, news: mpsc::Sender<ConfigUpdate>) -> io::Result<Self> {
         let (orders, receiver) = channel();
-        let watcher = ConfigWatcher { path, environment, files: Files::new(), candidate: None, follow: true };
+        let watcher =
+            ConfigWatcher { path, environment, files: Files::new(), candidate: None, latest: None, follow: true };
         thread::Builder::new()
             .name("config".into())
             .stack_size(STACK)
@@ -97,6 +98,8 @@ struct ConfigWatcher {
     files: Files,
     /// What one look has seen that differs from it.
     candidate: Option<Loaded>,
+    /// The last that could be used.
+    latest: Option<Config>,
     follow: bool,
 }
 
@@ -117,6 +120,9 @@ impl ConfigWatcher {
             if let Some(loaded) = found {
                 self.files.clone_from(&loaded.files);
                 self.candidate = None;
+                if let Some(config) = &loaded.config {
+                    self.latest = Some(config.clone());
+                }
                 if news.blocking_send(ConfigUpdate { loaded }).is_err() {
                     return;
                 }
@@ -156,7 +162,7 @@ impl ConfigWatcher {
     }
 
     fn load(&self) -> Loaded {
-        config::load_input(&Input::read_file(&self.path), &self.environment)
+        config::load_after(&Input::read_file(&self.path), &self.environment, self.latest.as_ref())
     }
 
     /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no
@@ -206,7 +212,8 @@ mod tests {
         /// A watcher of `config.yaml` that has told of it.
         fn watcher(&self) -> ConfigWatcher {
             let (path, environment) = (self.0.join("config.yaml"), Environment::default());
-            let mut watcher = ConfigWatcher { path, environment, files: Files::new(), candidate: None, follow: true };
+            let files = Files::new();
+            let mut watcher = ConfigWatcher { path, environment, files, candidate: None, latest: None, follow: true };
             watcher.files = watcher.load().files;
             watcher
         }
@@ -262,6 +269,20 @@ mod tests {
         assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(Some(1))));
         folder.write("secret", "hunter3");
         assert_eq!((found(&mut watcher), found(&mut watcher)), (None, Some(Some(1))));
+    }
+
+    #[test]
+    fn what_has_not_changed_is_there_once_after_a_reload() {
+        let folder = WatchedFolder::new("shared");
+        folder.write("config.yaml", ONE);
+        let mut watcher = folder.watcher();
+        watcher.latest = watcher.load().config;
+        folder.write("config.yaml", TWO);
+        assert_eq!(found(&mut watcher), None);
+        let next = watcher.look().unwrap().config.unwrap();
+        let latest = watcher.latest.unwrap();
+        assert!(Arc::ptr_eq(&latest.plan.checks[0], &next.plan.checks[0]));
+        assert!(Arc::ptr_eq(&latest.targets[0].spec, &next.targets[0].spec));
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl<'a> IntoIterator for &'a DeclaredChecks {
 
 impl PartialEq for DeclaredChecks {
     fn eq(&self, other: &Self) -> bool {
-        self.all == other.all
+        let is_same = |(one, other): (&Arc<Definition>, &Arc<Definition>)| Arc::ptr_eq(one, other) || one == other;
+        self.all.len() == other.all.len() && self.all.iter().zip(&other.all).all(is_same)
     }
 }
 

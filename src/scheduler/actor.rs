@@ -13,9 +13,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::history_reporter::HistoryReporter;
 use super::jump::{JumpWatch, KernelAccount};
 use super::machine::{CheckKey, Machine, Transition};
+use super::run_slot::{RunRequest, RunSender, run_slot};
 use super::transition_log;
 use super::want_log::WantLog;
-use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, RunRequest, Worker};
+use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, Worker};
 use crate::base::alarm::Alarm;
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::processor::Processor;
@@ -108,7 +109,7 @@ struct Workers {
 }
 
 struct WorkerHandle {
-    requests: mpsc::Sender<RunRequest>,
+    requests: RunSender,
     task: AbortHandle,
 }
 
@@ -262,7 +263,7 @@ impl Workers {
             if self.handles.contains_key(&key) {
                 continue;
             }
-            let (sender, receiver) = mpsc::channel(1);
+            let (sender, receiver) = run_slot();
             let task = Worker {
                 key,
                 spec: Arc::clone(spec),
@@ -279,8 +280,7 @@ impl Workers {
 
     fn request_run(&self, key: CheckKey, request: RunRequest) {
         if let Some(handle) = self.handles.get(&key) {
-            // A check has at most one run: the channel has room.
-            let _ = handle.requests.try_send(request);
+            handle.requests.request(request);
         }
     }
 }

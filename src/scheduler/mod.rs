@@ -10,6 +10,7 @@ pub mod history_reporter;
 mod jump;
 pub mod machine;
 pub mod one_shot;
+mod run_slot;
 pub mod runner;
 #[cfg(test)]
 pub(crate) mod testing;

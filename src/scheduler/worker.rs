@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::machine::CheckKey;
+use super::run_slot::{RunReceiver, RunRequest};
 use super::runner::{self, Ending};
 use crate::base::clock::Clock;
 use crate::base::trace::Phase;
@@ -17,13 +18,6 @@ use crate::probe::{BuildContext, Probe, RunContext, Spec};
 pub const MAX_CONCURRENT_THROTTLED: usize = 16;
 /// A throttled run that takes longer no longer keeps others from beginning: a hung target delays nobody.
 const PERMIT_LIMIT: Duration = Duration::from_millis(100);
-
-/// The request for one run.
-#[derive(Clone, Copy, Debug)]
-pub struct RunRequest {
-    /// Wait for one of the permits of throttled runs.
-    pub throttled: bool,
-}
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -55,11 +49,11 @@ pub struct Worker {
 
 impl Worker {
     /// Runs the probe at each request and sends what it observed to `reports`, until the scheduler drops its end of
-    /// `requests`.
-    pub async fn serve(self, mut requests: mpsc::Receiver<RunRequest>, reports: mpsc::Sender<RunReport>) {
+    /// `requests`. Between two runs it takes no room for one.
+    pub async fn serve(self, mut requests: RunReceiver, reports: mpsc::Sender<RunReport>) {
         let mut probe = self.spec.build(&self.context);
-        while let Some(request) = requests.recv().await {
-            let (observation, ending, phases) = self.run(probe.as_mut(), request).await;
+        while let Some(request) = requests.next().await {
+            let (observation, ending, phases) = Box::pin(self.run(probe.as_mut(), request)).await;
             if ending == Ending::Panicked {
                 probe = self.spec.build(&self.context);
             }

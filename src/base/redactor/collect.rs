@@ -24,11 +24,10 @@ impl Redactor {
     #[must_use]
     pub fn of_section(section: &Section) -> Self {
         let mut found = Found::default();
-        for key in section.keys().filter(|key| !STAY_HERE.contains(key)) {
-            match section.get(key).map(|located| &located.value) {
-                Some(Value::Text(text)) if ADDRESSES.contains(&key) => found.address(text),
-                Some(value) => found.value(key, value),
-                None => {}
+        for (key, located) in section.entries().filter(|(key, _)| !STAY_HERE.contains(key)) {
+            match &located.value {
+                Value::Text(text) if ADDRESSES.contains(&key) => found.address(text),
+                value => found.value(key, value),
             }
         }
         let mut redactor = Self::hiding(found.secrets);
@@ -51,9 +50,7 @@ impl Found {
             Value::List(items) => items.iter().for_each(|item| self.value(name, &item.value)),
             Value::Map(entries) => entries.iter().for_each(|(name, located)| self.value(name, &located.value)),
             Value::Section(section) => {
-                for key in section.keys() {
-                    section.get(key).into_iter().for_each(|located| self.value(key, &located.value));
-                }
+                section.entries().for_each(|(key, located)| self.value(key, &located.value));
             }
             _ => {}
         }
@@ -120,6 +117,10 @@ impl Found {
 
     /// What an address holds beside its host and port.
     fn address(&mut self, text: &Text) {
+        // Beside its host it holds nothing that is not shown.
+        if matches!(text.parts.as_slice(), [TextPart::Plain(plain)] if !plain.contains(['@', '?'])) {
+            return;
+        }
         let whole = with_captures_left_out(text);
         let host_end = |from: usize| whole[from..].find(['/', '?', '#', '\\']).map_or(whole.len(), |at| from + at);
         let scheme = whole.find("://").map_or(0, |at| at + 3);

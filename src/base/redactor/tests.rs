@@ -52,7 +52,7 @@ fn what_goes_on_beyond_what_is_looked_at_is_not_shown() {
 fn section(entries: Vec<(&'static str, Value)>) -> Section {
     let session = ParseSession::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
     let located = |(key, value)| (key, Spanned::new(SourceSpan::default(), value));
-    Section::new(SourceSpan::default(), entries.into_iter().map(located).collect(), session)
+    Section::new(SourceSpan::default(), entries.into_iter().map(located), session)
 }
 
 /// `<a>` stands for an expansion that is `a`.

@@ -1,6 +1,5 @@
 //! Typed values with their places, and the sections that hold them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,7 +73,8 @@ impl PartialEq for Spanned {
 #[derive(Clone, Debug)]
 pub struct Section {
     span: SourceSpan,
-    entries: BTreeMap<&'static str, Spanned>,
+    /// In the order of their names. They are few, so that looking at each takes less than a tree.
+    entries: Vec<(&'static str, Spanned)>,
     session: Rc<ParseSession>,
 }
 
@@ -85,16 +85,16 @@ impl PartialEq for Section {
 }
 
 impl Section {
-    /// The section at `place` with these entries.
+    /// The section at `place` with these entries, each name once.
     #[must_use]
-    pub fn new(span: SourceSpan, entries: BTreeMap<&'static str, Spanned>, session: Rc<ParseSession>) -> Self {
+    pub fn new(
+        span: SourceSpan,
+        entries: impl IntoIterator<Item = (&'static str, Spanned)>,
+        session: Rc<ParseSession>,
+    ) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_unstable_by_key(|(name, _)| *name);
         Self { span, entries, session }
-    }
-
-    /// The same section, whose problems go to `session` from now on; those of the sections in it go where they went.
-    #[must_use]
-    pub fn reporting_to(self, session: Rc<ParseSession>) -> Self {
-        Self { session, ..self }
     }
 
     /// Where the section stands.
@@ -106,12 +106,17 @@ impl Section {
     /// The value of `key` with its place, when it was given (or has a default) and could be read.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Spanned> {
-        self.entries.get(key)
+        self.entries.iter().find(|(name, _)| *name == key).map(|(_, spanned)| spanned)
     }
 
-    /// The keys that hold something.
+    /// The keys that hold something, in the order of their names.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
-        self.entries.keys().copied()
+        self.entries().map(|(key, _)| key)
+    }
+
+    /// The same, each with what it holds.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &Spanned)> {
+        self.entries.iter().map(|(key, spanned)| (*key, spanned))
     }
 
     /// A string.
@@ -138,7 +143,7 @@ impl Section {
     /// The items of a list; one value where one or many may stand is a list of one.
     #[must_use]
     pub fn list(&self, key: &str) -> Vec<&Spanned> {
-        match self.entries.get(key) {
+        match self.get(key) {
             Some(Spanned { value: Value::List(items), .. }) => items.iter().collect(),
             Some(single) => vec![single],
             None => Vec::new(),
@@ -254,7 +259,7 @@ impl Section {
                     code: "unreadable-file",
                     message: format!("cannot read the file {named}: {}", why_unreadable(error.kind())),
                     help: Some(help_with_unreadable(error.kind()).into()),
-                    span: self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone(),
+                    span: self.get(key).map_or(&self.span, |spanned| &spanned.span).clone(),
                 };
                 if is_absent(error.kind()) {
                     self.session.report_absent(problem);
@@ -277,7 +282,7 @@ impl Section {
     }
 
     fn report(&self, severity: Severity, key: &str, code: &'static str, message: String, help: Option<String>) {
-        let span = self.entries.get(key).map_or(&self.span, |spanned| &spanned.span).clone();
+        let span = self.get(key).map_or(&self.span, |spanned| &spanned.span).clone();
         self.session.report(Problem { severity, code, message, help, span });
     }
 
@@ -294,7 +299,7 @@ impl Section {
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
-        self.entries.get(key).map(|spanned| &spanned.value)
+        self.get(key).map(|spanned| &spanned.value)
     }
 }
 

@@ -3,9 +3,9 @@
 //! A value that cannot be read is reported and left out, so that the rest is still looked at. What a new shape accepts
 //! is said in [`scalar`] (or [`url`]), how it is called in [`words`].
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::Config;
 use super::mask::told;
 use super::path;
 use super::quote::{alternatives, told_key};
@@ -16,6 +16,7 @@ use crate::base::field::{Field, MatcherType, Presence, ValueType};
 use crate::base::value::{ParseSession, Problem, Section, Severity, Spanned, Value};
 
 pub mod foreign;
+mod defaults;
 mod json;
 pub mod overlooked;
 mod scalar;
@@ -24,6 +25,7 @@ mod texts;
 mod url;
 pub mod words;
 
+use defaults::KnownDefaults;
 pub(super) use texts::HELP_WITH_PLAIN_SECRET;
 use texts::is_literal;
 
@@ -65,12 +67,29 @@ pub struct Scope<'s> {
 pub struct Reader<'e> {
     environment: &'e Environment,
     session: Rc<ParseSession>,
+    defaults: Rc<KnownDefaults>,
+    before: Option<&'e Config>,
 }
 
 impl<'e> Reader<'e> {
     /// A reader that expands from `environment` and reports to `session`.
     pub fn new(environment: &'e Environment, session: Rc<ParseSession>) -> Self {
-        Self { environment, session }
+        Self { environment, session, defaults: Rc::default(), before: None }
+    }
+
+    /// The same, with the configuration that the document replaces.
+    pub fn after(self, before: Option<&'e Config>) -> Self {
+        Self { before, ..self }
+    }
+
+    /// The configuration that the document replaces, if there is one.
+    pub fn before(&self) -> Option<&'e Config> {
+        self.before
+    }
+
+    /// The same for a part of the document, which reports to a session of its own.
+    pub fn within(&self, session: Rc<ParseSession>) -> Self {
+        Self { session, defaults: Rc::clone(&self.defaults), ..*self }
     }
 
     /// Where the environment comes from.
@@ -94,7 +113,7 @@ impl<'e> Reader<'e> {
             }
         };
         let inner = Scope { in_step: scope.in_step, around: Some((table, &scope)) };
-        let mut values = BTreeMap::new();
+        let mut values: Vec<(&'static str, Spanned)> = Vec::with_capacity(table.fields.len() + 1);
         let mut meant = Vec::new();
         for entry in entries {
             let field = table.field(&entry.key);
@@ -115,8 +134,9 @@ impl<'e> Reader<'e> {
             }
         }
         let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
-        for field in table.fields {
-            if values.contains_key(field.name) {
+        let defaults = self.defaults.of(table.fields, self);
+        for (field, known) in table.fields.iter().zip(defaults.iter()) {
+            if values.iter().any(|(name, _)| *name == field.name) {
                 continue;
             }
             match field.presence {
@@ -127,7 +147,10 @@ impl<'e> Reader<'e> {
                     self.error(node.mark, path, "missing-key", message, Some(help));
                 }
                 Presence::Default(text) => {
-                    let value = self.default(field, text, node.mark, path, inner);
+                    let value = match known {
+                        Some(known) => Some(known.at(node.mark, path::of_field(path, field.name))),
+                        None => self.default(field, text, node.mark, path, inner),
+                    };
                     values.extend(value.map(|value| (field.name, value)));
                 }
                 _ => {}

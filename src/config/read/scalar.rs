@@ -1,5 +1,6 @@
 //! Values that are one scalar: texts, numbers, quantities, words.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::texts::CapturePolicy;
@@ -63,14 +64,22 @@ impl Reader<'_> {
             _ if scope.in_step => CapturePolicy::NotHere,
             _ => CapturePolicy::NoWorkflow,
         };
-        let text = self.text(node, scalar, path, captures)?;
         let value = match value_type {
-            ValueType::Text | ValueType::Template => Ok(Value::Text(text)),
-            ValueType::Url { schemes } => return self.url(node, text, schemes, path).map(Value::Text),
-            ValueType::Pattern => pattern(text, scalar.quoted),
+            ValueType::Text | ValueType::Template => {
+                self.text(node, scalar, path, captures).map(Value::Text).map(Ok)?
+            }
+            ValueType::Url { schemes } => {
+                let text = self.text(node, scalar, path, captures)?;
+                return self.url(node, text, schemes, path).map(Value::Text);
+            }
+            ValueType::Pattern => pattern(self.text(node, scalar, path, captures)?, scalar.quoted),
             other => {
-                let fixed = text.fixed().unwrap_or_default();
-                let expanded = text.is_expanded();
+                let (fixed, expanded) = if scalar.text.contains("${") {
+                    let text = self.text(node, scalar, path, captures)?;
+                    (Cow::from(text.fixed().unwrap_or_default()), text.is_expanded())
+                } else {
+                    (Cow::from(&scalar.text), false)
+                };
                 let quoted = scalar.quoted && !expanded;
                 let written = Written { text: fixed.trim(), source: &scalar.text, path, quoted, expanded };
                 typed(other, &written).map_err(|unfit| match overlooked::in_value(&fixed, expanded) {

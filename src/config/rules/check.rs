@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::is_own_host;
-use super::top::{Defaults, line, threshold};
+use super::top::{Defaults, threshold};
 use super::unread::Unread;
 use super::{fingerprint, keys};
 use crate::base::name::CheckName;
@@ -18,10 +17,7 @@ use crate::config::quote::shown;
 use crate::config::read::{Reader, Scope};
 use crate::config::source::Environment;
 use crate::config::tree::Node;
-use crate::model::durations::DurationBuckets;
-use crate::model::index::CheckIndex;
-use crate::model::outcome::one_line;
-use crate::model::plan::{Critical, DisabledCheck, Gates, Thresholds};
+use crate::model::plan::{Critical, Gates, Thresholds};
 use crate::probe::{ProbeKind, Spec, heartbeat, kind};
 
 /// A check as it was read, before it is looked at beside the others.
@@ -124,14 +120,6 @@ fn draft(fields: Section, session: &ParseSession, defaults: &Defaults, environme
         of_pod,
         critical,
         gates,
-    }
-}
-
-impl CheckDraft {
-    /// The same with the problems of the whole document, for the rules that look at more than one check.
-    #[must_use]
-    pub fn moved(self, document: &Rc<ParseSession>) -> Self {
-        Self { fields: self.fields.reporting_to(Rc::clone(document)), ..self }
     }
 }
 
@@ -297,48 +285,5 @@ fn timing(fields: &Section, defaults: &Defaults, cadence: Option<(&str, &str)>, 
         stale_after: fields
             .duration("stale_after")
             .unwrap_or_else(|| interval.saturating_mul(3).saturating_add(timeout)),
-    }
-}
-
-impl CheckDraft {
-    /// The check as it is shown while it is switched off; nothing where it is not.
-    pub fn switched_off(&self) -> Option<DisabledCheck> {
-        let reason = one_line(self.disabled.as_ref()?);
-        Some(DisabledCheck { name: self.name.clone()?, kind: self.observed.as_ref()?.kind.name, reason })
-    }
-
-    /// The declared check, when all of it could be read. `parents` are the positions of the drafts that it depends on, which
-    /// become those of the checks.
-    pub fn definition(
-        &self,
-        mut parents: Vec<usize>,
-        duration_buckets: &Arc<DurationBuckets>,
-    ) -> Option<(crate::model::plan::Definition, CheckTarget)> {
-        let KindSection { kind, target } = self.observed.as_ref()?;
-        parents.sort_unstable();
-        parents.dedup();
-        let definition = crate::model::plan::Definition {
-            name: self.name.clone()?,
-            kind: kind.name,
-            description: line(&self.fields, "description"),
-            runbook: self.fields.text("runbook").and_then(crate::base::value::Text::fixed),
-            target: target.spec.target(),
-            interval: self.timing.interval,
-            timeout: self.timing.timeout,
-            initial_delay: self.fields.duration("initial_delay").unwrap_or_default(),
-            thresholds: self.timing.thresholds,
-            critical: self.critical,
-            gates: self.gates,
-            depends_on: parents.into_iter().map(CheckIndex::new).collect(),
-            degraded_above: self.timing.degraded_above,
-            stale_after: self.timing.stale_after,
-            max_connection_age: target.spec.max_connection_age(),
-            max_age: target.spec.max_age(),
-            beat_token: target.spec.beat_token(),
-            formerly: self.formerly.clone(),
-            of_pod: self.of_pod,
-            duration_buckets: Arc::clone(duration_buckets),
-        };
-        Some((definition, target.clone()))
     }
 }

@@ -15,11 +15,9 @@ pub fn of(kind: &str, section: &Section, session: &ParseSession) -> u64 {
 }
 
 fn fields(section: &Section, hasher: &mut DefaultHasher) {
-    for key in section.keys() {
+    for (key, spanned) in section.entries() {
         key.hash(hasher);
-        if let Some(spanned) = section.get(key) {
-            value(spanned, hasher);
-        }
+        value(spanned, hasher);
     }
 }
 

@@ -6,18 +6,19 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::expansion::is_only_expansions;
 use super::path;
 use super::quote::shown;
 use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope, foreign};
 use super::similar;
 use super::tree::{Node, NodeContent};
-use super::{CheckTarget, Config, Listener};
+use super::{Config, Listener};
 use crate::base::name::CheckName;
-use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan, Value};
-use crate::model::plan::{Definition, Plan};
+use crate::base::value::{ParseSession, Problem, Section, Severity, SourceSpan};
+use crate::model::index::CheckIndex;
+use crate::model::plan::Plan;
 use crate::model::route::Route;
 use check::{CheckDraft, DependsOnItem};
+use outline::CheckOutline;
 
 mod allow;
 pub mod check;
@@ -30,6 +31,7 @@ mod labels;
 pub mod listen;
 pub mod metrics;
 mod origins;
+mod outline;
 mod top;
 mod unread;
 mod warnings;
@@ -49,7 +51,7 @@ pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
         return None;
     }
     let session = allow::apart_from(reader.session());
-    let own = Reader::new(reader.environment(), Rc::clone(&session));
+    let own = reader.within(Rc::clone(&session));
     let fields = own.section(root, &keys::TOP, "", Scope::default());
     let config = fields.as_ref().and_then(|fields| configuration(root, fields, &own));
     allow::hand_over(fields.as_ref(), &session, reader.session());
@@ -59,23 +61,29 @@ pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
 /// The configuration whose top level, `checks` apart, is in `fields`.
 fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<Config> {
     let top = top::read(fields, reader.environment());
-    let drafts = drafts(root, reader, &top.defaults);
-    let parents = parents(&drafts, &positions(&drafts));
-    refuse_cycles(&drafts, &parents);
-    drafts.iter().for_each(warn_of_plain_token);
+    let outlines = outlines(root, reader, &top);
+    let parents = parents(&outlines, &positions(&outlines, reader), reader);
+    refuse_cycles(&outlines, &parents, reader);
+    outlines.iter().for_each(|outline| warn_of_plain_token(outline, reader));
     if let Some(why) = why_no_beat_arrives(&top) {
-        drafts.iter().for_each(|draft| refuse_pushed_beats(draft, why));
+        outlines.iter().for_each(|outline| refuse_pushed_beats(outline, why, reader));
     }
-    let disabled: Option<Vec<_>> =
-        drafts.iter().filter(|draft| draft.disabled.is_some()).map(CheckDraft::switched_off).collect();
-    let checks: Option<Vec<(Definition, CheckTarget)>> = in_use(&drafts, &parents)
-        .into_iter()
-        .map(|(draft, parents)| draft.definition(parents, &top.duration_buckets))
-        .collect();
-    let (checks, targets): (Vec<_>, Vec<_>) = checks?.into_iter().unzip();
-    let checks = checks.into_iter().map(Arc::new).collect();
+    let parents = parents_in_use(&outlines, &parents);
+    let (mut checks, mut targets, mut disabled) =
+        (Vec::with_capacity(outlines.len()), Vec::with_capacity(outlines.len()), Vec::new());
+    for (outline, parents) in outlines.into_iter().zip(parents) {
+        if outline.disabled.is_some() {
+            disabled.push(outline.switched_off()?);
+        } else {
+            let position = CheckIndex::new(checks.len());
+            let (definition, target) = outline.definition(parents, reader.before(), position)?;
+            checks.push(definition);
+            targets.push(target);
+        }
+    }
+    let checks = checks.into_iter().collect();
     Some(Config {
-        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks, disabled: disabled?, hash: None }),
+        plan: Arc::new(Plan { service: top.service, answers: top.answers, checks, disabled, hash: None }),
         targets,
         server: top.server,
         history: top.history,
@@ -87,7 +95,7 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
 }
 
 /// The items of `checks` that are mappings.
-fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<CheckDraft> {
+fn outlines(root: &Node, reader: &Reader<'_>, top: &top::Top) -> Vec<CheckOutline> {
     let NodeContent::Map(entries) = &root.content else { return Vec::new() };
     let Some(entry) = entries.iter().find(|entry| entry.key == "checks") else { return Vec::new() };
     let report = |code, message: String, help: &str, span: SourceSpan| {
@@ -96,8 +104,8 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
     };
     match &entry.value.content {
         NodeContent::List(items) => {
-            let draft = |(index, item): (usize, &Rc<Node>)| draft(item, &path::item("checks", index), reader, defaults);
-            items.iter().enumerate().filter_map(draft).collect()
+            let outline = |(index, item): (usize, &Rc<Node>)| outline(item, index, reader, top);
+            items.iter().enumerate().filter_map(outline).collect()
         }
         // A file that was cut off here would open every endpoint.
         _ if entry.value.is_null() => {
@@ -115,18 +123,25 @@ fn drafts(root: &Node, reader: &Reader<'_>, defaults: &top::Defaults) -> Vec<Che
 }
 
 /// The check at `node`, with what is said about it alone; nothing when it is no mapping.
-fn draft(node: &Node, path: &str, reader: &Reader<'_>, defaults: &top::Defaults) -> Option<CheckDraft> {
+fn outline(node: &Node, index: usize, reader: &Reader<'_>, top: &top::Top) -> Option<CheckOutline> {
+    let path = path::item("checks", index);
+    let handed_over = |draft: Option<CheckDraft>, session: &ParseSession| {
+        allow::hand_over(draft.as_ref().map(|draft| &draft.fields), session, reader.session());
+        let position = CheckIndex::new(index);
+        draft.map(|draft| CheckOutline::of(draft, &top.duration_buckets, reader.before(), position))
+    };
     if may_be_off(node) {
-        let (session, draft) = draft_within(allow::apart_from_unused(reader.session()), node, path, reader, defaults);
+        let session = allow::apart_from_unused(reader.session());
+        let (session, draft) = draft_within(session, node, &path, reader, &top.defaults);
         let is_off = draft.as_ref().is_some_and(|draft| draft.disabled.is_some());
         // What is an error whether it is off or not may be told only once.
         if is_off || session.problems().iter().any(|problem| problem.severity == Severity::Error) {
-            return handed_over(draft, &session, reader);
+            return handed_over(draft, &session);
         }
         // An expansion brought in `false`: what is missing is missed, as in any check that runs.
     }
-    let (session, draft) = draft_within(allow::apart_from(reader.session()), node, path, reader, defaults);
-    handed_over(draft, &session, reader)
+    let (session, draft) = draft_within(allow::apart_from(reader.session()), node, &path, reader, &top.defaults);
+    handed_over(draft, &session)
 }
 
 /// Whether the check at `node` says that it is switched off, as far as that is known before its expansions.
@@ -144,7 +159,7 @@ fn draft_within(
     reader: &Reader<'_>,
     defaults: &top::Defaults,
 ) -> (Rc<ParseSession>, Option<CheckDraft>) {
-    let own = Reader::new(reader.environment(), Rc::clone(&session));
+    let own = reader.within(Rc::clone(&session));
     let draft = check::read(node, path, &own, defaults);
     if let Some(draft) = &draft {
         warnings::look_at(draft, defaults, reader.environment());
@@ -152,21 +167,22 @@ fn draft_within(
     (session, draft)
 }
 
-fn handed_over(draft: Option<CheckDraft>, session: &ParseSession, reader: &Reader<'_>) -> Option<CheckDraft> {
-    allow::hand_over(draft.as_ref().map(|draft| &draft.fields), session, reader.session());
-    draft.map(|draft| draft.moved(reader.session()))
+/// Reports an error at `span`, to the whole document.
+fn refuse(reader: &Reader<'_>, span: &SourceSpan, code: &'static str, message: String, help: String) {
+    let (severity, help, span) = (Severity::Error, Some(help), span.clone());
+    reader.session().report(Problem { severity, code, message, help, span });
 }
 
 /// Where each name stands first. A name that is taken is reported.
-fn positions(drafts: &[CheckDraft]) -> HashMap<&str, usize> {
-    let mut positions = HashMap::new();
-    for (position, draft) in drafts.iter().enumerate() {
-        let Some(name) = draft.name.as_ref().map(CheckName::as_str) else { continue };
+fn positions<'o>(outlines: &'o [CheckOutline], reader: &Reader<'_>) -> HashMap<&'o str, usize> {
+    let mut positions = HashMap::with_capacity(outlines.len());
+    for (position, outline) in outlines.iter().enumerate() {
+        let Some(name) = outline.name.as_ref().map(CheckName::as_str) else { continue };
         if let Some(first) = positions.get(name) {
-            let first: &CheckDraft = &drafts[*first];
-            let line = first.fields.get("name").map_or(first.fields.span().line, |name| name.span.line);
-            let message = format!("the name `{name}` is taken by the check on line {line}");
-            draft.fields.error("name", "duplicate-name", message, Some("give each check a name of its own".into()));
+            let first: &CheckOutline = &outlines[*first];
+            let message = format!("the name `{name}` is taken by the check on line {}", first.name_place.line);
+            let help = "give each check a name of its own".into();
+            refuse(reader, &outline.name_place, "duplicate-name", message, help);
         } else {
             positions.insert(name, position);
         }
@@ -175,34 +191,30 @@ fn positions(drafts: &[CheckDraft]) -> HashMap<&str, usize> {
 }
 
 /// The positions of the parents of each check. A name that no check has is reported.
-fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<usize>> {
+fn parents(outlines: &[CheckOutline], positions: &HashMap<&str, usize>, reader: &Reader<'_>) -> Vec<Vec<usize>> {
     /// Looking for similar names is quadratic: a file full of unknown ones must not take minutes.
     const MAX_SUGGESTIONS: usize = 20;
     // A name against the rule has been reported; what refers to it is not wrong as well.
-    let refused: HashSet<String> = drafts
-        .iter()
-        .filter(|draft| draft.name.is_none())
-        .filter_map(|draft| draft.fields.text("name")?.fixed())
-        .collect();
+    let refused: HashSet<&str> = outlines.iter().filter_map(|outline| outline.refused_name.as_deref()).collect();
     let mut suggestions = 0;
-    let mut unknown = |draft: &CheckDraft, parent: &DependsOnItem| {
+    let mut unknown = |parent: &DependsOnItem| {
         suggestions += 1;
-        let known = || drafts.iter().filter_map(|draft| Some(draft.name.as_ref()?.as_str()));
+        let known = || outlines.iter().filter_map(|outline| Some(outline.name.as_ref()?.as_str()));
         let may_suggest = suggestions <= MAX_SUGGESTIONS && parent.name == parent.written;
         let near = if may_suggest { similar::nearest(&parent.name, known()) } else { None };
         let help =
             near.map_or_else(|| "name a check of this file".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = format!("there is no check `{}`", shown(&parent.written));
-        draft.fields.report_at(&parent.span, "unknown-check", message, Some(help));
+        refuse(reader, &parent.span, "unknown-check", message, help);
     };
-    let mut all = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+    let mut all = Vec::with_capacity(outlines.len());
+    for outline in outlines {
         let mut found = Vec::new();
-        for parent in &draft.depends_on {
+        for parent in &outline.depends_on {
             match positions.get(parent.name.as_str()) {
                 Some(position) => found.push(*position),
-                None if refused.contains(&parent.name) => {}
-                None => unknown(draft, parent),
+                None if refused.contains(parent.name.as_str()) => {}
+                None => unknown(parent),
             }
         }
         all.push(found);
@@ -210,11 +222,11 @@ fn parents(drafts: &[CheckDraft], positions: &HashMap<&str, usize>) -> Vec<Vec<u
     all
 }
 
-/// The checks that are not switched off, each with the positions of its parents among them. What depends on one that is
+/// For each check the positions of its parents among those that are not switched off. What depends on one that is
 /// switched off depends on what that depends on.
-fn in_use<'d>(drafts: &'d [CheckDraft], parents: &[Vec<usize>]) -> Vec<(&'d CheckDraft, Vec<usize>)> {
-    let is_used = |position: &usize| drafts[*position].disabled.is_none();
-    let used: Vec<usize> = (0..drafts.len()).filter(is_used).collect();
+fn parents_in_use(outlines: &[CheckOutline], parents: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let is_used = |position: &usize| outlines[*position].disabled.is_none();
+    let used: Vec<usize> = (0..outlines.len()).filter(is_used).collect();
     let parents_of = |position: usize| {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut waiting = parents[position].clone();
@@ -227,12 +239,12 @@ fn in_use<'d>(drafts: &'d [CheckDraft], parents: &[Vec<usize>]) -> Vec<(&'d Chec
         }
         found
     };
-    used.iter().map(|position| (&drafts[*position], parents_of(*position))).collect()
+    (0..outlines.len()).map(parents_of).collect()
 }
 
-fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
+fn refuse_cycles(outlines: &[CheckOutline], parents: &[Vec<usize>], reader: &Reader<'_>) {
     const LONGEST: usize = 10;
-    let name = |position: &usize| drafts[*position].name.as_ref().map_or("?", CheckName::as_str);
+    let name = |position: &usize| outlines[*position].name.as_ref().map_or("?", CheckName::as_str);
     for cycle in cycles::find(parents) {
         let (Some(first), Some(last)) = (cycle.members.first(), cycle.members.last()) else { continue };
         let mut names: Vec<&str> = cycle.members.iter().take(LONGEST).map(name).collect();
@@ -245,19 +257,19 @@ fn refuse_cycles(drafts: &[CheckDraft], parents: &[Vec<usize>]) {
         } else {
             format!("the checks depend on each other in a ring: {}", names.join(" → "))
         };
-        let closing = drafts[*last].depends_on.iter().find(|parent| parent.name == name(first));
-        let span = closing.map_or(drafts[*last].fields.span(), |parent| &parent.span);
-        let help = "none of them could ever run: take one of these names out";
-        drafts[*last].fields.report_at(span, "dependency-ring", message, Some(help.into()));
+        let closing = outlines[*last].depends_on.iter().find(|parent| parent.name == name(first));
+        let span = closing.map_or(&outlines[*last].place, |parent| &parent.span);
+        let help = "none of them could ever run: take one of these names out".into();
+        refuse(reader, span, "dependency-ring", message, help);
     }
 }
 
 /// A beat's token that stands in the file.
-fn warn_of_plain_token(draft: &CheckDraft) {
-    let Some(token) = draft.fields.section("heartbeat").and_then(|section| section.get("token")) else { return };
-    if matches!(&token.value, Value::Text(text) if !is_only_expansions(&text.written)) {
-        let message = "the token stands in the file in plain text";
-        draft.fields.warning_at(&token.span, "plain-secret", message, Some(HELP_WITH_PLAIN_SECRET.into()));
+fn warn_of_plain_token(outline: &CheckOutline, reader: &Reader<'_>) {
+    if let Some(span) = outline.plain_token.clone() {
+        let message = "the token stands in the file in plain text".to_owned();
+        let (severity, code, help) = (Severity::Warning, "plain-secret", Some(HELP_WITH_PLAIN_SECRET.into()));
+        reader.session().report(Problem { severity, code, message, help, span });
     }
 }
 
@@ -278,10 +290,9 @@ fn why_no_beat_arrives(top: &top::Top) -> Option<[&'static str; 2]> {
 }
 
 /// Where no beat can arrive the check could only fail.
-fn refuse_pushed_beats(draft: &CheckDraft, [message, help]: [&'static str; 2]) {
-    let Some(section) = draft.fields.section("heartbeat") else { return };
-    if let Some(push) = section.get("push").filter(|push| push.value == Value::Bool(true)) {
-        draft.fields.report_at(&push.span, "push-without-control", message, Some(help.into()));
+fn refuse_pushed_beats(outline: &CheckOutline, [message, help]: [&'static str; 2], reader: &Reader<'_>) {
+    if let Some(span) = &outline.pushed {
+        refuse(reader, span, "push-without-control", message.into(), help.into());
     }
 }
 

@@ -23,10 +23,11 @@ pub(super) fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Extensions
     if names.clone().all(is_title_case) {
         return Extensions::default();
     }
+    let fields = if names.clone().count() < USUAL_FIELDS { HeadFields::Usual } else { HeadFields::Many };
     let mut answer = String::from("HTTP/1.1 204 No Content\r\n");
     names.for_each(|name| answer.extend([name, ": x\r\n"]));
     answer.push_str("\r\n");
-    read(answer.as_bytes()).unwrap_or_default()
+    read(answer.as_bytes(), fields).unwrap_or_default()
 }
 
 /// Whether `name` is written as [`speaking`] writes names of which nothing is said.
@@ -39,9 +40,9 @@ fn is_title_case(name: &str) -> bool {
     })
 }
 
-fn read(answer: &[u8]) -> Option<Extensions> {
+fn read(answer: &[u8], fields: HeadFields) -> Option<Extensions> {
     let (mut server, client) = tokio::io::duplex(answer.len() + 1024);
-    let made = at_once(speaking(HeadFields::Usual).preserve_header_case(true).handshake(TokioIo::new(client)));
+    let made = at_once(speaking(fields).preserve_header_case(true).handshake(TokioIo::new(client)));
     let (mut sender, connection) = made?.ok()?;
     let mut connection = pin!(connection);
     let mut response = pin!(sender.send_request(Request::new(Empty::<Bytes>::new())));
@@ -62,6 +63,8 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// More fields than this in the head of an answer are too many, as for curl; hyper itself bounds its bytes.
 const MOST_FIELDS: usize = 5000;
+/// So many fields hyper has places for anyway.
+const USUAL_FIELDS: usize = 100;
 
 /// How many fields the head of an answer may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +129,9 @@ mod tests {
             ("ETag", true),
         ] {
             let spelling = of([name].into_iter());
+            let with_many: Vec<String> = (0..120).map(|at| format!("X-{at}")).chain([name.to_owned()]).collect();
+            let among_many = of(with_many.iter().map(String::as_str));
+            assert_eq!(written(name, among_many), format!("{name}: x"), "{name} among many");
             assert_eq!(!spelling.is_empty(), needs_record, "{name}");
             assert_eq!(written(name, spelling), format!("{name}: x"), "{name}");
         }

@@ -208,7 +208,7 @@ fn collect_uses<'a>(located: &'a Spanned, uses: &mut Vec<(&'a SourceSpan, (Strin
         Value::List(items) => items.iter().for_each(|item| collect_uses(item, uses)),
         Value::Map(entries) => entries.iter().for_each(|(_, item)| collect_uses(item, uses)),
         Value::Section(fields) => {
-            fields.keys().filter_map(|key| fields.get(key)).for_each(|item| collect_uses(item, uses));
+            fields.entries().for_each(|(_, item)| collect_uses(item, uses));
         }
         _ => {}
     }

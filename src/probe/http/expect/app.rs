@@ -32,7 +32,7 @@ pub(in super::super) const MESSAGE: Field = Field::optional(
 /// How an answer is judged.
 pub(in super::super) struct AppAnswer {
     expect: Expectations,
-    degraded: Option<Expectations>,
+    degraded: Option<Box<Expectations>>,
     message: Option<Expression>,
 }
 
@@ -55,7 +55,7 @@ impl AppAnswer {
         let message = fields.text(MESSAGE.name).map(|text| read_message(fields, text, method, max_body));
         let read = Self {
             expect: expect?,
-            degraded: degraded.map_or(Some(None), |degraded| degraded.map(Some))?,
+            degraded: degraded.map_or(Some(None), |degraded| degraded.map(Box::new).map(Some))?,
             message: message.map_or(Some(None), |message| message.map(Some))?,
         };
         if let Some(section) = fields.section(DEGRADED.name) {
@@ -105,7 +105,7 @@ impl AppAnswer {
     }
 
     fn all(&self) -> impl Iterator<Item = &Expectations> {
-        std::iter::once(&self.expect).chain(&self.degraded)
+        std::iter::once(&self.expect).chain(self.degraded.as_deref())
     }
 
     /// What it costs at most to judge an answer, in units of [`Pattern::cost`](crate::base::pattern::Pattern::cost).

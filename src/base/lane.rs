@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 const EVENTS: usize = 128;
 /// A lane asks the kernel for new events after this many turns of tasks, so that a new connection waits for no more
 /// than these. To ask costs a fifth of what an answer at a gate does.
-const TURNS: u32 = 16;
+const TURNS: u32 = 8;
 
 /// A runtime that attends to signals takes no more descriptors than these pairs.
 const PAIRS: usize = 4;

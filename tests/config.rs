@@ -320,6 +320,27 @@ fn a_file_cut_off_anywhere_shows_no_part_of_a_password() {
 }
 
 #[test]
+fn a_credential_with_a_quote_shows_no_part_of_itself() {
+    for written in [
+        r#""http://h/?token=x\"hunter2&b=c""#,
+        r#""http://h/?token=x'hunter2&b=c""#,
+        r#"'http://h/?token=x''hunter2,hunter2}#a'"#,
+        r#""http://h/?t=\x26token=hunter2""#,
+        r#""http://h/\x3ftoken\x3dhunter2""#,
+        r#"http://h/?token=x"hunter2'hunter2"#,
+        r#""http://u:x\"hunter2""#,
+    ] {
+        for tail in ["", ", timeot: 1s", ", : ["] {
+            let text = format!("checks:\n  - {{ name: a, interval: 1s, http: {{ url: {written} }}{tail} }}\n");
+            let report = loaded("config.yaml", text.as_bytes()).report;
+            let shown = report.text(false) + &report.json().to_string();
+            assert!(!shown.contains("hunter"), "{shown}");
+            assert!(shown.contains("***"), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn a_config_is_there_exactly_when_there_are_no_errors() {
     for code in CODES {
         let loaded = loaded("config.yaml", &bad_file(code.name));

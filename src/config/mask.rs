@@ -121,7 +121,10 @@ impl ScalarOnLine<'_> {
         }
         match shows(self.key, self.text) {
             Shows::All => Vec::new(),
-            Shows::ButPasswords if is_whole && !self.broken => within(raw, Shows::ButPasswords),
+            // Where escapes stand for something else, a place in the one is no place in the other.
+            Shows::ButPasswords if is_whole && !self.broken && raw[unquoted(raw)] == *self.text => {
+                within(raw, Shows::ButPasswords)
+            }
             Shows::ButPasswords if hidden(self.text).is_empty() => Vec::new(),
             Shows::ButPasswords => all(),
             Shows::Nothing => within(raw, Shows::Nothing),
@@ -133,17 +136,23 @@ impl ScalarOnLine<'_> {
 fn within(raw: &str, shows: Shows) -> Vec<Range<usize>> {
     match shows {
         Shows::All => Vec::new(),
-        Shows::ButPasswords => hidden(raw),
-        Shows::Nothing => {
-            let quote = raw.chars().next().filter(|first| matches!(first, '"' | '\''));
-            let start = quote.map_or(0, char::len_utf8);
-            let end = match quote {
-                Some(quote) if raw.len() > start && raw.ends_with(quote) => raw.len() - quote.len_utf8(),
-                _ => raw.len(),
-            };
-            but_names(raw, start..end.max(start))
+        Shows::ButPasswords => {
+            let text = unquoted(raw);
+            shifted(hidden(&raw[text.clone()]), text.start).collect()
         }
+        Shows::Nothing => but_names(raw, unquoted(raw)),
     }
+}
+
+/// What of a value as it stands in the file is within its quotes, or all where it has none.
+fn unquoted(raw: &str) -> Range<usize> {
+    let quote = raw.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let start = quote.map_or(0, char::len_utf8);
+    let end = match quote {
+        Some(quote) if raw.len() > start && raw.ends_with(quote) => raw.len() - quote.len_utf8(),
+        _ => raw.len(),
+    };
+    start..end.max(start)
 }
 
 /// What of `range` is not shown where the names of expansions are.
@@ -272,6 +281,9 @@ mod tests {
             ("url: ${X:-https://hooks.slack.com/services/secret}", "url: ${X:-https://hooks.slack.com/***}"),
             ("url: ${file:/run/secrets/hook}", "url: ${file:/run/secrets/hook}"),
             ("image: registry.io/shop/app", "image: registry.io/shop/app"),
+            // A quote within quotes.
+            ("{url: \"a://h?token=x\\\"hunter\" }", "{url: \"a://h?***\" }"),
+            ("{url: 'a://h?token=x''hunter' }", "{url: 'a://h?***' }"),
         ];
         for (line, masked) in cases {
             assert_eq!(replace(line, &joined(scan(line))), masked, "{line}");

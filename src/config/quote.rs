@@ -144,7 +144,7 @@ fn is_plain_address(text: &str) -> bool {
 fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
     let rest = &structure[start..];
     let rest = &rest[..rest.find("://").unwrap_or(rest.len())];
-    let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];
+    let authority = &rest[..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len())];
     let colon = authority.find(':').filter(|_| !authority.starts_with('['))?;
     // An expansion that may stand for a port is a row of zeros here.
     let is_port = |text: &str| {
@@ -165,7 +165,7 @@ fn user_info_password(structure: &str, start: usize) -> Option<Range<usize>> {
 /// token, or a password that lacks its colon.
 fn odd_user(structure: &str, start: usize) -> Option<Range<usize>> {
     let rest = &structure[start..];
-    let authority = &rest[..rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len())];
+    let authority = &rest[..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len())];
     let user = authority.rsplit_once('@')?.0;
     (!user.is_empty() && !is_plain_word(user)).then_some(start..start + user.len())
 }
@@ -200,15 +200,18 @@ fn query_passwords(structure: &str, start: usize) -> Vec<Range<usize>> {
     let mut position = question + 1;
     for parameter in structure[question + 1..].split('&') {
         let is_secret = |name: &str| PARAMETERS.iter().any(|parameter| name.eq_ignore_ascii_case(parameter));
-        let is_plain =
-            |value: &str| is_plain_word(value.split(['#', '"', '\'', ' ', ',', '}']).next().unwrap_or(value));
+        let is_plain = |value: &str| {
+            let written = value.split(['#', ' ']).next().unwrap_or(value);
+            written.split(',').all(|word| word.is_empty() || is_plain_word(word))
+        };
         let value = parameter.find('=').filter(|equals| {
             let (name, value) = (&parameter[..*equals], &parameter[*equals + 1..]);
             is_secret(name) || !(value.is_empty() || is_plain(value) || value.starts_with('/'))
         });
         if let Some(equals) = value {
-            let end = parameter.find(['#', '"', '\'', ' ', ',', '}']).filter(|end| *end > equals);
-            found.push(position + equals + 1..position + end.unwrap_or(parameter.len()));
+            // A quote, a comma or a brace may be part of a credential as of any other value.
+            let end = parameter[equals..].find(['#', ' ']).map_or(parameter.len(), |end| equals + end);
+            found.push(position + equals + 1..position + end);
         }
         position += parameter.len() + 1;
     }
@@ -228,7 +231,9 @@ mod tests {
             ("http://user:hun/ter2@h/x", "http://user:***@h/x"),
             ("a://u:p@h,b://u:q@h", "a://u:***@h,b://u:***@h"),
             ("postgres://db/x?user=a&password=hunter2&b=c", "postgres://db/x?user=a&password=***&b=c"),
-            ("\"postgres://u:p@db/x?password=hunter2\" }", "\"postgres://u:***@db/x?password=***\" }"),
+            ("a://h/x?token=hun\"te'r,2}&b=c#d", "a://h/x?token=***&b=c#d"),
+            ("a://h/x?fields=id,name&page=2", "a://h/x?fields=id,name&page=2"),
+            ("a://u:hun\"ter'2", "a://u:***"),
             ("postgres://u:${PW}@db", "postgres://u:${PW}@db"),
             ("postgres://u:${file:/run/a@b}@db", "postgres://u:${file:/run/a@b}@db"),
             ("postgres://u:a${PW}@db", "postgres://u:***@db"),

@@ -65,7 +65,7 @@ impl<'t> Scan<'t> {
     fn word(&mut self, rest: &'t str) -> Unit<'t> {
         let start = self.position;
         let length = match rest.chars().next().filter(|quote| matches!(quote, '"' | '\'')) {
-            Some(quote) => rest[1..].find(quote).map_or(rest.len(), |end| end + 2),
+            Some(quote) => quoted_length(rest, quote),
             None => plain_length(rest),
         };
         let range = start..start + length;
@@ -87,6 +87,23 @@ impl<'t> Scan<'t> {
             (false, key) => Unit::Value(range, key),
         }
     }
+}
+
+/// How long a text in quotes is, with both of them: one that is escaped ends nothing.
+fn quoted_length(text: &str, quote: char) -> usize {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        let is_escape = match quote {
+            '"' => character == '\\',
+            _ => character == quote && characters.peek().is_some_and(|(_, next)| *next == quote),
+        };
+        if is_escape {
+            characters.next();
+        } else if character == quote {
+            return at + 1;
+        }
+    }
+    text.len()
 }
 
 /// Whether `text` begins with an anchor, an alias or a tag, of a name that is a word.

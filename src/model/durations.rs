@@ -43,9 +43,7 @@ pub struct Durations {
 impl Durations {
     /// Counts one more.
     pub fn add(&mut self, seconds: f64, buckets: &Arc<DurationBuckets>) {
-        if let Cow::Owned(converted) = self.counted_in(buckets) {
-            *self = converted;
-        }
+        self.count_in(buckets);
         let place = buckets.bounds.iter().position(|bound| seconds <= *bound).unwrap_or(buckets.bounds.len());
         self.counts[place] += 1;
         self.sum += seconds;
@@ -69,6 +67,19 @@ impl Durations {
             Some(mine) => Cow::Owned(self.merged(mine, buckets).unwrap_or_else(|| Self::none(buckets))),
             None => Cow::Owned(Self::none(buckets)),
         }
+    }
+
+    /// Counts in other buckets from now on.
+    pub fn count_in(&mut self, buckets: &Arc<DurationBuckets>) {
+        if let Cow::Owned(converted) = self.counted_in(buckets) {
+            *self = converted;
+        }
+    }
+
+    /// Whether something is counted, in other buckets than these.
+    #[must_use]
+    pub fn is_counted_otherwise(&self, buckets: &Arc<DurationBuckets>) -> bool {
+        self.buckets.as_ref().is_some_and(|mine| !Arc::ptr_eq(mine, buckets) && mine != buckets)
     }
 
     fn none(buckets: &Arc<DurationBuckets>) -> Self {

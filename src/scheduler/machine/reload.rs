@@ -8,7 +8,7 @@ use super::check_book::CheckBook;
 use super::parents::FamilyOrder;
 use super::schedule::CheckSchedules;
 use crate::base::clock::Reading;
-use crate::model::plan::{Origin, Plan};
+use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Configuration;
 use crate::model::state::{CheckState, Closed};
 use crate::model::verdict::Judged;
@@ -35,7 +35,7 @@ impl Machine {
         for ((index, definition), origin) in plan.entries().zip(origins) {
             if let Origin::Kept(old) = origin {
                 kept_closed.extend(skips.get(old).map(|closed| (index, *closed)));
-                checks.push(Arc::clone(&self.checks[*old]));
+                checks.push(counting_in_its_buckets(Arc::clone(&self.checks[*old]), definition));
                 schedules.push(self.schedules[*old].clone());
                 continue;
             }
@@ -45,7 +45,7 @@ impl Machine {
                 check.probation = Some(judged.closed_by(*old));
                 check.counters = Arc::clone(&self.checks[*old].counters);
             }
-            checks.push(Arc::new(check));
+            checks.push(counting_in_its_buckets(Arc::new(check), definition));
             schedules.push(self.new_schedule(definition, now.moment));
         }
         self.family = FamilyOrder::of(&plan);
@@ -95,14 +95,23 @@ impl Machine {
     }
 }
 
+/// What begins anew does so with the reload: what was counted before comes back with no later one.
+fn counting_in_its_buckets(mut check: Arc<CheckState>, definition: &Definition) -> Arc<CheckState> {
+    let buckets = &definition.duration_buckets;
+    if check.counters.durations.is_counted_otherwise(buckets) {
+        Arc::make_mut(&mut Arc::make_mut(&mut check).counters).durations.count_in(buckets);
+    }
+    check
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::testing::{START, at, machine, outages};
     use super::*;
+    use crate::model::durations::DurationBuckets;
     use crate::model::index::CheckIndex;
-    use crate::model::plan::Definition;
     use crate::model::plan::testing::{check, plan};
     use crate::model::state::State;
     use crate::model::verdict::Endpoint;
@@ -135,6 +144,22 @@ mod tests {
             [1],
             "the changed check keeps closed what it kept closed; the new one closes nothing"
         );
+    }
+
+    #[test]
+    fn durations_that_begin_anew_do_not_come_back_with_the_old_buckets() {
+        let mut playback = Playback::new(machine(vec![check("db")]), outages(vec![vec![]]), START);
+        playback.play_until(at(15.0), |_| {});
+        let counted = |machine: &mut Machine| machine.snapshot(reading(at(15.0))).checks[0].counters.durations.all();
+        assert!(counted(&mut playback.machine) > 0);
+        let other = Arc::new(DurationBuckets { bounds: Box::new([0.002]), native: false });
+        for buckets in [other, DurationBuckets::usual()] {
+            for origin in [Origin::Kept(CheckIndex::new(0)), Origin::Changed(CheckIndex::new(0))] {
+                let next = Definition { duration_buckets: Arc::clone(&buckets), ..check("db") };
+                playback.machine.reload(plan(vec![next]), &[origin], reading(at(15.0)));
+                assert_eq!(counted(&mut playback.machine), 0, "{buckets:?} {origin:?}");
+            }
+        }
     }
 
     #[test]

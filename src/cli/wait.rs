@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::client::DaemonUrl;
 use super::duration::duration;
+use super::once::detail_now;
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine};
 use super::{Exit, complain, print, wait_daemon};
@@ -15,8 +16,9 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::config::{Config, is_external, is_own_host};
+use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
-use crate::model::verdict::{Endpoint, Judged};
+use crate::model::verdict::Endpoint;
 use crate::scheduler::one_shot::{OneShot, with_ancestors};
 
 /// Wait until checks pass
@@ -149,7 +151,7 @@ impl Waiter {
             print(&format!("{names} {} after {took}\n", if self.wanted.len() == 1 { "passes" } else { "pass" }));
             return Exit::Fine;
         }
-        let missing: String = self.missing().iter().map(|check| format!("  {}\n", self.lack(*check))).collect();
+        let missing: String = self.lacks().iter().map(|lack| format!("  {lack}\n")).collect();
         drop(self.progress);
         complain(&format!("error: timed out after {}; still failing:\n{missing}", show_duration(timeout)));
         Exit::TimedOut
@@ -160,8 +162,9 @@ impl Waiter {
         loop {
             let next = Clock::Machine.now() + PACE;
             self.one_shot.begin();
+            let mut causes = Causes::of(self.told.len());
             while let Some(check) = self.next().await {
-                self.tell(check);
+                self.tell(check, &mut causes);
             }
             if self.missing().is_empty() {
                 return;
@@ -190,7 +193,7 @@ impl Waiter {
     }
 
     /// Says in a line that stays when a check begins to pass, or ceases to.
-    fn tell(&mut self, check: CheckIndex) {
+    fn tell(&mut self, check: CheckIndex, causes: &mut Causes) {
         let passes = self.passes(check);
         if self.told[check] == Some(passes) {
             return;
@@ -200,17 +203,18 @@ impl Waiter {
         }
         self.told[check] = Some(passes);
         let (name, state) = (&self.one_shot.plan().checks[check].name, self.one_shot.checks()[check].state.label());
-        let line = format!("{name}: {}: {}", self.paint.state(state, state), self.detail(check));
+        let line = format!("{name}: {}: {}", self.paint.state(state, state), detail_now(&self.one_shot, check, causes));
         self.progress.line(&line);
     }
 
     /// Shows what is missing: in the line that is rewritten, or now and then in one that stays.
     fn show(&mut self) {
         let now = Clock::Machine.now();
-        if !self.progress.is_live() && now.since(self.reminded) < REMINDER {
+        // It looks at every check: so often, however many end meanwhile.
+        if now.since(self.reminded) < if self.progress.is_live() { Self::TICK } else { REMINDER } {
             return;
         }
-        let missing: Vec<String> = self.missing().into_iter().map(|check| self.lack(check)).collect();
+        let missing = self.lacks();
         let passed = Duration::from_secs(now.since(self.begun).as_secs());
         let line =
             format!("{} of {}; missing: {}", show_duration(passed), show_duration(self.timeout), missing.join("; "));
@@ -222,17 +226,16 @@ impl Waiter {
         self.reminded = now;
     }
 
-    /// What is known of a check that does not pass yet, in a line.
-    fn lack(&self, check: CheckIndex) -> String {
-        let name = &self.one_shot.plan().checks[check].name;
-        let since = Clock::Machine.now().since(self.missing_since[check]);
-        let since = show_duration(if since > PACE { Duration::from_secs(since.as_secs()) } else { since });
-        format!("{name}: {} (for {since})", self.detail(check))
-    }
-
-    fn detail(&self, check: CheckIndex) -> String {
-        let snapshot = self.one_shot.snapshot();
-        super::once::detail(&Judged::new(&snapshot, snapshot.at), check)
+    /// What is known of the checks that do not pass yet, a line each.
+    fn lacks(&self) -> Vec<String> {
+        let mut causes = Causes::of(self.told.len());
+        let lack = |check: CheckIndex| {
+            let name = &self.one_shot.plan().checks[check].name;
+            let since = Clock::Machine.now().since(self.missing_since[check]);
+            let since = show_duration(if since > PACE { Duration::from_secs(since.as_secs()) } else { since });
+            format!("{name}: {} (for {since})", detail_now(&self.one_shot, check, &mut causes))
+        };
+        self.missing().into_iter().map(lack).collect()
     }
 
     /// The checks that do not pass, those first that others wait for.

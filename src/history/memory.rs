@@ -31,7 +31,12 @@ pub struct Memory {
     horizon: Timestamp,
     /// Where a check with more than its share was last looked for.
     searched: u32,
+    /// The shelves alone take more than there may be: nothing is on any of them.
+    is_bare: bool,
     let_go: LetGo,
+    /// How many shelves were looked at to find one.
+    #[cfg(test)]
+    looks: usize,
 }
 
 impl Storage for Memory {
@@ -71,7 +76,10 @@ impl Memory {
             limit,
             horizon: Timestamp::from_unix_micros(i64::MIN),
             searched: 0,
+            is_bare: false,
             let_go: LetGo { runs: 0, changes: 0 },
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -128,18 +136,28 @@ impl Memory {
         while self.bytes > self.limit {
             let has_too_much = |shelf: &Shelf| shelf.bytes() + SHELF > share && !shelf.is_empty();
             let is_own = self.shelves.get(&check).is_some_and(has_too_much);
-            let whose = if is_own { Some(check) } else { self.search(has_too_much) };
-            let Some(shelf) = whose.and_then(|whose| self.shelves.get_mut(&whose)) else { return };
+            let whose = match (is_own, self.is_bare) {
+                (true, _) => Some(check),
+                (false, true) => None,
+                (false, false) => self.search(has_too_much),
+            };
+            let Some(shelf) = whose.and_then(|whose| self.shelves.get_mut(&whose)) else {
+                self.is_bare = true;
+                return;
+            };
             let before = shelf.bytes();
             let gone = shelf.let_go_of_oldest();
             self.bytes -= before - shelf.bytes();
             self.let_go = LetGo { runs: self.let_go.runs + gone.runs, changes: self.let_go.changes + gone.changes };
         }
+        self.is_bare = false;
     }
 
     /// The next check that is `wanted`, from the one that was found last on: it often is again.
     fn search(&mut self, wanted: impl Fn(&Shelf) -> bool) -> Option<u32> {
         let next = self.shelves.range(self.searched..).chain(self.shelves.range(..self.searched));
+        #[cfg(test)]
+        let next = next.inspect(|_| self.looks += 1);
         let found = next.filter(|(_, shelf)| wanted(shelf)).map(|(check, _)| *check).next()?;
         self.searched = found;
         Some(found)
@@ -276,6 +294,24 @@ mod tests {
         memory.tick(tick(6_000, 1));
         memory.interval(1, interval(6_000));
         assert_eq!((kept(&memory, 0), kept(&memory, 1)), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_all_checks_nobody_is_searched_for_at_each_run() {
+        let mut memory = Memory::within(64 * 1024);
+        for round in 0..5 {
+            (0..1_000).for_each(|check| memory.tick(tick(round, check)));
+        }
+        assert!((0..1_000).all(|check| kept(&memory, check) == (0, 0)));
+        assert!(memory.looks <= 10_000, "{}", memory.looks);
+        // Room is room again.
+        memory.forget(&(10..1_000).collect());
+        (0..10).for_each(|check| memory.tick(tick(9, check)));
+        assert!((0..10).all(|check| kept(&memory, check) == (1, 0)));
+        (10..100_000).for_each(|id| memory.tick(tick(id, 3)));
+        assert!(memory.bytes <= memory.limit && memory.bytes == counted(&memory));
+        memory.set_limit(8 * 1024);
+        assert!(memory.bytes <= memory.limit && (0..10).all(|check| check == 3 || kept(&memory, check) == (1, 0)));
     }
 
     #[test]

@@ -8,12 +8,14 @@ use clap::{Args, ValueEnum};
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine, columns};
 use super::{Exit, answer, complain};
-use crate::base::clock::{Clock, Reading};
+use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
+use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::model::state::State;
+use crate::model::verdict::{Endpoint, Judged, Verdict, said_of};
 use crate::scheduler::one_shot::{CheckRun, OneShot, RunStatus, with_ancestors};
 use crate::server::healthz_json;
 
@@ -47,6 +49,9 @@ enum OnceFormat {
     Json,
     Junit,
 }
+
+/// How often the line is rewritten that says how far it has come.
+const REDRAWN: Duration = Duration::from_millis(100);
 
 /// What one round found.
 struct OnceResult {
@@ -88,15 +93,22 @@ impl Once {
         // What is meant for machines is not to be disturbed where both streams end in one file.
         let lines = !progress.is_live() && self.format == OnceFormat::Table;
         one_shot.begin();
+        let mut causes = Causes::of(seen.len());
+        let mut redrawn: Option<Moment> = None;
         loop {
-            if let Some(status) = status(&one_shot) {
-                progress.status(&status);
+            let now = Clock::Machine.now();
+            // It looks at every check: so often, however many end meanwhile.
+            if progress.is_live() && redrawn.is_none_or(|last| now.since(last) >= REDRAWN) {
+                redrawn = Some(now);
+                if let Some(status) = status(&one_shot) {
+                    progress.status(&status);
+                }
             }
-            let next = tokio::time::timeout(Duration::from_millis(100), one_shot.next());
+            let next = tokio::time::timeout(REDRAWN, one_shot.next());
             let Ok(next) = next.await else { continue };
             let Some(next) = next else { break };
             if lines {
-                progress.line(&line(&one_shot, next.check));
+                progress.line(&line(&one_shot, next.check, &mut causes));
             }
             let check = next.check;
             seen[check] = Some(next);
@@ -123,21 +135,33 @@ impl Once {
     }
 }
 
-/// A check that is done, in a line.
-fn line(one_shot: &OneShot, check: CheckIndex) -> String {
-    let snapshot = one_shot.snapshot();
-    let judged = Judged::new(&snapshot, snapshot.at);
-    format!("{}: {}: {}", judged.definition(check).name, judged.state(check).label(), detail(&judged, check))
+/// A check that is done, in a line; `causes` are those of others that are done in this round.
+fn line(one_shot: &OneShot, check: CheckIndex, causes: &mut Causes) -> String {
+    let (name, state) = (&one_shot.plan().checks[check].name, one_shot.checks()[check].state);
+    format!("{name}: {}: {}", state.label(), detail_now(one_shot, check, causes))
+}
+
+/// What to say of a check as it stands, without looking at others than those that it waits for; their `causes` are known
+/// for as long as they stand as they do.
+pub(super) fn detail_now(one_shot: &OneShot, check: CheckIndex, causes: &mut Causes) -> String {
+    let (definition, state) = (&one_shot.plan().checks[check], &one_shot.checks()[check]);
+    if state.state != State::Skipped {
+        return said_of(state, definition).into_owned();
+    }
+    let causes = one_shot.causes_of(check, causes);
+    waits_for(causes.iter().map(|cause| one_shot.plan().checks[*cause].name.as_str()))
 }
 
 /// What to say of a check: its message, or what a skipped one waits for.
-pub(super) fn detail(judged: &Judged<'_>, check: CheckIndex) -> String {
+fn detail(judged: &Judged<'_>, check: CheckIndex) -> String {
     if judged.state(check).label() != "skipped" {
         return judged.message(check).into_owned();
     }
-    let names: Vec<&str> =
-        judged.causes_of(check).into_iter().map(|cause| judged.definition(cause).name.as_str()).collect();
-    format!("waits for {}", names.join(", "))
+    waits_for(judged.causes_of(check).into_iter().map(|cause| judged.definition(cause).name.as_str()))
+}
+
+fn waits_for<'a>(causes: impl Iterator<Item = &'a str>) -> String {
+    format!("waits for {}", causes.collect::<Vec<_>>().join(", "))
 }
 
 /// How far the round has come, in a line; nothing while no check runs.

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::{Judged, JudgedState};
 use crate::base::quantity::show_duration;
+use crate::model::definition::Definition;
 use crate::model::index::CheckIndex;
-use crate::model::state::{OutcomeKind, State};
+use crate::model::state::{CheckState, OutcomeKind, State};
 
 impl<'a> Judged<'a> {
     /// Why it stands as it does, in one line: its message, or what a skipped one waits for.
@@ -28,31 +29,38 @@ impl<'a> Judged<'a> {
     /// What to say about it in one line, as in the json answer.
     #[must_use]
     pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {
-        let check = self.check(index);
-        let last = check.last.as_ref();
         match self.state(index) {
             JudgedState::Stale => {
                 format!("last result {} ago", show_duration(self.age(index).unwrap_or_default())).into()
             }
-            JudgedState::Fresh(State::Skipped) => "Skipped due to upstream failure".into(),
-            JudgedState::Fresh(State::Pending) => match (&check.no_verdict, last) {
-                (Some(why), _) => why.as_ref().into(),
-                _ if check.awaits_the_new_container() => "seen before this start".into(),
-                (None, Some(last)) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
-                _ => "no result yet".into(),
-            },
-            JudgedState::Fresh(state) => {
-                let Some(last) = last else { return "no result yet".into() };
-                let thresholds = &self.definition(index).thresholds;
-                match last.outcome {
-                    OutcomeKind::Fail if state.is_up() && check.failures > 0 => {
-                        format!("{} (failure {} of {})", last.message, check.failures, thresholds.failure).into()
-                    }
-                    OutcomeKind::Pass if state == State::Error && check.passes > 0 => {
-                        format!("{} (pass {} of {})", last.message, check.passes, thresholds.success).into()
-                    }
-                    _ => last.message.as_str().into(),
+            JudgedState::Fresh(_) => said_of(self.check(index), self.definition(index)),
+        }
+    }
+}
+
+/// What to say in one line about a check whose result is fresh.
+#[must_use]
+pub fn said_of<'a>(check: &'a CheckState, definition: &Definition) -> Cow<'a, str> {
+    let last = check.last.as_ref();
+    match check.state {
+        State::Skipped => "Skipped due to upstream failure".into(),
+        State::Pending => match (&check.no_verdict, last) {
+            (Some(why), _) => why.as_ref().into(),
+            _ if check.awaits_the_new_container() => "seen before this start".into(),
+            (None, Some(last)) if last.outcome == OutcomeKind::Fail => last.message.as_str().into(),
+            _ => "no result yet".into(),
+        },
+        state => {
+            let Some(last) = last else { return "no result yet".into() };
+            let thresholds = &definition.thresholds;
+            match last.outcome {
+                OutcomeKind::Fail if state.is_up() && check.failures > 0 => {
+                    format!("{} (failure {} of {})", last.message, check.failures, thresholds.failure).into()
                 }
+                OutcomeKind::Pass if state == State::Error && check.passes > 0 => {
+                    format!("{} (pass {} of {})", last.message, check.passes, thresholds.success).into()
+                }
+                _ => last.message.as_str().into(),
             }
         }
     }

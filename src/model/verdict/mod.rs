@@ -14,6 +14,7 @@ pub use super::endpoint::Endpoint;
 use super::index::CheckIndex;
 use super::state::State;
 pub use judged::Judged;
+pub use message::said_of;
 
 /// The verdict on an endpoint or on the whole; also the three-valued status of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -180,6 +180,8 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::metrics::testing::{error, ok, snapshot};
     use crate::model::plan::testing::check;
+    use crate::simulation::playback::reading;
+    use crate::simulation::thorough::{counts, played, unknown};
 
     fn at(seconds: u64) -> Reading {
         Reading { moment: Moment::at(Duration::from_secs(seconds)), wall: Timestamp::default() }
@@ -213,5 +215,44 @@ mod tests {
         assert!(!readyz(&published, 1000).1, "a start-up");
         published.draining = true;
         assert!(!readyz(&published, 1000).1, "a drain");
+    }
+
+    /// The lines of an answer, without what goes on with the time.
+    fn lines(answer: &Answer) -> Vec<String> {
+        let body = answer.body.bytes().unwrap();
+        let text = std::str::from_utf8(body).unwrap();
+        text.lines().map(|line| line.split("last result").next().unwrap().to_owned()).collect()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 16, ..Default::default() })]
+
+        #[test]
+        fn what_is_kept_is_what_judging_anew_says(seed: u64, checks in counts()) {
+            let snapshots = played(seed, checks, false);
+            let (mut recorder, board) = crate::store::board(snapshots[0].clone());
+            let gates = GateCache::default();
+            for (place, pair) in snapshots.windows(2).enumerate() {
+                recorder.publish(pair[0].clone());
+                if (place + checks) % 5 > 0 {
+                    continue;
+                }
+                let published = board.latest();
+                let nothing_known = unknown(&published);
+                let span = pair[1].at.since(pair[0].at);
+                for part in 0..3 {
+                    let now = reading(pair[0].at + span * part / 3);
+                    let anew = GateCache::default();
+                    let each = GATES.into_iter().flat_map(|gate| [GateRequest::Plain(gate), GateRequest::Verbose(gate)]);
+                    for request in each.chain([GateRequest::Ready, GateRequest::Alive]) {
+                        let (kept, _) = gates.answer(request, &published, now);
+                        let (slow, _) = anew.answer(request, &nothing_known, now);
+                        assert_eq!((kept.code, kept.verdict), (slow.code, slow.verdict), "{request:?}");
+                        assert_eq!(lines(&kept), lines(&slow), "{request:?}");
+                    }
+                    assert_eq!(gates.downs(&published, now), anew.downs(&nothing_known, now));
+                }
+            }
+        }
     }
 }

@@ -20,5 +20,5 @@ pub mod pod_manifest;
 pub mod roles;
 pub mod scenario;
 #[cfg(test)]
-mod thorough;
+pub(crate) mod thorough;
 pub mod timeline;

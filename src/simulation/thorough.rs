@@ -12,7 +12,7 @@ use crate::base::clock::Moment;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
 use crate::model::plan::testing::{check, plan};
-use crate::model::plan::{Critical, Definition, Gates, Origin, Thresholds};
+use crate::model::plan::{Critical, Definition, Gates, Origin, Plan, Thresholds};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
 use crate::model::verdict::{Endpoint, Judged};
@@ -29,6 +29,11 @@ fn drawn(from: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     from.hash(&mut hasher);
     hasher.finish()
+}
+
+/// How many checks: a few, and now and then more than one block of them.
+pub(crate) fn counts() -> impl Strategy<Value = usize> {
+    prop_oneof![12 => 1usize..9, 1 => 33usize..36]
 }
 
 /// A check that follows from `seed` and its place, behind some of those before it.
@@ -71,6 +76,41 @@ fn world(seed: u64) -> impl FnMut(CheckIndex, Moment) -> (ProbeResult, Duration)
     }
 }
 
+/// Another plan, in which some checks are gone, some are new, one has changed, and all may stand elsewhere; and where each
+/// comes from.
+fn reloaded(old: &Plan, seed: u64, second: u64) -> (Vec<Definition>, Vec<Origin>) {
+    let draw = |what: &str, place: usize| drawn((seed, second, what, place));
+    let mut stay: Vec<CheckIndex> = old.indices().filter(|index| draw("gone", index.get()) % 8 > 0).collect();
+    if draw("moved", 0) % 2 == 0 {
+        stay.sort_by_key(|index| draw("place", index.get()));
+    }
+    let place_of = |index: &CheckIndex| stay.iter().position(|other| other == index).map(CheckIndex::new);
+    let mut next = Vec::new();
+    for index in &stay {
+        let before = &*old.checks[*index];
+        let mut depends_on: Vec<CheckIndex> = before.depends_on.iter().filter_map(place_of).collect();
+        depends_on.sort_unstable();
+        let mut definition = Definition { depends_on, ..before.clone() };
+        let mut is_same = definition.depends_on.len() == before.depends_on.len();
+        match draw("changed", index.get()) % 12 {
+            0 => definition.interval += Duration::from_millis(10),
+            1 => definition.gates.live = !definition.gates.live,
+            2 => definition.stale_after = Duration::from_secs(6),
+            _ => {}
+        }
+        is_same &= definition == Definition { depends_on: definition.depends_on.clone(), ..before.clone() };
+        next.push((definition, if is_same { Origin::Kept(*index) } else { Origin::Changed(*index) }));
+    }
+    for added in 0..usize::try_from(draw("added", 0) % 3).unwrap_or_default() {
+        let name = format!("n{second}-{added}");
+        let parents = CheckIndex::first(next.len()).filter(|parent| draw("parent", parent.get() + added) % 3 == 0);
+        let base = declared(seed ^ second, added);
+        let definition = Definition { depends_on: parents.collect(), name: check(&name).name, ..base };
+        next.push((definition, Origin::Added));
+    }
+    next.into_iter().unzip()
+}
+
 /// What else happens to a machine at this second.
 fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
     let now = reading(at(second));
@@ -79,25 +119,19 @@ fn disturb(machine: &mut Machine, seed: u64, second: u64, checks: usize) {
         0 => machine.begin_start_up(now.moment, now),
         1 => machine.doubt_start(now.moment, now),
         2 => machine.jumped(now),
-        3 => machine.hear(&format!("c{}", draw(checks as u64)), now),
+        3 => machine.hear(&format!("c{}", draw(checks.max(1) as u64)), now),
         4 => machine.set_draining(draw(2) == 0),
         5 => machine.redate(1_000_000),
         6 => {
-            let changed = usize::try_from(draw(checks as u64)).unwrap();
-            let mut definitions: Vec<Definition> =
-                machine.plan().checks.iter().map(|check| Definition::clone(check)).collect();
-            definitions[changed].interval += Duration::from_millis(10);
-            let origins = CheckIndex::first(checks);
-            let origin =
-                |index| if index == CheckIndex::new(changed) { Origin::Changed(index) } else { Origin::Kept(index) };
-            machine.reload(plan(definitions), &origins.map(origin).collect::<Vec<_>>(), now);
+            let (definitions, origins) = reloaded(machine.plan(), seed, second);
+            machine.reload(plan(definitions), &origins, now);
         }
         _ => {}
     }
 }
 
 /// Every snapshot of two minutes.
-fn played(seed: u64, checks: usize, looks_at_all: bool) -> Vec<Snapshot> {
+pub(crate) fn played(seed: u64, checks: usize, looks_at_all: bool) -> Vec<Snapshot> {
     let checks = (0..checks).map(|place| declared(seed, place)).collect();
     let mut machine = Machine::new(plan(checks), "pod", reading(START));
     if looks_at_all {
@@ -118,7 +152,7 @@ fn played(seed: u64, checks: usize, looks_at_all: bool) -> Vec<Snapshot> {
 }
 
 /// The same states, of which nothing is known.
-fn unknown(snapshot: &Snapshot) -> Snapshot {
+pub(crate) fn unknown(snapshot: &Snapshot) -> Snapshot {
     Snapshot { checks: snapshot.checks.iter().map(Arc::clone).collect(), ..snapshot.clone() }
 }
 
@@ -149,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..Default::default() })]
 
     #[test]
-    fn looking_where_something_has_changed_finds_what_looking_everywhere_does(seed: u64, checks in 1usize..9) {
+    fn looking_where_something_has_changed_finds_what_looking_everywhere_does(seed: u64, checks in counts()) {
         let (quick, slow) = (played(seed, checks, false), played(seed, checks, true));
         assert_eq!(quick.len(), slow.len());
         for (quick, slow) in quick.iter().zip(&slow) {
@@ -160,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_settled_needs_no_judgement(seed: u64, checks in 1usize..9) {
+    fn what_is_settled_needs_no_judgement(seed: u64, checks in counts()) {
         for snapshot in played(seed, checks, false).iter().step_by(3) {
             for later in [0, 1, 3_000, 9_000] {
                 assert_judged_alike(snapshot, snapshot.at + Duration::from_millis(later));

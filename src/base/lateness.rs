@@ -16,8 +16,9 @@ use super::clock::Clock;
 const LOOKS: u32 = 8;
 /// It looks no more often than this.
 const SHORTEST_STEP: Duration = Duration::from_millis(20);
-/// Timers are no more exact than this.
-const GRAIN: Duration = Duration::from_millis(2);
+/// Timers are no more exact than this on a machine that is merely busy, where every wake waits for its turn: of many looks
+/// in a short span these would make a considerable part, and what hangs would never be seen to.
+const GRAIN: Duration = Duration::from_millis(10);
 /// The share of a span beyond which what is lost of it is considerable, as a divisor: a quarter.
 const CONSIDERABLE: u32 = 4;
 /// No timer has to be longer.
@@ -92,10 +93,25 @@ mod tests {
             let waited = stopped(from, length).await;
             assert!(waited.result.is_none());
             let lost = u64::try_from(waited.lost.as_millis()).unwrap();
-            assert!(lost <= length && lost + 250 + 2 >= length, "{lost} of {length} ms from {from}");
+            assert!(lost <= length && lost + 250 + 10 >= length, "{lost} of {length} ms from {from}");
             assert!(is_considerable(waited.lost, SPAN), "{lost} of {length} ms from {from}");
         }
         assert!(!is_considerable(stopped(700, 400).await.lost, SPAN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_machine_that_wakes_each_look_a_little_late_costs_no_verdict() {
+        let span = Duration::from_millis(100);
+        let waiting = tokio::spawn(within(span, Clock::tokio(), std::future::pending::<()>()));
+        while !waiting.is_finished() {
+            // Its timer is set, or has fired and is heard, before the time goes on.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            advance(SHORTEST_STEP + Duration::from_millis(8)).await;
+        }
+        let waited = waiting.await.unwrap();
+        assert!(waited.result.is_none() && !is_considerable(waited.lost, span), "{:?}", waited.lost);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ pub fn run(name: &str) -> String {
 }
 
 /// Whether this process is the one that runs the test `name`, which does nothing in any other.
+#[allow(clippy::print_stdout)] // says so to the process that has started it
 pub fn is(name: &str) -> bool {
     let is_alone = std::env::var_os(ALONE).is_some_and(|alone| alone == name);
     if is_alone {

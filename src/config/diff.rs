@@ -171,6 +171,16 @@ checks:
     }
 
     #[test]
+    fn keys_in_another_order_are_the_same_target() {
+        let check = |keys: &str| format!("checks: [{{ name: a, http: {{ {keys} }} }}]");
+        let (one, other) = (
+            "url: \"http://a/\", method: HEAD, version: \"1.1\"",
+            "version: \"1.1\", method: HEAD, url: \"http://a/\"",
+        );
+        assert_eq!(changes(&check(one), &check(other)), (vec![kept(0)], vec![]));
+    }
+
+    #[test]
     fn the_content_of_a_named_file_is_part_of_the_target() {
         let text = "checks:
   - { name: a, simulated: { ok_message: \"${file:/run/message}\" } }

@@ -104,7 +104,7 @@ fn what_is_written_out_is_secret_where_its_name_says_so() {
         ("unix_socket", text("/run/<x>")),
         ("tls", Value::Section(section(vec![("ca_file", text("<y>"))]))),
     ];
-    assert_eq!(secrets(&section(entries)), ["hunter2", "x", "abc", "bcd"]);
+    assert_eq!(secrets(&section(entries)), ["abc", "bcd", "hunter2", "x"]);
     assert_eq!(secrets(&section(vec![("body", text("user=probe&pwd=hunter2"))])), ["hunter2"]);
 }
 

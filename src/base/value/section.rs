@@ -73,14 +73,16 @@ impl PartialEq for Spanned {
 #[derive(Clone, Debug)]
 pub struct Section {
     span: SourceSpan,
-    /// In the order of their names. They are few, so that looking at each takes less than a tree.
+    /// In the order of the file, defaults last. They are few, so that looking at each takes less than a tree.
     entries: Vec<(&'static str, Spanned)>,
     session: Rc<ParseSession>,
 }
 
+/// Two are equal when they hold the same under the same keys, in whatever order.
 impl PartialEq for Section {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.entries.len() == other.entries.len()
+            && self.entries().all(|(key, spanned)| other.get(key).is_some_and(|other| spanned == other))
     }
 }
 
@@ -92,9 +94,7 @@ impl Section {
         entries: impl IntoIterator<Item = (&'static str, Spanned)>,
         session: Rc<ParseSession>,
     ) -> Self {
-        let mut entries: Vec<_> = entries.into_iter().collect();
-        entries.sort_unstable_by_key(|(name, _)| *name);
-        Self { span, entries, session }
+        Self { span, entries: entries.into_iter().collect(), session }
     }
 
     /// Where the section stands.
@@ -109,7 +109,7 @@ impl Section {
         self.entries.iter().find(|(name, _)| *name == key).map(|(_, spanned)| spanned)
     }
 
-    /// The keys that hold something, in the order of their names.
+    /// The keys that hold something, in the order of the file, defaults last.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.entries().map(|(key, _)| key)
     }

@@ -162,7 +162,9 @@ fn similar_name(text: &str) -> Option<CheckName> {
 }
 
 fn observed(fields: &Section, session: &ParseSession, gates: Gates, environment: &Environment) -> Option<KindSection> {
-    let (kind, section) = fields.keys().find_map(|key| Some((kind(key)?, fields.section(key)?)))?;
+    // Where there are two, which is an error, it is the same one wherever they stand.
+    let sections = fields.keys().filter_map(|key| Some((kind(key)?, fields.section(key)?)));
+    let (kind, section) = sections.min_by_key(|(kind, _)| kind.name)?;
     let mut spec = match (kind.read)(section) {
         Some(spec) => spec,
         None if is_only_absent(session) => Box::new(Unread),

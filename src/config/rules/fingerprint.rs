@@ -15,7 +15,10 @@ pub fn of(kind: &str, section: &Section, session: &ParseSession) -> u64 {
 }
 
 fn fields(section: &Section, hasher: &mut DefaultHasher) {
-    for (key, spanned) in section.entries() {
+    // What stands in another order is the same.
+    let mut entries: Vec<_> = section.entries().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    for (key, spanned) in entries {
         key.hash(hasher);
         value(spanned, hasher);
     }

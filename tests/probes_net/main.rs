@@ -49,8 +49,9 @@ use probelet::base::trace::Phase;
 use probelet::model::outcome::ProbeResult;
 use probelet::probe::{Probe, RunContext};
 
-/// Longer than any exchange on loopback takes, shorter than a test may hang.
-const LONG: Duration = Duration::from_secs(60);
+/// Longer than any exchange on loopback takes, also where it is a second of work and a twentieth of a processor is left for
+/// it; shorter than a test may hang.
+const LONG: Duration = Duration::from_secs(120);
 
 /// How long a run may hang before its time is up.
 const SHORT: Duration = Duration::from_millis(100);

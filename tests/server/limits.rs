@@ -178,7 +178,7 @@ fn next_event(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
 
 #[test]
 fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
-    let long = "x".repeat(10_000);
+    let long = "x".repeat(100_000);
     let one_run = || snapshot(vec![(definition("chatty"), state(State::Ok, &long))]);
     let mut server = Server::with_small_buffers(one_run());
     let address = server.address;
@@ -188,9 +188,10 @@ fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
     slow.get_ref().peek(&mut [0]).unwrap();
     let mut quick = follow(address, None);
     assert_eq!(next_event(&mut quick).unwrap().1, "snapshot");
-    // More than the 512 KiB that are kept for whoever is behind, and what the sockets take.
+    // More than the 512 KiB that are kept for whoever is behind, and what the sockets take; few, because whoever takes
+    // nothing at all for ten seconds is cut without a word, and on a busy machine each of these takes a while.
     let mut newest = String::new();
-    for _ in 0..150 {
+    for _ in 0..15 {
         happens();
         let (id, kind) = next_event(&mut quick).unwrap();
         assert_eq!(kind, "tick");
@@ -208,7 +209,7 @@ fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
     let numbers: Vec<u64> =
         seen[..seen.len() - 1].iter().map(|id| id.split_once('-').unwrap().1.parse().unwrap()).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
-    assert!(numbers.len() < 100, "{} events were in the sockets", numbers.len());
+    assert!(numbers.len() < 10, "{} events were in the sockets", numbers.len());
     assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), ("snapshot", "cut"));
     let mut rest = String::new();
     slow.read_to_string(&mut rest).unwrap();

@@ -13,7 +13,7 @@ use crate::support::{Server, connect, definition, one, parts, snapshot, state};
 #[global_allocator]
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
-/// Set for a child that is to serve so many checks until its input ends.
+/// Set for a child that is to serve so many checks, each with a message of so many bytes, until its input ends.
 const CHILD: &str = "PROBELET_TEST_WEIGHS";
 
 /// The server in a process of its own, which tells how much it has allocated.
@@ -26,9 +26,14 @@ struct Weighed {
 
 impl Weighed {
     fn with(checks: usize) -> Self {
+        Self::saying(checks, 2)
+    }
+
+    /// With messages of so many bytes: a long answer of few checks is soon made, on a busy machine too.
+    fn saying(checks: usize, bytes: usize) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "memory::serves_and_weighs_itself", "--nocapture"])
-            .env(CHILD, checks.to_string())
+            .env(CHILD, format!("{checks} {bytes}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -66,8 +71,11 @@ impl Drop for Weighed {
 /// The child of the tests below; nothing without it.
 #[test]
 fn serves_and_weighs_itself() {
-    let Some(count) = std::env::var(CHILD).ok().and_then(|count| count.parse::<usize>().ok()) else { return };
-    let checks = (0..count).map(|index| (definition(&format!("check-{index}")), state(State::Ok, "ok")));
+    let Ok(told) = std::env::var(CHILD) else { return };
+    let (count, bytes) = told.split_once(' ').unwrap();
+    let message = "k".repeat(bytes.parse().unwrap());
+    let checks = (0..count.parse().unwrap())
+        .map(|index: usize| (definition(&format!("check-{index}")), state(State::Ok, &message)));
     let server = Server::with_small_buffers(snapshot(checks.collect()));
     println!("\nlistening on {}", server.address);
     for _ in std::io::stdin().lines().map_while(Result::ok) {
@@ -147,7 +155,7 @@ fn whoever_watches_by_grpc_costs_as_little_as_a_stream() {
 
 #[test]
 fn answers_that_nobody_takes_are_bounded_together_and_whoever_reads_gets_the_next() {
-    let mut server = Weighed::with(1000);
+    let mut server = Weighed::saying(100, 1700);
     let path = "/readyz?format=json&exclude=check-1";
     let (_first, length) = has(server.address, path);
     let before = server.weight();

@@ -119,7 +119,7 @@ impl Server {
         Self { address, recorder, told, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Connects to it. Nothing waits longer than 20 s for it.
+    /// Connects to it. Nothing waits for it without end.
     pub fn connect(&self) -> TcpStream {
         connect(self.address)
     }
@@ -180,7 +180,8 @@ pub fn app(snapshot: Snapshot, clock: Clock, told: Arc<Mutex<Vec<String>>>) -> (
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    // An answer may have to wait for others that are made before it and that nobody takes.
+    stream.set_read_timeout(Some(Duration::from_secs(240))).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }

@@ -58,6 +58,7 @@ impl Rabbit {
              ssl_options.keyfile = {path}/server.key\nssl_options.verify = verify_peer\n\
              ssl_options.fail_if_no_peer_cert = true\n\
              load_definitions = {path}/definitions.json\n\
+             handshake_timeout = 120000\nssl_handshake_timeout = 120000\n\
              num_acceptors.tcp = 2\nnum_acceptors.ssl = 2\n\
              log.file = false\nlog.console = true\nlog.console.level = warning\n"
         );

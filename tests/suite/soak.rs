@@ -178,7 +178,8 @@ pub struct Windows {
 
 impl Windows {
     pub fn of(of: usize) -> Self {
-        Self { of, looks: 0, least: Vec::new() }
+        // Room for all of them: what they take themselves does not grow while they look.
+        Self { of, looks: 0, least: Vec::with_capacity(1024) }
     }
 
     pub fn look(&mut self, value: f64) {

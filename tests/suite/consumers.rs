@@ -320,6 +320,8 @@ async fn kubelet_reads_the_root_cause_of_hundreds_of_failures_and_leaves_early_w
         );
     }
     let daemon = Daemon::start(&config).await;
+    // Before its first run it is a root cause, too.
+    daemon.until_state("service_0", "error").await;
     daemon.until("/readyz", |reply| reply.body.contains("root cause service_0\n")).await;
     let (ready, body) = kubelet(daemon.address, "/readyz").await;
     assert!(!ready && body.len() < 10 * 1024, "{} bytes", body.len());

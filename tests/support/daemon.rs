@@ -246,6 +246,12 @@ impl Daemon {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
 
+    /// What they are.
+    fn open_files(&self) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).collect()
+    }
+
     /// Waits until it has no more than so many descriptors open.
     pub async fn until_descriptors(&self, most: usize) {
         let wait = async {
@@ -254,7 +260,7 @@ impl Daemon {
             }
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            panic!("{} descriptors are open, {most} were before", self.descriptors());
+            panic!("{} descriptors are open, {most} were before: {:?}", self.descriptors(), self.open_files());
         }
     }
 }

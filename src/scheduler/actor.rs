@@ -250,9 +250,11 @@ impl Workers {
     /// Starts a worker for each check that has none. Those of checks that are gone end with the run that is under way,
     /// and are aborted in the middle of it where it takes long.
     fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
-        // Without their requests they end by themselves.
         let gone = self.handles.extract_if(.., |key, _| machine.check(*key).is_none());
-        let leaving: Vec<_> = gone.map(|(_, handle)| handle.task).filter(|task| !task.is_finished()).collect();
+        let (running, idle): (Vec<_>, Vec<_>) = gone.map(|(_, handle)| handle).partition(|it| it.requests.is_running());
+        idle.iter().for_each(|handle| handle.task.abort());
+        // Without their requests these end by themselves.
+        let leaving: Vec<_> = running.into_iter().map(|handle| handle.task).collect();
         if !leaving.is_empty() {
             self.tasks.spawn(async move {
                 tokio::time::sleep(LAST_RUN).await;

@@ -2,7 +2,7 @@
 //! take ten times as much.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
@@ -29,6 +29,7 @@ pub struct RunReceiver(Arc<RunSlot>);
 #[derive(Debug, Default)]
 struct RunSlot {
     content: AtomicU8,
+    is_running: AtomicBool,
     news: Notify,
 }
 
@@ -42,6 +43,11 @@ impl RunSender {
     /// Asks for a run. One that has been asked for and has not begun is replaced: a check has at most one.
     pub fn request(&self, request: RunRequest) {
         self.put(if request.throttled { WANTED_THROTTLED } else { WANTED });
+    }
+
+    /// Whether the worker is at a run, as far as it has begun.
+    pub fn is_running(&self) -> bool {
+        self.0.is_running.load(Ordering::Relaxed)
     }
 
     fn put(&self, content: u8) {
@@ -59,6 +65,7 @@ impl Drop for RunSender {
 impl RunReceiver {
     /// Waits for the next request; nothing when there will be none.
     pub async fn next(&mut self) -> Option<RunRequest> {
+        self.0.is_running.store(false, Ordering::Relaxed);
         loop {
             match self.0.content.load(Ordering::Acquire) {
                 EMPTY => self.0.news.notified().await,
@@ -66,6 +73,7 @@ impl RunReceiver {
                 wanted => {
                     // Unless the slot has been closed since.
                     let _ = self.0.content.compare_exchange(wanted, EMPTY, Ordering::AcqRel, Ordering::Relaxed);
+                    self.0.is_running.store(true, Ordering::Relaxed);
                     return Some(RunRequest { throttled: wanted == WANTED_THROTTLED });
                 }
             }
@@ -82,7 +90,11 @@ mod tests {
         let (sender, mut receiver) = run_slot();
         for throttled in [true, false, true] {
             sender.request(RunRequest { throttled });
+            assert!(!sender.is_running(), "it has not begun");
             assert_eq!(receiver.next().await.map(|request| request.throttled), Some(throttled));
+            assert!(sender.is_running());
+            let next = tokio::time::timeout(std::time::Duration::ZERO, receiver.next()).await;
+            assert!(next.is_err(), "there is none");
         }
         let waiting = tokio::spawn(async move { (receiver.next().await.is_some(), receiver.next().await.is_some()) });
         tokio::task::yield_now().await;

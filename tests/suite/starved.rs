@@ -70,9 +70,10 @@ async fn a_throttled_process_blames_nobody_and_makes_no_storm() {
     let mut daemon = Daemon::start(&format!("checks:\n{checks}")).await;
     daemon.until_status("/readyz", 200).await;
     quota.take(daemon.pid());
-    // Where it gets next to nothing it is slow to say so, too: it is told after each while.
-    for _ in 0..20 {
-        quota.limit(10);
+    // How little is too little for its runs depends on what they cost: it gets less and less. Where it gets next to
+    // nothing it is slow to say so, too: it is told after each while.
+    for share in [10, 5, 4, 2, 1].into_iter().cycle().take(20) {
+        quota.limit(share);
         tokio::time::sleep(Duration::from_secs(4)).await;
         quota.lift();
         daemon.get("/metrics").await;

@@ -35,11 +35,13 @@ impl Quota {
 
     /// So many thousandths of one processor.
     pub fn limit(&self, thousandths: u32) {
-        let micros = thousandths * 100;
+        // The kernel gives no less than a millisecond at a time: of what is little, the period is longer.
+        let period = if thousandths < 10 { 1_000_000 / thousandths } else { 100_000 };
+        let micros = (period / 1000 * thousandths).max(1000);
         if self.is_second {
-            std::fs::write(self.folder.join("cpu.max"), format!("{micros} 100000")).unwrap();
+            std::fs::write(self.folder.join("cpu.max"), format!("{micros} {period}")).unwrap();
         } else {
-            std::fs::write(self.folder.join("cpu.cfs_period_us"), "100000").unwrap();
+            std::fs::write(self.folder.join("cpu.cfs_period_us"), period.to_string()).unwrap();
             std::fs::write(self.folder.join("cpu.cfs_quota_us"), micros.to_string()).unwrap();
         }
     }

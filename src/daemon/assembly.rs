@@ -103,9 +103,10 @@ fn at_progress(
     liveness: Arc<SchedulerLiveness>,
     daemon_metrics: Arc<DaemonMetrics>,
     history: History,
-) -> Box<dyn Fn(Moment) + Send> {
-    Box::new(move |now| {
+) -> Box<dyn Fn(Moment, Option<Moment>) + Send> {
+    Box::new(move |now, due| {
         liveness.beat(now);
+        daemon_metrics.set_next_run(due);
         daemon_metrics.history_dropped(history.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
         daemon_metrics.set_history_writable(history.is_written());
     })

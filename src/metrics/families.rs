@@ -256,11 +256,7 @@ pub(super) static FAMILIES: &[Family] = &[
             out.histogram(&[requests.route.pattern(), requests.code], &scene.requests, counts, None);
         }
     }),
-    of_daemon(catalog::LAG, |scene, out| {
-        let now = scene.judged.now;
-        let overdue = scene.judged.snapshot.checks.iter().filter_map(|check| check.due).map(|due| now.since(due));
-        out.number(overdue.max().unwrap_or_default().as_secs_f64());
-    }),
+    of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.overdue(scene.judged.now).as_secs_f64())),
     of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),
     of_daemon(catalog::HISTORY_WRITABLE, |scene, out| {
         out.count(scene.daemon_metrics.history_writable().map(u64::from));

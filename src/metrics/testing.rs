@@ -59,7 +59,6 @@ pub(crate) fn pending() -> CheckState {
         unproven: false,
         recovery: None,
         probation: None,
-        due: Some(now().moment + Duration::from_secs(5)),
         counters: Arc::default(),
     }
 }

@@ -104,16 +104,6 @@ impl CheckStates {
     pub const fn stay_fresh_until(&mut self, until: Moment, some_are_stale: bool) {
         self.settled = Some(Settled { until, some_are_stale });
     }
-
-    /// Says when the check at `index` is due next, which nothing is judged by.
-    pub fn set_due(&mut self, index: CheckIndex, due: Option<Moment>) {
-        if self[index].due != due {
-            let (place, _) = place_of(index);
-            let block = &mut Arc::make_mut(&mut self.blocks)[place];
-            let states = Arc::make_mut(&mut block.states);
-            Arc::make_mut(&mut states[index.get() % CheckSet::WORD]).due = due;
-        }
-    }
 }
 
 /// Where the check is: its block, and its bit there.
@@ -204,8 +194,6 @@ mod tests {
         assert_eq!(positions(states.unsettled(NOW, None)), [31, 69]);
         let among = [CheckIndex::new(0), CheckIndex::new(69)].into_iter().collect();
         assert_eq!(positions(states.unsettled(NOW, Some(&among))), [69]);
-        states.set_due(CheckIndex::new(5), Some(NOW));
-        assert_eq!((positions(states.unsettled(NOW, None)), states[5].due), (vec![31, 69], Some(NOW)));
     }
 
     #[test]

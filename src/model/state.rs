@@ -46,8 +46,6 @@ pub struct CheckState {
     /// Set while a definition that a reload brought has not passed yet: it keeps closed what the old one kept closed,
     /// and closes nothing else.
     pub probation: Option<Closed>,
-    /// When it is next due, on the boot clock; nothing while it runs or waits.
-    pub due: Option<Moment>,
     /// What has been counted since the check was declared.
     pub counters: Arc<Counters>,
 }
@@ -92,7 +90,6 @@ impl CheckState {
             unproven: false,
             recovery: None,
             probation: None,
-            due: None,
             counters: Arc::default(),
         }
     }

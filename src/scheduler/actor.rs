@@ -86,8 +86,8 @@ pub struct Scheduler {
     pub context: BuildContext,
     /// What kubelet's last question that told something told of the app's container.
     pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
-    /// Told the time whenever progress is made, at least every second.
-    pub progress: Box<dyn Fn(Moment) + Send>,
+    /// Told the time whenever progress is made, at least every second, and when the next run is due.
+    pub progress: Box<dyn Fn(Moment, Option<Moment>) + Send>,
     /// Called with each snapshot with which something has changed. It never waits.
     pub changed: Box<OnChange>,
 }
@@ -153,8 +153,9 @@ impl Scheduler {
                 workers.request_run(start.key, RunRequest { throttled: start.throttled });
             }
             self.publish(now);
-            (self.progress)(now.moment);
-            let next = self.machine.next_wake().map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
+            let due = self.machine.next_wake();
+            (self.progress)(now.moment, due);
+            let next = due.map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
             watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.
             alarm.set(now.moment + next);
@@ -333,7 +334,7 @@ mod tests {
         let context = context(clock);
         let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
         let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
-        let progress = Box::new(|_| {});
+        let progress = Box::new(|_, _| {});
         let changed = Box::new(|_: &Snapshot, _: &[Transition], _: &[Judgement]| {});
         let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
         let (sender, receiver) = mpsc::channel(8);

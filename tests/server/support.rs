@@ -261,7 +261,6 @@ pub fn state(state: State, message: &str) -> CheckState {
         unproven: false,
         recovery: None,
         probation: None,
-        due: None,
         counters: Arc::default(),
     }
 }

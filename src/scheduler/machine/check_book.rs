@@ -57,11 +57,6 @@ impl CheckBook {
         self.states.iter()
     }
 
-    /// When the check is due next, which nothing follows from.
-    pub(super) fn set_due(&mut self, index: CheckIndex, due: Option<Moment>) {
-        self.states.set_due(index, due);
-    }
-
     /// Those that were lent out since this was last asked.
     pub(super) fn take_changed(&mut self) -> Vec<CheckIndex> {
         std::mem::take(&mut self.changed)

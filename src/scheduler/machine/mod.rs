@@ -228,7 +228,6 @@ impl Machine {
     /// `/startupz` in this start-up.
     #[must_use]
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
-        self.refresh_wakes();
         self.checks.settle(&self.plan, now.moment);
         let mut snapshot = self.as_it_stands(now);
         if !self.ready_once && Judged::new(&snapshot, now.moment).is_open(Endpoint::Readyz) {
@@ -261,14 +260,8 @@ impl Machine {
     /// When [`due`](Self::due) has something to do next, if nothing is observed before.
     #[must_use]
     pub fn next_wake(&mut self) -> Option<Moment> {
-        self.refresh_wakes();
+        self.schedules.refresh();
         self.schedules.first_wake()
-    }
-
-    /// Computes again when the schedules that were touched are due next.
-    fn refresh_wakes(&mut self) {
-        let Self { schedules, checks, .. } = self;
-        schedules.refresh(|index, due| checks.set_due(index, due));
     }
 
     /// The wall clock was set by so many microseconds: what has happened is dated as if it had always been right.

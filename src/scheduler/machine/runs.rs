@@ -18,7 +18,7 @@ impl Machine {
     pub fn due(&mut self, now: Reading) -> Vec<RunStart> {
         // Nothing has ended a skip here: what ends one propagates by itself, and says what it kept closed.
         self.propagate(now, &BTreeMap::new());
-        self.refresh_wakes();
+        self.schedules.refresh();
         let mut due: Vec<CheckIndex> = self.schedules.due(now.moment).collect();
         due.sort_unstable_by_key(|index| self.family.place(*index));
         let mut starts = Vec::new();
@@ -212,6 +212,17 @@ mod tests {
     fn first_runs_are_at_once_and_children_follow_their_parents() {
         let lines = played(vec![check("db"), child("app", &[0])], vec![vec![], vec![]], 5.0);
         assert_eq!(lines, ["0 db ok", "0 app ok"]);
+    }
+
+    #[test]
+    fn that_a_run_begins_is_no_news() {
+        let mut machine = machine(vec![check("db"), check("app")]);
+        let before = machine.snapshot(reading(START));
+        let starts = machine.due(reading(START));
+        assert_eq!(starts.len(), 2);
+        assert!(machine.snapshot(reading(START)).says_the_same_as(&before), "it is published for nobody");
+        machine.finished(starts[0].key, passing(reading(START)), reading(START));
+        assert!(!machine.snapshot(reading(START)).says_the_same_as(&before));
     }
 
     #[test]

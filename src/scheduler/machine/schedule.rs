@@ -69,17 +69,15 @@ impl CheckSchedules {
         std::mem::take(&mut self.stirred)
     }
 
-    /// Computes again when those that were changed are due, and tells that to `due`.
-    pub(super) fn refresh(&mut self, mut due: impl FnMut(CheckIndex, Option<Moment>)) {
+    /// Computes again when those that were changed are due.
+    pub(super) fn refresh(&mut self) {
         for index in std::mem::take(&mut self.touched) {
-            let schedule = &self.all[index];
-            let wake = schedule.wake();
+            let wake = self.all[index].wake();
             let before = std::mem::replace(&mut self.wake_of[index], wake);
             if before != wake {
                 before.map(|before| self.wakes.remove(&(before, index)));
                 wake.map(|wake| self.wakes.insert((wake, index)));
             }
-            due(index, schedule.due());
         }
         debug_assert!(
             self.all.iter().map(CheckSchedule::wake).eq(self.wake_of.iter().copied()),
@@ -257,11 +255,6 @@ impl CheckSchedule {
         let news = self.news.due.filter(|_| free);
         let wakes = [Some(self.beat), self.expedited.filter(|_| free), extra, news];
         self.is_idle().then(|| wakes.into_iter().flatten().min()).flatten()
-    }
-
-    /// When the next run is due.
-    pub(super) fn due(&self) -> Option<Moment> {
-        self.is_idle().then(|| self.expedited.map_or(self.beat, |expedited| expedited.min(self.beat)))
     }
 
     /// It neither runs nor waits for the parents to confirm a failure. What has never passed, or watches the app, is

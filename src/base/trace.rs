@@ -1,7 +1,7 @@
 //! How far a run has come: a probe says which phase it enters, and the runner that ends the run can say where it was.
 //! For somebody who debugs a check it also keeps notes of what was seen.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -71,9 +71,41 @@ pub struct Trace {
     ended: OnceLock<Duration>,
     entered: Mutex<Vec<(Phase, Duration)>>,
     /// Where it was dialled last, by the run or a part of it: a daemon's log wants that of a failure.
-    dialled: Arc<Mutex<Option<String>>>,
+    dialled: Arc<Mutex<Option<Dialled>>>,
     /// Taken by `probelet once --verbose` and the like; nothing in the daemon.
     notes: Option<Mutex<Notes>>,
+}
+
+/// Where a run was dialled last. It is put in words for those alone who want to know.
+#[derive(Clone, Debug)]
+enum Dialled {
+    /// Here: the only address, or the one that answered.
+    One(SocketAddr),
+    /// At one of these, and so many more.
+    Tried(Vec<SocketAddr>, usize),
+}
+
+impl Dialled {
+    /// No more addresses than this are told.
+    const MOST: usize = 4;
+
+    fn at(addresses: &[IpAddr], port: u16) -> Self {
+        if let [only] = addresses {
+            return Self::One(SocketAddr::new(*only, port));
+        }
+        let told = addresses.iter().take(Self::MOST).map(|address| SocketAddr::new(*address, port));
+        Self::Tried(told.collect(), addresses.len().saturating_sub(Self::MOST))
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::One(address) => address.to_string(),
+            Self::Tried(addresses, more) => {
+                let shown = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                if *more > 0 { format!("{shown} and {more} more") } else { shown }
+            }
+        }
+    }
 }
 
 /// One thing that was expected of an answer, for somebody who debugs.
@@ -156,29 +188,25 @@ impl Trace {
         }
     }
 
-    /// These addresses are dialled, which the name `host` stands for; nothing where it is an address itself.
-    pub fn dial(&self, host: Option<&str>, addresses: &[SocketAddr]) {
-        const MOST: usize = 4;
-        let shown: Vec<String> = addresses.iter().take(MOST).map(ToString::to_string).collect();
-        let more = addresses.len().saturating_sub(MOST);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let shown = shown.join(", ") + &more;
+    /// These addresses are dialled at `port`, which the name `host` stands for; nothing where it is an address itself.
+    pub fn dial(&self, host: Option<&str>, addresses: &[IpAddr], port: u16) {
+        let dialled = Dialled::at(addresses, port);
         if let Some(host) = host {
-            self.note(|| format!("{host} is {shown}"));
+            self.note(|| format!("{host} is {}", dialled.shown()));
         }
-        *locked(&self.dialled) = Some(shown);
+        *locked(&self.dialled) = Some(dialled);
     }
 
     /// The dialled address that answers.
     pub fn reached(&self, address: SocketAddr) {
         self.note(|| format!("connected to {address}"));
-        *locked(&self.dialled) = Some(address.to_string());
+        *locked(&self.dialled) = Some(Dialled::One(address));
     }
 
     /// Where it was dialled last: the address that answered, else all that were tried.
     #[must_use]
     pub fn dialled(&self) -> Option<String> {
-        locked(&self.dialled).clone()
+        locked(&self.dialled).as_ref().map(Dialled::shown)
     }
 
     /// Whether notes are taken.
@@ -357,12 +385,12 @@ mod tests {
     fn the_address_that_was_dialled_is_known_of_a_part_too() {
         let trace = Trace::noting();
         assert_eq!(trace.dialled(), None);
-        let addresses: Vec<SocketAddr> = (1..=6).map(|last| SocketAddr::from(([10, 0, 0, last], 80))).collect();
+        let addresses: Vec<IpAddr> = (1..=6).map(|last| IpAddr::from([10, 0, 0, last])).collect();
         let part = trace.part("login");
-        part.dial(Some("shop"), &addresses);
+        part.dial(Some("shop"), &addresses, 80);
         let all = "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80, 10.0.0.4:80 and 2 more";
         assert_eq!((trace.dialled().as_deref(), part.notes()), (Some(all), vec![format!("shop is {all}")]));
-        trace.reached(addresses[1]);
+        trace.reached(SocketAddr::new(addresses[1], 80));
         assert_eq!(part.dialled().as_deref(), Some("10.0.0.2:80"));
     }
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::net::failure;
+use crate::probe::net::metered::read_at_most;
 use crate::probe::net::pass_on::passes_writes_on;
 
 /// So much is read until others get their turn.
@@ -187,18 +188,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = buffer.remaining().min(MOST_AT_ONCE).min(this.turn);
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        let polled = Pin::new(&mut this.stream).poll_read(cx, &mut part);
-        let read = part.filled().len();
+        let before = buffer.filled().len();
+        let polled = read_at_most(&mut this.stream, cx, buffer, MOST_AT_ONCE.min(this.turn));
         match polled {
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(read)) => {
                 if this.pace.read.load(Ordering::Relaxed) < TELLING as u64 {
                     let mut met = this.pace.meet();
                     let missing = TELLING.saturating_sub(met.start.len());
-                    met.start.extend_from_slice(&part.filled()[..read.min(missing)]);
+                    met.start.extend_from_slice(&buffer.filled()[before..][..read.min(missing)]);
                 }
-                buffer.advance(read);
                 this.in_turn += read.max(LEAST);
                 this.pace.read.fetch_add(read as u64, Ordering::Relaxed);
             }
@@ -206,7 +204,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             Poll::Pending => this.in_turn = 0,
             Poll::Ready(Err(_)) => {}
         }
-        this.met(polled)
+        this.met(polled.map_ok(|_| ()))
     }
 }
 

@@ -7,12 +7,11 @@ use super::proxy::HttpProxy;
 use super::redirect::Guard;
 use crate::base::trace::Trace;
 use crate::model::outcome::Failure;
+use crate::probe::net::Network;
 use crate::probe::net::family::AddressFamily;
 use crate::probe::net::metered::MeteredStream;
 use crate::probe::net::reach::Reach;
-use crate::probe::net::socket::DialedSocket;
 use crate::probe::net::unix::UnixSocket;
-use crate::probe::net::{Network, failure};
 
 /// How servers are reached.
 pub(super) enum Way {
@@ -57,9 +56,8 @@ impl Way {
             Self::Address => {
                 let admits = |address| guard.admits(network, address, origin.port);
                 let stream = network.dial_where(&origin.host, origin.port, family, admits, trace).await?;
-                let DialedSocket::Tcp(tcp) = stream.socket() else { return Ok((stream, FarEnd::Socket)) };
-                let peer = tcp.peer_addr().map_err(|error| failure::of_io(&error))?.ip();
-                Ok((stream, FarEnd::Address(peer)))
+                let end = stream.socket().peer().map_or(FarEnd::Socket, |peer| FarEnd::Address(peer.ip()));
+                Ok((stream, end))
             }
         }
     }

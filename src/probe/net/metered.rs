@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -132,18 +132,36 @@ impl AsyncRead for MeteredStream {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let most = buffer.remaining().min(SLICE - self.in_a_row);
-        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut piece) else {
+        let (most, before) = (SLICE - self.in_a_row, buffer.filled().len());
+        let Poll::Ready(read) = read_at_most(&mut self.stream, cx, buffer, most) else {
             self.in_a_row = 0;
             return Poll::Pending;
         };
-        let length = piece.filled().len();
-        self.in_a_row += length.max(LEAST_COST);
-        read.and_then(|()| self.meter.take(length).map_err(io::Error::other))?;
-        buffer.advance(length);
-        Poll::Ready(Ok(()))
+        self.in_a_row += read.as_ref().map_or(0, |length| *length).max(LEAST_COST);
+        let taken = read.and_then(|length| self.meter.take(length).map_err(io::Error::other));
+        // Nothing is passed on of what is refused.
+        Poll::Ready(taken.inspect_err(|_| buffer.set_filled(before)))
     }
+}
+
+/// Reads no more than `most` bytes, and tells how many came. A part of `buffer` has to be filled with zeros first, which
+/// costs more than to read a short answer: that is done only where there is more room than that.
+pub(in crate::probe) fn read_at_most(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+    most: usize,
+) -> Poll<io::Result<usize>> {
+    if buffer.remaining() <= most {
+        let before = buffer.filled().len();
+        let polled = Pin::new(stream).poll_read(cx, buffer);
+        return polled.map_ok(|()| buffer.filled().len() - before);
+    }
+    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+    ready!(Pin::new(stream).poll_read(cx, &mut part))?;
+    let length = part.filled().len();
+    buffer.advance(length);
+    Poll::Ready(Ok(length))
 }
 
 passes_writes_on!([] MeteredStream, |_this, written| written);
@@ -151,6 +169,7 @@ passes_writes_on!([] MeteredStream, |_this, written| written);
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::mem::MaybeUninit;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -164,7 +183,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         tokio::spawn(async move { server.write_all(&vec![b'x'; bytes]).await });
-        MeteredStream::new(DialedSocket::Tcp(stream))
+        MeteredStream::new(DialedSocket::Tcp { peer: stream.peer_addr().unwrap(), stream })
     }
 
     #[tokio::test]
@@ -194,13 +213,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_short_answer_costs_no_zeros_for_a_long_one() {
+        let mut stream = bringing(5).await;
+        let mut room = [MaybeUninit::uninit(); SLICE];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut buffer)).await.unwrap();
+        assert_eq!((buffer.filled(), buffer.initialized().len()), (b"xxxxx".as_slice(), 5));
+    }
+
+    #[tokio::test]
     async fn others_get_their_turn_after_a_slice() {
         let mut stream = bringing(UNTIL_TOLD).await;
         let mut buffer = vec![0; UNTIL_TOLD];
         for _ in 0..UNTIL_TOLD / SLICE {
             let mut taken = 0;
             while taken < SLICE {
-                let DialedSocket::Tcp(tcp) = stream.socket() else { unreachable!() };
+                let DialedSocket::Tcp { stream: tcp, .. } = stream.socket() else { unreachable!() };
                 tcp.readable().await.unwrap();
                 taken += stream.read(&mut buffer).await.unwrap();
             }

@@ -118,20 +118,23 @@ impl Network {
         admits: impl Fn(IpAddr) -> Result<(), Failure>,
         trace: &Trace,
     ) -> Result<MeteredStream, Failure> {
-        if literal(host).is_none() {
-            trace.enter(Phase::Resolve);
-        }
-        let addresses = family.among(self.resolve(host).await?)?;
+        let (addresses, name) = match literal(host) {
+            Some(address) => (vec![address], None),
+            None => {
+                trace.enter(Phase::Resolve);
+                (self.lookups.resolve(host).await?, Some(host))
+            }
+        };
+        let addresses = family.among(addresses)?;
         addresses.iter().try_for_each(|address| admits(*address))?;
         trace.enter(Phase::Connect);
-        let name = Some(host).filter(|host| literal(host).is_none());
-        trace.dial(name, &addresses.iter().map(|address| SocketAddr::new(*address, port)).collect::<Vec<_>>());
-        let stream = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
+        trace.dial(name, &addresses, port);
+        let (stream, dialled) = connect(&addresses, port).await.map_err(|error| failure::of_io(&error))?;
         stream.set_nodelay(true).map_err(|error| failure::of_io(&error))?;
-        if let Ok(address) = stream.peer_addr() {
-            trace.reached(address);
-        }
-        Ok(MeteredStream::new(DialedSocket::Tcp(stream)))
+        // Who dials no address in particular comes to another one; else the system need not be asked.
+        let peer = if dialled.ip().is_unspecified() { stream.peer_addr().unwrap_or(dialled) } else { dialled };
+        trace.reached(peer);
+        Ok(MeteredStream::new(DialedSocket::Tcp { stream, peer }))
     }
 }
 
@@ -163,8 +166,8 @@ const STAGGER: Duration = Duration::from_millis(100);
 /// More addresses than this are not tried.
 const MOST_ADDRESSES: usize = 16;
 
-/// The first connection that comes about. When none does: the error that says most.
-async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+/// The first connection that comes about, and the address that was dialled for it. When none does: the error that says most.
+async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<(TcpStream, SocketAddr)> {
     if let [only] = addresses {
         return attempt(SocketAddr::new(*only, port)).await;
     }
@@ -177,7 +180,7 @@ async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
         }
         tokio::select! {
             ended = attempts.join_next() => match ended {
-                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Ok(connected))) => return Ok(connected),
                 Some(Ok(Err(failed))) => error = more_telling(error, failed),
                 Some(Err(_)) => {}
                 None => return Err(error),
@@ -187,8 +190,9 @@ async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
-    TcpStream::connect(address).await.map_err(|error| match error.kind() {
+async fn attempt(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    let connected = TcpStream::connect(address).await;
+    connected.map(|stream| (stream, address)).map_err(|error| match error.kind() {
         // Of the two reasons for this one is lasting, and no want of ours: there is no address of that family. A
         // datagram socket, whose ports are others, tells.
         io::ErrorKind::AddrNotAvailable if !has_address_for(address) => io::ErrorKind::AddrNotAvailable.into(),
@@ -265,8 +269,9 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         // 127.0.0.2 has a listener whose queue is full, so that connecting to it hangs.
         let full = FullListener::at("127.0.0.2", port).await;
-        let stream = connect(&addresses(&["127.0.0.2", "127.0.0.1"]), port).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap().ip(), "127.0.0.1".parse::<IpAddr>().unwrap());
+        let (stream, dialled) = connect(&addresses(&["127.0.0.2", "127.0.0.1"]), port).await.unwrap();
+        assert_eq!(dialled.ip(), "127.0.0.1".parse::<IpAddr>().unwrap());
+        assert_eq!(stream.peer_addr().unwrap(), dialled);
         drop(full);
     }
 

@@ -12,20 +12,23 @@ use tokio::net::{TcpStream, UnixStream};
 #[derive(Debug)]
 pub enum DialedSocket {
     /// Over TCP.
-    Tcp(TcpStream),
+    Tcp {
+        /// The stream.
+        stream: TcpStream,
+        /// The address at the other end.
+        peer: SocketAddr,
+    },
     /// Over a Unix socket.
     Unix(UnixStream),
 }
 
 impl DialedSocket {
-    /// The address at the other end.
-    ///
-    /// # Errors
-    /// What the system says; `Unsupported` of a Unix socket, which has none.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    /// The address at the other end; nothing of a Unix socket, which has none.
+    #[must_use]
+    pub const fn peer(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr(),
-            Self::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tcp { peer, .. } => Some(*peer),
+            Self::Unix(_) => None,
         }
     }
 
@@ -35,7 +38,7 @@ impl DialedSocket {
     /// What the system says, `WouldBlock` where nothing has come.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tcp { stream, .. } => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
         }
     }
@@ -44,7 +47,7 @@ impl DialedSocket {
 impl AsyncRead for DialedSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp { stream, .. } => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -53,7 +56,7 @@ impl AsyncRead for DialedSocket {
 impl AsyncWrite for DialedSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp { stream, .. } => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -64,7 +67,7 @@ impl AsyncWrite for DialedSocket {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tcp { stream, .. } => Pin::new(stream).poll_write_vectored(cx, pieces),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
@@ -80,7 +83,7 @@ impl AsyncWrite for DialedSocket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp { stream, .. } => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

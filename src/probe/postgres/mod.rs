@@ -263,7 +263,7 @@ impl Session for PostgresSession {
     async fn connect(server: &PostgresServer, trace: &Trace) -> Result<Self, Failure> {
         let PostgresTarget { host, port, .. } = &server.spec.target;
         let stream = server.network.dial(host, *port, server.spec.family, trace).await?;
-        let (address, meter) = (stream.socket().peer_addr().ok(), Arc::clone(stream.meter()));
+        let (address, meter) = (stream.socket().peer(), Arc::clone(stream.meter()));
         let DialedStream { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
         trace.enter(Phase::Login);
         meter.allow("the login", LONGEST);

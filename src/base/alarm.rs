@@ -64,17 +64,18 @@ impl Alarm {
 
     /// Waits until it goes off, which it does once for each time that it is set. Nothing is lost when this is given up.
     pub async fn rings(&mut self) {
-        if self.set.is_none() {
-            return pending().await;
-        }
+        let Some(moment) = self.set else { return pending().await };
         match &mut self.timer {
             Timer::Kernel(timer) => {
                 while let Ok(mut ready) = timer.readable().await {
-                    // The last expiry may have been told although it has been set again since: there is none to read.
-                    let mut expiries = [0; 8];
-                    if let Ok(read) = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expiries)?)) {
-                        // Whatever else it says, a task that looks around once too often loses nothing.
-                        let _ = read;
+                    // What there is to read need not be read: each time that it is set is told of anew.
+                    ready.clear_ready();
+                    if self.clock.now() >= moment {
+                        break;
+                    }
+                    // That was an expiry from before it was set again. It is set once more, or whoever comes a moment too
+                    // soon would wait for ever.
+                    if set_kernel_timer(timer.get_ref(), moment).is_err() {
                         break;
                     }
                 }

@@ -68,6 +68,9 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn clip(text: &str, longest: usize) -> String {
+    if is_one_line(text, longest) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len().min(longest));
     let mut blank = false;
     let shown = |c: char| match c {
@@ -87,6 +90,13 @@ fn clip(text: &str, longest: usize) -> String {
         None => line.to_owned(),
         Some(_) => line.chars().take(longest - 1).chain(['…']).collect(),
     }
+}
+
+/// Whether `text` is what it is brought to, as far as that is seen at once: most texts are.
+fn is_one_line(text: &str, longest: usize) -> bool {
+    let bytes = text.as_bytes();
+    let blanks = [bytes.first(), bytes.last()].contains(&Some(&b' ')) || bytes.windows(2).any(|pair| pair == b"  ");
+    bytes.len() <= longest && !blanks && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Why a run failed: the label `reason` in metrics and in JSON.
@@ -259,6 +269,10 @@ mod tests {
         let cut = one_line(&"é".repeat(201));
         assert_eq!(cut.chars().count(), 200);
         assert!(cut.ends_with('…'));
+        for (text, line) in [("db OK (12ms)", "db OK (12ms)"), ("a  b", "a b"), (" a", "a"), ("a ", "a"), ("", "")] {
+            assert_eq!(one_line(text), line);
+        }
+        assert_eq!([200, 201].map(|length| one_line(&"x".repeat(length)).chars().last()), [Some('x'), Some('…')]);
     }
 
     #[test]

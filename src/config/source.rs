@@ -235,8 +235,9 @@ pub fn open_file(path: &Path) -> io::Result<File> {
 
 /// The name of this machine, as the kernel knows it.
 pub fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    let machine = rustix::system::uname();
+    let name = machine.nodename().to_str().ok()?.trim();
+    Some(name.to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Why there is no part.

@@ -14,8 +14,6 @@ use crate::server::{self, App, BoundListener};
 const STACK: usize = 512 * 1024;
 /// So long the end of the daemon waits for the lane, which itself gives its last answers a second.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Before the first probe the gates have so many turns: to accept, to read, to answer.
-const TURNS: usize = 4;
 
 /// The lane while it works.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl GateLane {
         let (open, opened) = oneshot::channel();
         let (_, ended) = lane::start(lane::runtime()?, "gates", STACK, async move {
             let serving = tokio::spawn(server::serve(listeners, Arc::new(app), async move { drop(closing.await) }));
-            for _ in 0..TURNS {
+            for _ in 0..server::FIRST_TURNS {
                 tokio::task::yield_now().await;
             }
             let _ = open.send(());

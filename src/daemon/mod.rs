@@ -141,7 +141,7 @@ async fn serve(
     let mut signals = Signals::catch()?;
     reap::start()?;
     let pod = environment.get("POD_NAME").map(str::to_owned).or_else(config::source::host_name).unwrap_or_default();
-    let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned))?;
+    let telemetry = telemetry::start(DEFAULT_LOG, pod.clone(), environment.get("RUST_LOG").map(str::to_owned));
     let bootstrap = tokio::select! {
         bootstrap = start::start(options, environment, &telemetry) => bootstrap?,
         reason = any(&mut signals.terminate) => {
@@ -156,13 +156,22 @@ async fn serve(
     let (commands, orders) = mpsc::channel(64);
     let daemon_metrics = Arc::new(DaemonMetrics::default());
     let origin = clock.read();
+    let (history, history_thread) =
+        History::prepare(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall);
+    // One in memory alone has nothing to open: no first answer needs its thread.
+    let history_thread = if history.is_written().is_some() {
+        history_thread.start();
+        None
+    } else {
+        Some(history_thread)
+    };
     let mut daemon = Daemon {
         commands,
         termination: Termination::default(),
         clock,
         watch,
         telemetry,
-        history: History::start(past(config.as_ref(), state.as_ref(), environment, origin), origin.wall),
+        history,
         hooks: Hooks::new(&pod, origin.wall, Arc::clone(&daemon_metrics)),
         state,
         config,
@@ -172,11 +181,14 @@ async fn serve(
     let routes = listeners.iter().map(|listener| listener.routes.clone()).collect();
     let mut routes = AnsweredRoutes::new(routes, app.board.clone(), is_listening_by_default);
     let mut gates = GateLane::open(listeners, app)?;
+    gates.opened().await;
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
     started(&addresses);
-    gates.opened().await;
+    if let Some(thread) = history_thread {
+        thread.start();
+    }
     give_way(STEPS_BEHIND);
     daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
     let scheduler = tokio::spawn(scheduler.run(specs, orders));

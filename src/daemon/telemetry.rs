@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +27,6 @@ const QUEUE: usize = 1024;
 #[must_use = "dropping it ends the log"]
 pub struct Telemetry {
     lines: LineQueue,
-    written: Receiver<()>,
     directives: Option<String>,
     instance: String,
     filter: reload::Handle<Targets, Registry>,
@@ -64,15 +64,9 @@ type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 
 /// Starts logging as `log` says; `directives` (the content of `$RUST_LOG`) wins over its level. Only the first call in
 /// a process has an effect.
-///
-/// # Errors
-/// When the system gives us no thread.
-pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> io::Result<Telemetry> {
+pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> Telemetry {
     let (lines, waiting) = sync_channel(QUEUE);
-    let (done, written) = sync_channel(1);
-    let writer = thread::Builder::new().name("log".into()).stack_size(128 * 1024);
-    writer.spawn(move || write_lines(&waiting, &done))?;
-    let lines = LineQueue { lines, about: None, escapes: false };
+    let lines = LineQueue { lines, writer: Arc::new(LogWriter::of(waiting)), about: None, escapes: false };
     // Until a configuration says for whom it speaks.
     let service = Service { name: instance.clone(), ..Service::default() };
     let about = &LogIdentity { service: &service, instance: &instance };
@@ -83,7 +77,7 @@ pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> io
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "a panic: this is a defect of probelet, please report it");
     }));
-    Ok(Telemetry { lines, written, directives, instance, filter: filter_handle, format: format_handle })
+    Telemetry { lines, directives, instance, filter: filter_handle, format: format_handle }
 }
 
 impl Telemetry {
@@ -122,22 +116,66 @@ fn targets(level: &str, directives: Option<&str>) -> Targets {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let _ = self.lines.lines.try_send(LogLine::End);
-        let _ = self.written.recv_timeout(Duration::from_millis(500));
+        if !self.lines.writer.is_started() {
+            // Nothing has ever been logged, or there was no thread for it.
+            return;
+        }
+        let (done, written) = sync_channel(1);
+        let _ = self.lines.lines.try_send(LogLine::End(done));
+        let _ = written.recv_timeout(Duration::from_millis(500));
     }
 }
 
 enum LogLine {
     Text(Vec<u8>),
-    End,
+    End(SyncSender<()>),
 }
 
-fn write_lines(lines: &Receiver<LogLine>, done: &SyncSender<()>) {
+fn write_lines(lines: &Receiver<LogLine>) {
     for line in lines {
         match line {
             // Nobody can be told that standard error does not take the line.
             LogLine::Text(text) => drop(io::stderr().lock().write_all(&text)),
-            LogLine::End => drop(done.try_send(())),
+            LogLine::End(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// The thread that writes lines. It is started for the first one: many a daemon has nothing to say for days.
+#[derive(Debug)]
+struct LogWriter {
+    is_started: AtomicBool,
+    /// The lines, until they have a thread.
+    waiting: Mutex<Option<Receiver<LogLine>>>,
+}
+
+impl LogWriter {
+    fn of(lines: Receiver<LogLine>) -> Self {
+        Self { is_started: AtomicBool::new(false), waiting: Mutex::new(Some(lines)) }
+    }
+
+    fn is_started(&self) -> bool {
+        self.is_started.load(Ordering::Relaxed)
+    }
+
+    /// Starts it, unless it is. Where the system gives us none, lines wait until there is one more.
+    fn start(&self) {
+        if self.is_started() {
+            return;
+        }
+        // Whoever has it is about to do this.
+        let Ok(mut waiting) = self.waiting.try_lock() else { return };
+        if waiting.is_none() {
+            return;
+        }
+        let (give, given) = sync_channel::<Receiver<LogLine>>(1);
+        let writer = thread::Builder::new().name("log".into()).stack_size(128 * 1024);
+        let started = writer.spawn(move || given.recv().map(|lines| write_lines(&lines)));
+        if started.is_ok()
+            && let Some(lines) = waiting.take()
+        {
+            let _ = give.send(lines);
+            self.is_started.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -146,6 +184,7 @@ fn write_lines(lines: &Receiver<LogLine>, done: &SyncSender<()>) {
 #[derive(Clone, Debug)]
 struct LineQueue {
     lines: SyncSender<LogLine>,
+    writer: Arc<LogWriter>,
     /// What each JSON line begins with: who speaks.
     about: Option<Arc<[u8]>>,
     /// Lines are coloured, by escape sequences.
@@ -195,9 +234,10 @@ impl Write for LineQueue {
             (Some(about), Some(rest)) => [about, rest].concat(),
             _ => harmless.into_owned(),
         };
-        match self.lines.try_send(LogLine::Text(line)) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(text.len()),
-        }
+        // Where there is no room it is dropped.
+        let _ = self.lines.try_send(LogLine::Text(line));
+        self.writer.start();
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -218,8 +258,9 @@ mod tests {
     use super::*;
 
     fn written(line: &str, json: bool, escapes: bool) -> String {
-        let (lines, _waiting) = sync_channel(1);
-        let queue = LineQueue { lines, about: json.then(|| Arc::from(b"{".as_slice())), escapes };
+        let (lines, waiting) = sync_channel(1);
+        let (writer, about) = (Arc::new(LogWriter::of(waiting)), json.then(|| Arc::from(b"{".as_slice())));
+        let queue = LineQueue { lines, writer, about, escapes };
         String::from_utf8(queue.harmless(line.as_bytes()).into_owned()).unwrap()
     }
 

@@ -23,19 +23,18 @@ pub mod registry;
 pub mod shelf;
 pub mod state;
 pub mod storage;
+pub mod thread;
 pub mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::base::clock::Timestamp;
-use crate::base::lane;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
 use answer::{
@@ -48,10 +47,9 @@ use ledger::{Availability, Event, Interval};
 use message::{Message, Published};
 use query::HistoryQuery;
 use state::HistoryState;
+use thread::HistoryThread;
 use writer::Writer;
 
-/// The stack of the history's thread.
-const STACK: usize = 512 * 1024;
 /// So many runs wait to be taken by the history's task; more are dropped.
 const RUNS: usize = 2048;
 /// An answer that takes longer is none.
@@ -87,31 +85,21 @@ impl History {
     /// told is kept in memory, and what is asked is not answered. When it cannot be used, everything is kept in memory.
     #[must_use]
     pub fn start(settings: Settings, now: Timestamp) -> Self {
+        let (history, thread) = Self::prepare(settings, now);
+        thread.start();
+        history
+    }
+
+    /// The same without its thread: until that is started what is told waits, and what is asked as well.
+    #[must_use]
+    pub fn prepare(settings: Settings, now: Timestamp) -> (Self, HistoryThread) {
         let Settings { path, keep, pod, boot } = settings;
-        let calendar = Calendar::new(boot);
         let location = path.map(|path| FileLocation { path, pod: pod.unwrap_or_default() });
         let condition = if location.is_some() { Condition::Opening } else { Condition::InMemory };
-        let without_thread = if location.is_some() { Condition::Refused } else { Condition::InMemory };
-        let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar.clone()), location, condition, now);
-        let started =
-            lane::runtime_without_sockets().and_then(|runtime| lane::start(runtime, "history", STACK, writer.run()));
-        let error = match started {
-            Ok((_, ended)) => {
-                let published = Arc::clone(&history.published);
-                // Not on the history's own lane, which would end with it.
-                if let Ok(runtime) = Handle::try_current() {
-                    runtime.spawn(watch_over(ended, published));
-                }
-                return history;
-            }
-            Err(error) => error,
-        };
-        tracing::error!(%error, "there is no thread for the history: it is kept in memory until the next start");
-        let (history, writer) = Self::with_writer(HistoryState::new(keep, calendar), None, without_thread, now);
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(writer.run());
-        }
-        history
+        let state = HistoryState::new(keep, Calendar::new(boot));
+        let (history, writer) = Self::with_writer(state, location, condition, now);
+        let thread = HistoryThread::new(writer, Arc::clone(&history.published));
+        (history, thread)
     }
 
     fn with_writer(
@@ -322,21 +310,15 @@ impl History {
     }
 }
 
-/// Says so where the history's thread, which gives no word when it has `ended`, has ended by a defect.
-async fn watch_over(ended: oneshot::Receiver<()>, published: Arc<Published>) {
-    if ended.await.is_err() {
-        published.set_condition(Condition::Refused);
-        tracing::error!("the history's thread has ended by a defect: no history is kept until the next start");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
 
     use super::ledger::Availability;
+    use super::thread::watch_over;
     use super::*;
     use crate::model::plan::testing::{check, plan};
     use crate::model::state::OutcomeKind;
@@ -443,6 +425,19 @@ mod tests {
         history.record(&RecordedRun { check, at: at(1), outcome, reason: None, took: None, message: "" });
         history.transition(check, Availability::Up, at(1));
         assert_eq!(history.dropped(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_and_asked_before_there_is_a_thread_is_kept_and_answered() {
+        let keep = Keep { retention: Duration::from_secs(86_400), max_size: 1 << 20, max_memory: 1 << 20 };
+        let (history, thread) = History::prepare(Settings { path: None, keep, pod: None, boot: None }, at(0));
+        // What a start waits for is there.
+        assert_eq!(history.saved_state(Duration::ZERO).await, SavedState::default());
+        history.declare(&plan(vec![check("db")]), at(0));
+        let mut asking = Box::pin(history.service("db"));
+        assert!(poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx))).await.is_pending());
+        thread.start();
+        assert!(asking.await.unwrap().is_some());
     }
 
     #[tokio::test(start_paused = true)]

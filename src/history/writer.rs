@@ -110,16 +110,12 @@ impl Writer {
         inbox: mpsc::UnboundedReceiver<Message>,
         published: Arc<Published>,
         restored: watch::Sender<Option<SavedState>>,
-        mut state: HistoryState,
+        state: HistoryState,
         location: Option<FileLocation>,
         began: Timestamp,
     ) -> Self {
         let location = location.map(Arc::new);
-        if location.is_none() {
-            state.is_summed_up = true;
-            restored.send_replace(Some(SavedState::default()));
-        }
-        Self {
+        let mut writer = Self {
             inbox,
             published,
             restored,
@@ -146,7 +142,18 @@ impl Writer {
             has_grown: false,
             let_go: LetGoLog::default(),
             closing: None,
+        };
+        if writer.location.is_none() {
+            writer.do_without_file();
         }
+        writer
+    }
+
+    /// Keeps everything in memory, from before it runs: nothing is known of the time before the restart.
+    pub fn do_without_file(&mut self) {
+        self.location = None;
+        self.state.is_summed_up = true;
+        self.restored.send_replace(Some(SavedState::default()));
     }
 
     /// Works until it is told to close, or nobody is left who could tell it anything.

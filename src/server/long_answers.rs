@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
@@ -51,17 +51,24 @@ pub(super) struct AnswerPlace {
 pub(super) struct Full;
 
 impl LongAnswers {
-    /// Starts the thread, which ends when this and all its clones are dropped.
+    /// The lane, and its thread, which ends when this and all its clones are dropped. Until that is started, what is
+    /// begun here waits.
     ///
     /// # Errors
-    /// When the system gives us none.
-    pub(super) fn start() -> io::Result<Self> {
+    /// When the system refuses what it takes.
+    pub(super) fn prepare() -> io::Result<(Self, AnswerThread)> {
         let (open, closed) = oneshot::channel::<()>();
-        let (handle, _) = lane::start(lane::runtime_without_sockets()?, "answers", STACK, async move {
-            give_way(STEPS_BEHIND);
-            let _ = closed.await;
-        })?;
-        Ok(Self(Some(Lane { handle, places: Arc::new(Semaphore::new(PLACES)), _open: Arc::new(open) })))
+        let runtime = lane::runtime_without_sockets()?;
+        let (handle, places) = (runtime.handle().clone(), Arc::new(Semaphore::new(PLACES)));
+        let long = Self(Some(Lane { handle, places, _open: Arc::new(open) }));
+        Ok((long, AnswerThread(Some((runtime, closed)))))
+    }
+
+    /// The same with its thread started.
+    #[cfg(test)]
+    pub(super) fn start() -> io::Result<Self> {
+        let (long, thread) = Self::prepare()?;
+        thread.start().map(|()| long)
     }
 
     /// Begins `work` there, and ends it when what is returned is dropped. What it panics with, whoever waits panics
@@ -95,6 +102,35 @@ impl LongAnswers {
     }
 }
 
+/// The thread of the lane, before it is started.
+#[derive(Debug)]
+#[must_use = "nothing is done on the lane without it"]
+pub(super) struct AnswerThread(Option<(Runtime, oneshot::Receiver<()>)>);
+
+impl AnswerThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system gives us none.
+    pub(super) fn start(mut self) -> io::Result<()> {
+        let Some((runtime, closed)) = self.0.take() else { return Ok(()) };
+        let work = async move {
+            give_way(STEPS_BEHIND);
+            let _ = closed.await;
+        };
+        lane::start(runtime, "answers", STACK, work).map(drop)
+    }
+}
+
+impl Drop for AnswerThread {
+    fn drop(&mut self) {
+        if let Some((runtime, _)) = self.0.take() {
+            // To drop it would panic where another runtime works.
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A task that ends with whoever waits for it.
 #[must_use = "dropping it aborts the task"]
 struct AbortOnDrop<T>(JoinHandle<T>);
@@ -107,6 +143,8 @@ impl<T> Drop for AbortOnDrop<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
     use std::thread;
 
     use super::*;
@@ -124,6 +162,17 @@ mod tests {
         while long.begin(async {}).is_err() {
             thread::yield_now();
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_begun_before_there_is_a_thread_is_done_once_there_is_one() {
+        let (long, thread) = LongAnswers::prepare().unwrap();
+        let mut early = long.begin(async { thread::current().name().map(str::to_owned) }).unwrap();
+        assert!(poll_fn(|cx| Poll::Ready(early.as_mut().poll(cx))).await.is_pending());
+        thread.start().unwrap();
+        assert_eq!(early.await.as_deref(), Some("answers"));
+        // Without one whoever waits is not answered, and nothing panics.
+        drop(LongAnswers::prepare().unwrap());
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 pub use health::healthz_json;
 pub use listen::{BoundListener, ListenError, ListenerRoutes, bind};
-pub use serve::{MOST_CONNECTIONS, serve, serve_on_one_thread};
+pub use serve::{FIRST_TURNS, MOST_CONNECTIONS, serve, serve_on_one_thread};
 pub use start_up::StartUps;
 
 use crate::base::clock::{Clock, Moment};

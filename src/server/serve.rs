@@ -1,9 +1,10 @@
 //! Accepts connections, never more than there is room for, until the daemon ends.
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,6 +32,10 @@ const OWN_DESCRIPTORS: usize = 32;
 /// And those of each check: a kept connection and a fresh one, each with what its client library opens beside it.
 const DESCRIPTORS_OF_A_CHECK: usize = 4;
 
+/// Whoever waits for the port as it opens is answered within so many turns: to accept, to read, to answer. What nobody
+/// needs for that has time until then.
+pub const FIRST_TURNS: usize = 4;
+
 /// How long to wait after an error of `accept` that closing a connection does not mend.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often such an error is logged at most.
@@ -44,7 +49,14 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// When a listener cannot be handed to the runtime, or there is no thread for long answers.
 pub async fn serve(listeners: Vec<BoundListener>, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    serve_with(LongAnswers::start()?, listeners, app, shutdown).await
+    let (long, thread) = LongAnswers::prepare()?;
+    let beginning = async move {
+        for _ in 0..FIRST_TURNS {
+            tokio::task::yield_now().await;
+        }
+        thread.start()
+    };
+    serve_with(long, beginning, listeners, app, shutdown).await
 }
 
 /// The same with long answers made on this thread, where time may be paused.
@@ -57,11 +69,13 @@ pub async fn serve_on_one_thread(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_with(LongAnswers::default(), listeners, app, shutdown).await
+    serve_with(LongAnswers::default(), ready(Ok(())), listeners, app, shutdown).await
 }
 
+/// Long answers are made once their lane has its `beginning`.
 async fn serve_with(
     long: LongAnswers,
+    beginning: impl Future<Output = io::Result<()>>,
     listeners: Vec<BoundListener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
@@ -86,11 +100,15 @@ async fn serve_with(
         tasks: JoinSet::new(),
         states: HashMap::new(),
     };
-    let mut shutdown = std::pin::pin!(shutdown);
+    let (mut shutdown, mut beginning, mut has_begun) = (pin!(shutdown), pin!(beginning), false);
     let mut logged: Option<Moment> = None;
     loop {
         tokio::select! {
             () = shutdown.as_mut() => break,
+            begun = beginning.as_mut(), if !has_begun => {
+                begun?;
+                has_begun = true;
+            }
             Some(ended) = connections.tasks.join_next_with_id() => connections.remove(ended),
             () = under_way.exceeded() => connections.cut_the_slowest(),
             accepted = poll_fn(|cx| listeners.poll_accept(cx)) => match accepted {

@@ -1,10 +1,16 @@
 //! The lanes: whatever holds one of them holds no other, and what that means is said.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::daemon::Daemon;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::certs::Folder;
+use crate::support::daemon::{Daemon, exchange};
+use crate::support::servers::free_port;
 
 /// A thread that is held, as by a loop without an end, until this is dropped.
 struct Stopped(Child);
@@ -117,4 +123,38 @@ async fn gates_come_before_probes_and_those_before_long_answers_and_reloads() {
         [behind(1), behind(2), behind(2)],
         "{threads:?}"
     );
+}
+
+#[tokio::test]
+async fn a_daemon_that_says_nothing_has_no_thread_for_it_until_it_does() {
+    let (folder, address) = (Folder::new(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+    let config = PathBuf::from(folder.write("config.yaml", &format!("log: {{ level: warn }}\n{CONFIG}")));
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_probelet"));
+    command.arg("run").arg("--config").arg(&config).args(["--listen", &address.to_string()]).env_remove("RUST_LOG");
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+        names.map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let is_ready = async {
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        while exchange(address, ask).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_ready).await.unwrap();
+    let before = threads();
+    assert!(before.iter().any(|name| name == "answers") && !before.iter().any(|name| name == "log"), "{before:?}");
+
+    std::fs::write(&config, "checks: 5\n").unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::HUP).unwrap();
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stderr.take().unwrap()));
+    let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(line.contains("the new configuration cannot be used"), "{line}");
+    assert!(threads().iter().any(|name| name == "log"));
 }

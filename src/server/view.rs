@@ -82,7 +82,7 @@ impl<'a> View<'a> {
         }
         self.parts.get_or_init(|| match self.alone {
             Some(part) => vec![part],
-            None => self.judged.parts(self.judgement.endpoint),
+            None => self.judged.parts(&self.judgement),
         })
     }
 

@@ -1,5 +1,6 @@
 //! From which failing checks trouble follows.
 
+use super::judged::Standing;
 use super::{Endpoint, Judged, JudgedState};
 use crate::model::causes::{Causes, Trouble};
 use crate::model::index::{CheckIndex, CheckSet};
@@ -9,7 +10,7 @@ impl Judged<'_> {
     /// The failing checks, in the order of the file: from them all other failures and skips follow.
     #[must_use]
     pub fn root_causes(&self) -> Vec<CheckIndex> {
-        self.unsettled().filter(|index| self.is_failing(*index)).collect()
+        self.unsettled().filter(|index| self.is_failing(&self.standing(*index))).collect()
     }
 
     /// The failing checks from which the trouble of the check at `index` follows: itself, or ancestors of it, the first
@@ -18,10 +19,13 @@ impl Judged<'_> {
     pub fn causes_of(&self, index: CheckIndex) -> Vec<CheckIndex> {
         let all = self.causes.get_or_init(|| {
             let mut causes = Causes::of(self.len());
-            let trouble = |at: CheckIndex| match (self.is_failing(at), self.waits(at)) {
-                (true, _) => Trouble::Own,
-                (false, true) => Trouble::OfParents,
-                (false, false) => Trouble::None,
+            let trouble = |at: CheckIndex| {
+                let standing = self.standing(at);
+                match (self.is_failing(&standing), standing.waits()) {
+                    (true, _) => Trouble::Own,
+                    (false, true) => Trouble::OfParents,
+                    (false, false) => Trouble::None,
+                }
             };
             let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
             let found = self.unsettled().map(|index| (index, causes.find(index, trouble, parents)));
@@ -32,20 +36,14 @@ impl Judged<'_> {
 
     /// What keeps an endpoint closed that is kept closed by `closing`.
     pub(super) fn causes_of_closure(&self, closing: &[CheckIndex]) -> Vec<CheckIndex> {
-        let mut causes = Vec::new();
-        let mut seen = CheckSet::default();
-        for check in closing {
-            self.walk_up(*check, &mut seen, &mut causes, |judged, at| judged.is_failing(at) || judged.falters(at));
-        }
+        let fails = |standing: &Standing<'_>| self.is_failing(standing) || self.falters(standing);
+        let mut causes = self.walk_up(closing, fails);
         if causes.is_empty() {
-            seen = CheckSet::default();
-            let is_pending = |judged: &Self, at: CheckIndex| judged.state(at) == JudgedState::Fresh(State::Pending);
-            for check in closing {
-                self.walk_up(*check, &mut seen, &mut causes, |judged, at| {
-                    let parents = &judged.definition(at).depends_on;
-                    is_pending(judged, at) && !parents.iter().any(|parent| is_pending(judged, *parent))
-                });
-            }
+            let is_pending = |standing: &Standing<'_>| standing.state == JudgedState::Fresh(State::Pending);
+            causes = self.walk_up(closing, |standing| {
+                let mut parents = standing.definition.depends_on.iter();
+                is_pending(standing) && !parents.any(|parent| is_pending(&self.standing(*parent)))
+            });
         }
         causes.sort_unstable();
         causes
@@ -54,12 +52,15 @@ impl Judged<'_> {
     /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
     /// causes.
     pub(super) fn behind_critical(&self, endpoint: Endpoint) -> CheckSet {
-        let is_cause = |index: &CheckIndex| self.is_failing(*index) && self.is_critical(*index, endpoint);
+        let is_cause = |index: &CheckIndex| {
+            let standing = self.standing(*index);
+            self.is_failing(&standing) && self.is_critical_in(&standing, endpoint)
+        };
         let mut left: Vec<CheckIndex> = self.unsettled().filter(is_cause).collect();
         let mut behind = CheckSet::default();
         while let Some(at) = left.pop() {
             for child in self.snapshot.plan.checks.children(at) {
-                if self.waits(*child) && behind.insert(*child) {
+                if self.standing(*child).waits() && behind.insert(*child) {
                     left.push(*child);
                 }
             }
@@ -67,25 +68,25 @@ impl Judged<'_> {
         behind
     }
 
-    /// Collects what `is_cause` accepts, from `index` upwards along `depends_on`, through skipped and pending checks.
-    fn walk_up(
-        &self,
-        index: CheckIndex,
-        seen: &mut CheckSet,
-        causes: &mut Vec<CheckIndex>,
-        is_cause: impl Fn(&Self, CheckIndex) -> bool,
-    ) {
-        let mut left = vec![index];
-        while let Some(at) = left.pop() {
-            if !seen.insert(at) {
-                continue;
-            }
-            if is_cause(self, at) {
-                causes.push(at);
-            } else if self.waits(at) {
-                left.extend(&self.definition(at).depends_on);
+    /// Collects what `is_cause` accepts, from each of `checks` upwards along `depends_on`, through skipped and pending
+    /// checks.
+    fn walk_up(&self, checks: &[CheckIndex], is_cause: impl Fn(&Standing<'_>) -> bool) -> Vec<CheckIndex> {
+        let (mut seen, mut left, mut causes) = (CheckSet::default(), Vec::new(), Vec::new());
+        for check in checks {
+            left.push(*check);
+            while let Some(at) = left.pop() {
+                if !seen.insert(at) {
+                    continue;
+                }
+                let standing = self.standing(at);
+                if is_cause(&standing) {
+                    causes.push(at);
+                } else if standing.waits() {
+                    left.extend(&standing.definition.depends_on);
+                }
             }
         }
+        causes
     }
 }
 
@@ -139,7 +140,7 @@ mod tests {
             let judged = Judged::excluding(&snapshot, NOW, excluded);
             for endpoint in Endpoint::ALL {
                 let all = judged.behind_critical(endpoint);
-                for index in judged.indices().filter(|index| judged.waits(*index)) {
+                for index in judged.indices().filter(|index| judged.standing(*index).waits()) {
                     let causes = judged.causes_of(index);
                     let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
                     assert_eq!(all.contains(index), expected, "{index:?} {endpoint:?}");

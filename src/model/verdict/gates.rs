@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::judged::Standing;
 use super::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 use crate::model::index::CheckIndex;
+use crate::model::plan::Definition;
 use crate::model::state::{Closed, State};
 
 impl Judged<'_> {
@@ -16,7 +18,8 @@ impl Judged<'_> {
             if !self.is_excluded(index) && self.closes(index, endpoint) {
                 closing.push(index);
             }
-            degraded = degraded || (self.takes_part(index, endpoint) && self.status(index) != Verdict::Ok);
+            // What is closed is so whatever else there is.
+            degraded = degraded || closing.is_empty() && self.degrades(index, endpoint);
         }
         let open = !self.is_closed_by_itself(endpoint) && closing.is_empty();
         let verdict = match (open, degraded) {
@@ -40,12 +43,15 @@ impl Judged<'_> {
         !self.is_closed_by_itself(endpoint) && !self.snapshot.checks.unsettled(self.now, Some(among)).any(closes)
     }
 
-    /// The checks that take part in `endpoint` or keep it closed, in the order of the file.
+    /// The checks that take part in the endpoint of `judgement`, or keep it closed as that says, in the order of the
+    /// file.
     #[must_use]
-    pub fn parts(&self, endpoint: Endpoint) -> Vec<EndpointPart> {
-        let part = |index: CheckIndex| {
-            let part = self.endpoint_for(endpoint, index);
-            (part.closes || self.takes_part(index, endpoint)).then_some(part)
+    pub fn parts(&self, judgement: &Judgement) -> Vec<EndpointPart> {
+        let mut closing = judgement.closing.iter().copied().peekable();
+        let part = |check: CheckIndex| {
+            let closes = closing.next_if_eq(&check).is_some();
+            let is_part = closes || self.takes_part(check, judgement.endpoint);
+            is_part.then(|| EndpointPart { check, closes, excluded: self.is_excluded(check) })
         };
         self.indices().filter_map(part).collect()
     }
@@ -131,24 +137,36 @@ impl Judged<'_> {
         closed
     }
 
+    fn degrades(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
+        self.takes_part(index, endpoint) && self.status(index) != Verdict::Ok
+    }
+
     fn closes(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        let (gates, state, check) = (self.definition(index).gates, self.state(index), self.check(index));
+        let standing = self.standing(index);
+        let check = standing.check;
         // What most checks are most of the time.
-        let passes = matches!(state, JudgedState::Fresh(State::Ok | State::Degraded));
-        if passes && check.passed_once && check.seen_once && check.failures == 0 {
+        if standing.passes() && check.passed_once && check.seen_once && check.failures == 0 {
             return false;
         }
-        // Through /livez or /startupz a check closes /readyz by their rules, and under their probation.
-        if endpoint == Endpoint::Readyz
-            && (self.closes(index, Endpoint::Livez) || self.closes(index, Endpoint::Startupz))
-        {
-            return true;
-        }
-        // Readiness has no threshold for the app itself, and no container gets traffic for what another one did.
-        if endpoint == Endpoint::Readyz && (self.falters(index) || self.is_unproven(index)) {
-            return true;
-        }
-        if !self.takes_part(index, endpoint) || !self.is_critical(index, endpoint) {
+        // What most of the others are comes first.
+        self.closes_by_its_rule(&standing, endpoint)
+            || endpoint == Endpoint::Readyz && self.closes_readyz_for_the_app(&standing)
+    }
+
+    /// Through `/livez` or `/startupz` a check closes `/readyz` by their rules, and under their probation. Readiness has
+    /// no threshold for the app itself, and no container gets traffic for what another one did.
+    fn closes_readyz_for_the_app(&self, standing: &Standing<'_>) -> bool {
+        self.falters(standing)
+            || self.is_unproven(standing)
+            || self.closes_by_its_rule(standing, Endpoint::Livez)
+            || self.closes_by_its_rule(standing, Endpoint::Startupz)
+    }
+
+    /// By the rule of `endpoint` alone.
+    fn closes_by_its_rule(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
+        let Standing { check, definition, state, .. } = *standing;
+        let gates = definition.gates;
+        if !self.includes(definition, endpoint) || !self.is_critical_in(standing, endpoint) {
             return false;
         }
         match endpoint {
@@ -160,17 +178,22 @@ impl Judged<'_> {
             }
             Endpoint::Startupz => {
                 let excused = state == JudgedState::Fresh(State::Skipped) && check.seen_once;
-                (gates.live && !passes && !excused)
+                (gates.live && !standing.passes() && !excused)
                     || (gates.startup && !check.passed_once)
                     || (self.starts_by_first_runs() && gates.ready && !check.seen_once)
             }
-            Endpoint::Readyz => self.is_down(index, endpoint),
-            Endpoint::Healthz => gates.any() && self.is_down(index, endpoint),
+            Endpoint::Readyz => self.is_down(standing, endpoint),
+            Endpoint::Healthz => gates.any() && self.is_down(standing, endpoint),
         }
     }
 
     fn takes_part(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        let gates = self.definition(index).gates;
+        self.includes(self.definition(index), endpoint)
+    }
+
+    /// Whether a check that is declared so takes part in `endpoint`.
+    fn includes(&self, definition: &Definition, endpoint: Endpoint) -> bool {
+        let gates = definition.gates;
         match endpoint {
             Endpoint::Livez => gates.live,
             Endpoint::Readyz => gates.ready,
@@ -185,14 +208,21 @@ impl Judged<'_> {
     }
 
     /// Whether the check is in a state that closes; a skipped one counts as its root causes do.
-    fn is_down(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        match self.state(index) {
+    fn is_down(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
+        match standing.state {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
             JudgedState::Fresh(State::Skipped) => {
-                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint)).contains(index)
+                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint)).contains(standing.index)
             }
         }
+    }
+}
+
+impl Standing<'_> {
+    /// Whether its runs pass, and it is believed.
+    const fn passes(&self) -> bool {
+        matches!(self.state, JudgedState::Fresh(State::Ok | State::Degraded))
     }
 }
 
@@ -298,7 +328,7 @@ mod tests {
         let readyz = judged.endpoint(Endpoint::Readyz);
         assert_eq!((readyz.open, readyz.verdict), (true, Verdict::Degraded));
         assert!(readyz.closing.is_empty());
-        let parts = judged.parts(Endpoint::Readyz);
+        let parts = judged.parts(&readyz);
         assert!(parts[0].excluded && !parts[1].closes);
     }
 

@@ -30,6 +30,16 @@ pub struct Judged<'a> {
     pub(super) behind: [OnceLock<CheckSet>; 4],
 }
 
+/// A check as it is declared and as it stands: a gate may look at thousands of them, and at each for several reasons.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing<'a> {
+    pub(super) index: CheckIndex,
+    pub(super) check: &'a CheckState,
+    pub(super) definition: &'a Definition,
+    /// As judged.
+    pub(super) state: JudgedState,
+}
+
 impl<'a> Judged<'a> {
     /// Judges `snapshot` at `now`.
     #[must_use]
@@ -110,13 +120,19 @@ impl<'a> Judged<'a> {
     /// Its state as judged.
     #[must_use]
     pub fn state(&self, index: CheckIndex) -> JudgedState {
+        self.standing(index).state
+    }
+
+    /// All that the check at `index` is judged by, looked up once.
+    pub(super) fn standing(&self, index: CheckIndex) -> Standing<'a> {
         let (check, definition) = (self.check(index), self.definition(index));
         let is_stale = if is_held(check) {
             self.held_and_stale.get_or_init(|| held_and_stale(self.snapshot, self.now)).contains(index)
         } else {
             is_too_old(check, definition, self.now)
         };
-        if is_stale { JudgedState::Stale } else { JudgedState::Fresh(check.state) }
+        let state = if is_stale { JudgedState::Stale } else { JudgedState::Fresh(check.state) };
+        Standing { index, check, definition, state }
     }
 
     /// Whether the request excluded it.
@@ -140,21 +156,22 @@ impl<'a> Judged<'a> {
     /// Whether a failure of the check closes what it gates, at this moment and for `endpoint`.
     #[must_use]
     pub fn is_critical(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        let declared = match self.definition(index).critical {
+        self.is_critical_in(&self.standing(index), endpoint)
+    }
+
+    pub(super) fn is_critical_in(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
+        let Standing { index, check, definition, .. } = standing;
+        let declared = match definition.critical {
             Critical::Yes => true,
             Critical::No => false,
             Critical::AtStartup => !self.snapshot.ready_once,
         };
-        declared && !self.is_excluded(index) && self.check(index).may_close().is_none_or(|closed| closed.has(endpoint))
+        declared && !self.is_excluded(*index) && check.may_close().is_none_or(|closed| closed.has(endpoint))
     }
 
-    pub(super) fn is_failing(&self, index: CheckIndex) -> bool {
-        matches!(self.state(index), JudgedState::Fresh(State::Error) | JudgedState::Stale) && !self.is_excluded(index)
-    }
-
-    /// Whether the trouble of the check is that of its parents.
-    pub(super) fn waits(&self, index: CheckIndex) -> bool {
-        matches!(self.state(index), JudgedState::Fresh(State::Skipped | State::Pending))
+    pub(super) fn is_failing(&self, standing: &Standing<'_>) -> bool {
+        matches!(standing.state, JudgedState::Fresh(State::Error) | JudgedState::Stale)
+            && !self.is_excluded(standing.index)
     }
 
     /// Whether the app should have started by now.
@@ -164,18 +181,24 @@ impl<'a> Judged<'a> {
 
     /// Whether the check watches the app's life, passed until now, and has failed: `/readyz` closes at once, `/livez`
     /// waits for `failure_threshold`.
-    pub(super) fn falters(&self, index: CheckIndex) -> bool {
-        let check = self.check(index);
-        self.definition(index).gates.live
+    pub(super) fn falters(&self, standing: &Standing<'_>) -> bool {
+        let Standing { check, definition, .. } = standing;
+        definition.gates.live
             && check.failures > 0
             && check.state.is_up()
-            && self.is_critical(index, Endpoint::Readyz)
+            && self.is_critical_in(standing, Endpoint::Readyz)
     }
 
     /// Whether the app's container has started anew and the check has not passed since, though it would have to.
-    pub(super) fn is_unproven(&self, index: CheckIndex) -> bool {
-        self.check(index).unproven
-            && self.definition(index).counts_for_start_up()
-            && self.is_critical(index, Endpoint::Readyz)
+    pub(super) fn is_unproven(&self, standing: &Standing<'_>) -> bool {
+        let Standing { check, definition, .. } = standing;
+        check.unproven && definition.counts_for_start_up() && self.is_critical_in(standing, Endpoint::Readyz)
+    }
+}
+
+impl Standing<'_> {
+    /// Whether the trouble of the check is that of its parents.
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.state, JudgedState::Fresh(State::Skipped | State::Pending))
     }
 }

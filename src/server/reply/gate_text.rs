@@ -11,6 +11,8 @@ use crate::server::warnings::Warnings;
 
 /// Kubelet cuts at 10 KiB. Bodies that nobody asked to be verbose stay below.
 const LIMIT: usize = 10_000;
+/// The line of a check with a name of one letter that is well.
+const SHORTEST_LINE: usize = "[+]x ok\n".len();
 /// What the names of root causes may take of it.
 const CAUSES_LIMIT: usize = 2_000;
 
@@ -47,7 +49,8 @@ fn all(view: &View<'_>) -> String {
 fn as_fits(view: &View<'_>, room: usize) -> String {
     let parts = view.parts();
     let preamble = preamble(view).concat();
-    if let (whole, 0) = fill(view, &preamble, parts.iter().copied(), parts.len(), room) {
+    let may_fit = preamble.len() + parts.len() * SHORTEST_LINE <= room;
+    if may_fit && let (whole, 0) = fill(view, &preamble, parts.iter().copied(), parts.len(), room) {
         return whole;
     }
     let rank = |part: &EndpointPart| (view.judgement.root_causes.binary_search(&part.check).is_err(), !part.closes);
@@ -121,12 +124,13 @@ fn verdict(view: &View<'_>, verbose: bool) -> String {
     if view.judgement.open {
         return format!("{endpoint} check passed\n");
     }
-    let causes = view.names(&view.judgement.root_causes);
-    if causes.is_empty() || view.details() == Details::None {
+    let causes = &view.judgement.root_causes;
+    let names = || causes.iter().map(|cause| view.name(*cause));
+    let Some(first) = names().next().filter(|_| view.details() != Details::None) else {
         return format!("{endpoint} check failed\n");
-    }
-    let mut shown = causes[0].to_owned();
-    for (place, cause) in causes.iter().enumerate().skip(1) {
+    };
+    let mut shown = first.to_owned();
+    for (place, cause) in names().enumerate().skip(1) {
         if !verbose && shown.len() + cause.len() > CAUSES_LIMIT {
             shown += &format!(", … and {} more", causes.len() - place);
             break;

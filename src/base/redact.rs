@@ -1,5 +1,8 @@
 //! The target of a check as it may be shown: as written in the file, without user, password and query.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 /// The URL or address `written`, without user, password, query and fragment. An expansion such as `${HOST}` or
 /// `${file:/run/secrets/url}` stays as it is written and counts as one piece, whatever characters it holds; a default
 /// inside it that looks like a URL is treated the same way.
@@ -8,48 +11,47 @@
 #[must_use]
 pub fn target(written: &str) -> String {
     // Without these there is nothing to leave out.
-    if !written.contains(['@', '?', '#']) && !written.contains("${") {
+    if !written.bytes().any(|byte| matches!(byte, b'@' | b'?' | b'#' | b'$')) {
         return written.to_owned();
     }
-    let pieces = pieces_of(written);
-    let (scheme, rest) = split_scheme(&pieces);
-    let is_web = matches!(text_of(scheme).as_str(), "" | "http://" | "https://");
-    let rest = &rest[user_info_length(rest, is_web)..];
-    let end = rest.iter().position(|piece| piece.is_any("?#")).unwrap_or(rest.len());
-    text_of(scheme) + &text_of(&rest[..end])
+    let expansions = expansions_of(written);
+    let structure = blanked(written, &expansions);
+    let scheme = scheme_length(&structure);
+    let is_web = matches!(&written[..scheme], "" | "http://" | "https://");
+    let begin = scheme + user_info_length(&structure[scheme..], is_web);
+    let end = structure[begin..].find(['?', '#']).map_or(written.len(), |end| begin + end);
+    let shown = |from: usize, to: usize| shown(written, from..to, &expansions);
+    shown(0, scheme) + &shown(begin, end)
 }
 
-/// One character, or one expansion.
-enum RedactionPiece<'a> {
-    Character(char),
-    Expansion(&'a str),
-}
-
-impl RedactionPiece<'_> {
-    fn is_any(&self, characters: &str) -> bool {
-        matches!(self, Self::Character(character) if characters.contains(*character))
-    }
-}
-
-fn pieces_of(written: &str) -> Vec<RedactionPiece<'_>> {
-    let mut pieces = Vec::new();
-    let mut rest = written;
-    while let Some(first) = rest.chars().next() {
+/// Where the expansions of the text stand.
+fn expansions_of(written: &str) -> Vec<Range<usize>> {
+    let (mut found, mut position) = (Vec::new(), 0);
+    while let Some(start) = written[position..].find("${").map(|start| position + start) {
         // `$${` is the way to write `${` without an expansion.
-        let length = if rest.starts_with("$${") {
-            pieces.extend("$${".chars().map(RedactionPiece::Character));
-            3
-        } else if rest.starts_with("${") {
-            let length = expansion_length(rest);
-            pieces.push(RedactionPiece::Expansion(&rest[..length]));
-            length
-        } else {
-            pieces.push(RedactionPiece::Character(first));
-            first.len_utf8()
-        };
-        rest = &rest[length..];
+        let is_escaped = written[position..start].ends_with('$');
+        let length = if is_escaped { "${".len() } else { expansion_length(&written[start..]) };
+        position = start + length;
+        if !is_escaped {
+            found.push(start..position);
+        }
     }
-    pieces
+    found
+}
+
+/// The text with a digit, which has no meaning for an address, in place of each byte of its expansions.
+fn blanked<'w>(written: &'w str, expansions: &[Range<usize>]) -> Cow<'w, str> {
+    if expansions.is_empty() {
+        return written.into();
+    }
+    let (mut blanked, mut position) = (String::with_capacity(written.len()), 0);
+    for expansion in expansions {
+        blanked.push_str(&written[position..expansion.start]);
+        blanked.extend(std::iter::repeat_n('0', expansion.len()));
+        position = expansion.end;
+    }
+    blanked.push_str(&written[position..]);
+    blanked.into()
 }
 
 /// How long the expansion is at whose `${` the text starts, an expansion in its default included.
@@ -66,54 +68,45 @@ fn expansion_length(text: &str) -> usize {
     text.len()
 }
 
-/// The pieces up to and with `://`, where that comes before anything of a path or query; and the others.
-fn split_scheme<'a, 'b>(pieces: &'a [RedactionPiece<'b>]) -> (&'a [RedactionPiece<'b>], &'a [RedactionPiece<'b>]) {
-    let colon = pieces.iter().position(|piece| piece.is_any(":/?#@[")).filter(|colon| {
-        let after = &pieces[*colon..];
-        after.len() >= 3 && after[0].is_any(":") && after[1].is_any("/") && after[2].is_any("/")
-    });
-    pieces.split_at(colon.map_or(0, |colon| colon + 3))
+/// The length up to and with `://`, where that comes before anything of a path or query.
+fn scheme_length(structure: &str) -> usize {
+    let colon = structure.find([':', '/', '?', '#', '@', '[']);
+    colon.filter(|colon| structure[*colon..].starts_with("://")).map_or(0, |colon| colon + "://".len())
 }
 
-/// How many pieces user and password take, their `@` included.
-fn user_info_length(rest: &[RedactionPiece<'_>], is_web: bool) -> usize {
-    let last_at = |pieces: &[RedactionPiece<'_>]| pieces.iter().rposition(|piece| piece.is_any("@"));
-    let authority_end = rest.iter().position(|piece| piece.is_any("/\\?#")).unwrap_or(rest.len());
-    let authority = &rest[..authority_end];
-    if let Some(at) = last_at(authority) {
+/// How long user and password are, their `@` included.
+fn user_info_length(rest: &str, is_web: bool) -> usize {
+    let Some(last_at) = rest.rfind('@') else { return 0 };
+    let authority = &rest[..rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())];
+    if let Some(at) = authority.rfind('@') {
         return at + 1;
     }
     // A password may hold a `/`, `?` or `#` that should have been encoded: then what looks like a port is none. Only
     // the path of a web address has an `@` of its own.
-    let path_end = rest.iter().position(|piece| piece.is_any("?#")).unwrap_or(rest.len());
-    let suspect = if has_impossible_port(authority) {
-        rest
+    if has_impossible_port(authority) {
+        last_at + 1
     } else if is_web {
-        &[]
+        0
     } else {
-        &rest[..path_end]
-    };
-    last_at(suspect).map_or(0, |at| at + 1)
-}
-
-fn has_impossible_port(authority: &[RedactionPiece<'_>]) -> bool {
-    let after_host = authority.iter().rposition(|piece| piece.is_any("]")).unwrap_or(0);
-    let Some(colon) = authority[after_host..].iter().position(|piece| piece.is_any(":")) else { return false };
-    authority[after_host + colon + 1..].iter().any(|piece| match piece {
-        RedactionPiece::Character(character) => !character.is_ascii_digit(),
-        RedactionPiece::Expansion(_) => false,
-    })
-}
-
-fn text_of(pieces: &[RedactionPiece<'_>]) -> String {
-    let mut text = String::new();
-    for piece in pieces {
-        match piece {
-            RedactionPiece::Character(character) => text.push(*character),
-            RedactionPiece::Expansion(expansion) => text.push_str(&without_secret_default(expansion)),
-        }
+        let path_end = rest.find(['?', '#']).unwrap_or(rest.len());
+        rest[..path_end].rfind('@').map_or(0, |at| at + 1)
     }
-    text
+}
+
+fn has_impossible_port(authority: &str) -> bool {
+    let after_host = &authority[authority.rfind(']').unwrap_or(0)..];
+    after_host.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What stands at `range`, which begins and ends between expansions, with what may be shown of these.
+fn shown(written: &str, range: Range<usize>, expansions: &[Range<usize>]) -> String {
+    let (mut text, mut position) = (String::new(), range.start);
+    for expansion in expansions.iter().filter(|it| range.start <= it.start && it.end <= range.end) {
+        text.push_str(&written[position..expansion.start]);
+        text.push_str(&without_secret_default(&written[expansion.clone()]));
+        position = expansion.end;
+    }
+    text + &written[position..range.end]
 }
 
 /// The expansion with its default reduced to what may be shown; without it where an `@` in it cannot be explained.
@@ -189,6 +182,8 @@ mod tests {
             ("http://h/orders/${steps.order.id}?key=${steps.login.token}", "http://h/orders/${steps.order.id}"),
             ("http://u:$${x}@h/$${y}", "http://h/$${y}"),
             ("http://u:$${a/b}@h/x", "http://h/x"),
+            ("http://u:$${${PW:-a@b}@h/$$${y?z}?q", "http://h/$$${y"),
+            ("http://${ü}é@${HÖST}/x?y", "http://${HÖST}/x"),
             ("${HOST}:5000", "${HOST}:5000"),
         ]);
     }

@@ -127,14 +127,16 @@ pub fn passwords(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether `text` is one URL of which every part is known to be none: `http://host:8080/path`, as nearly all are.
+/// Whether `text` is one URL of which every part is known to be none: `http://host:8080/path`, as nearly all are, with a
+/// query that gives nothing a value.
 fn is_plain_address(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, path) = rest.split_at(rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len()));
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let (host, port) = host.split_once(':').unwrap_or((host, "0"));
     let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
     let is_port = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port && is_word(scheme) && is_word(host) && is_word(path)
+    is_port && is_word(scheme) && is_word(host) && is_word(path) && is_word(query)
 }
 
 /// The password of the URL whose authority begins at `start`. It is taken to reach to the last `@` of the URL, since it

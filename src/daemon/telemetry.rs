@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -22,6 +22,11 @@ use crate::model::plan::Service;
 
 /// Lines that wait for standard error; more than these are dropped.
 const QUEUE: usize = 1024;
+
+/// What a pipe takes in one piece, whoever else writes to it: `PIPE_BUF`.
+const PIECE: usize = 4096;
+/// A line that follows another within this time waits as long, for those behind it.
+const CLOSE_TOGETHER: Duration = Duration::from_millis(2);
 
 /// The way to the log: dropping it writes what is still queued, for as long as standard error takes it.
 #[must_use = "dropping it ends the log"]
@@ -132,12 +137,43 @@ enum LogLine {
 }
 
 fn write_lines(lines: &Receiver<LogLine>) {
-    for line in lines {
-        match line {
-            // Nobody can be told that standard error does not take the line.
-            LogLine::Text(text) => drop(io::stderr().lock().write_all(&text)),
-            LogLine::End(done) => drop(done.try_send(())),
+    let mut written: Option<Instant> = None;
+    while let Ok(first) = lines.recv() {
+        // A wake for each of thousands costs more than they do.
+        if written.is_some_and(|at| at.elapsed() < CLOSE_TOGETHER) {
+            thread::sleep(CLOSE_TOGETHER);
         }
+        let mut next = Some(first);
+        while let Some(line) = next.take() {
+            match line {
+                LogLine::Text(text) => {
+                    let (text, then) = together(text, lines);
+                    // Nobody can be told that standard error does not take them.
+                    let _ = io::stderr().lock().write_all(&text);
+                    next = then;
+                }
+                LogLine::End(done) => drop(done.try_send(())),
+            }
+            next = next.or_else(|| lines.try_recv().ok());
+        }
+        written = Some(Instant::now());
+    }
+}
+
+/// The line with those that wait behind it, as many as the kernel takes in one piece; and what comes then.
+fn together(mut text: Vec<u8>, lines: &Receiver<LogLine>) -> (Vec<u8>, Option<LogLine>) {
+    let mut next = lines.try_recv().ok();
+    while let Some(LogLine::Text(more)) = next.take_if(|line| line.fits_behind(&text)) {
+        text.extend_from_slice(&more);
+        next = lines.try_recv().ok();
+    }
+    (text, next)
+}
+
+impl LogLine {
+    /// Whether what others write to the same pipe cannot come between.
+    fn fits_behind(&self, text: &[u8]) -> bool {
+        matches!(self, Self::Text(more) if text.len() + more.len() <= PIECE)
     }
 }
 
@@ -262,6 +298,25 @@ mod tests {
         let (writer, about) = (Arc::new(LogWriter::of(waiting)), json.then(|| Arc::from(b"{".as_slice())));
         let queue = LineQueue { lines, writer, about, escapes };
         String::from_utf8(queue.harmless(line.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn lines_that_wait_leave_together_whole_and_in_pieces_that_nothing_comes_between() {
+        let (lines, waiting) = sync_channel(QUEUE);
+        let line = |number: usize| format!("{number:>width$}\n", width = 10 + number).into_bytes();
+        (0..200).for_each(|number| lines.try_send(LogLine::Text(line(number))).unwrap());
+        lines.try_send(LogLine::Text(vec![b'x'; 2 * PIECE])).unwrap();
+        lines.try_send(LogLine::End(sync_channel(1).0)).unwrap();
+        let (mut next, mut pieces) = (waiting.recv().ok(), Vec::new());
+        while let Some(LogLine::Text(text)) = next {
+            let (text, then) = together(text, &waiting);
+            pieces.push(text);
+            next = then.or_else(|| waiting.try_recv().ok());
+        }
+        assert!(matches!(next, Some(LogLine::End(_))));
+        assert_eq!(pieces.pop().map(|long| long.len()), Some(2 * PIECE), "a long line is a piece of its own");
+        assert!(pieces.len() < 10 && pieces.iter().all(|piece| piece.len() <= PIECE && piece.ends_with(b"\n")));
+        assert_eq!(pieces.concat(), (0..200).flat_map(line).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the history's task is told and asked, and what everybody may see of it without asking.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -14,6 +14,9 @@ use super::state::HistoryState;
 use crate::base::clock::Timestamp;
 use crate::base::name::CheckName;
 use crate::model::plan::Plan;
+
+/// So many changes of state wait for the task at most while it rests.
+pub const TRANSITIONS: usize = 256;
 
 /// A look at the figures, which answers by itself; nothing where they are not known.
 pub type Look = Box<dyn FnOnce(Option<&HistoryState>) + Send>;
@@ -55,6 +58,8 @@ pub struct Published {
     /// The place of the condition in [`Condition::ALL`].
     condition: AtomicU8,
     dropped: AtomicU64,
+    /// Changes of state that have been told.
+    transitions: AtomicUsize,
     /// Somebody waits for the task, or its inbox fills.
     nudge: Notify,
 }
@@ -63,7 +68,8 @@ impl Published {
     /// Nothing has been dropped.
     #[must_use]
     pub const fn new(condition: Condition) -> Self {
-        Self { condition: AtomicU8::new(condition as u8), dropped: AtomicU64::new(0), nudge: Notify::const_new() }
+        let (condition, dropped) = (AtomicU8::new(condition as u8), AtomicU64::new(0));
+        Self { condition, dropped, transitions: AtomicUsize::new(0), nudge: Notify::const_new() }
     }
 
     /// How it goes.
@@ -85,6 +91,12 @@ impl Published {
     /// Ends when the task is to take its messages now, or was to since the last time.
     pub fn nudged(&self) -> Notified<'_> {
         self.nudge.notified()
+    }
+
+    /// One more change of state is told: whether as many of them wait as may.
+    #[must_use]
+    pub fn transition_fills_the_inbox(&self) -> bool {
+        self.transitions.fetch_add(1, Ordering::Relaxed) % TRANSITIONS == TRANSITIONS - 1
     }
 
     /// How many runs could not be kept.

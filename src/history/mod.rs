@@ -157,7 +157,11 @@ impl History {
 
     fn tell(&self, message: Message) {
         // What is asked is answered after all that was told before.
-        let can_wait = matches!(message, Message::Run(..) | Message::Alive(_) | Message::Date { .. });
+        let can_wait = match message {
+            Message::Run(..) | Message::Alive(_) | Message::Date { .. } => true,
+            Message::Transition(..) => !self.published.transition_fills_the_inbox(),
+            _ => false,
+        };
         // After the end nothing is kept. Nobody has taken the run then.
         if let Err(SendError(Message::Run(..))) = self.messages.send(message) {
             self.published.count_dropped(1);
@@ -457,14 +461,25 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let took = Some(Duration::from_millis(5));
             history.record(&RecordedRun { check: &name, at: at(seconds), outcome, reason: None, took, message: "" });
+            let to = if seconds % 2 == 0 { Availability::Up } else { Availability::Down };
+            history.transition(&name, to, at(seconds));
             history.date(at(seconds), at(seconds + 3600));
             history.alive(at(seconds));
         }
         let woken = polls.load(Ordering::Relaxed);
         assert!(woken < 12, "{woken} times in a minute, of which each brings a rest of half a minute");
         let number = history.number(&name).await.unwrap().unwrap();
-        let recent = history.recent(&[number], Recall { intervals: 1, runs: 100 }).await.unwrap();
-        assert_eq!(recent[0].response_times.len(), 60);
+        let recent = history.recent(&[number], Recall { intervals: 100, runs: 100 }).await.unwrap();
+        assert_eq!((recent[0].response_times.len(), recent[0].intervals.len()), (60, 61));
+        tokio::task::yield_now().await;
+        let before = polls.load(Ordering::Relaxed);
+        for change in 0..10 * message::TRANSITIONS {
+            let to = if change % 2 == 0 { Availability::Down } else { Availability::Up };
+            history.transition(&name, to, at(60));
+            tokio::task::yield_now().await;
+        }
+        let woken = polls.load(Ordering::Relaxed) - before;
+        assert!((5..=30).contains(&woken), "{woken} times: they neither pile up nor wake it each");
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ pub struct DeclaredChecks {
     /// For each check those that depend on it directly; empty where none depends on any.
     children: Vec<Box<[CheckIndex]>>,
     gating_live: CheckSet,
+    gating_ready: CheckSet,
     gating_the_app: CheckSet,
     closing: CheckSet,
 }
@@ -43,6 +44,12 @@ impl DeclaredChecks {
     #[must_use]
     pub const fn gating_live(&self) -> &CheckSet {
         &self.gating_live
+    }
+
+    /// Those that gate `ready`.
+    #[must_use]
+    pub const fn gating_ready(&self) -> &CheckSet {
+        &self.gating_ready
     }
 
     /// Those that gate `live` or `startup`.
@@ -76,6 +83,7 @@ impl FromIterator<Arc<Definition>> for DeclaredChecks {
         };
         Self {
             gating_live: those(|check| check.gates.live),
+            gating_ready: those(|check| check.gates.ready),
             gating_the_app: those(|check| check.gates.live || check.gates.startup),
             closing: those(|check| check.gates.any() && check.critical != Critical::No),
             by_name,

@@ -117,8 +117,13 @@ impl Found {
 
     /// What an address holds beside its host and port.
     fn address(&mut self, text: &Text) {
-        // Beside its host it holds nothing that is not shown.
-        if matches!(text.parts.as_slice(), [TextPart::Plain(plain)] if !plain.contains(['@', '?'])) {
+        // Of what is written out, user, password and parameters alone are not shown.
+        if let [TextPart::Plain(plain)] = text.parts.as_slice()
+            && !plain.bytes().any(|byte| byte == b'@')
+        {
+            if let Some((_, query)) = plain.split_once('?') {
+                self.parameters(query);
+            }
             return;
         }
         let whole = with_captures_left_out(text);

@@ -127,7 +127,9 @@ impl<'e> Reader<'e> {
                     } else {
                         self.field(field, entry, &path, inner)
                     };
-                    values.extend(value.map(|value| (field.name, value)));
+                    if let Some(value) = value {
+                        values.push((field.name, value));
+                    }
                 }
                 None if table.apart.iter().any(|field| field.name == entry.key) => {}
                 None => meant.extend(self.unknown_key(entry, table, entries, &path, scope)),
@@ -151,7 +153,9 @@ impl<'e> Reader<'e> {
                         Some(known) => Some(known.at(node.mark, path::of_field(path, field.name))),
                         None => self.default(field, text, node.mark, path, inner),
                     };
-                    values.extend(value.map(|value| (field.name, value)));
+                    if let Some(value) = value {
+                        values.push((field.name, value));
+                    }
                 }
                 _ => {}
             }

@@ -1,10 +1,35 @@
 //! From which failing checks trouble follows.
 
 use super::judged::Standing;
-use super::{Endpoint, Judged, JudgedState};
+use super::{Endpoint, Judged};
 use crate::model::causes::{Causes, Trouble};
 use crate::model::index::{CheckIndex, CheckSet};
-use crate::model::state::State;
+
+/// The checks that keep an endpoint closed, each list in the order of the file. Where none of them waits for parents, their
+/// own states tell the root causes, however many there are.
+#[derive(Debug, Default)]
+pub(super) struct Closure {
+    pub(super) closing: Vec<CheckIndex>,
+    /// Those of them that fail by themselves.
+    failing: Vec<CheckIndex>,
+    /// Those of them that are still to have a result.
+    pending: Vec<CheckIndex>,
+    /// One of them waits, and has parents.
+    has_parents: bool,
+}
+
+impl Closure {
+    pub(super) fn add(&mut self, standing: &Standing<'_>, judged: &Judged<'_>) {
+        self.closing.push(standing.index);
+        if judged.is_a_cause(standing) {
+            self.failing.push(standing.index);
+        } else if standing.waits() && !standing.definition.depends_on.is_empty() {
+            self.has_parents = true;
+        } else if standing.is_pending() {
+            self.pending.push(standing.index);
+        }
+    }
+}
 
 impl Judged<'_> {
     /// The failing checks, in the order of the file: from them all other failures and skips follow.
@@ -34,19 +59,26 @@ impl Judged<'_> {
         all.get(&index).map(|causes| causes.to_vec()).unwrap_or_default()
     }
 
-    /// What keeps an endpoint closed that is kept closed by `closing`.
-    pub(super) fn causes_of_closure(&self, closing: &[CheckIndex]) -> Vec<CheckIndex> {
-        let fails = |standing: &Standing<'_>| self.is_failing(standing) || self.falters(standing);
-        let mut causes = self.walk_up(closing, fails);
+    /// The root causes of a closed endpoint, in the order of the file.
+    pub(super) fn causes_of_closure(&self, closure: &mut Closure) -> Vec<CheckIndex> {
+        if !closure.has_parents {
+            let failing = std::mem::take(&mut closure.failing);
+            return if failing.is_empty() { std::mem::take(&mut closure.pending) } else { failing };
+        }
+        let mut causes = self.walk_up(&closure.closing, |standing| self.is_a_cause(standing));
         if causes.is_empty() {
-            let is_pending = |standing: &Standing<'_>| standing.state == JudgedState::Fresh(State::Pending);
-            causes = self.walk_up(closing, |standing| {
+            causes = self.walk_up(&closure.closing, |standing| {
                 let mut parents = standing.definition.depends_on.iter();
-                is_pending(standing) && !parents.any(|parent| is_pending(&self.standing(*parent)))
+                standing.is_pending() && !parents.any(|parent| self.standing(*parent).is_pending())
             });
         }
         causes.sort_unstable();
         causes
+    }
+
+    /// Whether the check fails by itself.
+    fn is_a_cause(&self, standing: &Standing<'_>) -> bool {
+        self.is_failing(standing) || self.falters(standing)
     }
 
     /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
@@ -96,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::testing::{check, indices};
+    use crate::model::verdict::JudgedState;
     use crate::model::verdict::testing::{NOW, after, behind, chain, gating, optional, snapshot, verdicts};
 
     #[test]

@@ -2,32 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use super::causes::Closure;
 use super::judged::Standing;
 use super::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 use crate::model::index::CheckIndex;
-use crate::model::plan::Definition;
 use crate::model::state::{Closed, State};
 
 impl Judged<'_> {
     /// Judges one endpoint.
     #[must_use]
     pub fn endpoint(&self, endpoint: Endpoint) -> Judgement {
-        let mut closing = Vec::new();
+        let mut closure = Closure::default();
         let mut degraded = false;
         for index in self.unsettled_of(endpoint) {
-            if !self.is_excluded(index) && self.closes(index, endpoint) {
-                closing.push(index);
+            let standing = self.standing(index);
+            if !self.is_excluded(index) && self.closes(&standing, endpoint) {
+                closure.add(&standing, self);
             }
             // What is closed is so whatever else there is.
-            degraded = degraded || closing.is_empty() && self.degrades(index, endpoint);
+            degraded = degraded || closure.closing.is_empty() && self.degrades(&standing, endpoint);
         }
+        let root_causes = self.causes_of_closure(&mut closure);
+        let closing = closure.closing;
         let open = !self.is_closed_by_itself(endpoint) && closing.is_empty();
         let verdict = match (open, degraded) {
             (false, _) => Verdict::Error,
             (true, true) => Verdict::Degraded,
             (true, false) => Verdict::Ok,
         };
-        let root_causes = self.causes_of_closure(&closing);
         Judgement { endpoint, open, verdict, closing, root_causes, draining: self.drains(endpoint) }
     }
 
@@ -39,7 +41,7 @@ impl Judged<'_> {
             Endpoint::Livez => checks.gating_live(),
             Endpoint::Readyz | Endpoint::Startupz | Endpoint::Healthz => checks.closing(),
         };
-        let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(index, endpoint);
+        let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(&self.standing(index), endpoint);
         !self.is_closed_by_itself(endpoint) && !self.snapshot.checks.unsettled(self.now, Some(among)).any(closes)
     }
 
@@ -87,7 +89,7 @@ impl Judged<'_> {
     #[must_use]
     pub fn endpoint_for(&self, endpoint: Endpoint, index: CheckIndex) -> EndpointPart {
         let excluded = self.is_excluded(index);
-        EndpointPart { check: index, closes: !excluded && self.closes(index, endpoint), excluded }
+        EndpointPart { check: index, closes: !excluded && self.closes(&self.standing(index), endpoint), excluded }
     }
 
     /// Whether `/alive` says true: `/livez` is open, and every critical check that gates `live` or `startup` has
@@ -112,7 +114,8 @@ impl Judged<'_> {
     /// Which endpoints the check at `index` keeps closed, for a reload that changes it.
     #[must_use]
     pub fn closed_by(&self, index: CheckIndex) -> Closed {
-        Closed::by(|endpoint| self.closes(index, endpoint))
+        let standing = self.standing(index);
+        Closed::by(|endpoint| self.closes(&standing, endpoint))
     }
 
     /// What each skipped check keeps closed.
@@ -137,20 +140,20 @@ impl Judged<'_> {
         closed
     }
 
-    fn degrades(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        self.takes_part(index, endpoint) && self.status(index) != Verdict::Ok
+    fn degrades(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
+        let is_ok = self.is_excluded(standing.index) || standing.state.status() == Verdict::Ok;
+        !is_ok && self.takes_part(standing.index, endpoint)
     }
 
-    fn closes(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        let standing = self.standing(index);
+    fn closes(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
         let check = standing.check;
         // What most checks are most of the time.
         if standing.passes() && check.passed_once && check.seen_once && check.failures == 0 {
             return false;
         }
         // What most of the others are comes first.
-        self.closes_by_its_rule(&standing, endpoint)
-            || endpoint == Endpoint::Readyz && self.closes_readyz_for_the_app(&standing)
+        self.closes_by_its_rule(standing, endpoint)
+            || endpoint == Endpoint::Readyz && self.closes_readyz_for_the_app(standing)
     }
 
     /// Through `/livez` or `/startupz` a check closes `/readyz` by their rules, and under their probation. Readiness has
@@ -164,9 +167,9 @@ impl Judged<'_> {
 
     /// By the rule of `endpoint` alone.
     fn closes_by_its_rule(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
-        let Standing { check, definition, state, .. } = *standing;
+        let Standing { index, check, definition, state } = *standing;
         let gates = definition.gates;
-        if !self.includes(definition, endpoint) || !self.is_critical_in(standing, endpoint) {
+        if !self.takes_part(index, endpoint) || !self.is_critical_in(standing, endpoint) {
             return false;
         }
         match endpoint {
@@ -188,16 +191,14 @@ impl Judged<'_> {
     }
 
     fn takes_part(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
-        self.includes(self.definition(index), endpoint)
-    }
-
-    /// Whether a check that is declared so takes part in `endpoint`.
-    fn includes(&self, definition: &Definition, endpoint: Endpoint) -> bool {
-        let gates = definition.gates;
+        let checks = &self.snapshot.plan.checks;
         match endpoint {
-            Endpoint::Livez => gates.live,
-            Endpoint::Readyz => gates.ready,
-            Endpoint::Startupz => gates.live || gates.startup || (gates.ready && self.starts_by_first_runs()),
+            Endpoint::Livez => checks.gating_live().contains(index),
+            Endpoint::Readyz => checks.gating_ready().contains(index),
+            Endpoint::Startupz => {
+                checks.gating_the_app().contains(index)
+                    || (self.starts_by_first_runs() && checks.gating_ready().contains(index))
+            }
             Endpoint::Healthz => true,
         }
     }

@@ -201,4 +201,8 @@ impl Standing<'_> {
     pub(super) const fn waits(&self) -> bool {
         matches!(self.state, JudgedState::Fresh(State::Skipped | State::Pending))
     }
+
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(self.state, JudgedState::Fresh(State::Pending))
+    }
 }

@@ -53,9 +53,16 @@ fn as_fits(view: &View<'_>, room: usize) -> String {
     if may_fit && let (whole, 0) = fill(view, &preamble, parts.iter().copied(), parts.len(), room) {
         return whole;
     }
-    let rank = |part: &EndpointPart| (view.judgement.root_causes.binary_search(&part.check).is_err(), !part.closes);
-    let of_rank = |wanted| parts.iter().copied().filter(move |part| rank(part) == wanted);
-    let ranked = [(false, false), (false, true), (true, false), (true, true)].into_iter().flat_map(of_rank);
+    let of_rank = |(wanted, closes)| {
+        let mut causes = view.judgement.root_causes.iter().peekable();
+        // Both are in the order of the file.
+        let mut is_cause = move |part: &EndpointPart| {
+            while causes.next_if(|cause| **cause < part.check).is_some() {}
+            causes.next_if_eq(&&part.check).is_some()
+        };
+        parts.iter().copied().filter(move |part| is_cause(part) == wanted && part.closes == closes)
+    };
+    let ranked = [(true, true), (true, false), (false, true), (false, false)].into_iter().flat_map(of_rank);
     let more = "… and 18446744073709551615 more\n".len();
     let (text, left) = fill(view, &preamble, ranked, parts.len(), room.saturating_sub(more));
     format!("{text}… and {left} more\n")

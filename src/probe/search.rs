@@ -35,6 +35,10 @@ impl<T: Send + 'static> Searches<T> {
         if cost <= Pattern::LOW_COST {
             return Ok(work());
         }
+        Box::pin(self.run_on_a_thread(work)).await
+    }
+
+    async fn run_on_a_thread(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         self.0.lock().await.call("search", work).await
     }
 }

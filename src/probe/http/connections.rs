@@ -30,7 +30,7 @@ use crate::probe::http2::{self, ConnectionDriver, drive};
 use crate::probe::net::Network;
 use crate::probe::net::failure::{NO_COMMON_PROTOCOL, or_without_tls};
 use crate::probe::net::family::AddressFamily;
-use crate::probe::net::metered::Meter;
+use crate::probe::net::metered::{Meter, MeteredStream};
 use crate::probe::net::presented::Expiry;
 use crate::probe::net::tls::TlsSpec;
 
@@ -208,7 +208,7 @@ impl SpokenHttp {
     ) -> Result<Self, Failure> {
         let (stream, pace): (Box<dyn HttpStream>, _) = (Box::new(stream), Arc::clone(pace));
         if is_http2 {
-            let made = http2::speak(Paced::of_frames(stream, pace)).await;
+            let made = Box::pin(http2::speak(Paced::of_frames(stream, pace))).await;
             let (sender, driver) = made.map_err(|error| failure_of(&error, false))?;
             return Ok(Self::Http2(Http2 { sender, driver: Some(driver) }));
         }
@@ -296,6 +296,19 @@ impl HttpConnection {
             let protocol = SpokenHttp::speak(stream, &pace, is_http2, dialer.fields).await?;
             return Ok(Self { origin, protocol, pace, meter, end, expiry: None, is_short_of_fields: false });
         }
+        // TLS needs much room, which is not there where it is not spoken.
+        let (protocol, expiry) = Box::pin(Self::secured(&origin, dialer, stream, &pace, trace)).await?;
+        Ok(Self { origin, protocol, pace, meter, end, expiry, is_short_of_fields: false })
+    }
+
+    /// What is spoken over `stream` within TLS, and the end of validity in the chain that the server presented.
+    async fn secured(
+        origin: &HttpOrigin,
+        dialer: &HttpDialer<'_>,
+        stream: MeteredStream,
+        pace: &Arc<Pace>,
+        trace: &Trace,
+    ) -> Result<(SpokenHttp, Option<Expiry>), Failure> {
         let tls = dialer.tls.client(dialer.network).speaking_one_of(dialer.version.offered());
         let shaken = tls.handshake(&origin.host, stream, trace).await;
         let (stream, _) = shaken
@@ -305,8 +318,8 @@ impl HttpConnection {
         if dialer.version == HttpVersion::Http2 && !is_http2 {
             return Err(dialer.version.not_spoken());
         }
-        let protocol = SpokenHttp::speak(stream, &pace, is_http2, dialer.fields).await?;
-        Ok(Self { origin, protocol, pace, meter, end, expiry: tls.expiry(), is_short_of_fields: false })
+        let protocol = SpokenHttp::speak(stream, pace, is_http2, dialer.fields).await?;
+        Ok((protocol, tls.expiry()))
     }
 
     /// Whether HTTP/2 is spoken over it.

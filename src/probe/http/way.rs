@@ -45,13 +45,13 @@ impl Way {
         match self {
             Self::Socket(socket) => {
                 trace.note(|| "over the Unix socket".into());
-                Ok((socket.dial(trace).await?, FarEnd::Socket))
+                Ok((Box::pin(socket.dial(trace)).await?, FarEnd::Socket))
             }
             Self::Proxy(proxy) => {
                 trace.note(|| "through the proxy".into());
                 let reach = Reach::of_host(&origin.host);
                 guard.admits_host(network, &origin.host, origin.port)?;
-                Ok((proxy.open(origin, network, family, trace).await?, FarEnd::BehindProxy(reach)))
+                Ok((Box::pin(proxy.open(origin, network, family, trace)).await?, FarEnd::BehindProxy(reach)))
             }
             Self::Address => {
                 let admits = |address| guard.admits(network, address, origin.port);

@@ -122,7 +122,7 @@ impl Network {
             Some(address) => (vec![address], None),
             None => {
                 trace.enter(Phase::Resolve);
-                (self.lookups.resolve(host).await?, Some(host))
+                (Box::pin(self.lookups.resolve(host)).await?, Some(host))
             }
         };
         let addresses = family.among(addresses)?;
@@ -171,6 +171,10 @@ async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<(TcpStream, Sock
     if let [only] = addresses {
         return attempt(SocketAddr::new(*only, port)).await;
     }
+    Box::pin(race(addresses, port)).await
+}
+
+async fn race(addresses: &[IpAddr], port: u16) -> io::Result<(TcpStream, SocketAddr)> {
     let mut waiting = alternating(addresses).into_iter().take(MOST_ADDRESSES);
     let mut attempts = JoinSet::new();
     let mut error = io::Error::from(io::ErrorKind::HostUnreachable);

@@ -2,8 +2,9 @@
 //! them.
 //!
 //! The kernel maps sixteen pages around each one that is touched: where functions lie as the compiler left them, those
-//! few that run bring in nearly all. `src/functions.txt` lists those that run; `make layout` writes it. A linker that
-//! cannot do this, or a list that is out of date, costs memory and nothing else.
+//! few that run bring in nearly all. `src/functions.txt` lists those that run; `make layout` writes it. They lie in the
+//! order of the list: what a wake comes to in turn is fetched ahead, and on few pages. A linker that cannot do this, or a
+//! list that is out of date, costs memory and time and nothing else.
 
 use std::env;
 use std::error::Error;
@@ -52,7 +53,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// What puts the functions of `list` into a section of their own, before all others. It is added to what the linker does
+/// What puts the functions of `list` into a section of their own, in that order, before all others. It is added to what the linker does
 /// by itself.
 fn linker_script(list: &str) -> Result<String, std::fmt::Error> {
     let (mut certain, mut likely) = (String::new(), String::new());

@@ -161,7 +161,7 @@ impl EmbeddedConfig {
         };
         let root = tree::parse(lines, &mut |problem| session.report(problem));
         let reader = Reader::new(environment, Rc::clone(session));
-        let config = root.as_ref().and_then(|root| rules::apply(root, &reader));
+        let config = root.and_then(|root| rules::apply(root, &reader));
         let mut problems = session.problems();
         for problem in &mut problems {
             if problem.code == "empty-document" && problem.span.path.is_empty() {
@@ -172,6 +172,7 @@ impl EmbeddedConfig {
                 problem.span.path = format!("{}.{}", self.span.path, problem.span.path);
             }
         }
+        let root = (!problems.is_empty()).then(|| tree::parse(lines, &mut |_| {})).flatten();
         let report = Report::new(file, problems, Some(text), root.as_deref()).within(&self.name);
         let written = lines.trim_start_matches('\n').to_owned();
         Loaded { config: config.filter(|_| report.is_valid()), report, files: session.files(), written }

@@ -137,9 +137,12 @@ fn read_alone(file_name: &str, bytes: &[u8], reader: &read::Reader<'_>) -> Loade
     let session = reader.session();
     let text = text::decode(bytes).map_err(|problem| session.report(*problem)).ok();
     let root = text.and_then(|text| tree::parse(text, &mut |problem| session.report(problem)));
-    let config = root.as_ref().and_then(|root| rules::apply(root, reader));
+    let config = root.and_then(|root| rules::apply(root, reader));
     let shown = text.map(Cow::Borrowed).or_else(|| text::as_far_as_shown(bytes));
-    let report = Report::new(file_name, session.problems(), shown.as_deref(), root.as_deref());
+    let problems = session.problems();
+    // The tree is gone by now: it is made once more where there is something to tell.
+    let root = text.filter(|_| !problems.is_empty()).and_then(|text| tree::parse(text, &mut |_| {}));
+    let report = Report::new(file_name, problems, shown.as_deref(), root.as_deref());
     let mut config = config.filter(|_| report.is_valid());
     if let Some(config) = &mut config {
         Arc::make_mut(&mut config.plan).hash = Some(hash(bytes));

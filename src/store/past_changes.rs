@@ -31,9 +31,10 @@ pub struct PastChange {
     pub reason: Arc<str>,
 }
 
-/// The last changes, oldest first.
+/// The last changes, oldest first. Each is shared with the list before: while thousands of checks begin, every publication
+/// has one more.
 #[derive(Clone, Debug, Default)]
-pub struct PastChanges(Arc<VecDeque<PastChange>>);
+pub struct PastChanges(Arc<VecDeque<Arc<PastChange>>>);
 
 impl PastChanges {
     /// Adds what has changed from `before` to `after`; whether anything has.
@@ -63,7 +64,7 @@ impl PastChanges {
             if changes.len() == MOST {
                 changes.pop_front();
             }
-            changes.push_back(change);
+            changes.push_back(Arc::new(change));
             is_news = true;
         }
         is_news
@@ -71,7 +72,7 @@ impl PastChanges {
 
     /// Those of `check`, oldest first.
     pub fn of<'a>(&'a self, check: &'a CheckName) -> impl Iterator<Item = &'a PastChange> {
-        self.0.iter().filter(move |change| change.check == *check)
+        self.0.iter().map(|change| &**change).filter(move |change| change.check == *check)
     }
 }
 

@@ -113,7 +113,9 @@ impl<'e> Reader<'e> {
             }
         };
         let inner = Scope { in_step: scope.in_step, around: Some((table, &scope)) };
-        let mut values: Vec<(&'static str, Spanned)> = Vec::with_capacity(table.fields.len() + 1);
+        let defaults = self.defaults.of(table.fields, self);
+        let room = entries.len() + defaults.iter().flatten().count();
+        let mut values: Vec<(&'static str, Spanned)> = Vec::with_capacity(room);
         let mut meant = Vec::new();
         for entry in entries {
             let field = table.field(&entry.key);
@@ -136,7 +138,6 @@ impl<'e> Reader<'e> {
             }
         }
         let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
-        let defaults = self.defaults.of(table.fields, self);
         for (field, known) in table.fields.iter().zip(defaults.iter()) {
             if values.iter().any(|(name, _)| *name == field.name) {
                 continue;

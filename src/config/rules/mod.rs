@@ -37,10 +37,11 @@ mod unread;
 mod warnings;
 
 /// The configuration in the document `root`, as far as it could be read. It is usable when nothing was reported as an
-/// error.
-pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
+/// error. What was written of a check goes once it has been read: there may be thousands, and what is made of them takes
+/// its room.
+pub fn apply(root: Rc<Node>, reader: &Reader<'_>) -> Option<Config> {
     // A reading of its own: the `allow` of the top level is for every warning of the file.
-    if let Some((entry, tool)) = foreign::file(root) {
+    if let Some((entry, tool)) = foreign::file(&root) {
         reader.session().report(Problem {
             severity: Severity::Error,
             code: "unknown-key",
@@ -52,14 +53,14 @@ pub fn apply(root: &Node, reader: &Reader<'_>) -> Option<Config> {
     }
     let session = allow::apart_from(reader.session());
     let own = reader.within(Rc::clone(&session));
-    let fields = own.section(root, &keys::TOP, "", Scope::default());
+    let fields = own.section(&root, &keys::TOP, "", Scope::default());
     let config = fields.as_ref().and_then(|fields| configuration(root, fields, &own));
     allow::hand_over(fields.as_ref(), &session, reader.session());
     config
 }
 
 /// The configuration whose top level, `checks` apart, is in `fields`.
-fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<Config> {
+fn configuration(root: Rc<Node>, fields: &Section, reader: &Reader<'_>) -> Option<Config> {
     let top = top::read(fields, reader.environment());
     let outlines = outlines(root, reader, &top);
     let parents = parents(&outlines, &positions(&outlines, reader), reader);
@@ -95,17 +96,19 @@ fn configuration(root: &Node, fields: &Section, reader: &Reader<'_>) -> Option<C
 }
 
 /// The items of `checks` that are mappings.
-fn outlines(root: &Node, reader: &Reader<'_>, top: &top::Top) -> Vec<CheckOutline> {
-    let NodeContent::Map(entries) = &root.content else { return Vec::new() };
-    let Some(entry) = entries.iter().find(|entry| entry.key == "checks") else { return Vec::new() };
+fn outlines(root: Rc<Node>, reader: &Reader<'_>, top: &top::Top) -> Vec<CheckOutline> {
+    let Some(entry) = root.into_entries().into_iter().find(|entry| entry.key == "checks") else { return Vec::new() };
     let report = |code, message: String, help: &str, span: SourceSpan| {
         let help = Some(help.to_owned());
         reader.session().report(Problem { severity: Severity::Error, code, message, help, span });
     };
     match &entry.value.content {
-        NodeContent::List(items) => {
-            let outline = |(index, item): (usize, &Rc<Node>)| outline(item, index, reader, top);
-            items.iter().enumerate().filter_map(outline).collect()
+        NodeContent::List(_) => {
+            let items = entry.value.into_items();
+            let mut outlines = Vec::with_capacity(items.len());
+            outlines
+                .extend(items.into_iter().enumerate().filter_map(|(index, item)| outline(&item, index, reader, top)));
+            outlines
         }
         // A file that was cut off here would open every endpoint.
         _ if entry.value.is_null() => {

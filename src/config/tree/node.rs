@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 /// What a node is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum NodeContent {
     /// A text, a number, a yes or no, or nothing.
     Scalar(Scalar),
@@ -50,7 +50,7 @@ pub enum NodeContent {
 }
 
 /// A scalar as written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scalar {
     /// The text, with escapes and folding resolved; empty where nothing is written.
     pub text: String,
@@ -72,6 +72,22 @@ pub struct MappingEntry {
 }
 
 impl Node {
+    /// The entries of a mapping; none of anything else. They are copied only where an alias has the node as well.
+    pub fn into_entries(self: Rc<Self>) -> Vec<MappingEntry> {
+        match Rc::try_unwrap(self).map_or_else(|shared| shared.content.clone(), |node| node.content) {
+            NodeContent::Map(entries) => entries,
+            NodeContent::List(_) | NodeContent::Scalar(_) => Vec::new(),
+        }
+    }
+
+    /// The items of a list, likewise.
+    pub fn into_items(self: Rc<Self>) -> Vec<Rc<Self>> {
+        match Rc::try_unwrap(self).map_or_else(|shared| shared.content.clone(), |node| node.content) {
+            NodeContent::List(items) => items,
+            NodeContent::Map(_) | NodeContent::Scalar(_) => Vec::new(),
+        }
+    }
+
     /// The default of a key, which stands nowhere in the file: it is placed at the `mark` of its section.
     pub fn default_of(text: &str, mark: Mark) -> Self {
         // An empty default is an empty text, not nothing.

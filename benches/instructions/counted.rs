@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What the phases of its checks follow from, beside their names.
-pub const POD: &str = "bench";
+const POD: &str = "bench";
 
 /// A daemon below callgrind. Dropping it ends it.
 pub struct Counted {

@@ -64,7 +64,7 @@ impl Ledger {
     pub fn write(&self) {
         let mut text = format!(
             "# Instructions\n\nWhat `make instructions` counted (callgrind, {}; {} on {}). A figure is written anew when it has \
-             moved by\nmore than {:.0} %; they are rounded to four digits. A run is one of ten checks of that kind among so \
+             moved by\nmore than {:.0} %; they are rounded to four digits. A run is one of eight checks of that kind among so \
              many\nthat stand still, with its publication. The daemon is the release build. `?` is to be counted yet.\n\n",
             first_line("valgrind"),
             first_line("rustc"),

@@ -4,18 +4,15 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use probelet::base::clock::Moment;
-use probelet::scheduler::cadence::Cadence;
-
 use crate::client::Client;
-use crate::counted::{Counted, POD};
+use crate::counted::Counted;
 use crate::say;
 use crate::targets::Targets;
 
 /// How often something is asked for.
 const TIMES: usize = 100;
 /// So many checks of a kind run. There are as many of each, so that those that stand still stay the same.
-const CHECKS: usize = 10;
+const CHECKS: usize = 8;
 
 const UNCHANGED: &str = "GET /livez, nothing new";
 const GATE: &str = "GET /livez, a run since the last";
@@ -211,33 +208,18 @@ fn with_runs(targets: &Targets, size: usize, runs: Runs) -> String {
     let checks = targets.checks(CHECKS, runs.interval.as_millis() as usize, runs.kind, runs.more);
     // Everything is slow below callgrind, and slower beside others.
     let mut checks = checks.replace("timeout: 2s", "timeout: 1m");
-    for (number, name) in names(runs).into_iter().enumerate() {
-        checks = checks.replace(&format!("name: check-{number}\n"), &format!("name: {name}\n"));
+    for number in 0..CHECKS {
+        let name = format!("name: check-{number}\n    interval: ");
+        let interval = match runs.beats {
+            Beats::Together => runs.interval,
+            // Each interval has beats of its own. A wake that two of them share is rare.
+            Beats::Apart => runs.interval + number as u32 * runs.interval / 100,
+        };
+        let named = format!("name: {}-{number}\n    interval: {}ms # ", runs.kind, interval.as_millis());
+        checks = checks.replace(&name, &named);
     }
     let (_, checks) = checks.split_once("checks:\n").expect("there are checks");
     format!("{HEAD}{}{checks}", standing(size - CHECKS))
-}
-
-/// Names of checks whose beats, which follow from them, fall together or are spread over the interval.
-fn names(runs: Runs) -> Vec<String> {
-    let parts = 2 * CHECKS as u128;
-    let part = |name: &str| {
-        let beat = Cadence::new(runs.interval, POD, name).after(Moment::default()).since_boot();
-        (beat, beat.as_nanos() * parts / runs.interval.as_nanos())
-    };
-    let some = (0..).map(|number: u32| format!("{}-{number}", runs.kind));
-    match runs.beats {
-        Beats::Apart => {
-            // One in every other part, so that there is a part between two of them.
-            let parts = (0..parts).step_by(2);
-            parts.map(|own| some.clone().find(|name| part(name).1 == own).expect("there are names enough")).collect()
-        }
-        Beats::Together => {
-            let mut some = some.peekable();
-            let beat = some.peek().map(|name| part(name).0);
-            some.filter(|name| Some(part(name).0) == beat).take(CHECKS).collect()
-        }
-    }
 }
 
 /// They look at nothing: that they are there is what counts.

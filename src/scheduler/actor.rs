@@ -33,7 +33,9 @@ use crate::probe::{BuildContext, Spec};
 use crate::store::Recorder;
 
 /// It looks around at least this often, and shows that it makes progress.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(4);
+/// The same while something is amiss or still to be saved.
+const WATCHFUL_REST: Duration = Duration::from_secs(1);
 
 /// How long a run may still take when its check is gone. A run that is cut short while it logs in has no farewell that
 /// its server would understand, and most end well before this.
@@ -86,7 +88,7 @@ pub struct Scheduler {
     pub context: BuildContext,
     /// What kubelet's last question that told something told of the app's container.
     pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
-    /// Told the time whenever progress is made, at least every second, and when the next run is due.
+    /// Told the time whenever progress is made, at least every four seconds, and when the next run is due.
     pub progress: Box<dyn Fn(Moment, Option<Moment>) + Send>,
     /// Called with each snapshot with which something has changed. It never waits.
     pub changed: Box<OnChange>,
@@ -155,7 +157,7 @@ impl Scheduler {
             self.publish(now);
             let due = self.machine.next_wake();
             (self.progress)(now.moment, due);
-            let next = due.map_or(LONGEST_REST, |next| next.since(now.moment).min(LONGEST_REST));
+            let next = self.rest(now.moment, due);
             watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.
             alarm.set(now.moment + next);
@@ -182,6 +184,15 @@ impl Scheduler {
                 () = alarm.rings() => {}
             }
         }
+    }
+
+    /// How long there is nothing to do, where nobody says anything: until the next run, which is `due`, or until a result
+    /// becomes stale.
+    fn rest(&self, now: Moment, due: Option<Moment>) -> Duration {
+        let is_calm = self.machine.is_calm(now) && !self.reporter.has_unsaved_news();
+        let longest = now + if is_calm { LONGEST_REST } else { WATCHFUL_REST };
+        let wakes = [due, self.machine.next_stale()].into_iter().flatten();
+        wakes.fold(longest, Moment::min).since(now)
     }
 
     fn take_in(&mut self, first: RunReport, reports: &mut mpsc::Receiver<RunReport>, wants: &mut WantLog) {
@@ -326,6 +337,15 @@ mod tests {
 
     /// A scheduler at work, its commands and a reader of what it publishes.
     fn running_scheduler(checks: Vec<Definition>, targets: &[FakeRun]) -> (mpsc::Sender<SchedulerCommand>, Board) {
+        watched_scheduler(checks, targets, Box::new(|_, _| {}))
+    }
+
+    /// The same, which tells `progress` when it makes some.
+    fn watched_scheduler(
+        checks: Vec<Definition>,
+        targets: &[FakeRun],
+        progress: Box<dyn Fn(Moment, Option<Moment>) + Send>,
+    ) -> (mpsc::Sender<SchedulerCommand>, Board) {
         let clock = Clock::tokio();
         let mut machine = Machine::new(plan(checks), "pod", clock.read());
         let (recorder, board) = board(machine.snapshot(clock.read()));
@@ -334,7 +354,6 @@ mod tests {
         let context = context(clock);
         let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
         let start_ups = watch::channel((ContainerNews::None, Moment::default())).1;
-        let progress = Box::new(|_, _| {});
         let changed = Box::new(|_: &Snapshot, _: &[Transition], _: &[Judgement]| {});
         let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
         let (sender, receiver) = mpsc::channel(8);
@@ -458,5 +477,33 @@ mod tests {
         commands.send(SchedulerCommand::Reload(Box::new(program))).await.unwrap();
         wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(4)).await;
         assert_eq!(*ENDS.lock().unwrap(), [(800, true), (2_000, false)]);
+    }
+
+    /// At what times after the first two runs a scheduler with this one check looks around for a minute, in seconds.
+    async fn looks_in_a_minute(definition: Definition, target: FakeRun) -> Vec<f64> {
+        let (sender, mut looks) = mpsc::unbounded_channel();
+        let progress = Box::new(move |now, _| sender.send(now).unwrap_or_default());
+        let (commands, _board) = watched_scheduler(vec![definition], &[target], progress);
+        tokio::time::sleep(Duration::from_secs(62)).await;
+        drop(commands);
+        let mut all = Vec::new();
+        while let Some(look) = looks.recv().await {
+            all.push(look);
+        }
+        let seconds = all.iter().map(|look| look.since(all[0]).as_secs_f64());
+        seconds.filter(|second| (2.0..62.0).contains(second)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rests_for_longer_while_all_is_well_and_looks_when_a_result_becomes_stale() {
+        let hourly = || Definition { interval: Duration::from_secs(3600), ..check("db") };
+        let well = looks_in_a_minute(Definition { stale_after: Duration::from_secs(7200), ..hourly() }, passes).await;
+        assert!((15..20).contains(&well.len()), "{well:?}");
+        let down = looks_in_a_minute(hourly(), fails).await;
+        assert!((60..80).contains(&down.len()), "{down:?}");
+        let stale =
+            looks_in_a_minute(Definition { stale_after: Duration::from_millis(20_300), ..hourly() }, passes).await;
+        assert!(stale.iter().any(|second| (21.3..21.31).contains(second)), "after the second run, {stale:?}");
+        assert!((15 / 3 + 35..60).contains(&stale.len()), "{stale:?}");
     }
 }

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::beat_groups::BeatPlace;
 use crate::base::clock::Moment;
 
 /// The gap between the first runs of a check, where its interval is longer.
@@ -14,8 +15,16 @@ const QUICK_PHASE: Duration = Duration::from_secs(60);
 /// wake the processor for several runs at a time. Where the grid begins differs between pods.
 const GRID: Duration = Duration::from_millis(20);
 
-/// The beats of one check: every `interval`, at a phase that differs between checks and between pods, so that a fleet
-/// does not probe in step.
+/// The checks of a group follow each other so closely. What answers sooner does so before the next one begins, and what
+/// their runs take tells of their targets and not of each other.
+const HEADWAY: Duration = Duration::from_micros(200);
+
+/// The golden ratio's share of an interval: however many groups of checks follow each other in such steps, they are
+/// spread over all of it, and each new one comes where there is most room.
+const STEP: f64 = 0.618_033_988_749_894_9;
+
+/// The beats of one check: every `interval`, at a phase that differs between groups of checks and between pods, so that
+/// a fleet does not probe in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
     interval: Duration,
@@ -23,11 +32,13 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// The cadence of the check `name` in the pod (or on the host) `pod`.
+    /// The cadence of a check in the pod (or on the host) `pod`, with the place that it has there.
     #[must_use]
-    pub fn new(interval: Duration, pod: &str, name: &str) -> Self {
-        let place = interval.mul_f64(share(pod, name)).as_nanos() / GRID.as_nanos();
-        Self { interval, phase: from_nanos(place * GRID.as_nanos()) + GRID.mul_f64(share(pod, "")) }
+    pub fn new(interval: Duration, pod: &str, place: BeatPlace) -> Self {
+        let of_interval = share(pod, &interval.as_nanos().to_string());
+        let group = interval.mul_f64((of_interval + f64::from(place.group()) * STEP).fract());
+        let on_grid = from_nanos(group.as_nanos() / GRID.as_nanos() * GRID.as_nanos());
+        Self { interval, phase: on_grid + GRID.mul_f64(share(pod, "")) + HEADWAY * u32::from(place.steps()) }
     }
 
     /// From start to start.
@@ -99,6 +110,7 @@ fn from_nanos(nanos: u128) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::beat_groups::BeatGroups;
 
     fn at(millis: u64) -> Moment {
         Moment::at(Duration::from_millis(millis))
@@ -121,28 +133,49 @@ mod tests {
     fn a_fleet_is_spread_over_the_interval() {
         let interval = Duration::from_secs(10);
         let mut phases: Vec<_> =
-            (0..1000).map(|pod| Cadence::new(interval, &format!("shop-{pod}"), "db").phase).collect();
+            (0..1000).map(|pod| Cadence::new(interval, &format!("shop-{pod}"), BeatPlace::default()).phase).collect();
         phases.sort_unstable();
         let largest_gap = phases.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(phases[999] < interval && largest_gap < Duration::from_millis(150), "{largest_gap:?}");
-        assert_eq!(Cadence::new(interval, "shop-1", "db"), Cadence::new(interval, "shop-1", "db"));
+        let again = || Cadence::new(interval, "shop-1", BeatPlace::default());
+        assert_eq!(again(), again());
+    }
+
+    #[test]
+    fn the_groups_of_a_pod_are_spread_over_the_interval_however_many_they_are() {
+        let interval = Duration::from_secs(10);
+        for groups in [2, 3, 5, 40, 500] {
+            let mut places = BeatGroups::default();
+            let places = (0..groups * 8).map(|_| places.join(interval, None));
+            let mut phases: Vec<_> =
+                places.step_by(8).map(|place| Cadence::new(interval, "shop-1", place).phase).collect();
+            phases.sort_unstable();
+            phases.push(phases[0] + interval);
+            let gaps = phases.windows(2).map(|pair| pair[1] - pair[0]);
+            let (least, most) = (gaps.clone().min().unwrap(), gaps.max().unwrap());
+            let even = interval / groups;
+            assert!(least + GRID >= even.mul_f64(0.4) && most <= even * 2 + GRID, "{groups}: {least:?} to {most:?}");
+        }
     }
 
     #[test]
     fn the_checks_of_a_pod_share_a_grid() {
-        let place_on_grid = |pod: &str, millis: u64, name: &str| {
-            let cadence = Cadence::new(Duration::from_millis(millis), pod, name);
+        let place_on_grid = |pod: &str, millis: u64, place: BeatPlace| {
+            let cadence = Cadence::new(Duration::from_millis(millis), pod, place);
             assert!(cadence.phase < cadence.interval + GRID);
             cadence.after(at(123_456)).since_boot().as_nanos() % GRID.as_nanos()
         };
-        let grid = place_on_grid("shop-1", 100, "db");
+        let grid = place_on_grid("shop-1", 100, BeatPlace::default());
         for millis in [100, 200, 5_000, 3_600_000] {
-            for name in ["db", "cache", "queue"] {
-                assert_eq!(place_on_grid("shop-1", millis, name), grid);
+            let mut groups = BeatGroups::default();
+            for _ in 0..10 {
+                let place = groups.join(Duration::from_millis(millis), Some("db:5432"));
+                let after_grid = place_on_grid("shop-1", millis, place) - grid;
+                assert_eq!(after_grid, HEADWAY.as_nanos() * u128::from(place.steps()));
             }
         }
         let others: std::collections::BTreeSet<_> =
-            (0..100).map(|pod| place_on_grid(&format!("shop-{pod}"), 100, "db")).collect();
+            (0..100).map(|pod| place_on_grid(&format!("shop-{pod}"), 100, BeatPlace::default())).collect();
         assert_eq!(others.len(), 100);
     }
 

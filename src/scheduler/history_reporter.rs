@@ -16,7 +16,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, JudgedState};
 use crate::probe::heartbeat::Beats;
 
-/// Between two signs of life.
+/// Between two signs of life, at least.
 const PULSE: Duration = Duration::from_secs(1);
 /// Beats are saved so often, and news among them within [`PULSE`]: a restart makes a beat look younger by at most this
 /// much, and never older.
@@ -113,12 +113,18 @@ impl HistoryReporter {
         self.beats_have_news = true;
     }
 
+    /// Whether the last of them is still to be saved.
+    #[must_use]
+    pub const fn has_unsaved_news(&self) -> bool {
+        self.beats_have_news
+    }
+
     /// The check has changed its state.
     pub fn changed(&self, transition: &Transition) {
         self.history.transition(&transition.check, transition.to, self.origin.wall_at(transition.at));
     }
 
-    /// Records what has been observed since this was last called, gives a sign of life every second, and saves what
+    /// Records what has been observed since this was last called, gives a sign of life at most every second, and saves what
     /// has to be known after a restart when it has changed.
     pub fn write(&mut self, machine: &mut Machine, snapshot: &Snapshot) {
         for observed in machine.take_observations() {

@@ -5,6 +5,7 @@
 //! of it. [`one_shot`] runs checks without a schedule, for the command line.
 
 pub mod actor;
+pub mod beat_groups;
 pub mod cadence;
 pub mod history_reporter;
 mod jump;

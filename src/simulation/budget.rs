@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::index::CheckIndex;
 use crate::model::plan::{Critical, Definition, Plan};
+use crate::scheduler::beat_groups::BeatPlace;
 use crate::scheduler::cadence::Cadence;
 
 /// The time from the beginning of an outage to the state `error`, at most. All was well before it, and runs are shorter
@@ -39,7 +40,7 @@ pub fn until_error(plan: &Plan, index: CheckIndex) -> Budget {
         check.depends_on.iter().map(|parent| ConfirmingParent::new(&plan.checks[*parent])).collect();
     let mut between = Duration::ZERO;
     let first = confirmation(&parents);
-    let cadence = Cadence::new(check.interval, "", "");
+    let cadence = Cadence::new(check.interval, "", BeatPlace::default());
     // After a failure the app is looked at more often than at its interval, and then less and less: `gap` is from the
     // start of a run to the start of the next, and a run that takes longer than that is followed after `next`. The gap
     // begins to grow with the second of the quick runs.

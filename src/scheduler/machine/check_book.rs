@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Moment;
 use crate::model::check_states::CheckStates;
@@ -62,6 +63,12 @@ impl CheckBook {
         std::mem::take(&mut self.changed)
     }
 
+    /// When the first becomes stale that is not, as of the last time that they were [settled](Self::settle).
+    pub(super) fn next_stale(&self) -> Option<Moment> {
+        // It is fresh at that age still.
+        self.ages.first().map(|(age, _)| *age + Duration::from_micros(1))
+    }
+
     /// Finds out which checks are settled at `now`, and for how long.
     pub(super) fn settle(&mut self, plan: &Plan, now: Moment) {
         for index in std::mem::take(&mut self.unlooked) {
@@ -84,7 +91,7 @@ impl CheckBook {
             self.stale.insert(index);
             self.states.settle(index, false);
         }
-        let until = self.ages.first().map_or(Moment::at(std::time::Duration::MAX), |(age, _)| *age);
+        let until = self.ages.first().map_or(Moment::at(Duration::MAX), |(age, _)| *age);
         self.states.stay_fresh_until(until, !self.stale.is_empty());
     }
 }

@@ -32,6 +32,7 @@ use crate::model::snapshot::{Configuration, Snapshot};
 use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, LastRun, State};
 use crate::model::verdict::{Endpoint, Judged};
+use crate::scheduler::beat_groups::BeatGroups;
 
 /// What identifies a check through reloads, as long as its definition does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,7 @@ pub struct Machine {
     family: FamilyOrder,
     checks: CheckBook,
     schedules: CheckSchedules,
+    groups: BeatGroups,
     keys: u64,
     transitions: Vec<Transition>,
     /// The root causes that have been found while the checks are brought in line with their parents.
@@ -114,6 +116,7 @@ impl Machine {
             family: FamilyOrder::of(&plan),
             checks: CheckBook::of(unknown.collect()),
             schedules: CheckSchedules::default(),
+            groups: BeatGroups::default(),
             plan,
             pod: pod.into(),
             keys: 0,
@@ -262,6 +265,18 @@ impl Machine {
     pub fn next_wake(&mut self) -> Option<Moment> {
         self.schedules.refresh();
         self.schedules.first_wake()
+    }
+
+    /// When the first result becomes stale that is not, as of the last [`snapshot`](Self::snapshot).
+    #[must_use]
+    pub fn next_stale(&self) -> Option<Moment> {
+        self.checks.next_stale()
+    }
+
+    /// Whether every check is settled at `now`: its result is fresh and it stands well.
+    #[must_use]
+    pub fn is_calm(&self, now: Moment) -> bool {
+        self.checks.states().unsettled(now, None).next().is_none()
     }
 
     /// The wall clock was set by so many microseconds: what has happened is dated as if it had always been right.

@@ -12,6 +12,7 @@ use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Configuration;
 use crate::model::state::{CheckState, Closed};
 use crate::model::verdict::Judged;
+use crate::scheduler::beat_groups::BeatGroups;
 
 impl Machine {
     /// Replaces the plan. `origins` tells for each check of the new plan where it comes from: a kept check goes on with
@@ -32,6 +33,12 @@ impl Machine {
         let mut kept_closed = BTreeMap::new();
         let mut checks = Vec::with_capacity(plan.checks.len());
         let mut schedules = CheckSchedules::default();
+        self.groups = BeatGroups::default();
+        for (definition, origin) in plan.checks.iter().zip(origins) {
+            if let Origin::Kept(old) = origin {
+                self.groups.keep(definition.interval, self.schedules[*old].place);
+            }
+        }
         for ((index, definition), origin) in plan.entries().zip(origins) {
             if let Origin::Kept(old) = origin {
                 kept_closed.extend(skips.get(old).map(|closed| (index, *closed)));

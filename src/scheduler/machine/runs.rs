@@ -242,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_begin_together_are_throttled_until_each_has_a_beat_of_its_own() {
+    fn runs_that_begin_together_are_throttled_until_they_are_on_their_beats() {
         let mut machine = machine(vec![check("db"), check("app")]);
-        for expected in [vec![true; 2], vec![true; 2], vec![false]] {
+        for expected in [vec![true; 2], vec![true; 2], vec![false; 2]] {
             let now = reading(machine.next_wake().unwrap().max(START));
             let starts = machine.due(now);
             assert_eq!(starts.iter().map(|start| start.throttled).collect::<Vec<_>>(), expected, "{now:?}");
@@ -252,6 +252,37 @@ mod tests {
                 machine.finished(start.key, passing(now), now);
             }
         }
+    }
+
+    #[test]
+    fn checks_of_one_interval_run_close_together_and_three_of_one_server_at_most() {
+        let of = |name: &str, target: &str| Definition {
+            interval: Duration::from_secs(5),
+            target: Some(target.into()),
+            ..check(name)
+        };
+        let app = |name| of(name, "http://127.0.0.1:8080/health");
+        let checks = vec![app("a"), app("b"), app("c"), app("d"), of("db", "db:5432"), of("cache", "cache:6379")];
+        let mut playback = Playback::new(machine(checks), outages(vec![vec![]; 6]), START);
+        playback.play_until(at(60.0), |_| {});
+        let mut began = Vec::new();
+        playback.play_until(at(65.0), |snapshot| {
+            let runs = snapshot.plan.checks.iter().zip(snapshot.checks.iter());
+            let runs = runs.filter_map(|(check, state)| Some((state.last.as_ref()?.at, check.name.to_string())));
+            began.extend(runs.filter(|(began, _)| *began >= at(60.0)));
+        });
+        began.sort();
+        began.dedup();
+        let mut groups: Vec<Vec<&str>> = Vec::new();
+        for (index, (at, check)) in began.iter().enumerate() {
+            let close = index > 0 && at.since(began[index - 1].0) <= Duration::from_millis(1);
+            if !close {
+                groups.push(Vec::new());
+            }
+            groups.last_mut().unwrap().push(check);
+        }
+        groups.sort_by_key(Vec::len);
+        assert_eq!(groups, [vec!["d"], vec!["a", "b", "c", "db", "cache"]], "{began:?}");
     }
 
     #[test]

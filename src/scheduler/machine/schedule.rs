@@ -9,6 +9,7 @@ use crate::base::clock::Moment;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::Observation;
 use crate::model::plan::Definition;
+use crate::scheduler::beat_groups::BeatPlace;
 use crate::scheduler::cadence::Cadence;
 
 /// A run that was expedited and failed is repeated after this long.
@@ -108,6 +109,8 @@ impl Index<CheckIndex> for CheckSchedules {
 #[derive(Clone, Debug)]
 pub(super) struct CheckSchedule {
     key: CheckKey,
+    /// With whom it shares its beats.
+    pub(super) place: BeatPlace,
     pub(super) cadence: Cadence,
     /// The next run (or skip) of the regular schedule.
     pub(super) beat: Moment,
@@ -385,9 +388,11 @@ impl CheckSchedule {
 impl Machine {
     pub(super) fn new_schedule(&mut self, definition: &Definition, now: Moment) -> CheckSchedule {
         self.keys += 1;
-        let cadence = Cadence::new(definition.interval, &self.pod, definition.name.as_str());
+        let place = self.groups.join(definition.interval, definition.target.as_deref());
+        let cadence = Cadence::new(definition.interval, &self.pod, place);
         CheckSchedule {
             key: CheckKey(self.keys),
+            place,
             cadence,
             beat: now + definition.initial_delay,
             not_before: now + definition.initial_delay,

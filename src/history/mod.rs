@@ -91,7 +91,6 @@ impl History {
     }
 
     /// The same without its thread: until that is started what is told waits, and what is asked as well.
-    #[must_use]
     pub fn prepare(settings: Settings, now: Timestamp) -> (Self, HistoryThread) {
         let Settings { path, keep, pod, boot } = settings;
         let location = path.map(|path| FileLocation { path, pod: pod.unwrap_or_default() });

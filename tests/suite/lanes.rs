@@ -128,7 +128,7 @@ async fn gates_come_before_probes_and_those_before_long_answers_and_reloads() {
 #[tokio::test]
 async fn a_daemon_that_says_nothing_has_no_thread_for_it_until_it_does() {
     let (folder, address) = (Folder::new(), SocketAddr::from(([127, 0, 0, 1], free_port())));
-    let config = PathBuf::from(folder.write("config.yaml", &format!("log: {{ level: warn }}\n{CONFIG}")));
+    let config = PathBuf::from(folder.write("config.yaml", format!("log: {{ level: warn }}\n{CONFIG}")));
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_probelet"));
     command.arg("run").arg("--config").arg(&config).args(["--listen", &address.to_string()]).env_remove("RUST_LOG");
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();

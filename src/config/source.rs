@@ -137,8 +137,7 @@ pub fn expand(
 /// What the system says; `FileTooLarge` for a larger one, `Unsupported` for a pipe, a socket or a device, which is
 /// neither waited for nor touched.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    open_file(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    let content = content_of(open_file(path)?)?;
     if content.len() as u64 > MAX_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
@@ -167,9 +166,7 @@ impl Input {
     /// Reads the file at `path`. A pipe, a socket or a device is refused, because reading one may never end.
     #[must_use]
     pub fn read_file(path: &Path) -> Self {
-        let mut content = Vec::new();
-        let read = open_file(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content));
-        Self { path: path.to_owned(), content: read.map(|_| content) }
+        Self { path: path.to_owned(), content: open_file(path).and_then(content_of) }
     }
 
     /// What reports call it.
@@ -208,6 +205,15 @@ fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
     } else {
         File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?
     };
+    Ok(content)
+}
+
+/// What the file holds, cut off behind its first excess byte. It is read in one go where its size says how much there is.
+fn content_of(file: File) -> io::Result<Vec<u8>> {
+    let size = file.metadata().map_or(0, |found| found.len());
+    let room = usize::try_from(size.min(MAX_FILE)).unwrap_or_default() + 1;
+    let mut content = Vec::with_capacity(room);
+    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 

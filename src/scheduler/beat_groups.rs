@@ -2,14 +2,15 @@
 //!
 //! A processor that rested has cold caches, and what it does first costs several times what follows: runs that follow
 //! each other closely cost a fraction of the same runs one by one. Their number is bounded, so that none waits for the
-//! others, and so is the number of those that ask one server.
+//! others, and so is the number of those that ask the same of one server.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// So many checks of one interval share a beat at most: a bit of a byte for each.
 const CHECKS: u8 = 8;
-/// So many of them ask one server at most: no more than a kubelet does whose probes happen to coincide.
+/// So many of them are of one kind and ask one server at most: no more than a kubelet does whose probes happen to coincide.
 const OF_ONE_SERVER: u8 = 3;
 
 /// The groups of checks of one pod. The checks of a group have the same interval and begin right after each other.
@@ -26,7 +27,8 @@ pub struct BeatPlace {
     server: Option<ServerHash>,
 }
 
-/// The server that a check asks, by a hash of how the file calls it: where two share it, they share one bound.
+/// The server that a check asks and the kind of check, by a hash of how the file calls them: where two share it, they share
+/// one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct ServerHash(u64);
 
@@ -44,10 +46,10 @@ struct IntervalGroups {
 }
 
 impl BeatGroups {
-    /// A place for a check that runs every `interval`, with the `target` as the file has it: in the first group with
-    /// room for it.
-    pub fn join(&mut self, interval: Duration, target: Option<&str>) -> BeatPlace {
-        let server = target.map(|target| ServerHash(hash(server_of(target))));
+    /// A place for a check of that `kind` that runs every `interval`, with the `target` as the file has it: in the first
+    /// group with room for it.
+    pub fn join(&mut self, interval: Duration, kind: &str, target: Option<&str>) -> BeatPlace {
+        let server = target.map(|target| ServerHash(hash(kind, server_of(target))));
         let groups = self.intervals.entry(interval).or_default();
         let group = groups.room_for(server);
         let place = BeatPlace { group, slot: groups.first_free_slot(group), server };
@@ -122,10 +124,9 @@ fn server_of(target: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-fn hash(text: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
+fn hash(kind: &str, server: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    (kind, server).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -136,26 +137,28 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(5);
 
     fn joined(groups: &mut BeatGroups, targets: &[&str]) -> Vec<u32> {
-        targets.iter().map(|target| groups.join(INTERVAL, Some(target)).group()).collect()
+        targets.iter().map(|target| groups.join(INTERVAL, "http", Some(target)).group()).collect()
     }
 
     #[test]
-    fn checks_share_a_beat_up_to_eight_of_them_and_three_of_a_server() {
+    fn checks_share_a_beat_up_to_eight_of_them_and_three_that_ask_the_same_of_a_server() {
         let mut groups = BeatGroups::default();
         let app =
             ["http://127.0.0.1:8080/live", "http://127.0.0.1:8080/ready", "127.0.0.1:8080", "http://127.0.0.1:8080"];
         assert_eq!(joined(&mut groups, &app), [0, 0, 0, 1]);
         assert_eq!(joined(&mut groups, &["a:1", "b:1", "c:1", "redis://d:1/0", "/var"]), [0; 5]);
+        let mut of_tcp = || groups.join(INTERVAL, "tcp", Some("127.0.0.1:8080")).group();
+        assert_eq!([of_tcp(), of_tcp()], [1, 1], "the first group is full");
         assert_eq!(joined(&mut groups, &["e:1", "http://127.0.0.1:8080/x"]), [1, 1]);
-        assert_eq!(groups.join(INTERVAL, None).group(), 1);
-        assert_eq!(groups.join(INTERVAL * 2, None).group(), 0, "each interval has its own");
+        assert_eq!(groups.join(INTERVAL, "simulated", None).group(), 1);
+        assert_eq!(groups.join(INTERVAL * 2, "simulated", None).group(), 0, "each interval has its own");
         assert_eq!(joined(&mut groups, &["http://127.0.0.1:8080/y", "http://127.0.0.1:8080/z"]), [1, 2]);
     }
 
     #[test]
     fn what_is_of_no_server_fills_groups_one_after_the_other() {
         let mut groups = BeatGroups::default();
-        let places: Vec<_> = (0..10_000).map(|_| groups.join(INTERVAL, None)).collect();
+        let places: Vec<_> = (0..10_000).map(|_| groups.join(INTERVAL, "simulated", None)).collect();
         assert!(places.iter().enumerate().all(|(index, place)| {
             (place.group() as usize, place.slot, place.steps()) == (index / 8, index as u8 % 8, 0)
         }));
@@ -164,13 +167,13 @@ mod tests {
     #[test]
     fn who_stays_keeps_the_place_and_who_comes_takes_one_that_was_left() {
         let mut groups = BeatGroups::default();
-        let places: Vec<_> = (0..7).map(|_| groups.join(INTERVAL, Some("db:5432"))).collect();
+        let places: Vec<_> = (0..7).map(|_| groups.join(INTERVAL, "tcp", Some("db:5432"))).collect();
         assert_eq!(places.iter().map(|place| place.group()).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1, 2]);
         let mut after = BeatGroups::default();
         for place in places.iter().skip(1).step_by(2) {
             after.keep(INTERVAL, *place);
         }
-        let places: Vec<_> = (0..5).map(|_| after.join(INTERVAL, Some("db:5432"))).collect();
+        let places: Vec<_> = (0..5).map(|_| after.join(INTERVAL, "tcp", Some("db:5432"))).collect();
         let places: Vec<_> = places.iter().map(|place| (place.group(), place.steps())).collect();
         assert_eq!(places, [(0, 0), (0, 2), (1, 1), (2, 0), (2, 1)]);
     }

@@ -146,7 +146,7 @@ mod tests {
         let interval = Duration::from_secs(10);
         for groups in [2, 3, 5, 40, 500] {
             let mut places = BeatGroups::default();
-            let places = (0..groups * 8).map(|_| places.join(interval, None));
+            let places = (0..groups * 8).map(|_| places.join(interval, "simulated", None));
             let mut phases: Vec<_> =
                 places.step_by(8).map(|place| Cadence::new(interval, "shop-1", place).phase).collect();
             phases.sort_unstable();
@@ -169,7 +169,7 @@ mod tests {
         for millis in [100, 200, 5_000, 3_600_000] {
             let mut groups = BeatGroups::default();
             for _ in 0..10 {
-                let place = groups.join(Duration::from_millis(millis), Some("db:5432"));
+                let place = groups.join(Duration::from_millis(millis), "tcp", Some("db:5432"));
                 let after_grid = place_on_grid("shop-1", millis, place) - grid;
                 assert_eq!(after_grid, HEADWAY.as_nanos() * u128::from(place.steps()));
             }

@@ -2,16 +2,22 @@
 //!
 //! A processor that rested has cold caches, and what it does first costs several times what follows: runs that follow
 //! each other closely cost a fraction of the same runs one by one. Their number is bounded, so that none waits for the
-//! others, and so is the number of those that ask the same of one server.
+//! others. Of those that ask the same of one server few are together where it is on this pod, and none where it is not: one
+//! that many ask may let each client ask only so often.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use crate::model::definition::Definition;
+
 /// So many checks of one interval share a beat at most: a bit of a byte for each.
 const CHECKS: u8 = 8;
-/// So many of them are of one kind and ask one server at most: no more than a kubelet does whose probes happen to coincide.
-const OF_ONE_SERVER: u8 = 3;
+/// So many of them are of one kind and ask one server of this pod at most: no more than a kubelet does whose probes happen
+/// to coincide.
+const OF_THE_POD: u8 = 3;
+/// The same where the server is another's.
+const ELSEWHERE: u8 = 1;
 
 /// The groups of checks of one pod. The checks of a group have the same interval and begin right after each other.
 #[derive(Debug, Default)]
@@ -46,20 +52,19 @@ struct IntervalGroups {
 }
 
 impl BeatGroups {
-    /// A place for a check of that `kind` that runs every `interval`, with the `target` as the file has it: in the first
-    /// group with room for it.
-    pub fn join(&mut self, interval: Duration, kind: &str, target: Option<&str>) -> BeatPlace {
-        let server = target.map(|target| ServerHash(hash(kind, server_of(target))));
-        let groups = self.intervals.entry(interval).or_default();
-        let group = groups.room_for(server);
+    /// A place for `check`: in the first group of its interval with room for it.
+    pub fn join(&mut self, check: &Definition) -> BeatPlace {
+        let server = check.target.as_deref().map(|target| ServerHash(hash(check.kind, server_of(target))));
+        let groups = self.intervals.entry(check.interval).or_default();
+        let group = groups.room_for(server, if check.of_pod { OF_THE_POD } else { ELSEWHERE });
         let place = BeatPlace { group, slot: groups.first_free_slot(group), server };
         groups.take(place);
         place
     }
 
-    /// The check that runs every `interval` keeps the place that it had.
-    pub fn keep(&mut self, interval: Duration, place: BeatPlace) {
-        self.intervals.entry(interval).or_default().take(place);
+    /// The `check` keeps the place that it had.
+    pub fn keep(&mut self, check: &Definition, place: BeatPlace) {
+        self.intervals.entry(check.interval).or_default().take(place);
     }
 }
 
@@ -78,14 +83,15 @@ impl BeatPlace {
 }
 
 impl IntervalGroups {
-    fn room_for(&mut self, server: Option<ServerHash>) -> u32 {
+    /// The first group where fewer than `most` ask the server.
+    fn room_for(&mut self, server: Option<ServerHash>, most: u8) -> u32 {
         while !self.has_room(self.first_with_room) {
             self.first_with_room += 1;
         }
         let first = self.first_with_room;
         let Some(server) = server else { return first };
         let first = self.first_for.get(&server).map_or(first, |of_server| first.max(*of_server));
-        let fits = |group: &u32| self.has_room(*group) && self.asks(server, *group) < OF_ONE_SERVER;
+        let fits = |group: &u32| self.has_room(*group) && self.asks(server, *group) < most;
         // There are fewer groups than checks, and the last one is empty.
         let group = (first..).find(fits).unwrap_or(u32::MAX);
         self.first_for.insert(server, group);
@@ -133,32 +139,52 @@ fn hash(kind: &str, server: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::plan::testing::check;
 
     const INTERVAL: Duration = Duration::from_secs(5);
 
-    fn joined(groups: &mut BeatGroups, targets: &[&str]) -> Vec<u32> {
-        targets.iter().map(|target| groups.join(INTERVAL, "http", Some(target)).group()).collect()
+    fn asking(kind: &'static str, target: Option<&str>, of_pod: bool) -> Definition {
+        Definition { kind, target: target.map(str::to_owned), of_pod, interval: INTERVAL, ..check("any") }
+    }
+
+    fn joined(groups: &mut BeatGroups, kind: &'static str, targets: &[&str]) -> Vec<u32> {
+        let own = |target: &str| target.contains("127.0.0.1");
+        targets.iter().map(|target| groups.join(&asking(kind, Some(target), own(target))).group()).collect()
     }
 
     #[test]
-    fn checks_share_a_beat_up_to_eight_of_them_and_three_that_ask_the_same_of_a_server() {
+    fn checks_share_a_beat_up_to_eight_of_them_and_three_that_ask_the_same_of_the_pod() {
         let mut groups = BeatGroups::default();
         let app =
             ["http://127.0.0.1:8080/live", "http://127.0.0.1:8080/ready", "127.0.0.1:8080", "http://127.0.0.1:8080"];
-        assert_eq!(joined(&mut groups, &app), [0, 0, 0, 1]);
-        assert_eq!(joined(&mut groups, &["a:1", "b:1", "c:1", "redis://d:1/0", "/var"]), [0; 5]);
-        let mut of_tcp = || groups.join(INTERVAL, "tcp", Some("127.0.0.1:8080")).group();
-        assert_eq!([of_tcp(), of_tcp()], [1, 1], "the first group is full");
-        assert_eq!(joined(&mut groups, &["e:1", "http://127.0.0.1:8080/x"]), [1, 1]);
-        assert_eq!(groups.join(INTERVAL, "simulated", None).group(), 1);
-        assert_eq!(groups.join(INTERVAL * 2, "simulated", None).group(), 0, "each interval has its own");
-        assert_eq!(joined(&mut groups, &["http://127.0.0.1:8080/y", "http://127.0.0.1:8080/z"]), [1, 2]);
+        assert_eq!(joined(&mut groups, "http", &app), [0, 0, 0, 1]);
+        assert_eq!(joined(&mut groups, "http", &["a:1", "b:1", "c:1", "redis://d:1/0", "/var"]), [0; 5]);
+        assert_eq!(joined(&mut groups, "tcp", &["127.0.0.1:8080"; 2]), [1, 1], "the first group is full");
+        assert_eq!(joined(&mut groups, "http", &["e:1", "http://127.0.0.1:8080/x"]), [1, 1]);
+        let simulated = asking("simulated", None, false);
+        assert_eq!(groups.join(&simulated).group(), 1);
+        let slower = Definition { interval: INTERVAL * 2, ..simulated };
+        assert_eq!(groups.join(&slower).group(), 0, "each interval has its own");
+        assert_eq!(joined(&mut groups, "http", &["http://127.0.0.1:8080/y", "http://127.0.0.1:8080/z"]), [1, 2]);
+    }
+
+    #[test]
+    fn those_that_ask_the_same_of_somebody_else_are_apart() {
+        let mut groups = BeatGroups::default();
+        let targets = [
+            "https://api.example.com/a",
+            "https://api.example.com/b?c",
+            "https://www.example.com",
+            "https://api.example.com",
+        ];
+        assert_eq!(joined(&mut groups, "http", &targets), [0, 1, 0, 2]);
     }
 
     #[test]
     fn what_is_of_no_server_fills_groups_one_after_the_other() {
         let mut groups = BeatGroups::default();
-        let places: Vec<_> = (0..10_000).map(|_| groups.join(INTERVAL, "simulated", None)).collect();
+        let simulated = asking("simulated", None, false);
+        let places: Vec<_> = (0..10_000).map(|_| groups.join(&simulated)).collect();
         assert!(places.iter().enumerate().all(|(index, place)| {
             (place.group() as usize, place.slot, place.steps()) == (index / 8, index as u8 % 8, 0)
         }));
@@ -167,13 +193,14 @@ mod tests {
     #[test]
     fn who_stays_keeps_the_place_and_who_comes_takes_one_that_was_left() {
         let mut groups = BeatGroups::default();
-        let places: Vec<_> = (0..7).map(|_| groups.join(INTERVAL, "tcp", Some("db:5432"))).collect();
+        let tcp = asking("tcp", Some("127.0.0.1:5432"), true);
+        let places: Vec<_> = (0..7).map(|_| groups.join(&tcp)).collect();
         assert_eq!(places.iter().map(|place| place.group()).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1, 2]);
         let mut after = BeatGroups::default();
         for place in places.iter().skip(1).step_by(2) {
-            after.keep(INTERVAL, *place);
+            after.keep(&tcp, *place);
         }
-        let places: Vec<_> = (0..5).map(|_| after.join(INTERVAL, "tcp", Some("db:5432"))).collect();
+        let places: Vec<_> = (0..5).map(|_| after.join(&tcp)).collect();
         let places: Vec<_> = places.iter().map(|place| (place.group(), place.steps())).collect();
         assert_eq!(places, [(0, 0), (0, 2), (1, 1), (2, 0), (2, 1)]);
     }

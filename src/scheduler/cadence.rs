@@ -110,6 +110,8 @@ fn from_nanos(nanos: u128) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::plan::Definition;
+    use crate::model::plan::testing::check;
     use crate::scheduler::beat_groups::BeatGroups;
 
     fn at(millis: u64) -> Moment {
@@ -146,7 +148,7 @@ mod tests {
         let interval = Duration::from_secs(10);
         for groups in [2, 3, 5, 40, 500] {
             let mut places = BeatGroups::default();
-            let places = (0..groups * 8).map(|_| places.join(interval, "simulated", None));
+            let places = (0..groups * 8).map(|_| places.join(&Definition { interval, ..check("any") }));
             let mut phases: Vec<_> =
                 places.step_by(8).map(|place| Cadence::new(interval, "shop-1", place).phase).collect();
             phases.sort_unstable();
@@ -169,7 +171,9 @@ mod tests {
         for millis in [100, 200, 5_000, 3_600_000] {
             let mut groups = BeatGroups::default();
             for _ in 0..10 {
-                let place = groups.join(Duration::from_millis(millis), "tcp", Some("db:5432"));
+                let target = Some("127.0.0.1:5432".into());
+                let interval = Duration::from_millis(millis);
+                let place = groups.join(&Definition { interval, target, of_pod: true, ..check("any") });
                 let after_grid = place_on_grid("shop-1", millis, place) - grid;
                 assert_eq!(after_grid, HEADWAY.as_nanos() * u128::from(place.steps()));
             }

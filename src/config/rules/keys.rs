@@ -260,7 +260,7 @@ const CHECK_FIELDS: &[Field] = &[
         "interval",
         INTERVAL,
         "From start to start of its runs, at least 100ms. A run that overruns skips to the next beat. Checks of one \
-         interval run right after each other, three of one kind and server at most; where in the interval differs between pods. \
+         interval run right after each other where they ask different servers; where in the interval differs between pods. \
          A check of this pod that gates `live` or `startup` is run every second after a failure, backing off to its \
          interval within a minute. Default: `10s`; `2s` for a check of this pod \
          that gates `live` or `startup`; `60s` for a workflow.",

@@ -36,7 +36,7 @@ impl Machine {
         self.groups = BeatGroups::default();
         for (definition, origin) in plan.checks.iter().zip(origins) {
             if let Origin::Kept(old) = origin {
-                self.groups.keep(definition.interval, self.schedules[*old].place);
+                self.groups.keep(definition, self.schedules[*old].place);
             }
         }
         for ((index, definition), origin) in plan.entries().zip(origins) {

@@ -259,6 +259,7 @@ mod tests {
         let of = |name: &str, target: &str| Definition {
             interval: Duration::from_secs(5),
             target: Some(target.into()),
+            of_pod: target.contains("127.0.0.1"),
             ..check(name)
         };
         let app = |name| of(name, "http://127.0.0.1:8080/health");

@@ -388,7 +388,7 @@ impl CheckSchedule {
 impl Machine {
     pub(super) fn new_schedule(&mut self, definition: &Definition, now: Moment) -> CheckSchedule {
         self.keys += 1;
-        let place = self.groups.join(definition.interval, definition.kind, definition.target.as_deref());
+        let place = self.groups.join(definition);
         let cadence = Cadence::new(definition.interval, &self.pod, place);
         CheckSchedule {
             key: CheckKey(self.keys),

@@ -172,7 +172,8 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
     Arc::make_mut(&mut next.counters).add(observation, definition);
     let Some(run) = LastRun::of(observation, definition) else { return next };
     next.last = Some(Arc::new(run));
-    next.fresh_at = Some(observation.ended);
+    // One that waited for the parents may be older than what was seen since.
+    next.fresh_at = check.fresh_at.max(Some(observation.ended));
     next.seen_once = true;
     let target = match &observation.outcome {
         Outcome::Pass(pass) => {

@@ -496,4 +496,29 @@ mod tests {
             assert_eq!(snapshot.checks[1].state, State::Error);
         }
     }
+
+    #[test]
+    fn a_failure_that_waited_for_its_parents_makes_no_later_look_older() {
+        let gates = Gates { live: true, ready: true, ..Gates::default() };
+        let app = Definition {
+            interval: Duration::from_secs(2),
+            stale_after: Duration::from_secs(8),
+            of_pod: true,
+            gates,
+            thresholds: thresholds(3, 1),
+            ..child("app", &[0])
+        };
+        let world = outages(vec![vec![], vec![(60.0, 120.0)]]);
+        let mut playback = Playback::new(machine(vec![check("db"), app]), world, START);
+        playback.play_until(at(59.0), |_| {});
+        let mut livez = Vec::new();
+        playback.play_until(at(119.0), |snapshot| {
+            let judged = Judged::new(&snapshot, snapshot.at);
+            // The parent is asked every ten seconds: by then the third failure is eight seconds old.
+            assert_ne!(judged.state(CheckIndex::new(1)), JudgedState::Stale, "{:?}", snapshot.at);
+            livez.push(judged.is_open(Endpoint::Livez));
+        });
+        livez.dedup();
+        assert_eq!(livez, [true, false]);
+    }
 }

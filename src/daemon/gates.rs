@@ -15,13 +15,16 @@ const STACK: usize = 512 * 1024;
 /// So long the end of the daemon waits for the lane, which itself gives its last answers a second.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The end of a lane that should have none.
+const NO_ANSWERS: &str = "no request is answered any more";
+
 /// The lane while it works.
 #[derive(Debug)]
 #[must_use = "dropping it closes the gates"]
 pub(super) struct GateLane {
     close: oneshot::Sender<()>,
     opened: oneshot::Receiver<()>,
-    ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<io::Result<()>>,
 }
 
 impl GateLane {
@@ -36,14 +39,18 @@ impl GateLane {
             }
             let _ = open.send(());
             match serving.await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => {
                     tracing::error!(
                         error = format!("the system refuses {}", why_refused(&error)),
                         "no request is answered any more"
                     );
+                    Err(error)
                 }
-                Err(error) => tracing::error!(%error, "no request is answered any more: a defect of probelet"),
+                Err(error) => {
+                    tracing::error!(%error, "no request is answered any more: a defect of probelet");
+                    Err(io::Error::other(NO_ANSWERS))
+                }
             }
         })?;
         Ok(Self { close, opened, ended })
@@ -54,9 +61,13 @@ impl GateLane {
         let _ = (&mut self.opened).await;
     }
 
-    /// Waits until no request is answered any more, which is a defect before [`close`](Self::close) was called.
-    pub(super) async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Waits until no request is answered any more, which must not be before [`close`](Self::close) was called; and why that
+    /// is, as the log may have no thread either.
+    pub(super) async fn ended(&mut self) -> io::Error {
+        match (&mut self.ended).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => io::Error::other(NO_ANSWERS),
+        }
     }
 
     /// Accepts nothing more, and waits until the answers that are being written are out, for [`PATIENCE`] at most.
@@ -71,6 +82,22 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_why_no_request_is_answered_any_more() {
+        let refused = |ended: Option<io::Result<()>>| async move {
+            let ((close, _closing), (_open, opened), (end, waits)) =
+                (oneshot::channel(), oneshot::channel(), oneshot::channel());
+            match ended {
+                Some(ended) => end.send(ended).unwrap(),
+                None => drop(end),
+            }
+            why_refused(&GateLane { close, opened, ended: waits }.ended().await)
+        };
+        let no_thread = || io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error());
+        assert!(refused(Some(Err(no_thread()))).await.starts_with("a thread: the limit on processes and threads"));
+        assert_eq!([refused(Some(Ok(()))).await, refused(None).await], [NO_ANSWERS; 2]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_lane_that_hangs_keeps_the_daemon_from_ending_for_two_seconds() {

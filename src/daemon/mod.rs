@@ -195,7 +195,7 @@ async fn serve(
 
     let end = tokio::select! {
         end = daemon.attend(&mut arrivals, &mut routes, signals) => end,
-        () = gates.ended() => return Err(StartError::System(std::io::Error::other("no request is answered any more"))),
+        why = gates.ended() => return Err(StartError::System(why)),
     };
     gates.close().await;
     scheduler.abort();

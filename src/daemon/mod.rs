@@ -185,6 +185,7 @@ async fn serve(
     for address in &addresses {
         tracing::info!(%address, probelet = env!("CARGO_PKG_VERSION"), checks = specs.len(), "listening");
     }
+    daemon.telemetry.check()?;
     started(&addresses);
     if let Some(thread) = history_thread {
         thread.start();

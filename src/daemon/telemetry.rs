@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,14 @@ pub fn start(log: LogConfig, instance: String, directives: Option<String>) -> Te
 }
 
 impl Telemetry {
+    /// Whether what was logged so far comes out: a daemon that cannot say anything is of no use at the start.
+    ///
+    /// # Errors
+    /// When the system gives us no thread.
+    pub fn check(&self) -> io::Result<()> {
+        self.lines.writer.check()
+    }
+
     /// Logs as `log` says from now on.
     pub fn change(&self, log: LogConfig, service: &Service) {
         let about = &LogIdentity { service, instance: &self.instance };
@@ -181,38 +189,53 @@ impl LogLine {
 #[derive(Debug)]
 struct LogWriter {
     is_started: AtomicBool,
+    /// There has been a line.
+    is_wanted: AtomicBool,
     /// The lines, until they have a thread.
     waiting: Mutex<Option<Receiver<LogLine>>>,
 }
 
 impl LogWriter {
     fn of(lines: Receiver<LogLine>) -> Self {
-        Self { is_started: AtomicBool::new(false), waiting: Mutex::new(Some(lines)) }
+        Self { is_started: AtomicBool::new(false), is_wanted: AtomicBool::new(false), waiting: Mutex::new(Some(lines)) }
     }
 
     fn is_started(&self) -> bool {
         self.is_started.load(Ordering::Relaxed)
     }
 
-    /// Starts it, unless it is. Where the system gives us none, lines wait until there is one more.
-    fn start(&self) {
+    /// There is a line: starts it, unless it is. Where the system gives us none, lines wait until there is one more.
+    fn want(&self) {
         if self.is_started() {
             return;
         }
+        self.is_wanted.store(true, Ordering::Relaxed);
         // Whoever has it is about to do this.
-        let Ok(mut waiting) = self.waiting.try_lock() else { return };
+        if let Ok(mut waiting) = self.waiting.try_lock() {
+            let _ = self.start(&mut waiting);
+        }
+    }
+
+    /// Starts it where it is wanted and is not there.
+    fn check(&self) -> io::Result<()> {
+        if self.is_started() || !self.is_wanted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.start(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn start(&self, waiting: &mut Option<Receiver<LogLine>>) -> io::Result<()> {
         if waiting.is_none() {
-            return;
+            return Ok(());
         }
         let (give, given) = sync_channel::<Receiver<LogLine>>(1);
         let writer = thread::Builder::new().name("log".into()).stack_size(128 * 1024);
-        let started = writer.spawn(move || given.recv().map(|lines| write_lines(&lines)));
-        if started.is_ok()
-            && let Some(lines) = waiting.take()
-        {
+        writer.spawn(move || given.recv().map(|lines| write_lines(&lines)))?;
+        if let Some(lines) = waiting.take() {
             let _ = give.send(lines);
             self.is_started.store(true, Ordering::Relaxed);
         }
+        Ok(())
     }
 }
 
@@ -272,7 +295,7 @@ impl Write for LineQueue {
         };
         // Where there is no room it is dropped.
         let _ = self.lines.try_send(LogLine::Text(line));
-        self.writer.start();
+        self.writer.want();
         Ok(text.len())
     }
 

@@ -58,6 +58,8 @@ impl Ledger {
             }
         }
         *cell = Some(count);
+        // What comes later may fail.
+        self.write();
     }
 
     /// Writes the file.

@@ -58,8 +58,6 @@ impl Ledger {
             }
         }
         *cell = Some(count);
-        // What comes later may fail.
-        self.write();
     }
 
     /// Writes the file.

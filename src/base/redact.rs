@@ -20,8 +20,10 @@ pub fn target(written: &str) -> String {
     let is_web = matches!(&written[..scheme], "" | "http://" | "https://");
     let begin = scheme + user_info_length(&structure[scheme..], is_web);
     let end = structure[begin..].find(['?', '#']).map_or(written.len(), |end| begin + end);
-    let shown = |from: usize, to: usize| shown(written, from..to, &expansions);
-    shown(0, scheme) + &shown(begin, end)
+    let mut shown = String::with_capacity(scheme + end - begin);
+    show(&mut shown, written, 0..scheme, &expansions);
+    show(&mut shown, written, begin..end, &expansions);
+    shown
 }
 
 /// Where the expansions of the text stand.
@@ -98,15 +100,15 @@ fn has_impossible_port(authority: &str) -> bool {
     after_host.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What stands at `range`, which begins and ends between expansions, with what may be shown of these.
-fn shown(written: &str, range: Range<usize>, expansions: &[Range<usize>]) -> String {
-    let (mut text, mut position) = (String::new(), range.start);
+/// Adds what stands at `range`, which begins and ends between expansions, with what may be shown of these.
+fn show(text: &mut String, written: &str, range: Range<usize>, expansions: &[Range<usize>]) {
+    let mut position = range.start;
     for expansion in expansions.iter().filter(|it| range.start <= it.start && it.end <= range.end) {
         text.push_str(&written[position..expansion.start]);
         text.push_str(&without_secret_default(&written[expansion.clone()]));
         position = expansion.end;
     }
-    text + &written[position..range.end]
+    text.push_str(&written[position..range.end]);
 }
 
 /// The expansion with its default reduced to what may be shown; without it where an `@` in it cannot be explained.

@@ -29,7 +29,7 @@ struct DiagnosticObject<'a> {
     severity: &'static str,
     code: &'static str,
     message: &'a str,
-    path: &'a str,
+    path: String,
     file: &'a str,
     line: u32,
     column: u32,
@@ -161,7 +161,7 @@ impl Report {
             severity: render::word(problem.severity),
             code: problem.code,
             message: &problem.message,
-            path: &problem.span.path,
+            path: problem.span.path.text(),
             file: &self.file,
             line: problem.span.line,
             column: problem.span.column,
@@ -178,13 +178,13 @@ impl Report {
 /// in its place may not.
 fn drop_what_may_be_there(problems: &mut Vec<Problem>) {
     let notes = problems.iter().filter(|problem| problem.severity == Severity::Note);
-    let unchecked: Vec<String> = notes.map(|note| note.span.path.clone()).collect();
+    let unchecked: Vec<String> = notes.map(|note| note.span.path.text()).collect();
     let is_below = |section: &str| {
         unchecked.iter().any(|path| path.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', '['])))
     };
     problems.retain(|problem| match problem.code {
-        "missing-key" | "invalid-value" => !is_below(&problem.span.path),
-        "timeout-above-interval" => !problem.span.path.rsplit_once('.').is_some_and(|(check, _)| {
+        "missing-key" | "invalid-value" => !is_below(&problem.span.path.text()),
+        "timeout-above-interval" => !problem.span.path.text().rsplit_once('.').is_some_and(|(check, _)| {
             unchecked.iter().any(|path| ["interval", "timeout"].iter().any(|key| *path == format!("{check}.{key}")))
         }),
         _ => true,

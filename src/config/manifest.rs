@@ -169,7 +169,7 @@ impl EmbeddedConfig {
             } else if problem.span.path.is_empty() {
                 problem.span.path.clone_from(&self.span.path);
             } else {
-                problem.span.path = format!("{}.{}", self.span.path, problem.span.path);
+                problem.span.path = format!("{}.{}", self.span.path, problem.span.path).into();
             }
         }
         let root = (!problems.is_empty()).then(|| tree::parse(lines, &mut |_| {})).flatten();
@@ -201,7 +201,7 @@ fn nothing_found() -> Problem {
         code: "empty-document",
         message: "no ConfigMap in this manifest holds a configuration".into(),
         help: Some("put it under a key of `data` as a block: `config.yaml: |`, with `checks:` in it".into()),
-        span: SourceSpan { path: String::new(), line: 1, column: 1, width: 1 },
+        span: SourceSpan { path: "".into(), line: 1, column: 1, width: 1 },
     }
 }
 

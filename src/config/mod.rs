@@ -171,7 +171,7 @@ pub(crate) fn unreadable(what: &str, absent: &str, name: &str, error: &io::Error
         code: "unreadable-file",
         message: format!("cannot read the {what} {name}: {}", why_unreadable(error.kind())),
         help: Some(help.into()),
-        span: SourceSpan { path: String::new(), line: 1, column: 1, width: 1 },
+        span: SourceSpan { path: "".into(), line: 1, column: 1, width: 1 },
     }
 }
 

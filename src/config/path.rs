@@ -1,5 +1,7 @@
 //! YAML paths as people write them: `checks[2].http.headers["X-Tenant: a"]`.
 
+use std::fmt::Write as _;
+
 use super::quote::told_key;
 
 /// The path of the value of `key` below `parent`.
@@ -19,9 +21,41 @@ pub fn of_field(parent: &str, key: &'static str) -> String {
     [parent, separator, key].concat()
 }
 
+/// The paths of the values of the keys of one section, one at a time in the same room.
+pub struct Fields {
+    path: String,
+    parent: usize,
+}
+
+impl Fields {
+    /// Those below `parent`.
+    pub fn of(parent: &str) -> Self {
+        /// Keys are shorter.
+        const ROOM: usize = 32;
+        let mut path = String::with_capacity(parent.len() + ROOM);
+        path.push_str(parent);
+        Self { path, parent: parent.len() }
+    }
+
+    /// The same as [`of_field`].
+    pub fn of_key(&mut self, key: &'static str) -> &str {
+        self.path.truncate(self.parent);
+        if self.parent > 0 {
+            self.path.push('.');
+        }
+        self.path.push_str(key);
+        &self.path
+    }
+}
+
 /// The path of the item at `index` of the list at `parent`.
 pub fn item(parent: &str, index: usize) -> String {
-    format!("{parent}[{index}]")
+    // Room for the largest, so that it is taken once: thousands of checks have one.
+    let mut path = String::with_capacity(parent.len() + "[100000]".len());
+    path.push_str(parent);
+    // A string takes whatever is written to it.
+    let _ = write!(path, "[{index}]");
+    path
 }
 
 #[cfg(test)]

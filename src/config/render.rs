@@ -171,7 +171,7 @@ fn notes(text: &mut String, diagnostic: &Diagnostic, margin: &str, paint: &Palet
     let equals = paint.frame("=");
     let problem = &diagnostic.problem;
     if !problem.span.path.is_empty() {
-        text.push_str(&format!("{margin} {equals} {}: {}\n", paint.bold("at"), shortened(&problem.span.path)));
+        text.push_str(&format!("{margin} {equals} {}: {}\n", paint.bold("at"), shortened(&problem.span.path.text())));
     }
     if let Some(help) = &problem.help {
         text.push_str(&format!("{margin} {equals} {}: {help}\n", paint.bold("help")));

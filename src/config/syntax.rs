@@ -31,7 +31,7 @@ pub fn explained(error: &ScanError, text: &str) -> Box<Problem> {
         (line, column) = (number + 1, last.trim_end().chars().count());
     }
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let span = SourceSpan { path: String::new(), line: number(line), column: number(column.max(1)), width: 1 };
+    let span = SourceSpan { path: "".into(), line: number(line), column: number(column.max(1)), width: 1 };
     Box::new(Problem { severity: Severity::Error, code, message, help, span })
 }
 

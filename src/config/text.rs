@@ -84,7 +84,7 @@ fn problem(code: &'static str, message: impl Into<String>, help: &str, (line, co
         code,
         message: message.into(),
         help: Some(help.into()),
-        span: SourceSpan { path: String::new(), line, column, width: 1 },
+        span: SourceSpan { path: "".into(), line, column, width: 1 },
     })
 }
 

@@ -91,7 +91,7 @@ pub trait Spec: fmt::Debug + Send + Sync {
 
     /// The hosts that the target is on: none for a kind that crosses no network, more than one where it is a path
     /// through several.
-    fn hosts(&self) -> Vec<String> {
+    fn hosts(&self) -> Vec<&str> {
         Vec::new()
     }
 
@@ -102,7 +102,7 @@ pub trait Spec: fmt::Debug + Send + Sync {
 
     /// The hosts of which whoever answers there, or listens on the way, may get to know a password although the target
     /// could be declared so that they do not.
-    fn hosts_told_the_password(&self) -> Vec<String> {
+    fn hosts_told_the_password(&self) -> Vec<&str> {
         Vec::new()
     }
 
@@ -118,7 +118,7 @@ pub trait Spec: fmt::Debug + Send + Sync {
 
     /// Each run is to have a connection of its own, unless the file says otherwise, where `where_to` says so of the
     /// hosts that a connection leads to; of none, where it leads to no other host.
-    fn prefer_fresh_connections(&mut self, _where_to: &dyn Fn(&[String]) -> bool) {}
+    fn prefer_fresh_connections(&mut self, _where_to: &dyn Fn(&[&str]) -> bool) {}
 
     /// A probe of this target. Nothing is dialled before its first run.
     fn build(&self, context: &BuildContext) -> Box<dyn Probe>;

@@ -116,8 +116,8 @@ impl Spec for TcpSpec {
         Some(self.target.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
-        vec![self.declared.host.clone()]
+    fn hosts(&self) -> Vec<&str> {
+        vec![&self.declared.host]
     }
 
     fn build(&self, context: &BuildContext) -> Box<dyn Probe> {

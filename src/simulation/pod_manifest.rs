@@ -386,10 +386,14 @@ a: [
             .diagnostics()
             .iter()
             .map(|found| &found.problem)
-            .map(|found| (found.span.line, found.span.column, found.span.path.as_str(), found.message.as_str()))
+            .map(|found| (found.span.line, found.span.column, found.span.path.text(), found.message.as_str()))
             .collect();
-        let path = "spec.containers[0].livenessProbe.periodSeconds";
-        assert_eq!(found, [(6, 39, path, "expected a whole number, found `10s`"), (8, 4, "", "`[` is never closed"),]);
+        let path = "spec.containers[0].livenessProbe.periodSeconds".to_owned();
+        let whole = String::new();
+        assert_eq!(
+            found,
+            [(6, 39, path, "expected a whole number, found `10s`"), (8, 4, whole, "`[` is never closed")]
+        );
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! What of a section is secret and goes to a server.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
-use super::{Redactor, SentSecret};
+use super::{Redactor, SentSecret, shared};
 use crate::base::credentials::is_credential;
 use crate::base::secret::Secret;
 use crate::base::value::{Section, Text, TextPart, Value};
@@ -31,7 +29,7 @@ impl Redactor {
             }
         }
         let mut redactor = Self::hiding(found.secrets);
-        redactor.captures = Arc::new(found.captures);
+        redactor.captures = shared(found.captures);
         redactor
     }
 }

@@ -30,9 +30,14 @@ use super::secret::Secret;
 /// Secrets that a server may repeat.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    secrets: Arc<Vec<SentSecret>>,
+    secrets: Arc<[SentSecret]>,
     /// Values that workflow steps capture, as step and name.
-    captures: Arc<Vec<(String, String)>>,
+    captures: Arc<[(String, String)]>,
+}
+
+/// These; none, as most checks have, take no room.
+fn shared<T>(items: Vec<T>) -> Arc<[T]> {
+    if items.is_empty() { Arc::default() } else { items.into() }
 }
 
 impl fmt::Debug for Redactor {
@@ -99,7 +104,7 @@ impl Redactor {
     fn hiding(secrets: impl IntoIterator<Item = SentSecret>) -> Self {
         let mut known = HashSet::new();
         let secrets = secrets.into_iter().filter(|secret| secret.is_hidden() && known.insert(secret.clone()));
-        Self { secrets: Arc::new(secrets.collect()), captures: Arc::default() }
+        Self { secrets: shared(secrets.collect()), captures: Arc::default() }
     }
 
     /// These secrets and the values in `more`, each behind its name.
@@ -111,7 +116,7 @@ impl Redactor {
             return self.clone();
         }
         let secrets = self.secrets.iter().chain(more.secrets.iter()).cloned();
-        Self { secrets: Arc::new(secrets.collect()), captures: Arc::clone(&self.captures) }
+        Self { secrets: secrets.collect(), captures: Arc::clone(&self.captures) }
     }
 
     /// The values of earlier steps, as step and name, that are sent along.

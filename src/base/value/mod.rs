@@ -6,9 +6,11 @@ mod section;
 mod session;
 mod text;
 mod unreadable;
+mod yaml_path;
 
 pub use problem::{Problem, Severity, SourceSpan};
-pub use section::{Section, Spanned, Value};
+pub use section::{Section, Spanned, SpareRoom, Value};
 pub use session::{ParseSession, ReadFile, TooMuch};
 pub use text::{Text, TextPart};
 pub use unreadable::{help_with_unreadable, is_absent, why_unreadable};
+pub use yaml_path::YamlPath;

@@ -1,10 +1,12 @@
 //! Something wrong with the configuration, and where it stands.
 
+use super::yaml_path::YamlPath;
+
 /// Where something stands in the file. Lines and columns are counted from 1, columns in characters.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSpan {
     /// The YAML path: `checks[2].http.url`.
-    pub path: String,
+    pub path: YamlPath,
     /// The line.
     pub line: u32,
     /// The column of the first character.

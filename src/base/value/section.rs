@@ -1,5 +1,7 @@
 //! Typed values with their places, and the sections that hold them.
 
+use std::cell::RefCell;
+use std::mem;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,8 +76,47 @@ impl PartialEq for Spanned {
 pub struct Section {
     span: SourceSpan,
     /// In the order of the file, defaults last. They are few, so that looking at each takes less than a tree.
-    entries: Vec<(&'static str, Spanned)>,
+    entries: SectionEntries,
     session: Rc<ParseSession>,
+    room: Option<Rc<SpareRoom>>,
+}
+
+/// The values of the keys of a section.
+type SectionEntries = Vec<(&'static str, Spanned)>;
+
+/// Room for the values of sections: thousands of checks, one after the other, take kilobytes each.
+#[derive(Debug, Default)]
+pub struct SpareRoom(RefCell<Vec<SectionEntries>>);
+
+impl SpareRoom {
+    /// A section, those in it, and those in them are there at the same time.
+    const MOST: usize = 8;
+
+    /// Room for so many entries, which a section that is gone may have had.
+    #[must_use]
+    pub fn take(&self, entries: usize) -> SectionEntries {
+        let mut room = self.0.borrow_mut().pop().unwrap_or_default();
+        room.reserve(entries);
+        room
+    }
+
+    fn give_back(&self, room: SectionEntries) {
+        let mut spare = self.0.borrow_mut();
+        if spare.len() < Self::MOST {
+            spare.push(room);
+        }
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        if let Some(room) = &self.room {
+            let mut entries = mem::take(&mut self.entries);
+            // The sections among them give back theirs.
+            entries.clear();
+            room.give_back(entries);
+        }
+    }
 }
 
 /// Two are equal when they hold the same under the same keys, in whatever order.
@@ -94,7 +135,18 @@ impl Section {
         entries: impl IntoIterator<Item = (&'static str, Spanned)>,
         session: Rc<ParseSession>,
     ) -> Self {
-        Self { span, entries: entries.into_iter().collect(), session }
+        Self { span, entries: entries.into_iter().collect(), session, room: None }
+    }
+
+    /// The same with entries in room that was taken from `room`, and that goes back there.
+    #[must_use]
+    pub fn within_room(
+        span: SourceSpan,
+        entries: SectionEntries,
+        session: Rc<ParseSession>,
+        room: Rc<SpareRoom>,
+    ) -> Self {
+        Self { span, entries, session, room: Some(room) }
     }
 
     /// Where the section stands.
@@ -314,6 +366,21 @@ fn is_path(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_room_of_a_section_that_is_gone_is_taken_by_the_next() {
+        let room: Rc<SpareRoom> = Rc::default();
+        let session = ParseSession::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+        let section =
+            |entries| Section::within_room(SourceSpan::default(), entries, Rc::clone(&session), Rc::clone(&room));
+        let inner = section(room.take(10));
+        let mut entries = room.take(20);
+        let first = entries.as_ptr();
+        entries.push(("inner", Spanned::new(SourceSpan::default(), Value::Section(inner))));
+        drop(section(entries));
+        let next = room.take(20);
+        assert_eq!((next.as_ptr(), next.len(), room.0.borrow().len()), (first, 0, 1));
+    }
 
     #[test]
     fn values_are_compared_without_their_places() {

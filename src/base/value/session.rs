@@ -240,7 +240,7 @@ mod tests {
     fn no_error_is_lost_among_a_thousand_warnings() {
         let session = ParseSession::new(Box::new(|_| Err(io::ErrorKind::NotFound.into())));
         let problem = |severity, line| {
-            let span = SourceSpan { path: String::new(), line, column: 1, width: 1 };
+            let span = SourceSpan { path: "".into(), line, column: 1, width: 1 };
             Problem { severity, code: "x", message: String::new(), help: None, span }
         };
         (0..2000).for_each(|line| session.report(problem(Severity::Warning, line)));

@@ -43,6 +43,15 @@ impl Text {
         self.render(|_, _| Err(())).ok()
     }
 
+    /// The text, where all of it stands in the file as one piece.
+    #[must_use]
+    pub fn whole(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [TextPart::Plain(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether an expansion brought something in, so that the text is a secret in a section of a kind.
     #[must_use]
     pub fn is_expanded(&self) -> bool {
@@ -62,6 +71,9 @@ impl Text {
     /// # Errors
     /// The first error of `captured`.
     pub fn render<E>(&self, mut captured: impl FnMut(&str, &str) -> Result<String, E>) -> Result<String, E> {
+        if let Some(whole) = self.whole() {
+            return Ok(whole.to_owned());
+        }
         let mut rendered = String::new();
         for part in &self.parts {
             match part {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Reader, Scope, path};
 use crate::base::field::{Field, Presence, ValueType};
-use crate::base::value::{SourceSpan, Spanned, Value};
+use crate::base::value::{SourceSpan, Spanned, Value, YamlPath};
 use crate::config::tree::Mark;
 
 /// The defaults of each table of keys that has been read by.
@@ -46,11 +46,12 @@ impl KnownDefault {
     }
 
     /// The default of the key at `path`, in the section at `mark`.
-    pub(super) fn at(&self, mark: Mark, path: String) -> Spanned {
+    pub(super) fn at(&self, mark: Mark, path: YamlPath) -> Spanned {
         let value = match &self.0.value {
             Value::List(items) => {
+                let path = path.text();
                 let item = |(index, item): (usize, &Spanned)| {
-                    let span = SourceSpan { path: path::item(&path, index), ..item.span };
+                    let span = SourceSpan { path: path::item(&path, index).into(), ..item.span };
                     Spanned::new(span, item.value.clone())
                 };
                 Value::List(items.iter().enumerate().map(item).collect())
@@ -110,7 +111,7 @@ mod tests {
             let Presence::Default(text) = field.presence else { continue };
             let read = reader.default(field, text, mark, "checks[2].x", Scope::default());
             let Some(default) = KnownDefault::of(field, &reader) else { continue };
-            let placed = default.at(mark, path::of_field("checks[2].x", field.name));
+            let placed = default.at(mark, YamlPath::from("checks[2].x").field(&field.name));
             assert_eq!(format!("{:?}", Some(&placed)), format!("{:?}", read.as_ref()), "{}", field.name);
             assert_eq!(Some(placed), read, "{}", field.name);
             known += 1;

@@ -3,6 +3,7 @@
 //! A value that cannot be read is reported and left out, so that the rest is still looked at. What a new shape accepts
 //! is said in [`scalar`] (or [`url`]), how it is called in [`words`].
 
+use std::ptr;
 use std::rc::Rc;
 
 use super::Config;
@@ -13,7 +14,7 @@ use super::shows::is_credential;
 use super::source::Environment;
 use super::tree::{MappingEntry, Mark, Node, NodeContent};
 use crate::base::field::{Field, MatcherType, Presence, ValueType};
-use crate::base::value::{ParseSession, Problem, Section, Severity, Spanned, Value};
+use crate::base::value::{ParseSession, Problem, Section, Severity, Spanned, SpareRoom, Value, YamlPath};
 
 pub mod foreign;
 mod defaults;
@@ -21,46 +22,15 @@ mod json;
 pub mod overlooked;
 mod scalar;
 pub mod suggest;
+mod table;
 mod texts;
 mod url;
 pub mod words;
 
 use defaults::KnownDefaults;
+pub use table::{Scope, Table};
 pub(super) use texts::HELP_WITH_PLAIN_SECRET;
 use texts::is_literal;
-
-/// The keys of a mapping.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Table {
-    /// Those that are read.
-    pub fields: &'static [Field],
-    /// Sections of which exactly one must be there.
-    pub one_of: &'static [Field],
-    /// Those that are known and read elsewhere.
-    pub apart: &'static [Field],
-    /// The matcher whose words these are.
-    pub words_of: Option<&'static MatcherType>,
-}
-
-impl Table {
-    /// The field for `key`, if it is one of those that are read here.
-    fn field(&self, key: &str) -> Option<&'static Field> {
-        self.fields.iter().chain(self.one_of).find(|field| field.name == key)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'static Field> {
-        self.fields.iter().chain(self.one_of).chain(self.apart)
-    }
-}
-
-/// What surrounds a value.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scope<'s> {
-    /// Within a step of a workflow captured values may be used.
-    pub in_step: bool,
-    /// The mapping around it, and what is around that.
-    pub around: Option<(&'s Table, &'s Scope<'s>)>,
-}
 
 /// Reads values of one document.
 #[derive(Clone, Debug)]
@@ -68,13 +38,14 @@ pub struct Reader<'e> {
     environment: &'e Environment,
     session: Rc<ParseSession>,
     defaults: Rc<KnownDefaults>,
+    room: Rc<SpareRoom>,
     before: Option<&'e Config>,
 }
 
 impl<'e> Reader<'e> {
     /// A reader that expands from `environment` and reports to `session`.
     pub fn new(environment: &'e Environment, session: Rc<ParseSession>) -> Self {
-        Self { environment, session, defaults: Rc::default(), before: None }
+        Self { environment, session, defaults: Rc::default(), room: Rc::default(), before: None }
     }
 
     /// The same, with the configuration that the document replaces.
@@ -89,7 +60,7 @@ impl<'e> Reader<'e> {
 
     /// The same for a part of the document, which reports to a session of its own.
     pub fn within(&self, session: Rc<ParseSession>) -> Self {
-        Self { session, defaults: Rc::clone(&self.defaults), ..*self }
+        Self { session, defaults: Rc::clone(&self.defaults), room: Rc::clone(&self.room), ..*self }
     }
 
     /// Where the environment comes from.
@@ -115,31 +86,37 @@ impl<'e> Reader<'e> {
         let inner = Scope { in_step: scope.in_step, around: Some((table, &scope)) };
         let defaults = self.defaults.of(table.fields, self);
         let room = entries.len() + defaults.iter().flatten().count();
-        let mut values: Vec<(&'static str, Spanned)> = Vec::with_capacity(room);
+        let mut values = self.room.take(room);
         let mut meant = Vec::new();
+        let place = YamlPath::from(path);
+        let mut path_of_field = path::Fields::of(path);
         for entry in entries {
-            let field = table.field(&entry.key);
-            let path = field.map_or_else(|| path::child(path, &entry.key), |field| path::of_field(path, field.name));
-            match field {
+            match table.field(&entry.key) {
                 Some(field) => {
                     // A kind without a key of its own is named nevertheless.
                     let named = table.one_of.iter().any(|kind| kind.name == field.name);
+                    let path = path_of_field.of_key(field.name);
                     let value = if named {
-                        self.value(&entry.value, &field.value_type, &path, inner)
+                        self.content(&entry.value, &field.value_type, path, inner)
                     } else {
-                        self.field(field, entry, &path, inner)
+                        self.field(field, entry, path, inner)
                     };
                     if let Some(value) = value {
-                        values.push((field.name, value));
+                        let span = entry.value.mark.span(place.field(&field.name));
+                        values.push((field.name, Spanned::new(span, value)));
                     }
                 }
                 None if table.apart.iter().any(|field| field.name == entry.key) => {}
-                None => meant.extend(self.unknown_key(entry, table, entries, &path, scope)),
+                None => {
+                    let path = path::child(path, &entry.key);
+                    meant.extend(self.unknown_key(entry, table, entries, &path, scope));
+                }
             }
         }
+        let written = values.len();
         let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
         for (field, known) in table.fields.iter().zip(defaults.iter()) {
-            if values.iter().any(|(name, _)| *name == field.name) {
+            if values[..written].iter().any(|(name, _)| ptr::eq(*name, field.name)) {
                 continue;
             }
             match field.presence {
@@ -151,7 +128,7 @@ impl<'e> Reader<'e> {
                 }
                 Presence::Default(text) => {
                     let value = match known {
-                        Some(known) => Some(known.at(node.mark, path::of_field(path, field.name))),
+                        Some(known) => Some(known.at(node.mark, place.field(&field.name))),
                         None => self.default(field, text, node.mark, path, inner),
                     };
                     if let Some(value) = value {
@@ -164,16 +141,22 @@ impl<'e> Reader<'e> {
         if !table.one_of.is_empty() {
             self.exactly_one(node, entries, table, path, &meant);
         }
-        Some(Section::new(node.mark.span(path), values, Rc::clone(&self.session)))
+        let (session, room) = (Rc::clone(&self.session), Rc::clone(&self.room));
+        Some(Section::within_room(node.mark.span(place), values, session, room))
     }
 
     /// Reads a value by its shape.
     pub fn value(&self, node: &Node, value_type: &'static ValueType, path: &str, scope: Scope<'_>) -> Option<Spanned> {
-        let value = match value_type {
+        self.content(node, value_type, path, scope).map(|value| Spanned::new(node.mark.span(path), value))
+    }
+
+    /// The same without its place.
+    fn content(&self, node: &Node, value_type: &'static ValueType, path: &str, scope: Scope<'_>) -> Option<Value> {
+        Some(match value_type {
             ValueType::List(item) => Value::List(self.list(node, item, path, scope)?),
             ValueType::OneOrMany(item) => match node.content {
                 NodeContent::List(_) => Value::List(self.list(node, item, path, scope)?),
-                _ => return self.value(node, item, path, scope),
+                _ => return self.content(node, item, path, scope),
             },
             ValueType::Map(of) => Value::Map(self.map(node, of, path, scope)?),
             ValueType::TextOrSection(_) if !matches!(node.content, NodeContent::Map(_)) => {
@@ -189,12 +172,11 @@ impl<'e> Reader<'e> {
             }
             ValueType::Matcher(of) => match &node.content {
                 NodeContent::Map(_) => Value::Section(self.matcher(node, of, path, scope)?),
-                _ => return self.value(node, of.plain, path, scope),
+                _ => return self.content(node, of.plain, path, scope),
             },
             ValueType::Operand => self.operand(node, path, scope)?,
             scalar => self.scalar(node, scalar, path, scope)?,
-        };
-        Some(Spanned::new(node.mark.span(path), value))
+        })
     }
 
     /// The mapping that a matcher is, of at least one of its words.
@@ -213,7 +195,7 @@ impl<'e> Reader<'e> {
     }
 
     /// The value of a key. Nothing written counts as left out where that is allowed.
-    fn field(&self, field: &'static Field, entry: &MappingEntry, path: &str, scope: Scope<'_>) -> Option<Spanned> {
+    fn field(&self, field: &'static Field, entry: &MappingEntry, path: &str, scope: Scope<'_>) -> Option<Value> {
         let node = &entry.value;
         let required = field.presence == Presence::Required;
         let may_be_empty = matches!(field.value_type, ValueType::Section(_));
@@ -226,7 +208,7 @@ impl<'e> Reader<'e> {
             }
             return None;
         }
-        self.value(node, &field.value_type, path, scope)
+        self.content(node, &field.value_type, path, scope)
     }
 
     /// The default of a key, read by the same rules as if it stood at the section.

@@ -53,14 +53,14 @@ impl Reader<'_> {
     }
 
     /// Reports a password that stands in the file, if `text` as it is written holds one.
-    pub(super) fn refuse_plain_password(&self, text: &Text, span: &SourceSpan) {
+    pub(super) fn refuse_plain_password(&self, text: &Text, span: impl FnOnce() -> SourceSpan) {
         let written = &text.written;
         let plain = passwords(written).into_iter().find(|password| is_written_out(&written[password.clone()]));
         if let Some(Range { start, .. }) = plain {
             // Without a `?` it is the `password=` of a list of keywords, as libpq writes it.
             let is_of_query = written[..start].ends_with('=') && written[..start].contains('?');
             let what = if is_of_query { "the secret in the URL's query" } else { "the password in the URL" };
-            self.plain_secret(what, span);
+            self.plain_secret(what, &span());
         }
     }
 

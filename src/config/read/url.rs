@@ -1,5 +1,7 @@
 //! URLs: expansions go into the user-info percent-encoded, captured values only behind the host.
 
+use std::net::Ipv4Addr;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{ParseError, Url};
 
@@ -20,8 +22,11 @@ const STAND_IN: &str = "x";
 impl Reader<'_> {
     /// The URL in `text`, if it is one with one of these schemes.
     pub(super) fn url(&self, node: &Node, text: Text, schemes: &[&str], path: &str) -> Option<Text> {
-        self.refuse_plain_password(&text, &node.mark.span(path));
+        self.refuse_plain_password(&text, || node.mark.span(path));
         let error = |code, message: String, help: Option<String>| self.error(node.mark, path, code, message, help);
+        if text.whole().is_some_and(|whole| is_plain(whole, schemes)) {
+            return Some(text);
+        }
         let Some(text) = encode_user_info(text) else {
             let message = "a captured value can stand only in the path and the query of a URL";
             let help = "write scheme, host and port out, or take them from the environment";
@@ -66,6 +71,32 @@ impl Reader<'_> {
         error("invalid-url", message, Some(help));
         None
     }
+}
+
+/// Whether `text` is a URL with one of these schemes, without doubt: of nearly all the host is an IPv4 address or a name
+/// of letters, digits and hyphens, of which no part looks like a number or is encoded, and the rest needs no encoding.
+/// Thousands of checks take thousands of URLs, and each is parsed where it is used.
+fn is_plain(text: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let (host, rest) = rest.split_at(rest.bytes().position(|byte| !is_of_host(byte)).unwrap_or(rest.len()));
+    let is_word = |label: &str| {
+        let is_encoded = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+        label.starts_with(|c: char| c.is_ascii_alphabetic()) && !is_encoded
+    };
+    let is_host = host.split('.').all(is_word) || host.parse::<Ipv4Addr>().is_ok();
+    let rest = match rest.strip_prefix(':') {
+        Some(rest) => {
+            let (port, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            if port.starts_with('+') || port.parse::<u16>().is_err() {
+                return false;
+            }
+            rest
+        }
+        None => rest,
+    };
+    let is_rest = rest.is_empty() || (rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic()));
+    schemes.contains(&scheme) && is_host && is_rest
 }
 
 /// Whether `text` is a scheme by its characters (RFC 3986, section 3.1).
@@ -218,5 +249,38 @@ fn phase_after(before: &str) -> UrlPosition {
         None => UrlPosition::Scheme,
         Some((_, rest)) if rest.contains(['/', '?', '#']) => UrlPosition::Rest,
         Some(_) => UrlPosition::Authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMES: &[&str] = &["http", "https", "postgres"];
+
+    #[test]
+    fn a_url_that_is_not_looked_at_closer_is_one() {
+        let hosts = ["a", "user.svc", "a-b.c1", "A.example.COM", "127.0.0.1", "255.255.255.255", "z9"];
+        let rests = ["", "/", ":8080", ":65535/x?y=z#w", "/health?7", "/a%zz[]{}|\\^`<>\"'@", ":00080/"];
+        for (scheme, host) in SCHEMES.iter().flat_map(|scheme| hosts.map(|host| (scheme, host))) {
+            for rest in rests {
+                let text = format!("{scheme}://{host}{rest}");
+                assert!(is_plain(&text, SCHEMES), "{text}");
+                let url = Url::parse(&text).unwrap();
+                assert_eq!((url.scheme(), url.host_str().is_some()), (*scheme, true), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_is_looked_at_closer() {
+        let schemes = ["ftp://a", "HTTP://a", "http:a", " http://a"];
+        let names = ["", "a..b", "a.", "a_b", "é", "xn--a.b", "a.XN--b", "u@a", "[::1]", "${A}", "a\\b"];
+        let numbers = ["1.2.3", "a.1", "0x7f.1", "256.1.1.1", "01.2.3.4"];
+        let rests = ["a:", "a:+1", "a:65536", "a:8x", "a?b", "a/é", "a/ b", "a/\t"];
+        let hosts = names.iter().chain(&numbers).chain(&rests).map(|rest| format!("http://{rest}"));
+        for text in schemes.map(str::to_owned).into_iter().chain(hosts) {
+            assert!(!is_plain(&text, SCHEMES), "{text}");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub fn hand_over(fields: Option<&Section>, section: &ParseSession, document: &Pa
         let is_file = fields.is_some_and(|fields| fields.span().path.is_empty());
         wrong.extend(unused(allowed, &found, is_file).into_iter().filter(|problem| {
             // What allows them can be without effect itself, and is then reported.
-            !names(UNUSED) || problem.span.path.ends_with(UNUSED)
+            !names(UNUSED) || problem.span.path.text().ends_with(UNUSED)
         }));
     }
     let silenced = |problem: &Problem| problem.severity == Severity::Warning && names(problem.code);

@@ -179,7 +179,7 @@ fn observed(fields: &Section, session: &ParseSession, gates: Gates, environment:
     };
     // What can restart the app must see what a new client sees; and of reuse on this pod nobody has anything.
     let asks_for_restart = gates.live || gates.startup;
-    let is_here = |hosts: &[String]| hosts.iter().all(|host| is_own_host(host, environment));
+    let is_here = |hosts: &[&str]| hosts.iter().all(|host| is_own_host(host, environment));
     spec.prefer_fresh_connections(&|hosts| asks_for_restart || is_here(hosts));
     let spec: Arc<dyn Spec> = spec.into();
     let fingerprint = fingerprint::of(kind.name, section, session);

@@ -27,7 +27,10 @@ fn fields(section: &Section, hasher: &mut DefaultHasher) {
 fn value(spanned: &Spanned, hasher: &mut DefaultHasher) {
     std::mem::discriminant(&spanned.value).hash(hasher);
     match &spanned.value {
-        Value::Text(text) => rendered(text).hash(hasher),
+        Value::Text(text) => match text.whole() {
+            Some(whole) => whole.hash(hasher),
+            None => rendered(text).hash(hasher),
+        },
         Value::Bool(flag) => flag.hash(hasher),
         Value::Integer(integer) => integer.hash(hasher),
         Value::Number(number) | Value::Share(number) => number.to_bits().hash(hasher),

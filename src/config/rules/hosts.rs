@@ -15,12 +15,10 @@ pub fn is_external(spec: &dyn Spec, environment: &Environment) -> bool {
 #[must_use]
 pub fn is_own_host(host: &str, environment: &Environment) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-    if host.eq_ignore_ascii_case("localhost") || environment.get("POD_IP").is_some_and(|own| own == host) {
-        return true;
-    }
-    match host.parse::<IpAddr>() {
+    let is_loopback = || match host.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) => address.to_canonical().is_loopback(),
         Ok(address) => address.is_loopback(),
         Err(_) => false,
-    }
+    };
+    host.eq_ignore_ascii_case("localhost") || is_loopback() || environment.get("POD_IP").is_some_and(|own| own == host)
 }

@@ -124,7 +124,7 @@ impl<'t, 'r> Builder<'t, 'r> {
                 let mark = if written { self.mark(&span) } else { self.mark_of_nothing(&span) };
                 let weight = text.len() + NODE_WEIGHT;
                 let content = NodeContent::Scalar(Scalar { text, quoted, end });
-                self.add(Rc::new(Node { mark, content, height: 0, weight }), anchor)
+                self.add(Found::New(Node { mark, content, height: 0, weight }), anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), "seq", &span);
@@ -177,7 +177,7 @@ impl<'t, 'r> Builder<'t, 'r> {
             OpenCollection::List(items) => NodeContent::List(items),
             OpenCollection::Map(map) => NodeContent::Map(self.merged(map)),
         };
-        self.add(Rc::new(Node { mark, content, height, weight }), anchor)
+        self.add(Found::New(Node { mark, content, height, weight }), anchor)
     }
 
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), Fatal> {
@@ -195,52 +195,57 @@ impl<'t, 'r> Builder<'t, 'r> {
             let help = Some("write out what is meant, or split the configuration".into());
             return Err(Box::new(problem("alias-bomb", message, help, span)));
         }
-        self.add(node, 0)
+        self.add(Found::Known(node), 0)
     }
 
     /// Puts a finished node into the collection that is open, or at the root.
-    fn add(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), Fatal> {
+    fn add(&mut self, mut found: Found, anchor: usize) -> Result<(), Fatal> {
         self.nodes += 1;
+        let node = found.node();
         if self.nodes > MAX_NODES {
             let message = format!("the document has more than {MAX_NODES} values");
             let help = Some("a configuration has some hundred: is this the right file?".into());
             return Err(Box::new(problem("too-large", &message, help, node.mark.span(self.path()))));
         }
+        let (mark, height, weight) = (node.mark, node.height, node.weight);
         if anchor != 0 {
+            let node = found.into_shared();
             self.anchors.insert(anchor, Rc::clone(&node));
+            found = Found::Known(node);
         }
         let Some(frame) = self.open.last_mut() else {
-            self.root.get_or_insert(node);
+            self.root.get_or_insert_with(|| found.into_shared());
             return Ok(());
         };
-        frame.height = frame.height.max(node.height + 1);
-        frame.weight += node.weight;
+        frame.height = frame.height.max(height + 1);
+        frame.weight += weight;
         match &mut frame.content {
-            OpenCollection::List(items) => items.push(node),
+            OpenCollection::List(items) => items.push(found.into_shared()),
             OpenCollection::Map(map) => match std::mem::replace(&mut map.key, PendingKey::Awaited) {
                 PendingKey::Awaited => {
                     let is_first = map.entries.is_empty() && map.merged.is_empty();
-                    if is_first && frame.block && frame.mark.line == node.mark.line {
-                        frame.mark.width = node.mark.width;
+                    if is_first && frame.block && frame.mark.line == mark.line {
+                        frame.mark.width = mark.width;
                     }
-                    match key_of(&node, map) {
+                    match key_of(found, map) {
                         Ok(known) => map.key = known,
                         Err(mut problem) => {
                             map.key = PendingKey::Unusable;
                             let parent = self.path();
-                            problem.span.path = match problem.span.path.as_str() {
-                                "" => parent,
-                                own => path::child(&parent, own),
+                            problem.span.path = match problem.span.path.text().as_str() {
+                                "" => parent.into(),
+                                own => path::child(&parent, own).into(),
                             };
                             (self.report)(*problem);
                         }
                     }
                 }
                 PendingKey::Known(name, key_mark) => {
-                    let value = if is_unwritten(&node) { Rc::new(Node::unwritten(key_mark)) } else { node };
+                    let is_unwritten = is_unwritten(found.node());
+                    let value = if is_unwritten { Rc::new(Node::unwritten(key_mark)) } else { found.into_shared() };
                     map.push(MappingEntry { key: name, key_mark, value });
                 }
-                PendingKey::Merge(mark) => map.merged.push((mark, node)),
+                PendingKey::Merge(mark) => map.merged.push((mark, found.into_shared())),
                 PendingKey::Unusable => {}
             },
         }
@@ -337,10 +342,45 @@ impl<'t, 'r> Builder<'t, 'r> {
     }
 }
 
+/// A node whose place is not known yet. Half of all are keys, of which no more than the text is kept.
+enum Found {
+    New(Node),
+    /// An alias or an anchor has it as well.
+    Known(Rc<Node>),
+}
+
+impl Found {
+    fn node(&self) -> &Node {
+        match self {
+            Self::New(node) => node,
+            Self::Known(node) => node,
+        }
+    }
+
+    fn into_shared(self) -> Rc<Node> {
+        match self {
+            Self::New(node) => Rc::new(node),
+            Self::Known(node) => node,
+        }
+    }
+
+    /// The text of a scalar.
+    fn into_text(self) -> Option<String> {
+        match self {
+            Self::New(Node { content: NodeContent::Scalar(scalar), .. }) => Some(scalar.text),
+            Self::New(_) => None,
+            Self::Known(node) => match &node.content {
+                NodeContent::Scalar(scalar) => Some(scalar.text.clone()),
+                NodeContent::List(_) | NodeContent::Map(_) => None,
+            },
+        }
+    }
+}
+
 /// What a node in the place of a key says about the entry.
-fn key_of(node: &Node, map: &OpenMap) -> Result<PendingKey, Fatal> {
-    let mark = node.mark;
-    let NodeContent::Scalar(scalar) = &node.content else {
+fn key_of(found: Found, map: &OpenMap) -> Result<PendingKey, Fatal> {
+    let mark = found.node().mark;
+    let NodeContent::Scalar(scalar) = &found.node().content else {
         let message = "a key must be a plain word, not a list or a mapping";
         let help = "if `{{` belongs to a template, it was not rendered".to_owned();
         return Err(Box::new(problem("wrong-type", message, Some(help), mark.span(""))));
@@ -353,7 +393,7 @@ fn key_of(node: &Node, map: &OpenMap) -> Result<PendingKey, Fatal> {
     if scalar.text == "<<" && !scalar.quoted {
         return Ok(PendingKey::Merge(mark));
     }
-    Ok(PendingKey::Known(scalar.text.clone(), mark))
+    Ok(PendingKey::Known(found.into_text().unwrap_or_default(), mark))
 }
 
 fn is_unwritten(node: &Node) -> bool {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::base::value::SourceSpan;
+use crate::base::value::{SourceSpan, YamlPath};
 
 /// What a node counts beside its text where it is copied, in bytes.
 pub(super) const NODE_WEIGHT: usize = 16;
@@ -20,7 +20,7 @@ pub struct Mark {
 
 impl Mark {
     /// The place of something at this mark with the YAML path `path`.
-    pub fn span(self, path: impl Into<String>) -> SourceSpan {
+    pub fn span(self, path: impl Into<YamlPath>) -> SourceSpan {
         SourceSpan { path: path.into(), line: self.line, column: self.column, width: self.width }
     }
 }

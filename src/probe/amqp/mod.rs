@@ -146,15 +146,15 @@ impl Spec for Amqp {
         Some(self.shown.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
-        vec![self.endpoint.host.clone()]
+    fn hosts(&self) -> Vec<&str> {
+        vec![&self.endpoint.host]
     }
 
     fn max_connection_age(&self) -> Duration {
         self.max_age.effective()
     }
 
-    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {
         if where_to(&self.hosts()) {
             self.max_age.prefer_fresh();
         }

@@ -65,15 +65,15 @@ impl Spec for GrpcSection {
         Some(self.shown.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
-        self.host().map(str::to_owned).into_iter().collect()
+    fn hosts(&self) -> Vec<&str> {
+        self.host().into_iter().collect()
     }
 
     fn max_connection_age(&self) -> Duration {
         self.max_age.effective()
     }
 
-    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {
         if where_to(&self.hosts()) {
             self.max_age.prefer_fresh();
         }

@@ -267,20 +267,20 @@ impl Spec for HttpSpec {
         Some(self.target.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
+    fn hosts(&self) -> Vec<&str> {
         // What a proxy elsewhere does not let through is no fault of this pod, wherever the URL leads from there.
         let proxy = match &self.declared.way {
-            Way::Proxy(proxy) => Some(proxy.host().to_owned()),
+            Way::Proxy(proxy) => Some(proxy.host()),
             Way::Address | Way::Socket(_) => None,
         };
-        proxy.into_iter().chain(self.host.clone()).collect()
+        proxy.into_iter().chain(self.host.as_deref()).collect()
     }
 
     fn max_connection_age(&self) -> Duration {
         if self.declared.request.may_have_effect() { Duration::ZERO } else { self.max_age.effective() }
     }
 
-    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {
         if where_to(&self.hosts()) {
             self.max_age.prefer_fresh();
         }

@@ -1,5 +1,6 @@
 //! The request as declared, and as it is sent once captured values are filled in.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -33,8 +34,13 @@ pub(super) enum RequestSpec {
 
 /// A request before captured values are filled in.
 pub(super) struct RequestTemplate {
-    method: Method,
     url: Text,
+    parts: RequestParts,
+}
+
+/// What a request has beside its address.
+struct RequestParts {
+    method: Method,
     headers: Vec<(HeaderName, Text)>,
     /// How the file writes the names of `headers`.
     spelling: Extensions,
@@ -87,9 +93,9 @@ impl RequestSpec {
     /// Reads the keys of the request, with where it goes as far as that is known before a run. Problems are reported at
     /// their keys.
     pub(super) fn read(fields: &Section, method: &str) -> Option<(Self, RequestUrl)> {
-        let url = fields.text("url")?.clone();
+        let url = fields.text("url")?;
         let headers = read_headers(fields);
-        let Ok(parsed) = Url::parse(&stand_in(&url)) else {
+        let Ok(parsed) = Url::parse(&stand_in(url)) else {
             let help = "write it as `http://host:port/path`";
             fields.error("url", "invalid-value", "not a URL with a host", Some(help.into()));
             return None;
@@ -103,16 +109,18 @@ impl RequestSpec {
         let spelling = spelling::of(fields.map("headers").iter().map(|(name, _)| name.as_str()));
         let host = parsed.host_str().map(|host| bare(host).to_owned());
         let whereto = RequestUrl { host, is_plain: parsed.scheme() == "http" };
-        let template = RequestTemplate { method, url, headers, spelling, body };
-        let ready = if template.needs_captures() { None } else { template.prepared(parsed, &Captures::default()).ok() };
-        Some((ready.map_or_else(|| Self::Template(Box::new(template)), Self::Ready), whereto))
+        let parts = RequestParts { method, headers, spelling, body };
+        let needs_captures = url.captures().next().is_some() || parts.need_captures();
+        let ready = if needs_captures { None } else { parts.prepared(parsed, &Captures::default()).ok() };
+        let template = || Self::Template(Box::new(RequestTemplate { url: url.clone(), parts }));
+        Some((ready.map_or_else(template, Self::Ready), whereto))
     }
 
     /// Whether the method may change something (RFC 9110, section 9.2.1).
     pub(super) fn may_have_effect(&self) -> bool {
         let method = match self {
             Self::Ready(request) => &request.method,
-            Self::Template(template) => &template.method,
+            Self::Template(template) => &template.parts.method,
         };
         !method.is_safe()
     }
@@ -138,15 +146,17 @@ pub(super) struct RequestUrl {
 }
 
 impl RequestTemplate {
-    fn needs_captures(&self) -> bool {
-        let headers = self.headers.iter().map(|(_, value)| value);
-        let mut texts = headers.chain(self.body.as_ref().map(|body| &body.text)).chain([&self.url]);
-        texts.any(|text| text.captures().next().is_some())
-    }
-
     fn fill(&self, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
         let url = captured.fill_url(&self.url).map_err(unfilled)?;
-        self.prepared(Url::parse(&url).map_err(|_| invalid_url())?, captured)
+        self.parts.prepared(Url::parse(&url).map_err(|_| invalid_url())?, captured)
+    }
+}
+
+impl RequestParts {
+    fn need_captures(&self) -> bool {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let mut texts = headers.chain(self.body.as_ref().map(|body| &body.text));
+        texts.any(|text| text.captures().next().is_some())
     }
 
     /// The request to `url`.
@@ -355,9 +365,12 @@ fn format_of(body: &Text, content_type: Option<&Text>) -> BodyFormat {
 }
 
 /// The text with a harmless value in each place of a captured one.
-fn stand_in(text: &Text) -> String {
+fn stand_in(text: &Text) -> Cow<'_, str> {
+    if let Some(whole) = text.whole() {
+        return whole.into();
+    }
     match text.render(|_, _| Ok::<_, Infallible>("0".to_owned())) {
-        Ok(text) => text,
+        Ok(text) => text.into(),
         Err(never) => match never {},
     }
 }

@@ -145,11 +145,11 @@ impl Spec for Postgres {
         Some(self.shown.clone())
     }
 
-    fn hosts(&self) -> Vec<String> {
-        vec![self.target.host.clone()]
+    fn hosts(&self) -> Vec<&str> {
+        vec![&self.target.host]
     }
 
-    fn hosts_told_the_password(&self) -> Vec<String> {
+    fn hosts_told_the_password(&self) -> Vec<&str> {
         if self.target.may_tell_the_password() { self.hosts() } else { Vec::new() }
     }
 
@@ -157,7 +157,7 @@ impl Spec for Postgres {
         self.max_age.effective()
     }
 
-    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {
         if where_to(&self.hosts()) {
             self.max_age.prefer_fresh();
         }

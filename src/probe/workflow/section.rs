@@ -31,11 +31,11 @@ struct StepSpec {
 }
 
 impl Spec for Workflow {
-    fn hosts(&self) -> Vec<String> {
+    fn hosts(&self) -> Vec<&str> {
         self.steps.iter().flat_map(|step| step.spec.hosts()).collect()
     }
 
-    fn hosts_told_the_password(&self) -> Vec<String> {
+    fn hosts_told_the_password(&self) -> Vec<&str> {
         self.steps.iter().flat_map(|step| step.spec.hosts_told_the_password()).collect()
     }
 
@@ -43,7 +43,7 @@ impl Spec for Workflow {
         self.steps.iter().map(|step| step.spec.max_connection_age()).max().unwrap_or_default()
     }
 
-    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[String]) -> bool) {
+    fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {
         for step in &mut self.steps {
             step.spec.prefer_fresh_connections(where_to);
         }

@@ -7,6 +7,7 @@ mod reap;
 mod routes;
 pub mod shutdown;
 mod signals;
+mod stamp;
 mod start;
 mod state;
 pub mod telemetry;

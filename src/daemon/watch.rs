@@ -1,7 +1,7 @@
 //! The thread that reads the configuration: first at the start, again when it is told to, and when the content of any
 //! of its files changes.
 //!
-//! It is a thread of its own because a file may lie on a mount that hangs. It compares contents, not times: a
+//! It is a thread of its own because a file may lie on a mount that hangs. Contents count, not times: a
 //! ConfigMap is changed by a swap of a symbolic link, and an editor may keep the time. Changes are
 //! debounced: one counts once two looks in a row have seen the same content, so that a half-written file is no
 //! configuration.
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::stamp::FileStamps;
 use crate::base::thread::give_way;
 use crate::config::source::{self, Environment, Input};
 use crate::config::{self, Config, Loaded};
@@ -26,7 +27,7 @@ pub(super) const STACK: usize = 512 * 1024;
 /// What is read again is read behind the gates and the probes.
 const STEPS_BEHIND: i32 = 2;
 /// From one look at the content of the files to the next.
-const PERIOD: Duration = Duration::from_secs(3);
+const PERIOD: Duration = Duration::from_secs(5);
 /// From the look that has seen another content to the next, which must see the same.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -62,8 +63,7 @@ impl ConfigWatch {
     /// When the system gives us no thread.
     pub fn start(path: PathBuf, environment: Environment, news: mpsc::Sender<ConfigUpdate>) -> io::Result<Self> {
         let (orders, receiver) = channel();
-        let watcher =
-            ConfigWatcher { path, environment, files: Files::new(), candidate: None, latest: None, follow: true };
+        let watcher = ConfigWatcher::new(path, environment);
         thread::Builder::new()
             .name("config".into())
             .stack_size(STACK)
@@ -96,6 +96,8 @@ struct ConfigWatcher {
     environment: Environment,
     /// What was told last.
     files: Files,
+    /// What the looks at them have found.
+    stamps: FileStamps,
     /// What one look has seen that differs from it.
     candidate: Option<Loaded>,
     /// The last that could be used.
@@ -104,6 +106,17 @@ struct ConfigWatcher {
 }
 
 impl ConfigWatcher {
+    fn new(path: PathBuf, environment: Environment) -> Self {
+        let (files, stamps) = (Files::new(), FileStamps::default());
+        Self { path, environment, files, stamps, candidate: None, latest: None, follow: true }
+    }
+
+    /// What is looked at from now on.
+    fn keep(&mut self, files: &Files) {
+        self.files.clone_from(files);
+        self.stamps = FileStamps::default();
+    }
+
     fn watch(mut self, orders: &Receiver<WatchCommand>, news: &mpsc::Sender<ConfigUpdate>) {
         if source::is_stream(&self.path) {
             let loaded = config::load(&self.path, &self.environment);
@@ -118,7 +131,7 @@ impl ConfigWatcher {
         let mut retired: Option<Box<Config>> = None;
         loop {
             if let Some(loaded) = found {
-                self.files.clone_from(&loaded.files);
+                self.keep(&loaded.files);
                 self.candidate = None;
                 if let Some(config) = &loaded.config {
                     self.latest = Some(config.clone());
@@ -150,12 +163,17 @@ impl ConfigWatcher {
 
     /// What two looks in a row have seen, if it is not what was told last.
     fn look(&mut self) -> Option<Loaded> {
-        if let Some(candidate) =
-            self.candidate.take().filter(|candidate| self.are_current(&candidate.files) == Some(true))
-        {
-            return Some(candidate);
+        if let Some(candidate) = self.candidate.take() {
+            // Nothing is known of its files yet: they are read.
+            if self.are_current(&candidate.files, &mut FileStamps::default()) == Some(true) {
+                return Some(candidate);
+            }
         }
-        if self.are_current(&self.files) == Some(false) {
+        let mut stamps = std::mem::take(&mut self.stamps);
+        stamps.begin_look();
+        let are_current = self.are_current(&self.files, &mut stamps);
+        self.stamps = stamps;
+        if are_current == Some(false) {
             self.candidate = Some(self.load());
         }
         None
@@ -167,16 +185,17 @@ impl ConfigWatcher {
 
     /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no
     /// descriptor left to open one.
-    fn are_current(&self, files: &Files) -> Option<bool> {
-        let content =
+    fn are_current(&self, files: &Files, stamps: &mut FileStamps) -> Option<bool> {
+        let read =
             |path: &PathBuf| if *path == self.path { Input::read_file(path).content } else { source::read_file(path) };
         for (path, known) in files {
-            let read = content(path);
-            if read.as_ref().is_err_and(|error| exhausted::of_io(error).is_some()) {
-                return None;
-            }
-            if read.unwrap_or_default()[..] != known[..] {
-                return Some(false);
+            match stamps.holds(path, known, || read(path)) {
+                Ok(true) => {}
+                Ok(false) => return Some(false),
+                Err(error) if exhausted::of_io(&error).is_some() => return None,
+                // What cannot be read holds nothing.
+                Err(_) if known.is_empty() => {}
+                Err(_) => return Some(false),
             }
         }
         Some(true)
@@ -212,9 +231,8 @@ mod tests {
         /// A watcher of `config.yaml` that has told of it.
         fn watcher(&self) -> ConfigWatcher {
             let (path, environment) = (self.0.join("config.yaml"), Environment::default());
-            let files = Files::new();
-            let mut watcher = ConfigWatcher { path, environment, files, candidate: None, latest: None, follow: true };
-            watcher.files = watcher.load().files;
+            let mut watcher = ConfigWatcher::new(path, environment);
+            watcher.keep(&watcher.load().files);
             watcher
         }
     }
@@ -228,7 +246,7 @@ mod tests {
     /// How many checks the configuration has that the next look finds.
     fn found(watcher: &mut ConfigWatcher) -> Option<Option<usize>> {
         let loaded = watcher.look()?;
-        watcher.files.clone_from(&loaded.files);
+        watcher.keep(&loaded.files);
         Some(loaded.config.map(|config| config.plan.checks.len()))
     }
 

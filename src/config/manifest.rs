@@ -99,8 +99,7 @@ fn entries(text: &str) -> Option<Vec<EmbeddedConfig>> {
                 let held = || held(entry, map, &at, before, &lines);
                 if has_checks(&entry.value) {
                     likely.push(held());
-                } else if matches!(entry.key.as_str(), "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml")
-                {
+                } else if matches!(&*entry.key, "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml") {
                     named.push(held());
                 }
             }
@@ -111,7 +110,7 @@ fn entries(text: &str) -> Option<Vec<EmbeddedConfig>> {
 }
 
 /// The ConfigMaps of a document, with their paths: itself, or those that it lists.
-fn config_maps(root: &Node) -> Vec<(String, &Node)> {
+fn config_maps<'n, 't>(root: &'n Node<'t>) -> Vec<(String, &'n Node<'t>)> {
     let is_map = |node: &Node| child(node, "kind").and_then(written) == Some("ConfigMap");
     let listed = items(child(root, "items").filter(|_| !is_map(root))).enumerate();
     let listed = listed.map(|(index, node)| (path::item("items", index), &**node));
@@ -129,7 +128,7 @@ fn held(entry: &MappingEntry, map: &Node, at: &str, before: u32, lines: &[&str])
     let name = map.map(|map| format!("ConfigMap {map}, ")).unwrap_or_default() + "data." + &entry.key;
     span.line = span.line.saturating_add(before);
     let lines = block(lines, span.line as usize, &span);
-    EmbeddedConfig { name, key: entry.key.clone(), span, lines }
+    EmbeddedConfig { name, key: entry.key.to_string(), span, lines }
 }
 
 /// The lines of a literal block (`key: |`) whose key stands on `line`; all others are blank.

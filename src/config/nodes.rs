@@ -22,13 +22,13 @@ pub(crate) fn documents(text: &str) -> Vec<(u32, String)> {
 }
 
 /// The value of `key`, where `node` is a mapping that has it.
-pub(crate) fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+pub(crate) fn child<'n, 't>(node: &'n Node<'t>, key: &str) -> Option<&'n Node<'t>> {
     let NodeContent::Map(entries) = &node.content else { return None };
     entries.iter().find(|entry| entry.key == key).map(|entry| &*entry.value)
 }
 
 /// The items of a list; none where there is no list.
-pub(crate) fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
+pub(crate) fn items<'n, 't>(node: Option<&'n Node<'t>>) -> impl Iterator<Item = &'n Rc<Node<'t>>> {
     let items: &[Rc<Node>] = match node.map(|node| &node.content) {
         Some(NodeContent::List(items)) => items,
         _ => &[],
@@ -37,7 +37,7 @@ pub(crate) fn items(node: Option<&Node>) -> impl Iterator<Item = &Rc<Node>> {
 }
 
 /// The text of a scalar that holds something.
-pub(crate) fn written(node: &Node) -> Option<&str> {
+pub(crate) fn written<'n>(node: &'n Node<'_>) -> Option<&'n str> {
     match &node.content {
         NodeContent::Scalar(scalar) if !node.is_null() => Some(&scalar.text),
         _ => None,

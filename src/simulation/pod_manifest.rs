@@ -230,7 +230,7 @@ fn environment_variable(node: &Node) -> Option<(String, Option<String>)> {
 }
 
 /// The names of the volumes that nothing can be kept on.
-fn unwritable(spec: &Node) -> Vec<&str> {
+fn unwritable<'n>(spec: &'n Node<'_>) -> Vec<&'n str> {
     let is_read_only = |volume: &&Rc<Node>| {
         ["configMap", "secret", "downwardAPI", "projected", "image"].iter().any(|kind| child(volume, kind).is_some())
     };

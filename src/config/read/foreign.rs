@@ -143,7 +143,7 @@ const FILES: &[(&str, &[&str], &str)] = &[
 ];
 
 /// The other tool whose file this is, with the key that tells.
-pub fn file(root: &Node) -> Option<(&MappingEntry, &'static str)> {
+pub fn file<'n, 't>(root: &'n Node<'t>) -> Option<(&'n MappingEntry<'t>, &'static str)> {
     let NodeContent::Map(entries) = &root.content else { return None };
     if entries.iter().any(|entry| entry.key == "checks") {
         return None;
@@ -167,9 +167,7 @@ pub fn help_with_file(tool: &str) -> String {
 fn has_key(node: &Node, keys: &[&str], depth: u8) -> bool {
     let below = |node: &Node| depth > 0 && has_key(node, keys, depth - 1);
     match &node.content {
-        NodeContent::Map(entries) => {
-            entries.iter().any(|entry| keys.contains(&entry.key.as_str()) || below(&entry.value))
-        }
+        NodeContent::Map(entries) => entries.iter().any(|entry| keys.contains(&&*entry.key) || below(&entry.value)),
         NodeContent::List(items) => items.iter().any(|item| below(item)),
         NodeContent::Scalar(_) => false,
     }

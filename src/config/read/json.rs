@@ -42,7 +42,7 @@ impl Reader<'_> {
                 let mut object = Map::new();
                 for entry in entries {
                     let value = self.json(&entry.value, &path::child(path, &entry.key))?;
-                    object.insert(entry.key.clone(), value);
+                    object.insert(entry.key.to_string(), value);
                 }
                 Some(Json::Object(object))
             }

@@ -267,7 +267,7 @@ impl<'e> Reader<'e> {
                 self.plain_secret(&format!("`{}`", told_key(&entry.key)), span);
             }
             let key = Some(entry.key_mark.span(&path));
-            values.extend(value.map(|value| (entry.key.clone(), Spanned { key, ..value })));
+            values.extend(value.map(|value| (entry.key.to_string(), Spanned { key, ..value })));
         }
         Some(values)
     }

@@ -78,7 +78,7 @@ impl Reader<'_> {
                     let text = self.text(node, scalar, path, captures)?;
                     (Cow::from(text.fixed().unwrap_or_default()), text.is_expanded())
                 } else {
-                    (Cow::from(&scalar.text), false)
+                    (Cow::from(&*scalar.text), false)
                 };
                 let quoted = scalar.quoted && !expanded;
                 let written = Written { text: fixed.trim(), source: &scalar.text, path, quoted, expanded };

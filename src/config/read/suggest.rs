@@ -120,7 +120,7 @@ pub fn in_address(key: &str, table: &Table, siblings: &[MappingEntry], path: &st
     let has = |name: &str| table.all().any(|field| field.name == name);
     let around = path.rsplit_once('.').map_or("", |(around, _)| around);
     let written = |names: &[&str], default: &str| {
-        let entry = siblings.iter().find(|entry| names.contains(&entry.key.as_str()));
+        let entry = siblings.iter().find(|entry| names.contains(&&*entry.key));
         let text = entry.and_then(|entry| match &entry.value.content {
             NodeContent::Scalar(scalar) => told(&path::child(around, &entry.key), &scalar.text),
             _ => None,

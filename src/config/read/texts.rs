@@ -35,7 +35,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let text = Text { parts, written: scalar.text.clone() };
+        let text = Text { parts, written: scalar.text.to_string() };
         let refused = match captures {
             CapturePolicy::Allowed => None,
             CapturePolicy::NotHere => {

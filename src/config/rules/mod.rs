@@ -47,7 +47,7 @@ pub fn apply(root: Rc<Node>, reader: &Reader<'_>) -> Option<Config> {
             code: "unknown-key",
             message: format!("unknown key `{}`: this is a file of {tool}, not one of probelet", entry.key),
             help: Some(foreign::help_with_file(tool)),
-            span: entry.key_mark.span(&entry.key),
+            span: entry.key_mark.span(&*entry.key),
         });
         return None;
     }
@@ -269,7 +269,7 @@ fn refuse_cycles(outlines: &[CheckOutline], parents: &[Vec<usize>], reader: &Rea
 
 /// A beat's token that stands in the file.
 fn warn_of_plain_token(outline: &CheckOutline, reader: &Reader<'_>) {
-    if let Some(span) = outline.plain_token.clone() {
+    if let Some(span) = outline.plain_token.as_deref().cloned() {
         let message = "the token stands in the file in plain text".to_owned();
         let (severity, code, help) = (Severity::Warning, "plain-secret", Some(HELP_WITH_PLAIN_SECRET.into()));
         reader.session().report(Problem { severity, code, message, help, span });

@@ -30,9 +30,9 @@ pub struct CheckOutline {
     /// Why it is switched off, where it is.
     pub disabled: Option<String>,
     /// Where the token of its beats stands in the file in plain text.
-    pub plain_token: Option<SourceSpan>,
+    pub plain_token: Option<Box<SourceSpan>>,
     /// Where it says that its beats are pushed.
-    pub pushed: Option<SourceSpan>,
+    pub pushed: Option<Box<SourceSpan>>,
     /// What it is without its parents, when all of it could be read.
     declared: Option<(Arc<Definition>, CheckTarget)>,
 }
@@ -57,8 +57,8 @@ impl CheckOutline {
             place: fields.span().clone(),
             name_place: fields.get("name").map_or(fields.span(), |name| &name.span).clone(),
             refused_name: if draft.name.is_none() { unnamed() } else { None },
-            plain_token: token.filter(|token| is_plain(&token.value)).map(|token| token.span.clone()),
-            pushed: push.filter(|push| push.value == Value::Bool(true)).map(|push| push.span.clone()),
+            plain_token: token.filter(|token| is_plain(&token.value)).map(|token| Box::new(token.span.clone())),
+            pushed: push.filter(|push| push.value == Value::Bool(true)).map(|push| Box::new(push.span.clone())),
             declared: declared(&draft, duration_buckets),
             name: draft.name,
             depends_on: draft.depends_on,

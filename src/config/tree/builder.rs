@@ -1,5 +1,6 @@
 //! Builds the tree from the events of the parser, within bounds.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,45 +28,48 @@ pub(super) struct Builder<'t, 'r> {
     /// Asked for only where a value goes on over lines, or is not written.
     lines: OnceCell<Vec<&'t str>>,
     pub(super) report: &'r mut dyn FnMut(Problem),
-    open: Vec<Frame>,
-    pub(super) root: Option<Rc<Node>>,
-    anchors: HashMap<usize, Rc<Node>>,
+    open: Vec<Frame<'t>>,
+    /// Room in which the entries of a mapping are collected. A finished one has no more than it needs: it waits for the
+    /// end of the document beside all others.
+    room: Vec<Vec<MappingEntry<'t>>>,
+    pub(super) root: Option<Rc<Node<'t>>>,
+    anchors: HashMap<usize, Rc<Node<'t>>>,
     nodes: usize,
     copied: usize,
     documents: usize,
 }
 
 /// A list or mapping whose end has not come yet.
-struct Frame {
+struct Frame<'t> {
     mark: Mark,
     anchor: usize,
     /// The first child sets the width of a collection in block style.
     block: bool,
     height: usize,
     weight: usize,
-    content: OpenCollection,
+    content: OpenCollection<'t>,
 }
 
-enum OpenCollection {
-    List(Vec<Rc<Node>>),
-    Map(OpenMap),
+enum OpenCollection<'t> {
+    List(Vec<Rc<Node<'t>>>),
+    Map(OpenMap<'t>),
 }
 
 /// A mapping whose end has not come yet.
-struct OpenMap {
-    entries: Vec<MappingEntry>,
+struct OpenMap<'t> {
+    entries: Vec<MappingEntry<'t>>,
     /// The line of each key, where they are more than [`FEW`].
-    lines: HashMap<String, u32>,
-    merged: Vec<(Mark, Rc<Node>)>,
-    key: PendingKey,
+    lines: HashMap<Cow<'t, str>, u32>,
+    merged: Vec<(Mark, Rc<Node<'t>>)>,
+    key: PendingKey<'t>,
 }
 
 /// So many keys are compared one by one: nearly every mapping has fewer, and a table takes longer.
 const FEW: usize = 16;
 
-impl OpenMap {
-    fn new() -> Self {
-        Self { entries: Vec::new(), lines: HashMap::new(), merged: Vec::new(), key: PendingKey::Awaited }
+impl<'t> OpenMap<'t> {
+    fn new(entries: Vec<MappingEntry<'t>>) -> Self {
+        Self { entries, lines: HashMap::new(), merged: Vec::new(), key: PendingKey::Awaited }
     }
 
     /// The line on which a key stands first.
@@ -76,7 +80,7 @@ impl OpenMap {
         merge.or_else(known)
     }
 
-    fn push(&mut self, entry: MappingEntry) {
+    fn push(&mut self, entry: MappingEntry<'t>) {
         self.entries.push(entry);
         if self.entries.len() > FEW {
             let from = if self.lines.is_empty() { 0 } else { self.entries.len() - 1 };
@@ -86,11 +90,11 @@ impl OpenMap {
 }
 
 /// What is known of the next entry of a mapping.
-enum PendingKey {
+enum PendingKey<'t> {
     /// The next node is a key.
     Awaited,
     /// The next node is the value of this key.
-    Known(String, Mark),
+    Known(Cow<'t, str>, Mark),
     /// The next node is merged into the mapping.
     Merge(Mark),
     /// The next node is the value of a key that has been reported.
@@ -104,6 +108,7 @@ impl<'t, 'r> Builder<'t, 'r> {
             lines: OnceCell::new(),
             report,
             open: Vec::new(),
+            room: Vec::new(),
             root: None,
             anchors: HashMap::new(),
             nodes: 0,
@@ -112,14 +117,14 @@ impl<'t, 'r> Builder<'t, 'r> {
         }
     }
 
-    pub(super) fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {
+    pub(super) fn event(&mut self, event: Event<'t>, span: Span) -> Result<(), Fatal> {
         match event {
             Event::DocumentStart(..) => self.document(&span),
             Event::Scalar(text, style, anchor, tag) => {
                 let quoted = self.is_text(style, tag.as_deref(), &span);
                 // A value that is not written is a `~` without a width.
                 let written = span.start != span.end || style != ScalarStyle::Plain;
-                let text = if written { text.into_owned() } else { String::new() };
+                let text = if written { text } else { Cow::default() };
                 let end = (number(span.end.line()), number(span.end.col() + 1));
                 let mark = if written { self.mark(&span) } else { self.mark_of_nothing(&span) };
                 let weight = text.len() + NODE_WEIGHT;
@@ -137,7 +142,7 @@ impl<'t, 'r> Builder<'t, 'r> {
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), "map", &span);
-                let map = OpenCollection::Map(OpenMap::new());
+                let map = OpenCollection::Map(OpenMap::new(self.room.pop().unwrap_or_default()));
                 self.start(map, style == granit_parser::StructureStyle::Block, anchor, &span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(&span),
@@ -156,7 +161,7 @@ impl<'t, 'r> Builder<'t, 'r> {
         Err(Box::new(problem("several-documents", "the file holds more than one YAML document", help, span)))
     }
 
-    fn start(&mut self, content: OpenCollection, block: bool, anchor: usize, span: &Span) -> Result<(), Fatal> {
+    fn start(&mut self, content: OpenCollection<'t>, block: bool, anchor: usize, span: &Span) -> Result<(), Fatal> {
         let mark = self.mark(span);
         if self.open.len() == MAX_DEPTH {
             return Err(too_deep(mark.span(self.path())));
@@ -199,7 +204,7 @@ impl<'t, 'r> Builder<'t, 'r> {
     }
 
     /// Puts a finished node into the collection that is open, or at the root.
-    fn add(&mut self, mut found: Found, anchor: usize) -> Result<(), Fatal> {
+    fn add(&mut self, mut found: Found<'t>, anchor: usize) -> Result<(), Fatal> {
         self.nodes += 1;
         let node = found.node();
         if self.nodes > MAX_NODES {
@@ -253,7 +258,7 @@ impl<'t, 'r> Builder<'t, 'r> {
     }
 
     /// The entries with those that merge keys bring in behind them; a key that is written wins.
-    fn merged(&mut self, mut map: OpenMap) -> Vec<MappingEntry> {
+    fn merged(&mut self, mut map: OpenMap<'t>) -> Vec<MappingEntry<'t>> {
         for (mark, source) in map.merged.clone() {
             let sources: Vec<&Node> = match &source.content {
                 NodeContent::List(items) => items.iter().map(Rc::as_ref).collect(),
@@ -274,7 +279,9 @@ impl<'t, 'r> Builder<'t, 'r> {
                 }
             }
         }
-        map.entries
+        let entries = map.entries.drain(..).collect();
+        self.room.push(map.entries);
+        entries
     }
 
     /// Whether a scalar can only be a text. A tag that is not understood is reported.
@@ -343,21 +350,21 @@ impl<'t, 'r> Builder<'t, 'r> {
 }
 
 /// A node whose place is not known yet. Half of all are keys, of which no more than the text is kept.
-enum Found {
-    New(Node),
+enum Found<'t> {
+    New(Node<'t>),
     /// An alias or an anchor has it as well.
-    Known(Rc<Node>),
+    Known(Rc<Node<'t>>),
 }
 
-impl Found {
-    fn node(&self) -> &Node {
+impl<'t> Found<'t> {
+    fn node(&self) -> &Node<'t> {
         match self {
             Self::New(node) => node,
             Self::Known(node) => node,
         }
     }
 
-    fn into_shared(self) -> Rc<Node> {
+    fn into_shared(self) -> Rc<Node<'t>> {
         match self {
             Self::New(node) => Rc::new(node),
             Self::Known(node) => node,
@@ -365,7 +372,7 @@ impl Found {
     }
 
     /// The text of a scalar.
-    fn into_text(self) -> Option<String> {
+    fn into_text(self) -> Option<Cow<'t, str>> {
         match self {
             Self::New(Node { content: NodeContent::Scalar(scalar), .. }) => Some(scalar.text),
             Self::New(_) => None,
@@ -378,7 +385,7 @@ impl Found {
 }
 
 /// What a node in the place of a key says about the entry.
-fn key_of(found: Found, map: &OpenMap) -> Result<PendingKey, Fatal> {
+fn key_of<'t>(found: Found<'t>, map: &OpenMap<'t>) -> Result<PendingKey<'t>, Fatal> {
     let mark = found.node().mark;
     let NodeContent::Scalar(scalar) = &found.node().content else {
         let message = "a key must be a plain word, not a list or a mapping";
@@ -387,7 +394,7 @@ fn key_of(found: Found, map: &OpenMap) -> Result<PendingKey, Fatal> {
     };
     if let Some(line) = map.line_of(&scalar.text) {
         let message = format!("the key `{}` is there twice, first on line {line}", told_key(&scalar.text));
-        let span = mark.span(scalar.text.as_str());
+        let span = mark.span(&*scalar.text);
         return Err(Box::new(problem("duplicate-key", &message, Some("keep one of them".into()), span)));
     }
     if scalar.text == "<<" && !scalar.quoted {

@@ -17,7 +17,7 @@ use super::syntax::{self, MAX_DEPTH};
 use crate::base::value::Problem;
 
 /// The one document in `text`. Problems go to `report`; without a usable document there is one at least.
-pub fn parse(text: &str, report: &mut dyn FnMut(Problem)) -> Option<Rc<Node>> {
+pub fn parse<'t>(text: &'t str, report: &mut dyn FnMut(Problem)) -> Option<Rc<Node<'t>>> {
     let mut builder = Builder::new(text, report);
     let limits = granit_parser::options! {
         emit_comments: false,
@@ -50,7 +50,7 @@ pub fn parse(text: &str, report: &mut dyn FnMut(Problem)) -> Option<Rc<Node>> {
 
 /// The list or mapping that the default of a key is written as; it stands at `mark`. An empty mapping is no document
 /// of its own.
-pub fn parse_default(text: &str, mark: Mark) -> Node {
+pub fn parse_default(text: &'static str, mark: Mark) -> Node<'static> {
     let parsed = || parse(text, &mut |_| {}).and_then(|root| Rc::try_unwrap(root).ok());
     let content = match text {
         "[]" => NodeContent::List(Vec::new()),

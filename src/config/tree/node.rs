@@ -1,5 +1,6 @@
-//! A value of the document, with its mark.
+//! A value of the document, with its mark. What stands in the document as one piece is borrowed from it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::base::value::{SourceSpan, YamlPath};
@@ -27,11 +28,11 @@ impl Mark {
 
 /// A value of the document.
 #[derive(Debug)]
-pub struct Node {
+pub struct Node<'t> {
     /// Where it stands; for a mapping or list in block style, its first key or item.
     pub mark: Mark,
     /// What it is.
-    pub content: NodeContent,
+    pub content: NodeContent<'t>,
     /// How many levels it has below and with itself.
     pub(super) height: usize,
     /// How much it would add if it were copied.
@@ -40,20 +41,20 @@ pub struct Node {
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub enum NodeContent {
+pub enum NodeContent<'t> {
     /// A text, a number, a yes or no, or nothing.
-    Scalar(Scalar),
+    Scalar(Scalar<'t>),
     /// A list.
-    List(Vec<Rc<Node>>),
+    List(Vec<Rc<Node<'t>>>),
     /// A mapping, in the order of the file, keys unique, merge keys resolved.
-    Map(Vec<MappingEntry>),
+    Map(Vec<MappingEntry<'t>>),
 }
 
 /// A scalar as written.
 #[derive(Clone, Debug)]
-pub struct Scalar {
+pub struct Scalar<'t> {
     /// The text, with escapes and folding resolved; empty where nothing is written.
-    pub text: String,
+    pub text: Cow<'t, str>,
     /// Whether it can only be a text: quoted, in block style, or tagged `!!str`.
     pub quoted: bool,
     /// The line and column behind its last character.
@@ -62,18 +63,18 @@ pub struct Scalar {
 
 /// A key of a mapping with its value.
 #[derive(Clone, Debug)]
-pub struct MappingEntry {
+pub struct MappingEntry<'t> {
     /// The key.
-    pub key: String,
+    pub key: Cow<'t, str>,
     /// Where the key stands.
     pub key_mark: Mark,
     /// The value; where nothing is written it stands at the key.
-    pub value: Rc<Node>,
+    pub value: Rc<Node<'t>>,
 }
 
-impl Node {
+impl<'t> Node<'t> {
     /// The entries of a mapping; none of anything else. They are copied only where an alias has the node as well.
-    pub fn into_entries(self: Rc<Self>) -> Vec<MappingEntry> {
+    pub fn into_entries(self: Rc<Self>) -> Vec<MappingEntry<'t>> {
         match Rc::try_unwrap(self).map_or_else(|shared| shared.content.clone(), |node| node.content) {
             NodeContent::Map(entries) => entries,
             NodeContent::List(_) | NodeContent::Scalar(_) => Vec::new(),
@@ -89,7 +90,7 @@ impl Node {
     }
 
     /// The default of a key, which stands nowhere in the file: it is placed at the `mark` of its section.
-    pub fn default_of(text: &str, mark: Mark) -> Self {
+    pub fn default_of(text: &'t str, mark: Mark) -> Self {
         // An empty default is an empty text, not nothing.
         Self::scalar(text, text.is_empty(), mark)
     }
@@ -99,14 +100,14 @@ impl Node {
         Self::scalar("", false, mark)
     }
 
-    fn scalar(text: &str, quoted: bool, mark: Mark) -> Self {
-        let scalar = Scalar { text: text.to_owned(), quoted, end: (mark.line, mark.column) };
+    fn scalar(text: &'t str, quoted: bool, mark: Mark) -> Self {
+        let scalar = Scalar { text: text.into(), quoted, end: (mark.line, mark.column) };
         Self { mark, content: NodeContent::Scalar(scalar), height: 0, weight: NODE_WEIGHT }
     }
 
     /// Whether nothing stands here: an empty value, `~` or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.content, NodeContent::Scalar(scalar) if !scalar.quoted
-            && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+            && matches!(&*scalar.text, "" | "~" | "null" | "Null" | "NULL"))
     }
 }

@@ -90,13 +90,14 @@ impl<'e> Reader<'e> {
         let mut meant = Vec::new();
         let place = YamlPath::from(path);
         let mut path_of_field = path::Fields::of(path);
+        let mut named = 0;
         for entry in entries {
             match table.field(&entry.key) {
-                Some(field) => {
-                    // A kind without a key of its own is named nevertheless.
-                    let named = table.one_of.iter().any(|kind| kind.name == field.name);
+                Some((field, is_one_of)) => {
+                    named += usize::from(is_one_of);
                     let path = path_of_field.of_key(field.name);
-                    let value = if named {
+                    // A kind without a key of its own is named nevertheless.
+                    let value = if is_one_of {
                         self.content(&entry.value, &field.value_type, path, inner)
                     } else {
                         self.field(field, entry, path, inner)
@@ -116,7 +117,8 @@ impl<'e> Reader<'e> {
         let written = values.len();
         let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
         for (field, known) in table.fields.iter().zip(defaults.iter()) {
-            if values[..written].iter().any(|(name, _)| ptr::eq(*name, field.name)) {
+            let may_be_missed = !matches!(field.presence, Presence::Optional);
+            if !may_be_missed || values[..written].iter().any(|(name, _)| ptr::eq(*name, field.name)) {
                 continue;
             }
             match field.presence {
@@ -138,7 +140,7 @@ impl<'e> Reader<'e> {
                 _ => {}
             }
         }
-        if !table.one_of.is_empty() {
+        if !table.one_of.is_empty() && named != 1 {
             self.exactly_one(node, entries, table, path, &meant);
         }
         let (session, room) = (Rc::clone(&self.session), Rc::clone(&self.room));

@@ -16,9 +16,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// The field for `key`, if it is one of those that are read here.
-    pub(super) fn field(&self, key: &str) -> Option<&'static Field> {
-        self.fields.iter().chain(self.one_of).find(|field| field.name == key)
+    /// The field for `key`, if it is one of those that are read here, and whether it is one of `one_of`.
+    pub(super) fn field(&self, key: &str) -> Option<(&'static Field, bool)> {
+        let among = |fields: &'static [Field]| fields.iter().find(|field| field.name == key);
+        among(self.fields).map(|field| (field, false)).or_else(|| among(self.one_of).map(|field| (field, true)))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &'static Field> {

@@ -163,7 +163,10 @@ fn similar_name(text: &str) -> Option<CheckName> {
 
 fn observed(fields: &Section, session: &ParseSession, gates: Gates, environment: &Environment) -> Option<KindSection> {
     // Where there are two, which is an error, it is the same one wherever they stand.
-    let sections = fields.keys().filter_map(|key| Some((kind(key)?, fields.section(key)?)));
+    let sections = fields.entries().filter_map(|(key, spanned)| match &spanned.value {
+        Value::Section(section) => Some((kind(key)?, section)),
+        _ => None,
+    });
     let (kind, section) = sections.min_by_key(|(kind, _)| kind.name)?;
     let mut spec = match (kind.read)(section) {
         Some(spec) => spec,

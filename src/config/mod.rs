@@ -21,6 +21,7 @@ pub use diagnostic::Report;
 use hook::HookConfig;
 use source::{Environment, Input};
 
+mod ahead;
 pub mod codes;
 pub mod diagnostic;
 pub mod diff;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::cookies::CookieJar;
 use crate::base::clock::Clock;
-use crate::base::field::Field;
+use crate::base::field::{Field, is_same_key};
 use crate::base::name::CheckName;
 use crate::base::token::Token;
 use crate::base::trace::Trace;
@@ -79,7 +79,7 @@ pub static KINDS: &[&ProbeKind] = &[
 /// The kind called `name`.
 #[must_use]
 pub fn kind(name: &str) -> Option<&'static ProbeKind> {
-    KINDS.iter().copied().find(|kind| kind.name == name)
+    KINDS.iter().copied().find(|kind| is_same_key(kind.name, name))
 }
 
 /// A target as declared and validated, from which probes are built. It holds secrets: its `Debug` shows none.

@@ -12,6 +12,7 @@ use super::session::ParseSession;
 use super::text::Text;
 use super::unreadable::{help_with_unreadable, is_absent, why_unreadable};
 use crate::base::decimal::Decimal;
+use crate::base::field::is_same_key;
 
 /// A value of the shape that its key asks for. Values that cannot be read are reported and left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,7 +159,7 @@ impl Section {
     /// The value of `key` with its place, when it was given (or has a default) and could be read.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Spanned> {
-        self.entries.iter().find(|(name, _)| *name == key).map(|(_, spanned)| spanned)
+        self.entries.iter().find(|(name, _)| is_same_key(name, key)).map(|(_, spanned)| spanned)
     }
 
     /// The keys that hold something, in the order of the file, defaults last.

@@ -1,6 +1,6 @@
 //! The keys that a mapping may have, and what surrounds it.
 
-use crate::base::field::{Field, MatcherType};
+use crate::base::field::{Field, MatcherType, is_same_key};
 
 /// The keys of a mapping.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Table {
 impl Table {
     /// The field for `key`, if it is one of those that are read here, and whether it is one of `one_of`.
     pub(super) fn field(&self, key: &str) -> Option<(&'static Field, bool)> {
-        let among = |fields: &'static [Field]| fields.iter().find(|field| field.name == key);
+        let among = |fields: &'static [Field]| fields.iter().find(|field| is_same_key(field.name, key));
         among(self.fields).map(|field| (field, false)).or_else(|| among(self.one_of).map(|field| (field, true)))
     }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::ahead;
 use super::path;
 use super::quote::shown;
 use super::read::{HELP_WITH_PLAIN_SECRET, Reader, Scope, foreign};
@@ -127,6 +128,11 @@ fn outlines(root: Rc<Node>, reader: &Reader<'_>, top: &top::Top) -> Vec<CheckOut
 
 /// The check at `node`, with what is said about it alone; nothing when it is no mapping.
 fn outline(node: &Node, index: usize, reader: &Reader<'_>, top: &top::Top) -> Option<CheckOutline> {
+    /// So many checks take about as much as is taken ahead.
+    const CHECKS_AHEAD: usize = 32;
+    if index % CHECKS_AHEAD == CHECKS_AHEAD - 1 {
+        ahead::take_room();
+    }
     let path = path::item("checks", index);
     let handed_over = |draft: Option<CheckDraft>, session: &ParseSession| {
         allow::hand_over(draft.as_ref().map(|draft| &draft.fields), session, reader.session());

@@ -9,16 +9,19 @@ use granit_parser::{Event, ScalarStyle, Span, Tag};
 
 use super::node::{MappingEntry, Mark, NODE_WEIGHT, Node, NodeContent, Scalar};
 use crate::base::value::{Problem, Severity, SourceSpan};
-use crate::config::path;
 use crate::config::quote::told_key;
 use crate::config::syntax::MAX_DEPTH;
 use crate::config::text;
+use crate::config::{ahead, path};
 
 /// The most nodes of a document.
 const MAX_NODES: usize = 100_000;
 
 /// What aliases may add to a document, in bytes of text plus [`NODE_WEIGHT`] a node.
 const MAX_COPIED: usize = 1 << 20;
+
+/// So many nodes take about as much as is taken ahead.
+const NODES_AHEAD: usize = 512;
 
 /// Stops the parsing.
 type Fatal = Box<Problem>;
@@ -206,6 +209,9 @@ impl<'t, 'r> Builder<'t, 'r> {
     /// Puts a finished node into the collection that is open, or at the root.
     fn add(&mut self, mut found: Found<'t>, anchor: usize) -> Result<(), Fatal> {
         self.nodes += 1;
+        if self.nodes.is_multiple_of(NODES_AHEAD) {
+            ahead::take_room();
+        }
         let node = found.node();
         if self.nodes > MAX_NODES {
             let message = format!("the document has more than {MAX_NODES} values");

@@ -111,11 +111,13 @@ impl Machine {
     /// this daemon's beats from those of its fleet.
     #[must_use]
     pub fn new(plan: Arc<Plan>, pod: &str, now: Reading) -> Self {
-        let unknown = plan.checks.iter().map(|_| Arc::new(CheckState::new(now)));
+        // One for all: each has its own with its first run, and what is answered before that waits for no more than one.
+        let unknown = Arc::new(CheckState::new(now));
+        let unknown = plan.checks.iter().map(|_| Arc::clone(&unknown));
         let mut machine = Self {
             family: FamilyOrder::of(&plan),
             checks: CheckBook::of(unknown.collect()),
-            schedules: CheckSchedules::default(),
+            schedules: CheckSchedules::with_room(plan.checks.len()),
             groups: BeatGroups::default(),
             plan,
             pod: pod.into(),

@@ -132,7 +132,7 @@ impl Machine {
     fn confirm_failure(&mut self, index: CheckIndex) {
         let Some(failed) = self.schedules[index].unconfirmed.clone() else { return };
         let parents = self.definition(index).depends_on.clone();
-        let was_a_skip = Observation { outcome: Outcome::Skip, ..failed.clone() };
+        let was_a_skip = Observation { outcome: Outcome::Skip, ..Observation::clone(&failed) };
         if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
             self.schedules.touch(index).unconfirmed = None;
             self.apply(index, &was_a_skip);

@@ -32,7 +32,7 @@ impl Machine {
         let skips = judged.closed_by_skips();
         let mut kept_closed = BTreeMap::new();
         let mut checks = Vec::with_capacity(plan.checks.len());
-        let mut schedules = CheckSchedules::default();
+        let mut schedules = CheckSchedules::with_room(plan.checks.len());
         self.groups = BeatGroups::default();
         for (definition, origin) in plan.checks.iter().zip(origins) {
             if let Origin::Kept(old) = origin {

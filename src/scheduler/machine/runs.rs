@@ -145,7 +145,7 @@ impl Machine {
         if self.schedules[index].unconfirmed.is_some() {
             self.count_run(index, &observation);
         } else {
-            self.schedules.touch(index).unconfirmed = Some(observation);
+            self.schedules.touch(index).unconfirmed = Some(Box::new(observation));
         }
     }
 

@@ -35,6 +35,18 @@ pub(super) struct CheckSchedules {
 }
 
 impl CheckSchedules {
+    /// None yet, with room for so many.
+    pub(super) fn with_room(checks: usize) -> Self {
+        Self {
+            all: Vec::with_capacity(checks),
+            wake_of: Vec::with_capacity(checks),
+            positions: HashMap::with_capacity(checks),
+            touched: Vec::with_capacity(checks),
+            stirred: Vec::with_capacity(checks),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn push(&mut self, schedule: CheckSchedule) {
         let index = CheckIndex::new(self.all.len());
         self.touched.push(index);
@@ -129,7 +141,7 @@ pub(super) struct CheckSchedule {
     news: NewsRun,
     pub(super) last_run: Option<PastRun>,
     /// A failed run that waits for the parents to be confirmed.
-    pub(super) unconfirmed: Option<Observation>,
+    pub(super) unconfirmed: Option<Box<Observation>>,
     pub(super) hold: Hold,
     /// The last beat was put off by a run that was expedited: the next one comes in its time, or failures would
     /// never count while the clock keeps jumping.
@@ -267,7 +279,7 @@ impl CheckSchedule {
     }
 
     /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
-    pub(super) fn passed(&mut self) -> Option<Observation> {
+    pub(super) fn passed(&mut self) -> Option<Box<Observation>> {
         self.pace = RunPace::Regular;
         self.unconfirmed.take()
     }
@@ -289,7 +301,7 @@ impl CheckSchedule {
 
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
-    pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Observation> {
+    pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Box<Observation>> {
         self.pace = RunPace::Proving(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
         self.hold = self.hold.after_release();
         (self.expedited, self.postponed) = (None, false);

@@ -86,7 +86,8 @@ pub fn load_after(input: &Input, environment: &Environment, before: Option<&Conf
     match &input.content {
         Ok(text) => {
             let mut loaded = read_after(&name, text, environment, Box::new(source::read_file), before);
-            let content: Arc<[u8]> = text.as_slice().into();
+            let known = before.and_then(|before| before.files.get(&input.path)).filter(|known| known[..] == text[..]);
+            let content: Arc<[u8]> = known.map_or_else(|| text.as_slice().into(), Arc::clone);
             if let Some(config) = &mut loaded.config {
                 config.files.insert(input.path.clone(), Arc::clone(&content));
             }

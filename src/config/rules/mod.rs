@@ -74,7 +74,7 @@ fn configuration(root: Rc<Node>, fields: &Section, reader: &Reader<'_>) -> Optio
     let (mut checks, mut targets, mut disabled) =
         (Vec::with_capacity(outlines.len()), Vec::with_capacity(outlines.len()), Vec::new());
     for (outline, parents) in outlines.into_iter().zip(parents) {
-        if outline.disabled.is_some() {
+        if outline.disabled().is_some() {
             disabled.push(outline.switched_off()?);
         } else {
             let position = CheckIndex::new(checks.len());
@@ -189,9 +189,9 @@ fn positions<'o>(outlines: &'o [CheckOutline], reader: &Reader<'_>) -> HashMap<&
         let Some(name) = outline.name.as_ref().map(CheckName::as_str) else { continue };
         if let Some(first) = positions.get(name) {
             let first: &CheckOutline = &outlines[*first];
-            let message = format!("the name `{name}` is taken by the check on line {}", first.name_place.line);
+            let message = format!("the name `{name}` is taken by the check on line {}", first.name_place().line);
             let help = "give each check a name of its own".into();
-            refuse(reader, &outline.name_place, "duplicate-name", message, help);
+            refuse(reader, &outline.name_place(), "duplicate-name", message, help);
         } else {
             positions.insert(name, position);
         }
@@ -204,7 +204,7 @@ fn parents(outlines: &[CheckOutline], positions: &HashMap<&str, usize>, reader: 
     /// Looking for similar names is quadratic: a file full of unknown ones must not take minutes.
     const MAX_SUGGESTIONS: usize = 20;
     // A name against the rule has been reported; what refers to it is not wrong as well.
-    let refused: HashSet<&str> = outlines.iter().filter_map(|outline| outline.refused_name.as_deref()).collect();
+    let refused: HashSet<&str> = outlines.iter().filter_map(CheckOutline::refused_name).collect();
     let mut suggestions = 0;
     let mut unknown = |parent: &DependsOnItem| {
         suggestions += 1;
@@ -219,7 +219,7 @@ fn parents(outlines: &[CheckOutline], positions: &HashMap<&str, usize>, reader: 
     let mut all = Vec::with_capacity(outlines.len());
     for outline in outlines {
         let mut found = Vec::new();
-        for parent in &outline.depends_on {
+        for parent in outline.depends_on() {
             match positions.get(parent.name.as_str()) {
                 Some(position) => found.push(*position),
                 None if refused.contains(parent.name.as_str()) => {}
@@ -234,7 +234,7 @@ fn parents(outlines: &[CheckOutline], positions: &HashMap<&str, usize>, reader: 
 /// For each check the positions of its parents among those that are not switched off. What depends on one that is
 /// switched off depends on what that depends on.
 fn parents_in_use(outlines: &[CheckOutline], parents: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let is_used = |position: &usize| outlines[*position].disabled.is_none();
+    let is_used = |position: &usize| outlines[*position].disabled().is_none();
     let used: Vec<usize> = (0..outlines.len()).filter(is_used).collect();
     let parents_of = |position: usize| {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
@@ -266,7 +266,7 @@ fn refuse_cycles(outlines: &[CheckOutline], parents: &[Vec<usize>], reader: &Rea
         } else {
             format!("the checks depend on each other in a ring: {}", names.join(" → "))
         };
-        let closing = outlines[*last].depends_on.iter().find(|parent| parent.name == name(first));
+        let closing = outlines[*last].depends_on().iter().find(|parent| parent.name == name(first));
         let span = closing.map_or(&outlines[*last].place, |parent| &parent.span);
         let help = "none of them could ever run: take one of these names out".into();
         refuse(reader, span, "dependency-ring", message, help);
@@ -275,7 +275,7 @@ fn refuse_cycles(outlines: &[CheckOutline], parents: &[Vec<usize>], reader: &Rea
 
 /// A beat's token that stands in the file.
 fn warn_of_plain_token(outline: &CheckOutline, reader: &Reader<'_>) {
-    if let Some(span) = outline.plain_token.as_deref().cloned() {
+    if let Some(span) = outline.plain_token().cloned() {
         let message = "the token stands in the file in plain text".to_owned();
         let (severity, code, help) = (Severity::Warning, "plain-secret", Some(HELP_WITH_PLAIN_SECRET.into()));
         reader.session().report(Problem { severity, code, message, help, span });
@@ -300,7 +300,7 @@ fn why_no_beat_arrives(top: &top::Top) -> Option<[&'static str; 2]> {
 
 /// Where no beat can arrive the check could only fail.
 fn refuse_pushed_beats(outline: &CheckOutline, [message, help]: [&'static str; 2], reader: &Reader<'_>) {
-    if let Some(span) = &outline.pushed {
+    if let Some(span) = outline.pushed() {
         refuse(reader, span, "push-without-control", message.into(), help.into());
     }
 }

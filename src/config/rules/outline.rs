@@ -1,12 +1,13 @@
 //! A check once it has been read and its warnings are told: what the rules about all checks together need of it, and what
 //! becomes its definition. Its keys are gone by then, which take many times as much.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::check::{CheckDraft, DependsOnItem, KindSection};
 use super::top::line;
 use crate::base::name::CheckName;
-use crate::base::value::{SourceSpan, Text, Value};
+use crate::base::value::{SourceSpan, Spanned, Text, Value};
 use crate::config::expansion::is_only_expansions;
 use crate::config::{CheckTarget, Config};
 use crate::model::durations::DurationBuckets;
@@ -19,22 +20,37 @@ use crate::model::plan::{Definition, DisabledCheck};
 pub struct CheckOutline {
     /// Where it stands.
     pub place: SourceSpan,
-    /// Where its name stands, or else the check.
-    pub name_place: SourceSpan,
+    /// The line, column and width of its name.
+    name_at: Option<(u32, u32, u32)>,
     /// Its name, if that follows the rule.
     pub name: Option<CheckName>,
-    /// What stands for its name and does not follow the rule.
-    pub refused_name: Option<String>,
-    /// What it depends on.
-    pub depends_on: Vec<DependsOnItem>,
-    /// Why it is switched off, where it is.
-    pub disabled: Option<String>,
-    /// Where the token of its beats stands in the file in plain text.
-    pub plain_token: Option<Box<SourceSpan>>,
-    /// Where it says that its beats are pushed.
-    pub pushed: Option<Box<SourceSpan>>,
+    /// What most have nothing of: there may be thousands of outlines at the same time.
+    rare: Option<Box<RareOutline>>,
     /// What it is without its parents, when all of it could be read.
     declared: Option<(Arc<Definition>, CheckTarget)>,
+}
+
+/// What few checks have.
+#[derive(Debug, Default)]
+struct RareOutline {
+    refused_name: Option<String>,
+    depends_on: Vec<DependsOnItem>,
+    disabled: Option<String>,
+    plain_token: Option<SourceSpan>,
+    pushed: Option<SourceSpan>,
+}
+
+impl RareOutline {
+    /// What is kept of it.
+    fn kept(self) -> Option<Box<Self>> {
+        let Self { refused_name, depends_on, disabled, plain_token, pushed } = &self;
+        let is_some = refused_name.is_some()
+            || !depends_on.is_empty()
+            || disabled.is_some()
+            || plain_token.is_some()
+            || pushed.is_some();
+        is_some.then(|| Box::new(self))
+    }
 }
 
 impl CheckOutline {
@@ -42,7 +58,7 @@ impl CheckOutline {
     /// memory of a reload is then that of what it changes.
     #[must_use]
     pub fn of(
-        draft: CheckDraft,
+        mut draft: CheckDraft,
         duration_buckets: &Arc<DurationBuckets>,
         before: Option<&Config>,
         position: CheckIndex,
@@ -53,27 +69,68 @@ impl CheckOutline {
         let is_plain = |value: &Value| matches!(value, Value::Text(text) if !is_only_expansions(&text.written));
         let push = heartbeat.and_then(|section| section.get("push"));
         let unnamed = || fields.text("name").and_then(Text::fixed);
+        let name_at = |name: &Spanned| (name.span.line, name.span.column, name.span.width);
+        let rare = RareOutline {
+            refused_name: if draft.name.is_none() { unnamed() } else { None },
+            plain_token: token.filter(|token| is_plain(&token.value)).map(|token| token.span.clone()),
+            pushed: push.filter(|push| push.value == Value::Bool(true)).map(|push| push.span.clone()),
+            depends_on: mem::take(&mut draft.depends_on),
+            disabled: draft.disabled.take(),
+        };
         let mut outline = Self {
             place: fields.span().clone(),
-            name_place: fields.get("name").map_or(fields.span(), |name| &name.span).clone(),
-            refused_name: if draft.name.is_none() { unnamed() } else { None },
-            plain_token: token.filter(|token| is_plain(&token.value)).map(|token| Box::new(token.span.clone())),
-            pushed: push.filter(|push| push.value == Value::Bool(true)).map(|push| Box::new(push.span.clone())),
+            name_at: fields.get("name").map(name_at),
             declared: declared(&draft, duration_buckets),
             name: draft.name,
-            depends_on: draft.depends_on,
-            disabled: draft.disabled,
+            rare: rare.kept(),
         };
-        if outline.depends_on.is_empty() {
+        if outline.depends_on().is_empty() {
             outline.declared = outline.declared.map(|declared| shared(declared, before, position));
         }
         outline
     }
 
+    /// Where its name stands, or else the check.
+    #[must_use]
+    pub fn name_place(&self) -> SourceSpan {
+        let Some((line, column, width)) = self.name_at else { return self.place.clone() };
+        SourceSpan { path: self.place.path.field(&"name"), line, column, width }
+    }
+
+    /// What stands for its name and does not follow the rule.
+    #[must_use]
+    pub fn refused_name(&self) -> Option<&str> {
+        self.rare.as_ref()?.refused_name.as_deref()
+    }
+
+    /// What it depends on.
+    #[must_use]
+    pub fn depends_on(&self) -> &[DependsOnItem] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.depends_on)
+    }
+
+    /// Why it is switched off, where it is.
+    #[must_use]
+    pub fn disabled(&self) -> Option<&str> {
+        self.rare.as_ref()?.disabled.as_deref()
+    }
+
+    /// Where the token of its beats stands in the file in plain text.
+    #[must_use]
+    pub fn plain_token(&self) -> Option<&SourceSpan> {
+        self.rare.as_ref()?.plain_token.as_ref()
+    }
+
+    /// Where it says that its beats are pushed.
+    #[must_use]
+    pub fn pushed(&self) -> Option<&SourceSpan> {
+        self.rare.as_ref()?.pushed.as_ref()
+    }
+
     /// The check as it is shown while it is switched off, when all that is shown of it could be read.
     #[must_use]
     pub fn switched_off(self) -> Option<DisabledCheck> {
-        let reason = one_line(self.disabled.as_ref()?);
+        let reason = one_line(self.disabled()?);
         let kind = self.declared?.0.kind;
         Some(DisabledCheck { name: self.name?, kind, reason })
     }

@@ -58,8 +58,21 @@ impl CheckStates {
     /// The checks that may be anything but settled at `now`, in the order of the file; those `among` alone, where that
     /// is given.
     pub fn unsettled<'a>(&'a self, now: Moment, among: Option<&'a CheckSet>) -> impl Iterator<Item = CheckIndex> + 'a {
+        self.unsettled_round(now, among, CheckIndex::new(0))
+    }
+
+    /// The same, beginning with the block of `from` and ending with those before it.
+    pub fn unsettled_round<'a>(
+        &'a self,
+        now: Moment,
+        among: Option<&'a CheckSet>,
+        from: CheckIndex,
+    ) -> impl Iterator<Item = CheckIndex> + 'a {
         let is_known = self.settled.is_some_and(|settled| now <= settled.until);
-        self.blocks.iter().enumerate().flat_map(move |(place, block)| {
+        let first = place_of(from).0.min(self.blocks.len());
+        let (before, behind) = self.blocks.split_at(first);
+        let round = (first..).zip(behind).chain((0..).zip(before));
+        round.flat_map(move |(place, block)| {
             let all = full(block.states.len());
             let among = among.map_or(all, |among| among.word(place));
             bits(place, among & if is_known { block.unsettled } else { all })

@@ -15,7 +15,7 @@ use crate::model::plan::testing::{check, plan};
 use crate::model::plan::{Critical, Definition, Gates, Origin, Plan, Thresholds};
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
-use crate::model::verdict::{Endpoint, EndpointPart, Judged};
+use crate::model::verdict::{Endpoint, EndpointPart, Judged, OpenEndpoints};
 use crate::scheduler::machine::Machine;
 
 const START: Moment = Moment::at(Duration::from_secs(1000));
@@ -192,6 +192,20 @@ proptest! {
             let states = |snapshot: &Snapshot| snapshot.checks.iter().map(|check| CheckState::clone(check)).collect::<Vec<_>>();
             assert_eq!(states(quick), states(slow), "at {:?}", quick.at);
             assert_eq!((quick.ready_once, quick.start_up), (slow.ready_once, slow.start_up));
+        }
+    }
+
+    #[test]
+    fn endpoints_are_as_open_as_judging_all_says_whichever_publications_are_looked_at(
+        seed: u64,
+        checks in counts(),
+        step in 1usize..4,
+    ) {
+        let mut endpoints = OpenEndpoints::default();
+        for snapshot in played(seed, checks, false).iter().step_by(step) {
+            let unknown = unknown(snapshot);
+            let judged = Judged::new(&unknown, snapshot.at);
+            assert_eq!(endpoints.judge(snapshot), Endpoint::ALL.map(|endpoint| judged.is_open(endpoint)));
         }
     }
 

@@ -8,12 +8,6 @@ use crate::base::quantity::show_duration;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Judgement};
 
-/// Which endpoints are open at the moment of `snapshot`, in the order of [`Endpoint::ALL`].
-pub(super) fn open(snapshot: &Snapshot) -> [bool; 4] {
-    let judged = Judged::new(snapshot, snapshot.at);
-    Endpoint::ALL.map(|endpoint| judged.is_open(endpoint))
-}
-
 /// Counts in `next` which endpoints have opened and closed from `before` to `after`, logs each, and returns how they
 /// stand.
 pub(super) fn count(before: [bool; 4], after: [bool; 4], next: &mut Snapshot) -> Vec<Judgement> {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::base::clock::Reading;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::Judgement;
+use crate::model::verdict::{Judgement, OpenEndpoints};
 pub use past_changes::{PastChange, PastChanges};
 
 /// The one writer. It cannot be cloned.
@@ -19,6 +19,7 @@ pub struct Recorder {
     published: Arc<ArcSwap<Snapshot>>,
     past: Arc<ArcSwap<PastChanges>>,
     generation: watch::Sender<u64>,
+    endpoints: OpenEndpoints,
     /// Which endpoints were open when they were last looked at.
     open: [bool; 4],
 }
@@ -37,10 +38,12 @@ pub fn board(mut first: Snapshot) -> (Recorder, Board) {
     let now = Reading { moment: first.at, wall: first.wall };
     first.endpoint_transitions.iter_mut().for_each(|endpoint| endpoint.last = endpoint.last.or(Some(now)));
     let (sender, receiver) = watch::channel(first.generation);
-    let open = endpoints::open(&first);
+    let mut endpoints = OpenEndpoints::default();
+    let open = endpoints.judge(&first);
     let published = Arc::new(ArcSwap::from_pointee(first));
     let past = Arc::<ArcSwap<PastChanges>>::default();
-    let recorder = Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, open };
+    let recorder =
+        Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, endpoints, open };
     (recorder, Board { published, past, generation: receiver })
 }
 
@@ -59,7 +62,7 @@ impl Recorder {
         let last = self.published.load();
         next.generation = last.generation + 1;
         next.endpoint_transitions = last.endpoint_transitions;
-        let open = endpoints::open(&next);
+        let open = self.endpoints.judge(&next);
         let changed = endpoints::count(self.open, open, &mut next);
         self.open = open;
         if next.says_the_same_as(&last) {

@@ -36,13 +36,22 @@ impl Judged<'_> {
     /// Whether `endpoint` is open: as [`endpoint`](Self::endpoint) says, and no more than that.
     #[must_use]
     pub fn is_open(&self, endpoint: Endpoint) -> bool {
+        let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(&self.standing(index), endpoint);
+        !self.is_closed_by_itself(endpoint) && !self.unsettled_closing(endpoint, CheckIndex::new(0)).any(closes)
+    }
+
+    /// The checks that may close `endpoint`: first those that stand near `from` or behind it, then those before them.
+    pub(super) fn unsettled_closing(
+        &self,
+        endpoint: Endpoint,
+        from: CheckIndex,
+    ) -> impl Iterator<Item = CheckIndex> + '_ {
         let checks = &self.snapshot.plan.checks;
         let among = match endpoint {
             Endpoint::Livez => checks.gating_live(),
             Endpoint::Readyz | Endpoint::Startupz | Endpoint::Healthz => checks.closing(),
         };
-        let closes = |index: CheckIndex| !self.is_excluded(index) && self.closes(&self.standing(index), endpoint);
-        !self.is_closed_by_itself(endpoint) && !self.snapshot.checks.unsettled(self.now, Some(among)).any(closes)
+        self.snapshot.checks.unsettled_round(self.now, Some(among), from)
     }
 
     /// The checks that take part in the endpoint of `judgement`, or keep it closed as that says, in the order of the
@@ -80,7 +89,7 @@ impl Judged<'_> {
     }
 
     /// Whether `endpoint` is closed whatever the checks say.
-    fn is_closed_by_itself(&self, endpoint: Endpoint) -> bool {
+    pub(super) fn is_closed_by_itself(&self, endpoint: Endpoint) -> bool {
         let no_plan = self.snapshot.configuration.missing.is_some();
         self.drains(endpoint) || (no_plan && matches!(endpoint, Endpoint::Readyz | Endpoint::Healthz))
     }
@@ -145,7 +154,7 @@ impl Judged<'_> {
         !is_ok && self.takes_part(standing.index, endpoint)
     }
 
-    fn closes(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
+    pub(super) fn closes(&self, standing: &Standing<'_>, endpoint: Endpoint) -> bool {
         let check = standing.check;
         // What most checks are most of the time.
         if standing.passes() && check.passed_once && check.seen_once && check.failures == 0 {

@@ -6,6 +6,7 @@ mod causes;
 mod gates;
 mod judged;
 mod message;
+mod open;
 mod stale;
 #[cfg(test)]
 mod testing;
@@ -15,6 +16,7 @@ use super::index::CheckIndex;
 use super::state::State;
 pub use judged::Judged;
 pub use message::said_of;
+pub use open::OpenEndpoints;
 
 /// The verdict on an endpoint or on the whole; also the three-valued status of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

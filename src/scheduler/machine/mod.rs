@@ -31,7 +31,7 @@ use crate::model::plan::{Definition, Plan};
 use crate::model::snapshot::{Configuration, Snapshot};
 use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, LastRun, State};
-use crate::model::verdict::{Endpoint, Judged};
+use crate::model::verdict::{Endpoint, OpenEndpoints};
 use crate::scheduler::beat_groups::BeatGroups;
 
 /// What identifies a check through reloads, as long as its definition does not change.
@@ -94,6 +94,8 @@ pub struct Machine {
     draining: bool,
     ready_once: bool,
     start_up: StartUp,
+    /// What the latches are judged by.
+    endpoints: OpenEndpoints,
     /// It has begun since anybody asked.
     started_anew: bool,
     /// Since when it is doubted that the app's container is the one that was seen to start.
@@ -128,6 +130,7 @@ impl Machine {
             draining: false,
             ready_once: false,
             start_up: StartUp { began: now.moment, ..StartUp::default() },
+            endpoints: OpenEndpoints::default(),
             started_anew: false,
             doubt: None,
             configuration: Configuration { last_success: Some(now.wall), ..Configuration::default() },
@@ -235,12 +238,21 @@ impl Machine {
     pub fn snapshot(&mut self, now: Reading) -> Snapshot {
         self.checks.settle(&self.plan, now.moment);
         let mut snapshot = self.as_it_stands(now);
-        if !self.ready_once && Judged::new(&snapshot, now.moment).is_open(Endpoint::Readyz) {
+        if self.ready_once && self.start_up.opened {
+            return snapshot;
+        }
+        #[cfg(test)]
+        if self.looks_at_all {
+            self.endpoints = OpenEndpoints::default();
+        }
+        let mut open = self.endpoints.judge(&snapshot);
+        if !self.ready_once && open[Endpoint::Readyz as usize] {
             self.ready_once = true;
             self.latched += 1;
             snapshot.ready_once = true;
+            open = self.endpoints.judge(&snapshot);
         }
-        if !self.start_up.opened && Judged::new(&snapshot, now.moment).is_open(Endpoint::Startupz) {
+        if !self.start_up.opened && open[Endpoint::Startupz as usize] {
             self.start_up.opened = true;
             snapshot.start_up.opened = true;
         }
@@ -301,6 +313,7 @@ mod tests {
     use super::*;
     use crate::model::plan::testing::check;
     use crate::model::plan::{Critical, Gates};
+    use crate::model::verdict::Judged;
     use crate::simulation::playback::{Playback, reading};
 
     #[test]

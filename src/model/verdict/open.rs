@@ -1,0 +1,205 @@
+//! Which endpoints are open, from one publication to the next: found by the check that kept an endpoint closed, or by
+//! those that have changed. However many checks fail, the run of one of them costs no look at the others.
+
+use std::sync::Arc;
+
+use super::{Endpoint, Judged};
+use crate::base::clock::Moment;
+use crate::model::check_states::CheckStates;
+use crate::model::index::CheckIndex;
+use crate::model::plan::Plan;
+use crate::model::snapshot::Snapshot;
+use crate::model::start_up::StartUp;
+
+/// Which endpoints are open in one snapshot after the other.
+#[derive(Debug, Default)]
+pub struct OpenEndpoints {
+    closed_by: [ClosedBy; 4],
+    /// What that was found in.
+    basis: Option<Basis>,
+    /// So many checks have been looked at.
+    #[cfg(test)]
+    looks: std::sync::atomic::AtomicUsize,
+}
+
+/// The check that keeps an endpoint closed; one of them, where there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ClosedBy {
+    #[default]
+    Unknown,
+    NoCheck,
+    Check(CheckIndex),
+}
+
+/// All that the checks which have not changed since are judged by.
+#[derive(Debug)]
+struct Basis {
+    plan: Arc<Plan>,
+    checks: CheckStates,
+    at: Moment,
+    /// Until then they are as fresh or stale as they were.
+    until: Moment,
+    ready_once: bool,
+    start_up: StartUp,
+    should_have_started: bool,
+}
+
+impl OpenEndpoints {
+    /// Which endpoints are open at the moment of `snapshot`, in the order of [`Endpoint::ALL`]: what
+    /// [`Judged::is_open`] says of each.
+    pub fn judge(&mut self, snapshot: &Snapshot) -> [bool; 4] {
+        let judged = Judged::new(snapshot, snapshot.at);
+        if self.basis.as_ref().is_none_or(|basis| !Arc::ptr_eq(&basis.plan, &snapshot.plan)) {
+            self.closed_by = Default::default();
+        }
+        let changed = self.basis.as_ref().and_then(|basis| basis.changed(&judged));
+        let open = Endpoint::ALL.map(|endpoint| {
+            let closed_by = self.find(&judged, endpoint, changed.as_deref());
+            self.closed_by[endpoint as usize] = closed_by;
+            closed_by == ClosedBy::NoCheck && !judged.is_closed_by_itself(endpoint)
+        });
+        self.basis = Basis::of(&judged);
+        open
+    }
+
+    /// The check that closes `endpoint`, where none but those `changed` are judged otherwise than the last time; they are
+    /// not known where something else is otherwise.
+    fn find(&self, judged: &Judged<'_>, endpoint: Endpoint, changed: Option<&[CheckIndex]>) -> ClosedBy {
+        let closes = |index: &CheckIndex| {
+            #[cfg(test)]
+            self.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            judged.closes(&judged.standing(*index), endpoint)
+        };
+        let found = match (self.closed_by[endpoint as usize], changed) {
+            (ClosedBy::Check(index), _) if closes(&index) => Some(index),
+            (ClosedBy::NoCheck, Some(changed)) => changed.iter().copied().find(closes),
+            // Behind the one that has let go: those before it are searched as seldom as it comes round.
+            (ClosedBy::Check(index), _) => judged.unsettled_closing(endpoint, index).find(closes),
+            _ => judged.unsettled_closing(endpoint, CheckIndex::new(0)).find(closes),
+        };
+        found.map_or(ClosedBy::NoCheck, ClosedBy::Check)
+    }
+}
+
+impl Basis {
+    /// Nothing where it is not known how long results stay as fresh as they are.
+    fn of(judged: &Judged<'_>) -> Option<Self> {
+        let Judged { snapshot, now, .. } = judged;
+        Some(Self {
+            plan: Arc::clone(&snapshot.plan),
+            checks: snapshot.checks.clone(),
+            at: *now,
+            until: snapshot.checks.fresh_until(*now)?.0,
+            ready_once: snapshot.ready_once,
+            start_up: snapshot.start_up,
+            should_have_started: judged.should_have_started(),
+        })
+    }
+
+    /// The checks that may be judged otherwise; nothing where that may be any.
+    fn changed(&self, judged: &Judged<'_>) -> Option<Vec<CheckIndex>> {
+        let Snapshot { plan, checks, ready_once, start_up, .. } = judged.snapshot;
+        let is_same = Arc::ptr_eq(plan, &self.plan)
+            && (self.at..=self.until).contains(&judged.now)
+            && (*ready_once, *start_up) == (self.ready_once, self.start_up)
+            && judged.should_have_started() == self.should_have_started;
+        if !is_same {
+            return None;
+        }
+        let changed: Vec<_> = checks.changed_since(&self.checks).collect();
+        // Others are judged by their parents, too.
+        let is_alone = |index: &CheckIndex| plan.checks.children(*index).is_empty();
+        changed.iter().all(is_alone).then_some(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::state::{CheckState, State};
+    use crate::model::verdict::testing::{gating, snapshot};
+
+    /// So many checks that have run, in `state`, which stays fresh for a while.
+    fn many(count: usize, state: State) -> Snapshot {
+        let checks = (0..count).map(|index| (gating(&format!("c{index}"), "r"), "pf")).collect();
+        let mut snapshot = snapshot(checks);
+        for index in CheckIndex::first(count) {
+            Arc::make_mut(&mut snapshot.checks[index]).state = state;
+        }
+        known(&mut snapshot);
+        snapshot
+    }
+
+    fn looks(endpoints: &OpenEndpoints) -> usize {
+        endpoints.looks.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn known(snapshot: &mut Snapshot) {
+        snapshot.checks.stay_fresh_until(snapshot.at + Duration::from_secs(20), false);
+    }
+
+    #[test]
+    fn a_run_of_one_of_thousands_that_fail_is_one_look() {
+        const COUNT: usize = 4096;
+        let mut endpoints = OpenEndpoints::default();
+        let mut snapshot = many(COUNT, State::Error);
+        assert_eq!(endpoints.judge(&snapshot), [true, false, true, false]);
+        let first = looks(&endpoints);
+        for index in CheckIndex::first(COUNT) {
+            Arc::make_mut(&mut snapshot.checks[index]).failures += 1;
+            known(&mut snapshot);
+            assert_eq!(endpoints.judge(&snapshot), [true, false, true, false]);
+        }
+        let looks = looks(&endpoints) - first;
+        assert!(looks <= 4 * COUNT, "{looks}");
+    }
+
+    #[test]
+    fn thousands_that_recover_one_after_the_other_are_looked_at_a_few_times_each() {
+        const COUNT: usize = 4096;
+        // In the order of the file, backwards, and in a strange one.
+        for step in [1, COUNT - 1, 1237] {
+            let mut endpoints = OpenEndpoints::default();
+            let mut snapshot = many(COUNT, State::Error);
+            for place in 1..=COUNT {
+                let index = CheckIndex::new(place * step % COUNT);
+                assert_eq!(endpoints.judge(&snapshot)[1], false);
+                // As one that is slow: nothing says of it that it needs no look.
+                Arc::make_mut(&mut snapshot.checks[index]).state = State::Degraded;
+                known(&mut snapshot);
+            }
+            assert_eq!(endpoints.judge(&snapshot), [true; 4]);
+            assert!(looks(&endpoints) <= 24 * COUNT, "{} looks, {step}", looks(&endpoints));
+        }
+    }
+
+    #[test]
+    fn what_has_not_changed_is_judged_anew_where_its_parent_has() {
+        use crate::model::verdict::testing::{behind, optional};
+        let checks = |parent| vec![(parent, "f"), (behind(gating("api", "r"), &[0]), "-")];
+        let mut endpoints = OpenEndpoints::default();
+        let mut closed = snapshot(checks(gating("db", "")));
+        known(&mut closed);
+        assert_eq!(endpoints.judge(&closed)[1], false);
+        let mut recovered = closed.clone();
+        let well = CheckState { state: State::Ok, failures: 0, ..(*closed.checks[0]).clone() };
+        recovered.checks[0] = Arc::new(well);
+        known(&mut recovered);
+        assert_eq!(endpoints.judge(&recovered)[1], true);
+        assert_eq!(endpoints.judge(&closed)[1], false, "the child is as it was");
+        let mut other = snapshot(checks(optional("db", "")));
+        known(&mut other);
+        assert_eq!(endpoints.judge(&other)[1], true, "another plan");
+    }
+
+    #[test]
+    fn a_result_that_becomes_stale_is_noticed() {
+        let mut endpoints = OpenEndpoints::default();
+        let mut snapshot = many(40, State::Degraded);
+        assert_eq!(endpoints.judge(&snapshot)[1], true);
+        snapshot.at = snapshot.at + Duration::from_secs(3600);
+        assert_eq!(endpoints.judge(&snapshot)[1], false);
+    }
+}

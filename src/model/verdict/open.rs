@@ -165,7 +165,7 @@ mod tests {
             let mut snapshot = many(COUNT, State::Error);
             for place in 1..=COUNT {
                 let index = CheckIndex::new(place * step % COUNT);
-                assert_eq!(endpoints.judge(&snapshot)[1], false);
+                assert!(!endpoints.judge(&snapshot)[1]);
                 // As one that is slow: nothing says of it that it needs no look.
                 Arc::make_mut(&mut snapshot.checks[index]).state = State::Degraded;
                 known(&mut snapshot);
@@ -182,24 +182,24 @@ mod tests {
         let mut endpoints = OpenEndpoints::default();
         let mut closed = snapshot(checks(gating("db", "")));
         known(&mut closed);
-        assert_eq!(endpoints.judge(&closed)[1], false);
+        assert!(!endpoints.judge(&closed)[1]);
         let mut recovered = closed.clone();
         let well = CheckState { state: State::Ok, failures: 0, ..(*closed.checks[0]).clone() };
         recovered.checks[0] = Arc::new(well);
         known(&mut recovered);
-        assert_eq!(endpoints.judge(&recovered)[1], true);
-        assert_eq!(endpoints.judge(&closed)[1], false, "the child is as it was");
+        assert!(endpoints.judge(&recovered)[1]);
+        assert!(!endpoints.judge(&closed)[1], "the child is as it was");
         let mut other = snapshot(checks(optional("db", "")));
         known(&mut other);
-        assert_eq!(endpoints.judge(&other)[1], true, "another plan");
+        assert!(endpoints.judge(&other)[1], "another plan");
     }
 
     #[test]
     fn a_result_that_becomes_stale_is_noticed() {
         let mut endpoints = OpenEndpoints::default();
         let mut snapshot = many(40, State::Degraded);
-        assert_eq!(endpoints.judge(&snapshot)[1], true);
+        assert!(endpoints.judge(&snapshot)[1]);
         snapshot.at = snapshot.at + Duration::from_secs(3600);
-        assert_eq!(endpoints.judge(&snapshot)[1], false);
+        assert!(!endpoints.judge(&snapshot)[1]);
     }
 }

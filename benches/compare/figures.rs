@@ -109,6 +109,7 @@ pub const GROWTH: &[Figure] = &[
     figure("per_check", "of it for each check", Unit::Bytes, Goal::Everywhere(12.0 * KIB)),
     figure("lag", "scheduler lag, the worst of ten looks", Unit::Seconds, Goal::Everywhere(100.0 * MS)),
     figure("cpu", "CPU time a second", Unit::Seconds, Goal::Linear(1.5)),
+    figure("failing_cpu", "the same while all of them fail", Unit::Seconds, Goal::Linear(1.5)),
     figure("livez_p99", "`/livez`, p99", Unit::Seconds, Goal::Everywhere(5.0 * MS)),
     figure("livez_cpu", "CPU time of one `/livez`, 20 a second", Unit::Seconds, Goal::Flat(1.5)),
     figure("scrape", "one scrape", Unit::Seconds, Goal::Linear(1.5)),

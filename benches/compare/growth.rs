@@ -113,6 +113,13 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
     }
     sleep(Duration::from_secs(2));
     add("after", Memory::of(process).anonymous as f64 / private as f64);
+
+    subject.fail();
+    // By then all have.
+    sleep(INTERVAL * 3 / 2);
+    let before = Usages::of(process);
+    sleep(INTERVAL);
+    add("failing_cpu", Usages::of(process).since(before).each(INTERVAL.as_secs_f64()).all);
 }
 
 /// The highest lag of the scheduler that this text tells.
@@ -260,6 +267,13 @@ impl Subject {
             sleep(Duration::from_secs(1));
         });
         Reload { used: Usages::of(process).since(before), worst: worst(&times) }
+    }
+
+    /// Has its checks look at a port that nobody listens on.
+    fn fail(&mut self) {
+        let closed = [format!("http://127.0.0.1:{}/", free_port())];
+        std::fs::write(&self.config, checks(self.size, &closed, "10s", None)).expect("it is ours");
+        self.log.reload(&mut self.server, PATIENCE);
     }
 
     /// Has its checks run once an hour, and waits until all have run and nothing more is done.

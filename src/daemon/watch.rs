@@ -172,7 +172,8 @@ impl ConfigWatcher {
         let mut stamps = std::mem::take(&mut self.stamps);
         stamps.begin_look();
         let are_current = self.are_current(&self.files, &mut stamps);
-        self.stamps = stamps;
+        // A look that could not be had counts for nothing: the next ones read.
+        self.stamps = if are_current.is_some() { stamps } else { FileStamps::default() };
         if are_current == Some(false) {
             self.candidate = Some(self.load());
         }

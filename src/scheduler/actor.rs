@@ -262,6 +262,7 @@ impl Workers {
     /// Starts a worker for each check that has none. Those of checks that are gone end with the run that is under way,
     /// and are aborted in the middle of it where it takes long.
     fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
+        self.context.beats.tidy();
         let gone = self.handles.extract_if(.., |key, _| machine.check(*key).is_none());
         let (running, idle): (Vec<_>, Vec<_>) = gone.map(|(_, handle)| handle).partition(|it| it.requests.is_running());
         idle.iter().for_each(|handle| handle.task.abort());

@@ -17,6 +17,8 @@ pub struct OpenEndpoints {
     closed_by: [ClosedBy; 4],
     /// What that was found in.
     basis: Option<Basis>,
+    /// The latest moment that was judged.
+    latest: Moment,
     /// So many checks have been looked at.
     #[cfg(test)]
     looks: std::sync::atomic::AtomicUsize,
@@ -58,7 +60,10 @@ impl OpenEndpoints {
             self.closed_by[endpoint as usize] = closed_by;
             closed_by == ClosedBy::NoCheck && !judged.is_closed_by_itself(endpoint)
         });
-        self.basis = Basis::of(&judged);
+        // Where the clock has gone back, how long results stay fresh is known from where it was.
+        let is_latest = judged.now >= self.latest;
+        self.latest = self.latest.max(judged.now);
+        self.basis = if is_latest { Basis::of(&judged) } else { None };
         open
     }
 

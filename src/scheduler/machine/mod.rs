@@ -239,6 +239,8 @@ impl Machine {
         self.checks.settle(&self.plan, now.moment);
         let mut snapshot = self.as_it_stands(now);
         if self.ready_once && self.start_up.opened {
+            // It knows of a plan and of states, which end with this.
+            self.endpoints = OpenEndpoints::default();
             return snapshot;
         }
         #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::rules::keys;
-use super::similar::nearest;
+use super::similar::{all_nearest, nearest};
 use crate::base::field::{Field, ValueType};
 
 /// What a value looks like that is no secret.
@@ -172,9 +172,17 @@ fn form_of(name: &str, value_type: &'static ValueType) -> Option<Form> {
     }
 }
 
-/// The forms of the values of the key `name`, or of the key that it is a misspelling of.
+/// The forms of the values of the key `name`, or of the key that it is a misspelling of. Where that may be one of several
+/// whose values look different there are none: what one of them may show, another may not.
 pub fn forms(name: &str) -> &'static [Form] {
-    FORMS.get(name).or_else(|| FORMS.get(nearest(name, FORMS.keys().copied())?)).map_or(&[], Vec::as_slice)
+    if let Some(forms) = FORMS.get(name) {
+        return forms;
+    }
+    let mut meant = all_nearest(name, FORMS.keys().copied()).into_iter().filter_map(|key| FORMS.get(key));
+    match meant.next() {
+        Some(forms) if meant.all(|others| others == forms) => forms,
+        _ => &[],
+    }
 }
 
 /// Whether `name` is a key at the top of the file.
@@ -268,6 +276,14 @@ pub fn is_foreign_variable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_may_be_one_of_several_shows_what_all_of_them_may() {
+        let meant = all_nearest("s_on", FORMS.keys().copied());
+        assert!(meant.iter().any(|key| FORMS[key] != FORMS[meant[0]]), "{meant:?}");
+        assert_eq!(forms("s_on"), []);
+        assert_eq!(forms("timeot"), forms("timeout"));
+    }
 
     #[test]
     fn what_a_key_holds_is_known_from_the_tables() {

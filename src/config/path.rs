@@ -17,8 +17,9 @@ pub fn child(parent: &str, key: &str) -> String {
 
 /// The path of the value of a key of ours below `parent`: nobody's secret, and always simple.
 pub fn of_field(parent: &str, key: &'static str) -> String {
-    let separator = if parent.is_empty() { "" } else { "." };
-    [parent, separator, key].concat()
+    let mut fields = Fields::of(parent);
+    fields.of_key(key);
+    fields.path
 }
 
 /// The paths of the values of the keys of one section, one at a time in the same room.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A YAML path: `checks[2].http.url`. What stands in one section shares the path of the section.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// A YAML path: `checks[2].http.url`. What stands in one section shares the path of the section. One path may be kept in two
+/// ways: compare its text.
+#[derive(Clone, Default)]
 pub struct YamlPath {
     parent: Arc<str>,
     /// A key of ours below it; none where `parent` is the whole path.

@@ -115,9 +115,18 @@ function takeTransition(transition) {
 
 function takeEndpoints(told) {
   if (!told.endpoints) return;
-  store.endpoints = told.endpoints;
+  const before = new Map(store.endpoints.map((endpoint) => [endpoint.name, endpoint.root_causes]));
+  store.endpoints = told.endpoints.map((endpoint) => ({ ...endpoint, root_causes: allCauses(endpoint, before.get(endpoint.name) ?? []) }));
   store.status = told.endpoints.find((endpoint) => endpoint.name === "healthz")?.verdict ?? store.status;
   store.dirty.add("verdict");
+}
+
+/** The root causes of an endpoint: of many the stream names the first, and says which have come and gone since those `before`. */
+function allCauses({ root_causes: named, more_root_causes: more = 0, root_causes_added: added = [], root_causes_gone: gone = [] }, before) {
+  if (more === 0) return named;
+  const all = new Set([...named, ...before, ...added]);
+  for (const name of gone) all.delete(name);
+  return [...all];
 }
 
 /** The past of the checks, as `v1/services?include=history` tells it. */

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::causes::MAX_CAUSES;
 use crate::model::index::CheckIndex;
 use crate::model::verdict::{Endpoint, Judged, Judgement};
 
@@ -12,6 +13,8 @@ pub(in crate::server) struct EndpointVerdict<'a> {
     verdict: &'static str,
     draining: bool,
     root_causes: Vec<&'a str>,
+    #[serde(flatten)]
+    unnamed: Option<UnnamedCauses<'a>>,
     /// When it opened or closed, or when that was first looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
@@ -22,19 +25,59 @@ pub(in crate::server) fn judgements(judged: &Judged<'_>) -> [Judgement; 4] {
     Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint))
 }
 
+/// Root causes of which not all are named, for those who know them as they were before.
+#[derive(Serialize)]
+struct UnnamedCauses<'a> {
+    more_root_causes: usize,
+    root_causes_added: Vec<&'a str>,
+    root_causes_gone: Vec<&'a str>,
+}
+
 /// The same in words.
 pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgement]) -> Vec<EndpointVerdict<'a>> {
-    let names = |checks: &[CheckIndex]| checks.iter().map(|check| judged.definition(*check).name.as_str()).collect();
-    judgements
-        .iter()
-        .map(|judgement| EndpointVerdict {
-            name: judgement.endpoint.label(),
-            verdict: judgement.verdict.label(),
-            draining: judgement.draining,
-            root_causes: names(&judgement.root_causes),
-            since: judged.snapshot.endpoint_transitions[judgement.endpoint as usize]
-                .last
-                .map(|last| last.wall.rfc3339()),
-        })
-        .collect()
+    judgements.iter().map(|judgement| standing(judged, judgement, &judgement.root_causes)).collect()
+}
+
+/// The same, where `before` is known: of the root causes the first [`MAX_CAUSES`] are named, and when there are more, those
+/// that have come and gone. Nothing where that were more than as many.
+pub(in crate::server) fn standings_since<'a>(
+    judged: &Judged<'a>,
+    before: &[Judgement],
+    now: &[Judgement],
+) -> Option<Vec<EndpointVerdict<'a>>> {
+    let standing_since = |(before, now): (&Judgement, &Judgement)| {
+        let Some((named, rest)) = now.root_causes.split_at_checked(MAX_CAUSES).filter(|(_, rest)| !rest.is_empty())
+        else {
+            return Some(standing(judged, now, &now.root_causes));
+        };
+        let unnamed = UnnamedCauses {
+            more_root_causes: rest.len(),
+            root_causes_added: names(judged, &missing_from(&before.root_causes, &now.root_causes)?),
+            root_causes_gone: names(judged, &missing_from(&now.root_causes, &before.root_causes)?),
+        };
+        Some(EndpointVerdict { unnamed: Some(unnamed), ..standing(judged, now, named) })
+    };
+    before.iter().zip(now).map(standing_since).collect()
+}
+
+fn standing<'a>(judged: &Judged<'a>, judgement: &Judgement, named: &[CheckIndex]) -> EndpointVerdict<'a> {
+    EndpointVerdict {
+        name: judgement.endpoint.label(),
+        verdict: judgement.verdict.label(),
+        draining: judgement.draining,
+        root_causes: names(judged, named),
+        unnamed: None,
+        since: judged.snapshot.endpoint_transitions[judgement.endpoint as usize].last.map(|last| last.wall.rfc3339()),
+    }
+}
+
+fn names<'a>(judged: &Judged<'a>, checks: &[CheckIndex]) -> Vec<&'a str> {
+    checks.iter().map(|check| judged.definition(*check).name.as_str()).collect()
+}
+
+/// Those of `all` that `known` has not, both in order; nothing where they are more than [`MAX_CAUSES`].
+fn missing_from(known: &[CheckIndex], all: &[CheckIndex]) -> Option<Vec<CheckIndex>> {
+    let unknown = all.iter().copied().filter(|check| known.binary_search(check).is_err());
+    let missing: Vec<_> = unknown.take(MAX_CAUSES + 1).collect();
+    (missing.len() <= MAX_CAUSES).then_some(missing)
 }

@@ -13,7 +13,7 @@ use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{CheckState, LastRun, OutcomeKind};
 use crate::model::verdict::{Judged, Judgement, Verdict};
-use crate::server::reply::endpoints::{EndpointVerdict, judgements, standings};
+use crate::server::reply::endpoints::{EndpointVerdict, judgements, standings_since};
 use crate::server::reply::json::{JsonStep, steps};
 use crate::server::reply::{Number, millis_of, to_json};
 use crate::server::view::WITHHELD;
@@ -157,10 +157,13 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
         }
     }
     let mut needs_resync = needs_resync(&before.snapshot, &after.snapshot);
-    if before.verdicts() != after.verdicts() {
-        match events.pop() {
-            Some(last) => events.push(last.telling(standings(&judged, &after.endpoints))),
-            None => needs_resync = true,
+    if !needs_resync && before.verdicts() != after.verdicts() {
+        match (events.pop(), standings_since(&judged, &before.endpoints, &after.endpoints)) {
+            (Some(last), Some(standings)) => events.push(last.telling(standings)),
+            (last, _) => {
+                events.extend(last);
+                needs_resync = true;
+            }
         }
     }
     let mut changes: Vec<Change> = events.iter().map(CheckEvent::written).collect();

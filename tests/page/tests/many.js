@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { daemon, open, settled } from "../house.js";
+import { daemon, open, settled, target, texts } from "../house.js";
 
 const COUNT = 200;
 
@@ -63,6 +63,26 @@ test("two hundred checks are there at once and stay smooth", async (t) => {
   await page.keyboard.press("/");
   await page.keyboard.type("check_19");
   assert.equal(await page.$$eval("tr.check", (all) => all.filter((row) => row.offsetParent !== null).length), 11);
+  quiet();
+  await close();
+});
+
+test("of an outage with more causes than an event names, the page knows all", async () => {
+  const dependency = await target();
+  const checks = Array.from({ length: 60 }, (_, place) => `  - { name: c${place}, http: { url: "${dependency.url}" } }`);
+  const house = await daemon(["service: { name: fleet }", "defaults: { interval: 500ms, timeout: 5s }", "checks:", ...checks].join("\n"));
+  const { page, quiet, close } = await open("about:blank");
+  const streams = [];
+  page.on("request", (request) => request.url().endsWith("/v1/stream") && streams.push(request.url()));
+  await page.goto(house.url);
+  await page.waitForFunction(() => document.querySelectorAll("tr.check.ok").length === 60);
+  dependency.status = 500;
+  await page.waitForFunction(() => document.querySelector("#causes .more")?.textContent === "and 54 more");
+  assert.equal((await texts(page, "#gates .gate"))[1], "/readyz closed not ready for traffic: c0, c1 and 58 more");
+  assert.deepEqual(await page.$$eval("#causes .mild, #causes .alone", (all) => all.map((one) => one.textContent)), []);
+  dependency.status = 200;
+  await page.waitForFunction(() => document.title.startsWith("✓ fleet is healthy"));
+  assert.equal(streams.length, 1);
   quiet();
   await close();
 });

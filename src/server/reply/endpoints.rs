@@ -39,11 +39,12 @@ pub(in crate::server) fn standings<'a>(judged: &Judged<'a>, judgements: &[Judgem
 }
 
 /// The same, where `before` is known: of the root causes the first [`MAX_CAUSES`] are named, and when there are more, those
-/// that have come and gone. Nothing where that were more than as many.
+/// that have come and gone. Nothing where these are more than `most`.
 pub(in crate::server) fn standings_since<'a>(
     judged: &Judged<'a>,
     before: &[Judgement],
     now: &[Judgement],
+    most: usize,
 ) -> Option<Vec<EndpointVerdict<'a>>> {
     let standing_since = |(before, now): (&Judgement, &Judgement)| {
         let Some((named, rest)) = now.root_causes.split_at_checked(MAX_CAUSES).filter(|(_, rest)| !rest.is_empty())
@@ -52,8 +53,8 @@ pub(in crate::server) fn standings_since<'a>(
         };
         let unnamed = UnnamedCauses {
             more_root_causes: rest.len(),
-            root_causes_added: names(judged, &missing_from(&before.root_causes, &now.root_causes)?),
-            root_causes_gone: names(judged, &missing_from(&now.root_causes, &before.root_causes)?),
+            root_causes_added: names(judged, &missing_from(&before.root_causes, &now.root_causes, most)?),
+            root_causes_gone: names(judged, &missing_from(&now.root_causes, &before.root_causes, most)?),
         };
         Some(EndpointVerdict { unnamed: Some(unnamed), ..standing(judged, now, named) })
     };
@@ -75,9 +76,9 @@ fn names<'a>(judged: &Judged<'a>, checks: &[CheckIndex]) -> Vec<&'a str> {
     checks.iter().map(|check| judged.definition(*check).name.as_str()).collect()
 }
 
-/// Those of `all` that `known` has not, both in order; nothing where they are more than [`MAX_CAUSES`].
-fn missing_from(known: &[CheckIndex], all: &[CheckIndex]) -> Option<Vec<CheckIndex>> {
+/// Those of `all` that `known` has not, both in order; nothing where they are more than `most`.
+fn missing_from(known: &[CheckIndex], all: &[CheckIndex], most: usize) -> Option<Vec<CheckIndex>> {
     let unknown = all.iter().copied().filter(|check| known.binary_search(check).is_err());
-    let missing: Vec<_> = unknown.take(MAX_CAUSES + 1).collect();
-    (missing.len() <= MAX_CAUSES).then_some(missing)
+    let missing: Vec<_> = unknown.take(most + 1).collect();
+    (missing.len() <= most).then_some(missing)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::clock::{Moment, Reading};
+use crate::model::causes::MAX_CAUSES;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
 use crate::model::plan::Details;
@@ -158,7 +159,9 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
     }
     let mut needs_resync = needs_resync(&before.snapshot, &after.snapshot);
     if !needs_resync && before.verdicts() != after.verdicts() {
-        match (events.pop(), standings_since(&judged, &before.endpoints, &after.endpoints)) {
+        // No longer than a few single events, or all that there are.
+        let most = MAX_CAUSES.max(events.len());
+        match (events.pop(), standings_since(&judged, &before.endpoints, &after.endpoints, most)) {
             (Some(last), Some(standings)) => events.push(last.telling(standings)),
             (last, _) => {
                 events.extend(last);

@@ -6,6 +6,7 @@ use super::{Judged, JudgedState};
 use crate::base::quantity::show_duration;
 use crate::model::definition::Definition;
 use crate::model::index::CheckIndex;
+use crate::model::outcome::one_line;
 use crate::model::state::{CheckState, OutcomeKind, State};
 
 impl<'a> Judged<'a> {
@@ -31,7 +32,11 @@ impl<'a> Judged<'a> {
     pub fn message(&self, index: CheckIndex) -> Cow<'a, str> {
         match self.state(index) {
             JudgedState::Stale => {
-                format!("last result {} ago", show_duration(self.age(index).unwrap_or_default())).into()
+                let age = show_duration(self.age(index).unwrap_or_default());
+                match &self.check(index).no_verdict {
+                    Some(why) => one_line(&format!("last result {age} ago; no verdict since: {why}")).into(),
+                    None => format!("last result {age} ago").into(),
+                }
             }
             JudgedState::Fresh(_) => said_of(self.check(index), self.definition(index)),
         }
@@ -88,6 +93,9 @@ mod tests {
             ("f", "connection refused"),
             ("-", "Skipped due to upstream failure"),
             ("!pp", "last result 1m40s ago"),
+            ("!ppv", "last result 1m50s ago; no verdict since: no local port was left for the run"),
+            ("!ppvp", "last result 1m40s ago"),
+            ("ppv", "x OK (12ms)"),
         ];
         for (script, expected) in cases {
             let snapshot = snapshot(vec![(thrice.clone(), script)]);

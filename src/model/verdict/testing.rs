@@ -19,7 +19,7 @@ fn observed(outcome: Outcome, at: Moment) -> Observation {
 }
 
 /// The state after the outcomes of `script`, ten seconds apart and the last a second ago: p(ass), d(egraded pass),
-/// f(ail), - (skip), nothing for pending; a leading `!` makes the last one 100 seconds old.
+/// f(ail), v(oid), - (skip), nothing for pending; a leading `!` makes the last one 100 seconds old.
 pub(super) fn after(definition: &Definition, script: &str) -> Arc<CheckState> {
     let mut state = CheckState::new(Reading { moment: NOW, wall: Timestamp::default() });
     let (script, newest) = match script.strip_prefix('!') {
@@ -30,6 +30,7 @@ pub(super) fn after(definition: &Definition, script: &str) -> Arc<CheckState> {
         let outcome = match letter {
             'p' => Outcome::Pass(Pass::default()),
             'd' => Outcome::Pass(Pass { degraded: true, ..Pass::saying("ends soon") }),
+            'v' => Outcome::Void(Failure::new(FailureKind::Exhausted, "no local port was left for the run")),
             'f' => Outcome::Fail(Failure::new(FailureKind::Connect, "connection refused")),
             _ => Outcome::Skip,
         };

@@ -8,6 +8,7 @@ use crate::metrics::testing::{answering, degraded, error, now, ok, pending, skip
 use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, Gates};
 use crate::model::snapshot::Snapshot;
+use crate::model::state::CheckState;
 use crate::model::verdict::Endpoint;
 
 fn behind(name: &str, parent: usize) -> Definition {
@@ -79,6 +80,20 @@ fn a_closed_gate_tells_what_keeps_it_closed_and_why() {
     );
     let one = snapshot(vec![(check("a"), error("timed out after 2s")), (check("b"), ok("b OK (1ms)"))]);
     check_answer(&one, "/", "503 error: [-]a failed: timed out after 2s\n[+]b ok\nreadyz check failed: root cause a\n");
+}
+
+#[test]
+fn what_is_stale_because_its_runs_are_void_says_why() {
+    let void = CheckState { no_verdict: Some("no local port was left for the run".into()), ..stale() };
+    let starved = snapshot(vec![(check("files"), void)]);
+    let said = "last result 47s ago; no verdict since: no local port was left for the run";
+    check_answer(
+        &starved,
+        "/readyz",
+        &format!("503 error: [-]files stale: {said}\nreadyz check failed: root cause files\n"),
+    );
+    let healthz = get(&starved, "/healthz");
+    assert_eq!(body(&healthz).lines().nth(1), Some(&*format!("{:30}{:8}{said}", "files", "FAIL")));
 }
 
 #[test]

@@ -280,12 +280,13 @@ async fn a_result_that_becomes_too_old_is_a_transition() {
     let mut fresh = (*stale.checks[1]).clone();
     fresh.fresh_at = Some(reading.moment);
     stale.checks[1] = Arc::new(fresh);
+    Arc::make_mut(&mut stale.checks[0]).no_verdict = Some("no local port was left for the run".into());
     stage.streams.feed.observe(Arc::new(stale), reading);
     assert_eq!(
         told(&mut stream),
         [
             "id: …-1\nevent: transition\ndata: {\"name\":\"db\",\"created_at\":1795257000,\"from\":\"ok\",\"to\":\"stale\",\
-          \"status\":\"error\",\"message\":\"last result 45s ago\",…}\n\n"
+          \"status\":\"error\",\"message\":\"last result 45s ago; no verdict since: no local port was left for the run\",…}\n\n"
         ]
     );
 }

@@ -34,6 +34,8 @@ struct CachedGates {
     /// The last moment at which it is judged so.
     until: Moment,
     down: StatusCode,
+    /// Which are open, found without what is told of them.
+    open: [OnceLock<bool>; GATES.len()],
     /// Each is made for the first who asks.
     gates: [OnceLock<Gate>; GATES.len()],
     verbose: [OnceLock<Gate>; GATES.len()],
@@ -69,7 +71,7 @@ impl GateCache {
 
     /// Whether `gate` is open.
     pub(super) fn is_open(&self, gate: Endpoint, snapshot: &Snapshot, reading: Reading) -> bool {
-        self.read(snapshot, reading, |gates| gates.gate(gate, false, snapshot, reading).verdict != Verdict::Error).0
+        self.read(snapshot, reading, |gates| gates.is_open(gate, snapshot, reading)).0
     }
 
     /// Whether the check at `index` is up: `ok` or `degraded`.
@@ -110,6 +112,7 @@ impl CachedGates {
             from: reading.moment,
             until: Judged::new(snapshot, reading.moment).holds_until(),
             down: down(snapshot),
+            open: Default::default(),
             gates: Default::default(),
             verbose: Default::default(),
             ready: OnceLock::new(),
@@ -148,10 +151,18 @@ impl CachedGates {
         }
     }
 
+    fn is_open(&self, gate: Endpoint, snapshot: &Snapshot, reading: Reading) -> bool {
+        let place = place(gate);
+        *self.open[place].get_or_init(|| match self.gates[place].get() {
+            Some(told) => told.verdict != Verdict::Error,
+            None => Judged::new(snapshot, reading.moment).is_open(gate),
+        })
+    }
+
     /// A gate as it is told, with each check where it is to be `verbose`.
     fn gate(&self, endpoint: Endpoint, verbose: bool, snapshot: &Snapshot, reading: Reading) -> &Gate {
         let gates = if verbose { &self.verbose } else { &self.gates };
-        gates[GATES.iter().position(|gate| *gate == endpoint).unwrap_or_default()].get_or_init(|| {
+        gates[place(endpoint)].get_or_init(|| {
             let judged = Judged::new(snapshot, reading.moment);
             let view = View::of(&judged, endpoint, reading);
             Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, verbose, &Warnings::default()) }
@@ -161,6 +172,11 @@ impl CachedGates {
     fn told(&self, gate: &Gate, content_type: &'static str) -> Answer {
         Answer::health(gate.verdict, self.down, content_type, gate.body.clone())
     }
+}
+
+/// Where `gate` is kept.
+fn place(gate: Endpoint) -> usize {
+    GATES.iter().position(|kept| *kept == gate).unwrap_or_default()
 }
 
 /// `/alive`.
@@ -217,6 +233,20 @@ mod tests {
         assert!(!readyz(&published, 1000).1, "a drain");
     }
 
+    #[test]
+    fn whether_a_gate_is_open_is_known_without_a_body() {
+        let gates = GateCache::default();
+        let mut published = snapshot(vec![(check("db"), error("refused"))]);
+        let now = reading(published.at);
+        assert_eq!(GATES.map(|gate| gates.is_open(gate, &published, now)), [true, false, true]);
+        let bodies = || gates.0.load().as_ref().unwrap().gates.iter().filter(|gate| gate.get().is_some()).count();
+        assert_eq!(bodies(), 0);
+        published.generation += 1;
+        assert_eq!(gates.answer(GateRequest::Plain(Endpoint::Readyz), &published, now).0.code, 503);
+        assert!(!gates.is_open(Endpoint::Readyz, &published, now));
+        assert_eq!(bodies(), 1);
+    }
+
     /// The lines of an answer, without what goes on with the time.
     fn lines(answer: &Answer) -> Vec<String> {
         let body = answer.body.bytes().unwrap();
@@ -249,6 +279,10 @@ mod tests {
                         let (slow, _) = anew.answer(request, &nothing_known, now);
                         assert_eq!((kept.code, kept.verdict), (slow.code, slow.verdict), "{request:?}");
                         assert_eq!(lines(&kept), lines(&slow), "{request:?}");
+                        if let GateRequest::Plain(gate) = request {
+                            let open = GateCache::default().is_open(gate, &nothing_known, now);
+                            assert_eq!(open, slow.code == 200, "{gate:?}");
+                        }
                     }
                     assert_eq!(gates.downs(&published, now), anew.downs(&nothing_known, now));
                 }

@@ -1,4 +1,4 @@
-//! What serves: one task looks after each publication whether anything serves differently, and wakes all who watch only
+//! What serves: one task looks after publications whether anything serves differently, and wakes all who watch only
 //! then: 200 of them cost nothing while nothing changes.
 
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::time::Instant;
 
 use crate::model::index::CheckSet;
 use crate::model::plan::Plan;
@@ -18,6 +19,8 @@ use crate::server::start_up::latest;
 
 /// How often to look whether a result has become too old, which nobody publishes.
 const LOOK: Duration = Duration::from_secs(1);
+/// From one look to the next while more is published: gates are answered meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells those who watch that something serves differently.
 #[derive(Debug, Default)]
@@ -27,6 +30,9 @@ pub(in crate::server) struct ServingChanges {
     watched: Notify,
     looks: Notify,
     ends: AtomicBool,
+    /// So often it was looked.
+    #[cfg(test)]
+    looked: std::sync::atomic::AtomicUsize,
 }
 
 /// What serves.
@@ -60,7 +66,7 @@ impl ServingChanges {
     pub(in crate::server) async fn follow(&self, app: &App, gates: &GateCache) {
         let mut board = app.board.clone();
         self.watched.notified().await;
-        let mut last = None;
+        let (mut last, mut looked) = (None, None);
         loop {
             // Each who watches holds it too.
             if Arc::strong_count(&self.news) == 1 {
@@ -73,6 +79,13 @@ impl ServingChanges {
                 () = self.looks.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
+            if let Some(looked) = looked {
+                tokio::time::sleep_until(looked + PAUSE).await;
+                board.skip_to_latest();
+            }
+            looked = Some(Instant::now());
+            #[cfg(test)]
+            self.looked.fetch_add(1, Ordering::Relaxed);
             let now = Serving::now(app, gates);
             if last.as_ref().is_none_or(|last| !now.is_as(last)) {
                 last = Some(now);
@@ -107,5 +120,42 @@ impl ServingChanges {
     /// Becomes ready when there is something new after this call.
     pub(super) fn news(&self) -> Pin<Box<OwnedNotified>> {
         Box::pin(Arc::clone(&self.news).notified_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::metrics::testing::{error, ok, snapshot};
+    use crate::model::index::CheckIndex;
+    use crate::model::plan::testing::check;
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_thousand_publications_a_few_are_looked_at_and_the_last_within_50_ms() {
+        let mut next = snapshot(vec![(check("db"), ok("fine"))]);
+        let mut app = Arc::into_inner(crate::server::tests::app(&next).0).unwrap();
+        let (mut recorder, board) = crate::store::board(next.clone());
+        (app.board, app.clock) = (board, Clock::tokio());
+        let (serving, gates) = (ServingChanges::default(), GateCache::default());
+        let watching = async {
+            let _watches = serving.subscribe();
+            for _ in 0..1000 {
+                Arc::make_mut(&mut next.checks[CheckIndex::new(0)]).passes += 1;
+                recorder.publish(next.clone());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let looked = serving.looked.load(Ordering::Relaxed);
+            assert!((2..=22).contains(&looked), "{looked}");
+            let (news, published) = (serving.news(), Instant::now());
+            next.checks[0] = Arc::new(error("refused"));
+            recorder.publish(next);
+            news.await;
+            assert!(published.elapsed() <= PAUSE, "{:?}", published.elapsed());
+        };
+        tokio::select! {
+            () = watching => {}
+            () = serving.follow(&app, &gates) => panic!("the writer is there"),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,10 +16,16 @@ use crate::model::beat::{Beat, BeatStatus};
 pub struct Beats {
     register: Mutex<Register>,
     told: Notify,
+    /// So often it was locked.
+    #[cfg(test)]
+    locks: std::sync::atomic::AtomicUsize,
 }
 
 /// The beats of so many checks that are gone are kept, the latest: one that comes back goes on with its own.
 const MOST_GONE: usize = 256;
+
+/// So many checks are looked at before the next beat has its turn: beats are taken where the gates are answered.
+const SLICE: usize = 64;
 
 #[derive(Default)]
 struct Register {
@@ -89,25 +96,44 @@ impl Beats {
 
     /// Nobody could take a beat for so long until `now`: what came before is no older for that.
     pub fn excuse(&self, span: Duration, now: Moment) {
-        let register = self.lock();
-        for heard in register.heard.values() {
-            if let Some(last) = &mut lock(heard).last {
-                last.at = (last.at + span).min(now);
-            }
-        }
+        self.retain(
+            |register| &mut register.heard,
+            |_, heard| {
+                if let Some(last) = &mut lock(heard).last {
+                    last.at = last.at.max((last.at + span).min(now));
+                }
+                true
+            },
+        );
     }
 
     /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
     /// well: what is kept of a beat over a restart is its time, and it would count as one that all is well.
     #[must_use]
     pub fn last(&self) -> Vec<(String, Moment)> {
-        let register = self.lock();
-        let beat = |(check, slot): (&String, &Weak<Slot>)| {
-            let last = slot.upgrade()?.lock().last.clone()?;
-            (last.beat.status == BeatStatus::Ok).then(|| (check.clone(), last.at))
-        };
-        let waiting = register.remembered.iter().map(|(check, at)| (check.clone(), *at));
-        register.slots.iter().filter_map(beat).chain(waiting).collect()
+        let mut beats = BTreeMap::new();
+        // First those that wait for their check: it may come meanwhile, and has its own then.
+        self.retain(
+            |register| &mut register.remembered,
+            |check, at| {
+                beats.insert(check.to_owned(), *at);
+                true
+            },
+        );
+        self.retain(
+            |register| &mut register.slots,
+            |check, slot| {
+                let last = slot.upgrade().and_then(|slot| slot.lock().last.clone());
+                if let Some(last) = last {
+                    beats.remove(check);
+                    if last.beat.status == BeatStatus::Ok {
+                        beats.insert(check.to_owned(), last.at);
+                    }
+                }
+                true
+            },
+        );
+        beats.into_iter().collect()
     }
 
     /// The slot of `check`, for as long as its probe holds on to it; a beat older than `max_age` is none. A new probe of
@@ -130,21 +156,56 @@ impl Beats {
     /// Forgets the checks that are gone, but for the [`MOST_GONE`] that had a beat last. Whoever replaces probes calls
     /// it while each check still has its own.
     pub(crate) fn tidy(&self) {
-        let mut register = self.lock();
-        register.slots.retain(|_, slot| slot.strong_count() > 0);
+        self.retain(|register| &mut register.slots, |_, slot| slot.strong_count() > 0);
         let is_gone = |heard: &Arc<Mutex<Heard>>| Arc::strong_count(heard) == 1;
-        register.heard.retain(|_, heard| !is_gone(heard) || lock(heard).last.is_some());
-        let gone = register.heard.iter().filter(|(_, heard)| is_gone(heard));
-        let last = |heard: &Mutex<Heard>| lock(heard).last.as_ref().map(|last| last.at);
-        let mut gone: Vec<_> = gone.map(|(check, heard)| (last(heard), check.clone())).collect();
+        let mut gone = Vec::new();
+        self.retain(
+            |register| &mut register.heard,
+            |check, heard| {
+                let last = lock(heard).last.as_ref().map(|last| last.at);
+                if is_gone(heard) {
+                    gone.extend(last.map(|at| (at, check.to_owned())));
+                }
+                last.is_some() || !is_gone(heard)
+            },
+        );
         gone.sort_unstable();
         gone.truncate(gone.len().saturating_sub(MOST_GONE));
         for (_, check) in gone {
-            register.heard.remove(&check);
+            let mut register = self.lock();
+            // Unless it has come back meanwhile.
+            if register.heard.get(&check).is_some_and(is_gone) {
+                register.heard.remove(&check);
+            }
+        }
+    }
+
+    /// Keeps what `keeps` wants of a map in the register, and lets a beat have its turn after a few of thousands.
+    fn retain<T>(&self, map: fn(&mut Register) -> &mut BTreeMap<String, T>, mut keeps: impl FnMut(&str, &T) -> bool) {
+        let mut from = None;
+        loop {
+            let mut register = self.lock();
+            let map = map(&mut register);
+            let behind = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let slice: Vec<_> = map.range::<str, _>((behind, Bound::Unbounded)).take(SLICE).collect();
+            let last = slice.last().map(|(check, _)| (*check).clone());
+            let gone = slice.into_iter().filter(|(check, entry)| !keeps(check, entry));
+            let gone: Vec<String> = gone.map(|(check, _)| check.clone()).collect();
+            for check in gone {
+                map.remove(&check);
+            }
+            drop(register);
+            if last.is_none() {
+                return;
+            }
+            from = last;
+            std::thread::yield_now();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Register> {
+        #[cfg(test)]
+        self.locks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         lock(&self.register)
     }
 }
@@ -265,6 +326,26 @@ mod tests {
         // All old ones go before the first new one comes.
         drop(slots);
         assert!(register().iter().all(|slot| slot.look().is_some()));
+    }
+
+    #[test]
+    fn a_beat_has_its_turn_while_thousands_of_others_are_looked_at() {
+        let beats = Beats::default();
+        let slots: Vec<_> = (0..2000).map(|number| beats.register(&format!("job-{number}"), MAX_AGE)).collect();
+        (0..2000).for_each(|number| assert!(beats.beat(&format!("job-{number}"), Beat::default(), at(1))));
+        let turns = |look: &dyn Fn()| {
+            let before = beats.locks.load(std::sync::atomic::Ordering::Relaxed);
+            look();
+            beats.locks.load(std::sync::atomic::Ordering::Relaxed) - before
+        };
+        let least = 2000 / SLICE;
+        assert!(turns(&|| assert_eq!(beats.last().len(), 2000)) >= least);
+        assert!(turns(&|| beats.excuse(MAX_AGE, at(9))) >= least);
+        assert!(slots.iter().all(|slot| slot.look().unwrap().at == at(9)));
+        assert!(turns(&|| beats.tidy()) >= 2 * least);
+        drop(slots);
+        assert!(turns(&|| beats.tidy()) >= 2000 - MOST_GONE);
+        assert_eq!(beats.lock().heard.len(), MOST_GONE);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Root causes along `depends_on`, found for many checks in one walk.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::index::CheckIndex;
@@ -20,11 +21,11 @@ pub enum Trouble {
 }
 
 /// What has been found so far. Each check is looked at once, however many wait for it, and checks with the same causes
-/// share them.
+/// share them; what nobody has asked about takes neither time nor room.
 #[derive(Debug)]
 pub struct Causes {
     checks: usize,
-    known: Vec<Option<Arc<[CheckIndex]>>>,
+    known: HashMap<CheckIndex, Arc<[CheckIndex]>>,
     none: Arc<[CheckIndex]>,
     steps: usize,
 }
@@ -33,7 +34,7 @@ impl Causes {
     /// Of so many checks, nothing found yet.
     #[must_use]
     pub fn of(checks: usize) -> Self {
-        Self { checks, known: Vec::new(), none: Arc::default(), steps: 0 }
+        Self { checks, known: HashMap::new(), none: Arc::default(), steps: 0 }
     }
 
     /// How many steps it has taken so far to find what was asked.
@@ -50,18 +51,17 @@ impl Causes {
         parents: impl Fn(CheckIndex) -> &'p [CheckIndex],
     ) -> Arc<[CheckIndex]> {
         let parents = |at: CheckIndex| if trouble(at) == Trouble::OfParents { parents(at) } else { &[] };
-        self.known.resize(self.checks, None);
         // Chains can be long: no recursion. A check is left once its parents are known.
         let mut inside = vec![(index, 0)];
         while let Some((at, visited)) = inside.last_mut() {
             self.steps += 1;
             let at = *at;
-            if self.known[at].is_some() {
+            if self.known.contains_key(&at) {
                 inside.pop();
             } else if let Some(parent) = parents(at).get(*visited) {
                 *visited += 1;
                 // There are no cycles; should there be one, the walk ends where it began.
-                if self.known[*parent].is_none() && inside.len() <= self.checks {
+                if !self.known.contains_key(parent) && inside.len() <= self.checks {
                     inside.push((*parent, 0));
                 }
             } else {
@@ -70,16 +70,16 @@ impl Causes {
                     Trouble::OfParents => self.union(parents(at)),
                     Trouble::None => Arc::clone(&self.none),
                 };
-                self.known[at] = Some(found);
+                self.known.insert(at, found);
                 inside.pop();
             }
         }
-        self.known[index].clone().unwrap_or_default()
+        self.known.get(&index).cloned().unwrap_or_default()
     }
 
     /// The causes of these checks together.
     fn union(&mut self, parents: &[CheckIndex]) -> Arc<[CheckIndex]> {
-        let of = |parent: &CheckIndex| self.known[*parent].as_ref().filter(|causes| !causes.is_empty());
+        let of = |parent: &CheckIndex| self.known.get(parent).filter(|causes| !causes.is_empty());
         let mut all: Vec<&Arc<[CheckIndex]>> = Vec::new();
         for causes in parents.iter().filter_map(of) {
             if !all.last().is_some_and(|last| Arc::ptr_eq(last, causes)) {

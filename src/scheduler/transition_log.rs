@@ -42,7 +42,7 @@ struct TransitionContext {
     address: Option<String>,
     /// For how long the check had been in the state that it leaves.
     lasted: Option<String>,
-    /// Why it is in the state that it enters, in one line for everybody.
+    /// Why it is degraded, in one line for everybody.
     why: Option<String>,
 }
 
@@ -51,7 +51,8 @@ impl TransitionContext {
         let old = before.plan.position(transition.check.as_str()).map(|check| &before.checks[check]);
         let lasted = old.filter(|old| old.state == transition.from).map(|old| transition.at.since(old.since));
         let index = after.snapshot.plan.position(transition.check.as_str());
-        let stays = index.filter(|index| after.check(*index).state == transition.to);
+        let is_told = transition.to == State::Degraded;
+        let stays = index.filter(|index| is_told && after.check(*index).state == transition.to);
         Self {
             address: index.and_then(|index| after.definition(index).target.clone()),
             lasted: lasted.map(in_seconds),

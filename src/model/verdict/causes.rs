@@ -1,8 +1,10 @@
 //! From which failing checks trouble follows.
 
+use std::sync::PoisonError;
+
 use super::judged::Standing;
 use super::{Endpoint, Judged};
-use crate::model::causes::{Causes, Trouble};
+use crate::model::causes::Trouble;
 use crate::model::index::{CheckIndex, CheckSet};
 
 /// The checks that keep an endpoint closed, each list in the order of the file. Where none of them waits for parents, their
@@ -42,21 +44,16 @@ impl Judged<'_> {
     /// [`MAX_CAUSES`](crate::model::causes::MAX_CAUSES) in the order of the file.
     #[must_use]
     pub fn causes_of(&self, index: CheckIndex) -> Vec<CheckIndex> {
-        let all = self.causes.get_or_init(|| {
-            let mut causes = Causes::of(self.len());
-            let trouble = |at: CheckIndex| {
-                let standing = self.standing(at);
-                match (self.is_failing(&standing), standing.waits()) {
-                    (true, _) => Trouble::Own,
-                    (false, true) => Trouble::OfParents,
-                    (false, false) => Trouble::None,
-                }
-            };
-            let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
-            let found = self.unsettled().map(|index| (index, causes.find(index, trouble, parents)));
-            found.filter(|(_, causes)| !causes.is_empty()).collect()
-        });
-        all.get(&index).map(|causes| causes.to_vec()).unwrap_or_default()
+        let trouble = |at: CheckIndex| {
+            let standing = self.standing(at);
+            match (self.is_failing(&standing), standing.waits()) {
+                (true, _) => Trouble::Own,
+                (false, true) => Trouble::OfParents,
+                (false, false) => Trouble::None,
+            }
+        };
+        let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
+        self.causes.lock().unwrap_or_else(PoisonError::into_inner).find(index, trouble, parents).to_vec()
     }
 
     /// The root causes of a closed endpoint, in the order of the file.
@@ -81,23 +78,15 @@ impl Judged<'_> {
         self.is_failing(standing) || self.falters(standing)
     }
 
-    /// Which checks wait for a failing check that is critical for `endpoint`, found for all in one walk down from the
-    /// causes.
-    pub(super) fn behind_critical(&self, endpoint: Endpoint) -> CheckSet {
-        let is_cause = |index: &CheckIndex| {
-            let standing = self.standing(*index);
-            self.is_failing(&standing) && self.is_critical_in(&standing, endpoint)
+    /// Whether the check at `index` waits, directly or through others that wait, for a failing check that is critical for
+    /// `endpoint`.
+    pub(super) fn is_behind_critical(&self, index: CheckIndex, endpoint: Endpoint) -> bool {
+        let own = |at: CheckIndex| {
+            let standing = self.standing(at);
+            (!standing.waits()).then(|| self.is_failing(&standing) && self.is_critical_in(&standing, endpoint))
         };
-        let mut left: Vec<CheckIndex> = self.unsettled().filter(is_cause).collect();
-        let mut behind = CheckSet::default();
-        while let Some(at) = left.pop() {
-            for child in self.snapshot.plan.checks.children(at) {
-                if self.standing(*child).waits() && behind.insert(*child) {
-                    left.push(*child);
-                }
-            }
-        }
-        behind
+        let mut known = self.behind[endpoint as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        known.has(index, own, |at| &self.definition(at).depends_on)
     }
 
     /// Collects what `is_cause` accepts, from each of `checks` upwards along `depends_on`, through skipped and pending
@@ -124,10 +113,12 @@ impl Judged<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
+    use super::super::inherited::Inherited;
     use super::*;
     use crate::model::plan::testing::{check, indices};
+    use crate::model::state::State;
     use crate::model::verdict::JudgedState;
     use crate::model::verdict::testing::{NOW, after, behind, chain, gating, optional, snapshot, verdicts};
 
@@ -172,14 +163,34 @@ mod tests {
         for excluded in [vec![], indices(&[0]), indices(&[2])] {
             let judged = Judged::excluding(&snapshot, NOW, excluded);
             for endpoint in Endpoint::ALL {
-                let all = judged.behind_critical(endpoint);
                 for index in judged.indices().filter(|index| judged.standing(*index).waits()) {
                     let causes = judged.causes_of(index);
                     let expected = causes.into_iter().any(|cause| judged.is_critical(cause, endpoint));
-                    assert_eq!(all.contains(index), expected, "{index:?} {endpoint:?}");
+                    assert_eq!(judged.is_behind_critical(index, endpoint), expected, "{index:?} {endpoint:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_one_of_thousands_is_found_without_a_look_at_the_others() {
+        let pairs = (0..2000usize).flat_map(|pair| {
+            let app = behind(gating(&format!("app{pair}"), "r"), &[2 * pair]);
+            [(gating(&format!("db{pair}"), "r"), "pf"), (app, "p-")]
+        });
+        let mut snapshot = snapshot(pairs.collect());
+        for index in [1, 3] {
+            Arc::make_mut(&mut snapshot.checks[index]).held = true;
+        }
+        let judged = Judged::new(&snapshot, NOW);
+        let last = CheckIndex::new(3999);
+        assert_eq!(judged.causes_of(last), [3998]);
+        assert!(judged.closes(&judged.standing(last), Endpoint::Readyz));
+        assert_eq!(judged.state(CheckIndex::new(3)), JudgedState::Fresh(State::Skipped));
+        assert!(judged.causes.lock().unwrap().steps() < 10);
+        let looks = |found: &Mutex<Inherited>| found.lock().unwrap().looks();
+        let behind = judged.behind.iter().map(looks).sum::<usize>();
+        assert_eq!((behind, looks(&judged.held_and_stale)), (2, 2));
     }
 
     #[test]

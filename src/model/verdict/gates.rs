@@ -222,9 +222,7 @@ impl Judged<'_> {
         match standing.state {
             JudgedState::Fresh(State::Ok | State::Degraded) => false,
             JudgedState::Fresh(State::Error | State::Pending) | JudgedState::Stale => true,
-            JudgedState::Fresh(State::Skipped) => {
-                self.behind[endpoint as usize].get_or_init(|| self.behind_critical(endpoint)).contains(standing.index)
-            }
+            JudgedState::Fresh(State::Skipped) => self.is_behind_critical(standing.index, endpoint),
         }
     }
 }

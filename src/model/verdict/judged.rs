@@ -1,12 +1,13 @@
 //! A snapshot at the moment of asking: the state of each check, and what follows from it for that check alone.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::stale::{held_and_stale, is_held, is_too_old};
+use super::inherited::Inherited;
+use super::stale::{is_held, is_too_old};
 use super::{Endpoint, JudgedState, Verdict};
 use crate::base::clock::Moment;
+use crate::model::causes::Causes;
 use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::plan::{Critical, Definition};
 use crate::model::snapshot::Snapshot;
@@ -22,12 +23,12 @@ pub struct Judged<'a> {
     pub now: Moment,
     /// Which checks are left out.
     excluded: CheckSet,
-    /// The checks that wait for their parents and are stale with them, once somebody asks.
-    held_and_stale: OnceLock<CheckSet>,
-    /// The root causes of each check that has any, once somebody asks.
-    pub(super) causes: OnceLock<BTreeMap<CheckIndex, Arc<[CheckIndex]>>>,
-    /// For each endpoint, which checks wait for a cause that is critical for it, once somebody asks.
-    pub(super) behind: [OnceLock<CheckSet>; 4],
+    /// Which checks wait for their parents and are stale with them, of those that somebody has asked about.
+    pub(super) held_and_stale: Mutex<Inherited>,
+    /// Their root causes, likewise.
+    pub(super) causes: Mutex<Causes>,
+    /// For each endpoint, which of them wait for a cause that is critical for it.
+    pub(super) behind: [Mutex<Inherited>; 4],
 }
 
 /// A check as it is declared and as it stands: a gate may look at thousands of them, and at each for several reasons.
@@ -54,8 +55,8 @@ impl<'a> Judged<'a> {
             snapshot,
             now,
             excluded: excluded.into_iter().collect(),
-            held_and_stale: OnceLock::new(),
-            causes: OnceLock::new(),
+            held_and_stale: Mutex::default(),
+            causes: Mutex::new(Causes::of(snapshot.checks.len())),
             behind: Default::default(),
         }
     }
@@ -126,13 +127,20 @@ impl<'a> Judged<'a> {
     /// All that the check at `index` is judged by, looked up once.
     pub(super) fn standing(&self, index: CheckIndex) -> Standing<'a> {
         let (check, definition) = (self.check(index), self.definition(index));
-        let is_stale = if is_held(check) {
-            self.held_and_stale.get_or_init(|| held_and_stale(self.snapshot, self.now)).contains(index)
-        } else {
-            is_too_old(check, definition, self.now)
-        };
+        let is_stale =
+            if is_held(check) { self.is_held_and_stale(index) } else { is_too_old(check, definition, self.now) };
         let state = if is_stale { JudgedState::Stale } else { JudgedState::Fresh(check.state) };
         Standing { index, check, definition, state }
+    }
+
+    /// Whether the check at `index`, which is held, is as stale as one of its parents is.
+    fn is_held_and_stale(&self, index: CheckIndex) -> bool {
+        let own = |at: CheckIndex| {
+            let check = self.check(at);
+            (!is_held(check)).then(|| is_too_old(check, self.definition(at), self.now))
+        };
+        let mut known = self.held_and_stale.lock().unwrap_or_else(PoisonError::into_inner);
+        known.has(index, own, |at| &self.definition(at).depends_on)
     }
 
     /// Whether the request excluded it.

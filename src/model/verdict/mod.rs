@@ -4,6 +4,7 @@
 
 mod causes;
 mod gates;
+mod inherited;
 mod judged;
 mod message;
 mod open;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::{Endpoint, Judged};
 use crate::base::clock::Moment;
 use crate::model::check_states::CheckStates;
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
 use crate::model::start_up::StartUp;
+use crate::model::state::State;
 
 /// Which endpoints are open in one snapshot after the other.
 #[derive(Debug, Default)]
@@ -111,10 +112,20 @@ impl Basis {
         if !is_same {
             return None;
         }
-        let changed: Vec<_> = checks.changed_since(&self.checks).collect();
-        // Others are judged by their parents, too.
-        let is_alone = |index: &CheckIndex| plan.checks.children(*index).is_empty();
-        changed.iter().all(is_alone).then_some(changed)
+        let mut changed: Vec<_> = checks.changed_since(&self.checks).collect();
+        // What waits for them, directly or through others, is judged by them too.
+        let mut found: Option<CheckSet> = None;
+        let mut next = 0;
+        while let Some(at) = changed.get(next).copied() {
+            next += 1;
+            for child in plan.checks.children(at) {
+                let depends = checks[*child].held || matches!(checks[*child].state, State::Skipped | State::Pending);
+                if depends && found.get_or_insert_with(|| changed.iter().copied().collect()).insert(*child) {
+                    changed.push(*child);
+                }
+            }
+        }
+        Some(changed)
     }
 }
 
@@ -123,8 +134,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::state::{CheckState, State};
-    use crate::model::verdict::testing::{gating, snapshot};
+    use crate::model::state::CheckState;
+    use crate::model::verdict::testing::{behind, gating, optional, snapshot};
 
     /// So many checks that have run, in `state`, which stays fresh for a while.
     fn many(count: usize, state: State) -> Snapshot {
@@ -182,7 +193,6 @@ mod tests {
 
     #[test]
     fn what_has_not_changed_is_judged_anew_where_its_parent_has() {
-        use crate::model::verdict::testing::{behind, optional};
         let checks = |parent| vec![(parent, "f"), (behind(gating("api", "r"), &[0]), "-")];
         let mut endpoints = OpenEndpoints::default();
         let mut closed = snapshot(checks(gating("db", "")));
@@ -197,6 +207,27 @@ mod tests {
         let mut other = snapshot(checks(optional("db", "")));
         known(&mut other);
         assert!(endpoints.judge(&other)[1], "another plan");
+    }
+
+    #[test]
+    fn a_run_of_one_of_thousands_with_children_is_a_few_looks() {
+        const PAIRS: usize = 2048;
+        let pairs = (0..PAIRS).flat_map(|pair| {
+            let app = behind(gating(&format!("app{pair}"), "r"), &[2 * pair]);
+            [(optional(&format!("db{pair}"), "r"), "pf"), (app, "p-")]
+        });
+        let mut snapshot = snapshot(pairs.collect());
+        known(&mut snapshot);
+        let mut endpoints = OpenEndpoints::default();
+        assert_eq!(endpoints.judge(&snapshot), [true; 4]);
+        let first = looks(&endpoints);
+        for pair in 0..PAIRS {
+            Arc::make_mut(&mut snapshot.checks[2 * pair]).failures += 1;
+            known(&mut snapshot);
+            assert_eq!(endpoints.judge(&snapshot), [true; 4]);
+        }
+        let looks = looks(&endpoints) - first;
+        assert!(looks <= 8 * PAIRS, "{looks}");
     }
 
     #[test]

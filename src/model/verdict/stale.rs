@@ -1,9 +1,7 @@
 //! When a result is too old to be believed.
 
 use crate::base::clock::Moment;
-use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::plan::Definition;
-use crate::model::snapshot::Snapshot;
 use crate::model::state::{CheckState, State};
 
 /// Whether the check waits for its parents, and is as fresh as they are.
@@ -16,39 +14,12 @@ pub(super) fn is_too_old(check: &CheckState, definition: &Definition, now: Momen
     check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
 }
 
-/// The checks that are held and as stale as one of their parents is. Each is looked at once.
-pub(super) fn held_and_stale(snapshot: &Snapshot, now: Moment) -> CheckSet {
-    let is_held = |at: CheckIndex| is_held(&snapshot.checks[at]);
-    let (mut known, mut stale) = (CheckSet::default(), CheckSet::default());
-    // Chains of checks can be long: no recursion. What is left is looked at once its parents are known.
-    let mut left: Vec<CheckIndex> = snapshot.checks.unsettled(now, None).filter(|at| is_held(*at)).collect();
-    while let Some(&at) = left.last() {
-        let parents = if is_held(at) { &snapshot.plan.checks[at].depends_on[..] } else { &[] };
-        let looked_at = left.len();
-        if !known.contains(at) {
-            left.extend(parents.iter().filter(|parent| !known.contains(**parent)));
-        }
-        if left.len() > looked_at {
-            continue;
-        }
-        left.pop();
-        let is_stale = if is_held(at) {
-            parents.iter().any(|parent| stale.contains(*parent))
-        } else {
-            is_too_old(&snapshot.checks[at], &snapshot.plan.checks[at], now)
-        };
-        if known.insert(at) && is_stale {
-            stale.insert(at);
-        }
-    }
-    stale
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::index::CheckIndex;
     use crate::model::plan::testing::check;
     use crate::model::state::CheckState;
     use crate::model::verdict::testing::{NOW, after, behind, snapshot, verdicts};

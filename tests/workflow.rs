@@ -241,15 +241,25 @@ async fn each_step_can_fail_and_what_was_ordered_is_always_cleaned_up() {
 
 #[tokio::test]
 async fn a_step_that_hangs_is_named_and_what_was_ordered_is_cleaned_up_in_time() {
-    let shop = shop(Trouble::PollHangs).await;
-    let (budget, started) = (Duration::from_secs(2), Instant::now());
-    let failure = observe(&shop, budget).await.unwrap_err();
-    assert!(started.elapsed() < budget);
-    assert_eq!(failure.kind, FailureKind::Timeout);
-    let told = failure.message.strip_prefix("done: timed out after ").unwrap();
-    assert_eq!(told.split_once(' ').unwrap().1, "(waiting for the answer)");
-    assert_eq!(steps(&failure.facts)[3..], ["audit skipped: Skipped: done failed", "clean_up ok: clean_up"]);
-    assert!(asked(&shop).last().unwrap().starts_with("DELETE"));
+    // A fifth of the budget is kept for cleaning up. On a machine that is too busy for that it is tried with more.
+    let mut wrong = String::new();
+    for budget in [2, 8, 32].map(Duration::from_secs) {
+        let (shop, started) = (shop(Trouble::PollHangs).await, Instant::now());
+        let failure = observe(&shop, budget).await.unwrap_err();
+        let took = started.elapsed();
+        assert_eq!(failure.kind, FailureKind::Timeout);
+        let is_told = failure
+            .message
+            .strip_prefix("done: timed out after ")
+            .is_some_and(|told| told.split_once(' ').is_some_and(|(_, phase)| phase == "(waiting for the answer)"));
+        let is_clean = steps(&failure.facts)[3..] == ["audit skipped: Skipped: done failed", "clean_up ok: clean_up"]
+            && asked(&shop).last().unwrap().starts_with("DELETE");
+        if is_told && is_clean && took < budget {
+            return;
+        }
+        wrong += &format!("{took:?} of {budget:?}: {failure:#?}\n");
+    }
+    panic!("{wrong}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The server under clients that are slow, silent, many, or gone.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -30,24 +30,24 @@ fn is_open(stream: &mut TcpStream) -> bool {
     matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-/// The median of eleven, so that a busy machine does not matter.
-fn time_to_livez(server: &Server) -> Duration {
-    let mut times: Vec<Duration> = (0..11)
-        .map(|_| {
-            let began = Instant::now();
-            assert_eq!(server.get("/livez"), (200, "ok".into()));
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[5]
+/// A client that says nothing, or takes nothing, is let go after so long.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Fails where who asks `/livez` has to wait for others of a crowd: the first one then waits until one of them is let go.
+/// An answer takes a millisecond, and longer where the machine has other things to do.
+fn livez_waits_for_nobody(server: &Server) {
+    for _ in 0..11 {
+        let began = Instant::now();
+        assert_eq!(server.get("/livez"), (200, "ok".into()));
+        assert!(began.elapsed() < SILENCE / 2, "{:?}", began.elapsed());
+    }
 }
 
 #[test]
 fn silent_clients_leave_room_for_others_and_the_oldest_goes_first() {
     let server = Server::of(worried());
     let mut crowd: Vec<TcpStream> = (0..300).map(|_| server.connect()).collect();
-    assert!(time_to_livez(&server) < Duration::from_millis(250));
+    livez_waits_for_nobody(&server);
     for early in &mut crowd[..300 - MOST_CONNECTIONS] {
         assert!(is_closed(early));
     }
@@ -64,7 +64,7 @@ fn clients_that_send_the_same_head_for_ever_leave_room_for_others() {
         // Those that have been closed already may refuse it.
         let _ = client.write_all(format!("GET /livez HTTP/1.1\r\nX-{place}: ").as_bytes());
     }
-    assert!(time_to_livez(&server) < Duration::from_millis(250));
+    livez_waits_for_nobody(&server);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn clients_that_read_no_answer_leave_room_for_others() {
         let _ = client.write(request.as_bytes());
         crowd.push(client);
     }
-    assert!(time_to_livez(&server) < Duration::from_secs(2));
+    livez_waits_for_nobody(&server);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn two_hundred_streams_are_told_what_happens_and_leave_a_seat_for_livez() {
         wait_for(stream, "event: snapshot");
     }
     let mut silent: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
-    assert!(time_to_livez(&server) < Duration::from_millis(250));
+    livez_waits_for_nobody(&server);
     server.recorder.publish(snapshot(vec![
         (definition("internal_api/user"), state(State::Error, "gone")),
         (definition("cache"), state(State::Degraded, "slow")),
@@ -164,7 +164,7 @@ fn follow(address: SocketAddr, last: Option<&str>) -> BufReader<TcpStream> {
 }
 
 /// The next event of a stream: its id and its kind; nothing at the end.
-fn next_event(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+fn next_event(stream: &mut impl BufRead) -> Option<(String, String)> {
     let mut id = String::new();
     for line in stream.lines().map(Result::unwrap) {
         if let Some(of) = line.strip_prefix("id: ") {
@@ -183,20 +183,25 @@ fn a_reader_that_is_too_slow_is_cut_with_the_reason_and_can_resume() {
     let mut server = Server::with_small_buffers(one_run());
     let address = server.address;
     let mut happens = || server.recorder.publish(one_run());
-    let mut slow = follow(address, None);
+    let slow = follow(address, None);
     rustix::net::sockopt::set_socket_recv_buffer_size(slow.get_ref(), 4096).unwrap();
     slow.get_ref().peek(&mut [0]).unwrap();
     let mut quick = follow(address, None);
     assert_eq!(next_event(&mut quick).unwrap().1, "snapshot");
-    // More than the 512 KiB that are kept for whoever is behind, and what the sockets take; few, because whoever takes
-    // nothing at all for ten seconds is cut without a word, and on a busy machine each of these takes a while.
-    let mut newest = String::new();
+    // More than the 512 KiB that are kept for whoever is behind, and what the sockets take.
+    let (mut newest, mut taken) = (String::new(), Vec::new());
     for _ in 0..15 {
         happens();
         let (id, kind) = next_event(&mut quick).unwrap();
         assert_eq!(kind, "tick");
         newest = id;
+        // It takes a little each time: whoever takes nothing at all for ten seconds is cut without a word, and on a busy
+        // machine all of this takes longer.
+        let mut buffer = [0; 8192];
+        let read = slow.get_ref().read(&mut buffer).unwrap();
+        taken.extend_from_slice(&buffer[..read]);
     }
+    let mut slow = BufReader::new(Read::chain(Cursor::new(taken), slow));
     let mut seen = Vec::new();
     let mut kinds = Vec::new();
     while let Some((id, kind)) = next_event(&mut slow) {

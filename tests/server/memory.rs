@@ -59,6 +59,16 @@ impl Weighed {
         self.input.write_all(b"?\n").unwrap();
         self.hears("allocated ").parse().unwrap()
     }
+
+    /// Has all checks run once more.
+    fn runs_all(&mut self) {
+        self.input.write_all(b"run\n").unwrap();
+        self.hears("allocated ");
+    }
+
+    fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
 }
 
 impl Drop for Weighed {
@@ -74,11 +84,17 @@ fn serves_and_weighs_itself() {
     let Ok(told) = std::env::var(CHILD) else { return };
     let (count, bytes) = told.split_once(' ').unwrap();
     let message = "k".repeat(bytes.parse().unwrap());
-    let checks = (0..count.parse().unwrap())
-        .map(|index: usize| (definition(&format!("check-{index}")), state(State::Ok, &message)));
-    let server = Server::with_small_buffers(snapshot(checks.collect()));
+    let count: usize = count.parse().unwrap();
+    let checks = || {
+        let check = |index| (definition(&format!("check-{index}")), state(State::Ok, &message));
+        snapshot((0..count).map(check).collect())
+    };
+    let mut server = Server::with_small_buffers(checks());
     println!("\nlistening on {}", server.address);
-    for _ in std::io::stdin().lines().map_while(Result::ok) {
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        if line == "run" {
+            server.recorder.publish(checks());
+        }
         println!("allocated {}", ALLOCATOR.allocated());
     }
 }
@@ -135,6 +151,41 @@ fn streaming(address: SocketAddr, many: usize, request: &[u8], begins: &[u8]) ->
         client
     };
     (0..many).map(open).collect()
+}
+
+/// Reads until so many runs have been told.
+fn hears_of(stream: &mut TcpStream, runs: usize) {
+    let mut heard = Vec::new();
+    while String::from_utf8_lossy(&heard).matches("event: tick").count() < runs {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+        heard.extend_from_slice(&buffer[..read]);
+    }
+}
+
+#[test]
+fn a_stream_costs_at_most_24_kibibytes_and_no_thread() {
+    const CHECKS: usize = 20;
+    let mut server = Weighed::saying(CHECKS, "Database is connected".len());
+    let request = b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut streams = streaming(server.address, 1, request, b"event: snapshot");
+    // The first one begins the record that all of them share: a thousand events are kept in it.
+    for _ in 0..60 {
+        server.runs_all();
+        hears_of(&mut streams[0], CHECKS);
+    }
+    let (before, threads) = (server.weight(), server.threads());
+    let more = 199;
+    streams.extend(streaming(server.address, more, request, b"event: snapshot"));
+    for _ in 0..3 {
+        server.runs_all();
+        streams.iter_mut().for_each(|stream| hears_of(stream, CHECKS));
+    }
+    // Two buffers of 8 KiB for each connection are hyper's own.
+    let each = server.weight().saturating_sub(before) / more;
+    assert!(each < 24 * 1024, "{each} bytes for each stream");
+    assert!(server.threads() < threads + more / 10, "{} threads after {threads}", server.threads());
 }
 
 #[test]

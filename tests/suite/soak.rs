@@ -159,12 +159,6 @@ impl Holdings {
         };
         Self { memory_kib: figure("RssAnon:"), threads: figure("Threads:") }
     }
-
-    /// Fails where more is held than was `before`, but for `kib` of memory.
-    fn has_grown_by_at_most(self, kib: u64, before: Self) {
-        assert!(self.memory_kib <= before.memory_kib + kib, "{self:?} after {before:?}");
-        assert!(self.threads <= before.threads, "{self:?} after {before:?}");
-    }
 }
 
 /// Something that is looked at again and again, in windows of so many looks. Of each window the least counts, so that
@@ -278,53 +272,6 @@ async fn a_thousand_reloads_of_the_daemon_grow_nothing() {
     let leaks = [memory.leak(LEAK_OF_PAGES), threads.leak(0.01), descriptors.leak(0.01)];
     assert_eq!(leaks, [None; 3], "bytes, threads, descriptors");
     assert_eq!(daemon.get("/readyz").await.body, "ok");
-}
-
-/// What two hundred streams may cost, in KiB.
-const STREAMS_KIB: u64 = 4096;
-
-#[tokio::test]
-async fn two_hundred_streams_cost_less_than_four_mebibytes() {
-    let checks: String = (0..20)
-        .map(|check| {
-            format!(
-                "  - {{ name: check-{check}, simulated: {{ ok_message: Database is connected }}, interval: 100ms }}\n"
-            )
-        })
-        .collect();
-    // What else is kept of runs has reached its full size by the time that memory is looked at.
-    let daemon = Daemon::start(&format!("history: {{ retention: 3s }}\nchecks:\n{checks}")).await;
-    daemon.until("/readyz", |reply| reply.body == "ok").await;
-    let process = daemon.pid().to_string();
-    let open = async || {
-        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
-        stream.write_all(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        stream
-    };
-    let told = async |stream: &mut TcpStream, count: usize| {
-        let read = async {
-            let mut text = Vec::new();
-            while String::from_utf8_lossy(&text).matches("event: tick").count() < count {
-                assert!(stream.read_buf(&mut text).await.unwrap() > 0, "the stream ended");
-            }
-        };
-        tokio::time::timeout(PATIENCE, read).await.expect("it is told what happens");
-    };
-    // The first one begins the record that all of them share.
-    let mut first = open().await;
-    told(&mut first, 1200).await;
-    let before = Holdings::of(&process);
-    let mut streams = vec![first];
-    while streams.len() < 200 {
-        streams.push(open().await);
-    }
-    for _ in 0..3 {
-        for stream in &mut streams {
-            told(stream, 20).await;
-        }
-    }
-    // It was 3.5 MiB when this was written: two buffers of 8 KiB for each connection are hyper's own.
-    Holdings::of(&process).has_grown_by_at_most(STREAMS_KIB, before);
 }
 
 /// Alone in a process, so that its memory tells. The files are read and compared as the daemon does it, and the tasks
@@ -496,9 +443,9 @@ async fn a_thousand_slow_or_silent_clients_leave_livez_answering() {
     }
     assert!(daemon.descriptors() < 300, "{} descriptors are open", daemon.descriptors());
     times.sort_unstable();
-    // It takes a millisecond or two; a machine with other things to do takes longer, and may let one wait for its turn.
-    // Kubelet waits for a second, and asks three times.
-    assert!(times[25] < Duration::from_millis(200) && times[45] < Duration::from_secs(1), "{times:?}");
+    // It takes a millisecond or two, and longer on a machine with other things to do. Who has to wait for a place in a full
+    // house waits until somebody has been silent for ten seconds.
+    assert!(times[45] < Duration::from_secs(5), "{times:?}");
     crowd.shutdown().await;
     daemon.until_descriptors(before).await;
 }

@@ -428,3 +428,27 @@ async fn a_history_file_that_cannot_be_used_costs_the_past_and_nothing_else() {
     daemon.until("/metrics", |reply| reply.body.contains("\nprobelet_history_writable 0\n")).await;
     killed(daemon).await;
 }
+
+#[tokio::test]
+async fn what_memory_has_no_room_for_is_told_in_the_log_and_over_http() {
+    let check = |name, interval| {
+        format!("  - {{ name: {name}, simulated: {{ ok_message: '{}' }}, interval: {interval} }}\n", "long ".repeat(30))
+    };
+    let checks = [check("often", "100ms"), check("seldom", "1h")].concat();
+    let mut daemon = Daemon::start(&format!("history: {{ max_memory: 4KiB }}\nchecks:\n{checks}")).await;
+    let often = |reply: &Reply| reply.json()["data"]["service"]["data"].clone();
+    let reply = daemon.until("/v1/services/often", |reply| often(reply)["kept_since"].is_i64()).await;
+    let [since, created] = ["kept_since", "created_at"].map(|member| often(&reply)[member].as_i64().unwrap());
+    assert!(since >= created, "{since}, begun at {created}");
+    // More may have been let go meanwhile, of what was kept then.
+    let ticks = daemon.get("/v1/services/often/ticks?limit=1000").await.json()["data"]["ticks"]["data"].clone();
+    let kept: Vec<_> = ticks.as_array().unwrap().iter().map(|tick| tick["created_at"].as_i64().unwrap()).collect();
+    assert!(!kept.is_empty() && kept.iter().all(|at| *at >= since), "{kept:?} since {since}");
+    let runs = often(&daemon.get("/v1/services/often").await)["metric"]["data"]["tick_count"].as_u64().unwrap();
+    assert!(runs > kept.len() as u64, "figures stay: {runs} runs, {} kept", kept.len());
+    assert!(often(&daemon.get("/v1/services/seldom").await).get("kept_since").is_none());
+    let line = daemon.logs("`history.max_memory` is used up").await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["message"], "`history.max_memory` is used up: the oldest is no longer kept");
+    assert!(line["runs"].as_u64() > Some(0) && line["changes"].is_u64(), "{line}");
+}

@@ -47,6 +47,7 @@ function buildCheck() {
     latency: element("div", { class: "plot" }),
     intervals: element("ol", { class: "panel timeline" }),
     runs: element("tbody"),
+    kept: element("p", { class: "note", hidden: "" }),
     facts: element("dl", { class: "panel facts" }),
   };
   const head = (...titles) => element("thead", null, element("tr", null, ...titles.map((title) => element("th", { scope: "col" }, title))));
@@ -64,7 +65,7 @@ function buildCheck() {
           element("p", { class: "note" }, "Uptime is time up over time known; time in which nobody watched counts as neither. Watched is the share of time known. Latency is that of the runs that passed, the newest 10,000.")),
         part("Latency of the last runs", "h-latency", element("div", { class: "panel" }, parts.latency)),
         part("Last runs", "h-runs", element("div", { class: "panel scroll runs", tabindex: 0, role: "group", "aria-labelledby": "h-runs" },
-          element("table", { class: "figures" }, head("When", "Outcome", "Took", "Message"), parts.runs)))),
+          element("table", { class: "figures" }, head("When", "Outcome", "Took", "Message"), parts.runs)), parts.kept)),
       element("div", null,
         part("Dependencies", "h-relations", parts.relations),
         part("Ups and downs", "h-intervals", parts.intervals),
@@ -91,7 +92,15 @@ function drawCheck() {
   if (service) {
     drawWindows(service.history.windows);
     drawRuns();
+    drawKept(service.kept_since);
   }
+}
+
+/** Since when everything is kept, where there was no room for what was before. */
+function drawKept(since) {
+  const { kept } = detail.parts;
+  kept.hidden = since === undefined;
+  if (since !== undefined) setText(kept, `Runs and changes are kept since ${showTime(since * 1000, now())}: there was no room for older ones (history.max_memory).`);
 }
 
 function drawAbout(check) {

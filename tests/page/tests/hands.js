@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { daemon, open, settled, texts } from "../house.js";
+import { ask, daemon, open, settled, texts, until } from "../house.js";
 
 const SHOP = `
 service: { name: shop }
@@ -104,6 +104,21 @@ test("a check's own view tells its past, its figures and its configuration", asy
   await page.waitForFunction(() => document.querySelector("#check h1").textContent === "internal_api/user");
   await page.goto(`${house.url}#/check/nobody`);
   await page.waitForFunction(() => document.querySelector("#check h1").textContent === "There is no check called “nobody”.");
+  quiet();
+  await close();
+});
+
+test("of what there was no room for, a check's own view says since when all is kept", async () => {
+  const check = (name, interval) => `  - { name: ${name}, simulated: { ok_message: "${"long ".repeat(30)}" }, interval: ${interval} }`;
+  const house = await daemon(`history: { max_memory: 4KiB }\nchecks:\n${check("often", "100ms")}\n${check("seldom", "1h")}\n`);
+  await until("something is let go", async () => (await ask(house, "v1/services/often")).data.service.data.kept_since);
+  const { page, quiet, close } = await open(`${house.url}#/check/often`);
+  const note = () => page.locator("#check .runs + .note");
+  await page.waitForFunction(() => /^Runs and changes are kept since \d\d:\d\d:\d\d: there was no room for older ones \(history\.max_memory\)\.$/.test(document.querySelector("#check .runs + .note")?.textContent));
+  assert.ok(await note().isVisible());
+  await page.goto(`${house.url}#/check/seldom`);
+  await page.waitForFunction(() => document.querySelector("#check h1").textContent === "seldom" && document.querySelectorAll("#check .runs tbody tr").length > 0);
+  assert.ok(await note().isHidden());
   quiet();
   await close();
 });

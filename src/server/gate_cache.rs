@@ -2,6 +2,7 @@
 //! becomes too old.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -13,11 +14,17 @@ use super::view::{View, down};
 use super::warnings::Warnings;
 use crate::base::clock::{Moment, Reading};
 use crate::model::index::{CheckIndex, CheckSet};
+use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::model::verdict::{Endpoint, Judged, Judgement, Verdict};
 
 /// The gates, in the order in which they are kept.
 const GATES: [Endpoint; 3] = [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz];
+
+/// Where more checks than this keep a gate closed, it is told which for [`TOLD_AGAIN`], though their runs go on: to put it
+/// into words takes as long as there are many. Whether it is closed is judged anew with each publication.
+const MANY: usize = 64;
+const TOLD_AGAIN: Duration = Duration::from_millis(50);
 
 /// How they stood when they were judged last.
 #[derive(Debug, Default)]
@@ -26,6 +33,7 @@ pub(super) struct GateCache(ArcSwapOption<CachedGates>);
 #[derive(Debug)]
 struct CachedGates {
     generation: u64,
+    plan: Arc<Plan>,
     /// When the app's container started: a snapshot is answered from before it is published with that.
     start_up: Moment,
     /// Likewise with a drain.
@@ -42,12 +50,31 @@ struct CachedGates {
     ready: OnceLock<Gate>,
     alive: OnceLock<Gate>,
     downs: OnceLock<Arc<CheckSet>>,
+    /// What was told of those that many checks kept closed.
+    told: [Option<Gate>; GATES.len()],
+    ready_told: Option<Gate>,
 }
 
 #[derive(Clone, Debug)]
 struct Gate {
     verdict: Verdict,
     body: Bytes,
+    /// When many checks kept it closed, as it says.
+    of_many: Option<Moment>,
+}
+
+impl Gate {
+    /// What `view` says, in the words of `body`.
+    fn of(view: &View<'_>, body: impl Into<Bytes>) -> Self {
+        let Judgement { verdict, closing, .. } = &view.judgement;
+        let of_many = (closing.len() > MANY).then_some(view.reading.moment);
+        Self { verdict: *verdict, body: body.into(), of_many }
+    }
+
+    /// Whether it may be told again.
+    fn holds(&self, now: Moment) -> bool {
+        self.of_many.is_some_and(|at| (at..=at + TOLD_AGAIN).contains(&now))
+    }
 }
 
 /// What is kept, as kubelet and load balancers ask for it.
@@ -96,7 +123,7 @@ impl GateCache {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(snapshot, reading.moment)) {
             return (read(kept), true);
         }
-        let gates = Arc::new(CachedGates::of(snapshot, reading));
+        let gates = Arc::new(CachedGates::of(snapshot, reading, kept.as_deref()));
         let result = read(&gates);
         self.0.store(Some(gates));
         (result, false)
@@ -104,9 +131,22 @@ impl GateCache {
 }
 
 impl CachedGates {
-    fn of(snapshot: &Snapshot, reading: Reading) -> Self {
+    /// Those of `snapshot`, after `last`.
+    fn of(snapshot: &Snapshot, reading: Reading, last: Option<&Self>) -> Self {
+        let last = last.filter(|last| {
+            Arc::ptr_eq(&last.plan, &snapshot.plan)
+                && (last.start_up, last.draining) == (snapshot.start_up.began, snapshot.draining)
+        });
+        let told_again = |told: &OnceLock<Gate>, before: &Option<Gate>| {
+            let told = told.get().or(before.as_ref());
+            told.filter(|told| told.holds(reading.moment)).cloned()
+        };
+        let told = |place: usize| last.and_then(|last| told_again(&last.gates[place], &last.told[place]));
         Self {
             generation: snapshot.generation,
+            plan: Arc::clone(&snapshot.plan),
+            told: std::array::from_fn(told),
+            ready_told: last.and_then(|last| told_again(&last.ready, &last.ready_told)),
             start_up: snapshot.start_up.began,
             draining: snapshot.draining,
             from: reading.moment,
@@ -135,16 +175,19 @@ impl CachedGates {
             GateRequest::Verbose(endpoint) => self.told(self.gate(endpoint, true, snapshot, reading), TEXT),
             GateRequest::Ready => {
                 let gate = || {
-                    let judged = judged();
-                    let view = View::of(&judged, Endpoint::Readyz, reading);
-                    Gate { verdict: view.judgement.verdict, body: reply::ready(&view).into() }
+                    let told = self.ready_told.as_ref().filter(|_| !self.is_open(Endpoint::Readyz, snapshot, reading));
+                    told.filter(|told| told.holds(reading.moment)).cloned().unwrap_or_else(|| {
+                        let judged = judged();
+                        let view = View::of(&judged, Endpoint::Readyz, reading);
+                        Gate::of(&view, reply::ready(&view))
+                    })
                 };
                 self.told(self.ready.get_or_init(gate), JSON)
             }
             GateRequest::Alive => {
                 let gate = || {
                     let (verdict, body) = alive(&judged());
-                    Gate { verdict, body: body.into() }
+                    Gate { verdict, body: body.into(), of_many: None }
                 };
                 self.told(self.alive.get_or_init(gate), JSON)
             }
@@ -164,8 +207,16 @@ impl CachedGates {
         let gates = if verbose { &self.verbose } else { &self.gates };
         gates[place(endpoint)].get_or_init(|| {
             let judged = Judged::new(snapshot, reading.moment);
+            if !verbose && self.is_open(endpoint, snapshot, reading) {
+                let verdict = if judged.is_degraded(endpoint) { Verdict::Degraded } else { Verdict::Ok };
+                return Gate { verdict, body: Bytes::from_static(gate_text::OPEN), of_many: None };
+            }
+            let told = self.told[place(endpoint)].as_ref().filter(|told| !verbose && told.holds(reading.moment));
+            if let Some(told) = told {
+                return told.clone();
+            }
             let view = View::of(&judged, endpoint, reading);
-            Gate { verdict: view.judgement.verdict, body: gate_text::body(&view, verbose, &Warnings::default()) }
+            Gate::of(&view, gate_text::body(&view, verbose, &Warnings::default()))
         })
     }
 
@@ -195,7 +246,9 @@ mod tests {
     use super::*;
     use crate::base::clock::Timestamp;
     use crate::metrics::testing::{error, ok, snapshot};
+    use crate::model::check_states::CheckStates;
     use crate::model::plan::testing::check;
+    use crate::model::state::CheckState;
     use crate::simulation::playback::reading;
     use crate::simulation::thorough::{counts, played, unknown};
 
@@ -245,6 +298,39 @@ mod tests {
         assert_eq!(gates.answer(GateRequest::Plain(Endpoint::Readyz), &published, now).0.code, 503);
         assert!(!gates.is_open(Endpoint::Readyz, &published, now));
         assert_eq!(bodies(), 1);
+    }
+
+    #[test]
+    fn what_many_checks_keep_closed_is_put_into_words_each_50_ms_and_judged_with_each_publication() {
+        let gates = GateCache::default();
+        let of = |failing: usize| {
+            let state = |index| if index < failing { error("refused") } else { ok("ok") };
+            let checks =
+                (0..=MANY).map(|index| (check(&format!("c{index}")), CheckState { fresh_at: None, ..state(index) }));
+            snapshot(checks.collect())
+        };
+        let mut published = of(MANY + 1);
+        let start = published.at;
+        let mut answers = |checks: Option<CheckStates>, milliseconds| {
+            published.generation += 1;
+            published.checks = checks.unwrap_or_else(|| published.checks.clone());
+            let now = reading(start + Duration::from_millis(milliseconds));
+            [GateRequest::Plain(Endpoint::Readyz), GateRequest::Ready].map(|request| {
+                let (answer, known) = gates.answer(request, &published, now);
+                assert!(!known || request == GateRequest::Ready, "each is a publication");
+                let body = answer.body.bytes().unwrap().clone();
+                (answer.code.as_u16(), body)
+            })
+        };
+        let first = answers(None, 0);
+        let fewer = of(MANY).checks;
+        assert_eq!(answers(Some(fewer.clone()), 10), first, "one is well again");
+        let second = answers(None, 51);
+        assert!(first.iter().zip(&second).all(|(first, second)| first != second && second.0 == 503));
+        assert_ne!(answers(Some(of(MANY - 1).checks), 52), second, "few are told at once");
+        assert_eq!(answers(Some(of(MANY + 1).checks), 60)[0].0, 503);
+        assert_eq!(answers(Some(of(0).checks), 61).map(|(code, _)| code), [200; 2], "it is open, at once");
+        assert_eq!(answers(Some(of(1).checks), 62).map(|(code, _)| code), [503; 2], "and closed");
     }
 
     /// The lines of an answer, without what goes on with the time.

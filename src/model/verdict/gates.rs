@@ -40,6 +40,12 @@ impl Judged<'_> {
         !self.is_closed_by_itself(endpoint) && !self.unsettled_closing(endpoint, CheckIndex::new(0)).any(closes)
     }
 
+    /// Whether `endpoint`, which is open, is degraded: as [`endpoint`](Self::endpoint) says, and no more than that.
+    #[must_use]
+    pub fn is_degraded(&self, endpoint: Endpoint) -> bool {
+        self.unsettled_of(endpoint).any(|index| self.degrades(&self.standing(index), endpoint))
+    }
+
     /// The checks that may close `endpoint`: first those that stand near `from` or behind it, then those before them.
     pub(super) fn unsettled_closing(
         &self,

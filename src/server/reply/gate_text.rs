@@ -9,6 +9,8 @@ use crate::model::verdict::{EndpointPart, JudgedState};
 use crate::server::view::{View, WITHHELD};
 use crate::server::warnings::Warnings;
 
+/// The body of an open gate.
+pub(in crate::server) const OPEN: &[u8] = b"ok";
 /// Kubelet cuts at 10 KiB. Bodies that nobody asked to be verbose stay below.
 const LIMIT: usize = 10_000;
 /// The line of a check with a name of one letter that is well.
@@ -20,7 +22,7 @@ const CAUSES_LIMIT: usize = 2_000;
 pub(in crate::server) fn body(view: &View<'_>, verbose: bool, warnings: &Warnings) -> Bytes {
     if view.judgement.open && !verbose {
         if warnings.is_empty() {
-            return Bytes::from_static(b"ok");
+            return Bytes::from_static(OPEN);
         }
         return format!("ok\n{}", warnings.lines()).into();
     }

@@ -215,7 +215,7 @@ fn gate_request(route: Route, incoming: &IncomingRequest<'_>) -> Option<GateRequ
 }
 
 /// Whether an answer takes work that grows with the number of checks, and is not kept. The gate of one check is judged at
-/// once, where it is asked as kubelet can be told to ask: it takes a part of a millisecond with hundreds of checks.
+/// once, where it is asked as kubelet can be told to ask: that looks at the check and at what it depends on alone.
 fn is_long(route: Route, incoming: &IncomingRequest<'_>) -> bool {
     if matches!(route, Route::LivezCheck | Route::ReadyzCheck | Route::StartupzCheck) {
         return incoming.uri.query().is_some_and(|query| query != "verbose");

@@ -245,10 +245,8 @@ impl Scheduler {
         let snapshot = self.machine.snapshot(now);
         let before = self.recorder.latest();
         let judged = Judged::new(&snapshot, snapshot.at);
-        for transition in &transitions {
-            transition_log::log(transition, &before, &judged);
-            self.reporter.changed(transition);
-        }
+        transition_log::log(&transitions, &before, &judged);
+        transitions.iter().for_each(|transition| self.reporter.changed(transition));
         self.reporter.write(&mut self.machine, &snapshot);
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
         let endpoints = self.recorder.publish(snapshot);

@@ -80,6 +80,22 @@ impl CheckSet {
         is_new
     }
 
+    /// Adds the checks of another set.
+    pub fn add_all(&mut self, mut other: Self) {
+        if self.0.len() < other.0.len() {
+            std::mem::swap(&mut self.0, &mut other.0);
+        }
+        for (mine, more) in self.0.iter_mut().zip(other.0) {
+            *mine |= more;
+        }
+    }
+
+    /// How many checks are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Whether the check is in it.
     #[must_use]
     pub fn contains(&self, check: CheckIndex) -> bool {

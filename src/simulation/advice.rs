@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::budget::{closes_readiness_first, until_error};
 use super::guards;
-use super::impact::impact;
+use super::impact::Impact;
 use super::inspection::Inspection;
 use super::kubelet::{Action, Effect, ProbedContainer};
 use super::matrix::{Matrix, MatrixPhase};
@@ -80,10 +80,11 @@ fn unasked(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> Vec<Advice> {
 fn long_outages(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> Vec<Advice> {
     let mut found = Vec::new();
     let matrix = Matrix::new(plan, MatrixPhase::Service);
+    let impact = Impact::new(&matrix, plan, containers);
     for (check, definition) in plan.entries() {
         // What thresholds do not add is not theirs to mend.
         let unseen = until_error(plan, check).unseen;
-        for (container, asking, after) in impact(&matrix, plan, check, containers) {
+        for (container, asking, after) in impact.of(check) {
             let after = after.saturating_sub(unseen);
             let (ours, theirs) = (definition.thresholds.failure.get(), asking.timing.failures);
             let at_first = closes_readiness_first(definition);

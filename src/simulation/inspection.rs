@@ -184,11 +184,12 @@ impl Inspection<'_> {
             return None;
         }
         let matrix = Matrix::new(&self.config.plan, MatrixPhase::StartUp);
-        let check =
-            self.config.plan.indices().filter(|check| self.config.plan.checks[*check].of_pod).find(|check| {
-                let snapshot = matrix.failing(*check);
-                !request.passes(&Judged::new(&snapshot, snapshot.at))
-            })?;
+        let check = self
+            .config
+            .plan
+            .indices()
+            .filter(|check| self.config.plan.checks[*check].of_pod)
+            .find(|check| !matrix.passes(request, *check))?;
         let message = format!(
             "asks {}, which {} keeps closed until the app runs, and kubelet starts the app only once this probe has \
              passed: the pod never starts",
@@ -222,7 +223,8 @@ impl Inspection<'_> {
                 let although = service().map(|check| format!("although {check} fails"));
                 let snapshot = self.draining();
                 let judged = Judged::new(&snapshot, snapshot.at);
-                let draining = || (!self.cuts_off(&judged)).then(|| "while a drain goes on".to_owned());
+                let draining =
+                    || (!self.cuts_off(|request| request.passes(&judged))).then(|| "while a drain goes on".to_owned());
                 let message = format!("asks {asked}: the app gets traffic {}", although.or_else(draining)?);
                 self.advise(&pitfalls::READINESS_TOO_NARROW, &message, ask)
             }
@@ -239,12 +241,11 @@ impl Inspection<'_> {
         };
         let matrix = Matrix::new(plan, phase);
         let check = plan.indices().find(|check| {
-            let snapshot = matrix.failing(*check);
-            let judged = Judged::new(&snapshot, snapshot.at);
-            let open = judged.endpoint(meant).open;
+            let passes = |request: &ProbeRequest| matrix.passes(request, *check);
+            let closes = matrix.rows()[*check].closes(meant);
             match self.purpose {
-                Purpose::Readiness => !open && !self.cuts_off(&judged),
-                Purpose::Startup | Purpose::Liveness => open && !request.passes(&judged),
+                Purpose::Readiness => closes && !self.cuts_off(passes),
+                Purpose::Startup | Purpose::Liveness => !closes && !passes(request),
             }
         })?;
         Some(plan.checks[check].name.as_str())
@@ -259,10 +260,10 @@ impl Inspection<'_> {
         crate::model::snapshot::Snapshot { draining: true, ..matrix::all_well(&self.config.plan) }
     }
 
-    /// Whether any readiness probe of the pod fails: the pod gets no traffic then.
-    fn cuts_off(&self, judged: &Judged<'_>) -> bool {
+    /// Whether any readiness probe of the pod fails where requests pass like that: the pod gets no traffic then.
+    fn cuts_off(&self, passes: impl Fn(&ProbeRequest) -> bool) -> bool {
         let mut probes = self.containers.iter().flat_map(|container| &container.probes);
-        probes.any(|asking| asking.purpose == Purpose::Readiness && !asking.request.passes(judged))
+        probes.any(|asking| asking.purpose == Purpose::Readiness && !passes(&asking.request))
     }
 
     /// Whether its figures make sense.

@@ -1,19 +1,20 @@
 //! The decision matrix: what each check does to the endpoints when it alone fails. Found by judging snapshots made for
 //! it, so that it says what the daemon does and not what somebody once wrote down.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Moment, Reading, Timestamp};
 use crate::model::check_states::CheckStates;
-use crate::model::index::CheckIndex;
+use crate::model::index::{CheckIndex, CheckSet};
 use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
 use crate::model::plan::{Definition, Plan, Thresholds};
 use crate::model::snapshot::{Configuration, Snapshot};
 use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, advance};
 use crate::model::verdict::{Endpoint, Judged, Verdict};
+use crate::scheduler::machine::parents_first;
+use crate::simulation::kubelet::request::ProbeRequest;
 
 /// Before or after `/readyz` has been open for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,6 @@ pub struct MatrixRow {
     pub check: CheckIndex,
     /// The verdict on each endpoint, in the order of [`Endpoint::ALL`]; `error` is closed.
     pub verdicts: [Verdict; 4],
-    /// The positions of the checks that are skipped meanwhile.
-    pub skips: Vec<CheckIndex>,
 }
 
 impl MatrixRow {
@@ -43,26 +42,28 @@ impl MatrixRow {
     }
 }
 
-/// The snapshots of a phase: everything that they are put together from, so that a large plan costs little.
+/// The failures of a phase, each of one check, and everything that their snapshots are put together from, so that a large
+/// plan costs little.
 #[derive(Debug)]
 pub struct Matrix<'p> {
     plan: &'p Arc<Plan>,
     phase: MatrixPhase,
     /// Each check as it is after a pass, after a failure, and after a skip.
     passing: CheckStates,
-    failing: Vec<Arc<CheckState>>,
-    skipped: Vec<Arc<CheckState>>,
+    failing: CheckStates,
+    skipped: CheckStates,
+    rows: Vec<MatrixRow>,
 }
 
 impl<'p> Matrix<'p> {
-    /// The snapshots of `plan` in `phase`.
+    /// The failures of `plan` in `phase`.
     #[must_use]
     pub fn new(plan: &'p Arc<Plan>, phase: MatrixPhase) -> Self {
-        let after = |outcomes: &[fn() -> Outcome]| -> Vec<Arc<CheckState>> {
+        let after = |outcomes: &[fn() -> Outcome]| -> CheckStates {
             plan.checks.iter().map(|check| Arc::new(state(check, outcomes))).collect()
         };
         let (pass, fail, skip) = (|| Outcome::Pass(Pass::default()), refused, || Outcome::Skip);
-        let mut passing: CheckStates = after(&[pass]).into_iter().collect();
+        let mut passing = after(&[pass]);
         for index in plan.indices() {
             passing.settle(index, passing[index].is_settled());
         }
@@ -71,28 +72,37 @@ impl<'p> Matrix<'p> {
             MatrixPhase::StartUp => (after(&[fail]), after(&[skip])),
             MatrixPhase::Service => (after(&[pass, fail]), after(&[pass, skip])),
         };
-        Self { plan, phase, passing, failing, skipped }
+        let mut matrix = Self { plan, phase, passing, failing, skipped, rows: Vec::new() };
+        matrix.rows = matrix.judged_rows();
+        matrix
     }
 
     /// One row for each check of the plan, in its order.
     #[must_use]
-    pub fn rows(&self) -> Vec<MatrixRow> {
-        let row = |check| {
-            let snapshot = self.failing(check);
-            let judged = Judged::new(&snapshot, snapshot.at);
-            let verdicts = Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint).verdict);
-            MatrixRow { check, verdicts, skips: self.behind(check) }
-        };
-        self.plan.indices().map(row).collect()
+    pub fn rows(&self) -> &[MatrixRow] {
+        &self.rows
+    }
+
+    /// Whether `request` passes while the check fails and no other does.
+    #[must_use]
+    pub fn passes(&self, request: &ProbeRequest, check: CheckIndex) -> bool {
+        if let Some(endpoint) = request.whole_endpoint() {
+            return !self.rows[check].closes(endpoint);
+        }
+        let snapshot = self.with_failing(check);
+        request.passes(&Judged::new(&snapshot, snapshot.at))
     }
 
     /// The one check fails, those behind it are skipped, and all others pass.
-    #[must_use]
-    pub fn failing(&self, check: CheckIndex) -> Snapshot {
+    fn with_failing(&self, check: CheckIndex) -> Snapshot {
         let mut snapshot = self.all_well();
         snapshot.checks[check] = Arc::clone(&self.failing[check]);
-        for child in self.behind(check) {
-            snapshot.checks[child] = Arc::clone(&self.skipped[child]);
+        let (mut skipped, mut next) = (CheckSet::default(), vec![check]);
+        while let Some(at) = next.pop() {
+            for child in self.plan.checks.children(at).iter().filter(|child| skipped.insert(**child)) {
+                snapshot.checks[*child] = Arc::clone(&self.skipped[*child]);
+                next.push(*child);
+            }
         }
         snapshot
     }
@@ -100,12 +110,16 @@ impl<'p> Matrix<'p> {
     /// All checks pass.
     #[must_use]
     pub fn all_well(&self) -> Snapshot {
+        self.snapshot(self.passing.clone())
+    }
+
+    fn snapshot(&self, checks: CheckStates) -> Snapshot {
         Snapshot {
             generation: 0,
             at: NOW,
             wall: Timestamp::default(),
             plan: Arc::clone(self.plan),
-            checks: self.passing.clone(),
+            checks,
             draining: false,
             ready_once: self.phase == MatrixPhase::Service,
             start_up: StartUp::default(),
@@ -114,15 +128,59 @@ impl<'p> Matrix<'p> {
         }
     }
 
-    /// The positions of the checks that depend on the one at `parent`, directly or through others.
-    fn behind(&self, parent: CheckIndex) -> Vec<CheckIndex> {
-        let mut reached = BTreeSet::new();
-        let mut next = vec![parent];
-        while let Some(at) = next.pop() {
-            next.extend(self.plan.checks.children(at).iter().filter(|child| reached.insert(**child)));
+    /// Judges each check once as it fails and once as it is skipped: what closes with one that fails is what it closes
+    /// itself, and what those behind it close, by whether it is critical.
+    fn judged_rows(&self) -> Vec<MatrixRow> {
+        let (failing, skipped) = (self.snapshot(self.failing.clone()), self.snapshot(self.skipped.clone()));
+        let alone = Judged::new(&failing, NOW);
+        let behind = [false, true].map(|is_critical| Judged::behind_a_cause(&skipped, is_critical));
+        let mut following = vec![Following::default(); self.plan.checks.len()];
+        let mut rows: Vec<_> =
+            self.plan.indices().map(|check| MatrixRow { check, verdicts: [Verdict::Ok; 4] }).collect();
+        // Children come before their parents.
+        for check in parents_first(self.plan).into_iter().rev() {
+            let mut follows = Following::default();
+            for child in self.plan.checks.children(check) {
+                follows.add(following[*child]);
+            }
+            rows[check].verdicts = Endpoint::ALL.map(|endpoint| {
+                let of_children = follows.0[endpoint as usize][usize::from(alone.is_critical(check, endpoint))];
+                of_children.max(worst(&alone, check, endpoint))
+            });
+            follows
+                .add(Following(Endpoint::ALL.map(|endpoint| behind.each_ref().map(|it| worst(it, check, endpoint)))));
+            following[check] = follows;
         }
-        reached.into_iter().collect()
+        rows
     }
+}
+
+/// What comes of the skips of a check and of those behind it: for each endpoint, where what they wait for is not critical
+/// for it, and where it is.
+#[derive(Clone, Copy)]
+struct Following([[Verdict; 2]; 4]);
+
+impl Default for Following {
+    fn default() -> Self {
+        Self([[Verdict::Ok; 2]; 4])
+    }
+}
+
+impl Following {
+    fn add(&mut self, other: Self) {
+        for (mine, other) in self.0.iter_mut().flatten().zip(other.0.into_iter().flatten()) {
+            *mine = (*mine).max(other);
+        }
+    }
+}
+
+/// What the check does to `endpoint` as it stands, whatever the others do.
+fn worst(judged: &Judged<'_>, check: CheckIndex, endpoint: Endpoint) -> Verdict {
+    if judged.endpoint_for(endpoint, check).closes {
+        return Verdict::Error;
+    }
+    let is_ok = judged.status(check) == Verdict::Ok || !judged.gates(check, endpoint);
+    if is_ok { Verdict::Ok } else { Verdict::Degraded }
 }
 
 /// All checks of `plan` pass, and have passed before.
@@ -151,9 +209,13 @@ fn state(check: &Definition, outcomes: &[fn() -> Outcome]) -> CheckState {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Critical, Gates};
+    use crate::model::verdict::testing::looks_of;
+    use crate::simulation::thorough::{counts, declared};
 
     fn gating(name: &str, gates: &str) -> Definition {
         let gates = Gates { live: gates.contains('l'), ready: gates.contains('r'), startup: gates.contains('s') };
@@ -164,14 +226,48 @@ mod tests {
         Definition { depends_on: indices(parents), ..definition }
     }
 
-    /// Each row as the verdicts of livez, readyz, startupz, healthz (o, d or -) and what is skipped.
+    /// Each row as the verdicts of livez, readyz, startupz, healthz: o, d or -.
     fn matrix(checks: Vec<Definition>, phase: MatrixPhase) -> Vec<String> {
-        let line = |row: MatrixRow| {
-            let letter = |verdict: Verdict| if verdict == Verdict::Error { "-" } else { &verdict.label()[..1] };
-            let skips: Vec<_> = row.skips.iter().map(|index| format!(" {index:?}")).collect();
-            row.verdicts.map(letter).concat() + &skips.concat()
+        let letter = |verdict: Verdict| if verdict == Verdict::Error { "-" } else { &verdict.label()[..1] };
+        Matrix::new(&plan(checks), phase).rows().iter().map(|row| row.verdicts.map(letter).concat()).collect()
+    }
+
+    /// Each row by judging the snapshot in which the check fails.
+    fn judged_rows(matrix: &Matrix<'_>) -> Vec<MatrixRow> {
+        let row = |check| {
+            let snapshot = matrix.with_failing(check);
+            let judged = Judged::new(&snapshot, snapshot.at);
+            MatrixRow { check, verdicts: Endpoint::ALL.map(|endpoint| judged.endpoint(endpoint).verdict) }
         };
-        Matrix::new(&plan(checks), phase).rows().into_iter().map(line).collect()
+        matrix.plan.indices().map(row).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_say_what_judging_each_failure_says(seed: u64, count in counts()) {
+            let plan = plan((0..count).map(|place| declared(seed, place)).collect());
+            for phase in [MatrixPhase::StartUp, MatrixPhase::Service] {
+                let matrix = Matrix::new(&plan, phase);
+                prop_assert_eq!(matrix.rows(), judged_rows(&matrix));
+            }
+        }
+    }
+
+    #[test]
+    fn each_check_is_judged_a_few_times_whatever_depends_on_it() {
+        const COUNT: usize = 500;
+        let shapes: [fn(usize) -> Vec<usize>; 4] = [
+            |at| at.checked_sub(1).into_iter().collect(),
+            |at| (at > 0).then_some(0).into_iter().collect(),
+            |at| if at + 1 == COUNT { (0..at).collect() } else { Vec::new() },
+            |at| (at % 2 == 1).then(|| at - 1).into_iter().collect(),
+        ];
+        for parents in shapes {
+            let checks = (0..COUNT).map(|at| behind(gating(&format!("c{at}"), "r"), &parents(at)));
+            let plan = plan(checks.collect());
+            let (looks, _) = looks_of(|| Matrix::new(&plan, MatrixPhase::Service));
+            assert!(looks <= 40 * COUNT, "{looks}");
+        }
     }
 
     fn shop() -> Vec<Definition> {
@@ -187,12 +283,12 @@ mod tests {
 
     #[test]
     fn in_service_each_failure_closes_what_it_gates() {
-        assert_eq!(matrix(shop(), MatrixPhase::Service), ["dddd 1 3", "---- 3", "odod", "o-o-", "oood", "ood-"]);
+        assert_eq!(matrix(shop(), MatrixPhase::Service), ["dddd", "----", "odod", "o-o-", "oood", "ood-"]);
     }
 
     #[test]
     fn at_start_up_what_has_never_passed_holds_the_pod_back() {
-        assert_eq!(matrix(shop(), MatrixPhase::StartUp), ["d-d- 1 3", "d--- 3", "odod", "o-o-", "oood", "o---"]);
+        assert_eq!(matrix(shop(), MatrixPhase::StartUp), ["d-d-", "d---", "odod", "o-o-", "oood", "o---"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! follows from a configuration. The command line renders what is found here; nothing here prints.
 
 pub mod advice;
+pub mod behind;
 pub mod budget;
 #[cfg(test)]
 mod container_restarts;

@@ -37,7 +37,7 @@ pub(crate) fn counts() -> impl Strategy<Value = usize> {
 }
 
 /// A check that follows from `seed` and its place, behind some of those before it.
-fn declared(seed: u64, place: usize) -> Definition {
+pub(super) fn declared(seed: u64, place: usize) -> Definition {
     let draw = |what: &str, most: u64| drawn((seed, place, what)) % most;
     let streak = |what: &str, most: u64| u32::try_from(1 + draw(what, most)).unwrap().try_into().unwrap();
     let gates = Gates { live: draw("live", 3) == 0, ready: draw("ready", 4) > 0, startup: draw("startup", 5) == 0 };

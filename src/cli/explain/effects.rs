@@ -8,31 +8,34 @@ use crate::base::quantity::show_duration;
 use crate::model::index::CheckIndex;
 use crate::model::plan::{DisabledCheck, Plan};
 use crate::model::verdict::{Endpoint, Verdict};
+use crate::simulation::behind::skipped_behind;
 use crate::simulation::budget::{Budget, closes_readiness_first, until_error};
-use crate::simulation::impact::impact;
+use crate::simulation::impact::Impact;
 use crate::simulation::kubelet::{ContainerRole, ProbedContainer, SidecarProbe, StopTiming};
 use crate::simulation::matrix::{Matrix, MatrixPhase, MatrixRow};
 use crate::simulation::pod::Purpose;
 
 /// What the failure of each check closes, at start-up and later: one table, whose legend says what differs.
 pub fn matrix(plan: &Arc<Plan>) -> String {
-    let (at_start, later) =
-        (Matrix::new(plan, MatrixPhase::StartUp).rows(), Matrix::new(plan, MatrixPhase::Service).rows());
+    let (at_start, later) = (Matrix::new(plan, MatrixPhase::StartUp), Matrix::new(plan, MatrixPhase::Service));
+    let (at_start, later) = (at_start.rows(), later.rows());
+    let skipped = skipped_behind(plan, MOST_NAMES);
     let mut text = "What a failure does, when one check fails and all others pass\n".to_owned();
     let name = later.iter().map(|row| plan.checks[row.check].name.as_str().len()).chain([5]).max().unwrap_or(5);
     text += &format!("\n  {:name$}  {:8}  {:8}  {:9}  /healthz\n", "check", "/livez", "/readyz", "/startupz");
-    for (start, row) in at_start.iter().zip(&later) {
+    for (start, row) in at_start.iter().zip(later) {
         let cell = |endpoint: Endpoint| word(start.verdicts[endpoint as usize], row.verdicts[endpoint as usize]);
         let [live, ready, startup, health] = Endpoint::ALL.map(cell);
         let check = plan.checks[row.check].name.as_str();
         text += &format!("  {check:name$}  {live:8}  {ready:8}  {startup:9}  {health}\n");
-        if !row.skips.is_empty() {
-            text += &wrapped("      skips ", &some_names(plan, &row.skips), 12);
+        let skips = &skipped[row.check];
+        if skips.count > 0 {
+            text += &wrapped("      skips ", &some_names(plan, &skips.first, skips.count), 12);
         }
     }
     let says = |wanted: &str| {
         let verdicts = |(start, row): (&MatrixRow, &MatrixRow)| start.verdicts.into_iter().zip(row.verdicts);
-        at_start.iter().zip(&later).flat_map(verdicts).any(|(start, later)| word(start, later) == wanted)
+        at_start.iter().zip(later).flat_map(verdicts).any(|(start, later)| word(start, later) == wanted)
     };
     let legend: String = LEGEND
         .iter()
@@ -75,12 +78,14 @@ fn names(plan: &Plan, checks: &[CheckIndex]) -> String {
     checks.iter().map(|check| plan.checks[*check].name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The first of these checks, and how many more there are.
-fn some_names(plan: &Plan, checks: &[CheckIndex]) -> String {
-    const MOST: usize = 20;
-    match checks.len().checked_sub(MOST) {
-        Some(more @ 1..) => format!("{}, … and {more} more", names(plan, &checks[..MOST])),
-        _ => names(plan, checks),
+/// So many checks are named in a row.
+const MOST_NAMES: usize = 20;
+
+/// The first of so many checks, of which these are the first or all, and how many more there are.
+fn some_names(plan: &Plan, first: &[CheckIndex], count: usize) -> String {
+    match count.checked_sub(MOST_NAMES) {
+        Some(more @ 1..) => format!("{}, … and {more} more", names(plan, &first[..MOST_NAMES])),
+        _ => names(plan, first),
     }
 }
 
@@ -88,6 +93,7 @@ fn some_names(plan: &Plan, checks: &[CheckIndex]) -> String {
 pub fn budgets(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> String {
     let mut text = "How long an outage takes at most to be seen, once the pod is in service\n".to_owned();
     let matrix = Matrix::new(plan, MatrixPhase::Service);
+    let impact = Impact::new(&matrix, plan, containers);
     for row in matrix.rows() {
         let budget = until_error(plan, row.check);
         text += &format!("\n  {}\n", plan.checks[row.check].name);
@@ -97,8 +103,8 @@ pub fn budgets(plan: &Arc<Plan>, containers: &[ProbedContainer]) -> String {
         if let Some(first) = first {
             text += &line(first, "/readyz closes at the first failure");
         }
-        text += &line(budget.total, &closes(&row, first.is_some()));
-        for (container, asking, after) in impact(&matrix, plan, row.check, containers) {
+        text += &line(budget.total, &closes(row, first.is_some()));
+        for (container, asking, after) in impact.of(row.check) {
             text += &line(after, &reaction(container, asking));
         }
     }
@@ -167,7 +173,8 @@ fn made_of(plan: &Plan, check: CheckIndex, budget: &Budget) -> String {
     parts.extend(more.map(|more| format!("{} until {more}", show_duration(budget.between))));
     parts.push(format!("{} timeout", show_duration(budget.timeout)));
     if let Some(confirmation) = budget.confirmation {
-        let parents = some_names(plan, &plan.checks[check].depends_on);
+        let parents = &plan.checks[check].depends_on;
+        let parents = some_names(plan, parents, parents.len());
         parts.push(format!("{} until {parents} passed again", show_duration(confirmation)));
     }
     parts.join(" + ")

@@ -11,6 +11,12 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
+    /// It is known of each of so many checks, whatever their parents are, and `all` of them have it or none does.
+    pub(super) fn known(count: usize, all: bool) -> Self {
+        let known: CheckSet = CheckIndex::first(count).collect();
+        Self { having: if all { known.clone() } else { CheckSet::default() }, known }
+    }
+
     /// Whether the check at `index` has it. `own` says so of a check by itself, and nothing where one of its `parents`
     /// having it decides.
     pub(super) fn has<'p>(

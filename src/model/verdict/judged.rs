@@ -61,6 +61,14 @@ impl<'a> Judged<'a> {
         }
     }
 
+    /// Judges `snapshot` at its moment, where all that is skipped is taken to wait for a cause that is critical for every
+    /// endpoint, or for none.
+    #[must_use]
+    pub fn behind_a_cause(snapshot: &'a Snapshot, is_critical: bool) -> Self {
+        let known = || Mutex::new(Inherited::known(snapshot.checks.len(), is_critical));
+        Self { behind: std::array::from_fn(|_| known()), ..Self::new(snapshot, snapshot.at) }
+    }
+
     /// The last moment at which everything is judged as now, and the same is said of it, but for 50 ms of ages.
     #[must_use]
     pub fn holds_until(&self) -> Moment {
@@ -126,6 +134,8 @@ impl<'a> Judged<'a> {
 
     /// All that the check at `index` is judged by, looked up once.
     pub(super) fn standing(&self, index: CheckIndex) -> Standing<'a> {
+        #[cfg(test)]
+        super::testing::look();
         let (check, definition) = (self.check(index), self.definition(index));
         let is_stale =
             if is_held(check) { self.is_held_and_stale(index) } else { is_too_old(check, definition, self.now) };

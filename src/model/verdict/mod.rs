@@ -10,7 +10,7 @@ mod message;
 mod open;
 mod stale;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use super::endpoint::Endpoint;
 use super::index::CheckIndex;

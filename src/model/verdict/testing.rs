@@ -1,5 +1,6 @@
 //! Snapshots of checks from short scripts, for the tests of what is judged of them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,22 @@ use crate::model::start_up::StartUp;
 use crate::model::state::{CheckState, advance};
 
 pub(super) const NOW: Moment = Moment::at(Duration::from_secs(1000));
+
+thread_local! {
+    /// How many checks this thread has judged.
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) fn look() {
+    LOOKS.set(LOOKS.get() + 1);
+}
+
+/// How often `act` judges a check.
+pub(crate) fn looks_of<T>(act: impl FnOnce() -> T) -> (usize, T) {
+    let before = LOOKS.get();
+    let found = act();
+    (LOOKS.get() - before, found)
+}
 
 fn observed(outcome: Outcome, at: Moment) -> Observation {
     Observation { outcome, began: at - Duration::from_millis(12), ended: at, wall: Timestamp::default(), dialled: None }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use self::check_book::CheckBook;
 use self::parents::FamilyOrder;
+pub use self::parents::parents_first;
 use self::schedule::CheckSchedules;
 use crate::base::clock::{Moment, Reading};
 use crate::base::name::CheckName;

@@ -218,7 +218,8 @@ impl FamilyOrder {
 
 /// The positions of the plan's checks, parents before children. The configuration has no rings; should there be one,
 /// its members come in the order of the file.
-pub(super) fn parents_first(plan: &Plan) -> Vec<CheckIndex> {
+#[must_use]
+pub fn parents_first(plan: &Plan) -> Vec<CheckIndex> {
     let mut order = Vec::with_capacity(plan.checks.len());
     let mut seen = vec![false; plan.checks.len()];
     for start in plan.indices() {

@@ -82,6 +82,15 @@ impl ProbeRequest {
         )
     }
 
+    /// The endpoint that it asks for, where it leaves no check out.
+    #[must_use]
+    pub fn whole_endpoint(&self) -> Option<Endpoint> {
+        match self.subject {
+            RequestSubject::Endpoint(endpoint) if self.excluded.is_empty() => Some(endpoint),
+            _ => None,
+        }
+    }
+
     /// Whether the answer has a code that kubelet takes for a pass.
     #[must_use]
     pub fn passes(&self, judged: &Judged<'_>) -> bool {

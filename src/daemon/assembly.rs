@@ -24,7 +24,7 @@ use crate::model::start_up::ContainerNews;
 use crate::probe::heartbeat::Beats;
 use crate::probe::net::Network;
 use crate::probe::{BuildContext, Spec};
-use crate::scheduler::actor::{OnChange, Scheduler, SchedulerCommand};
+use crate::scheduler::actor::{OnChange, OnProgress, Scheduler, SchedulerCommand, SchedulerProgress};
 use crate::scheduler::history_reporter::HistoryReporter;
 use crate::scheduler::machine::{Machine, Transition};
 use crate::server::{App, StartUps};
@@ -103,10 +103,10 @@ fn at_progress(
     liveness: Arc<SchedulerLiveness>,
     daemon_metrics: Arc<DaemonMetrics>,
     history: History,
-) -> Box<dyn Fn(Moment, Option<Moment>) + Send> {
-    Box::new(move |now, due| {
-        liveness.beat(now);
-        daemon_metrics.set_next_run(due);
+) -> Box<OnProgress> {
+    Box::new(move |SchedulerProgress { at, late, next_run }| {
+        liveness.beat(at);
+        daemon_metrics.lag.note(at, late, next_run);
         daemon_metrics.history_dropped(history.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
         daemon_metrics.set_history_writable(history.is_written());
     })

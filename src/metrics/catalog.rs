@@ -129,8 +129,11 @@ mod entries {
         &["route", "code"],
         "How long probelet took to answer requests, by pattern of the path.",
     );
-    pub const LAG: Metric =
-        gauge("probelet_scheduler_lag_seconds", &[], "How overdue the most overdue run is, at the time of the scrape.");
+    pub const LAG: Metric = gauge(
+        "probelet_scheduler_lag_seconds",
+        &[],
+        "How late runs were begun at worst within the last half minute, or how overdue one is at the time of the scrape.",
+    );
     pub const HISTORY_DROPPED: Metric = counter(
         "probelet_history_dropped_total",
         &[],

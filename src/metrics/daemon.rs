@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::asks::GateAsks;
 use super::hooks::HookDeliveries;
+use super::lag::SchedulerLag;
 use super::process::ProcessFigures;
 use crate::base::clock::Moment;
 use crate::model::route::Route;
@@ -32,13 +33,13 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct DaemonMetrics {
     /// When kubelet last asked.
     pub asks: GateAsks,
+    /// How late the scheduler is.
+    pub lag: SchedulerLag,
     /// By route and code; most pairs never come up.
     requests: [[OnceLock<Box<DurationHistogram>>; CODES.len()]; Route::ALL.len()],
     history_dropped: AtomicU64,
     /// 0 without a file, 1 while it cannot be written to, 2 while it can.
     history_file: AtomicU8,
-    /// Nanoseconds since boot; the largest number where none is due.
-    next_run: AtomicU64,
     process: ArcSwapOption<(Moment, ProcessFigures)>,
     /// By the hook's place in the file.
     hooks: ArcSwap<Vec<Arc<HookDeliveries>>>,
@@ -71,7 +72,7 @@ impl Default for DaemonMetrics {
             requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
-            next_run: AtomicU64::new(u64::MAX),
+            lag: SchedulerLag::default(),
             process: ArcSwapOption::empty(),
             hooks: ArcSwap::default(),
         }
@@ -118,18 +119,6 @@ impl DaemonMetrics {
             0 => None,
             file => Some(file == 2),
         }
-    }
-
-    /// Notes when the run is due that is due next, where one is.
-    pub fn set_next_run(&self, due: Option<Moment>) {
-        let nanos = due.and_then(|due| u64::try_from(due.since_boot().as_nanos()).ok());
-        self.next_run.store(nanos.unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// For how long the most overdue run has been due at `now`.
-    #[must_use]
-    pub fn overdue(&self, now: Moment) -> Duration {
-        now.since(Moment::at(Duration::from_nanos(self.next_run.load(Ordering::Relaxed))))
     }
 
     /// The answers so far, by route and code; only those that have been given.
@@ -235,17 +224,6 @@ mod tests {
             ]
         );
         assert!((requests[1].sum - 3.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_run_is_overdue_from_when_it_is_due_until_another_is_due_next() {
-        let daemon_metrics = DaemonMetrics::default();
-        let at = |seconds| Moment::at(Duration::from_secs(seconds));
-        assert_eq!(daemon_metrics.overdue(at(7)), Duration::ZERO, "none is due");
-        daemon_metrics.set_next_run(Some(at(5)));
-        assert_eq!([4, 7].map(|now| daemon_metrics.overdue(at(now)).as_secs()), [0, 2]);
-        daemon_metrics.set_next_run(None);
-        assert_eq!(daemon_metrics.overdue(at(7)), Duration::ZERO);
     }
 
     #[test]

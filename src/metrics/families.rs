@@ -256,7 +256,7 @@ pub(super) static FAMILIES: &[Family] = &[
             out.histogram(&[requests.route.pattern(), requests.code], &scene.requests, counts, None);
         }
     }),
-    of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.overdue(scene.judged.now).as_secs_f64())),
+    of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.lag.at(scene.judged.now).as_secs_f64())),
     of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),
     of_daemon(catalog::HISTORY_WRITABLE, |scene, out| {
         out.count(scene.daemon_metrics.history_writable().map(u64::from));

@@ -10,6 +10,7 @@ mod exposition;
 mod families;
 pub mod hooks;
 mod labels;
+mod lag;
 mod lines;
 pub mod liveness;
 mod messages;
@@ -20,6 +21,7 @@ mod samples;
 pub use asks::GateAsks;
 pub use daemon::DaemonMetrics;
 pub use exposition::{ExpositionFormat, Scrape, scrape};
+pub use lag::SchedulerLag;
 pub use liveness::SchedulerLiveness;
 
 #[cfg(test)]

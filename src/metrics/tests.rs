@@ -56,7 +56,7 @@ pub(super) fn daemon_metrics() -> DaemonMetrics {
     daemon_metrics.answered(Route::LivezCheck, 200, Duration::from_micros(80));
     daemon_metrics.asks.note(Endpoint::Livez, now());
     daemon_metrics.history_dropped(2);
-    daemon_metrics.set_next_run(Some(now().moment - Duration::from_millis(1500)));
+    daemon_metrics.lag.note(now().moment, Duration::from_millis(1500), None);
     daemon_metrics.set_history_writable(Some(false));
     daemon_metrics.hook_deliveries(0).delivered();
     daemon_metrics

@@ -74,6 +74,21 @@ pub struct Program {
 /// Told of a snapshot, of the checks whose state it changed, and of the endpoints that opened or closed with it.
 pub type OnChange = dyn Fn(&Snapshot, &[Transition], &[Judgement]) + Send;
 
+/// Told how far the scheduler is.
+pub type OnProgress = dyn Fn(SchedulerProgress) + Send;
+
+/// How far the scheduler is: what was due has begun.
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulerProgress {
+    /// The time.
+    pub at: Moment,
+    /// How long the first run that was scheduled had been due. What it slept through while the machine or the process was
+    /// stopped does not count.
+    pub late: Duration,
+    /// When the next run is due, where one is.
+    pub next_run: Option<Moment>,
+}
+
 /// What the scheduler works with.
 pub struct Scheduler {
     /// The state of all checks.
@@ -88,8 +103,8 @@ pub struct Scheduler {
     pub context: BuildContext,
     /// What kubelet's last question that told something told of the app's container.
     pub start_ups: watch::Receiver<(ContainerNews, Moment)>,
-    /// Told the time whenever progress is made, at least every four seconds, and when the next run is due.
-    pub progress: Box<dyn Fn(Moment, Option<Moment>) + Send>,
+    /// Told whenever progress is made, at least every four seconds.
+    pub progress: Box<OnProgress>,
     /// Called with each snapshot with which something has changed. It never waits.
     pub changed: Box<OnChange>,
 }
@@ -136,6 +151,7 @@ impl Scheduler {
         let mut dated = self.clock.read();
         let beats = Arc::clone(&self.context.beats);
         let mut alarm = Alarm::new(self.clock);
+        let mut due = None;
         loop {
             let now = self.clock.read();
             let stepped = now.stepped_since(&std::mem::replace(&mut dated, now));
@@ -147,16 +163,18 @@ impl Scheduler {
                 if lateness.is_jump() {
                     tracing::warn!("{}: all checks run now", lateness.shown());
                     self.machine.jumped(now);
+                    due = None;
                 } else {
                     wants.late(lateness, now.moment);
                 }
             }
+            let late = due.map_or(Duration::ZERO, |due| now.moment.since(due));
             for start in self.machine.due(now) {
                 workers.request_run(start.key, RunRequest { throttled: start.throttled });
             }
             self.publish(now);
-            let due = self.machine.next_wake();
-            (self.progress)(now.moment, due);
+            due = self.machine.next_wake();
+            (self.progress)(SchedulerProgress { at: now.moment, late, next_run: due });
             let next = self.rest(now.moment, due);
             watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.
@@ -336,14 +354,14 @@ mod tests {
 
     /// A scheduler at work, its commands and a reader of what it publishes.
     fn running_scheduler(checks: Vec<Definition>, targets: &[FakeRun]) -> (mpsc::Sender<SchedulerCommand>, Board) {
-        watched_scheduler(checks, targets, Box::new(|_, _| {}))
+        watched_scheduler(checks, targets, Box::new(|_| {}))
     }
 
     /// The same, which tells `progress` when it makes some.
     fn watched_scheduler(
         checks: Vec<Definition>,
         targets: &[FakeRun],
-        progress: Box<dyn Fn(Moment, Option<Moment>) + Send>,
+        progress: Box<OnProgress>,
     ) -> (mpsc::Sender<SchedulerCommand>, Board) {
         let clock = Clock::tokio();
         let mut machine = Machine::new(plan(checks), "pod", clock.read());
@@ -478,10 +496,31 @@ mod tests {
         assert_eq!(*ENDS.lock().unwrap(), [(800, true), (2_000, false)]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn how_late_it_begins_what_is_due_is_told_but_for_what_it_slept_through() {
+        let (clock, (sender, mut told)) = (Clock::tokio(), mpsc::unbounded_channel::<SchedulerProgress>());
+        let progress = Box::new(move |progress| sender.send(progress).unwrap_or_default());
+        let (_commands, mut board) = watched_scheduler(vec![check("well"), check("hung")], &[passes, hangs], progress);
+        wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(30)).await;
+        let mut told = || -> Vec<SchedulerProgress> { std::iter::from_fn(|| told.try_recv().ok()).collect() };
+        let mut next_run = told().last().unwrap().next_run;
+        for (held, least, most) in [(0, 0, 20), (1500, 1400, 1500), (60_000, 0, 20)] {
+            // It is held from just before the run is due.
+            let before = next_run.unwrap().since(clock.now()).saturating_sub(Duration::from_millis(50));
+            tokio::time::sleep(before).await;
+            tokio::time::advance(Duration::from_millis(held)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let progress = told();
+            let late = progress.iter().map(|progress| progress.late).max().unwrap();
+            assert!((least..=most).contains(&late.as_millis()), "{late:?} when held for {held} ms");
+            next_run = progress.last().unwrap().next_run;
+        }
+    }
+
     /// At what times after the first two runs a scheduler with this one check looks around for a minute, in seconds.
     async fn looks_in_a_minute(definition: Definition, target: FakeRun) -> Vec<f64> {
         let (sender, mut looks) = mpsc::unbounded_channel();
-        let progress = Box::new(move |now, _| sender.send(now).unwrap_or_default());
+        let progress = Box::new(move |progress: SchedulerProgress| sender.send(progress.at).unwrap_or_default());
         let (commands, _board) = watched_scheduler(vec![definition], &[target], progress);
         tokio::time::sleep(Duration::from_secs(62)).await;
         drop(commands);

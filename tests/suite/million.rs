@@ -104,7 +104,7 @@ async fn runs_many_times() {
     let history = History::start(Settings { path: None, keep, pod: None, boot: None }, clock.read().wall);
     let reporter = HistoryReporter::new(history.clone(), Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
-    let (progress, changed) = (Box::new(|_, _| {}), Box::new(|_: &_, _: &[_], _: &[_]| {}));
+    let (progress, changed) = (Box::new(|_| {}), Box::new(|_: &_, _: &[_], _: &[_]| {}));
     let scheduler = Scheduler { machine, recorder, reporter, clock, context, progress, changed, start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);
     let counts: Vec<Third> = (0..CHECKS).map(|_| Third::default()).collect();

@@ -387,7 +387,7 @@ async fn reloads_ten_thousand_times() {
     fill(&history, &current, clock.read().wall).await;
     let reporter = HistoryReporter::new(history, Arc::clone(&context.beats), clock.read());
     let start_ups = tokio::sync::watch::channel((ContainerNews::None, Moment::default())).1;
-    let progress = Box::new(|_, _| {});
+    let progress = Box::new(|_| {});
     let scheduler =
         Scheduler { machine, recorder, reporter, clock, context, progress, changed: Box::new(|_, _, _| {}), start_ups };
     let (commands, orders) = tokio::sync::mpsc::channel(8);

@@ -59,6 +59,28 @@ async fn what_a_stopped_process_could_not_see_is_no_targets_failure() {
     assert!(!said(&daemon, "check failed"), "{:#?}", daemon.log());
 }
 
+#[tokio::test]
+async fn how_late_runs_were_begun_is_told_when_they_have_begun() {
+    let daemon = Daemon::start("checks:\n  - { name: app, simulated: {}, interval: 100ms }\n").await;
+    daemon.until_status("/readyz", 200).await;
+    let lag = |reply: &Reply| {
+        let line = reply.body.lines().find_map(|line| line.strip_prefix("probelet_scheduler_lag_seconds "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    // What is stopped for two seconds has missed nothing that it could have begun: on a busy machine it may come to that.
+    for _ in 0..20 {
+        let ran = runs(&daemon.get("/metrics").await, "app", "pass");
+        daemon.signal(Signal::STOP);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        daemon.signal(Signal::CONT);
+        let metrics = daemon.until("/metrics", |reply| runs(reply, "app", "pass") > ran + 2).await;
+        if lag(&metrics) > 0.5 {
+            return;
+        }
+    }
+    panic!("no lag is told");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_process_blames_nobody_and_makes_no_storm() {
     let quota = match Quota::new() {

@@ -104,9 +104,10 @@ fn at_progress(
     daemon_metrics: Arc<DaemonMetrics>,
     history: History,
 ) -> Box<OnProgress> {
-    Box::new(move |SchedulerProgress { at, late, next_run }| {
+    Box::new(move |SchedulerProgress { at, late, next_run, void_runs }| {
         liveness.beat(at);
         daemon_metrics.lag.note(at, late, next_run);
+        daemon_metrics.set_void_runs(void_runs);
         daemon_metrics.history_dropped(history.dropped().saturating_sub(daemon_metrics.history_dropped_total()));
         daemon_metrics.set_history_writable(history.is_written());
     })

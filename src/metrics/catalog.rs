@@ -134,6 +134,11 @@ mod entries {
         &[],
         "How late runs were begun at worst within the last half minute, or how overdue one is at the time of the scrape.",
     );
+    pub const VOID_RUNS: Metric = counter(
+        "probelet_void_runs_total",
+        &[],
+        "Runs of all checks without a verdict, as probelet itself lacked time, descriptors, threads or memory.",
+    );
     pub const HISTORY_DROPPED: Metric = counter(
         "probelet_history_dropped_total",
         &[],
@@ -210,6 +215,7 @@ pub const CATALOG: &[Metric] = &[
     LAST_ASKED,
     REQUESTS,
     LAG,
+    VOID_RUNS,
     HISTORY_DROPPED,
     HISTORY_WRITABLE,
     HOOK_DELIVERIES,

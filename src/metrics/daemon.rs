@@ -37,6 +37,7 @@ pub struct DaemonMetrics {
     pub lag: SchedulerLag,
     /// By route and code; most pairs never come up.
     requests: [[OnceLock<Box<DurationHistogram>>; CODES.len()]; Route::ALL.len()],
+    void_runs: AtomicU64,
     history_dropped: AtomicU64,
     /// 0 without a file, 1 while it cannot be written to, 2 while it can.
     history_file: AtomicU8,
@@ -70,6 +71,7 @@ impl Default for DaemonMetrics {
         Self {
             asks: GateAsks::default(),
             requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
+            void_runs: AtomicU64::new(0),
             history_dropped: AtomicU64::new(0),
             history_file: AtomicU8::new(0),
             lag: SchedulerLag::default(),
@@ -94,6 +96,17 @@ impl DaemonMetrics {
         let bucket = BUCKETS.iter().position(|bound| micros <= *bound).unwrap_or(BUCKETS.len());
         durations.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         durations.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Notes how many runs have ended without a verdict because something of our own was used up.
+    pub fn set_void_runs(&self, runs: u64) {
+        self.void_runs.store(runs, Ordering::Relaxed);
+    }
+
+    /// How many runs have ended without a verdict.
+    #[must_use]
+    pub fn void_runs(&self) -> u64 {
+        self.void_runs.load(Ordering::Relaxed)
     }
 
     /// Counts `ticks` that the history could not take.

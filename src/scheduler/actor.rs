@@ -87,6 +87,8 @@ pub struct SchedulerProgress {
     pub late: Duration,
     /// When the next run is due, where one is.
     pub next_run: Option<Moment>,
+    /// How many runs have been void so far because something of our own was used up.
+    pub void_runs: u64,
 }
 
 /// What the scheduler works with.
@@ -174,7 +176,7 @@ impl Scheduler {
             }
             self.publish(now);
             due = self.machine.next_wake();
-            (self.progress)(SchedulerProgress { at: now.moment, late, next_run: due });
+            (self.progress)(SchedulerProgress { at: now.moment, late, next_run: due, void_runs: wants.void_runs() });
             let next = self.rest(now.moment, due);
             watch.expect_after(now, next, account);
             // Most reports leave the next beat where it was, and the alarm with it.

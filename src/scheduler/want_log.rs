@@ -22,16 +22,18 @@ pub(super) struct WantLog {
     throttled: Duration,
 }
 
-/// When something was last told, and how often it has happened since.
+/// When something was last told, and how often it has happened, in all and since.
 #[derive(Debug, Default)]
 struct Occasion {
     told: Option<Moment>,
+    all: u64,
     untold: u64,
 }
 
 impl Occasion {
     /// It has happened once more. How often since it was last told, where it is to be told.
     fn happens(&mut self, now: Moment) -> Option<u64> {
+        self.all += 1;
         self.untold += 1;
         if self.told.is_some_and(|last| now.since(last) < INTERVAL) {
             return None;
@@ -59,6 +61,11 @@ impl WantLog {
         }
     }
 
+    /// How many runs have come to nothing so far because something of our own was used up.
+    pub(super) const fn void_runs(&self) -> u64 {
+        self.voids.all
+    }
+
     /// The process did not get to run.
     pub(super) fn late(&mut self, lateness: Lateness, now: Moment) {
         if let Some(times) = self.lateness.happens(now) {
@@ -84,6 +91,6 @@ mod tests {
         let mut occasion = Occasion::default();
         let at = |second: u64| Moment::at(Duration::from_secs(second));
         let told: Vec<_> = (100..165).filter_map(|second| Some((second, occasion.happens(at(second))?))).collect();
-        assert_eq!(told, [(100, 1), (130, 30), (160, 30)]);
+        assert_eq!((told, occasion.all), (vec![(100, 1), (130, 30), (160, 30)], 65));
     }
 }

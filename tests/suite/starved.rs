@@ -52,6 +52,8 @@ async fn what_a_stopped_process_could_not_see_is_no_targets_failure() {
     daemon.signal(Signal::CONT);
     let metrics = daemon.until("/metrics", |reply| runs(reply, "app", "void") > 0).await;
     assert_eq!([runs(&metrics, "app", "fail"), runs(&metrics, "loop", "fail")], [0; 2]);
+    // All checks together, as lean metrics tell it.
+    daemon.until("/metrics", |reply| !reply.body.contains("\nprobelet_void_runs_total 0\n")).await;
     daemon.until_status("/readyz", 200).await;
     let why = daemon.logs("runs have no verdict").await;
     assert!(why.contains("the sidecar itself had no processor time for "), "{why}");

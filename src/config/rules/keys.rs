@@ -195,7 +195,8 @@ const METRICS: &[Field] = &[
         ValueType::Word(&["full", "lean"]),
         "full",
         "`lean` tells at most 12 series of each check: no buckets of durations, no series by reason, transition or step, \
-         the state it is in without those it is not in, passes and failures without skips.",
+         the state it is in without those it is not in, passes and failures without skips and runs without a verdict (which \
+         `probelet_void_runs_total` counts for all checks).",
     ),
     Field::optional(
         "buckets",

@@ -110,6 +110,16 @@ impl CheckState {
             && !(self.held || self.unproven)
     }
 
+    /// Whether what is judged by it is judged alike by the `other`, as long as both results are fresh.
+    #[must_use]
+    pub fn counts_as(&self, other: &Self) -> bool {
+        let counts = |check: &Self| {
+            let once = (check.passed_once, check.seen_once, check.unproven);
+            (check.state, check.failures > 0, check.held, once, check.recovery, check.probation)
+        };
+        counts(self) == counts(other)
+    }
+
     /// The same check, dated by a wall clock that was set by so many microseconds: when things happened is known by the
     /// boot clock.
     #[must_use]

@@ -210,6 +210,26 @@ proptest! {
     }
 
     #[test]
+    fn what_is_as_before_is_judged_as_before(seed: u64, checks in counts(), step in 1usize..4) {
+        let seen: Vec<_> = played(seed, checks, false).into_iter().step_by(step).collect();
+        for pair in seen.windows(2) {
+            for later in [0, 400] {
+                let now = pair[1].at + Duration::from_millis(later);
+                let (before, after) = (Judged::new(&pair[0], pair[0].at), Judged::new(&pair[1], now));
+                if !after.is_as_before(&before) {
+                    continue;
+                }
+                for endpoint in Endpoint::ALL {
+                    assert_eq!(after.endpoint(endpoint), before.endpoint(endpoint));
+                }
+                for index in after.indices() {
+                    assert_eq!(after.state(index), before.state(index));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_settled_needs_no_judgement(seed: u64, checks in counts()) {
         for snapshot in played(seed, checks, false).iter().step_by(3) {
             for later in [0, 1, 3_000, 9_000] {

@@ -87,6 +87,20 @@ impl OpenEndpoints {
     }
 }
 
+impl Judged<'_> {
+    /// Whether all is known to be judged as it was `before`, without a look at what has not changed since.
+    #[must_use]
+    pub fn is_as_before(&self, before: &Judged<'_>) -> bool {
+        let of_itself = |judged: &Judged<'_>| Endpoint::ALL.map(|endpoint| judged.is_closed_by_itself(endpoint));
+        let is_alike = |index: CheckIndex| {
+            self.check(index).counts_as(before.check(index)) && self.state(index) == before.state(index)
+        };
+        of_itself(self) == of_itself(before)
+            && Basis::of(before).is_some_and(|basis| basis.holds(self))
+            && self.snapshot.checks.changed_since(&before.snapshot.checks).all(is_alike)
+    }
+}
+
 impl Basis {
     /// Nothing where it is not known how long results stay as fresh as they are.
     fn of(judged: &Judged<'_>) -> Option<Self> {
@@ -102,16 +116,21 @@ impl Basis {
         })
     }
 
-    /// The checks that may be judged otherwise; nothing where that may be any.
-    fn changed(&self, judged: &Judged<'_>) -> Option<Vec<CheckIndex>> {
-        let Snapshot { plan, checks, ready_once, start_up, .. } = judged.snapshot;
-        let is_same = Arc::ptr_eq(plan, &self.plan)
+    /// Whether a check that has not changed since, and waits for none that has, is judged as it was.
+    fn holds(&self, judged: &Judged<'_>) -> bool {
+        let Snapshot { plan, ready_once, start_up, .. } = judged.snapshot;
+        Arc::ptr_eq(plan, &self.plan)
             && (self.at..=self.until).contains(&judged.now)
             && (*ready_once, *start_up) == (self.ready_once, self.start_up)
-            && judged.should_have_started() == self.should_have_started;
-        if !is_same {
+            && judged.should_have_started() == self.should_have_started
+    }
+
+    /// The checks that may be judged otherwise; nothing where that may be any.
+    fn changed(&self, judged: &Judged<'_>) -> Option<Vec<CheckIndex>> {
+        if !self.holds(judged) {
             return None;
         }
+        let Snapshot { plan, checks, .. } = judged.snapshot;
         let mut changed: Vec<_> = checks.changed_since(&self.checks).collect();
         // What waits for them, directly or through others, is judged by them too.
         let mut found: Option<CheckSet> = None;

@@ -25,15 +25,28 @@ pub(super) struct JudgedSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
     /// When that was.
     at: Moment,
-    endpoints: [Judgement; 4],
+    endpoints: Arc<[Judgement; 4]>,
 }
 
 impl JudgedSnapshot {
     /// `snapshot` as it stands now.
     pub(super) fn new(snapshot: Arc<Snapshot>, reading: Reading) -> Self {
         let judged = Judged::new(&snapshot, reading.moment);
-        let endpoints = judgements(&judged);
+        let endpoints = Arc::new(judgements(&judged));
         Self { snapshot, at: reading.moment, endpoints }
+    }
+
+    /// The same after `before`: where what has changed is judged as it was, no other check is looked at.
+    pub(super) fn after(before: &Self, snapshot: Arc<Snapshot>, reading: Reading) -> Self {
+        if !Judged::new(&snapshot, reading.moment).is_as_before(&Judged::new(&before.snapshot, before.at)) {
+            return Self::new(snapshot, reading);
+        }
+        Self { snapshot, at: reading.moment, endpoints: Arc::clone(&before.endpoints) }
+    }
+
+    /// Whether its checks are judged as they were `before`, which it was made after.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.endpoints, &before.endpoints)
     }
 
     /// What is told of each endpoint.
@@ -119,10 +132,10 @@ const fn is_zero(number: &u32) -> bool {
 pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: Reading) -> Vec<Change> {
     let judged = Judged::new(&after.snapshot, after.at);
     let judged_before = Judged::new(&before.snapshot, before.at);
-    let old = PreviousPositions::of(before, after);
+    let (old, is_as_before) = (PreviousPositions::of(before, after), after.is_as(before));
     let shown = |message| if after.details() == Details::Full { message } else { Cow::Borrowed(WITHHELD) };
     let mut events = Vec::new();
-    for index in old.changed(&judged_before, &judged) {
+    for index in old.changed(&judged_before, &judged, is_as_before) {
         let Some(place) = old.of_check(after, index) else { continue };
         let (check, old, from) = (judged.check(index), judged_before.check(place), judged_before.state(place));
         let name = after.snapshot.plan.checks[index].name.as_str();
@@ -158,10 +171,10 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
         }
     }
     let mut needs_resync = needs_resync(&before.snapshot, &after.snapshot);
-    if !needs_resync && before.verdicts() != after.verdicts() {
+    if !needs_resync && !is_as_before && before.verdicts() != after.verdicts() {
         // No longer than a few single events, or all that there are.
         let most = MAX_CAUSES.max(events.len());
-        match (events.pop(), standings_since(&judged, &before.endpoints, &after.endpoints, most)) {
+        match (events.pop(), standings_since(&judged, &*before.endpoints, &*after.endpoints, most)) {
             (Some(last), Some(standings)) => events.push(last.telling(standings)),
             (last, _) => {
                 events.extend(last);
@@ -204,11 +217,14 @@ impl<'a> PreviousPositions<'a> {
     }
 
     /// The checks of which there may be something to tell, in the order of the file: who has another state than before,
-    /// or may have, because of its age.
-    fn changed(&self, before: &Judged<'_>, after: &Judged<'_>) -> Vec<CheckIndex> {
+    /// or may have, because of its age; that is none where all `is_as_before`.
+    fn changed(&self, before: &Judged<'_>, after: &Judged<'_>, is_as_before: bool) -> Vec<CheckIndex> {
         match self {
             Self::InTheSamePlace => {
                 let anew = after.snapshot.checks.changed_since(&before.snapshot.checks);
+                if is_as_before {
+                    return anew.collect();
+                }
                 let mut changed: Vec<CheckIndex> = anew.chain(before.unsettled()).chain(after.unsettled()).collect();
                 changed.sort_unstable();
                 changed.dedup();

@@ -24,6 +24,8 @@ pub(super) const MOST_EVENTS: usize = 1000;
 const MOST_BYTES: usize = 512 * 1024;
 /// How often to look whether a result has become too old, which nobody publishes.
 const LOOK: Duration = Duration::from_secs(1);
+/// After a look at all that is not well: thousands that begin to fail one after the other are looked at no more often.
+const PAUSE: Duration = Duration::from_millis(50);
 /// For so long one rendering of the snapshot does for all who ask.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -35,6 +37,15 @@ pub(in crate::server) struct Feed {
     /// The memory of long answers.
     under_way: AnswerMemory,
     news: Arc<Notify>,
+}
+
+/// Which checks have been looked at to find out what has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Looks {
+    /// Those that have changed.
+    AtChanges,
+    /// All that are not well, because something is judged otherwise.
+    AtAll,
 }
 
 /// What there is for one who follows.
@@ -93,15 +104,18 @@ impl Feed {
                 Ok(Some(snapshot)) => snapshot,
                 Err(_) => board.latest(),
             };
-            self.observe(snapshot, clock.read());
+            if self.observe(snapshot, clock.read()) == Looks::AtAll {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
-    /// Writes down what has happened up to `snapshot`.
-    pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) {
+    /// Writes down what has happened up to `snapshot`; which checks it has looked at.
+    pub(in crate::server) fn observe(&self, snapshot: Arc<Snapshot>, reading: Reading) -> Looks {
         // Found out and written without the lock: those who follow never wait for it. Nobody else writes meanwhile.
-        let Some((before, epoch, newest)) = self.basis() else { return };
-        let after = JudgedSnapshot::new(snapshot, reading);
+        let Some((before, epoch, newest)) = self.basis() else { return Looks::AtChanges };
+        let after = JudgedSnapshot::after(&before, snapshot, reading);
+        let looks = if after.is_as(&before) { Looks::AtChanges } else { Looks::AtAll };
         let changes = between(&before, &after, reading);
         let events: Vec<_> = (newest + 1..).zip(changes).map(|(id, change)| event(epoch, id, change)).collect();
         let after = Arc::new(after);
@@ -109,6 +123,7 @@ impl Feed {
         if is_news {
             self.news.notify_waiters();
         }
+        looks
     }
 
     /// What the next events follow: how things stood, whose events they are, and the number of the last one.

@@ -14,10 +14,12 @@ use super::{RecordedCalls, app, incoming};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::metrics::testing::{answering, error, now, ok, pending, snapshot};
 use crate::model::causes::MAX_CAUSES;
+use crate::model::index::CheckIndex;
 use crate::model::plan::Details;
 use crate::model::plan::testing::check;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::CheckState;
+use crate::model::verdict::testing::looks_of;
 use crate::server::App;
 use crate::server::answer::Answer;
 use crate::server::answer_memory::AnswerMemory;
@@ -81,7 +83,7 @@ impl StreamServer {
     }
 
     fn happens(&self, snapshot: Snapshot) {
-        self.streams.feed.observe(Arc::new(snapshot), now());
+        let _ = self.streams.feed.observe(Arc::new(snapshot), now());
     }
 }
 
@@ -270,6 +272,39 @@ async fn what_fails_at_once_is_told_at_once_and_more_than_that_shows_the_whole_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn thousands_that_go_on_failing_are_not_looked_at_while_one_of_them_is_run() {
+    const COUNT: usize = 2000;
+    let names = (0..COUNT).map(|index| format!("c{index}"));
+    let mut failing = snapshot(names.map(|name| (check(&name), error("refused"))).collect());
+    // As the scheduler says it.
+    let fresh =
+        |snapshot: &mut Snapshot| snapshot.checks.stay_fresh_until(now().moment + Duration::from_secs(9), false);
+    fresh(&mut failing);
+    let stage = StreamServer::of(&failing);
+    let mut stream = stage.stream(None);
+    assert_eq!(told(&mut stream), [SNAPSHOT]);
+    stage.happens(failing.clone());
+    for index in failing.plan.indices().take(50) {
+        let next = run_again(error("refused again"), 1);
+        failing.checks[index] = Arc::new(CheckState { failures: 2, ..next });
+        fresh(&mut failing);
+        let (looks, ()) = looks_of(|| stage.happens(failing.clone()));
+        assert!(looks < 20, "{looks}");
+        let pieces = told(&mut stream);
+        assert!(pieces.len() == 1 && pieces[0].contains("event: tick"), "{pieces:?}");
+    }
+    // One that recovers is a root cause no more.
+    failing.checks[CheckIndex::new(7)] = Arc::new(run_again(ok("fine"), 2));
+    fresh(&mut failing);
+    let (looks, ()) = looks_of(|| stage.happens(failing));
+    assert!(looks >= COUNT, "{looks}");
+    assert!(next(&mut stream).is_some());
+    assert!(
+        next(&mut stream).is_some_and(|event| String::from_utf8_lossy(&event).contains("root_causes_gone\":[\"c7\"]"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_that_becomes_too_old_is_a_transition() {
     let first = of([ok("fine"), ok("fine")]);
     let stage = StreamServer::of(&first);
@@ -281,7 +316,7 @@ async fn a_result_that_becomes_too_old_is_a_transition() {
     fresh.fresh_at = Some(reading.moment);
     stale.checks[1] = Arc::new(fresh);
     Arc::make_mut(&mut stale.checks[0]).no_verdict = Some("no local port was left for the run".into());
-    stage.streams.feed.observe(Arc::new(stale), reading);
+    let _ = stage.streams.feed.observe(Arc::new(stale), reading);
     assert_eq!(
         told(&mut stream),
         [

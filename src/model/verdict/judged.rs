@@ -1,6 +1,6 @@
 //! A snapshot at the moment of asking: the state of each check, and what follows from it for that check alone.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::inherited::Inherited;
@@ -14,6 +14,23 @@ use crate::model::snapshot::Snapshot;
 use crate::model::start_up::LONGEST_START;
 use crate::model::state::{CheckState, State};
 
+/// What checks have from their parents, as far as somebody has asked.
+#[derive(Debug)]
+pub(super) struct FromParents {
+    /// Which wait for them, and are stale with them.
+    pub(super) held_and_stale: Mutex<Inherited>,
+    /// Their root causes.
+    pub(super) causes: Mutex<Causes>,
+    /// For each endpoint, which wait for a cause that is critical for it.
+    pub(super) behind: [Mutex<Inherited>; 4],
+}
+
+impl FromParents {
+    fn unknown(checks: usize) -> Self {
+        Self { held_and_stale: Mutex::default(), causes: Mutex::new(Causes::of(checks)), behind: Default::default() }
+    }
+}
+
 /// A snapshot judged at a moment.
 #[derive(Debug)]
 pub struct Judged<'a> {
@@ -23,12 +40,8 @@ pub struct Judged<'a> {
     pub now: Moment,
     /// Which checks are left out.
     excluded: CheckSet,
-    /// Which checks wait for their parents and are stale with them, of those that somebody has asked about.
-    pub(super) held_and_stale: Mutex<Inherited>,
-    /// Their root causes, likewise.
-    pub(super) causes: Mutex<Causes>,
-    /// For each endpoint, which of them wait for a cause that is critical for it.
-    pub(super) behind: [Mutex<Inherited>; 4],
+    /// What is found on the way, once somebody asks.
+    pub(super) found: OnceLock<Box<FromParents>>,
 }
 
 /// A check as it is declared and as it stands: a gate may look at thousands of them, and at each for several reasons.
@@ -51,22 +64,16 @@ impl<'a> Judged<'a> {
     /// Judges `snapshot` at `now`, the checks at the positions `excluded` counting as ok, also as root causes.
     #[must_use]
     pub fn excluding(snapshot: &'a Snapshot, now: Moment, excluded: Vec<CheckIndex>) -> Self {
-        Self {
-            snapshot,
-            now,
-            excluded: excluded.into_iter().collect(),
-            held_and_stale: Mutex::default(),
-            causes: Mutex::new(Causes::of(snapshot.checks.len())),
-            behind: Default::default(),
-        }
+        Self { snapshot, now, excluded: excluded.into_iter().collect(), found: OnceLock::new() }
     }
 
     /// Judges `snapshot` at its moment, where all that is skipped is taken to wait for a cause that is critical for every
     /// endpoint, or for none.
     #[must_use]
     pub fn behind_a_cause(snapshot: &'a Snapshot, is_critical: bool) -> Self {
-        let known = || Mutex::new(Inherited::known(snapshot.checks.len(), is_critical));
-        Self { behind: std::array::from_fn(|_| known()), ..Self::new(snapshot, snapshot.at) }
+        let known = |_| Mutex::new(Inherited::known(snapshot.checks.len(), is_critical));
+        let found = FromParents { behind: std::array::from_fn(known), ..FromParents::unknown(snapshot.checks.len()) };
+        Self { found: Box::new(found).into(), ..Self::new(snapshot, snapshot.at) }
     }
 
     /// The last moment at which everything is judged as now, and the same is said of it, but for 50 ms of ages.
@@ -143,14 +150,17 @@ impl<'a> Judged<'a> {
         Standing { index, check, definition, state }
     }
 
+    pub(super) fn from_parents(&self) -> &FromParents {
+        self.found.get_or_init(|| Box::new(FromParents::unknown(self.len())))
+    }
+
     /// Whether the check at `index`, which is held, is as stale as one of its parents is.
     fn is_held_and_stale(&self, index: CheckIndex) -> bool {
         let own = |at: CheckIndex| {
             let check = self.check(at);
             (!is_held(check)).then(|| is_too_old(check, self.definition(at), self.now))
         };
-        let mut known = self.held_and_stale.lock().unwrap_or_else(PoisonError::into_inner);
-        known.has(index, own, |at| &self.definition(at).depends_on)
+        locked(&self.from_parents().held_and_stale).has(index, own, |at| &self.definition(at).depends_on)
     }
 
     /// Whether the request excluded it.
@@ -212,6 +222,11 @@ impl<'a> Judged<'a> {
         let Standing { check, definition, .. } = standing;
         check.unproven && definition.counts_for_start_up() && self.is_critical_in(standing, Endpoint::Readyz)
     }
+}
+
+/// What is kept in `known`, for this caller alone.
+pub(super) fn locked<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Standing<'_> {

@@ -18,6 +18,8 @@ pub(super) struct CheckBook {
     states: CheckStates,
     /// Lent out since they were last brought in line with their parents.
     changed: Vec<CheckIndex>,
+    /// Lent out since it was last counted what they are to their children.
+    uncounted: Vec<CheckIndex>,
     /// Lent out since they were last settled.
     unlooked: Vec<CheckIndex>,
     /// Those in `unlooked`.
@@ -37,6 +39,7 @@ impl CheckBook {
         Self {
             age_of: vec![None; states.len()],
             changed: all.clone(),
+            uncounted: all.clone(),
             is_unlooked: all.iter().copied().collect(),
             unlooked: all,
             states,
@@ -61,6 +64,11 @@ impl CheckBook {
     /// Those that were lent out since this was last asked.
     pub(super) fn take_changed(&mut self) -> Vec<CheckIndex> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// One that was lent out since it was last taken from here: what it is to its children may have changed.
+    pub(super) fn next_uncounted(&mut self) -> Option<CheckIndex> {
+        self.uncounted.pop()
     }
 
     /// When the first becomes stale that is not, as of the last time that they were [settled](Self::settle).
@@ -107,6 +115,7 @@ impl Index<CheckIndex> for CheckBook {
 impl IndexMut<CheckIndex> for CheckBook {
     fn index_mut(&mut self, index: CheckIndex) -> &mut Arc<CheckState> {
         self.changed.push(index);
+        self.uncounted.push(index);
         if self.is_unlooked.insert(index) {
             self.unlooked.push(index);
         }

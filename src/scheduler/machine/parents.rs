@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Machine;
+use super::obstacles::{Obstacle, Obstacles};
 use super::schedule::{Hold, PastRun, RunPace};
 use crate::base::clock::Reading;
 use crate::model::causes::Causes;
@@ -14,32 +15,7 @@ use crate::model::plan::Plan;
 use crate::model::state::{Closed, State};
 use crate::scheduler::cadence::jitter;
 
-/// What keeps a check from running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// A parent is `error` or `skipped`.
-    Blocked,
-    /// A parent is `pending`, or its last run failed without making it `error`.
-    Waiting,
-}
-
 impl Machine {
-    pub(super) fn obstacle(&self, index: CheckIndex) -> Option<Obstacle> {
-        let mut obstacle = None;
-        for parent in &self.definition(index).depends_on {
-            let check = &self.checks[*parent];
-            if check.state.blocks_children() {
-                return Some(Obstacle::Blocked);
-            }
-            // Its own failure waits for its parents: whether it fails is not known yet.
-            let unsure = self.schedules[*parent].unconfirmed.is_some();
-            if check.state == State::Pending || check.is_faltering() || unsure {
-                obstacle = Some(Obstacle::Waiting);
-            }
-        }
-        obstacle
-    }
-
     /// Propagates the states of parents to their children, parents first: failures are confirmed or turn out to be
     /// skips, children of failing parents are skipped, and those of recovered parents wait for their run. `kept_closed`
     /// says what each skip kept closed before that which may have ended it.
@@ -133,7 +109,7 @@ impl Machine {
         let Some(failed) = self.schedules[index].unconfirmed.clone() else { return };
         let parents = self.definition(index).depends_on.clone();
         let was_a_skip = Observation { outcome: Outcome::Skip, ..Observation::clone(&failed) };
-        if parents.iter().any(|parent| self.checks[*parent].state.blocks_children()) {
+        if self.obstacle(index) == Some(Obstacle::Blocked) {
             self.schedules.touch(index).unconfirmed = None;
             self.apply(index, &was_a_skip);
             return;
@@ -194,6 +170,7 @@ pub(super) struct FamilyOrder {
     places: Vec<usize>,
     /// The places of checks that are to be brought in line with their parents.
     stirred: BTreeSet<usize>,
+    pub(super) obstacles: Obstacles,
 }
 
 impl FamilyOrder {
@@ -203,7 +180,8 @@ impl FamilyOrder {
         for (place, index) in order.iter().enumerate() {
             places[*index] = place;
         }
-        Self { order, places, stirred: BTreeSet::new() }
+        let obstacles = Obstacles::of(order.len());
+        Self { order, places, stirred: BTreeSet::new(), obstacles }
     }
 
     /// The place of a check: less than those of its children.

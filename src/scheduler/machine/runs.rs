@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::parents::Obstacle;
+use super::obstacles::Obstacle;
 use super::schedule::{PastRun, RunPace};
 use super::{CheckKey, Machine, RunStart};
 use crate::base::clock::Reading;

@@ -32,6 +32,8 @@ pub(super) struct CheckSchedules {
     touched: Vec<CheckIndex>,
     /// Those of them that were changed in what their children may wait for.
     stirred: Vec<CheckIndex>,
+    /// The same since it was last counted what they are to their children.
+    uncounted: Vec<CheckIndex>,
 }
 
 impl CheckSchedules {
@@ -59,6 +61,7 @@ impl CheckSchedules {
     /// The schedule, to be changed.
     pub(super) fn touch(&mut self, index: CheckIndex) -> &mut CheckSchedule {
         self.stirred.push(index);
+        self.uncounted.push(index);
         self.adjust(index)
     }
 
@@ -80,6 +83,11 @@ impl CheckSchedules {
     /// Those that were [touched](Self::touch) since this was last asked.
     pub(super) fn take_stirred(&mut self) -> Vec<CheckIndex> {
         std::mem::take(&mut self.stirred)
+    }
+
+    /// One that was [touched](Self::touch) since it was last taken from here: what it is to its children may have changed.
+    pub(super) fn next_uncounted(&mut self) -> Option<CheckIndex> {
+        self.uncounted.pop()
     }
 
     /// Computes again when those that were changed are due.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -163,15 +163,21 @@ impl ConfigWatcher {
 
     /// What two looks in a row have seen, if it is not what was told last.
     fn look(&mut self) -> Option<Loaded> {
+        let config = self.path.clone();
+        self.look_with(&|path| if path == config { Input::read_file(path).content } else { source::read_file(path) })
+    }
+
+    /// The same with files as `read` finds them.
+    fn look_with(&mut self, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Option<Loaded> {
         if let Some(candidate) = self.candidate.take() {
             // Nothing is known of its files yet: they are read.
-            if self.are_current(&candidate.files, &mut FileStamps::default()) == Some(true) {
+            if are_current(&candidate.files, &mut FileStamps::default(), read) == Some(true) {
                 return Some(candidate);
             }
         }
         let mut stamps = std::mem::take(&mut self.stamps);
         stamps.begin_look();
-        let are_current = self.are_current(&self.files, &mut stamps);
+        let are_current = are_current(&self.files, &mut stamps, read);
         // A look that could not be had counts for nothing: the next ones read.
         self.stamps = if are_current.is_some() { stamps } else { FileStamps::default() };
         if are_current == Some(false) {
@@ -183,24 +189,22 @@ impl ConfigWatcher {
     fn load(&self) -> Loaded {
         config::load_after(&Input::read_file(&self.path), &self.environment, self.latest.as_ref())
     }
+}
 
-    /// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no
-    /// descriptor left to open one.
-    fn are_current(&self, files: &Files, stamps: &mut FileStamps) -> Option<bool> {
-        let read =
-            |path: &PathBuf| if *path == self.path { Input::read_file(path).content } else { source::read_file(path) };
-        for (path, known) in files {
-            match stamps.holds(path, known, || read(path)) {
-                Ok(true) => {}
-                Ok(false) => return Some(false),
-                Err(error) if exhausted::of_io(&error).is_some() => return None,
-                // What cannot be read holds nothing.
-                Err(_) if known.is_empty() => {}
-                Err(_) => return Some(false),
-            }
+/// Whether the files hold what they are said to; nothing where that cannot be told now, because there is no descriptor
+/// left to open one.
+fn are_current(files: &Files, stamps: &mut FileStamps, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Option<bool> {
+    for (path, known) in files {
+        match stamps.holds(path, known, || read(path)) {
+            Ok(true) => {}
+            Ok(false) => return Some(false),
+            Err(error) if exhausted::of_io(&error).is_some() => return None,
+            // What cannot be read holds nothing.
+            Err(_) if known.is_empty() => {}
+            Err(_) => return Some(false),
         }
-        Some(true)
     }
+    Some(true)
 }
 
 /// What has been read from a stream is gone.
@@ -214,6 +218,10 @@ fn refuse_reloads(orders: &Receiver<WatchCommand>) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use rustix::io::Errno;
+
     use super::*;
 
     struct WatchedFolder(PathBuf);
@@ -302,6 +310,28 @@ mod tests {
         let latest = watcher.latest.unwrap();
         assert!(Arc::ptr_eq(&latest.plan.checks[0], &next.plan.checks[0]));
         assert!(Arc::ptr_eq(&latest.targets[0].spec, &next.targets[0].spec));
+    }
+
+    #[test]
+    fn a_look_for_which_no_descriptor_is_left_makes_the_next_ones_read() {
+        let folder = WatchedFolder::new("exhausted");
+        folder.write("config.yaml", ONE);
+        let mut watcher = folder.watcher();
+        let mut reads = |has_descriptors: bool| {
+            let count = Cell::new(0);
+            let found = watcher.look_with(&|path| {
+                count.set(count.get() + 1);
+                if has_descriptors { std::fs::read(path) } else { Err(Errno::MFILE.into()) }
+            });
+            assert!(found.is_none());
+            count.get()
+        };
+        // Each sixth look reads whatever the metadata say.
+        let before: Vec<u32> = [true, true, true, true, true, false].into_iter().map(&mut reads).collect();
+        assert_eq!(before, [1, 1, 0, 0, 0, 1]);
+        let after: Vec<u32> = [true; 3].into_iter().map(reads).collect();
+        assert_eq!(after, [1, 1, 0]);
+        assert!(watcher.candidate.is_none(), "nothing has changed");
     }
 
     #[test]

@@ -250,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn all_are_looked_at_while_the_clock_is_back_and_once_when_it_is_not() {
+        const COUNT: usize = 40;
+        let mut endpoints = OpenEndpoints::default();
+        let mut snapshot = many(COUNT, State::Degraded);
+        let begun = snapshot.at;
+        let seconds = [10, 10, 0, 0, 9, 10, 10];
+        let looked_at_all = seconds.map(|seconds| {
+            snapshot.at = begun + Duration::from_secs(seconds);
+            known(&mut snapshot);
+            let before = looks(&endpoints);
+            assert_eq!(endpoints.judge(&snapshot), [true; 4]);
+            looks(&endpoints) - before >= COUNT
+        });
+        assert_eq!(looked_at_all, [true, false, true, true, true, true, false]);
+    }
+
+    #[test]
     fn a_result_that_becomes_stale_is_noticed() {
         let mut endpoints = OpenEndpoints::default();
         let mut snapshot = many(40, State::Degraded);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::client::{self, Client};
 use crate::contestants::Running;
 use crate::sheet::{Sheet, p99};
+use crate::standing::samples;
 use crate::support::servers::program;
 use crate::{loads, say};
 
@@ -25,7 +26,7 @@ pub fn measure(sheet: &mut Sheet, running: &[Running], rounds: usize) {
         for one in running {
             let (column, load) = (one.maker.column(), loads::ask(one.process(), one.port, "/metrics", 16, LASTS));
             let (_, text) = client::get(one.port, "/metrics").expect("it answers");
-            let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count() as f64;
+            let samples = samples(&text) as f64;
             sheet.add("scrape", column, load.cpu);
             sheet.add("size", column, text.len() as f64);
             sheet.add("samples", column, samples);

@@ -19,8 +19,10 @@ use crate::targets::Targets;
 pub const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 
 const INTERVAL: Duration = Duration::from_secs(10);
-/// From one question at `/livez` to the next while something else happens.
+/// From one question at a gate to the next while something else happens.
 const PAUSE: Duration = Duration::from_millis(1);
+/// After so long nothing that was rendered is kept.
+const KEPT: Duration = Duration::from_millis(1100);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How much is measured.
@@ -43,6 +45,9 @@ pub fn measure(sheet: &mut Sheet, binary: &Path, targets: &Targets, effort: Effo
             if round == 1 || size <= 1_000 {
                 say(&format!("growth: {size} checks, round {round} of {}", effort.rounds));
                 one(sheet, column, binary, targets, size, effort);
+                if round == 1 {
+                    outages(sheet, column, binary, targets, size);
+                }
             }
         }
     }
@@ -54,7 +59,7 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
     let mut add = |key: &str, value: f64| sheet.add(key, column, value);
 
     add("listen", subject.listens());
-    let (ready, times) = asking(subject.port, || subject.is_ready());
+    let (ready, Times { livez: times, .. }) = asking(subject.port, || subject.is_ready());
     add("ready", ready);
     add("ready_cpu", Usage::of(process).seconds);
     add("start_p99", p99(times.clone()));
@@ -70,8 +75,9 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
     sleep(INTERVAL);
     let idle = Usages::of(process).since(before).each(INTERVAL.as_secs_f64());
     add("cpu", idle.all);
-    let ((), times) = asking(subject.port, || sleep(Duration::from_secs(3)));
-    add("livez_p99", p99(times));
+    let ((), times) = asking(subject.port, || sleep(Duration::from_secs(6)));
+    add("livez_p99", p99(times.livez));
+    add("readyz_p99", p99(times.readyz));
     let mut client = Client::new(subject.port).expect("it listens");
     let before = Usages::of(process);
     // No faster than results come: each answer is the first after a publication.
@@ -80,7 +86,7 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
     });
     add("livez_cpu", Usages::of(process).since(before).gates / f64::from(answers));
 
-    let port = subject.port;
+    let (port, mut most_lag) = (subject.port, 0.0_f64);
     let ((), times) = asking(port, || {
         for look in 0..10 {
             let begun = Instant::now();
@@ -90,15 +96,25 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
                 add("scrape", begun.elapsed().as_secs_f64());
             }
             add("scrape_size", body.len() as f64);
-            add("lag", lag(&body));
+            most_lag = most_lag.max(lag(&body));
             for path in ["/", "/v1/stream"] {
                 // The page asks for a stream, which does not end: what it begins with is all that is waited for.
                 let _ = Client::new(port).and_then(|mut client| client.begin(path)).expect("it answers");
             }
+            // And for what it shows of the past, whole.
+            let page = Client::new(port).and_then(|mut client| client.get("/v1/services?include=history&limit=500"));
+            assert_eq!(page.expect("it answers").0, 200, "/v1/services");
             sleep(Duration::from_millis(200));
         }
+        for _ in 0..5 {
+            sleep(KEPT);
+            let begun = Instant::now();
+            Client::new(port).and_then(|mut client| client.get("/metrics")).expect("it answers");
+            add("scrape_anew", begun.elapsed().as_secs_f64());
+        }
     });
-    add("scrape_p99", p99(times));
+    add("scrape_p99", p99(times.livez));
+    add("lag", most_lag);
 
     subject.calm();
     let private = Memory::of(process).anonymous;
@@ -120,6 +136,35 @@ fn one(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size:
     let before = Usages::of(process);
     sleep(INTERVAL);
     add("failing_cpu", Usages::of(process).since(before).each(INTERVAL.as_secs_f64()).all);
+    let ((), times) = asking(port, || sleep(INTERVAL));
+    add("failing_livez", p99(times.livez));
+    add("failing_readyz", p99(times.readyz));
+}
+
+/// What an outage of 20 s costs until all pass again: of the check that all others depend on, and of the parents of pairs.
+fn outages(sheet: &mut Sheet, column: usize, binary: &Path, targets: &Targets, size: usize) {
+    let (pages, parents) = (targets.pages(), targets.parent_pages());
+    for (family, key) in [(Family::One, "parent"), (Family::Pairs, "pairs")] {
+        say(&format!("growth: {size} checks, an outage of {key}"));
+        let mut subject = Subject::of(binary, &families(family, size, &pages, &parents), Vec::new(), size);
+        subject.listens();
+        subject.is_ready();
+        // By then each runs at its own time.
+        sleep(INTERVAL * 3 / 2);
+        let before = Usages::of(subject.process());
+        let ((), times) = asking(subject.port, || {
+            targets.parents_fail(true);
+            subject.until_readyz(503);
+            sleep(INTERVAL * 2);
+            targets.parents_fail(false);
+            subject.until_readyz(200);
+        });
+        let used = Usages::of(subject.process()).since(before);
+        let mut add = |figure: &str, value| sheet.add(&format!("{key}_{figure}"), column, value);
+        add("cpu", used.all - used.gates);
+        add("worst", worst(&times.livez));
+        add("p99", p99(times.livez));
+    }
 }
 
 /// The highest lag of the scheduler that this text tells.
@@ -132,18 +177,27 @@ fn worst(times: &[f64]) -> f64 {
     times.iter().copied().fold(0.0, f64::max)
 }
 
-/// Does `work` while `/livez` is asked on one connection, and says how long each answer took, in seconds.
-fn asking<T: Send>(port: u16, work: impl FnOnce() -> T + Send) -> (T, Vec<f64>) {
+/// How long answers took, in seconds.
+#[derive(Default)]
+struct Times {
+    livez: Vec<f64>,
+    readyz: Vec<f64>,
+}
+
+/// Does `work` while `/livez` and `/readyz` are asked in turn on one connection.
+fn asking<T: Send>(port: u16, work: impl FnOnce() -> T + Send) -> (T, Times) {
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asker = scope.spawn(|| {
             let mut client = Client::new(port).expect("it listens");
-            let mut times = Vec::new();
-            while !is_done.load(Ordering::Relaxed) || times.is_empty() {
-                let begun = Instant::now();
-                client.get("/livez").expect("it answers");
-                times.push(begun.elapsed().as_secs_f64());
-                sleep(PAUSE);
+            let mut times = Times::default();
+            while !is_done.load(Ordering::Relaxed) || times.readyz.is_empty() {
+                for (path, times) in [("/livez", &mut times.livez), ("/readyz", &mut times.readyz)] {
+                    let begun = Instant::now();
+                    client.get(path).expect("it answers");
+                    times.push(begun.elapsed().as_secs_f64());
+                    sleep(PAUSE);
+                }
             }
             times
         });
@@ -216,9 +270,13 @@ struct Subject {
 
 impl Subject {
     fn start(binary: &Path, targets: &Targets, size: usize) -> Self {
-        let folder = Folder::new("growth");
         let pages = targets.pages();
-        let config = folder.write("config.yaml", &checks(size, &pages, "10s", None), &Account::mine());
+        Self::of(binary, &checks(size, &pages, "10s", None), pages, size)
+    }
+
+    fn of(binary: &Path, config: &str, pages: Vec<String>, size: usize) -> Self {
+        let folder = Folder::new("growth");
+        let config = folder.write("config.yaml", config, &Account::mine());
         let port = free_port();
         // The last core: the first serves interrupts, and has what asks.
         let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
@@ -244,13 +302,18 @@ impl Subject {
     }
 
     /// How long it took until it was ready.
-    fn is_ready(&mut self) -> f64 {
-        let mut client = Client::new(self.port).expect("it listens");
-        while client.get("/readyz").expect("it answers").0 != 200 {
-            assert!(self.begun.elapsed() < PATIENCE, "it is not ready after {PATIENCE:?}");
+    fn is_ready(&self) -> f64 {
+        self.until_readyz(200);
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Waits until `/readyz` answers with this code.
+    fn until_readyz(&self, code: u16) {
+        let (begun, mut client) = (Instant::now(), Client::new(self.port).expect("it listens"));
+        while client.get("/readyz").expect("it answers").0 != code {
+            assert!(begun.elapsed() < PATIENCE, "/readyz does not answer with {code} after {PATIENCE:?}");
             sleep(Duration::from_millis(5));
         }
-        self.begun.elapsed().as_secs_f64()
     }
 
     /// Has it read its file again, with another name for one check or as it was, while its checks stand still.
@@ -266,7 +329,7 @@ impl Subject {
             // What follows from it is part of it: the next publications, and the first runs.
             sleep(Duration::from_secs(1));
         });
-        Reload { used: Usages::of(process).since(before), worst: worst(&times) }
+        Reload { used: Usages::of(process).since(before), worst: worst(&times.livez) }
     }
 
     /// Has its checks look at a port that nobody listens on.
@@ -291,7 +354,33 @@ impl Subject {
     }
 }
 
-/// So many checks of pages on loopback; one of them by a name of its own.
+/// How checks depend on each other.
+#[derive(Clone, Copy)]
+enum Family {
+    /// All on the first one.
+    One,
+    /// Each second one on the one before it.
+    Pairs,
+}
+
+/// So many checks every 10 s, some of which depend on others.
+fn families(family: Family, size: usize, pages: &[String], parents: &[String]) -> String {
+    // A file may have 1 MiB.
+    let mut text = String::from("log: {level: info, format: text}\ndefaults: {interval: 10s}\nchecks:\n");
+    for number in 0..size {
+        let parent = match family {
+            Family::One => 0,
+            Family::Pairs => number / 2 * 2,
+        };
+        let (urls, depends) =
+            if parent == number { (parents, String::new()) } else { (pages, format!(" depends_on: [c{parent}],")) };
+        let url = &urls[number % urls.len()];
+        text += &format!("- {{name: c{number},{depends} http: {{url: \"{url}?{number}\"}}}}\n");
+    }
+    text
+}
+
+/// So many checks of pages on loopback, of which a tenth gates `live` too; one of them by a name of its own.
 fn checks(size: usize, pages: &[String], interval: &str, rename: Option<usize>) -> String {
     // A file may have 1 MiB.
     let mut text = String::from("log: { level: info, format: text }\nchecks:\n");
@@ -301,7 +390,8 @@ fn checks(size: usize, pages: &[String], interval: &str, rename: Option<usize>) 
             _ => format!("check-{number}"),
         };
         let page = &pages[number % pages.len()];
-        text += &format!("- {{name: {name}, interval: {interval}, http: {{url: \"{page}?{number}\"}}}}\n");
+        let gates = if number % 10 == 0 { " gates: [live, ready]," } else { "" };
+        text += &format!("- {{name: {name}, interval: {interval},{gates} http: {{url: \"{page}?{number}\"}}}}\n");
     }
     text
 }

@@ -100,7 +100,8 @@ fn main() -> ExitCode {
     let mut beside = Sheet::new("beside others", names, figures::BESIDE);
     let mut runs = Sheet::new("CPU time of one run", vec!["connection kept".into(), "fresh".into()], figures::RUNS);
     let sizes = growth::SIZES.iter().map(|size| report::thousands(*size as f64)).collect();
-    let mut grown = Sheet::new("with so many checks (HTTP every 10 s, one core)", sizes, figures::GROWTH);
+    let mut grown =
+        Sheet::new("with so many checks (HTTP every 10 s, a tenth gates `live`, one core)", sizes, figures::GROWTH);
 
     let mut failed = Vec::new();
     let mut part = |name: &str, work: &mut dyn FnMut()| {

@@ -21,9 +21,8 @@ pub fn measure(sheet: &mut Sheet, running: &[Running], scrapes: u32) {
     for scrape in 0..=scrapes {
         say(&format!("standing: {scrape} of {scrapes} times 15 s"));
         let before = usages(running);
-        for one in running {
-            client::get(one.port, "/metrics").expect("it answers");
-        }
+        let samples: Vec<usize> =
+            running.iter().map(|one| samples(&client::get(one.port, "/metrics").expect("it answers").1)).collect();
         // What a scrape sets off is over.
         std::thread::sleep(Duration::from_millis(50));
         let scraped = usages(running);
@@ -42,7 +41,9 @@ pub fn measure(sheet: &mut Sheet, running: &[Running], scrapes: u32) {
             let memory = Memory::of(one.process());
             sheet.add("rss", column, memory.resident as f64);
             sheet.add("private", column, memory.anonymous as f64);
-            sheet.add("alone", column, scraped[index].seconds - before[index].seconds);
+            let alone = scraped[index].seconds - before[index].seconds;
+            sheet.add("alone", column, alone);
+            sheet.add("alone_sample", column, alone / samples[index] as f64);
             sheet.add("cpu", column, (after.seconds - before[index].seconds) * 60.0 / span);
             if !one.is_asked() {
                 sheet.add("wakes", column, (after.wakes - scraped[index].wakes) as f64 / span);
@@ -66,6 +67,11 @@ pub fn kinds(sheet: &mut Sheet, probelet: &Contestant, targets: &Targets, scrape
         sheet.add("kinds_cpu", 0, (after.seconds - before.seconds) * 60.0 / (LOOK * SCRAPE).as_secs_f64());
     }
     running.passes();
+}
+
+/// How many samples this text of metrics has.
+pub fn samples(metrics: &str) -> usize {
+    metrics.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
 }
 
 fn usages(running: &[Running]) -> Vec<Usage> {

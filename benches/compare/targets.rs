@@ -59,6 +59,18 @@ impl Targets {
         self.nginx.ports.iter().map(|port| format!("http://127.0.0.1:{port}/health")).collect()
     }
 
+    /// The same for what others depend on: it fails while [`parents_fail`](Self::parents_fail).
+    pub fn parent_pages(&self) -> Vec<String> {
+        self.nginx.ports.iter().map(|port| format!("http://127.0.0.1:{port}/parent")).collect()
+    }
+
+    /// From now on the pages of parents fail, or pass again.
+    pub fn parents_fail(&self, fail: bool) {
+        let changed =
+            if fail { std::fs::write(&self.nginx.outage, "") } else { std::fs::remove_file(&self.nginx.outage) };
+        changed.expect("it is ours");
+    }
+
     /// What TCP probes connect to.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.nginx.port)
@@ -168,6 +180,8 @@ struct Nginx {
     ca: PathBuf,
     /// A heartbeat's file.
     beat: PathBuf,
+    /// While this file is there, the pages of parents fail.
+    outage: PathBuf,
     ports: [u16; 4],
     _server: Server,
     _folder: Folder,
@@ -209,6 +223,10 @@ http {{
     ssl_certificate_key {path}/server.key;
     location /nginx {{ stub_status; }}
     location /login {{ return 200 '{{\"access_token\": \"c2VjcmV0\"}}'; }}
+    location /parent {{
+      if (-f {path}/outage) {{ return 503; }}
+      return 200 '{{\"status\": \"ok\"}}';
+    }}
     location / {{ return 200 '{{\"status\": \"ok\"}}'; }}
   }}
 }}
@@ -223,6 +241,7 @@ http {{
             assert!(!server.has_ended(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
             is_open(port)
         });
-        Self { port, secure, ca, beat, ports, _server: server, _folder: folder }
+        let outage = folder.path().join("outage");
+        Self { port, secure, ca, beat, outage, ports, _server: server, _folder: folder }
     }
 }

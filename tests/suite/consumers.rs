@@ -420,7 +420,11 @@ async fn curl_gets_the_same_answers_over_http_2() {
     for verdict in VERDICTS {
         sidecar.turn(verdict).await;
         for path in ["/readyz?verbose", "/livez", "/alive", "/ready", "/healthz?format=text", "/nowhere"] {
-            assert_eq!(asks(path, "--http2-prior-knowledge"), asks(path, "--http1.1"), "{verdict} {path}");
+            // A run or a second that lies between the two shows in some of them, on a busy machine above all.
+            let both = || (asks(path, "--http2-prior-knowledge"), asks(path, "--http1.1"));
+            let (over_2, over_1) =
+                std::iter::repeat_with(both).take(10).find(|(two, one)| two == one).unwrap_or_else(both);
+            assert_eq!(over_2, over_1, "{verdict} {path}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::stale::is_too_old;
 use super::{Endpoint, Judged};
 use crate::base::clock::Moment;
 use crate::model::check_states::CheckStates;
@@ -88,16 +89,18 @@ impl OpenEndpoints {
 }
 
 impl Judged<'_> {
+    /// The checks that may be judged otherwise than `before`: they count otherwise, or wait for one that does. Nothing where
+    /// that may be any.
+    #[must_use]
+    pub fn changed_since(&self, before: &Judged<'_>) -> Option<Vec<CheckIndex>> {
+        Basis::of(before)?.changed(self)
+    }
+
     /// Whether all is known to be judged as it was `before`, without a look at what has not changed since.
     #[must_use]
     pub fn is_as_before(&self, before: &Judged<'_>) -> bool {
         let of_itself = |judged: &Judged<'_>| Endpoint::ALL.map(|endpoint| judged.is_closed_by_itself(endpoint));
-        let is_alike = |index: CheckIndex| {
-            self.check(index).counts_as(before.check(index)) && self.state(index) == before.state(index)
-        };
-        of_itself(self) == of_itself(before)
-            && Basis::of(before).is_some_and(|basis| basis.holds(self))
-            && self.snapshot.checks.changed_since(&before.snapshot.checks).all(is_alike)
+        of_itself(self) == of_itself(before) && self.changed_since(before).is_some_and(|changed| changed.is_empty())
     }
 }
 
@@ -131,7 +134,12 @@ impl Basis {
             return None;
         }
         let Snapshot { plan, checks, .. } = judged.snapshot;
-        let mut changed: Vec<_> = checks.changed_since(&self.checks).collect();
+        let is_otherwise = |index: &CheckIndex| {
+            let (check, before) = (&checks[*index], &self.checks[*index]);
+            let is_too_old = |check, now| is_too_old(check, judged.definition(*index), now);
+            !check.counts_as(before) || is_too_old(check, judged.now) != is_too_old(before, self.at)
+        };
+        let mut changed: Vec<_> = checks.changed_since(&self.checks).filter(is_otherwise).collect();
         // What waits for them, directly or through others, is judged by them too.
         let mut found: Option<CheckSet> = None;
         let mut next = 0;

@@ -96,7 +96,7 @@ impl ProbeRequest {
     pub fn passes(&self, judged: &Judged<'_>) -> bool {
         let excluding = Judged::excluding(judged.snapshot, judged.now, self.excluded.clone());
         match self.subject {
-            RequestSubject::Endpoint(endpoint) => excluding.endpoint(endpoint).open,
+            RequestSubject::Endpoint(endpoint) => excluding.is_open(endpoint),
             RequestSubject::Part(endpoint, check) => !excluding.endpoint_for(endpoint, check).closes,
             RequestSubject::Check(check) => {
                 matches!(judged.state(check), JudgedState::Fresh(State::Ok | State::Degraded))

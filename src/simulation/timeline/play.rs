@@ -254,8 +254,9 @@ fn boundaries(faults: &[Fault], length: Duration) -> Vec<TimelineEvent> {
 mod tests {
     use super::*;
     use crate::model::index::CheckIndex;
-    use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::testing::{check, indices, plan};
     use crate::model::plan::{Definition, Gates};
+    use crate::model::verdict::testing::looks_of;
     use crate::model::verdict::{Endpoint, Verdict};
     use crate::simulation::scenario::FaultKind;
     use crate::simulation::timeline::Openness;
@@ -317,6 +318,29 @@ mod tests {
         assert_eq!(play(&plan, seconds(40), from_ref(&fault), from_ref(&app)).restarts(), 0);
         assert_eq!(play(&plan, seconds(75), from_ref(&fault), from_ref(&app)).restarts(), 1);
         assert!(play(&plan, seconds(300), &[fault], &[app]).restarts() >= 4);
+    }
+
+    #[test]
+    fn an_outage_before_four_times_as_many_checks_costs_four_times_as_many_looks() {
+        // From the time on when all have passed.
+        let looks = |count: usize, parents: fn(usize) -> Vec<usize>| {
+            let behind = |at: usize| Definition { depends_on: indices(&parents(at)), ..check(&format!("c{at}")) };
+            let plan = plan((0..count).map(behind).collect());
+            let fault =
+                Fault { check: CheckIndex::new(0), from: seconds(60), to: seconds(100), outcome: FaultKind::Fail };
+            let until = |end| looks_of(|| play(&plan, seconds(end), std::slice::from_ref(&fault), &[])).0;
+            until(95) - until(50)
+        };
+        let shapes: [fn(usize) -> Vec<usize>; 4] = [
+            |_| Vec::new(),
+            |at| at.checked_sub(1).into_iter().collect(),
+            |at| (at > 0).then_some(0).into_iter().collect(),
+            |at| (at % 2 == 1).then(|| at - 1).into_iter().collect(),
+        ];
+        for parents in shapes {
+            let (few, many) = (looks(64, parents), looks(256, parents));
+            assert!(many < 6 * few + 100, "{few} {many}");
+        }
     }
 
     /// A database that is shared, and the app behind it, which is on this pod and gates its life and its traffic.

@@ -7,7 +7,7 @@ use super::world::START;
 use super::{AppState, Occurrence, SidecarState, Timeline, TimelineEvent, Track};
 use crate::base::clock::Moment;
 use crate::model::snapshot::Snapshot;
-use crate::model::verdict::{Endpoint, Judged};
+use crate::model::verdict::{Endpoint, Judged, OpenEndpoints, Verdict};
 use crate::simulation::kubelet::{Action, ContainerRole, ProbedContainer};
 
 /// Writes the timeline while it happens.
@@ -15,6 +15,9 @@ pub(super) struct TimelineWriter {
     pub(super) timeline: Timeline,
     /// When a result that is fresh now will be stale, if nothing happens before.
     pub(super) expires: Option<Moment>,
+    /// What was seen last.
+    seen: Snapshot,
+    endpoints: OpenEndpoints,
 }
 
 impl TimelineWriter {
@@ -34,7 +37,7 @@ impl TimelineWriter {
             refused: vec![(start, false)],
             events: Vec::new(),
         };
-        Self { timeline, expires: None }
+        Self { timeline, expires: None, seen: first.clone(), endpoints: OpenEndpoints::default() }
     }
 
     /// What holds at the start is how things begin, and no change.
@@ -67,12 +70,16 @@ impl TimelineWriter {
         }
     }
 
+    /// How things stand now: what has not changed since the last time is not looked at.
     pub(super) fn see(&mut self, snapshot: &Snapshot) {
         let at = snapshot.at.since(START);
         let judged = Judged::new(snapshot, snapshot.at);
-        for (check, track) in judged.indices().zip(&mut self.timeline.checks) {
+        let mut changed =
+            judged.changed_since(&Judged::new(&self.seen, self.seen.at)).unwrap_or_else(|| judged.indices().collect());
+        changed.sort_unstable();
+        for check in changed {
             let to = judged.state(check);
-            if change(track, at, to).is_some() {
+            if change(&mut self.timeline.checks[check], at, to).is_some() {
                 let message = judged.message(check).into_owned();
                 let root_causes = judged.causes_of(check);
                 self.timeline
@@ -80,16 +87,24 @@ impl TimelineWriter {
                     .push(TimelineEvent { at, what: Occurrence::Check { check, to, message, root_causes } });
             }
         }
+        let open = self.endpoints.judge(snapshot);
         for (endpoint, track) in Endpoint::ALL.into_iter().zip(&mut self.timeline.endpoints) {
-            let judgement = judged.endpoint(endpoint);
-            if let Some(from) = change(track, at, judgement.verdict) {
-                let (to, root_causes) = (judgement.verdict, judgement.root_causes);
+            let to = match open[endpoint as usize] {
+                false => Verdict::Error,
+                true if judged.is_degraded(endpoint) => Verdict::Degraded,
+                true => Verdict::Ok,
+            };
+            if let Some(from) = change(track, at, to) {
+                let root_causes = judged.endpoint(endpoint).root_causes;
                 self.timeline
                     .events
                     .push(TimelineEvent { at, what: Occurrence::Endpoint { endpoint, from, to, root_causes } });
             }
         }
-        self.expires = next_expiry(snapshot);
+        let fresh_until = snapshot.checks.fresh_until(snapshot.at).map(|(until, _)| until);
+        let ends = fresh_until.filter(|until| *until < Moment::at(Duration::MAX));
+        self.expires = ends.map(|until| until + Duration::from_nanos(1));
+        self.seen = snapshot.clone();
     }
 
     pub(super) fn note(&mut self, now: Moment, actions: Vec<Action>, in_service: bool) {
@@ -112,13 +127,4 @@ fn change<T: Copy + PartialEq>(track: &mut Track<T>, at: Duration, value: T) -> 
         track.push((at, value));
     }
     Some(last)
-}
-
-fn next_expiry(snapshot: &Snapshot) -> Option<Moment> {
-    let expiries = snapshot
-        .checks
-        .iter()
-        .zip(&snapshot.plan.checks)
-        .filter_map(|(check, definition)| Some(check.fresh_at? + definition.stale_after + Duration::from_nanos(1)));
-    expiries.filter(|at| *at > snapshot.at).min()
 }

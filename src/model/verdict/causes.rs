@@ -51,7 +51,7 @@ impl Judged<'_> {
             }
         };
         let parents = |at: CheckIndex| &self.definition(at).depends_on[..];
-        locked(&self.from_parents().causes).find(index, trouble, parents).to_vec()
+        locked(&self.of_parents().causes).find(index, trouble, parents).to_vec()
     }
 
     /// The root causes of a closed endpoint, in the order of the file.
@@ -83,7 +83,7 @@ impl Judged<'_> {
             let standing = self.standing(at);
             (!standing.waits()).then(|| self.is_failing(&standing) && self.is_critical_in(&standing, endpoint))
         };
-        locked(&self.from_parents().behind[endpoint as usize]).has(index, own, |at| &self.definition(at).depends_on)
+        locked(&self.of_parents().behind[endpoint as usize]).has(index, own, |at| &self.definition(at).depends_on)
     }
 
     /// Collects what `is_cause` accepts, from each of `checks` upwards along `depends_on`, through skipped and pending
@@ -184,10 +184,10 @@ mod tests {
         assert_eq!(judged.causes_of(last), [3998]);
         assert!(judged.closes(&judged.standing(last), Endpoint::Readyz));
         assert_eq!(judged.state(CheckIndex::new(3)), JudgedState::Fresh(State::Skipped));
-        assert!(judged.from_parents().causes.lock().unwrap().steps() < 10);
+        assert!(judged.of_parents().causes.lock().unwrap().steps() < 10);
         let looks = |found: &Mutex<Inherited>| found.lock().unwrap().looks();
-        let behind = judged.from_parents().behind.iter().map(looks).sum::<usize>();
-        assert_eq!((behind, looks(&judged.from_parents().held_and_stale)), (2, 2));
+        let behind = judged.of_parents().behind.iter().map(looks).sum::<usize>();
+        assert_eq!((behind, looks(&judged.of_parents().held_and_stale)), (2, 2));
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl<'a> Judged<'a> {
         Standing { index, check, definition, state }
     }
 
-    pub(super) fn from_parents(&self) -> &FromParents {
+    pub(super) fn of_parents(&self) -> &FromParents {
         self.found.get_or_init(|| Box::new(FromParents::unknown(self.len())))
     }
 
@@ -160,7 +160,7 @@ impl<'a> Judged<'a> {
             let check = self.check(at);
             (!is_held(check)).then(|| is_too_old(check, self.definition(at), self.now))
         };
-        locked(&self.from_parents().held_and_stale).has(index, own, |at| &self.definition(at).depends_on)
+        locked(&self.of_parents().held_and_stale).has(index, own, |at| &self.definition(at).depends_on)
     }
 
     /// Whether the request excluded it.

@@ -148,11 +148,12 @@ instructions: ## counts instructions of answers and runs: writes benches/instruc
 	@.ci/packages instructions
 	$(CARGO) bench --locked --profile dev --bench instructions -- $(LINES)
 
+# Not stripped by an argument of the compiler: a profile that is another gives all functions other names.
 layout: ## src/functions.txt: which functions run, for build.rs (builds the release binary anew, for glibc and for musl, and runs both for a minute)
 	@.ci/packages layout
 	for target in $(ARCH)-unknown-linux-gnu $(MUSL); do \
-	    $(CARGO) rustc --release --locked --target $$target --target-dir $(TARGET)/layout --config profile.release.strip=false --bin probelet -- \
-	        -C link-arg=-Wl,-Map=$(abspath $(TARGET))/layout/$$target.map || exit 1; done
+	    $(CARGO) rustc --release --locked --target $$target --target-dir $(TARGET)/layout --bin probelet -- \
+	        -C strip=none -C link-arg=-Wl,-Map=$(abspath $(TARGET))/layout/$$target.map || exit 1; done
 	.ci/layout $(foreach target,$(ARCH)-unknown-linux-gnu $(MUSL),$(TARGET)/layout/$(target)/release/probelet $(TARGET)/layout/$(target).map)
 
 admission: $(VENV)/done render ## deploy/ on a real kube-apiserver: dry-run under `restricted`, helm install, the policy (as root; ten minutes to build)

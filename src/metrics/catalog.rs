@@ -129,10 +129,12 @@ mod entries {
         &["route", "code"],
         "How long probelet took to answer requests, by pattern of the path.",
     );
-    pub const LAG: Metric = gauge(
-        "probelet_scheduler_lag_seconds",
+    pub const LAG: Metric =
+        gauge("probelet_scheduler_lag_seconds", &[], "How overdue the most overdue run is, at the time of the scrape.");
+    pub const WORST_LAG: Metric = gauge(
+        "probelet_scheduler_worst_lag_seconds",
         &[],
-        "How late runs were begun at worst within the last half minute, or how overdue one is at the time of the scrape.",
+        "How late runs were begun at worst within the last half minute, or how overdue one is by now.",
     );
     pub const VOID_RUNS: Metric = counter(
         "probelet_void_runs_total",
@@ -215,6 +217,7 @@ pub const CATALOG: &[Metric] = &[
     LAST_ASKED,
     REQUESTS,
     LAG,
+    WORST_LAG,
     VOID_RUNS,
     HISTORY_DROPPED,
     HISTORY_WRITABLE,

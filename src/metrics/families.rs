@@ -256,7 +256,10 @@ pub(super) static FAMILIES: &[Family] = &[
             out.histogram(&[requests.route.pattern(), requests.code], &scene.requests, counts, None);
         }
     }),
-    of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.lag.at(scene.judged.now).as_secs_f64())),
+    of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.lag.overdue(scene.judged.now).as_secs_f64())),
+    of_daemon(catalog::WORST_LAG, |scene, out| {
+        out.number(scene.daemon_metrics.lag.worst(scene.judged.now).as_secs_f64())
+    }),
     of_daemon(catalog::VOID_RUNS, |scene, out| out.counter(&[], scene.daemon_metrics.void_runs())),
     of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),
     of_daemon(catalog::HISTORY_WRITABLE, |scene, out| {

@@ -39,16 +39,21 @@ impl SchedulerLag {
         }
     }
 
-    /// How late runs were begun at worst within the last half minute, or how overdue the most overdue one is at `now`, if
-    /// that is more.
+    /// For how long the most overdue run has been due at `now`.
     #[must_use]
-    pub fn at(&self, now: Moment) -> Duration {
-        let overdue = now.since(Moment::at(Duration::from_nanos(self.next_run.load(Ordering::Relaxed))));
+    pub fn overdue(&self, now: Moment) -> Duration {
+        now.since(Moment::at(Duration::from_nanos(self.next_run.load(Ordering::Relaxed))))
+    }
+
+    /// How late runs were begun at worst within the last half minute, or for how long one has been due at `now`, if that is
+    /// more.
+    #[must_use]
+    pub fn worst(&self, now: Moment) -> Duration {
         let window = window(now);
         let worst = self.worst.iter().map(|worst| worst.load(Ordering::Relaxed));
         let recent = worst.filter(|worst| u64::from(window).saturating_sub(worst >> 32) <= 1);
         let late = recent.map(|worst| Duration::from_micros(worst & u64::from(u32::MAX)));
-        late.fold(overdue, Duration::max)
+        late.fold(self.overdue(now), Duration::max)
     }
 }
 
@@ -68,11 +73,11 @@ mod tests {
     #[test]
     fn a_run_is_overdue_from_when_it_is_due_until_another_is_due_next() {
         let lag = SchedulerLag::default();
-        assert_eq!(lag.at(at(7)), Duration::ZERO, "none is due");
+        assert_eq!(lag.overdue(at(7)), Duration::ZERO, "none is due");
         lag.note(at(1), Duration::ZERO, Some(at(5)));
-        assert_eq!([4, 7].map(|now| lag.at(at(now)).as_secs()), [0, 2]);
+        assert_eq!([4, 7].map(|now| lag.overdue(at(now)).as_secs()), [0, 2]);
         lag.note(at(7), Duration::ZERO, None);
-        assert_eq!(lag.at(at(7)), Duration::ZERO);
+        assert_eq!(lag.overdue(at(7)), Duration::ZERO);
     }
 
     #[test]
@@ -81,14 +86,17 @@ mod tests {
         for (now, late) in [(95, 2), (96, 3), (97, 1)] {
             lag.note(at(now), Duration::from_secs(late), Some(at(1000)));
         }
-        assert_eq!([97, 97, 119, 126, 149, 150].map(|now| lag.at(at(now)).as_secs()), [3, 3, 3, 3, 3, 0]);
+        assert_eq!([97, 97, 119, 126, 149, 150].map(|now| lag.worst(at(now)).as_secs()), [3, 3, 3, 3, 3, 0]);
         // The next window counts for itself, and what is overdue now beside it.
         lag.note(at(121), Duration::from_millis(1500), Some(at(152)));
-        assert_eq!([149, 151, 153, 155, 179].map(|now| lag.at(at(now)).as_millis()), [3000, 1500, 1500, 3000, 27_000]);
+        assert_eq!(
+            [149, 151, 153, 155, 179].map(|now| lag.worst(at(now)).as_millis()),
+            [3000, 1500, 1500, 3000, 27_000]
+        );
         // A place is taken over from the window before the last, and from one long ago.
         lag.note(at(180), Duration::from_millis(10), None);
-        assert_eq!(lag.at(at(180)).as_millis(), 10);
+        assert_eq!(lag.worst(at(180)).as_millis(), 10);
         lag.note(at(7200), Duration::ZERO, None);
-        assert_eq!(lag.at(at(7200)), Duration::ZERO);
+        assert_eq!(lag.worst(at(7200)), Duration::ZERO);
     }
 }

@@ -66,7 +66,7 @@ async fn how_late_runs_were_begun_is_told_when_they_have_begun() {
     let daemon = Daemon::start("checks:\n  - { name: app, simulated: {}, interval: 100ms }\n").await;
     daemon.until_status("/readyz", 200).await;
     let lag = |reply: &Reply| {
-        let line = reply.body.lines().find_map(|line| line.strip_prefix("probelet_scheduler_lag_seconds "));
+        let line = reply.body.lines().find_map(|line| line.strip_prefix("probelet_scheduler_worst_lag_seconds "));
         line.unwrap().parse::<f64>().unwrap()
     };
     // What is stopped for two seconds has missed nothing that it could have begun: on a busy machine it may come to that.

@@ -36,7 +36,7 @@ async fn servers_that_freeze_die_and_return_are_seen_for_what_they_are() {
     let (certificate, key) = (folder.write("client.pem", &client.certificate), folder.write("client.key", &client.key));
     let config = format!(
         "
-defaults: {{ interval: 300ms, timeout: 1s }}
+defaults: {{ interval: 300ms, timeout: 3s }}
 checks:
   - name: postgres
     postgres: {{ url: \"${{DATABASE_URL}}\", query: SELECT 40 + 2, expect: \"42\" }}

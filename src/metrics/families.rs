@@ -258,7 +258,7 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     of_daemon(catalog::LAG, |scene, out| out.number(scene.daemon_metrics.lag.overdue(scene.judged.now).as_secs_f64())),
     of_daemon(catalog::WORST_LAG, |scene, out| {
-        out.number(scene.daemon_metrics.lag.worst(scene.judged.now).as_secs_f64())
+        out.number(scene.daemon_metrics.lag.worst(scene.judged.now).as_secs_f64());
     }),
     of_daemon(catalog::VOID_RUNS, |scene, out| out.counter(&[], scene.daemon_metrics.void_runs())),
     of_daemon(catalog::HISTORY_DROPPED, |scene, out| out.counter(&[], scene.daemon_metrics.history_dropped_total())),

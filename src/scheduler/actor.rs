@@ -286,11 +286,8 @@ impl Workers {
         idle.iter().for_each(|handle| handle.task.abort());
         // Without their requests these end by themselves.
         let leaving: Vec<_> = running.into_iter().map(|handle| handle.task).collect();
-        if !leaving.is_empty() {
-            self.tasks.spawn(async move {
-                tokio::time::sleep(LAST_RUN).await;
-                leaving.iter().for_each(AbortHandle::abort);
-            });
+        if !(idle.is_empty() && leaving.is_empty()) {
+            self.tasks.spawn(end(idle.len(), leaving));
         }
         for ((key, spec), definition) in machine.keys().zip(specs).zip(&machine.plan().checks) {
             if self.handles.contains_key(&key) {
@@ -316,6 +313,17 @@ impl Workers {
             handle.requests.request(request);
         }
     }
+}
+
+/// Ends the workers that are `leaving` with a run, and says so of these and of those that were `idle`.
+async fn end(idle: usize, leaving: Vec<AbortHandle>) {
+    if !leaving.is_empty() {
+        tokio::time::sleep(LAST_RUN).await;
+    }
+    let late: Vec<_> = leaving.iter().filter(|task| !task.is_finished()).collect();
+    late.iter().for_each(|task| task.abort());
+    let (workers, cut_off) = (idle + leaving.len(), late.len());
+    tracing::debug!(workers, cut_off, "the workers of checks that are gone have ended");
 }
 
 fn shortest_interval(machine: &Machine) -> Duration {

@@ -14,7 +14,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub fn decode(bytes: &[u8]) -> Result<&str, Box<Problem>> {
     if bytes.len() > MAX_BYTES {
         let message = "the file is larger than 1 MiB";
-        let help = "a configuration has a few kilobytes: is this the right file?";
+        let help = "is this the right file? A configuration has a few kilobytes, and says once, in `defaults`, what checks share";
         return Err(problem("too-large", message, help, (1, 1)));
     }
     let text = match std::str::from_utf8(bytes) {

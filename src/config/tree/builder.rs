@@ -215,8 +215,8 @@ impl<'t, 'r> Builder<'t, 'r> {
         let node = found.node();
         if self.nodes > MAX_NODES {
             let message = format!("the document has more than {MAX_NODES} values");
-            let help = Some("a configuration has some hundred: is this the right file?".into());
-            return Err(Box::new(problem("too-large", &message, help, node.mark.span(self.path()))));
+            let help = "is this the right file? A configuration has some hundred, and says once, in `defaults`, what checks share";
+            return Err(Box::new(problem("too-large", &message, Some(help.into()), node.mark.span(self.path()))));
         }
         let (mark, height, weight) = (node.mark, node.height, node.weight);
         if anchor != 0 {

@@ -39,7 +39,7 @@ struct CachedGates {
     /// Likewise with a drain.
     draining: bool,
     from: Moment,
-    /// The last moment at which it is judged so.
+    /// The last moment at which it is judged so, and told in the words of then.
     until: Moment,
     down: StatusCode,
     /// Which are open, found without what is told of them.
@@ -74,6 +74,11 @@ impl Gate {
     /// Whether it may be told again.
     fn holds(&self, now: Moment) -> bool {
         self.of_many.is_some_and(|at| (at..=at + TOLD_AGAIN).contains(&now))
+    }
+
+    /// The last moment at which it may be.
+    fn holds_until(&self) -> Option<Moment> {
+        self.of_many.map(|at| at + TOLD_AGAIN)
     }
 }
 
@@ -142,15 +147,18 @@ impl CachedGates {
             told.filter(|told| told.holds(reading.moment)).cloned()
         };
         let told = |place: usize| last.and_then(|last| told_again(&last.gates[place], &last.told[place]));
+        let told: [_; GATES.len()] = std::array::from_fn(told);
+        let ready_told = last.and_then(|last| told_again(&last.ready, &last.ready_told));
+        let ends_of_words = told.iter().chain([&ready_told]).flatten().filter_map(Gate::holds_until);
         Self {
             generation: snapshot.generation,
             plan: Arc::clone(&snapshot.plan),
-            told: std::array::from_fn(told),
-            ready_told: last.and_then(|last| told_again(&last.ready, &last.ready_told)),
             start_up: snapshot.start_up.began,
             draining: snapshot.draining,
             from: reading.moment,
-            until: Judged::new(snapshot, reading.moment).holds_until(),
+            until: ends_of_words.fold(Judged::new(snapshot, reading.moment).holds_until(), Moment::min),
+            told,
+            ready_told,
             down: down(snapshot),
             open: Default::default(),
             gates: Default::default(),
@@ -331,6 +339,30 @@ mod tests {
         assert_eq!(answers(Some(of(MANY + 1).checks), 60)[0].0, 503);
         assert_eq!(answers(Some(of(0).checks), 61).map(|(code, _)| code), [200; 2], "it is open, at once");
         assert_eq!(answers(Some(of(1).checks), 62).map(|(code, _)| code), [503; 2], "and closed");
+    }
+
+    #[test]
+    fn old_words_are_told_no_longer_than_50_ms_when_nothing_more_is_published() {
+        let of = |failing: usize| {
+            let state = |index| if index < failing { error("refused") } else { ok("ok") };
+            snapshot((0..=MANY).map(|index| (check(&format!("c{index}")), state(index))).collect())
+        };
+        let mut published = of(MANY + 1);
+        let start = published.at;
+        let told = |gates: &GateCache, published: &Snapshot, milliseconds| {
+            let now = reading(start + Duration::from_millis(milliseconds));
+            [GateRequest::Plain(Endpoint::Readyz), GateRequest::Ready]
+                .map(|request| gates.answer(request, published, now).0.body.bytes().unwrap().clone())
+        };
+        let gates = GateCache::default();
+        let old = told(&gates, &published, 0);
+        published.generation += 1;
+        published.checks = of(1).checks;
+        assert_eq!(told(&gates, &published, 10), old, "the last of many publications");
+        assert_eq!(told(&gates, &published, 50), old);
+        assert_eq!(told(&gates, &published, 51), told(&GateCache::default(), &published, 51));
+        let again = gates.answer(GateRequest::Ready, &published, reading(start + Duration::from_millis(52)));
+        assert!(again.1, "they are kept from then on");
     }
 
     /// The lines of an answer, without what goes on with the time.

@@ -391,6 +391,33 @@ mod tests {
         assert_eq!(open, [false, true]);
     }
 
+    #[test]
+    fn a_stale_child_names_no_reason_that_was_over_before_it_failed() {
+        let world = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let result = match check.get() {
+                0 if now >= at(20.0) => Err(Failure::new(FailureKind::Exhausted, "no descriptor is left")),
+                1 if now >= at(30.0) => Err(Failure::new(FailureKind::Connect, "connection refused")),
+                1 if now >= at(20.0) => Err(Failure::new(FailureKind::Exhausted, "no local port is left")),
+                _ => Ok(Pass::default()),
+            };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(vec![check("db"), child("app", &[0])]), world, START);
+        let mut said = Vec::new();
+        for second in [30.0, 3600.0] {
+            playback.play_until(at(second), |_| {});
+            let snapshot = playback.machine.snapshot(reading(playback.now()));
+            said.push(snapshot.checks[1].no_verdict.is_some());
+            let judged = Judged::new(&snapshot, playback.now());
+            let is_stale = judged.state(CheckIndex::new(1)) == JudgedState::Stale;
+            assert_eq!(
+                (is_stale, judged.message(CheckIndex::new(1)).contains("no local port")),
+                (second > 30.0, false)
+            );
+        }
+        assert_eq!(said, [true, false]);
+    }
+
     /// The app's own endpoint, which a restart mends, behind a database: the documented way to gate `live`.
     fn behind_a_database(app: u32, database: u32) -> Vec<Definition> {
         let database =

@@ -142,6 +142,7 @@ impl Machine {
         let check = Arc::make_mut(&mut self.checks[index]);
         check.fresh_at = Some(observation.ended);
         check.seen_once = true;
+        check.no_verdict = None;
         if self.schedules[index].unconfirmed.is_some() {
             self.count_run(index, &observation);
         } else {

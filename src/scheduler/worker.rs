@@ -14,7 +14,7 @@ use crate::base::trace::Phase;
 use crate::model::outcome::Observation;
 use crate::probe::{BuildContext, Probe, RunContext, Spec};
 
-/// How many throttled runs (first ones, those expedited) begin side by side.
+/// How many throttled runs (first ones, those expedited or asked for by a child) begin side by side.
 pub const MAX_CONCURRENT_THROTTLED: usize = 16;
 /// A throttled run that takes longer no longer keeps others from beginning: a hung target delays nobody.
 const PERMIT_LIMIT: Duration = Duration::from_millis(100);

@@ -48,8 +48,9 @@ pub struct RunStart {
     pub key: CheckKey,
     /// Its position in the plan.
     pub check: CheckIndex,
-    /// It is one of possibly many that start at the same time (first runs, runs expedited, runs overdue since the process
-    /// did not get to run): only a bounded number of them should start side by side.
+    /// It is one of possibly many that start at the same time (first runs, runs expedited, runs that confirm a child's
+    /// failure, runs overdue since the process did not get to run): only a bounded number of them should start side by
+    /// side.
     pub throttled: bool,
 }
 

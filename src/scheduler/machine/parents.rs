@@ -341,6 +341,28 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_parents_that_are_asked_at_once_are_no_storm() {
+        const PARENTS: usize = 100;
+        let slow = |name: &str| Definition { interval: Duration::from_secs(60), ..check(name) };
+        let mut checks: Vec<_> = (0..PARENTS).map(|place| slow(&format!("p{place}"))).collect();
+        checks
+            .push(Definition { interval: Duration::from_secs(50), ..child("app", &(0..PARENTS).collect::<Vec<_>>()) });
+        let mut playback = Playback::new(machine(checks), outages(vec![vec![]; PARENTS + 1]), START);
+        playback.play_until(at(130.0), |_| {});
+        let (mut machine, now) = (playback.machine, reading(at(130.0)));
+        machine.hear("app", now);
+        let app = machine.due(now);
+        assert_eq!(app.len(), 1, "{app:?}");
+        let failed = Failure::new(FailureKind::Connect, "connection refused");
+        let (began, ended, wall) = (now.moment, now.moment, now.wall);
+        let failed = Observation { outcome: Outcome::Fail(failed), began, ended, wall, dialled: None };
+        machine.finished(app[0].key, failed, now);
+        let asked = machine.due(now);
+        assert_eq!(asked.len(), PARENTS);
+        assert!(asked.iter().all(|start| start.throttled), "a few of them begin side by side");
+    }
+
+    #[test]
     fn a_parent_is_probed_beyond_its_schedule_once_for_each_failure() {
         let slow = Definition { interval: Duration::from_secs(15), timeout: Duration::from_secs(4), ..check("slow") };
         let quick = Definition { interval: Duration::from_millis(500), ..check("quick") };

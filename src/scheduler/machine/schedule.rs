@@ -353,7 +353,9 @@ impl CheckSchedule {
         }
         // A regular run counts as such, also where an expedited one was due at the same moment.
         self.running = Some(Running { began: now, expedited: expedited && !regular });
-        let throttled = expedited || overdue || in_step || self.pace.awaits_a_pass();
+        // A child asks all its parents at the same moment.
+        let asked_for = extra && !regular;
+        let throttled = expedited || overdue || in_step || asked_for || self.pace.awaits_a_pass();
         Some(RunStart { key: self.key, check, throttled })
     }
 

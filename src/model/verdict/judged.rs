@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::inherited::Inherited;
-use super::stale::{is_held, is_too_old};
+use super::stale::{is_held, is_stale, is_too_old};
 use super::{Endpoint, JudgedState, Verdict};
 use crate::base::clock::Moment;
 use crate::model::causes::Causes;
@@ -145,7 +145,7 @@ impl<'a> Judged<'a> {
         super::testing::look();
         let (check, definition) = (self.check(index), self.definition(index));
         let is_stale =
-            if is_held(check) { self.is_held_and_stale(index) } else { is_too_old(check, definition, self.now) };
+            if is_held(check) { self.is_held_and_stale(index) } else { is_stale(check, definition, self.now) };
         let state = if is_stale { JudgedState::Stale } else { JudgedState::Fresh(check.state) };
         Standing { index, check, definition, state }
     }

@@ -9,9 +9,14 @@ pub(super) fn is_held(check: &CheckState) -> bool {
     check.held && check.state != State::Pending
 }
 
-/// Whether the result of a check that is not held is too old. One without any result is pending, not stale.
+/// Whether a check that is not held is stale. One without any result is pending.
+pub(super) fn is_stale(check: &CheckState, definition: &Definition, now: Moment) -> bool {
+    check.state != State::Pending && is_too_old(check, definition, now)
+}
+
+/// Whether what there is to go by of a check that is not held is too old, for itself and for those that wait for it.
 pub(super) fn is_too_old(check: &CheckState, definition: &Definition, now: Moment) -> bool {
-    check.state != State::Pending && check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
+    check.fresh_at.is_some_and(|at| now.since(at) > definition.stale_after)
 }
 
 #[cfg(test)]

@@ -82,8 +82,10 @@ impl CheckBook {
         for index in std::mem::take(&mut self.unlooked) {
             let check = &self.states[index];
             let is_settled = check.is_settled();
-            let ages = check.state != State::Pending && !check.held;
-            let age = check.fresh_at.filter(|_| ages).map(|at| at + plan.checks[index].stale_after);
+            let age = check
+                .fresh_at
+                .filter(|_| !check.held || check.state == State::Pending)
+                .map(|at| at + plan.checks[index].stale_after);
             self.states.settle(index, is_settled);
             self.stale.remove(&index);
             let before = std::mem::replace(&mut self.age_of[index.get()], age);

@@ -11,17 +11,28 @@ use crate::model::state::State;
 pub(super) enum Obstacle {
     /// A parent is `error` or `skipped`.
     Blocked,
-    /// A parent is `pending`, or its last run failed without making it `error`.
+    /// A parent's last run failed without making it `error`, or it is `pending` as the check itself is.
     Waiting,
+}
+
+/// What a check is to those that depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsParent {
+    /// It is `error` or `skipped`.
+    Blocks,
+    /// Its last run failed without making it `error`.
+    Falters,
+    /// It is `pending`, and none of its runs has failed.
+    IsUnknown,
 }
 
 /// What the parents of each check are to it together.
 #[derive(Debug)]
 pub(super) struct Obstacles {
     /// What each check was to its children when that was last counted.
-    counted: Vec<Option<Obstacle>>,
-    /// For each check how many of its parents are `Blocked` and how many `Waiting` to it.
-    parents: Vec<[u32; 2]>,
+    counted: Vec<Option<AsParent>>,
+    /// For each check how many of its parents are what to it.
+    parents: Vec<[u32; 3]>,
     /// So many counts have been changed.
     #[cfg(test)]
     pub(super) steps: usize,
@@ -32,14 +43,14 @@ impl Obstacles {
     pub(super) fn of(checks: usize) -> Self {
         Self {
             counted: vec![None; checks],
-            parents: vec![[0; 2]; checks],
+            parents: vec![[0; 3]; checks],
             #[cfg(test)]
             steps: 0,
         }
     }
 
     /// The check at `index` is `now` that to those of `plan` that depend on it.
-    fn count(&mut self, plan: &Plan, index: CheckIndex, now: Option<Obstacle>) {
+    fn count(&mut self, plan: &Plan, index: CheckIndex, now: Option<AsParent>) {
         let before = std::mem::replace(&mut self.counted[index], now);
         if before == now {
             return;
@@ -59,48 +70,59 @@ impl Obstacles {
         }
     }
 
-    fn of_check(&self, index: CheckIndex) -> Option<Obstacle> {
-        match self.parents[index] {
-            [0, 0] => None,
-            [0, _] => Some(Obstacle::Waiting),
-            _ => Some(Obstacle::Blocked),
-        }
+    /// How many parents of the check at `index` are that to it.
+    fn parents(&self, index: CheckIndex, what: AsParent) -> u32 {
+        self.parents[index][what as usize]
     }
 }
 
 impl Machine {
-    /// What keeps the check at `index` from running, as all stands now.
+    /// What keeps the check at `index` from running, as all stands now. A check that has a verdict goes on beside a parent
+    /// that has none, as one has that a reload has changed: what it finds needs that parent only where it fails.
     pub(super) fn obstacle(&mut self, index: CheckIndex) -> Option<Obstacle> {
+        if self.has_parent(index, AsParent::Blocks) {
+            Some(Obstacle::Blocked)
+        } else if self.has_parent(index, AsParent::Falters)
+            || (self.checks[index].state == State::Pending && self.has_unknown_parent(index))
+        {
+            Some(Obstacle::Waiting)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a parent of the check at `index` is `pending` without a failed run: whatever the check finds, that parent may
+    /// not tell for long whether it is to blame.
+    pub(super) fn has_unknown_parent(&mut self, index: CheckIndex) -> bool {
+        self.has_parent(index, AsParent::IsUnknown)
+    }
+
+    fn has_parent(&mut self, index: CheckIndex, what: AsParent) -> bool {
         while let Some(changed) = self.checks.next_uncounted().or_else(|| self.schedules.next_uncounted()) {
-            let now = self.is_to_its_children(changed);
+            let now = self.as_parent(changed);
             self.family.obstacles.count(&self.plan, changed, now);
         }
+        let by_look = || self.definition(index).depends_on.iter().any(|parent| self.as_parent(*parent) == Some(what));
         #[cfg(test)]
         if self.looks_at_all {
-            return self.look_at_parents(index);
+            return by_look();
         }
-        let found = self.family.obstacles.of_check(index);
-        debug_assert_eq!(found, self.look_at_parents(index), "a parent was changed and not counted");
+        let found = self.family.obstacles.parents(index, what) > 0;
+        debug_assert_eq!(found, by_look(), "a parent was changed and not counted");
         found
     }
 
-    /// The same by a look at each parent.
-    fn look_at_parents(&self, index: CheckIndex) -> Option<Obstacle> {
-        let parents = self.definition(index).depends_on.iter();
-        let obstacles = parents.filter_map(|parent| self.is_to_its_children(*parent));
-        obstacles.min_by_key(|obstacle| *obstacle as usize)
-    }
-
     /// What the check at `index` is to those that depend on it.
-    fn is_to_its_children(&self, index: CheckIndex) -> Option<Obstacle> {
+    fn as_parent(&self, index: CheckIndex) -> Option<AsParent> {
         let check = &self.checks[index];
-        if check.state.blocks_children() {
-            return Some(Obstacle::Blocked);
-        }
         // Its own failure waits for its parents: whether it fails is not known yet.
         let unsure = self.schedules[index].unconfirmed.is_some();
-        let waits = check.state == State::Pending || check.is_faltering() || unsure;
-        waits.then_some(Obstacle::Waiting)
+        match check.state {
+            State::Error | State::Skipped => Some(AsParent::Blocks),
+            _ if check.is_faltering() || unsure => Some(AsParent::Falters),
+            State::Pending => Some(AsParent::IsUnknown),
+            State::Ok | State::Degraded => None,
+        }
     }
 }
 

@@ -94,8 +94,10 @@ impl Machine {
             self.schedules.adjust(index).hold = hold;
         }
         let freed = before.holds() && !hold.holds();
+        let unconfirmed = self.schedules[index].unconfirmed.is_some();
+        // Behind a parent of which nothing is known its result ages: it is as fresh as its own runs.
+        let held = obstacle == Some(Obstacle::Waiting) || (unconfirmed && !self.has_unknown_parent(index));
         let schedule = &self.schedules[index];
-        let held = obstacle == Some(Obstacle::Waiting) || schedule.unconfirmed.is_some();
         let state = self.checks[index].state;
         if self.checks[index].held != held {
             Arc::make_mut(&mut self.checks[index]).held = held;

@@ -115,13 +115,16 @@ fn counting_in_its_buckets(mut check: Arc<CheckState>, definition: &Definition) 
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{START, at, machine, outages};
+    use super::super::testing::{START, at, child, machine, outages, thresholds};
     use super::*;
+    use crate::base::clock::Moment;
     use crate::model::durations::DurationBuckets;
     use crate::model::index::CheckIndex;
+    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::plan::Gates;
     use crate::model::plan::testing::{check, plan};
     use crate::model::state::State;
-    use crate::model::verdict::Endpoint;
+    use crate::model::verdict::{Endpoint, JudgedState};
     use crate::simulation::playback::{Playback, reading};
 
     #[test]
@@ -166,6 +169,75 @@ mod tests {
                 playback.machine.reload(plan(vec![next]), &[origin], reading(at(15.0)));
                 assert_eq!(counted(&mut playback.machine), 0, "{buckets:?} {origin:?}");
             }
+        }
+    }
+
+    /// `app` behind `db`, which a reload changes 50 seconds after the start, as both are `ok`. Until `end` what `app` is judged
+    /// to be, whenever that changes, and the second of its last run. `world` tells what a run finds from the reload on.
+    fn behind_a_changed_parent(
+        initial_delay: u64,
+        end: f64,
+        world: impl Fn(usize, Moment) -> Result<(), FailureKind>,
+    ) -> (Vec<(u64, JudgedState)>, u64) {
+        let live = Gates { live: true, ready: true, ..Gates::default() };
+        let app = Definition { gates: live, ..child("app", &[0]) };
+        let initial_delay = Duration::from_secs(initial_delay);
+        let db = Definition { initial_delay, thresholds: thresholds(3, 1), ..check("db") };
+        let found = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let found = if now < at(50.0) { Ok(()) } else { world(check.get(), now) };
+            (found.map(|()| Pass::default()).map_err(|kind| Failure::new(kind, "as told")), Duration::from_millis(20))
+        };
+        let started = machine(vec![check("db"), app.clone()]);
+        let mut playback = Playback::new(started, found, START);
+        playback.play_until(at(50.0), |_| {});
+        let origins = [Origin::Changed(CheckIndex::new(0)), Origin::Kept(CheckIndex::new(1))];
+        playback.machine.reload(plan(vec![db, app]), &origins, reading(playback.now()));
+        let mut states: Vec<(u64, JudgedState)> = Vec::new();
+        while playback.now() < at(end) {
+            playback.play_until(playback.now() + Duration::from_millis(100), |_| {});
+            let snapshot = playback.machine.snapshot(reading(playback.now()));
+            let judged = Judged::new(&snapshot, playback.now());
+            let state = judged.state(CheckIndex::new(1));
+            if states.last().is_none_or(|(_, last)| *last != state) {
+                states.push((playback.now().since(START).as_secs(), state));
+            }
+            assert_eq!(judged.is_open(Endpoint::Livez), state != JudgedState::Fresh(State::Error));
+            assert_eq!(judged.is_open(Endpoint::Readyz), state == JudgedState::Fresh(State::Ok), "{states:?}");
+        }
+        let last = playback.machine.snapshot(reading(playback.now())).checks[1].last.clone();
+        (states, last.unwrap().at.since(START).as_secs())
+    }
+
+    #[test]
+    fn a_check_goes_on_behind_a_parent_that_a_reload_has_changed() {
+        let well = |_, _| Ok(());
+        let (states, ran) = behind_a_changed_parent(600, 200.0, well);
+        assert_eq!(states, [(50, JudgedState::Fresh(State::Ok))]);
+        assert!(ran >= 190, "{ran}");
+    }
+
+    #[test]
+    fn a_failure_behind_a_parent_that_a_reload_has_changed_is_confirmed() {
+        let dies = |check, now| if check == 1 && now >= at(100.0) { Err(FailureKind::Connect) } else { Ok(()) };
+        let (states, _) = behind_a_changed_parent(600, 200.0, dies);
+        assert_eq!(states.len(), 2, "{states:?}");
+        assert_eq!(states[1].1, JudgedState::Fresh(State::Error));
+        assert!((100..=111).contains(&states[1].0), "{states:?}");
+    }
+
+    #[test]
+    fn a_check_behind_a_parent_that_never_tells_becomes_stale() {
+        // Both can tell nothing any more; the parent once that it fails.
+        for falters in [false, true] {
+            let void = |check, now| match check {
+                0 if falters && now < at(50.5) => Err(FailureKind::Connect),
+                1 if now < at(100.0) => Ok(()),
+                1 => Err(FailureKind::Connect),
+                _ => Err(FailureKind::Exhausted),
+            };
+            let (states, _) = behind_a_changed_parent(0, 300.0, void);
+            assert_eq!(states.len(), 2, "{states:?}");
+            assert_eq!(states[1].1, JudgedState::Stale, "{states:?}");
         }
     }
 

@@ -139,11 +139,15 @@ impl Machine {
     /// A failure that counts once the parents have passed after it. Where one waits already, that one decides: it is
     /// the older, and the parents are not asked for each.
     fn leave_unconfirmed(&mut self, index: CheckIndex, observation: Observation) {
+        let is_first = self.schedules[index].unconfirmed.is_none();
         let check = Arc::make_mut(&mut self.checks[index]);
-        check.fresh_at = Some(observation.ended);
         check.seen_once = true;
         check.no_verdict = None;
-        if self.schedules[index].unconfirmed.is_some() {
+        // One that waits for parents which tell is as fresh as they are; else the first is the last there is to go by.
+        if is_first || check.held {
+            check.fresh_at = Some(observation.ended);
+        }
+        if !is_first {
             self.count_run(index, &observation);
         } else {
             self.schedules.touch(index).unconfirmed = Some(Box::new(observation));

@@ -204,8 +204,8 @@ def detection():
     )
     yield lines(
         "Runs that start late",
-        "How overdue the most overdue run of a sidecar is. Seconds mean that it gets too little processor time.",
-        [query(f"max by (namespace, job) (probelet_scheduler_lag_seconds{{{OURS}}})", "{{job}}")],
+        "How late a sidecar began its runs at worst within half a minute. Seconds mean that it gets too little processor time.",
+        [query(f"max by (namespace, job) (probelet_scheduler_worst_lag_seconds{{{OURS}}})", "{{job}}")],
         (8, 8),
         "s",
     )

@@ -251,8 +251,8 @@ def daemon():
     )
     yield lines(
         "Runs that start late",
-        "How overdue the most overdue run is.",
-        [query(f"max(probelet_scheduler_lag_seconds{{{OURS}}})", "late by")],
+        "How late runs were begun at worst within half a minute.",
+        [query(f"max(probelet_scheduler_worst_lag_seconds{{{OURS}}})", "late by")],
         (8, 8),
         "s",
     )

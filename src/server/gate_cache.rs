@@ -19,7 +19,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Judgement, Verdict};
 
 /// The gates, in the order in which they are kept.
-const GATES: [Endpoint; 3] = [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz];
+pub(super) const GATES: [Endpoint; 3] = [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz];
 
 /// Where more checks than this keep a gate closed, it is told which for [`TOLD_AGAIN`], though their runs go on: to put it
 /// into words takes as long as there are many. Whether it is closed is judged anew with each publication.
@@ -234,7 +234,7 @@ impl CachedGates {
 }
 
 /// Where `gate` is kept.
-fn place(gate: Endpoint) -> usize {
+pub(super) fn place(gate: Endpoint) -> usize {
     GATES.iter().position(|kept| *kept == gate).unwrap_or_default()
 }
 

@@ -209,10 +209,21 @@ impl HealthService {
 
     /// Whether it serves; nothing where there is none, or where `names` may not be told.
     fn status(&self, shared: &Shared, snapshot: &Snapshot, reading: Reading, names: bool) -> Option<ServingStatus> {
+        let is_up = |name: &str| Some(shared.gates.is_up(snapshot.plan.position(name)?, snapshot, reading));
+        self.status_by(names, |gate| shared.gates.is_open(gate, snapshot, reading), is_up)
+    }
+
+    /// The same, by which gates are open and which checks are up; nothing where there is no such check.
+    fn status_by(
+        &self,
+        names: bool,
+        is_open: impl FnOnce(Endpoint) -> bool,
+        is_up: impl FnOnce(&str) -> Option<bool>,
+    ) -> Option<ServingStatus> {
         let serves = match self {
-            Self::Gate(endpoint) => shared.gates.is_open(*endpoint, snapshot, reading),
+            Self::Gate(endpoint) => is_open(*endpoint),
             Self::Check(_) if !names => return None,
-            Self::Check(name) => shared.gates.is_up(snapshot.plan.position(name)?, snapshot, reading),
+            Self::Check(name) => is_up(name)?,
         };
         Some(if serves { ServingStatus::Serving } else { ServingStatus::NotServing })
     }

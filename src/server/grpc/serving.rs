@@ -1,20 +1,21 @@
 //! What serves: one task looks after publications whether anything serves differently, and wakes all who watch only
-//! then: 200 of them cost nothing while nothing changes.
+//! then: 200 of them cost nothing while nothing changes. They are told what it saw; who begins to watch looks for all.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
+use super::HealthService;
+use crate::base::grpc::ServingStatus;
 use crate::model::index::CheckSet;
 use crate::model::plan::Plan;
-use crate::model::verdict::Endpoint;
 use crate::server::App;
-use crate::server::gate_cache::GateCache;
+use crate::server::gate_cache::{GATES, GateCache, place};
 use crate::server::start_up::latest;
 
 /// How often to look whether a result has become too old, which nobody publishes.
@@ -26,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(in crate::server) struct ServingChanges {
     news: Arc<Notify>,
+    /// What all who watch go by.
+    seen: Mutex<Option<Arc<Serving>>>,
     /// Somebody watches.
     watched: Notify,
     looks: Notify,
@@ -37,9 +40,9 @@ pub(in crate::server) struct ServingChanges {
 
 /// What serves.
 #[derive(Debug)]
-struct Serving {
+pub(super) struct Serving {
     plan: Arc<Plan>,
-    gates: [bool; 3],
+    gates: [bool; GATES.len()],
     /// The checks that do not.
     downs: Arc<CheckSet>,
 }
@@ -50,10 +53,15 @@ impl Serving {
         let snapshot = latest(app, reading);
         Self {
             plan: Arc::clone(&snapshot.plan),
-            gates: [Endpoint::Livez, Endpoint::Readyz, Endpoint::Startupz]
-                .map(|gate| gates.is_open(gate, &snapshot, reading)),
+            gates: GATES.map(|gate| gates.is_open(gate, &snapshot, reading)),
             downs: gates.downs(&snapshot, reading),
         }
+    }
+
+    /// Whether `service` serves; nothing where there is none, or where `names` may not be told.
+    pub(super) fn status(&self, service: &HealthService, names: bool) -> Option<ServingStatus> {
+        let is_up = |name: &str| Some(!self.downs.contains(self.plan.position(name)?));
+        service.status_by(names, |gate| self.gates[place(gate)], is_up)
     }
 
     fn is_as(&self, other: &Self) -> bool {
@@ -66,13 +74,11 @@ impl ServingChanges {
     pub(in crate::server) async fn follow(&self, app: &App, gates: &GateCache) {
         let mut board = app.board.clone();
         self.watched.notified().await;
-        let (mut last, mut looked) = (None, None);
+        let mut looked = None;
         loop {
             // Each who watches holds it too.
             if Arc::strong_count(&self.news) == 1 {
                 self.watched.notified().await;
-                // Who watches from now on has looked later than this was seen.
-                last = None;
             }
             tokio::select! {
                 published = board.next() => if published.is_none() { return },
@@ -86,12 +92,29 @@ impl ServingChanges {
             looked = Some(Instant::now());
             #[cfg(test)]
             self.looked.fetch_add(1, Ordering::Relaxed);
-            let now = Serving::now(app, gates);
-            if last.as_ref().is_none_or(|last| !now.is_as(last)) {
-                last = Some(now);
-                self.news.notify_waiters();
-            }
+            let _ = self.see(app, gates);
         }
+    }
+
+    /// What serves now; all who watch are told where that is not what was seen last.
+    pub(super) fn see(&self, app: &App, gates: &GateCache) -> Arc<Serving> {
+        // Nobody else looks meanwhile: what is seen last is the newest.
+        let mut seen = self.seen();
+        let now = Arc::new(Serving::now(app, gates));
+        if seen.as_ref().is_none_or(|seen| !now.is_as(seen)) {
+            *seen = Some(Arc::clone(&now));
+            self.news.notify_waiters();
+        }
+        now
+    }
+
+    /// What was seen last.
+    pub(super) fn last_seen(&self) -> Option<Arc<Serving>> {
+        self.seen().clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Arc<Serving>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something may have changed that is not published yet.

@@ -24,7 +24,7 @@ use crate::server::view::WITHHELD;
 pub(super) struct JudgedSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
     /// When that was.
-    at: Moment,
+    pub(super) at: Moment,
     endpoints: Arc<[Judgement; 4]>,
 }
 

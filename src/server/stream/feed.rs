@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::changes::{Change, JudgedSnapshot, between};
-use crate::base::clock::{Clock, Moment, Reading};
+use crate::base::clock::{Clock, Moment, Reading, Timestamp};
 use crate::model::plan::Details;
 use crate::model::snapshot::Snapshot;
 use crate::server::answer_memory::AnswerMemory;
@@ -74,8 +74,9 @@ pub(super) struct Unrendered {
 }
 
 impl Unrendered {
-    /// As it is sent.
-    pub(super) fn render(&self, reading: Reading) -> Bytes {
+    /// As it is sent at `now`, judged at the moment that the events behind it follow: they tell what is otherwise since.
+    pub(super) fn render(&self, now: Timestamp) -> Bytes {
+        let reading = Reading { moment: self.seen.at, wall: now };
         piece(self.epoch, self.id, "snapshot", &healthz_json(&self.seen.snapshot, reading))
     }
 }

@@ -89,7 +89,7 @@ impl Follower {
             if let Some(piece) = streams.feed.kept_whole(unrendered.id, reading.moment) {
                 return (unrendered.id, piece);
             }
-            let piece = streams.feed.counted(unrendered.render(reading));
+            let piece = streams.feed.counted(unrendered.render(reading.wall));
             streams.feed.keep_whole(unrendered.id, reading.moment, &piece);
             (unrendered.id, piece)
         })

@@ -1,22 +1,21 @@
 //! The scheduler is an actor: one task that owns the state machine, takes commands and observations from channels,
 //! sends run requests to the workers, and is the one writer of the published snapshot.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::{mpsc, watch};
 
 use super::history_reporter::HistoryReporter;
 use super::jump::{JumpWatch, KernelAccount};
-use super::machine::{CheckKey, Machine, Transition};
-use super::run_slot::{RunRequest, RunSender, run_slot};
+use super::machine::{Machine, Transition};
+use super::run_slot::RunRequest;
 use super::transition_log;
 use super::want_log::WantLog;
-use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, Worker};
+use super::worker::RunReport;
+use super::workers::Workers;
 use crate::base::alarm::Alarm;
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::processor::Processor;
@@ -36,10 +35,6 @@ use crate::store::Recorder;
 const LONGEST_REST: Duration = Duration::from_secs(4);
 /// The same while something is amiss or still to be saved.
 const WATCHFUL_REST: Duration = Duration::from_secs(1);
-
-/// How long a run may still take when its check is gone. A run that is cut short while it logs in has no farewell that
-/// its server would understand, and most end well before this.
-const LAST_RUN: Duration = Duration::from_secs(1);
 
 /// What the scheduler is told while it works.
 #[derive(Debug)]
@@ -117,33 +112,11 @@ impl fmt::Debug for Scheduler {
     }
 }
 
-/// The workers, one task for each check, and the channels to and from them.
-struct Workers {
-    handles: BTreeMap<CheckKey, WorkerHandle>,
-    tasks: JoinSet<()>,
-    ended: mpsc::Sender<RunReport>,
-    permits: Arc<Semaphore>,
-    clock: Clock,
-    context: BuildContext,
-}
-
-struct WorkerHandle {
-    requests: RunSender,
-    task: AbortHandle,
-}
-
 impl Scheduler {
     /// Works until every sender of `commands` is gone. `specs` are what the checks of the machine's plan observe.
     pub async fn run(mut self, specs: Vec<Arc<dyn Spec>>, mut commands: mpsc::Receiver<SchedulerCommand>) {
         let (ended, mut reports) = mpsc::channel(64);
-        let mut workers = Workers {
-            handles: BTreeMap::new(),
-            tasks: JoinSet::new(),
-            ended,
-            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_THROTTLED)),
-            clock: self.clock,
-            context: self.context.clone(),
-        };
+        let mut workers = Workers::new(ended, self.clock, self.context.clone());
         workers.sync(&self.machine, &specs);
         self.reporter.declare(&self.machine, self.clock.read());
         let (clock, processor) = (self.clock, Processor::of_this_thread());
@@ -274,56 +247,6 @@ impl Scheduler {
             (self.changed)(&self.recorder.latest(), &transitions, &endpoints);
         }
     }
-}
-
-impl Workers {
-    /// Starts a worker for each check that has none. Those of checks that are gone end with the run that is under way,
-    /// and are aborted in the middle of it where it takes long.
-    fn sync(&mut self, machine: &Machine, specs: &[Arc<dyn Spec>]) {
-        self.context.beats.tidy();
-        let gone = self.handles.extract_if(.., |key, _| machine.check(*key).is_none());
-        let (running, idle): (Vec<_>, Vec<_>) = gone.map(|(_, handle)| handle).partition(|it| it.requests.is_running());
-        idle.iter().for_each(|handle| handle.task.abort());
-        // Without their requests these end by themselves.
-        let leaving: Vec<_> = running.into_iter().map(|handle| handle.task).collect();
-        if !(idle.is_empty() && leaving.is_empty()) {
-            self.tasks.spawn(end(idle.len(), leaving));
-        }
-        for ((key, spec), definition) in machine.keys().zip(specs).zip(&machine.plan().checks) {
-            if self.handles.contains_key(&key) {
-                continue;
-            }
-            let (sender, receiver) = run_slot();
-            let task = Worker {
-                key,
-                spec: Arc::clone(spec),
-                context: BuildContext { check: definition.name.clone(), ..self.context.clone() },
-                timeout: definition.timeout,
-                clock: self.clock,
-                permits: Arc::clone(&self.permits),
-            };
-            let task = self.tasks.spawn(task.serve(receiver, self.ended.clone()));
-            self.handles.insert(key, WorkerHandle { requests: sender, task });
-        }
-        while self.tasks.try_join_next().is_some() {}
-    }
-
-    fn request_run(&self, key: CheckKey, request: RunRequest) {
-        if let Some(handle) = self.handles.get(&key) {
-            handle.requests.request(request);
-        }
-    }
-}
-
-/// Ends the workers that are `leaving` with a run, and says so of these and of those that were `idle`.
-async fn end(idle: usize, leaving: Vec<AbortHandle>) {
-    if !leaving.is_empty() {
-        tokio::time::sleep(LAST_RUN).await;
-    }
-    let late: Vec<_> = leaving.iter().filter(|task| !task.is_finished()).collect();
-    late.iter().for_each(|task| task.abort());
-    let (workers, cut_off) = (idle + leaving.len(), late.len());
-    tracing::debug!(workers, cut_off, "the workers of checks that are gone have ended");
 }
 
 fn shortest_interval(machine: &Machine) -> Duration {

@@ -7,6 +7,7 @@
 //! started anew counts for nothing.
 
 mod check_book;
+mod confirmation;
 mod obstacles;
 mod parents;
 mod record;

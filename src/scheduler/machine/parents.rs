@@ -1,16 +1,14 @@
-//! What the state of parents means for their children: failures are confirmed or were skips, children are skipped and
-//! recover.
+//! What the state of parents means for their children: children are skipped and recover, and wait for their first run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Machine;
 use super::obstacles::{Obstacle, Obstacles};
-use super::schedule::{Hold, PastRun, RunPace};
+use super::schedule::{Hold, RunPace};
 use crate::base::clock::Reading;
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
-use crate::model::outcome::{Observation, Outcome};
 use crate::model::plan::Plan;
 use crate::model::state::{Closed, State};
 use crate::scheduler::cadence::jitter;
@@ -82,6 +80,9 @@ impl Machine {
             }
             for child in self.plan.checks.children(index) {
                 self.family.stir(*child);
+                if let Some(unconfirmed) = self.schedules.unconfirmed_mut(*child) {
+                    unconfirmed.note(index);
+                }
             }
         }
     }
@@ -103,43 +104,6 @@ impl Machine {
             Arc::make_mut(&mut self.checks[index]).held = held;
         }
         freed && state == State::Pending && schedule.running.is_none() && schedule.unconfirmed.is_none()
-    }
-
-    /// Decides about a failure that waits for its parents: confirmed once all of them have passed in a run that began
-    /// after it ended; a skip once one of them fails.
-    fn confirm_failure(&mut self, index: CheckIndex) {
-        let Some(failed) = self.schedules[index].unconfirmed.clone() else { return };
-        let parents = self.definition(index).depends_on.clone();
-        let was_a_skip = Observation { outcome: Outcome::Skip, ..Observation::clone(&failed) };
-        if self.obstacle(index) == Some(Obstacle::Blocked) {
-            self.schedules.touch(index).unconfirmed = None;
-            self.apply(index, &was_a_skip);
-            return;
-        }
-        let mut confirmed = true;
-        for parent in parents {
-            let schedule = self.schedules.adjust(parent);
-            match schedule.last_run.filter(|ran| ran.began >= failed.ended) {
-                Some(PastRun { passed: true, .. }) => {}
-                Some(PastRun { passed: false, .. }) if schedule.unconfirmed.is_none() => {
-                    // The parent's failure counts as any other, and this run was a skip: the state stays.
-                    self.schedules.touch(index).unconfirmed = None;
-                    self.count_run(index, &was_a_skip);
-                    return;
-                }
-                // The parent has failed too and waits for its own parents: they decide about both.
-                Some(_) => confirmed = false,
-                None => {
-                    confirmed = false;
-                    // A run that will do is under way: to ask once more would use up the next one beyond the schedule.
-                    schedule.extra.requested |= schedule.running.is_none_or(|running| running.began < failed.ended);
-                }
-            }
-        }
-        if confirmed {
-            self.schedules.touch(index).unconfirmed = None;
-            self.apply(index, &failed);
-        }
     }
 
     /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
@@ -173,6 +137,9 @@ pub(super) struct FamilyOrder {
     /// The places of checks that are to be brought in line with their parents.
     stirred: BTreeSet<usize>,
     pub(super) obstacles: Obstacles,
+    /// So many times a parent was looked at for a failure that waits for it.
+    #[cfg(test)]
+    pub(super) looks: usize,
 }
 
 impl FamilyOrder {
@@ -183,7 +150,14 @@ impl FamilyOrder {
             places[*index] = place;
         }
         let obstacles = Obstacles::of(order.len());
-        Self { order, places, stirred: BTreeSet::new(), obstacles }
+        Self {
+            order,
+            places,
+            stirred: BTreeSet::new(),
+            obstacles,
+            #[cfg(test)]
+            looks: 0,
+        }
     }
 
     /// The place of a check: less than those of its children.
@@ -340,28 +314,6 @@ mod tests {
         assert!(starts.iter().all(|burst| *burst <= 20), "{starts:?}");
         let snapshot = playback.machine.snapshot(reading(playback.now()));
         assert!(snapshot.checks.iter().all(|check| check.state == State::Ok));
-    }
-
-    #[test]
-    fn a_hundred_parents_that_are_asked_at_once_are_no_storm() {
-        const PARENTS: usize = 100;
-        let slow = |name: &str| Definition { interval: Duration::from_secs(60), ..check(name) };
-        let mut checks: Vec<_> = (0..PARENTS).map(|place| slow(&format!("p{place}"))).collect();
-        checks
-            .push(Definition { interval: Duration::from_secs(50), ..child("app", &(0..PARENTS).collect::<Vec<_>>()) });
-        let mut playback = Playback::new(machine(checks), outages(vec![vec![]; PARENTS + 1]), START);
-        playback.play_until(at(130.0), |_| {});
-        let (mut machine, now) = (playback.machine, reading(at(130.0)));
-        machine.hear("app", now);
-        let app = machine.due(now);
-        assert_eq!(app.len(), 1, "{app:?}");
-        let failed = Failure::new(FailureKind::Connect, "connection refused");
-        let (began, ended, wall) = (now.moment, now.moment, now.wall);
-        let failed = Observation { outcome: Outcome::Fail(failed), began, ended, wall, dialled: None };
-        machine.finished(app[0].key, failed, now);
-        let asked = machine.due(now);
-        assert_eq!(asked.len(), PARENTS);
-        assert!(asked.iter().all(|start| start.throttled), "a few of them begin side by side");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::confirmation::Unconfirmed;
 use super::obstacles::Obstacle;
 use super::schedule::{PastRun, RunPace};
 use super::{CheckKey, Machine, RunStart};
@@ -86,8 +87,8 @@ impl Machine {
         if !passed && expedited {
             schedule.retry_expedited(now.moment);
         }
-        if let Some(failed) = unconfirmed {
-            self.count_run(index, &failed);
+        if let Some(unconfirmed) = unconfirmed {
+            self.count_run(index, &unconfirmed.failed);
         }
         // Judged before the pass is applied: afterwards nobody knows what the skips kept closed.
         let ends_skips = passed && self.checks[index].state.blocks_children();
@@ -150,7 +151,7 @@ impl Machine {
         if !is_first {
             self.count_run(index, &observation);
         } else {
-            self.schedules.touch(index).unconfirmed = Some(Box::new(observation));
+            self.schedules.touch(index).unconfirmed = Some(Box::new(Unconfirmed::of(observation)));
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Index;
 use std::time::Duration;
 
+use super::confirmation::Unconfirmed;
 use super::{CheckKey, Machine, RunStart};
 use crate::base::clock::Moment;
 use crate::model::index::CheckIndex;
-use crate::model::outcome::Observation;
 use crate::model::plan::Definition;
 use crate::scheduler::beat_groups::BeatPlace;
 use crate::scheduler::cadence::Cadence;
@@ -49,7 +49,12 @@ impl CheckSchedules {
         }
     }
 
-    pub(super) fn push(&mut self, schedule: CheckSchedule) {
+    /// Adds the schedule of the next check of a plan, which may have been that of another plan: what parents have said is
+    /// heard anew.
+    pub(super) fn push(&mut self, mut schedule: CheckSchedule) {
+        if let Some(unconfirmed) = &mut schedule.unconfirmed {
+            unconfirmed.forget_parents();
+        }
         let index = CheckIndex::new(self.all.len());
         self.touched.push(index);
         self.stirred.push(index);
@@ -69,6 +74,11 @@ impl CheckSchedules {
     pub(super) fn adjust(&mut self, index: CheckIndex) -> &mut CheckSchedule {
         self.touched.push(index);
         &mut self.all[index]
+    }
+
+    /// The check's failure that waits for its parents, to note what they say of it: when it is due is another matter.
+    pub(super) fn unconfirmed_mut(&mut self, index: CheckIndex) -> Option<&mut Unconfirmed> {
+        self.all[index].unconfirmed.as_deref_mut()
     }
 
     pub(super) fn position(&self, key: CheckKey) -> Option<CheckIndex> {
@@ -149,7 +159,7 @@ pub(super) struct CheckSchedule {
     news: NewsRun,
     pub(super) last_run: Option<PastRun>,
     /// A failed run that waits for the parents to be confirmed.
-    pub(super) unconfirmed: Option<Box<Observation>>,
+    pub(super) unconfirmed: Option<Box<Unconfirmed>>,
     pub(super) hold: Hold,
     /// The last beat was put off by a run that was expedited: the next one comes in its time, or failures would
     /// never count while the clock keeps jumping.
@@ -287,7 +297,7 @@ impl CheckSchedule {
     }
 
     /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
-    pub(super) fn passed(&mut self) -> Option<Box<Observation>> {
+    pub(super) fn passed(&mut self) -> Option<Box<Unconfirmed>> {
         self.pace = RunPace::Regular;
         self.unconfirmed.take()
     }
@@ -309,7 +319,7 @@ impl CheckSchedule {
 
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
-    pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Box<Observation>> {
+    pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Box<Unconfirmed>> {
         self.pace = RunPace::Proving(Backoff { begun: None, gap: self.cadence.first_gap(), steady });
         self.hold = self.hold.after_release();
         (self.expedited, self.postponed) = (None, false);

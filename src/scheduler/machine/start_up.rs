@@ -89,8 +89,8 @@ impl Machine {
             // What is shared is not asked by a whole fleet every second.
             let steady = self.definition(index).of_pod;
             // A failure of the container before is counted, and confirmed by nobody.
-            if let Some(failed) = self.schedules.touch(index).start_anew(steady, now.moment) {
-                self.count_run(index, &failed);
+            if let Some(unconfirmed) = self.schedules.touch(index).start_anew(steady, now.moment) {
+                self.count_run(index, &unconfirmed.failed);
             }
             let from = self.checks[index].state;
             Arc::make_mut(&mut self.checks[index]).start_anew(now);

@@ -31,7 +31,8 @@ async fn a_2xx_is_a_pass() {
     assert_eq!(
         fake.seen().requests,
         [format!(
-            "GET /health?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nUser-Agent: probelet/{version}\r\n\r\n"
+            "GET /health?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nUser-Agent: probelet/{version}\r\n\
+             Cache-Control: no-cache\r\n\r\n"
         )]
     );
 }
@@ -122,8 +123,8 @@ async fn the_request_is_as_declared() {
     assert_eq!(said(&mut *section.texts("headers", &headers).probe(&KIND), LONG).await, "pass");
     assert_eq!(
         fake.seen().requests,
-        ["POST /orders HTTP/1.1\r\nHost: shop.test\r\nAccept: text/plain\r\nUser-Agent: mine\r\nX-Tenant: a\r\n\
-          Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"user\":\"probe\"}"]
+        ["POST /orders HTTP/1.1\r\nHost: shop.test\r\nAccept: text/plain\r\nUser-Agent: mine\r\n\
+          Cache-Control: no-cache\r\nX-Tenant: a\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"user\":\"probe\"}"]
     );
 }
 
@@ -312,7 +313,13 @@ async fn a_byte_order_mark_is_no_part_of_the_body() {
 #[tokio::test]
 async fn names_of_headers_are_sent_as_they_are_written() {
     let fake = Fake::answers(ok()).await;
-    let headers = [("soapACTION", "x"), ("X-b3-TraceId", "1"), ("HOST", "shop.test"), ("accept", "text/plain")];
+    let headers = [
+        ("soapACTION", "x"),
+        ("X-b3-TraceId", "1"),
+        ("HOST", "shop.test"),
+        ("accept", "text/plain"),
+        ("cache-control", "max-age=5"),
+    ];
     let mut probe = url(&fake, "/").texts("headers", &headers).probe(&KIND);
     assert_eq!(said(&mut *probe, LONG).await, "pass");
     assert_eq!(said(&mut *probe, LONG).await, "pass", "on a kept connection");
@@ -322,7 +329,7 @@ async fn names_of_headers_are_sent_as_they_are_written() {
             request,
             format!(
                 "GET / HTTP/1.1\r\nHOST: shop.test\r\naccept: text/plain\r\nUser-Agent: probelet/{version}\r\n\
-                 soapACTION: x\r\nX-b3-TraceId: 1\r\n\r\n"
+                 cache-control: max-age=5\r\nsoapACTION: x\r\nX-b3-TraceId: 1\r\n\r\n"
             )
         );
     }

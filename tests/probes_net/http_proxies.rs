@@ -87,6 +87,23 @@ async fn squid_and_tinyproxy_lead_to_the_server_and_speak_for_themselves() {
 }
 
 #[tokio::test]
+async fn a_cache_does_not_answer_for_a_server_that_is_down() {
+    let old = [("Last-Modified", "Mon, 01 Jan 2018 00:00:00 GMT")];
+    let (proxy, app) = (WebServer::squid(), Fake::answers(fake::http(200, &old, "up")).await);
+    let section = || through(proxy.ports[0], KNOWN, &format!("http://127.0.0.1:{}/", app.port()));
+    let mut probe = section().probe(&KIND);
+    for asked in 1..=2 {
+        assert_eq!(said(&mut *probe, LONG).await, "pass");
+        assert_eq!(app.seen().requests.len(), asked, "the app itself has answered");
+    }
+    app.act(Act::Refuse).await;
+    // Where the file lets it, the cache answers.
+    let mut lenient = section().texts("headers", &[("cache-control", "max-age=31536000")]).probe(&KIND);
+    assert_eq!(said(&mut *lenient, LONG).await, "pass");
+    assert_eq!(said(&mut *probe, LONG).await, "connect: proxy: it cannot reach the server (status 503)");
+}
+
+#[tokio::test]
 async fn what_the_server_answers_is_the_servers() {
     let proxy = WebServer::tinyproxy();
     for status in [403, 407, 500, 502, 503] {

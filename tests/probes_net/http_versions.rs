@@ -44,7 +44,7 @@ async fn nginx_speaks_http2_over_tls_where_it_may_and_without_when_asked_to() {
     let (identity, tls) = trusted(&folder);
     let settings = "  ssl_certificate cert.pem; ssl_certificate_key key.pem;\n  types { application/json json; }\n  \
                     gzip on; gzip_types application/json; gzip_min_length 1;\n  \
-                    server { listen 127.0.0.1:PORT0 ssl http2; root .; location /x { return 200 \"$host $http_x_a\"; } }\n  \
+                    server { listen 127.0.0.1:PORT0 ssl http2; root .; location /x { return 200 \"$host $http_x_a $http_cache_control\"; } }\n  \
                     server { listen 127.0.0.1:PORT1 ssl; root .; }\n  server { listen 127.0.0.1:PORT2 http2; root .; }\n  \
                     server { listen 127.0.0.1:PORT3; root .; }";
     let files =
@@ -94,7 +94,7 @@ async fn nginx_speaks_http2_over_tls_where_it_may_and_without_when_asked_to() {
     // Whatever the file says of the host is what the server sees, and other headers come along.
     let section = section(format!("https://localhost:{both}/x"), "2").section("tls", tls());
     let section = section.texts("headers", &[("Host", "shop.test:1"), ("X-A", "b"), ("Connection", "close")]);
-    let expect = SectionBuilder::new().text("body_matches", "^shop.test b$");
+    let expect = SectionBuilder::new().text("body_matches", "^shop.test b no-cache$");
     assert_eq!(said(&mut *section.section("expect", expect).probe(&KIND), LONG).await, "pass");
 }
 

@@ -77,7 +77,8 @@ impl WebServer {
         Self::start(command, account, folder, ports)
     }
 
-    /// Squid, which lets the user `probe` with the password `p@ss/word` through, but not to `forbidden.test`.
+    /// Squid, which lets the user `probe` with the password `p@ss/word` through, but not to `forbidden.test`, and keeps
+    /// answers in memory as it does without a setting.
     pub fn squid() -> Self {
         let (folder, account) = (Folder::new("squid"), Account::of("proxy"));
         account.own(folder.path());
@@ -85,7 +86,7 @@ impl WebServer {
         folder.write("passwd", &format!("probe:{}", String::from_utf8(hash.stdout).unwrap()), &account);
         let place = folder.path().display().to_string();
         let (settings, ports) = with_ports(&format!(
-            "http_port 127.0.0.1:PORT0\npid_filename none\ncache deny all\naccess_log none\ncache_store_log none\n\
+            "http_port 127.0.0.1:PORT0\npid_filename none\ncache_mem 1 MB\naccess_log none\ncache_store_log none\n\
              cache_log {place}/cache.log\nnetdb_filename none\npinger_enable off\nmemory_cache_shared off\n\
              shutdown_lifetime 0 seconds\ncoredump_dir none\nmax_filedescriptors 256\nhosts_file {place}/hosts\n\
              auth_param basic program /usr/lib/squid/basic_ncsa_auth {place}/passwd\n\

@@ -72,7 +72,9 @@ const FIELDS: &[Field] = &[
     Field::optional(
         "headers",
         ValueType::Map(&ValueType::Template),
-        "Headers of the request, by name. Names are sent as they are written.",
+        "Headers of the request, by name. Names are sent as they are written. Unless one of them is `Cache-Control`, \
+         `Cache-Control: no-cache` is sent, so that a cache on the way asks the server. Caches that heed nothing of a \
+         request (many CDNs, nginx's `proxy_cache`) answer for a server that is down: use a `url` that they do not cache.",
     ),
     Field::optional(
         "body",

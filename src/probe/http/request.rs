@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::http::Extensions;
 use hyper::http::uri::{self, Authority, PathAndQuery, Scheme};
@@ -163,11 +163,12 @@ impl RequestParts {
     fn prepared(&self, url: Url, captured: &Captures) -> Result<Arc<Prepared>, Failure> {
         let credentials = credentials_of(&url);
         let address = Address::new(url).map_err(|Unusable| invalid_url())?;
-        // No more room than they take: thousands of checks keep them.
-        let mut headers = HeaderMap::with_capacity(3 + usize::from(credentials.is_some()) + self.headers.len());
+        let mut headers = HeaderMap::with_capacity(4 + usize::from(credentials.is_some()) + self.headers.len());
         headers.insert(HOST, address.host.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("probelet/", env!("CARGO_PKG_VERSION"))));
+        // A cache on the way would answer for a server that is down (RFC 9111, section 5.2.1.4).
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.extend(credentials.map(|credentials| (AUTHORIZATION, credentials)));
         for (name, text) in &self.headers {
             let value = captured.fill_header(text).map_err(unfilled)?;
@@ -186,6 +187,8 @@ impl RequestParts {
         }
         let (method, spelling) = (self.method.clone(), self.spelling.clone());
         let body_is_expanded = self.body.as_ref().is_some_and(|body| is_filled_in(&body.text));
+        // A copy has no more room than they take: thousands of checks keep them.
+        let headers = headers.clone();
         Ok(Arc::new(Prepared { method, address, headers, spelling, body: body.into(), body_is_expanded }))
     }
 }

@@ -22,6 +22,7 @@ mod meter;
 mod outages;
 mod postgres;
 mod postgres_liars;
+mod postgres_tls;
 mod redis;
 mod scenarios;
 mod sections;

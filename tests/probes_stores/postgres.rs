@@ -38,6 +38,11 @@ pub fn port() -> u16 {
     shared().postgres.port
 }
 
+/// The URL of the shared server for these credentials, with these parameters.
+pub fn url(credentials: &str, parameters: &str) -> String {
+    shared().postgres.url(credentials, parameters)
+}
+
 fn section(url: impl Into<String>) -> SectionBuilder {
     SectionBuilder::new().text("url", url)
 }

@@ -13,43 +13,43 @@ use crate::support::section::{SectionBuilder, observe};
 use crate::{LIMIT, until_no_task_is_left};
 
 /// A message of the server.
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
     [&[tag], length.as_slice(), body].concat()
 }
 
 /// The server asks for a proof of this kind, or says that it has been given.
-fn authentication(kind: u8, rest: &[u8]) -> Vec<u8> {
+pub fn authentication(kind: u8, rest: &[u8]) -> Vec<u8> {
     message(b'R', &[&[0, 0, 0, kind], rest].concat())
 }
 
-fn let_in() -> Vec<u8> {
+pub fn let_in() -> Vec<u8> {
     [authentication(0, b""), message(b'K', &[0; 8]), ready(b"I")].concat()
 }
 
-fn ready(state: &[u8]) -> Vec<u8> {
+pub fn ready(state: &[u8]) -> Vec<u8> {
     message(b'Z', state)
 }
 
-fn done(what: &str) -> Vec<u8> {
+pub fn done(what: &str) -> Vec<u8> {
     message(b'C', format!("{what}\0").as_bytes())
 }
 
-fn begun() -> Vec<u8> {
+pub fn begun() -> Vec<u8> {
     [done("BEGIN"), ready(b"T")].concat()
 }
 
 /// The description of a result with one column of this type.
-fn described(column_type: u32) -> Vec<u8> {
+pub fn described(column_type: u32) -> Vec<u8> {
     message(b'T', &[b"\0\x01a\0\0\0\0\0\0\0", column_type.to_be_bytes().as_slice(), &[0; 8]].concat())
 }
 
-fn row(value: &str) -> Vec<u8> {
+pub fn row(value: &str) -> Vec<u8> {
     let length = u32::try_from(value.len()).unwrap().to_be_bytes();
     message(b'D', &[b"\0\x01", length.as_slice(), value.as_bytes()].concat())
 }
 
-fn error(severity: &str, code: &str) -> Vec<u8> {
+pub fn error(severity: &str, code: &str) -> Vec<u8> {
     message(b'E', format!("S{severity}\0V{severity}\0C{code}\0Mhunter2\0\0").as_bytes())
 }
 

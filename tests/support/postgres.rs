@@ -13,6 +13,7 @@ pub const ADMIN: &str = "admin:4dm1n-s3cret";
 const ROLES: &str = "CREATE DATABASE orders
 CREATE ROLE probe LOGIN PASSWORD 'hunter2'
 CREATE ROLE sealed LOGIN PASSWORD 'hunter2'
+CREATE ROLE unsealed LOGIN PASSWORD 'hunter2'
 CREATE ROLE carded LOGIN
 CREATE ROLE plain LOGIN PASSWORD 'hunter2'
 CREATE ROLE merry LOGIN PASSWORD '\u{1f511} hunter2'
@@ -31,8 +32,8 @@ CREATE TABLE vault (secret text)
 ";
 
 /// A cluster with the databases `orders` and `postgres`, SCRAM, TLS on, and the users `admin` (a superuser, who says the
-/// password as it is), `probe` (password `hunter2`), `sealed` (TLS only), `carded` (a client certificate only), `plain`
-/// and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single` (one connection at
+/// password as it is), `probe` (password `hunter2`), `sealed` (TLS only), `unsealed` (no TLS), `carded` (a client
+/// certificate only), `plain` and `hashed` (older ways of authentication), `merry` (a password that SASLprep refuses), `single` (one connection at
 /// a time, and the password as it is) and `timid` (whose transactions only read).
 pub struct Postgres {
     server: Option<Server>,
@@ -84,6 +85,8 @@ impl Postgres {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let hba = "hostssl all sealed 127.0.0.1/32 scram-sha-256\n\
                    host all sealed 127.0.0.1/32 reject\n\
+                   hostnossl all unsealed 127.0.0.1/32 scram-sha-256\n\
+                   host all unsealed 127.0.0.1/32 reject\n\
                    hostssl all carded 127.0.0.1/32 cert\n\
                    host all plain 127.0.0.1/32 password\n\
                    host all hashed 127.0.0.1/32 md5\n\

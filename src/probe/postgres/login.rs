@@ -27,16 +27,17 @@ pub struct Login<'a> {
 }
 
 impl Login<'_> {
-    /// Logs in. The server may ask for one proof, and a login by SCRAM is over when it has given its own.
+    /// Says who logs in, and proves it. The server may ask for one proof, and a login by SCRAM is over when it has given
+    /// its own.
     ///
     /// # Errors
     /// When the server lets nobody in, or asks for what it may not ask for.
-    pub async fn log_in(&self, connection: &mut PostgresConnection) -> Result<(), PostgresError> {
+    pub async fn authenticate(&self, connection: &mut PostgresConnection) -> Result<(), PostgresError> {
         connection.send(|buffer| frontend::startup_message(self.parameters.iter().copied(), buffer)).await?;
         let asked = connection.receive().await?;
         self.allows(&asked)?;
         match asked {
-            Message::AuthenticationOk => return until_let_in(connection).await,
+            Message::AuthenticationOk => return Ok(()),
             Message::AuthenticationCleartextPassword => {
                 connection.send(|buffer| frontend::password_message(self.password.as_bytes(), buffer)).await?;
             }
@@ -48,7 +49,7 @@ impl Login<'_> {
             _ => return Err(WireFault::OutOfOrder.into()),
         }
         match connection.receive().await? {
-            Message::AuthenticationOk => until_let_in(connection).await,
+            Message::AuthenticationOk => Ok(()),
             _ => Err(WireFault::OutOfOrder.into()),
         }
     }
@@ -100,7 +101,11 @@ impl Login<'_> {
     }
 }
 
-async fn until_let_in(connection: &mut PostgresConnection) -> Result<(), PostgresError> {
+/// Waits, behind the authentication, until the server takes queries.
+///
+/// # Errors
+/// When it takes none.
+pub async fn until_let_in(connection: &mut PostgresConnection) -> Result<(), PostgresError> {
     loop {
         match connection.receive().await? {
             Message::BackendKeyData(key) => connection.can_be_cancelled_with(&key),

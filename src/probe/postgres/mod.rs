@@ -2,8 +2,9 @@
 //!
 //! A run is `BEGIN READ ONLY`, the query as one unnamed statement, `ROLLBACK`: no session setting, no named statement,
 //! so that a transaction pooler may stand in between. We dial, speak TLS and say what goes over the stream
-//! (`login.rs`, `connection.rs`); a codec says how it looks in bytes (`messages.rs`).
+//! (`attempt.rs`, `login.rs`, `connection.rs`); a codec says how it looks in bytes (`messages.rs`).
 
+mod attempt;
 mod connection;
 mod login;
 mod messages;
@@ -19,21 +20,18 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 pub use self::messages::MessageDecoder;
 
+use self::attempt::LoggedIn;
 use self::connection::{PostgresConnection, PostgresError, QueryAnswer, ServerState};
-use self::login::Login;
 use self::messages::{ColumnValue, LONGEST, WireFault};
 use self::role::RequiredRole;
 use self::scram::MOST_ROUNDS;
-use self::target::{Encryption, PostgresTarget};
+use self::target::{PostgresTarget, TlsMode};
 use super::cell::{Cell, DeclaredCell, EXPECT, ExpectedCell};
-use super::endpoint::Stream;
 use super::net::age::{ConnectionAge, MAX_CONNECTION_AGE};
 use super::net::family::{ADDRESS_FAMILY, AddressFamily};
-use super::net::metered::{Meter, MeteredStream};
+use super::net::metered::Meter;
 use super::net::tls::TlsClient;
 use super::net::{Network, failure};
 use super::reuse::{Activity, Disposition, Reused, Session};
@@ -63,9 +61,11 @@ const FIELDS: &[Field] = &[
     Field::required(
         "url",
         ValueType::Url { schemes: &["postgres", "postgresql"] },
-        "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `prefer` (the \
-         default), `require`, `verify-ca` or `verify-full`; `sslrootcert`, `sslcert` and `sslkey` name PEM files; \
-         `target_session_attrs`, `channel_binding` and `require_auth` are as libpq has them.",
+        "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `allow`, \
+         `prefer` (the default), `require`, `verify-ca` or `verify-full`. As with libpq, `prefer` tries once more without \
+         TLS where the handshake fails or the server refuses the login over TLS, `allow` over TLS where it refuses the one \
+         without. `sslrootcert`, `sslcert` and `sslkey` name PEM files; `target_session_attrs`, `channel_binding` and \
+         `require_auth` are as libpq has them.",
     ),
     Field::optional(
         "role",
@@ -164,11 +164,7 @@ impl Spec for Postgres {
     }
 
     fn build(&self, context: &BuildContext) -> Box<dyn Probe> {
-        let tls = match &self.target.encryption {
-            Encryption::Off => None,
-            Encryption::Offered(tls) => Some((tls.client(&context.network), false)),
-            Encryption::Required(tls) => Some((tls.client(&context.network), true)),
-        };
+        let tls = self.target.tls.as_ref().map(|(tls, mode)| (tls.client(&context.network), *mode));
         let reused = Reused::new(self.max_age.effective());
         let server = PostgresServer { spec: self.clone(), network: Arc::clone(&context.network), tls };
         Box::new(PostgresProbe { server, reused })
@@ -184,8 +180,8 @@ struct PostgresProbe {
 struct PostgresServer {
     spec: Postgres,
     network: Arc<Network>,
-    /// How to encrypt, and whether to insist on it.
-    tls: Option<(TlsClient, bool)>,
+    /// How to encrypt, and when.
+    tls: Option<(TlsClient, TlsMode)>,
 }
 
 /// A connection that serves successive runs.
@@ -222,73 +218,13 @@ impl Probe for PostgresProbe {
     }
 }
 
-impl PostgresServer {
-    /// Asks for TLS, if the URL wants it.
-    async fn encrypt(&self, mut stream: MeteredStream, trace: &Trace) -> Result<DialedStream, Failure> {
-        const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-        let Some((tls, insist)) = &self.tls else { return Ok(DialedStream::plain(stream)) };
-        trace.enter(Phase::Tls);
-        stream.write_all(&SSL_REQUEST).await.map_err(|error| failure::of_io(&error))?;
-        match stream.read_u8().await.map_err(|error| failure::of_io(&error))? {
-            b'S' => {
-                let (stream, not_after) = tls.handshake(&self.spec.target.host, stream, trace).await?;
-                let certificate = stream.certificate().map(|certificate| certificate.to_vec());
-                Ok(DialedStream { stream: Box::new(stream), not_after, certificate })
-            }
-            b'N' if !insist => Ok(DialedStream::plain(stream)),
-            b'N' => Err(Failure::new(FailureKind::Tls, "the server does not offer TLS")),
-            _ => Err(not_postgres()),
-        }
-    }
-}
-
-/// A way to the server, before anybody has logged in.
-struct DialedStream {
-    stream: Box<dyn Stream>,
-    not_after: Option<Timestamp>,
-    /// The server's own, where there is TLS.
-    certificate: Option<Vec<u8>>,
-}
-
-impl DialedStream {
-    fn plain(stream: MeteredStream) -> Self {
-        Self { stream: Box::new(stream), not_after: None, certificate: None }
-    }
-}
-
 impl Session for PostgresSession {
     type Target = PostgresServer;
     type Query = PostgresQuery;
 
     async fn connect(server: &PostgresServer, trace: &Trace) -> Result<Self, Failure> {
-        let PostgresTarget { host, port, .. } = &server.spec.target;
-        let stream = server.network.dial(host, *port, server.spec.family, trace).await?;
-        let (address, meter) = (stream.socket().peer(), Arc::clone(stream.meter()));
-        let DialedStream { stream, not_after, certificate } = server.encrypt(stream, trace).await?;
-        trace.enter(Phase::Login);
-        meter.allow("the login", LONGEST);
-        let target = &server.spec.target;
-        let login = Login {
-            parameters: &target.startup_parameters(),
-            user: target.user.expose(),
-            password: target.password.expose(),
-            binding: target.binding,
-            certificate: certificate.as_deref(),
-            methods: target.methods,
-        };
-        let secretive = server.spec.secretive;
-        let mut connection = PostgresConnection::new(stream, address);
-        match login.log_in(&mut connection).await {
-            Ok(()) => Ok(Self { connection, meter, not_after, secretive }),
-            Err(error) => {
-                let mut failure = explain(&error, false, secretive);
-                if login.password.is_empty() && failure.message == sqlstate::WRONG_PASSWORD {
-                    failure.message = "the server wants a password, and the URL holds none".into();
-                }
-                failure.facts.tls_not_after = not_after;
-                Err(failure)
-            }
-        }
+        let LoggedIn { connection, meter, not_after } = server.log_in(trace).await?;
+        Ok(Self { connection, meter, not_after, secretive: server.spec.secretive })
     }
 
     async fn query(&mut self, query: &PostgresQuery, run: &RunContext) -> (ProbeResult, Disposition) {

@@ -25,8 +25,8 @@ pub struct PostgresTarget {
     pub database: Secret,
     /// `application_name` and `options`, where the URL has them.
     pub settings: Vec<(&'static str, Secret)>,
-    /// Whether and how to encrypt.
-    pub encryption: Encryption,
+    /// How to encrypt, and when; nothing with `disable`.
+    pub tls: Option<(TlsSpec, TlsMode)>,
     /// Whether a login is bound to the TLS session.
     pub binding: Binding,
     /// What the server may ask for.
@@ -35,15 +35,15 @@ pub struct PostgresTarget {
     pub role: Option<RequiredRole>,
 }
 
-/// Whether and how to encrypt.
-#[derive(Clone, Debug)]
-pub enum Encryption {
-    /// Never.
-    Off,
-    /// When the server offers it.
-    Offered(TlsSpec),
+/// What `sslmode` says of when to encrypt. Which certificates are believed is the TLS client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Where the server lets nobody in without it.
+    Allow,
+    /// Unless the server does not offer it, or lets nobody in with it.
+    Prefer,
     /// Always.
-    Required(TlsSpec),
+    Require,
 }
 
 impl PostgresTarget {
@@ -60,7 +60,7 @@ impl PostgresTarget {
     pub fn may_tell_the_password(&self) -> bool {
         let is_allowed = [AuthMethod::Password, AuthMethod::Md5].into_iter().any(|method| self.methods.contain(method));
         let has_password = !self.password.expose().is_empty();
-        has_password && is_allowed && !matches!(self.encryption, Encryption::Required(_))
+        has_password && is_allowed && !matches!(self.tls, Some((_, TlsMode::Require)))
     }
 }
 
@@ -110,7 +110,7 @@ pub fn read(fields: &Section) -> Option<PostgresTarget> {
         user: user.into(),
         password: password.unwrap_or_default().into(),
         settings,
-        encryption: encryption(fields, &parameters)?,
+        tls: encryption(fields, &parameters)?,
         binding: binding(fields, &parameters)?,
         methods: methods(fields, &parameters)?,
         role: role(fields, &parameters)?,
@@ -172,16 +172,20 @@ fn methods(fields: &Section, parameters: &Parameters) -> Option<AllowedMethods> 
     both
 }
 
-fn encryption(fields: &Section, parameters: &Parameters) -> Option<Encryption> {
+/// Nothing is returned when there is a problem, and nothing inside with `disable`.
+fn encryption(fields: &Section, parameters: &Parameters) -> Option<Option<(TlsSpec, TlsMode)>> {
     let mode = parameters.last(MODE).unwrap_or_else(|| "prefer".into());
     if !MODES.contains(&mode.as_str()) {
         let help = mode_meant(&mode).map(|near| format!("did you mean `{near}`?"));
         fields.error("url", "invalid-url", format!("`sslmode` is one of {}", MODES.join(", ")), help);
         return None;
     }
-    if mode == "disable" {
-        return Some(Encryption::Off);
-    }
+    let when = match mode.as_str() {
+        "disable" => return Some(None),
+        "allow" => TlsMode::Allow,
+        "prefer" => TlsMode::Prefer,
+        _ => TlsMode::Require,
+    };
     let file = |names: &[&str]| match parameters.last(names) {
         Some(path) => fields.file_at("url", path.as_ref()).map(Some),
         None => Some(None),
@@ -194,8 +198,7 @@ fn encryption(fields: &Section, parameters: &Parameters) -> Option<Encryption> {
     let certificate = file(&["ssl-cert", "sslcert"])?;
     let key = file(&["ssl-key", "sslkey"])?;
     match tls(&mode, roots.as_deref(), certificate.as_deref(), key.as_deref()) {
-        Ok(tls) if matches!(mode.as_str(), "allow" | "prefer") => Some(Encryption::Offered(tls)),
-        Ok(tls) => Some(Encryption::Required(tls)),
+        Ok(tls) => Some(Some((tls, when))),
         Err(message) => {
             fields.error("url", "bad-certificate", message, None);
             None

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Config;
-use crate::model::index::CheckIndex;
-use crate::model::plan::{Definition, Origin, Plan};
+use crate::base::name::CheckName;
+use crate::model::index::{CheckIndex, CheckSet};
+use crate::model::plan::{Definition, Origin};
 
 /// The difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +24,15 @@ impl ConfigDiff {
     /// What `new` changes about `old`.
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
-        let origin = |(position, check): (CheckIndex, &Arc<Definition>)| {
-            let before = old.plan.checks.position_near(check.name.as_str(), position);
-            let Some(before) = before else { return Origin::Added };
+        let origin = |position| {
+            let Some(before) = position_before(old, new, position) else { return Origin::Added };
             if is_same((old, before), (new, position)) { Origin::Kept(before) } else { Origin::Changed(before) }
         };
-        let is_gone = |position: &CheckIndex| {
-            let name = old.plan.checks[*position].name.as_str();
-            new.plan.checks.position_near(name, *position).is_none()
-        };
+        let origins: Vec<Origin> = new.plan.indices().map(origin).collect();
+        let goes_on: CheckSet = origins.iter().filter_map(|origin| origin.before()).collect();
         Self {
-            origins: new.plan.entries().map(origin).collect(),
-            removed: old.plan.indices().filter(is_gone).collect(),
+            removed: old.plan.indices().filter(|position| !goes_on.contains(*position)).collect(),
+            origins,
             listen_changed: !old.server.listens_where(&new.server),
             history_path_changed: old.history.path != new.history.path,
         }
@@ -47,19 +45,33 @@ impl ConfigDiff {
     }
 }
 
+/// Where the check at `position` of `new` stands in `old`: by its name, or by the one that it had there.
+fn position_before(old: &Config, new: &Config, position: CheckIndex) -> Option<CheckIndex> {
+    let check = &new.plan.checks[position];
+    let of_name = |name: &CheckName| old.plan.checks.position_near(name.as_str(), position);
+    of_name(&check.name).or_else(|| {
+        let former = check.formerly.as_ref()?;
+        let is_free = new.plan.checks.position_near(former.as_str(), position).is_none();
+        of_name(former).filter(|_| is_free)
+    })
+}
+
 /// Whether they are the same in everything that matters to a check's state: not what is said to people about it, and its
 /// parents by name, wherever they stand in the file.
 fn is_same((old, before): (&Config, CheckIndex), (new, position): (&Config, CheckIndex)) -> bool {
     old.targets[before].fingerprint == new.targets[position].fingerprint
         && is_declared_alike(&old.plan.checks[before], &new.plan.checks[position])
-        && parents(&old.plan, before) == parents(&new.plan, position)
+        && has_same_parents((old, before), (new, position))
 }
 
-fn parents(plan: &Plan, position: CheckIndex) -> Vec<&str> {
-    let parents = &plan.checks[position].depends_on;
-    let mut names: Vec<&str> = parents.iter().map(|parent| plan.checks[*parent].name.as_str()).collect();
-    names.sort_unstable();
-    names
+fn has_same_parents((old, before): (&Config, CheckIndex), (new, position): (&Config, CheckIndex)) -> bool {
+    let parents_of = |config: &Config, index: CheckIndex| config.plan.checks[index].depends_on.clone();
+    let mut of_old: Vec<_> = parents_of(old, before).into_iter().map(Some).collect();
+    let parents = parents_of(new, position).into_iter();
+    let mut of_new: Vec<_> = parents.map(|parent| position_before(old, new, parent)).collect();
+    of_old.sort_unstable();
+    of_new.sort_unstable();
+    of_old == of_new
 }
 
 fn is_declared_alike(one: &Arc<Definition>, other: &Arc<Definition>) -> bool {
@@ -157,6 +169,20 @@ mod tests {
         assert_eq!(changes(OLD, new), (vec![changed(0), changed(1), changed(2)], vec![]));
         let other_kind = "checks: [{ name: a, disk: { path: / } }]";
         assert_eq!(changes(OLD, other_kind), (vec![changed(0)], indices(&[1, 2])));
+    }
+
+    #[test]
+    fn a_check_that_has_another_name_has_changed_and_what_depends_on_it_has_not() {
+        let new = "checks:
+  - { name: b, depends_on: [database], simulated: {} }
+  - { name: database, formerly: a, simulated: { ok_message: fine } }
+  - { name: d, formerly: c, simulated: {} }
+  - { name: c, simulated: {} }
+";
+        use Origin::Added;
+        assert_eq!(changes(OLD, new), (vec![kept(1), changed(0), Added, kept(2)], vec![]));
+        let other = "checks: [{ name: x, formerly: never, simulated: {} }]";
+        assert_eq!(changes(OLD, other), (vec![Added], indices(&[0, 1, 2])));
     }
 
     #[test]

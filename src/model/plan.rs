@@ -132,10 +132,21 @@ pub enum Details {
 pub enum Origin {
     /// It is new.
     Added,
-    /// It has the name of the check at this position of the old plan, and another definition.
+    /// It has, or had, the name of the check at this position of the old plan, and another definition.
     Changed(CheckIndex),
     /// It is the check at this position of the old plan.
     Kept(CheckIndex),
+}
+
+impl Origin {
+    /// Its position in the old plan.
+    #[must_use]
+    pub const fn before(self) -> Option<CheckIndex> {
+        match self {
+            Self::Added => None,
+            Self::Changed(old) | Self::Kept(old) => Some(old),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -151,10 +151,10 @@ impl CheckState {
         self.unproven && !self.seen_once && self.state == State::Pending
     }
 
-    /// The endpoints that it may keep closed, where a reload or a recovery limits them.
+    /// The endpoints that it may keep closed, where a reload limits them, or a recovery that `is_recent`.
     #[must_use]
-    pub fn may_close(&self) -> Option<Closed> {
-        match (self.probation, self.recovery) {
+    pub fn may_close(&self, is_recent: impl FnOnce() -> bool) -> Option<Closed> {
+        match (self.probation, self.recovery.filter(|_| is_recent())) {
             (Some(one), Some(other)) => Some(one.and(other)),
             (one, other) => one.or(other),
         }
@@ -191,7 +191,6 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
             next.passes = next.passes.saturating_add(1);
             next.passed_once = true;
             next.unproven = false;
-            next.probation = None;
             let reached = check.state.is_up() || next.passes >= definition.thresholds.success.get();
             reached.then(|| if is_worrying(pass, observation.took(), definition) { State::Degraded } else { State::Ok })
         }
@@ -208,6 +207,14 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
     };
     if let Some(target) = target {
         next.enter(target, observation.ended, observation.wall);
+    }
+    match (&observation.outcome, &mut next.probation) {
+        // A threshold above 1 is not reached by the first pass, and closes nothing.
+        (Outcome::Pass(_), probation) if next.state.is_up() => *probation = None,
+        (Outcome::Fail(_), probation) if next.state == State::Error && next.passed_once => *probation = None,
+        // Whatever its old definition found, a parent fails: that is nothing that a restart mends.
+        (Outcome::Skip, Some(probation)) => probation.livez = false,
+        _ => {}
     }
     // A threshold above 1 leaves it pending. Readiness has none for a failure of the app itself.
     let app_failed = definition.gates.live && next.failures > 0;

@@ -272,7 +272,12 @@ const CHECK_FIELDS: &[Field] = &[
         "The hard limit of one run, name resolution and TLS included, at least 10ms. Default: `2s`; `30s` for a \
          workflow.",
     ),
-    Field::with_default("initial_delay", ANY_DURATION, "0s", "How long to wait before the first run."),
+    Field::with_default(
+        "initial_delay",
+        ANY_DURATION,
+        "0s",
+        "How long to wait before the first run. No reload begins it anew.",
+    ),
     Field::optional(
         "failure_threshold",
         THRESHOLD,
@@ -304,7 +309,11 @@ const CHECK_FIELDS: &[Field] = &[
         ANY_DURATION,
         "A result older than this is stale. Default: 3 × `interval` + `timeout`.",
     ),
-    Field::optional("formerly", ValueType::Text, "An earlier name, whose history this check continues."),
+    Field::optional(
+        "formerly",
+        ValueType::Text,
+        "An earlier name, whose history this check continues; the reload that renames it keeps closed what it kept closed.",
+    ),
     Field::optional(
         "disabled",
         ValueType::Text,

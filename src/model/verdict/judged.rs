@@ -194,7 +194,9 @@ impl<'a> Judged<'a> {
             Critical::No => false,
             Critical::AtStartup => !self.snapshot.ready_once,
         };
-        declared && !self.is_excluded(*index) && check.may_close().is_none_or(|closed| closed.has(endpoint))
+        // What comes to no verdict for long after an outage is no better than what has none.
+        let is_recent = || check.held || !is_too_old(check, definition, self.now);
+        declared && !self.is_excluded(*index) && check.may_close(is_recent).is_none_or(|closed| closed.has(endpoint))
     }
 
     pub(super) fn is_failing(&self, standing: &Standing<'_>) -> bool {

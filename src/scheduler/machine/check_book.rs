@@ -77,6 +77,11 @@ impl CheckBook {
         self.ages.first().map(|(age, _)| *age + Duration::from_micros(1))
     }
 
+    /// Whether one of `checks` was stale by itself, as of the last time that they were [settled](Self::settle).
+    pub(super) fn were_stale(&self, checks: &[CheckIndex]) -> bool {
+        !self.stale.is_empty() && checks.iter().any(|check| self.stale.contains(check))
+    }
+
     /// Finds out which checks are settled at `now`, and for how long.
     pub(super) fn settle(&mut self, plan: &Plan, now: Moment) {
         for index in std::mem::take(&mut self.unlooked) {

@@ -11,7 +11,7 @@ use crate::model::state::State;
 pub(super) enum Obstacle {
     /// A parent is `error` or `skipped`.
     Blocked,
-    /// A parent's last run failed without making it `error`, or it is `pending` as the check itself is.
+    /// A parent's last run failed without making it `error`, or neither it nor the check itself has a verdict.
     Waiting,
 }
 
@@ -83,12 +83,17 @@ impl Machine {
         if self.has_parent(index, AsParent::Blocks) {
             Some(Obstacle::Blocked)
         } else if self.has_parent(index, AsParent::Falters)
-            || (self.checks[index].state == State::Pending && self.has_unknown_parent(index))
+            || (!self.has_verdict(index) && self.has_unknown_parent(index))
         {
             Some(Obstacle::Waiting)
         } else {
             None
         }
+    }
+
+    /// Whether something was found of the check at `index` by itself.
+    fn has_verdict(&self, index: CheckIndex) -> bool {
+        !matches!(self.checks[index].state, State::Pending | State::Skipped)
     }
 
     /// Whether a parent of the check at `index` is `pending` without a failed run: whatever the check finds, that parent may
@@ -128,9 +133,81 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{START, at, child, machine, outages};
+    use std::time::Duration;
+
+    use super::super::testing::{START, at, child, machine, outages, thresholds};
+    use crate::base::clock::Moment;
+    use crate::model::index::CheckIndex;
+    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::testing::check;
-    use crate::simulation::playback::Playback;
+    use crate::model::plan::{Critical, Definition, Gates};
+    use crate::model::snapshot::Snapshot;
+    use crate::model::verdict::{Endpoint, Judged};
+    use crate::simulation::playback::{Playback, reading};
+
+    /// The endpoints that are open, at the end of the outage of `world` and later, until one closes that was open then.
+    fn closed_after(checks: Vec<Definition>, world: Vec<Vec<(f64, f64)>>, end: f64) -> Vec<Endpoint> {
+        let mut playback = Playback::new(machine(checks), outages(world), START);
+        playback.play_until(at(end), |_| {});
+        let mut open = Endpoint::ALL.to_vec();
+        let mut closed = Vec::new();
+        playback.play_until(at(end + 0.001), |_| {});
+        let is_open = |snapshot: &Snapshot, endpoint: Endpoint| Judged::new(snapshot, snapshot.at).is_open(endpoint);
+        let before = playback.machine.snapshot(reading(playback.now()));
+        open.retain(|endpoint| is_open(&before, *endpoint));
+        assert!(!open.is_empty());
+        playback.play_until(at(end + 300.0), |snapshot| {
+            closed.extend(open.iter().filter(|endpoint| !is_open(&snapshot, **endpoint)));
+        });
+        closed
+    }
+
+    #[test]
+    fn the_end_of_an_outage_closes_nothing_however_many_stand_behind_each_other() {
+        let live = Gates { live: true, ready: true, ..Gates::default() };
+        for lag in 0..=8u32 {
+            let db = Definition { critical: Critical::AtStartup, ..check("db") };
+            let api = Definition { critical: Critical::No, ..child("api", &[0]) };
+            let app = Definition { gates: live, ..child("app", &[1]) };
+            let until = 100.0 + f64::from(lag) / 2.0;
+            let world = vec![vec![(60.0, 100.0)], vec![(60.0, 100.0)], vec![(60.0, until)]];
+            assert_eq!(closed_after(vec![db, api, app], world, 99.0), [], "{lag}");
+        }
+    }
+
+    #[test]
+    fn a_blip_of_a_parent_that_runs_seldom_makes_no_child_older() {
+        let interval = Duration::from_secs(60);
+        let db =
+            Definition { interval, thresholds: thresholds(3, 1), stale_after: Duration::from_secs(190), ..check("db") };
+        let app = Definition {
+            interval: Duration::from_secs(30),
+            stale_after: Duration::from_secs(92),
+            ..child("app", &[0])
+        };
+        let world = vec![vec![(100.0, 200.0)], vec![]];
+        assert_eq!(closed_after(vec![db, app], world, 90.0), []);
+    }
+
+    #[test]
+    fn a_check_that_comes_to_no_verdict_for_long_after_an_outage_keeps_nothing_open() {
+        let db = Definition { critical: Critical::AtStartup, ..check("db") };
+        let found = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let away = (at(60.0)..at(100.0)).contains(&now);
+            let result = match check.get() {
+                _ if away => Err(Failure::new(FailureKind::Connect, "connection refused")),
+                1 if now >= at(100.0) => Err(Failure::new(FailureKind::Exhausted, "no descriptor is left")),
+                _ => Ok(Pass::default()),
+            };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(vec![db, child("app", &[0])]), found, START);
+        let is_open = |snapshot: &Snapshot| Judged::new(snapshot, snapshot.at).is_open(Endpoint::Readyz);
+        playback.play_until(at(115.0), |_| {});
+        assert!(is_open(&playback.machine.snapshot(reading(playback.now()))), "the end of the outage closes nothing");
+        playback.play_until(at(300.0), |_| {});
+        assert!(!is_open(&playback.machine.snapshot(reading(playback.now()))));
+    }
 
     #[test]
     fn a_check_behind_many_costs_a_step_for_each_change_of_one_of_them() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Machine;
 use super::obstacles::{Obstacle, Obstacles};
 use super::schedule::{Hold, RunPace};
-use crate::base::clock::Reading;
+use crate::base::clock::{Moment, Reading};
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
 use crate::model::plan::Plan;
@@ -41,7 +41,7 @@ impl Machine {
             } else if state == State::Skipped {
                 self.recover(index, kept_closed.get(&index).copied(), now);
             }
-            if self.update_waiting(index, obstacle) {
+            if self.update_waiting(index, obstacle, now.moment) {
                 released.push(index);
             }
             // Its children come behind it. What concerns itself or a check before it is looked at the next time.
@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// Updates whether the check waits for its parents. True once it no longer does and its first run is to start now.
-    fn update_waiting(&mut self, index: CheckIndex, obstacle: Option<Obstacle>) -> bool {
+    fn update_waiting(&mut self, index: CheckIndex, obstacle: Option<Obstacle>, now: Moment) -> bool {
         let before = self.schedules[index].hold;
         let hold = before.with(obstacle.is_some());
         if before != hold {
@@ -98,12 +98,24 @@ impl Machine {
         let unconfirmed = self.schedules[index].unconfirmed.is_some();
         // Behind a parent of which nothing is known its result ages: it is as fresh as its own runs.
         let held = obstacle == Some(Obstacle::Waiting) || (unconfirmed && !self.has_unknown_parent(index));
-        let schedule = &self.schedules[index];
         let state = self.checks[index].state;
         if self.checks[index].held != held {
-            Arc::make_mut(&mut self.checks[index]).held = held;
+            self.hold(index, held, now);
         }
+        let schedule = &self.schedules[index];
         freed && state == State::Pending && schedule.running.is_none() && schedule.unconfirmed.is_none()
+    }
+
+    /// The check waits for its parents from now on, or no longer: its result has not aged while it did. Where it has, because
+    /// a parent had become stale, it is as old as it is.
+    fn hold(&mut self, index: CheckIndex, held: bool, now: Moment) {
+        let since = std::mem::replace(&mut self.schedules.adjust(index).held_since, held.then_some(now));
+        let was_stale = self.checks.were_stale(&self.definition(index).depends_on);
+        let check = Arc::make_mut(&mut self.checks[index]);
+        check.held = held;
+        if let (false, Some(since), false) = (held, since, was_stale) {
+            check.fresh_at = check.fresh_at.map(|at| at + now.since(at.max(since)));
+        }
     }
 
     /// No parent fails any more: the check is pending, its streaks start anew, and it is run as soon as they are up.
@@ -111,7 +123,7 @@ impl Machine {
     fn recover(&mut self, index: CheckIndex, kept_closed: Option<Closed>, now: Reading) {
         let check = Arc::make_mut(&mut self.checks[index]);
         (check.passes, check.failures) = (0, 0);
-        check.recovery = kept_closed;
+        (check.recovery, check.fresh_at) = (kept_closed, Some(now.moment));
         check.enter(State::Pending, now.moment, now.wall);
         let schedule = self.schedules.touch(index);
         schedule.hold = schedule.hold.after_skip();

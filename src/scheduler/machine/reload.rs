@@ -48,12 +48,14 @@ impl Machine {
             }
             let mut check = CheckState::new(now);
             check.probation = Some(Closed::default());
+            let mut schedule = self.new_schedule(definition, now.moment);
             if let Origin::Changed(old) = origin {
                 check.probation = Some(judged.closed_by(*old));
                 check.counters = Arc::clone(&self.checks[*old].counters);
+                schedule.resume_delay(definition, self.definition(*old), &self.schedules[*old], now.moment);
             }
             checks.push(counting_in_its_buckets(Arc::new(check), definition));
-            schedules.push(self.new_schedule(definition, now.moment));
+            schedules.push(schedule);
         }
         self.family = FamilyOrder::of(&plan);
         self.latched += 1;
@@ -123,6 +125,7 @@ mod tests {
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::Gates;
     use crate::model::plan::testing::{check, plan};
+    use crate::model::snapshot::Snapshot;
     use crate::model::state::State;
     use crate::model::verdict::{Endpoint, JudgedState};
     use crate::simulation::playback::{Playback, reading};
@@ -239,6 +242,65 @@ mod tests {
             assert_eq!(states.len(), 2, "{states:?}");
             assert_eq!(states[1].1, JudgedState::Stale, "{states:?}");
         }
+    }
+
+    #[test]
+    fn an_initial_delay_is_that_of_the_start_and_no_reload_begins_it_anew() {
+        let slow = |timeout| {
+            let (timeout, initial_delay) = (Duration::from_millis(timeout), Duration::from_secs(60));
+            Definition { timeout, initial_delay, ..check("db") }
+        };
+        let mut playback = Playback::new(machine(vec![slow(900)]), outages(vec![vec![]]), START);
+        let mut ran = Vec::new();
+        for (reloaded, timeout) in [(30.0, 800), (100.0, 700)] {
+            playback.play_until(at(reloaded), |_| {});
+            let origins = [Origin::Changed(CheckIndex::new(0))];
+            playback.machine.reload(plan(vec![slow(timeout)]), &origins, reading(playback.now()));
+            let until = |playback: &mut Playback<_>| {
+                let before = playback.runs();
+                while playback.runs() == before {
+                    playback.play_until(playback.now() + Duration::from_millis(100), |_| {});
+                }
+            };
+            until(&mut playback);
+            ran.push(playback.now().since(START).as_secs());
+        }
+        assert_eq!(ran, [60, 100]);
+    }
+
+    #[test]
+    fn a_reload_closes_nothing_while_a_success_threshold_is_reached() {
+        let slow = |threshold| Definition {
+            interval: Duration::from_secs(30),
+            thresholds: thresholds(1, threshold),
+            ..check("db")
+        };
+        let fails_from = |second| vec![vec![(second, 999.0)]];
+        for (world, open_at_the_end) in [(vec![vec![]], true), (fails_from(60.0), false)] {
+            let mut playback = Playback::new(machine(vec![slow(1)]), outages(world), START);
+            playback.play_until(at(50.0), |_| {});
+            let origins = [Origin::Changed(CheckIndex::new(0))];
+            playback.machine.reload(plan(vec![slow(3)]), &origins, reading(playback.now()));
+            let is_open = |snapshot: &Snapshot| Judged::new(snapshot, snapshot.at).is_open(Endpoint::Readyz);
+            playback.play_until(at(60.0), |snapshot| assert!(is_open(&snapshot), "{snapshot:?}"));
+            playback.play_until(at(200.0), |snapshot| assert!(is_open(&snapshot) || !open_at_the_end, "{snapshot:?}"));
+            assert_eq!(is_open(&playback.machine.snapshot(reading(playback.now()))), open_at_the_end);
+        }
+    }
+
+    #[test]
+    fn what_a_reload_puts_behind_a_failing_parent_asks_for_no_restart() {
+        let live = Gates { live: true, ..Gates::default() };
+        let app = |parents: &[usize]| Definition { gates: live, ..child("app", parents) };
+        let away = vec![(20.0, 100.0)];
+        let world = outages(vec![away.clone(), away]);
+        let mut playback = Playback::new(machine(vec![check("db"), app(&[])]), world, START);
+        playback.play_until(at(50.0), |_| {});
+        let is_open = |snapshot: &Snapshot| Judged::new(snapshot, snapshot.at).is_open(Endpoint::Livez);
+        assert!(!is_open(&playback.machine.snapshot(reading(playback.now()))), "nothing says that it depends on db");
+        let origins = [Origin::Kept(CheckIndex::new(0)), Origin::Changed(CheckIndex::new(1))];
+        playback.machine.reload(plan(vec![check("db"), app(&[0])]), &origins, reading(playback.now()));
+        playback.play_until(at(200.0), |snapshot| assert!(is_open(&snapshot), "{snapshot:?}"));
     }
 
     #[test]

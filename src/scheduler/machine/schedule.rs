@@ -161,6 +161,8 @@ pub(super) struct CheckSchedule {
     /// A failed run that waits for the parents to be confirmed.
     pub(super) unconfirmed: Option<Box<Unconfirmed>>,
     pub(super) hold: Hold,
+    /// Since when its result does not age, where it waits for its parents.
+    pub(super) held_since: Option<Moment>,
     /// The last beat was put off by a run that was expedited: the next one comes in its time, or failures would
     /// never count while the clock keeps jumping.
     pub(super) postponed: bool,
@@ -317,6 +319,14 @@ impl CheckSchedule {
         self.expedited = Some(now + RECOVERY_RETRY).filter(|again| *again < self.beat);
     }
 
+    /// Its first run is as long after the start, or the reload that brought it, as its `initial_delay` is, and not before
+    /// `now`: it goes on for a check that was `declared` with that of `before`.
+    pub(super) fn resume_delay(&mut self, definition: &Definition, before: &Definition, declared: &Self, now: Moment) {
+        let began = declared.not_before - before.initial_delay;
+        self.not_before = (began + definition.initial_delay).max(now);
+        self.beat = self.not_before;
+    }
+
     /// The app's container starts anew at `now`: the check runs at once, and until it passes every second, or less and
     /// less often if this is not to be `steady`. Returns a failure that still waited to be confirmed.
     pub(super) fn start_anew(&mut self, steady: bool, now: Moment) -> Option<Box<Unconfirmed>> {
@@ -437,6 +447,7 @@ impl Machine {
             last_run: None,
             unconfirmed: None,
             hold: Hold::Free,
+            held_since: None,
             postponed: false,
         }
     }

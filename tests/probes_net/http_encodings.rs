@@ -25,13 +25,13 @@ fn expecting_json(port: u16) -> SectionBuilder {
     section(port).section("expect", SectionBuilder::new().jsons("json", &[("/status", json!("ok"))]))
 }
 
-fn gzip(text: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
 }
 
-fn answer(status: u16, coding: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn answer(status: u16, coding: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()

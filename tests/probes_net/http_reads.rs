@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::fake::{self, Act, Fake};
 use crate::section::{SectionBuilder, observe};
-use crate::{LONG, said, said_of};
+use crate::{LONG, http_encodings, said, said_of};
 
 fn url(fake: &Fake, rest: &str) -> SectionBuilder {
     SectionBuilder::new().text("url", format!("http://127.0.0.1:{}{rest}", fake.port()))
@@ -63,6 +63,57 @@ async fn no_more_than_the_limit_is_kept() {
             let section = url(&fake, "/").with("max_body", Value::Size(limit));
             let expect = SectionBuilder::new().jsons("json", &[("/a", json!(1))]);
             assert_eq!(said(&mut *section.section("expect", expect).probe(&KIND), LONG).await, expected, "{limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_stand_beyond_the_limit_is_not_said_to_be_absent() {
+    // Of a text that can hardly be compressed.
+    let digits: String = (0..1u32 << 14).map(|number| number.wrapping_mul(2_654_435_761).to_string()).collect();
+    let page = |length: usize| format!("well {}", &digits[..length - "well ".len()]);
+    let end = "maintenance";
+    let hidden = page(70 << 10) + end;
+    let pieces = format!("{:x}\r\n{}\r\n", 64 << 10, page(64 << 10));
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let next = format!("{head}{pieces}{:x}\r\n{end}\r\n0\r\n\r\n", end.len());
+    let packed = |body: &str| http_encodings::answer(200, "gzip", &http_encodings::gzip(body.as_bytes()));
+    let long = [fake::http(200, &[], &hidden), chunked(&hidden), next.into(), packed(&hidden)];
+    let whole = page(64 << 10);
+    let exact = [fake::http(200, &[], &whole), format!("{head}{pieces}0\r\n\r\n").into(), packed(&whole)];
+    let short = [fake::http(200, &[], &page(100)), packed(&page(100))];
+    let text = "the text is not in the first 64 KiB, and the rest is not read: raise `max_body`";
+    let pattern = "nothing in the first 64 KiB matches the pattern, and the rest is not read: raise `max_body`";
+    let found = "something in the first 64 KiB matches the pattern that should match nothing";
+    // In a body that is longer than the limit, and in one that is not.
+    for (section, key, value, of_long, of_whole) in [
+        ("expect", "body_lacks", end, format!("mismatch: {text}"), "pass"),
+        ("expect", "body_not_matches", end, format!("mismatch: {pattern}"), "pass"),
+        ("expect", "body_not_matches", "^well", format!("mismatch: {found}"), &found.replace("first 64 KiB", "body")),
+        ("expect", "body_contains", "well", "pass".into(), "pass"),
+        ("degraded", "body_contains", end, format!("degraded: {text}"), "pass"),
+        ("degraded", "body_matches", end, format!("degraded: {pattern}"), "pass"),
+        (
+            "degraded",
+            "body_contains",
+            "well",
+            "degraded: the body contains \"well\"".into(),
+            "the body contains \"well\"",
+        ),
+        ("degraded", "body_lacks", end, format!("degraded: {text}"), "the body lacks \"maintenance\""),
+        ("degraded", "body_not_matches", "^ill", format!("degraded: {pattern}"), "the body does not match the pattern"),
+        ("degraded", "body_lacks", "well", "pass".into(), "pass"),
+        ("degraded", "body_not_matches", "^well", "pass".into(), "pass"),
+    ] {
+        let kind = if section == "expect" { "mismatch" } else { section };
+        let of_whole = if of_whole == "pass" { "pass".to_owned() } else { format!("{kind}: {of_whole}") };
+        let all = long.iter().map(|answer| (answer, &of_long));
+        for (place, (answer, expected)) in
+            all.chain(exact.iter().chain(&short).map(|answer| (answer, &of_whole))).enumerate()
+        {
+            let fake = Fake::answers(answer.clone()).await;
+            let section = url(&fake, "/").section(section, SectionBuilder::new().text(key, value));
+            assert_eq!(said(&mut *section.probe(&KIND), LONG).await, *expected, "{key}: {value} of answer {place}");
         }
     }
 }

@@ -101,7 +101,10 @@ const FIELDS: &[Field] = &[
         ValueType::Size,
         "64KiB",
         "No more than this is read of the answer's body. Where the body is looked at, gzip and deflate are asked for, unless \
-         `headers` has an `Accept-Encoding`, and decoded within this size; a body in another encoding is a failure.",
+         `headers` has an `Accept-Encoding`, and decoded within this size; a body in another encoding is a failure. \
+         What a longer body lacks as far as it was read may stand in its rest: in `expect`, `json`, `body_lacks` and \
+         `body_not_matches` then fail; in `degraded`, `json` and each text or pattern that was not found makes the pass \
+         degraded.",
     ),
     Field::optional("expect", ValueType::Section(expect::FIELDS), "What the answer must be like. Default: any 2xx."),
     DEGRADED,

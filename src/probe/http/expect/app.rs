@@ -1,5 +1,6 @@
 //! An answer as an app gives it that knows how it is: well or not, well with a worry, and what it says of that itself.
 
+use super::json::Places;
 use super::{Expectations, Received, lossy};
 use crate::base::costly::{self, Haystack};
 use crate::base::credentials::{is_credential, masked};
@@ -94,9 +95,11 @@ impl AppAnswer {
         self.message.is_some()
     }
 
-    /// Whether the body is of no use unless it is whole.
+    /// Whether it makes a difference if there is more of the body than its limit.
     pub(in super::super) fn needs_whole_body(&self) -> bool {
-        self.all().any(Expectations::needs_whole_body) || matches!(self.message, Some(Expression::Json(_)))
+        self.expect.needs_whole_body(Places::Every)
+            || self.degraded.as_ref().is_some_and(|degraded| degraded.needs_whole_body(Places::Any))
+            || matches!(self.message, Some(Expression::Json(_)))
     }
 
     /// Whether an answer with this status can be as expected.

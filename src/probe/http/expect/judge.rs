@@ -40,9 +40,13 @@ impl Expectations {
         self.status.iter().any(|(from, to)| (*from..=*to).contains(&status))
     }
 
-    /// Whether the body is of no use unless it is whole.
-    pub(super) fn needs_whole_body(&self) -> bool {
+    /// Whether it makes a difference if there is more of the body than its limit. `places` is as in `examine`.
+    pub(super) fn needs_whole_body(&self, places: Places) -> bool {
+        // Once found, it is there, whatever follows.
+        let is_open = |is_wanted: &bool| !*is_wanted || places == Places::Any;
         !self.json.is_empty()
+            || self.texts.iter().any(|(_, is_wanted)| is_open(is_wanted))
+            || self.patterns.iter().any(|(_, is_wanted)| is_open(is_wanted))
     }
 
     /// What it costs at most to judge an answer, in units of [`Pattern::cost`](crate::base::pattern::Pattern::cost).
@@ -103,22 +107,24 @@ impl Expectations {
             }
         }
         for (text, is_wanted) in &self.texts {
-            examine_text(text, *is_wanted, received, captured, tell)?;
+            examine_text(text, *is_wanted, places, received, captured, tell)?;
         }
         for (pattern, is_wanted) in &self.patterns {
-            let holds = pattern.is_in(&received.body) == *is_wanted;
+            let search = Search { is_found: pattern.is_in(&received.body), is_wanted: *is_wanted, places, received };
             let complaint = || {
                 let extent = extent(received);
-                if *is_wanted {
-                    format!("nothing in the {extent} matches the expected pattern")
-                } else {
-                    format!("something in the {extent} matches the pattern that should match nothing")
+                match (search.is_open(), is_wanted) {
+                    (_, true) => format!("nothing in the {extent} matches the expected pattern"),
+                    (true, false) => cut_pattern(received),
+                    (false, false) => {
+                        format!("something in the {extent} matches the pattern that should match nothing")
+                    }
                 }
             };
             let wanted = if *is_wanted { "matches the pattern" } else { "does not match the pattern" };
-            let statement = || format!("the body {wanted}");
+            let statement = || if search.is_open() { cut_pattern(received) } else { format!("the body {wanted}") };
             let row = || ("body".into(), wanted.into(), size(received));
-            tell(&Finding { holds, complaint: &complaint, statement: &statement, row: &row })?;
+            tell(&Finding { holds: search.holds(), complaint: &complaint, statement: &statement, row: &row })?;
         }
         self.examine_json(places, received, captured, shows, tell)
     }
@@ -187,6 +193,26 @@ impl Expectations {
     }
 }
 
+/// What became of a search in the body.
+struct Search<'r> {
+    is_found: bool,
+    is_wanted: bool,
+    places: Places,
+    received: &'r Received,
+}
+
+impl Search<'_> {
+    /// Whether it may stand in the part of the body that was not read.
+    fn is_open(&self) -> bool {
+        self.received.is_cut && !self.is_found
+    }
+
+    fn holds(&self) -> bool {
+        // As with JSON that is not whole: nobody is to believe that all is well.
+        if self.is_open() { self.places == Places::Any } else { self.is_found == self.is_wanted }
+    }
+}
+
 /// What a server means by 400 that is asked over the wrong protocol below, as nginx, Apache, Go and Tomcat say it.
 fn meaning_of_400(received: &Received) -> Option<&'static str> {
     const LOOKED_AT: usize = 2 << 10;
@@ -236,6 +262,7 @@ fn examine_header(
 fn examine_text(
     text: &Text,
     is_wanted: bool,
+    places: Places,
     received: &Received,
     captured: &Captures,
     tell: &mut FindingVisitor<'_>,
@@ -244,13 +271,14 @@ fn examine_text(
         Ok(wanted) => wanted,
         Err(FillError(why)) => return tell_unfilled("body", &why, tell),
     };
-    let holds = String::from_utf8_lossy(&received.body).contains(&wanted) == is_wanted;
+    let is_found = String::from_utf8_lossy(&received.body).contains(&wanted);
+    let search = Search { is_found, is_wanted, places, received };
     let complaint = || {
         let extent = extent(received);
-        if is_wanted {
-            format!("the expected text is not in the {extent}")
-        } else {
-            format!("the text that should not be there is in the {extent}")
+        match (search.is_open(), is_wanted) {
+            (_, true) => format!("the expected text is not in the {extent}"),
+            (true, false) => cut_text(received),
+            (false, false) => format!("the text that should not be there is in the {extent}"),
         }
     };
     let said = || {
@@ -259,7 +287,8 @@ fn examine_text(
         format!("{verb} {}", if is_secret { "the expected text".into() } else { shown_json(&wanted.as_str().into()) })
     };
     let row = || ("body".into(), said(), size(received));
-    tell(&Finding { holds, complaint: &complaint, statement: &|| format!("the body {}", said()), row: &row })
+    let statement = || if search.is_open() { cut_text(received) } else { format!("the body {}", said()) };
+    tell(&Finding { holds: search.holds(), complaint: &complaint, statement: &statement, row: &row })
 }
 
 /// A captured value is missing.
@@ -282,6 +311,15 @@ fn mismatch(message: impl AsRef<str>) -> Failure {
 
 fn cut_json(received: &Received) -> String {
     format!("the JSON is not whole in the first {}: raise `max_body`", limit(received))
+}
+
+fn cut_text(received: &Received) -> String {
+    format!("the text is not in the first {}, and the rest is not read: raise `max_body`", limit(received))
+}
+
+fn cut_pattern(received: &Received) -> String {
+    let limit = limit(received);
+    format!("nothing in the first {limit} matches the pattern, and the rest is not read: raise `max_body`")
 }
 
 fn limit(received: &Received) -> String {

@@ -1,10 +1,12 @@
 //! The kind `tcp`: a connection, and what is said and heard over it.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::net::family::{ADDRESS_FAMILY, AddressFamily};
 use super::net::metered::{Meter, MeteredStream};
@@ -38,13 +40,22 @@ const FIELDS: &[Field] = &[
         ValueType::Template,
         "What is sent once the connection stands; `\\r\\n` and the like in double quotes.",
     ),
-    Field::optional("expect", ValueType::Template, "What the server must say. It is read until this is seen."),
+    Field::optional(
+        "expect",
+        ValueType::Template,
+        "What the server must say. It is read until this is seen. Without it, a server that asks for a client certificate \
+         in TLS 1.3 has 250 ms, and no more than an eighth of the timeout, to refuse what it got: what comes later is not \
+         heard.",
+    ),
     Field::optional("tls", ValueType::Section(tls::FIELDS), "Speaks TLS, in this way. Default: no TLS."),
     ADDRESS_FAMILY,
 ];
 
 /// No more than this is read of what the server says.
 const MOST_READ: usize = 64 << 10;
+
+/// How long a server that asks for a client certificate may take to refuse what it got: more than a round trip.
+const REFUSAL: Duration = Duration::from_millis(250);
 
 /// No more than this comes over the network for it: TLS puts more around each word than a short word has.
 const MOST_CARRIED: usize = 16 * MOST_READ;
@@ -165,15 +176,18 @@ impl TcpProbe {
             let filled = run.captured.fill(text);
             filled.map_err(|error| Failure::new(FailureKind::Mismatch, error.0))
         };
-        let expected = self.declared.expect.as_ref().map(fill).transpose()?;
+        // An expansion or a captured value may be empty: then there is nothing to wait for.
+        let expected = self.declared.expect.as_ref().map(fill).transpose()?.filter(|expected| !expected.is_empty());
+        if expected.is_none() && stream.may_be_refused() {
+            hear_refusal(&mut stream, REFUSAL.min(run.budget / 8)).await?;
+        }
         if let Some(text) = &self.declared.send {
             run.trace.enter(Phase::Answer);
             let text = fill(text)?;
             stream.write_all(text.as_bytes()).await.map_err(|error| failure::of_io(&error))?;
             stream.flush().await.map_err(|error| failure::of_io(&error))?;
         }
-        // An expansion or a captured value may be empty: then there is nothing to wait for.
-        if let Some(expected) = expected.filter(|expected| !expected.is_empty()) {
+        if let Some(expected) = expected {
             run.trace.enter(Phase::Answer);
             let mut heard = Vec::new();
             let found = listen(&mut stream, expected.as_bytes(), &mut heard, run).await;
@@ -182,6 +196,21 @@ impl TcpProbe {
         }
         part(stream).await;
         Ok(())
+    }
+}
+
+/// Waits a while for a server to refuse the client's certificate, or that there is none, by an alert or by hanging up.
+/// Who says nothing, or something else, does not refuse.
+async fn hear_refusal(stream: &mut (impl AsyncRead + Unpin), limit: Duration) -> Result<(), Failure> {
+    let hung_up = || {
+        let message = "connection closed after the TLS handshake, in which the server asked for a client certificate";
+        Err(Failure::new(FailureKind::Tls, message))
+    };
+    match timeout(limit, stream.read(&mut [0])).await {
+        Err(_) | Ok(Ok(1..)) => Ok(()),
+        Ok(Ok(0)) => hung_up(),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => hung_up(),
+        Ok(Err(error)) => Err(failure::of_io(&error)),
     }
 }
 
@@ -219,7 +248,7 @@ async fn listen(
 /// answer it with a reset.
 async fn part(mut stream: impl DialedStreamLike) {
     // A limit of zero still polls once; the goodbye goes into the socket's buffer or not at all.
-    let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
+    let _ = timeout(Duration::ZERO, stream.shutdown()).await;
     let mut left = [0; 4096];
     for _ in 0..MOST_READ / left.len() {
         match stream.socket().try_read(&mut left) {
@@ -236,6 +265,9 @@ trait DialedStreamLike: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// The meter on it.
     fn meter(&self) -> &Meter;
+
+    /// Whether the server may still refuse the client's certificate, or that there is none.
+    fn may_be_refused(&self) -> bool;
 }
 
 impl DialedStreamLike for MeteredStream {
@@ -245,6 +277,10 @@ impl DialedStreamLike for MeteredStream {
 
     fn meter(&self) -> &Meter {
         Self::meter(self)
+    }
+
+    fn may_be_refused(&self) -> bool {
+        false
     }
 }
 
@@ -256,13 +292,16 @@ impl DialedStreamLike for Secured {
     fn meter(&self) -> &Meter {
         Self::meter(self)
     }
+
+    fn may_be_refused(&self) -> bool {
+        Self::may_be_refused(self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::VecDeque;
-    use std::io;
     use std::pin::Pin;
     use std::task::{Context, Poll};
     use tokio::io::ReadBuf;

@@ -2,10 +2,11 @@
 //! servers that take no more than something old.
 
 use probelet::base::value::Value;
-use probelet::probe::http;
+use probelet::probe::{http, tcp};
 
 use crate::openssl::Workshop;
 use crate::section::SectionBuilder;
+use crate::webservers::WebServer;
 use crate::{LONG, said};
 
 const RSA: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
@@ -154,6 +155,28 @@ async fn an_old_version_is_not_spoken_where_a_new_one_is_asked_for() {
     }
 }
 
+/// What a connection over which nothing is expected says, as often as it takes to hear `refusal`: a server that is
+/// slow to refuse has not been heard.
+async fn heard(port: u16, tls: impl Fn() -> SectionBuilder, sent: &str, refusal: &str) -> String {
+    let mut last = String::new();
+    for _ in 0..20 {
+        let section = SectionBuilder::new().text("address", format!("localhost:{port}")).text("send", sent);
+        last = said(&mut *section.section("tls", tls()).probe(&tcp::KIND), LONG).await;
+        if last == refusal {
+            break;
+        }
+    }
+    last
+}
+
+fn presenting(workshop: &Workshop, tls: SectionBuilder, name: &str) -> SectionBuilder {
+    let file = |ending| workshop.path(&format!("{name}.{ending}"));
+    tls.text("cert_file", file("pem")).text("key_file", file("key"))
+}
+
+const WANTS: &str = "tls: server wants a client certificate";
+const REJECTS: &str = "tls: server rejects the client certificate";
+
 #[tokio::test]
 async fn a_server_that_wants_a_client_certificate_is_called_so_in_each_version() {
     let workshop = Workshop::new();
@@ -163,12 +186,44 @@ async fn a_server_that_wants_a_client_certificate_is_called_so_in_each_version()
         let more = format!("{version} -Verify 1 -verify_return_error -CAfile {}", workshop.path("rsa.pem"));
         let (port, _server) = workshop.serve("rsa", &more);
         let tls = || SectionBuilder::new().text("ca_file", workshop.path("rsa.pem"));
-        let with = |name: &str| {
-            let file = |ending| workshop.path(&format!("{name}.{ending}"));
-            tls().text("cert_file", file("pem")).text("key_file", file("key"))
-        };
-        assert_eq!(probe(port, tls()).await, "tls: server wants a client certificate", "{version}");
-        assert_eq!(probe(port, with("stranger")).await, "tls: server rejects the client certificate", "{version}");
+        let with = |name: &str| presenting(&workshop, tls(), name);
+        assert_eq!(probe(port, tls()).await, WANTS, "{version}");
+        assert_eq!(probe(port, with("stranger")).await, REJECTS, "{version}");
         assert_eq!(probe(port, with("rsa")).await, "pass", "{version}");
+        for sent in ["", "PING\r\n"] {
+            assert_eq!(heard(port, tls, sent, WANTS).await, WANTS, "{version}");
+            assert_eq!(heard(port, || with("stranger"), sent, REJECTS).await, REJECTS, "{version}");
+            assert_eq!(heard(port, || with("rsa"), sent, "pass").await, "pass", "{version}");
+        }
+        // One that does without.
+        let (port, _server) = workshop.serve("rsa", &format!("{version} -verify 1"));
+        assert_eq!(heard(port, tls, "", "pass").await, "pass", "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_a_stranger_s_certificate_has_refused_it() {
+    let workshop = Workshop::new();
+    workshop.self_signed("rsa", RSA, "");
+    workshop.self_signed("stranger", P256, "");
+    let [key, cert] =
+        ["key", "pem"].map(|ending| std::fs::read_to_string(workshop.path(&format!("rsa.{ending}"))).unwrap());
+    let script = "const tls = require('tls'), key = require('fs').readFileSync('key'), cert = require('fs').readFileSync('cert');\n\
+                  const listen = (port, more) => tls.createServer({ key, cert, ca: cert, requestCert: true, ...more }).listen(port, '127.0.0.1');\n\
+                  listen(PORT0, { maxVersion: 'TLSv1.2' }); listen(PORT1, {}); listen(PORT2, { rejectUnauthorized: false });";
+    let node = WebServer::node(script, &[("key", &key), ("cert", &cert)]);
+    let tls = || SectionBuilder::new().text("ca_file", workshop.path("rsa.pem"));
+    let with = |name: &str| presenting(&workshop, tls(), name);
+    let hung_up = [
+        "tls: connection closed in the TLS handshake",
+        "tls: connection closed after the TLS handshake, in which the server asked for a client certificate",
+    ];
+    for (port, hung_up) in node.ports.iter().zip(hung_up) {
+        assert_eq!(heard(*port, tls, "", WANTS).await, WANTS);
+        assert_eq!(heard(*port, || with("stranger"), "", hung_up).await, hung_up);
+        assert_eq!(heard(*port, || with("rsa"), "", "pass").await, "pass");
+    }
+    for name in ["rsa", "stranger"] {
+        assert_eq!(heard(node.ports[2], || with(name), "", "pass").await, "pass", "{name}");
     }
 }

@@ -42,6 +42,11 @@ impl Presented {
         self.shown().expiry
     }
 
+    /// Whether the server has asked for a certificate of ours.
+    pub(super) fn was_asked(&self) -> bool {
+        self.shown().asked.is_some()
+    }
+
     /// Notes the certificates of a server, its own first.
     pub(super) fn note(&self, end_entity: &CertificateDer<'_>, issuers: &[CertificateDer<'_>]) {
         let end = |certificate, of_issuer| {

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::Error;
 use rustls::pki_types::CertificateDer;
+use rustls::{Error, ProtocolVersion};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
@@ -44,6 +44,13 @@ impl Secured {
     #[must_use]
     pub fn protocol(&self) -> Option<&[u8]> {
         self.stream.get_ref().1.alpn_protocol()
+    }
+
+    /// Whether the server has asked for a certificate of ours, and may not have judged yet what it got: in TLS 1.3 the
+    /// handshake is over here before (RFC 8446, section 2).
+    #[must_use]
+    pub fn may_be_refused(&self) -> bool {
+        self.presented.was_asked() && self.stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// The server's own certificate.

@@ -188,13 +188,19 @@ async fn a_ring_of_redirects_comes_to_an_end() {
 
 #[tokio::test]
 async fn a_redirect_to_nowhere_is_told() {
-    for location in ["ftp://h/", "http://", "file:///etc/passwd"] {
-        let fake = Fake::answers(fake::http(302, &[("Location", location)], "")).await;
+    let (other, no_url) =
+        ("redirected to something that is not http or https", "the `Location` of a redirect is not a URL");
+    for (location, expected) in [
+        (&b"ftp://h/"[..], other),
+        (b"file:///etc/passwd", other),
+        (b"http://", no_url),
+        (b"http://h:port/", no_url),
+        (b"/caf\xe9", "the `Location` of a redirect is not UTF-8"),
+    ] {
+        let head = [b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ", location, b"\r\n\r\n"].concat();
+        let fake = Fake::answers(head).await;
         let section = url(&fake, "/").with("max_redirects", Value::Integer(1));
-        assert_eq!(
-            said(&mut *section.probe(&KIND), LONG).await,
-            "protocol: redirected to something that is not http or https"
-        );
+        assert_eq!(said(&mut *section.probe(&KIND), LONG).await, format!("protocol: {expected}"));
     }
     let fake = Fake::answers(fake::http(302, &[], "")).await;
     let section = url(&fake, "/").with("max_redirects", Value::Integer(1));

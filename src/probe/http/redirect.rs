@@ -9,7 +9,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use url::Url;
 
-use super::request::{Address, Prepared};
+use super::request::{Address, Prepared, Unusable};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::probe::net::reach::Reach;
 use crate::probe::net::{Network, literal};
@@ -22,13 +22,15 @@ pub(super) fn target_of(status: StatusCode, headers: &HeaderMap, from: &Url) -> 
     if !redirects.contains(&status) {
         return None;
     }
-    let location = headers.get(LOCATION)?;
-    let target = std::str::from_utf8(location.as_bytes()).ok().and_then(|location| from.join(location).ok());
+    Some(address_at(headers.get(LOCATION)?.as_bytes(), from))
+}
+
+fn address_at(location: &[u8], from: &Url) -> Result<Address, Failure> {
+    let wrong = |message| Failure::new(FailureKind::Protocol, message);
+    let location = std::str::from_utf8(location).map_err(|_| wrong("the `Location` of a redirect is not UTF-8"))?;
+    let url = from.join(location).map_err(|_| wrong("the `Location` of a redirect is not a URL"))?;
     // What a server writes for user and password is not ours to send.
-    let address = target.and_then(|url| Address::new(url).ok());
-    Some(
-        address.ok_or_else(|| Failure::new(FailureKind::Protocol, "redirected to something that is not http or https")),
-    )
+    Address::new(url).map_err(|Unusable| wrong("redirected to something that is not http or https"))
 }
 
 /// The request that follows a redirect: what was a POST becomes a GET where browsers do so (RFC 9110, sections 15.4.2

@@ -71,6 +71,8 @@ async fn who_may_not_come_in_is_told_why() {
         ("probe:hunter2", "/team", FailureKind::Auth, "the user may not use the virtual host (530)"),
         ("probe:hunter2", "///team", FailureKind::Protocol, "the virtual host does not exist (530)"),
         ("probe:hunter2", "/nowhere", FailureKind::Protocol, "the virtual host does not exist (530)"),
+        ("probe:hunter2", "/ratelimit", FailureKind::Protocol, "the virtual host does not exist (530)"),
+        ("limited:hunter2", "", FailureKind::Auth, "the user may not use the virtual host (530)"),
     ];
     for (credentials, path, kind, message) in cases {
         let failure = failure(&mut *section(shared().rabbit.url(credentials, path)).probe(&KIND)).await;

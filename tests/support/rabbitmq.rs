@@ -7,8 +7,8 @@ use super::certs::{Authority, Identity};
 use super::servers::{Account, Folder, Server, free_port, is_open, program, until};
 
 /// A broker with the virtual hosts `/`, `shop/eu`, `/team` and `team`; the user `probe` (password `hunter2`) may use
-/// all but the last, `outsider`
-/// (password `hunter2`) none, `narrow` (password `hunter2`) enters `/` and may touch nothing there.
+/// all but the last, `outsider` and `limited` (password `hunter2`) none, `narrow` (password `hunter2`) enters `/` and may
+/// touch nothing there.
 pub struct Rabbit {
     /// The port without TLS, loopback only.
     pub port: u16,
@@ -40,6 +40,7 @@ impl Rabbit {
             "users": [
                 { "name": "probe", "password": "hunter2", "tags": "" },
                 { "name": "outsider", "password": "hunter2", "tags": "" },
+                { "name": "limited", "password": "hunter2", "tags": "" },
                 { "name": "narrow", "password": "hunter2", "tags": "" }
             ],
             "permissions": [

@@ -387,8 +387,8 @@ fn meaning(code: u16, words: &str, asked: AmqpStep) -> (FailureKind, String) {
         }
         (404, _) => (FailureKind::Mismatch, "queue does not exist"),
         (405, _) => (FailureKind::Protocol, "the queue belongs to another connection alone"),
-        (530, _) if words.contains("limit") => (FailureKind::Protocol, "the broker has no connection left"),
-        (530, _) if words.contains("not found") => (FailureKind::Protocol, "the virtual host does not exist"),
+        (530, _) if is_limit(words) => (FailureKind::Protocol, "the broker has no connection left"),
+        (530, _) if words.ends_with("not found") => (FailureKind::Protocol, "the virtual host does not exist"),
         (530, _) if words.contains("refused") => (FailureKind::Auth, "the user may not use the virtual host"),
         (320, _) => (FailureKind::Protocol, "the broker ended the connection"),
         _ => (FailureKind::Protocol, "the broker reports an error"),
@@ -396,7 +396,43 @@ fn meaning(code: u16, words: &str, asked: AmqpStep) -> (FailureKind, String) {
     (kind, format!("{message} ({code})"))
 }
 
+/// Whether the broker speaks of its connections, or of the virtual host's, or the user's. It does so at the end: names of
+/// virtual hosts and users stand before it, and may be any words.
+fn is_limit(words: &str) -> bool {
+    let limit = words.strip_suffix(") is reached").and_then(|words| words.rsplit_once("connection limit ("));
+    limit.is_some_and(|(_, limit)| limit.parse::<u64>().is_ok())
+}
+
 fn with_end(mut failure: Failure, not_after: Option<Timestamp>) -> Failure {
     failure.facts.tls_not_after = not_after;
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_broker_s_words_do_not_count() {
+        let limit = (FailureKind::Protocol, "the broker has no connection left (530)");
+        let missing = (FailureKind::Protocol, "the virtual host does not exist (530)");
+        let refused = (FailureKind::Auth, "the user may not use the virtual host (530)");
+        let cases = [
+            ("NOT_ALLOWED - access to vhost 'shop' refused for user 'bob': connection limit (0) is reached", limit),
+            (
+                "NOT_ALLOWED - access to vhost 'not found' refused for user 'bob': connection limit (9) is reached",
+                limit,
+            ),
+            ("NOT_ALLOWED - connection refused for user 'bob': user connection limit (10) is reached", limit),
+            ("NOT_ALLOWED - connection refused: node connection limit (1000) is reached", limit),
+            ("NOT_ALLOWED - vhost ratelimit not found", missing),
+            ("NOT_ALLOWED - vhost refused not found", missing),
+            ("NOT_ALLOWED - vhost connection limit (1) is reached not found", missing),
+            ("NOT_ALLOWED - access to vhost '/' refused for user 'limited'", refused),
+            ("NOT_ALLOWED - access to vhost 'not found' refused for user 'connection limit (1) is reached'", refused),
+        ];
+        for (words, (kind, message)) in cases {
+            assert_eq!(meaning(530, words, AmqpStep::Login), (kind, message.to_owned()), "{words}");
+        }
+    }
 }

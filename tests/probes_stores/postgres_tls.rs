@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::postgres::url;
 use crate::postgres_liars::{authentication, begun, described, done, error, let_in, message, ready, row};
+use crate::support::certs::Authority;
+use crate::support::postgres::Postgres;
 use crate::support::section::{SectionBuilder, observe};
 use crate::{LIMIT, failure, pass};
 
@@ -103,7 +105,7 @@ async fn the_other_way_is_tried_where_libpq_tries_it_and_nowhere_else() {
     let refused = |code: &str| error("FATAL", code);
     let no_tls = || vec![b"N".to_vec(), refused("28000")];
     let bad_handshake = || vec![b"S".to_vec(), b"this is no TLS at all".to_vec()];
-    let cases: [(&str, Conversation, usize); 12] = [
+    let cases: [(&str, Conversation, usize); 14] = [
         ("allow", vec![refused("28000")], 2),
         ("allow", vec![refused("28P01")], 2),
         ("allow", vec![refused("53300")], 2),
@@ -114,6 +116,8 @@ async fn the_other_way_is_tried_where_libpq_tries_it_and_nowhere_else() {
         ("prefer", bad_handshake(), 2),
         ("prefer", no_tls(), 1),
         ("prefer", vec![], 1),
+        ("prefer", vec![refused("28000")], 1),
+        ("prefer", vec![NO_PROCESS.to_vec()], 1),
         ("require", bad_handshake(), 1),
         ("disable", vec![refused("28000")], 1),
     ];
@@ -123,6 +127,51 @@ async fn the_other_way_is_tried_where_libpq_tries_it_and_nowhere_else() {
         let second = if mode == "allow" { [vec![b"N".to_vec()], passing()].concat() } else { passing() };
         let (result, count) = tried(mode, vec![first, second]).await;
         assert_eq!((result.is_ok(), count), (expected == 2, expected), "{said}: {result:?}");
+    }
+}
+
+/// What a server says to whoever connects when it cannot start another process.
+const NO_PROCESS: &[u8] = b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0";
+
+#[tokio::test]
+async fn a_server_that_has_no_process_for_the_connection_says_so() {
+    let cases: [(&[u8], _, _); 3] = [
+        (
+            NO_PROCESS,
+            "the server cannot start a process for the connection",
+            Some("could not fork new process for connection: Resource temporarily unavailable"),
+        ),
+        (b"Esorry, not now\n\0", "the server refuses the connection", Some("sorry, not now")),
+        (b"ERROR\r\n", "the server does not speak PostgreSQL's protocol", None),
+    ];
+    for (said, message, detail) in cases {
+        for mode in ["disable", "allow", "prefer", "require"] {
+            let (result, count) = tried(mode, vec![vec![said.to_vec()], passing()]).await;
+            let failure = result.unwrap_err();
+            assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Protocol, message), "{mode}");
+            assert_eq!((failure.detail.as_deref(), count), (detail, 1), "{mode}");
+        }
+    }
+    let (result, _) = tried("require", vec![vec![error("FATAL", "53300")]]).await;
+    let message = "the server has no connection left (SQLSTATE 53300 too_many_connections)";
+    assert_eq!(result.unwrap_err().message, message);
+}
+
+#[tokio::test]
+async fn a_real_server_that_may_start_no_process_is_told_from_one_that_is_none() {
+    let own = Authority::new("own");
+    let mut postgres = Postgres::start(&own.server(&["localhost"]), &own);
+    let probe = |postgres: &Postgres, mode: &str| {
+        let url = postgres.url("probe:hunter2", &format!("sslmode={mode}"));
+        let section = SectionBuilder::new().text("url", url);
+        section.with("max_connection_age", Value::Duration(Duration::ZERO)).probe(&KIND)
+    };
+    pass(&mut *probe(&postgres, "prefer")).await;
+    postgres.forbid_processes();
+    for mode in ["disable", "allow", "prefer", "require"] {
+        let failure = failure(&mut *probe(&postgres, mode)).await;
+        assert_eq!(failure.message, "the server cannot start a process for the connection", "{mode}");
+        assert!(failure.detail.unwrap().starts_with("could not fork new process for connection: "), "{mode}");
     }
 }
 

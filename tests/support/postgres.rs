@@ -167,6 +167,14 @@ impl Postgres {
         self.server.as_mut().expect("it was started")
     }
 
+    /// Lets it start no process any more.
+    pub fn forbid_processes(&mut self) {
+        let process = self.server().child.id().to_string();
+        let mut command = Command::new("prlimit");
+        let status = self.account.run_as(&mut command).args(["--pid", &process, "--nproc=1:"]).status();
+        assert!(status.unwrap().success());
+    }
+
     /// The URL of the database `orders` for these credentials, with these parameters.
     pub fn url(&self, credentials: &str, parameters: &str) -> String {
         format!("postgres://{credentials}@localhost:{}/orders?{parameters}", self.port)

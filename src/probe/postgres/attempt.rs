@@ -129,7 +129,8 @@ impl PostgresServer {
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
         let lost = |error| (failure::of_io(&error), false);
         trace.enter(Phase::Tls);
-        stream.write_all(&SSL_REQUEST).await.map_err(lost)?;
+        // A server that takes nothing may have said why.
+        let _ = stream.write_all(&SSL_REQUEST).await;
         match stream.read_u8().await.map_err(lost)? {
             b'S' => {
                 let shaken = tls.handshake(&self.spec.target.host, stream, trace).await;
@@ -141,6 +142,12 @@ impl PostgresServer {
                 Err((Failure::new(FailureKind::Tls, "the server does not offer TLS"), false))
             }
             b'N' => Ok(DialedStream::plain(stream)),
+            b'E' => {
+                stream.meter().allow("the login", LONGEST);
+                let mut connection = PostgresConnection::new(Box::new(stream), None).having_read(b"E");
+                let said = connection.receive().await.err();
+                Err((said.map_or_else(not_postgres, |error| explain(&error, false, self.spec.secretive)), false))
+            }
             _ => Err((not_postgres(), false)),
         }
     }

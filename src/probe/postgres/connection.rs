@@ -86,6 +86,12 @@ impl PostgresConnection {
         }
     }
 
+    /// The same, where this has been read of the stream already.
+    pub fn having_read(mut self, bytes: &[u8]) -> Self {
+        self.decoder.buffer().extend_from_slice(bytes);
+        self
+    }
+
     /// What the server does.
     pub const fn state(&self) -> ServerState {
         self.state

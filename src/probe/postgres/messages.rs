@@ -11,15 +11,18 @@ use postgres_protocol::message::backend::{
 };
 
 use super::require_auth::AuthMethod;
+use crate::base::plain::is_plain;
 
 /// No message, and no answer of one run, is longer than this.
 pub const LONGEST: usize = 1 << 20;
 
 /// Why a conversation cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireFault {
     /// What came is not PostgreSQL's protocol.
     Garbage,
+    /// The server has no process for the connection that could speak the protocol, and says why in these words.
+    Refused(String),
     /// A message that does not belong where it came.
     OutOfOrder,
     /// The answer is longer than [`LONGEST`].
@@ -67,6 +70,9 @@ impl MessageDecoder {
             if !TAGS.contains(tag) {
                 return Err(WireFault::Garbage);
             }
+            if !self.has_logged_in && is_plain_error(&self.buffer) {
+                return refusal(&self.buffer)?.map_or(Ok(None), |words| Err(WireFault::Refused(words)));
+            }
             let Some(header) = Header::parse(&self.buffer).map_err(garbage)? else { return Ok(None) };
             match usize::try_from(header.len()).map_err(|_| WireFault::Garbage)? {
                 // What a server says before it has let anybody in is short.
@@ -96,6 +102,27 @@ impl MessageDecoder {
 
 /// The first letters of the messages that the codec knows.
 const TAGS: &[u8] = b"RKZTtDENASCI123nsGHdc";
+
+/// Whether these are the words of an error where its length should stand.
+fn is_plain_error(bytes: &[u8]) -> bool {
+    let [b'E', length @ ..] = bytes else { return false };
+    length.first_chunk().is_some_and(|length| u32::from_be_bytes(*length) as usize >= LONGEST)
+}
+
+/// The words of a server that cannot start a process for the connection. It says them before it has read anything, as the
+/// protocol was before its version 3: `E`, a line and a NUL, in one go. Nothing when the NUL is still to come.
+fn refusal(bytes: &[u8]) -> Result<Option<String>, WireFault> {
+    /// PostgreSQL has no more room for it.
+    const LONGEST_LINE: usize = 1000;
+    let Some(end) = bytes.iter().position(|byte| *byte == 0) else {
+        // `ERROR` and the end of the line is another protocol, whose server says nothing more.
+        let is_other = bytes.contains(&b'\n') || bytes.len() > LONGEST_LINE;
+        return if is_other { Err(WireFault::Garbage) } else { Ok(None) };
+    };
+    let words = String::from_utf8_lossy(&bytes[1..end]);
+    let words = words.strip_suffix('\n').unwrap_or(&words);
+    if words.chars().all(is_plain) { Ok(Some(words.to_owned())) } else { Err(WireFault::Garbage) }
+}
 
 fn garbage<E>(_: E) -> WireFault {
     WireFault::Garbage
@@ -260,6 +287,25 @@ mod tests {
             let error = read(odd);
             assert_eq!((error.severity.as_str(), error.code.as_str(), error.is_fatal()), ("ERROR", "XX000", false));
         }
+    }
+
+    #[test]
+    fn a_refusal_in_plain_words_is_understood_and_nothing_else_is_taken_for_one() {
+        let words = "could not fork new process for connection: Resource temporarily unavailable";
+        let refused = |words: &str| Err(WireFault::Refused(words.into()));
+        let said = |bytes: &[u8]| first(bytes).map(|message| message.is_some());
+        let sent = format!("E{words}\n\0");
+        assert_eq!(said(sent.as_bytes()), refused(words));
+        assert_eq!(said(sent.trim_end_matches(['\n', '\0']).as_bytes()), Ok(false), "more may come");
+        assert_eq!(said("Eне удалось\n\0".as_bytes()), refused("не удалось"));
+        assert_eq!(said(b"E\xe9chec\n\0"), refused("\u{fffd}chec"));
+        for other in [b"ERROR\r\n".as_slice(), b"ERROR\r\n\0", b"EHLO\x1b[2J\0", &[b'E'; 1001]] {
+            assert_eq!(said(other), Err(WireFault::Garbage), "{}", other.escape_ascii());
+        }
+        let mut decoder = MessageDecoder::default();
+        decoder.buffer().extend_from_slice(&[&message(b'Z', b"I"), sent.as_bytes()].concat());
+        assert!(matches!(decoder.next_message(), Ok(Some(Message::ReadyForQuery(_)))));
+        assert_eq!(decoder.next_message().err(), Some(WireFault::TooLong), "a process has spoken already");
     }
 
     #[test]

@@ -310,13 +310,21 @@ fn explain(error: &PostgresError, logged_in: bool, secretive: bool) -> Failure {
         PostgresError::Server(error) => sqlstate::failure(error, logged_in, secretive),
         PostgresError::Closed => Failure::new(FailureKind::Connect, "connection closed by the server"),
         PostgresError::Io(error) => failure::of_io(error),
-        PostgresError::Fault(fault) => explain_fault(*fault),
+        PostgresError::Fault(fault) => explain_fault(fault, secretive),
     }
 }
 
-fn explain_fault(fault: WireFault) -> Failure {
+fn explain_fault(fault: &WireFault, secretive: bool) -> Failure {
     let (kind, message) = match fault {
         WireFault::Garbage => return not_postgres(),
+        WireFault::Refused(words) => {
+            let message = match words.starts_with("could not fork") {
+                true => "the server cannot start a process for the connection",
+                false => "the server refuses the connection",
+            };
+            let failure = Failure::new(FailureKind::Protocol, message);
+            return if secretive { failure } else { failure.with_detail(words) };
+        }
         WireFault::ForbiddenMethod(method) => {
             let message = format!("the server asks for {method}, which `require_auth` forbids");
             return Failure::new(FailureKind::Auth, message);

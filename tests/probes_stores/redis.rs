@@ -140,6 +140,33 @@ async fn roles_are_told_apart_and_a_replica_without_its_primary_fails() {
 }
 
 #[tokio::test]
+async fn a_server_without_the_command_role_still_tells_its_role() {
+    let own = Authority::new("own");
+    let identity = own.server(&["localhost"]);
+    let start = |primary| Redis::start_with(&identity, &own, primary, "rename-command ROLE \"\"\n");
+    let primary = start(None);
+    let replica = start(Some(primary.port));
+    let with =
+        |redis: &Redis, role: &'static str| section(redis.url(":hunter2")).with("role", Value::Word(role)).probe(&KIND);
+    pass(&mut *with(&primary, "primary")).await;
+    let other = failure(&mut *with(&primary, "replica")).await;
+    assert_eq!(other.message, "the role of the server is primary, not replica");
+    let mut following = with(&replica, "replica");
+    while let Err(failure) = observe(&mut *following, LIMIT).await.unwrap() {
+        let awaited = ["the replica has lost its primary (MASTERDOWN)", "the replica is not connected to its primary"];
+        assert!(awaited.contains(&failure.message.as_str()), "{failure:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let other = failure(&mut *with(&replica, "primary")).await;
+    assert_eq!(other.message, "the role of the server is replica, not primary");
+    let neither = "rename-command ROLE \"\"\nrename-command INFO \"\"\n";
+    let mute = Redis::start_with(&identity, &own, None, neither);
+    let failure = failure(&mut *with(&mute, "primary")).await;
+    let message = "the server knows neither ROLE nor INFO (ERR)";
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Protocol, message));
+}
+
+#[tokio::test]
 async fn tls_verifies_the_server_and_shows_a_certificate_of_its_own() {
     let files = Folder::new();
     let right = files.write("right.pem", shared().authority.pem());

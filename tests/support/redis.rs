@@ -22,6 +22,11 @@ impl Redis {
     /// A new server that presents `identity` and accepts client certificates of `clients`, and follows the one on
     /// `primary` if that is given.
     pub fn start(identity: &Identity, clients: &Authority, primary: Option<u16>) -> Self {
+        Self::start_with(identity, clients, primary, "")
+    }
+
+    /// The same with more settings.
+    pub fn start_with(identity: &Identity, clients: &Authority, primary: Option<u16>, more: &str) -> Self {
         let account = Account::of("redis");
         let folder = Folder::new("redis");
         account.own(folder.path());
@@ -40,6 +45,7 @@ impl Redis {
         if let Some(primary) = primary {
             settings.push_str(&format!("replicaof 127.0.0.1 {primary}\nreplica-serve-stale-data no\n"));
         }
+        settings.push_str(more);
         folder.write("redis.conf", &settings, &account);
         let mut redis = Self { server: None, port, tls_port, folder, account };
         redis.restart();

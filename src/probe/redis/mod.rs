@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, RedisResult, Value};
 
 use self::observed::{ObservedStream, StreamState};
 use self::reply::{ROLES, RedisCommand, ReportedRole};
@@ -257,21 +257,25 @@ impl RedisSession {
         }
     }
 
-    /// The server's role; from the longer answer where the user may not run `ROLE`.
+    /// The server's role; from the longer answer where `ROLE` is not to be had.
     async fn role(&mut self) -> Result<ReportedRole, Failure> {
-        let found = match self.send(&redis::cmd("ROLE"), RedisCommand::Role).await {
+        let found = match self.reply(&redis::cmd("ROLE")).await {
             Ok(answer) => reply::role_of(&answer),
-            Err(failure) if failure.kind == FailureKind::Auth => {
+            Err(error) if reply::lacks_role(&error) => {
                 let answer = self.send(redis::cmd("INFO").arg("replication"), RedisCommand::Role).await?;
                 reply::role_in_information(&answer)
             }
-            Err(failure) => return Err(failure),
+            Err(error) => return Err(self.explain(&error, RedisCommand::Role)),
         };
         found.ok_or_else(reply::not_redis)
     }
 
-    /// Sends a command and waits for its reply, while the driver carries both.
     async fn send(&mut self, command: &Cmd, asked: RedisCommand) -> Result<Value, Failure> {
+        self.reply(command).await.map_err(|error| self.explain(&error, asked))
+    }
+
+    /// Sends a command and waits for its reply, while the driver carries both.
+    async fn reply(&mut self, command: &Cmd) -> RedisResult<Value> {
         let mut reply = std::pin::pin!(self.connection.send_packed_command(command));
         let replied = loop {
             let Some(driver) = &mut self.driver else { break reply.await };
@@ -281,14 +285,14 @@ impl RedisSession {
                 () = driver => self.driver = None,
             }
         };
-        let error = match replied.and_then(Value::extract_error) {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        // Where the stream has ended, it knows better why than the library does.
+        replied.and_then(Value::extract_error)
+    }
+
+    /// What an error means. Where the stream has ended, it knows better why than the library does.
+    fn explain(&self, error: &RedisError, asked: RedisCommand) -> Failure {
         match self.state.end() {
-            Some(failure) if error.code().is_none() => Err(failure.clone()),
-            _ => Err(reply::failure(&error, asked, self.secretive)),
+            Some(failure) if error.code().is_none() => failure.clone(),
+            _ => reply::failure(error, asked, self.secretive),
         }
     }
 

@@ -38,6 +38,17 @@ pub fn failure(error: &RedisError, asked: RedisCommand, secretive: bool) -> Fail
     Failure::new(kind, message).with_detail(detail)
 }
 
+/// Whether another command than `ROLE` may tell the role: the user may not run it, or the server does not have it, as
+/// managed ones and others that speak the protocol.
+pub fn lacks_role(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM") || error.code() == Some("ERR") && is_unknown(error.detail().unwrap_or_default())
+}
+
+/// Whether the server's words say that it does not have the command.
+fn is_unknown(words: &str) -> bool {
+    ["unknown command", "unknown or unsupported command"].into_iter().any(|start| words.starts_with(start))
+}
+
 /// The answer is not one that Redis gives.
 pub fn not_redis() -> Failure {
     Failure::new(FailureKind::Protocol, "the server does not speak Redis's protocol")
@@ -70,6 +81,9 @@ fn meaning(code: &str, words: &str, asked: RedisCommand) -> (FailureKind, String
             (FailureKind::Auth, "the server has no password set, and the URL holds one")
         }
         "ERR" if asked == RedisCommand::Login => (FailureKind::Auth, "user or password are wrong"),
+        "ERR" if asked == RedisCommand::Role && is_unknown(words) => {
+            (FailureKind::Protocol, "the server knows neither ROLE nor INFO")
+        }
         "ERR" if asked == RedisCommand::Select => (FailureKind::Protocol, "the database does not exist"),
         _ => (FailureKind::Protocol, "the server reports an error"),
     };
@@ -170,6 +184,13 @@ mod tests {
                 RedisCommand::Login,
                 FailureKind::Protocol,
                 "the server has no connection left (ERR)",
+            ),
+            (
+                "ERR",
+                "unknown command 'INFO', with args beginning with: 'replication' ",
+                RedisCommand::Role,
+                FailureKind::Protocol,
+                "the server knows neither ROLE nor INFO (ERR)",
             ),
             ("ODD", "hunter2", RedisCommand::Ping, FailureKind::Protocol, "the server reports an error (ODD)"),
         ];

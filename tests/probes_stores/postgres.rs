@@ -43,6 +43,11 @@ pub fn url(credentials: &str, parameters: &str) -> String {
     shared().postgres.url(credentials, parameters)
 }
 
+/// Who vouches for the shared server.
+pub fn authority() -> &'static Authority {
+    &shared().authority
+}
+
 fn section(url: impl Into<String>) -> SectionBuilder {
     SectionBuilder::new().text("url", url)
 }

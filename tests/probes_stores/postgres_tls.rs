@@ -10,9 +10,9 @@ use probelet::probe::postgres::KIND;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::postgres::url;
+use crate::postgres::{authority, url};
 use crate::postgres_liars::{authentication, begun, described, done, error, let_in, message, ready, row};
-use crate::support::certs::Authority;
+use crate::support::certs::{Authority, Folder};
 use crate::support::postgres::Postgres;
 use crate::support::section::{SectionBuilder, observe};
 use crate::{LIMIT, failure, pass};
@@ -64,6 +64,23 @@ async fn of_two_refusals_the_one_that_helps_comes_first_and_neither_is_hidden() 
             assert_eq!(detail.contains("TLS: FATAL: pg_hba.conf rejects connection"), user != "probe", "{detail}");
         }
     }
+}
+
+#[tokio::test]
+async fn hostaddr_is_where_to_connect_and_host_the_name_in_the_certificate() {
+    let files = Folder::new();
+    let root = files.write("root.pem", authority().pem());
+    let probe = |host: &str, mode: &str| {
+        let parameters = format!("hostaddr=127.0.0.1&sslmode={mode}&sslrootcert={root}");
+        let url = url("probe:hunter2", &parameters).replace("localhost", host);
+        SectionBuilder::new().text("url", url).probe(&KIND)
+    };
+    pass(&mut *probe("localhost", "verify-full")).await;
+    pass(&mut *probe("nowhere.invalid", "verify-ca")).await;
+    let other = failure(&mut *probe("nowhere.invalid", "verify-full")).await;
+    assert_eq!((other.kind, other.message.as_str()), (FailureKind::Tls, "certificate is for another host"));
+    let both = url("probe:hunter2", "host=nowhere.invalid&hostaddr=127.0.0.1");
+    pass(&mut *SectionBuilder::new().text("url", both).probe(&KIND)).await;
 }
 
 /// What a server says on one connection: an answer to each thing that it reads.

@@ -102,6 +102,9 @@ fn urls_of_postgres() {
     }
     let spec = SectionBuilder::new().text("url", "postgresql://bob@[::1]:6432/x").read(kind).unwrap();
     assert_eq!(spec.hosts(), ["::1"]);
+    let spec = SectionBuilder::new().text("url", "postgresql://bob@db/x?hostaddr=::1").read(kind).unwrap();
+    assert_eq!(spec.hosts(), ["::1"], "it is connected to there");
+    check(kind, "postgres://bob@db?hostaddr=db.example", "invalid-url: `hostaddr` is not an IP address");
 }
 
 #[test]

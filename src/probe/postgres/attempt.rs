@@ -57,7 +57,7 @@ impl PostgresServer {
             Some((_, TlsMode::Allow)) => (None, over_tls, ["without TLS", "over TLS"]),
             _ => (over_tls, None, ["over TLS", "without TLS"]),
         };
-        let refused = match self.attempt(&self.spec.target.host, first, trace).await {
+        let refused = match self.attempt(&self.spec.target.address, first, trace).await {
             Ok(logged_in) => return Ok(logged_in),
             Err(refused) => refused,
         };

@@ -64,7 +64,8 @@ const FIELDS: &[Field] = &[
         "The database: `postgres://user:password@host:5432/database`. `?sslmode=` is `disable`, `allow`, \
          `prefer` (the default), `require`, `verify-ca` or `verify-full`. As with libpq, `prefer` tries once more without \
          TLS where the handshake fails or the server refuses the login over TLS, `allow` over TLS where it refuses the one \
-         without. `sslrootcert`, `sslcert` and `sslkey` name PEM files; `target_session_attrs`, `channel_binding` and \
+         without. `sslrootcert`, `sslcert` and `sslkey` name PEM files; `hostaddr` \
+         is the address to connect to where the certificate is for `host`; `target_session_attrs`, `channel_binding` and \
          `require_auth` are as libpq has them.",
     ),
     Field::optional(
@@ -129,7 +130,7 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         is_filled_in(url) || is_filled_in(&query) || expect.as_ref().is_some_and(DeclaredCell::is_filled_in);
     let target = target::read(fields)?;
     Some(Box::new(Postgres {
-        family: AddressFamily::read(fields, Some(&target.host)),
+        family: AddressFamily::read(fields, Some(&target.address)),
         target,
         shown: redact::target(&url.written),
         query,
@@ -146,7 +147,7 @@ impl Spec for Postgres {
     }
 
     fn hosts(&self) -> Vec<&str> {
-        vec![&self.target.host]
+        vec![&self.target.address]
     }
 
     fn hosts_told_the_password(&self) -> Vec<&str> {

@@ -8,13 +8,15 @@ use crate::base::secret::Secret;
 use crate::base::value::{Section, Text};
 use crate::probe::endpoint::{self, decode};
 use crate::probe::net::tls::{TlsSpec, certificates_of, identity_of, key_of};
-use crate::probe::net::{ZONE, has_zone};
+use crate::probe::net::{ZONE, has_zone, literal};
 
 /// Where the database is and how to get in.
 #[derive(Clone, Debug)]
 pub struct PostgresTarget {
-    /// Host name or address, without brackets.
+    /// Host name or address, without brackets. The server's certificate must be for it.
     pub host: String,
+    /// Where to connect to: `hostaddr`, else the host.
+    pub address: String,
     /// The port.
     pub port: u16,
     /// Whom to log in as.
@@ -80,23 +82,29 @@ pub fn read(fields: &Section) -> Option<PostgresTarget> {
     let user = parameters.last(&["user"]).or_else(|| part(url.username()));
     let password = parameters.last(&["password"]).or_else(|| part(url.password().unwrap_or_default()));
     let database = parameters.last(&["dbname"]).or_else(|| part(url.path().trim_start_matches('/')));
-    let host = parameters.last(&["hostaddr", "host"]).or_else(|| part(url.host_str().unwrap_or_default()));
+    let address = parameters.last(&["hostaddr"]);
+    let host = parameters.last(&["host"]).or_else(|| part(url.host_str().unwrap_or_default()));
     let port = match parameters.last(&["port"]) {
         Some(port) => port.parse().ok(),
         None => Some(url.port().unwrap_or(5432)),
     };
     let Some(user) = user else { return wrong("the URL names no user") };
-    let Some(host) = host else { return wrong("the URL names no host") };
+    let Some(host) = host.or_else(|| address.clone()) else { return wrong("the URL names no host") };
     let Some(port) = port.filter(|port| *port > 0) else { return wrong("the port is not a number from 1 to 65535") };
     if host.starts_with('/') {
         return wrong("a database is reached by TCP, not by a Unix socket");
     }
-    if has_zone(&host) {
+    let address = address.as_ref().unwrap_or(&host);
+    if has_zone(address) {
         fields.error("url", "invalid-url", ZONE.0, Some(ZONE.1.into()));
         return None;
     }
-    if host.contains(',') {
+    if host.contains(',') || address.contains(',') {
         return wrong("the URL names several hosts: write a check for each");
+    }
+    if address != &host && literal(address).is_none() {
+        fields.error("url", "invalid-url", "`hostaddr` is not an IP address", Some("names stand in `host`".into()));
+        return None;
     }
     parameters.warn(fields);
     let settings = ["application_name", "options"]
@@ -104,7 +112,8 @@ pub fn read(fields: &Section) -> Option<PostgresTarget> {
         .filter_map(|name| Some((name, parameters.last(&[name])?.into())))
         .collect();
     Some(PostgresTarget {
-        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        address: bare(address),
+        host: bare(&host),
         port,
         database: Secret::new(database.unwrap_or_else(|| user.clone())),
         user: user.into(),
@@ -115,6 +124,10 @@ pub fn read(fields: &Section) -> Option<PostgresTarget> {
         methods: methods(fields, &parameters)?,
         role: role(fields, &parameters)?,
     })
+}
+
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// Nothing is returned when there is a problem, and nothing inside when no role is wanted.

@@ -51,7 +51,8 @@ const FIELDS: &[Field] = &[
     Field::optional(
         "max_messages",
         ValueType::Integer { min: 0, max: i64::MAX },
-        "More messages than this waiting in the queue, ready to be delivered, are a failure.",
+        "More messages than this waiting in the queue, ready to be delivered, are a failure. A quorum queue that has \
+         stopped is said to have 0 messages and 0 consumers: `min_consumers: 1` is what shows it.",
     ),
     Field::optional(
         "min_consumers",

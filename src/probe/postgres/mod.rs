@@ -319,9 +319,10 @@ fn explain_fault(fault: &WireFault, secretive: bool) -> Failure {
     let (kind, message) = match fault {
         WireFault::Garbage => return not_postgres(),
         WireFault::Refused(words) => {
-            let message = match words.starts_with("could not fork") {
-                true => "the server cannot start a process for the connection",
-                false => "the server refuses the connection",
+            let message = if words.starts_with("could not fork") {
+                "the server cannot start a process for the connection"
+            } else {
+                "the server refuses the connection"
             };
             let failure = Failure::new(FailureKind::Protocol, message);
             return if secretive { failure } else { failure.with_detail(words) };

@@ -66,6 +66,7 @@ fn tell(daemon: &DaemonClient, undo: bool, deadline: Deadline) -> Result<Option<
     match (reply.status, undo) {
         (200, true) if reply.body == "not draining\n" => Ok(None),
         (200, false) if duration_in(&reply.body).is_some() => Ok(duration_in(&reply.body)),
+        (409, true) => Err((format!("{daemon} was asked to end, and drains until then"), Exit::Unhealthy)),
         (403, _) => Err((
             format!(
                 "{daemon} refuses: a drain is taken from the same host alone\n  help: run this in the pod, \

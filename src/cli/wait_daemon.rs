@@ -87,14 +87,14 @@ impl DaemonWaiter {
         }
         self.progress.line(&format!("{name} is open after {took}; it must stay so for {}", show_duration(hold)));
         self.begun = Clock::Machine.now();
-        match tokio::time::timeout(hold, self.closes()).await {
-            Ok((why, exit)) => {
+        match self.stays(self.begun + hold).await {
+            Err((why, exit)) => {
                 let after = show_duration(Clock::Machine.now().since(self.begun));
                 let (why, help) = why.split_at(why.find('\n').unwrap_or(why.len()));
                 complain(&format!("error: {why} (after {after} of {}){help}\n", show_duration(hold)));
                 exit
             }
-            Err(_) => {
+            Ok(()) => {
                 print(&format!("{name} has been open for {}\n", show_duration(hold)));
                 Exit::Fine
             }
@@ -117,22 +117,28 @@ impl DaemonWaiter {
         }
     }
 
-    /// Asks until it is no longer open: why, and what that means.
-    async fn closes(&mut self) -> (String, Exit) {
+    /// Asks until it has been open at `end`; why it was not, and what that means. Where nobody answers just then, the
+    /// questions go on until somebody does, or too many were in vain.
+    async fn stays(&mut self, end: Moment) -> Result<(), (String, Exit)> {
         let mut unanswered = 0;
         loop {
-            let next = Clock::Machine.now() + WATCH;
+            let begun = Clock::Machine.now();
+            // The last question is asked when the time is up, not before.
+            let next = if begun < end { end.min(begun + WATCH) } else { begun + WATCH };
             match self.ask().await {
                 PollResult::Yes(line) => {
+                    if begun >= end {
+                        return Ok(());
+                    }
                     unanswered = 0;
                     self.tell(line);
                 }
-                PollResult::No(line) => return (line, Exit::Unhealthy),
-                PollResult::Never(why, exit) => return (why, exit),
+                PollResult::No(line) => return Err((line, Exit::Unhealthy)),
+                PollResult::Never(why, exit) => return Err((why, exit)),
                 PollResult::Nobody(why) => {
                     unanswered += 1;
                     if unanswered == MOST_UNANSWERED {
-                        return (why, Exit::Unreachable);
+                        return Err((why, Exit::Unreachable));
                     }
                     self.tell(why);
                     // A blink of the network may take longer than the next look.

@@ -49,9 +49,12 @@ impl server::Control for Controls {
         self.want(true);
     }
 
-    fn undrain(&self) {
-        self.termination.undo();
-        self.want(false);
+    fn undrain(&self) -> bool {
+        let may_be = self.termination.undo();
+        if may_be {
+            self.want(false);
+        }
+        may_be
     }
 
     fn wants_drain(&self) -> bool {
@@ -85,7 +88,7 @@ mod tests {
         for _ in 0..100 {
             controls.drain();
         }
-        controls.undrain();
+        assert!(controls.undrain());
         drop(controls);
         let mut last = None;
         while let Some(SchedulerCommand::Drain(wanted)) = orders.recv().await {

@@ -240,7 +240,7 @@ impl Daemon {
                 () = routes.follow() => {}
             }
         };
-        self.termination.begin(self.clock.now());
+        self.termination.end(self.clock.now());
         let drain = self.config.as_ref().map_or(Duration::ZERO, |config| config.plan.answers.drain);
         let remaining = self.termination.remaining(self.clock.now(), drain);
         tracing::info!(

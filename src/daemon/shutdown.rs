@@ -14,6 +14,8 @@ pub struct Termination {
     since: Arc<AtomicU64>,
     /// Somebody has given a sign, or taken it back, since the start.
     was_told: Arc<AtomicBool>,
+    /// The process was asked to end: nobody takes that back.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Termination {
@@ -21,6 +23,12 @@ impl Termination {
     pub fn begin(&self, now: Moment) {
         self.was_told.store(true, Ordering::Relaxed);
         self.note(now);
+    }
+
+    /// The process was asked to end, at `now`.
+    pub fn end(&self, now: Moment) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.begin(now);
     }
 
     /// There was a sign at `then`, before a restart. It counts unless a signal or a request has decided otherwise since.
@@ -35,10 +43,15 @@ impl Termination {
         let _ = self.since.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The drain was undone.
-    pub fn undo(&self) {
+    /// The drain is undone, unless the process was asked to end.
+    #[must_use]
+    pub fn undo(&self) -> bool {
         self.was_told.store(true, Ordering::Relaxed);
-        self.since.store(0, Ordering::Relaxed);
+        let may_be = !self.is_ending.load(Ordering::Relaxed);
+        if may_be {
+            self.since.store(0, Ordering::Relaxed);
+        }
+        may_be
     }
 
     /// How long the process that was asked to end at `now` goes on: until `drain` has passed since the first sign.
@@ -74,7 +87,7 @@ mod tests {
         termination.begin(at(100));
         assert_eq!(termination.remaining(at(100), drain), Duration::from_secs(2));
         let termination = Termination::default();
-        termination.undo();
+        assert!(termination.undo());
         termination.restore(at(97));
         termination.begin(at(100));
         assert_eq!(termination.remaining(at(100), drain), drain);
@@ -84,8 +97,10 @@ mod tests {
     fn an_undone_drain_is_no_sign() {
         let (termination, drain) = (Termination::default(), Duration::from_secs(5));
         termination.begin(at(100));
-        termination.undo();
-        termination.begin(at(200));
+        assert!(termination.undo());
+        termination.end(at(200));
+        assert_eq!(termination.remaining(at(201), drain), Duration::from_secs(4));
+        assert!(!termination.undo(), "it ends");
         assert_eq!(termination.remaining(at(201), drain), Duration::from_secs(4));
     }
 }

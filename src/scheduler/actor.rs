@@ -205,13 +205,15 @@ impl Scheduler {
 
     fn obey(&mut self, command: SchedulerCommand, workers: &mut Workers) {
         match command {
+            // Whoever drains a process that ends would have it remembered.
+            SchedulerCommand::Drain(_) if self.machine.is_ending() => {}
             SchedulerCommand::Drain(wanted) => {
                 let draining = wanted.load(Ordering::Relaxed);
                 self.machine.set_draining(draining);
                 self.reporter.drain(draining, self.clock.now());
             }
             SchedulerCommand::End => {
-                self.machine.set_draining(true);
+                self.machine.end();
                 self.reporter.drain(false, self.clock.now());
             }
             SchedulerCommand::Restore(latches) => {

@@ -22,8 +22,11 @@ pub(super) fn drain(incoming: &IncomingRequest<'_>, app: &App, snapshot: &Snapsh
                 Answer::text(StatusCode::OK, draining(snapshot.plan.answers.drain))
             }
             Method::DELETE => {
-                control.undrain();
-                Answer::text(StatusCode::OK, "not draining\n")
+                if control.undrain() {
+                    Answer::text(StatusCode::OK, "not draining\n")
+                } else {
+                    Answer::text(StatusCode::CONFLICT, "draining: the sidecar was asked to end\n")
+                }
             }
             _ => Answer::method_not_allowed(Route::DaemonDrain.methods()),
         }

@@ -88,8 +88,8 @@ impl fmt::Debug for App {
 pub trait Control: Send + Sync {
     /// A drain begins.
     fn drain(&self);
-    /// The drain is undone.
-    fn undrain(&self);
+    /// The drain is undone: whether it can be.
+    fn undrain(&self) -> bool;
     /// Whether a drain is wanted, also where the scheduler has not published it yet.
     fn wants_drain(&self) -> bool {
         false

@@ -194,6 +194,18 @@ async fn a_daemon_that_is_not_there_yet_is_waited_for_and_one_that_goes_ends_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_goes_or_hangs_just_before_the_end_has_not_been_open_until_then() {
+    for signal in [Signal::KILL, Signal::STOP] {
+        let daemon = Daemon::start("checks: []\n").await;
+        let mut wait = start(waiting(&format!("http://{}", daemon.address), &["--hold", "2s"]));
+        wait.complains("it must stay so");
+        daemon.signal(signal);
+        let Run { code, stdout, stderr } = wait.ends();
+        assert_eq!((code, stdout.as_str()), (3, ""), "{signal:?}: {stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_is_unknown_may_come_with_a_help_and_one_that_is_not_told_is_not_waited_for() {
     let daemon = Daemon::start(SAID).await;
     let url = format!("http://{}", daemon.address);

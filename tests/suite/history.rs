@@ -29,7 +29,11 @@ impl Past {
 
     /// A daemon in the pod with this UID that keeps its history here.
     async fn daemon(&self, pod: &str, checks: &str) -> Daemon {
-        let config = format!("history: {{ path: {} }}\nserver: {{ drain: 0s }}\nchecks:\n{checks}", self.file);
+        self.daemon_that_drains(pod, checks, "0s").await
+    }
+
+    async fn daemon_that_drains(&self, pod: &str, checks: &str, drain: &str) -> Daemon {
+        let config = format!("history: {{ path: {} }}\nserver: {{ drain: {drain} }}\nchecks:\n{checks}", self.file);
         Daemon::start_with(&config, &[], &[("POD_UID", pod)]).await
     }
 
@@ -181,6 +185,23 @@ async fn a_drain_that_was_asked_for_survives_and_the_one_of_a_restart_does_not()
     assert_eq!(daemon.get("/readyz").await.status, 200, "the signal ended the sidecar's container, not the pod");
     daemon.until_state("shared", "ok").await;
     assert_eq!(daemon.get("/readyz").await.status, 200);
+    ended(daemon).await;
+}
+
+#[tokio::test]
+async fn nobody_changes_the_drain_of_a_process_that_ends() {
+    let past = Past::new();
+    let mut daemon = past.daemon_that_drains("pod-1", &checks(0), "3s").await;
+    daemon.until_status("/readyz", 200).await;
+    daemon.signal(Signal::TERM);
+    daemon.until_status("/readyz", 503).await;
+    assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status, 200);
+    assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status, 409);
+    assert_eq!(daemon.get("/readyz").await.status, 503);
+    assert_eq!(daemon.ends().await, Some(0));
+
+    let daemon = past.daemon("pod-1", &checks(0)).await;
+    daemon.until_status("/readyz", 200).await;
     ended(daemon).await;
 }
 

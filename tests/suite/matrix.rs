@@ -252,7 +252,9 @@ async fn scheduler_stalled() {
     struct Nobody;
     impl Control for Nobody {
         fn drain(&self) {}
-        fn undrain(&self) {}
+        fn undrain(&self) -> bool {
+            true
+        }
         fn start_up(&self, _news: probelet::model::start_up::ContainerNews, _at: Moment) {}
         fn beat(&self, _check: &str, _beat: probelet::model::beat::Beat) -> bool {
             false

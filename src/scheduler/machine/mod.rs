@@ -96,6 +96,7 @@ pub struct Machine {
     causes: Option<Causes>,
     observations: Vec<CountedRun>,
     draining: bool,
+    is_ending: bool,
     ready_once: bool,
     start_up: StartUp,
     /// What the latches are judged by.
@@ -132,6 +133,7 @@ impl Machine {
             causes: None,
             observations: Vec::new(),
             draining: false,
+            is_ending: false,
             ready_once: false,
             start_up: StartUp { began: now.moment, ..StartUp::default() },
             endpoints: OpenEndpoints::default(),
@@ -158,6 +160,17 @@ impl Machine {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// The process was asked to end: it drains from now on.
+    pub const fn end(&mut self) {
+        (self.draining, self.is_ending) = (true, true);
+    }
+
+    /// Whether the process was asked to end.
+    #[must_use]
+    pub const fn is_ending(&self) -> bool {
+        self.is_ending
     }
 
     /// From now on every check is brought in line with its parents each time, also where nothing has changed.
@@ -213,8 +226,10 @@ impl Machine {
         self.latched += 1;
         self.ready_once |= latches.ready_once;
         for index in self.plan.checks.gating_the_app().iter() {
-            let check = &self.checks[index];
-            let saved = latches.passed_once.contains(&self.definition(index).name);
+            let (check, definition) = (&self.checks[index], self.definition(index));
+            let former = definition.formerly.as_ref().filter(|name| self.plan.position(name.as_str()).is_none());
+            let saved =
+                [Some(&definition.name), former].into_iter().flatten().any(|name| latches.passed_once.contains(name));
             if saved && !check.passed_once && !check.unproven {
                 Arc::make_mut(&mut self.checks[index]).passed_once = true;
             }
@@ -222,10 +237,12 @@ impl Machine {
     }
 
     /// What has to be known after a restart: whether `/readyz` has been open once, and which of the checks that gate
-    /// `live` or `startup` have passed in the present start-up.
+    /// `live` or `startup` have passed in the present start-up, or under a definition that a reload has replaced and that
+    /// kept `/livez` closed.
     #[must_use]
     pub fn latches(&self) -> SavedState {
-        let passed = self.plan.checks.gating_the_app().iter().filter(|index| self.checks[*index].passed_once);
+        let has_passed = |check: &CheckState| check.passed_once || check.probation.is_some_and(|closed| closed.livez);
+        let passed = self.plan.checks.gating_the_app().iter().filter(|index| has_passed(&self.checks[*index]));
         let passed_once = passed.map(|index| self.definition(index).name.clone()).collect();
         SavedState { ready_once: self.ready_once, passed_once, ..SavedState::default() }
     }

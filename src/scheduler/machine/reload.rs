@@ -22,9 +22,9 @@ impl Machine {
     /// The first plan of a machine without a configuration is a start, not a reload.
     pub fn reload(&mut self, plan: Arc<Plan>, origins: &[Origin], now: Reading) {
         if self.configuration.missing.is_some() {
-            let draining = self.draining;
+            let (draining, is_ending) = (self.draining, self.is_ending);
             let latched = self.latched + 1;
-            *self = Self { draining, latched, ..Self::new(plan, &self.pod.clone(), now) };
+            *self = Self { draining, is_ending, latched, ..Self::new(plan, &self.pod.clone(), now) };
             return;
         }
         let snapshot = self.snapshot(now);
@@ -120,6 +120,7 @@ mod tests {
     use super::super::testing::{START, at, child, machine, outages, thresholds};
     use super::*;
     use crate::base::clock::Moment;
+    use crate::history::answer::SavedState;
     use crate::model::durations::DurationBuckets;
     use crate::model::index::CheckIndex;
     use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
@@ -301,6 +302,33 @@ mod tests {
         let origins = [Origin::Kept(CheckIndex::new(0)), Origin::Changed(CheckIndex::new(1))];
         playback.machine.reload(plan(vec![check("db"), app(&[0])]), &origins, reading(playback.now()));
         playback.play_until(at(200.0), |snapshot| assert!(is_open(&snapshot), "{snapshot:?}"));
+    }
+
+    #[test]
+    fn a_restart_of_the_sidecar_forgets_nothing_of_a_check_that_a_reload_changed_or_renamed() {
+        let live = Gates { live: true, ..Gates::default() };
+        let app =
+            |name: &str, timeout| Definition { gates: live, timeout: Duration::from_millis(timeout), ..check(name) };
+        let renamed = |timeout| Definition { formerly: Some(app("app", 0).name.clone()), ..app("renamed", timeout) };
+        let closes = |checks: Vec<Definition>, saved: &SavedState| {
+            let mut playback = Playback::new(machine(checks), outages(vec![vec![(0.0, 999.0)]]), START);
+            playback.machine.restore(saved);
+            playback.play_until(at(60.0), |_| {});
+            let snapshot = playback.machine.snapshot(reading(playback.now()));
+            !Judged::new(&snapshot, snapshot.at).is_open(Endpoint::Livez)
+        };
+        let mut playback = Playback::new(machine(vec![app("app", 900)]), outages(vec![vec![(20.0, 999.0)]]), START);
+        playback.play_until(at(15.0), |_| {});
+        let saved = playback.machine.latches();
+        assert!(closes(vec![app("app", 900)], &saved) && closes(vec![renamed(900)], &saved));
+        assert!(!closes(vec![app("another", 900)], &saved), "it is starting");
+        playback.play_until(at(60.0), |_| {});
+        for next in [app("app", 800), renamed(800)] {
+            let origins = [Origin::Changed(CheckIndex::new(0))];
+            playback.machine.reload(plan(vec![next.clone()]), &origins, reading(playback.now()));
+            playback.play_until(playback.now() + Duration::from_secs(30), |_| {});
+            assert!(closes(vec![next], &playback.machine.latches()));
+        }
     }
 
     #[test]

@@ -66,8 +66,9 @@ impl Control for RecordingControl {
         self.0.0.lock().unwrap().push("drain".into());
     }
 
-    fn undrain(&self) {
+    fn undrain(&self) -> bool {
         self.0.0.lock().unwrap().push("undrain".into());
+        true
     }
 
     fn beat(&self, check: &str, beat: Beat) -> bool {

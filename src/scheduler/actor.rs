@@ -224,6 +224,12 @@ impl Scheduler {
             SchedulerCommand::Reload(program) => {
                 let Program { plan, specs, origins } = *program;
                 let now = self.clock.read();
+                for (check, origin) in plan.checks.iter().zip(&origins) {
+                    let before = origin.before().map(|before| &self.machine.plan().checks[before].name);
+                    if let Some(former) = before.filter(|before| **before != check.name) {
+                        self.context.beats.rename(former.as_str(), check.name.as_str());
+                    }
+                }
                 self.machine.reload(plan, &origins, now);
                 self.reporter.declare(&self.machine, now);
                 workers.sync(&self.machine, &specs);

@@ -85,17 +85,20 @@ impl HistoryReporter {
 
     /// Takes over what was saved before the sidecar was restarted in this pod. A drain is taken over unless somebody
     /// has decided about that since the start. A beat is as old as it was when it was last looked at: while the sidecar
-    /// was away nobody could take another.
+    /// was away nobody could take another. It may have come when its check had its former name.
     pub fn restore(&mut self, latches: SavedState, machine: &mut Machine, now: Reading) {
         machine.restore(&latches);
         if let Some(since) = latches.draining_since.filter(|_| !self.drain_was_told) {
             self.draining_since = Some(since);
             machine.set_draining(true);
         }
-        for (check, at) in &latches.beats {
-            if machine.plan().position(check.as_str()).is_some() {
+        let plan = machine.plan();
+        for check in &plan.checks {
+            let is_free = |former: &&CheckName| plan.position(former.as_str()).is_none();
+            let former = || latches.beats.get(check.formerly.as_ref().filter(is_free)?);
+            if let Some(at) = latches.beats.get(&check.name).or_else(former) {
                 let age = latches.looked_at.map_or(Duration::ZERO, |looked| looked.since(*at));
-                self.beats.restore(check.as_str(), now.moment - age);
+                self.beats.restore(check.name.as_str(), now.moment - age);
             }
         }
         self.saved = latches;
@@ -210,8 +213,8 @@ mod tests {
     use crate::model::beat::{Beat, BeatStatus};
     use crate::model::index::CheckIndex;
     use crate::model::outcome::{Observation, Outcome, Pass};
-    use crate::model::plan::Origin;
     use crate::model::plan::testing::{check, plan};
+    use crate::model::plan::{Definition, Origin};
     use crate::simulation::playback::reading;
 
     fn at(seconds: u64) -> Reading {
@@ -380,5 +383,30 @@ mod tests {
             (&reporter.saved.beats, reporter.saved.looked_at),
             (&[(db, at(97).wall)].into(), Some(at(100).wall))
         );
+    }
+
+    #[tokio::test]
+    async fn a_beat_from_before_a_restart_is_that_of_the_check_which_has_another_name_since() {
+        let name = |name: &str| CheckName::new(name).unwrap();
+        let renamed = |now: &str, former: &str| Definition { formerly: Some(name(former)), ..check(now) };
+        let checks = vec![
+            check("kept"),
+            renamed("new", "old"),
+            renamed("other", "kept"),
+            renamed("both", "former"),
+            check("db"),
+        ];
+        let mut machine = Machine::new(plan(checks), "pod", at(10));
+        let mut reporter = HistoryReporter::new(history(), Arc::default(), at(10));
+        let saved = [("kept", 1), ("old", 2), ("both", 3), ("former", 4), ("gone", 5)];
+        let before = SavedState {
+            beats: saved.map(|(check, second)| (name(check), at(second).wall)).into(),
+            looked_at: Some(at(10).wall),
+            ..SavedState::default()
+        };
+        reporter.restore(before, &mut machine, at(10));
+        let expected =
+            [("both", 3), ("kept", 1), ("new", 2)].map(|(check, second)| (check.to_owned(), at(second).moment));
+        assert_eq!(reporter.beats.last(), expected);
     }
 }

@@ -153,6 +153,22 @@ impl Beats {
         slot
     }
 
+    /// What was heard for `former` is what was heard for `check`, its name from now on; the former probe takes beats for
+    /// it until it ends. One that is called `former` again goes on with what was heard until now.
+    pub(crate) fn rename(&self, former: &str, check: &str) {
+        let mut register = self.lock();
+        if let Some(at) = register.remembered.remove(former) {
+            register.remembered.insert(check.to_owned(), at);
+        }
+        let Some(heard) = register.heard.get(former).cloned() else { return };
+        let last = lock(&heard).last.clone();
+        if last.is_none() && register.heard.contains_key(check) {
+            return;
+        }
+        register.heard.insert(check.to_owned(), heard);
+        register.heard.insert(former.to_owned(), Arc::new(Mutex::new(Heard { last, is_unseen: false })));
+    }
+
     /// Forgets the checks that are gone, but for the [`MOST_GONE`] that had a beat last. Whoever replaces probes calls
     /// it while each check still has its own.
     pub(crate) fn tidy(&self) {
@@ -294,6 +310,30 @@ mod tests {
         assert_eq!((last.at, last.beat), (at(1), degraded));
         assert!(beats.beat("nightly", Beat::default(), at(2)));
         assert_eq!(beats.last(), [("nightly".to_owned(), at(2))]);
+    }
+
+    #[test]
+    fn a_check_that_is_renamed_goes_on_with_the_last_beat_and_so_does_one_that_is_called_as_before_again() {
+        let beats = Beats::default();
+        let former = beats.register("old", MAX_AGE);
+        assert!(beats.beat("old", Beat::default(), at(1)));
+        beats.rename("old", "new");
+        // As long as the former probe is there, it takes beats of the same app.
+        assert!(beats.beat("old", Beat::default(), at(2)));
+        drop(former);
+        let slot = beats.register("new", MAX_AGE);
+        assert_eq!(slot.look().unwrap().at, at(2));
+        assert_eq!(beats.last(), [("new".to_owned(), at(2))]);
+        assert!(beats.beat("new", Beat::default(), at(3)));
+        let back = beats.register("old", MAX_AGE);
+        assert_eq!(back.look().unwrap().at, at(1), "it is another check since");
+        // Before its probe was there, and where nothing was heard by either name or by the former.
+        beats.restore("remembered", at(4));
+        for (former, name, then) in [("remembered", "known", Some(4)), ("a", "b", None), ("unheard", "new", Some(3))] {
+            drop(beats.register("unheard", MAX_AGE));
+            beats.rename(former, name);
+            assert_eq!(beats.register(name, MAX_AGE).look().map(|last| last.at), then.map(at), "{former}");
+        }
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Scheduler {
             }
             if let Some(lateness) = watch.look(now, || shortest_interval(&self.machine), account) {
                 beats.excuse(lateness.deaf(), now.moment);
+                beats.add_sleep(lateness.asleep(), now.moment);
                 if lateness.is_jump() {
                     tracing::warn!("{}: all checks run now", lateness.shown());
                     self.machine.jumped(now);

@@ -36,6 +36,14 @@ struct Register {
     remembered: BTreeMap<String, Moment>,
     /// The checks with news that the scheduler has not been told of.
     news: BTreeSet<String>,
+    sleep: Sleep,
+}
+
+/// How long the app may have slept in all, with the machine or its pod, and when it was last found to be awake again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sleep {
+    total: Duration,
+    until: Moment,
 }
 
 /// The last beat of one check.
@@ -55,8 +63,28 @@ struct Heard {
 /// A beat, and when it came.
 #[derive(Clone, Debug)]
 pub(super) struct TakenBeat {
+    pub(super) came: Moment,
+    /// When it would have come to be as old as it counts.
     pub(super) at: Moment,
     pub(super) beat: Beat,
+}
+
+impl TakenBeat {
+    pub(super) const fn new(came: Moment, beat: Beat) -> Self {
+        Self { came, at: came, beat }
+    }
+}
+
+impl Sleep {
+    /// The moment since which something ages that began to at `at`, where it knew of the sleep `before`.
+    pub(super) fn excuse(self, before: Self, at: Moment) -> Moment {
+        excused(at, self.total.saturating_sub(before.total), self.until)
+    }
+}
+
+/// What is no older at `until` for a span before it.
+fn excused(at: Moment, span: Duration, until: Moment) -> Moment {
+    at.max((at + span).min(until))
 }
 
 impl Beats {
@@ -64,7 +92,7 @@ impl Beats {
     pub fn beat(&self, check: &str, beat: Beat, now: Moment) -> bool {
         let mut register = self.lock();
         let Some(slot) = register.slots.get(check).and_then(Weak::upgrade) else { return false };
-        if slot.take(TakenBeat { at: now, beat }) {
+        if slot.take(TakenBeat::new(now, beat)) {
             register.news.insert(check.to_owned());
             self.told.notify_one();
         }
@@ -85,7 +113,7 @@ impl Beats {
             Some(slot) => {
                 let last = &mut slot.lock().last;
                 if last.as_ref().is_none_or(|last| last.at < at) {
-                    *last = Some(TakenBeat { at, beat: Beat::default() });
+                    *last = Some(TakenBeat::new(at, Beat::default()));
                 }
             }
             None => {
@@ -94,17 +122,28 @@ impl Beats {
         }
     }
 
-    /// Nobody could take a beat for so long until `now`: what came before is no older for that.
+    /// Nobody could send a beat, or take one, for so long until `now`: what came before is no older for that.
     pub fn excuse(&self, span: Duration, now: Moment) {
         self.retain(
             |register| &mut register.heard,
             |_, heard| {
                 if let Some(last) = &mut lock(heard).last {
-                    last.at = last.at.max((last.at + span).min(now));
+                    last.at = excused(last.at, span, now);
                 }
                 true
             },
         );
+    }
+
+    /// The app may have slept for so long until `now`: what its probes wait for since before that is no older either.
+    pub fn add_sleep(&self, span: Duration, now: Moment) {
+        let sleep = &mut self.lock().sleep;
+        *sleep = Sleep { total: sleep.total + span, until: if span.is_zero() { sleep.until } else { now } };
+    }
+
+    /// How long the app may have slept so far.
+    pub(super) fn sleep(&self) -> Sleep {
+        self.lock().sleep
     }
 
     /// The last beat of every check that has had one, but for those with which the app said that it does not work, or not
@@ -141,7 +180,7 @@ impl Beats {
     /// may be a day away.
     pub(crate) fn register(&self, check: &str, max_age: Duration) -> Arc<Slot> {
         let mut register = self.lock();
-        let remembered = register.remembered.remove(check).map(|at| TakenBeat { at, beat: Beat::default() });
+        let remembered = register.remembered.remove(check).map(|at| TakenBeat::new(at, Beat::default()));
         let heard = Arc::clone(register.heard.entry(check.to_owned()).or_default());
         {
             let mut heard = lock(&heard);
@@ -403,7 +442,7 @@ mod tests {
             (66, Ok, false, "as before"),
         ];
         for (second, status, expected, why) in cases {
-            let beat = TakenBeat { at: at(second), beat: Beat { status, message: None } };
+            let beat = TakenBeat::new(at(second), Beat { status, message: None });
             assert_eq!(slot.take(beat.clone()), expected, "{why}");
             assert!(!slot.take(beat), "{why}, and nobody has looked since");
             assert_eq!(slot.look().unwrap().beat.status, status);

@@ -1,8 +1,8 @@
 //! The kind `heartbeat`: the app proves that its main loop turns, by touching a file or by a request to the sidecar.
 //!
 //! The age of a beat is counted on the boot clock from when it was seen, so that neither a stepped wall clock nor a
-//! file with a time of its own makes an app look alive. Before the first beat there is no verdict, for as long as one
-//! may take to come.
+//! file with a time of its own makes an app look alive; time in which the app slept with its machine does not count.
+//! Before the first beat there is no verdict, for as long as one may take to come.
 
 mod beats;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::beats::Beats;
-use self::beats::{Slot, TakenBeat};
+use self::beats::{Sleep, Slot, TakenBeat};
 use super::blocking::Blocking;
 use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::{Clock, Moment};
@@ -137,6 +137,8 @@ impl Spec for Heartbeat {
             max_age: self.max_age,
             clock: context.clock,
             started,
+            beats: Arc::clone(&context.beats),
+            sleep: context.beats.sleep(),
             last: None,
             as_of: None,
         })
@@ -148,6 +150,9 @@ struct HeartbeatProbe {
     max_age: Duration,
     clock: Clock,
     started: Moment,
+    beats: Arc<Beats>,
+    /// What is known of the app's sleep: `started`, and the last beat of a file, are no older for it.
+    sleep: Sleep,
     /// The last beat, and when it was seen.
     last: Option<TakenBeat>,
     /// The earliest moment at which it can have been.
@@ -172,16 +177,17 @@ struct WatchedFile {
 impl Probe for HeartbeatProbe {
     fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
         Box::pin(async move {
+            self.wake();
             match &mut self.source {
                 BeatSource::Push(slot) => {
                     self.last = slot.look();
-                    self.as_of = self.last.as_ref().map(|last| last.at);
+                    self.as_of = self.last.as_ref().map(|last| last.came);
                 }
                 BeatSource::File(watched) => {
                     run.trace.enter(Phase::Disk);
                     let last_look = watched.looked_at.replace(self.clock.now());
                     if watched.has_changed().await? {
-                        self.last = Some(TakenBeat { at: self.clock.now(), beat: Beat::default() });
+                        self.last = Some(TakenBeat::new(self.clock.now(), Beat::default()));
                         self.as_of = last_look;
                     }
                 }
@@ -189,6 +195,18 @@ impl Probe for HeartbeatProbe {
             judge(self.last.as_ref(), self.started, self.clock.now(), self.max_age)
                 .map(|pass| Pass { as_of: self.as_of, ..pass })
         })
+    }
+}
+
+impl HeartbeatProbe {
+    /// What the app slept since the last look makes nothing older.
+    fn wake(&mut self) {
+        let sleep = self.beats.sleep();
+        let before = std::mem::replace(&mut self.sleep, sleep);
+        self.started = sleep.excuse(before, self.started);
+        if let Some(last) = &mut self.last {
+            last.at = sleep.excuse(before, last.at);
+        }
     }
 }
 
@@ -234,6 +252,18 @@ fn said(Beat { status, message }: &Beat, ago: &str) -> ProbeResult {
             Ok(Pass { degraded: true, ..Pass::saying(format!("the app said degraded {ago} ago{more}")) })
         }
         BeatStatus::Error => Err(Failure::new(FailureKind::Mismatch, format!("the app said error {ago} ago{more}"))),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Heartbeats for the tests of the floors above.
+
+    use super::*;
+
+    /// Beats that are pushed.
+    pub(crate) fn pushed(max_age: Duration) -> impl Spec {
+        Heartbeat { file: None, target: None, max_age, token: None }
     }
 }
 
@@ -332,5 +362,42 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert!(says(probe.as_mut()).await.starts_with("last beat"));
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_app_slept_makes_neither_a_file_s_beat_nor_the_wait_for_a_first_one_older() {
+        let path = std::env::temp_dir().join(format!("probelet-heartbeat-slept-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        let clock = Clock::tokio();
+        let context = context(clock);
+        let (mut file, mut push) = (spec(Some(path.clone())).build(&context), spec(None).build(&context));
+        assert_eq!(says(file.as_mut()).await, "void: no beat yet, 0ms after the start");
+        std::fs::remove_file(&path).unwrap();
+        says(file.as_mut()).await;
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(says(file.as_mut()).await, "last beat 0ms ago");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        context.beats.add_sleep(Duration::from_secs(3600), clock.now());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        context.beats.add_sleep(Duration::ZERO, clock.now());
+        assert_eq!(says(file.as_mut()).await, "last beat 15s ago");
+        assert_eq!(says(push.as_mut()).await, "void: no beat yet, 15s after the start");
+        tokio::time::advance(Duration::from_secs(16)).await;
+        assert_eq!(says(file.as_mut()).await, "mismatch: no beat for 31s, more than 30s");
+        assert_eq!(says(push.as_mut()).await, "mismatch: no beat since the start 31s ago");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_is_no_older_for_a_sleep_came_no_later() {
+        let clock = Clock::tokio();
+        let context = context(clock);
+        let mut probe = spec(None).build(&context);
+        let came = clock.now();
+        assert!(context.beats.beat("main_loop", Beat::default(), came));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        context.beats.excuse(Duration::from_secs(3600), clock.now());
+        assert_eq!(probe.observe(&RunContext::default()).await.unwrap().as_of, Some(came));
     }
 }

@@ -72,6 +72,8 @@ pub struct Trace {
     entered: Mutex<Vec<(Phase, Duration)>>,
     /// Where it was dialled last, by the run or a part of it: a daemon's log wants that of a failure.
     dialled: Arc<Mutex<Option<Dialled>>>,
+    /// How long it listened to a server that had nothing to say.
+    silence: OnceLock<Duration>,
     /// Taken by `probelet once --verbose` and the like; nothing in the daemon.
     notes: Option<Mutex<Notes>>,
 }
@@ -155,6 +157,7 @@ impl Default for Trace {
             ended: OnceLock::new(),
             entered: Mutex::default(),
             dialled: Arc::default(),
+            silence: OnceLock::new(),
             notes: None,
         }
     }
@@ -207,6 +210,18 @@ impl Trace {
     #[must_use]
     pub fn dialled(&self) -> Option<String> {
         locked(&self.dialled).as_ref().map(Dialled::shown)
+    }
+
+    /// For so long it has listened to a server that had nothing to say, and need not have: that is no slowness of the
+    /// server's.
+    pub fn heard_nothing(&self, silence: Duration) {
+        let _ = self.silence.set(silence);
+    }
+
+    /// How long it has listened in vain.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.silence.get().copied().unwrap_or_default()
     }
 
     /// Whether notes are taken.

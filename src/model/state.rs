@@ -211,7 +211,7 @@ pub fn advance(check: &CheckState, definition: &Definition, observation: &Observ
     match (&observation.outcome, &mut next.probation) {
         // A threshold above 1 is not reached by the first pass, and closes nothing.
         (Outcome::Pass(_), probation) if next.state.is_up() => *probation = None,
-        (Outcome::Fail(_), probation) if next.state == State::Error && next.passed_once => *probation = None,
+        (Outcome::Fail(_), probation) if next.passed_once => *probation = None,
         // Whatever its old definition found, a parent fails: that is nothing that a restart mends.
         (Outcome::Skip, Some(probation)) => probation.livez = false,
         _ => {}

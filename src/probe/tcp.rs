@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::net::family::{ADDRESS_FAMILY, AddressFamily};
 use super::net::metered::{Meter, MeteredStream};
@@ -45,7 +45,7 @@ const FIELDS: &[Field] = &[
         ValueType::Template,
         "What the server must say. It is read until this is seen. Without it, a server that asks for a client certificate \
          in TLS 1.3 has 250 ms, and no more than an eighth of the timeout, to refuse what it got: what comes later is not \
-         heard.",
+         heard. That time is no part of the run's duration.",
     ),
     Field::optional("tls", ValueType::Section(tls::FIELDS), "Speaks TLS, in this way. Default: no TLS."),
     ADDRESS_FAMILY,
@@ -179,7 +179,9 @@ impl TcpProbe {
         // An expansion or a captured value may be empty: then there is nothing to wait for.
         let expected = self.declared.expect.as_ref().map(fill).transpose()?.filter(|expected| !expected.is_empty());
         if expected.is_none() && stream.may_be_refused() {
+            let began = Instant::now();
             hear_refusal(&mut stream, REFUSAL.min(run.budget / 8)).await?;
+            run.trace.heard_nothing(began.elapsed());
         }
         if let Some(text) = &self.declared.send {
             run.trace.enter(Phase::Answer);

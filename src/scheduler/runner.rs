@@ -45,8 +45,10 @@ pub async fn observe(
     let result = result.map_err(|failure| unless_ours(failure, lost, timeout));
     let dialled = if result.is_err() { run.trace.dialled() } else { None };
     let outcome = Outcome::from(result);
-    let ended = clock.read();
-    (Observation { outcome, began, ended: ended.moment, wall: ended.wall, dialled }, ending)
+    let read = clock.read();
+    let passed = matches!(outcome, Outcome::Pass(_));
+    let ended = if passed { (read.moment - run.trace.silence()).max(began) } else { read.moment };
+    (Observation { outcome, began, ended, wall: read.wall, dialled }, ending)
 }
 
 /// The `failure`, or why it says nothing about the target: so much of the run's time was `lost` to us that it may come of
@@ -178,6 +180,23 @@ mod tests {
             let Outcome::Fail(failure) = outcome else { panic!("a panic passed") };
             assert_eq!((failure.kind, ending), (FailureKind::Bug, Ending::Panicked));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_not_slow_because_it_has_nothing_to_say() {
+        struct Listening;
+        impl Probe for Listening {
+            fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
+                Box::pin(async {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    run.trace.heard_nothing(Duration::from_millis(250));
+                    Ok(Pass::default())
+                })
+            }
+        }
+        let (run, clock) = (RunContext { trace: Arc::default(), ..RunContext::default() }, Clock::tokio());
+        let (observation, _) = observe(&mut Listening, &run, Duration::from_secs(2), clock).await;
+        assert!((50..=51).contains(&observation.took().as_millis()), "{observation:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -142,7 +142,8 @@ mod tests {
     use crate::model::plan::testing::check;
     use crate::model::plan::{Critical, Definition, Gates};
     use crate::model::snapshot::Snapshot;
-    use crate::model::verdict::{Endpoint, Judged};
+    use crate::model::state::State;
+    use crate::model::verdict::{Endpoint, Judged, JudgedState};
     use crate::simulation::playback::{Playback, reading};
 
     /// The endpoints that are open, at the end of the outage of `world` and later, until one closes that was open then.
@@ -173,6 +174,30 @@ mod tests {
             let world = vec![vec![(60.0, 100.0)], vec![(60.0, 100.0)], vec![(60.0, until)]];
             assert_eq!(closed_after(vec![db, api, app], world, 99.0), [], "{lag}");
         }
+    }
+
+    #[test]
+    fn the_end_of_an_outage_closes_nothing_where_a_check_between_comes_to_no_verdict_for_long() {
+        let db = Definition { critical: Critical::AtStartup, ..check("db") };
+        let api = Definition { critical: Critical::No, ..child("api", &[0]) };
+        let found = |check: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let result = match check.get() {
+                _ if (at(60.0)..at(100.0)).contains(&now) => Err(Failure::new(FailureKind::Connect, "refused")),
+                1 if (at(100.0)..at(140.0)).contains(&now) => {
+                    Err(Failure::new(FailureKind::Exhausted, "no port is left"))
+                }
+                _ => Ok(Pass::default()),
+            };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(vec![db, api, child("app", &[1])]), found, START);
+        let is_open = |snapshot: &Snapshot| Judged::new(snapshot, snapshot.at).is_open(Endpoint::Readyz);
+        playback.play_until(at(10.0), |_| {});
+        playback.play_until(at(200.0), |snapshot| {
+            let stale = Judged::new(&snapshot, snapshot.at).state(CheckIndex::new(2)) == JudgedState::Stale;
+            assert!(is_open(&snapshot) && !stale, "{snapshot:?}");
+        });
+        assert_eq!(playback.machine.snapshot(reading(playback.now())).checks[2].state, State::Ok);
     }
 
     #[test]

@@ -110,7 +110,9 @@ impl Machine {
     /// a parent had become stale, it is as old as it is.
     fn hold(&mut self, index: CheckIndex, held: bool, now: Moment) {
         let since = std::mem::replace(&mut self.schedules.adjust(index).held_since, held.then_some(now));
-        let was_stale = self.checks.were_stale(&self.definition(index).depends_on);
+        // What has no verdict keeps nothing open that an old one of its own kept open.
+        let was_stale =
+            self.checks[index].state != State::Pending && self.checks.were_stale(&self.definition(index).depends_on);
         let check = Arc::make_mut(&mut self.checks[index]);
         check.held = held;
         if let (false, Some(since), false) = (held, since, was_stale) {

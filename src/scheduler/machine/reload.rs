@@ -290,6 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_flaps_after_a_reload_closes_what_it_gates() {
+        let twice = |timeout| {
+            let timeout = Duration::from_millis(timeout);
+            Definition { interval: Duration::from_secs(1), timeout, thresholds: thresholds(2, 2), ..check("db") }
+        };
+        let mut runs = 0;
+        let found = move |_: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            runs += u32::from(now >= at(50.0));
+            let result =
+                if runs % 2 == 0 { Ok(Pass::default()) } else { Err(Failure::new(FailureKind::Mismatch, "500")) };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(vec![twice(900)]), found, START);
+        playback.play_until(at(50.0), |_| {});
+        let origins = [Origin::Changed(CheckIndex::new(0))];
+        playback.machine.reload(plan(vec![twice(800)]), &origins, reading(playback.now()));
+        playback.play_until(at(70.0), |_| {});
+        let snapshot = playback.machine.snapshot(reading(playback.now()));
+        assert_eq!(snapshot.checks[0].state, State::Pending);
+        assert!(!Judged::new(&snapshot, snapshot.at).is_open(Endpoint::Readyz));
+    }
+
+    #[test]
     fn what_a_reload_puts_behind_a_failing_parent_asks_for_no_restart() {
         let live = Gates { live: true, ..Gates::default() };
         let app = |parents: &[usize]| Definition { gates: live, ..child("app", parents) };

@@ -83,7 +83,8 @@ async fn no_target_is_blamed_for_want_of_descriptors() {
     rabbit.until_ready();
     let app = Fake::start(Act::Answer(http(200, &[], "ok"))).await;
     let folder = Folder::new();
-    let ca = folder.write("ca.pem", authority.pem());
+    let (ca, client) = (folder.write("ca.pem", authority.pem()), clients.client("probe"));
+    let (cert, key) = (folder.write("client.pem", &client.certificate), folder.write("client.key", &client.key));
     let config = |more: &str| {
         format!(
             "
@@ -92,7 +93,7 @@ checks:
   - {{ name: http, http: {{ url: \"http://127.0.0.1:{app}/\" }}, gates: [live, ready], interval: 100ms }}
   - {{ name: named, http: {{ url: \"http://localhost:{app}/\" }}, interval: 100ms }}
   - {{ name: tcp, tcp: {{ address: \"127.0.0.1:{app}\" }}, allow: {{ bare-tcp: a test }}, interval: 100ms }}
-  - {{ name: tls, tcp: {{ address: \"localhost:{redis_tls}\", tls: {{ ca_file: {ca} }} }}, allow: {{ bare-tcp: a test }} }}
+  - {{ name: tls, tcp: {{ address: \"localhost:{redis_tls}\", tls: {{ ca_file: {ca}, cert_file: {cert}, key_file: {key} }} }}, allow: {{ bare-tcp: a test }} }}
   - {{ name: disk, disk: {{ path: /tmp, writable: true }} }}
   - {{ name: postgres, postgres: {{ url: \"{pg}\" }} }}
   - {{ name: redis, redis: {{ url: \"redis://:hunter2@localhost:{redis}/0\" }} }}

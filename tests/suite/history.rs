@@ -191,13 +191,14 @@ async fn a_drain_that_was_asked_for_survives_and_the_one_of_a_restart_does_not()
 #[tokio::test]
 async fn nobody_changes_the_drain_of_a_process_that_ends() {
     let past = Past::new();
-    let mut daemon = past.daemon_that_drains("pod-1", &checks(0), "3s").await;
+    let mut daemon = past.daemon_that_drains("pod-1", &checks(0), "10m").await;
     daemon.until_status("/readyz", 200).await;
     daemon.signal(Signal::TERM);
     daemon.until_status("/readyz", 503).await;
     assert_eq!(daemon.ask("POST", "/-/drain", "Content-Length: 0\r\n").await.status, 200);
     assert_eq!(daemon.ask("DELETE", "/-/drain", "").await.status, 409);
     assert_eq!(daemon.get("/readyz").await.status, 503);
+    daemon.signal(Signal::TERM); // for those who cannot wait
     assert_eq!(daemon.ends().await, Some(0));
 
     let daemon = past.daemon("pod-1", &checks(0)).await;

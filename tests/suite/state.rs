@@ -231,7 +231,7 @@ async fn a_beat_that_came_just_before_a_crash_is_known_and_a_failure_makes_an_ol
 #[tokio::test]
 async fn a_beat_is_that_of_its_check_also_by_another_name_after_a_restart_and_a_reload() {
     let named = |keys: &str| {
-        format!("checks:\n  - {{ name: {keys}, heartbeat: {{ push: true, max_age: 1h }}, interval: 200ms }}\n")
+        format!("checks:\n  - {{ name: {keys}, heartbeat: {{ push: true, max_age: 1h }}, interval: 1h }}\n")
     };
     let pod = Pod::new(&named("one"));
     let daemon = pod.sidecar(&POD).await;

@@ -49,11 +49,7 @@ impl ConfigDiff {
 fn position_before(old: &Config, new: &Config, position: CheckIndex) -> Option<CheckIndex> {
     let check = &new.plan.checks[position];
     let of_name = |name: &CheckName| old.plan.checks.position_near(name.as_str(), position);
-    of_name(&check.name).or_else(|| {
-        let former = check.formerly.as_ref()?;
-        let is_free = new.plan.checks.position_near(former.as_str(), position).is_none();
-        of_name(former).filter(|_| is_free)
-    })
+    of_name(&check.name).or_else(|| of_name(new.plan.former_name(check)?))
 }
 
 /// Whether they are the same in everything that matters to a check's state: not what is said to people about it, and its

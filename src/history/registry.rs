@@ -103,12 +103,10 @@ impl Registry {
         for record in self.records.values() {
             known.entry(record.entry.name.clone()).or_insert(record.entry.id);
         }
-        let in_plan: BTreeSet<&CheckName> = plan.checks.iter().map(|check| &check.name).collect();
         let mut declared = Vec::with_capacity(plan.checks.len());
         for check in &plan.checks {
-            let former = || check.formerly.as_ref().filter(|former| !in_plan.contains(former));
             let own = known.get(&check.name).copied();
-            let id = match own.or_else(|| self.rename(known.remove(former()?)?, &check.name, storage)) {
+            let id = match own.or_else(|| self.rename(known.remove(plan.former_name(check)?)?, &check.name, storage)) {
                 Some(id) => id,
                 None => self.begin(&check.name, at, storage),
             };

@@ -41,6 +41,12 @@ impl Plan {
         self.checks.position(name)
     }
 
+    /// The name that `check` had and that no check has any more: it goes on where that one stopped.
+    #[must_use]
+    pub fn former_name<'c>(&self, check: &'c Definition) -> Option<&'c CheckName> {
+        check.formerly.as_ref().filter(|former| self.position(former.as_str()).is_none())
+    }
+
     /// The check `name` that is switched off.
     #[must_use]
     pub fn disabled(&self, name: &str) -> Option<&DisabledCheck> {

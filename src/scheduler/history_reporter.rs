@@ -94,8 +94,7 @@ impl HistoryReporter {
         }
         let plan = machine.plan();
         for check in &plan.checks {
-            let is_free = |former: &&CheckName| plan.position(former.as_str()).is_none();
-            let former = || latches.beats.get(check.formerly.as_ref().filter(is_free)?);
+            let former = || latches.beats.get(plan.former_name(check)?);
             if let Some(at) = latches.beats.get(&check.name).or_else(former) {
                 let age = latches.looked_at.map_or(Duration::ZERO, |looked| looked.since(*at));
                 self.beats.restore(check.name.as_str(), now.moment - age);

@@ -227,9 +227,9 @@ impl Machine {
         self.ready_once |= latches.ready_once;
         for index in self.plan.checks.gating_the_app().iter() {
             let (check, definition) = (&self.checks[index], self.definition(index));
-            let former = definition.formerly.as_ref().filter(|name| self.plan.position(name.as_str()).is_none());
-            let saved =
-                [Some(&definition.name), former].into_iter().flatten().any(|name| latches.passed_once.contains(name));
+            let former = self.plan.former_name(definition);
+            let saved = latches.passed_once.contains(&definition.name)
+                || former.is_some_and(|former| latches.passed_once.contains(former));
             if saved && !check.passed_once && !check.unproven {
                 Arc::make_mut(&mut self.checks[index]).passed_once = true;
             }

@@ -122,11 +122,12 @@ impl Machine {
         let check = &self.checks[index];
         // Its own failure waits for its parents: whether it fails is not known yet.
         let unsure = self.schedules[index].unconfirmed.is_some();
-        match check.state {
-            State::Error | State::Skipped => Some(AsParent::Blocks),
-            _ if check.is_faltering() || unsure => Some(AsParent::Falters),
-            State::Pending => Some(AsParent::IsUnknown),
-            State::Ok | State::Degraded => None,
+        if check.state.blocks_children() {
+            Some(AsParent::Blocks)
+        } else if check.is_faltering() || unsure {
+            Some(AsParent::Falters)
+        } else {
+            (check.state == State::Pending).then_some(AsParent::IsUnknown)
         }
     }
 }
@@ -146,18 +147,16 @@ mod tests {
     use crate::model::verdict::{Endpoint, Judged, JudgedState};
     use crate::simulation::playback::{Playback, reading};
 
-    /// The endpoints that are open, at the end of the outage of `world` and later, until one closes that was open then.
-    fn closed_after(checks: Vec<Definition>, world: Vec<Vec<(f64, f64)>>, end: f64) -> Vec<Endpoint> {
+    /// The endpoints that are open at the second `then` and closed at some time in the five minutes that follow.
+    fn closed_after(checks: Vec<Definition>, world: Vec<Vec<(f64, f64)>>, then: f64) -> Vec<Endpoint> {
         let mut playback = Playback::new(machine(checks), outages(world), START);
-        playback.play_until(at(end), |_| {});
-        let mut open = Endpoint::ALL.to_vec();
-        let mut closed = Vec::new();
-        playback.play_until(at(end + 0.001), |_| {});
+        playback.play_until(at(then), |_| {});
         let is_open = |snapshot: &Snapshot, endpoint: Endpoint| Judged::new(snapshot, snapshot.at).is_open(endpoint);
         let before = playback.machine.snapshot(reading(playback.now()));
-        open.retain(|endpoint| is_open(&before, *endpoint));
+        let open: Vec<_> = Endpoint::ALL.into_iter().filter(|endpoint| is_open(&before, *endpoint)).collect();
         assert!(!open.is_empty());
-        playback.play_until(at(end + 300.0), |snapshot| {
+        let mut closed = Vec::new();
+        playback.play_until(at(then + 300.0), |snapshot| {
             closed.extend(open.iter().filter(|endpoint| !is_open(&snapshot, **endpoint)));
         });
         closed

@@ -110,7 +110,7 @@ impl Machine {
     /// a parent had become stale, it is as old as it is.
     fn hold(&mut self, index: CheckIndex, held: bool, now: Moment) {
         let since = std::mem::replace(&mut self.schedules.adjust(index).held_since, held.then_some(now));
-        // What has no verdict keeps nothing open that an old one of its own kept open.
+        // Without a verdict there is none that is to be believed no longer.
         let was_stale =
             self.checks[index].state != State::Pending && self.checks.were_stale(&self.definition(index).depends_on);
         let check = Arc::make_mut(&mut self.checks[index]);

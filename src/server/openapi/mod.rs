@@ -288,7 +288,9 @@ fn responses(route: Route, method: &str) -> Value {
     } else if !route.is_control() {
         add(503, "too many long answers are being made; ask again in a second", None, common_headers());
     }
-    for (code, why) in refusals(route) {
+    let is_undone = route == Route::DaemonDrain && method == "delete";
+    let conflict = is_undone.then_some((409, "the sidecar was asked to end: its drain is not undone"));
+    for (code, why) in refusals(route).into_iter().chain(conflict) {
         let in_envelope =
             matches!(body(route), RouteBody::Json("Services" | "Service" | "Events" | "Ticks" | "Envelope"));
         let mut content = json!({ "text/plain": { "schema": { "type": "string" } } });

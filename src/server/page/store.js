@@ -156,19 +156,31 @@ function takeHistory(services, kubelet) {
     // What has happened since the answer was made is on top.
     stand(check, check.since);
   }
-  // What has a reason has a finer word too than what the ledger keeps; what the page saw itself is told once.
-  const told = [...store.moments, ...moments].filter((moment) => moment.from);
-  const second = (moment, later) => `${moment.name} ${Math.floor(moment.at / 1000) + later} ${moment.from ? standingOf(moment.to) : moment.to}`;
-  const seen = new Set();
-  const kept = [];
-  for (const moment of [...told, ...moments.filter((moment) => !moment.from)]) {
-    // The ledger counts its own time, which may be in the second before or after.
-    if ((moment.from ? [0] : [-1, 0, 1]).some((later) => seen.has(second(moment, later)))) continue;
-    seen.add(second(moment, 0));
-    kept.push(moment);
-  }
+  // Newest first within a second too: what the page saw itself has whole seconds.
+  const told = moments.filter((moment) => moment.from).reverse();
+  const kept = [...besides(told), ...told];
+  // What has a reason has a finer word too than what the ledger keeps, which counts its own time: it may be in the second before or after.
+  const second = (name, at, standing) => `${name} ${Math.floor(at / 1000)} ${standing}`;
+  const explained = new Set(kept.flatMap(({ name, at, to }) => [-1000, 0, 1000].map((later) => second(name, at + later, standingOf(to)))));
+  kept.push(...moments.filter((moment) => !moment.from && !explained.has(second(moment.name, moment.at, moment.to))));
   store.moments = kept.sort((a, b) => b.at - a.at).slice(0, MOST_MOMENTS);
   store.dirty.add("all");
+}
+
+/**
+ * What the page saw itself that is not among what it is `told`. A check may come to one state several times in a second:
+ * each that is told stands for one that was seen. That a check was stale only who saw it knows.
+ */
+function besides(told) {
+  const seen = store.moments.filter((moment) => moment.from);
+  const second = (at) => Math.floor(at / 1000);
+  for (const moment of told) {
+    const index = seen.findIndex(({ name, at, from, to }) => name === moment.name && to === moment.to && second(at) === second(moment.at) && (from === moment.from || from === "stale"));
+    if (index < 0) continue;
+    const [{ from, lasted }] = seen.splice(index, 1);
+    if (from === "stale") Object.assign(moment, { from, lasted });
+  }
+  return seen;
 }
 
 /** The last interval of a check is as its state is. */

@@ -25,7 +25,7 @@ function entriesOf(moments) {
   const entries = [];
   for (const moment of moments) {
     const second = Math.floor(moment.at / 1000);
-    const same = entries.findLast((entry) => Math.floor(entry.at / 1000) === second && entry.to === moment.to && entry.message === moment.message);
+    const same = entries.findLast((entry) => Math.floor(entry.at / 1000) === second && entry.from === moment.from && entry.to === moment.to && entry.message === moment.message);
     if (same) same.names.push(moment.name);
     else if (entries.length === MOST_ENTRIES) break;
     else entries.push({ ...moment, names: [moment.name] });

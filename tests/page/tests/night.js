@@ -87,6 +87,37 @@ test("the reason stands beside each change, also after the page was loaded anew"
   await close();
 });
 
+test("what happened several times in one second is there each time", async () => {
+  const database = await target();
+  const house = await daemon(night(database));
+  const { page, quiet, close } = await open("about:blank");
+  const happened = (at, from, to) => ({ at, from, to, lasted_ms: 100, message: `${to} at ${at}` });
+  // It failed and recovered in the second in which it began, and did so again.
+  const second = Math.floor(Date.now() / 1000) - 10;
+  const told = [
+    happened(second + 0.1, "pending", "ok"),
+    happened(second + 0.3, "ok", "error"),
+    happened(second + 0.5, "error", "ok"),
+    happened(second + 0.7, "ok", "error"),
+    happened(second + 0.9, "error", "ok"),
+  ];
+  await page.route("**/v1/services?include=history*", async (route) => {
+    const response = await route.fetch();
+    const answer = await response.json();
+    const services = answer.data?.services.data ?? [];
+    for (const service of services) service.transitions = service.name === "storage/database" ? told : [];
+    await route.fulfill({ response, json: answer });
+  });
+  await page.goto(house.url);
+  const entries = await until("the time line has them", async () => {
+    const entries = (await texts(page, "#timeline .entry")).filter((entry) => / at \d/.test(entry));
+    return entries.length > 0 && entries.map((entry) => entry.replace(/^.* storage\/database /, "").replace(/\d+\./, "."));
+  });
+  assert.deepEqual(entries, ["ok after less than 1 s failing: ok at .9", "error: error at .7", "ok after less than 1 s failing: ok at .5", "error: error at .3", "ok: ok at .1"]);
+  quiet();
+  await close();
+});
+
 test("a bar says what it stands for", async () => {
   const house = await daemon(night(await target()));
   const { page, quiet, close } = await open(house.url);

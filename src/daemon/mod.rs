@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::base::clock::Clock;
 use crate::base::descriptors;
@@ -55,7 +57,7 @@ const STEPS_BEHIND: i32 = 1;
 /// How to log until there is a configuration that says so.
 const DEFAULT_LOG: LogConfig = LogConfig { format: LogFormat::Auto, level: "info" };
 
-/// The end waits this long for the history file.
+/// The end waits this long for the last runs, and then for the history file.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 /// This long after the first sign of the end hooks are told of it, however short the drain.
 const HOOKS_AT_END: Duration = Duration::from_secs(2);
@@ -193,15 +195,14 @@ async fn serve(
     }
     give_way(STEPS_BEHIND);
     daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
-    let scheduler = tokio::spawn(scheduler.run(specs, orders));
+    let mut scheduler = tokio::spawn(scheduler.run(specs, orders));
 
     let end = tokio::select! {
         end = daemon.attend(&mut arrivals, &mut routes, signals) => end,
         why = gates.ended() => return Err(StartError::System(why)),
     };
     gates.close().await;
-    scheduler.abort();
-    let _ = scheduler.await;
+    daemon.stop(&mut scheduler, &end).await;
     let hooks_patience = daemon.hooks_patience(&end);
     tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(hooks_patience), farewell::all_said());
     tracing::info!(reason = end.signal, "probelet has stopped");
@@ -251,6 +252,19 @@ impl Daemon {
         tokio::select! {
             () = tokio::time::sleep(remaining) => DaemonEnd { signal, is_hurried: false },
             _ = any(&mut signals.terminate) => DaemonEnd { signal, is_hurried: true },
+        }
+    }
+
+    /// Stops the scheduler: with the runs that are under way, unless somebody is in a hurry.
+    async fn stop(&self, scheduler: &mut JoinHandle<()>, end: &DaemonEnd) {
+        let stopped = async {
+            let _ = self.commands.send(SchedulerCommand::Stop).await;
+            let _ = (&mut *scheduler).await;
+        };
+        let patience = if end.is_hurried { Duration::ZERO } else { PATIENCE_AT_END };
+        if timeout(patience, stopped).await.is_err() {
+            scheduler.abort();
+            let _ = scheduler.await;
         }
     }
 

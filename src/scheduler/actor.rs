@@ -53,6 +53,8 @@ pub enum SchedulerCommand {
     Confirm,
     /// A new configuration could not be used.
     ReloadFailed(String),
+    /// Begin no run any more. Those that are under way have a second to come to their end.
+    Stop,
 }
 
 /// A plan with what it takes to run it.
@@ -113,7 +115,7 @@ impl fmt::Debug for Scheduler {
 }
 
 impl Scheduler {
-    /// Works until every sender of `commands` is gone. `specs` are what the checks of the machine's plan observe.
+    /// Works until it is told to stop, or every sender of `commands` is gone. `specs` are what the checks of the machine's plan observe.
     pub async fn run(mut self, specs: Vec<Arc<dyn Spec>>, mut commands: mpsc::Receiver<SchedulerCommand>) {
         let (ended, mut reports) = mpsc::channel(64);
         let mut workers = Workers::new(ended, self.clock, self.context.clone());
@@ -158,8 +160,12 @@ impl Scheduler {
             tokio::select! {
                 Some(report) = reports.recv() => self.take_in(report, &mut reports, &mut wants),
                 command = commands.recv() => match command {
+                    Some(SchedulerCommand::Stop) | None => {
+                        // Nobody waits for room to report.
+                        drop(reports);
+                        return workers.finish().await;
+                    }
                     Some(command) => self.obey(command, &mut workers),
-                    None => return,
                 },
                 Ok(()) = self.start_ups.changed() => {
                     let (news, at) = *self.start_ups.borrow_and_update();
@@ -220,6 +226,8 @@ impl Scheduler {
             SchedulerCommand::Restore(latches) => {
                 self.reporter.restore(*latches, &mut self.machine, self.clock.read());
             }
+            // Whoever is told so obeys nothing any more.
+            SchedulerCommand::Stop => {}
             SchedulerCommand::Confirm => self.machine.confirm(self.clock.read()),
             SchedulerCommand::ReloadFailed(reason) => self.machine.reload_failed(reason),
             SchedulerCommand::Reload(program) => {
@@ -409,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_whose_check_is_gone_comes_to_its_end_unless_it_takes_long() {
+    async fn a_run_whose_check_is_gone_or_whose_daemon_ends_comes_to_its_end_unless_it_takes_long() {
         use std::sync::Mutex;
         static ENDS: Mutex<Vec<(u64, bool)>> = Mutex::new(Vec::new());
         /// Notes how long it takes, and whether it came to its end.
@@ -427,15 +435,19 @@ mod tests {
                 Ok(Pass::default())
             })
         }
-        let checks = vec![check("stays"), check("logs-in"), check("hung")];
-        let (commands, mut board) = running_scheduler(checks, &[passes, || takes(800), || takes(2_000)]);
-        wait_for(&mut board, |snapshot| states(snapshot)[0] == "ok").await;
-        let plan = plan(vec![check("stays")]);
         let origins = vec![Origin::Kept(CheckIndex::new(0))];
-        let program = Program { plan, specs: specs(&[passes]), origins };
-        commands.send(SchedulerCommand::Reload(Box::new(program))).await.unwrap();
-        wait_for(&mut board, |snapshot| snapshot.at.since_boot() > Duration::from_secs(4)).await;
-        assert_eq!(*ENDS.lock().unwrap(), [(800, true), (2_000, false)]);
+        let reload = Program { plan: plan(vec![check("stays")]), specs: specs(&[passes]), origins };
+        for command in [SchedulerCommand::Reload(Box::new(reload)), SchedulerCommand::Stop] {
+            let checks = vec![check("stays"), check("logs-in"), check("hung")];
+            let (commands, mut board) = running_scheduler(checks, &[passes, || takes(800), || takes(2_000)]);
+            wait_for(&mut board, |snapshot| states(snapshot)[0] == "ok").await;
+            let begun = tokio::time::Instant::now();
+            commands.send(command).await.unwrap();
+            // Who is told to stop has stopped, and hears nothing more, after a second.
+            let _ = tokio::time::timeout(Duration::from_secs(2), commands.closed()).await;
+            assert!(begun.elapsed() >= Duration::from_millis(800), "{:?}", begun.elapsed());
+            assert_eq!(std::mem::take(&mut *ENDS.lock().unwrap()), [(800, true), (2_000, false)]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::worker::{MAX_CONCURRENT_THROTTLED, RunReport, Worker};
 use crate::base::clock::Clock;
 use crate::probe::{BuildContext, Spec};
 
-/// How long a run may still take when its check is gone. A run that is cut short while it logs in has no farewell that
+/// How long a run may still take when its check is gone, or the process ends. A run that is cut short while it logs in has no farewell that
 /// its server would understand, and most end well before this.
 const LAST_RUN: Duration = Duration::from_secs(1);
 
@@ -70,6 +70,15 @@ impl Workers {
             self.handles.insert(key, WorkerHandle { requests: sender, task });
         }
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Ends all of them, each with the run that is under way, unless that takes long.
+    pub(super) async fn finish(mut self) {
+        // Without their requests they end by themselves.
+        let workers = std::mem::take(&mut self.handles).len();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_RUN, all_ended).await;
+        tracing::debug!(workers, cut_off = self.tasks.len(), "the workers have ended");
     }
 
     /// Asks the worker of `key`, if there is one, for a run.

@@ -10,7 +10,7 @@ use super::schedule::CheckSchedules;
 use crate::base::clock::Reading;
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Configuration;
-use crate::model::state::{CheckState, Closed};
+use crate::model::state::{CheckState, Closed, Counters};
 use crate::model::verdict::Judged;
 use crate::scheduler::beat_groups::BeatGroups;
 
@@ -51,7 +51,7 @@ impl Machine {
             let mut schedule = self.new_schedule(definition, now.moment);
             if let Origin::Changed(old) = origin {
                 check.probation = Some(judged.closed_by(*old));
-                check.counters = Arc::clone(&self.checks[*old].counters);
+                check.counters = without_certificate(Arc::clone(&self.checks[*old].counters));
                 schedule.resume_delay(definition, self.definition(*old), &self.schedules[*old], now.moment);
             }
             checks.push(counting_in_its_buckets(Arc::new(check), definition));
@@ -113,17 +113,25 @@ fn counting_in_its_buckets(mut check: Arc<CheckState>, definition: &Definition) 
     check
 }
 
+/// The changed check may ask another server, or none with TLS: its first run tells of a certificate where there is one.
+fn without_certificate(mut counters: Arc<Counters>) -> Arc<Counters> {
+    if counters.tls_not_after.is_some() {
+        Arc::make_mut(&mut counters).tls_not_after = None;
+    }
+    counters
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::testing::{START, at, child, machine, outages, thresholds};
     use super::*;
-    use crate::base::clock::Moment;
+    use crate::base::clock::{Moment, Timestamp};
     use crate::history::answer::SavedState;
     use crate::model::durations::DurationBuckets;
     use crate::model::index::CheckIndex;
-    use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+    use crate::model::outcome::{Facts, Failure, FailureKind, Pass, ProbeResult};
     use crate::model::plan::Gates;
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::Snapshot;
@@ -174,6 +182,36 @@ mod tests {
                 assert_eq!(counted(&mut playback.machine), 0, "{buckets:?} {origin:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_date_of_a_certificate_goes_with_the_definition_that_it_was_seen_by() {
+        let ends = Timestamp::from_unix_seconds(2_000_000_000);
+        let found = move |_: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
+            let tls_not_after = (now < at(45.0)).then_some(ends);
+            let facts = Facts { tls_not_after, ..Facts::default() };
+            let result = match now < at(15.0) {
+                true => Ok(Pass { facts, ..Pass::default() }),
+                false => Err(Failure { facts, ..Failure::new(FailureKind::Mismatch, "500") }),
+            };
+            (result, Duration::from_millis(20))
+        };
+        let mut playback = Playback::new(machine(vec![check("web")]), found, START);
+        let mut date = |until: f64, reloaded: Option<Origin>| {
+            playback.play_until(at(until), |_| {});
+            if let Some(origin) = reloaded {
+                playback.machine.reload(plan(vec![check("web")]), &[origin], reading(playback.now()));
+            }
+            let counters = &playback.machine.snapshot(reading(playback.now())).checks[0].counters;
+            (counters.tls_not_after, counters.runs.iter().sum::<u64>() > 0)
+        };
+        let first = CheckIndex::new(0);
+        assert_eq!(date(15.0, Some(Origin::Kept(first))), (Some(ends), true));
+        assert_eq!(date(20.0, Some(Origin::Changed(first))), (None, true));
+        assert_eq!(date(40.0, None), (Some(ends), true), "a run that fails may tell of it as well");
+        assert_eq!(date(70.0, None), (Some(ends), true), "and it stays through failures");
+        assert_eq!(date(70.0, Some(Origin::Changed(first))), (None, true));
+        assert_eq!(date(99.0, None), (None, true));
     }
 
     /// `app` behind `db`, which a reload changes 50 seconds after the start, as both are `ok`. Until `end` what `app` is judged

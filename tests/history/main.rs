@@ -272,7 +272,7 @@ fn ticks_are_listed_newest_first_in_pages() {
 #[derive(Clone, Debug)]
 enum Happening {
     Enter(bool, State, u32),
-    Run(bool, u64, u32),
+    Run(bool, Option<u64>, u32),
     Alive(u32),
     Set(i32),
     Declare(bool),
@@ -282,7 +282,7 @@ enum Happening {
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let happening = prop_oneof![
         6 => (any::<bool>(), prop::sample::select(State::ALL.to_vec()), 0u32..100).prop_map(|(a, to, after)| Happening::Enter(a, to, after)),
-        4 => (any::<bool>(), 0u64..2000, 0u32..100).prop_map(|(a, millis, after)| Happening::Run(a, millis, after)),
+        4 => (any::<bool>(), prop::option::of(0u64..2000), 0u32..100).prop_map(|(a, millis, after)| Happening::Run(a, millis, after)),
         3 => (0u32..300).prop_map(Happening::Alive),
         1 => (-600i32..100_000_000).prop_map(Happening::Set),
         1 => any::<bool>().prop_map(Happening::Declare),
@@ -304,7 +304,10 @@ fn tell(told: &Told, happenings: &[Happening]) {
             }
             Happening::Run(first, millis, after) => {
                 now += after;
-                told.pass(of(first), *millis, second(now), "fine");
+                match millis {
+                    Some(millis) => told.pass(of(first), *millis, second(now), "fine"),
+                    None => told.fail(of(first), FailureKind::Timeout, second(now)),
+                }
             }
             Happening::Alive(after) => {
                 now += after;
@@ -370,7 +373,7 @@ fn a_service_shows_its_figures() {
         assert_eq!((service.updated_at, service.current_status.kind), (at(9.0), Downtime));
         let metric = service.metric;
         assert_eq!((metric.up_count, metric.down_count, metric.tick_count), (2, 1, 3));
-        assert_eq!(metric.average_response_time_ms, Some(703.0));
+        assert_eq!(metric.average_response_time_ms, Some(54.5));
         assert_eq!((metric.uptime_percent, metric.coverage_percent), (Some(50.0), Some(50.0)));
         let window = told.runtime.block_on(told.history.window(1, Duration::from_secs(4))).unwrap();
         assert_eq!((window.uptime_percent(), window.coverage_percent()), (Some(25.0), Some(100.0)));
@@ -548,7 +551,10 @@ fn old_runs_become_hourly_figures_and_those_go_with_time() {
     told.declare(&["db"], 0.0);
     told.enter("db", State::Ok, 0.5);
     for second in 0..1200u32 {
-        told.pass("db", 10, second.into(), "fine");
+        match second % 3 {
+            0 => told.fail("db", FailureKind::Timeout, second.into()),
+            _ => told.pass("db", 10, second.into(), "fine"),
+        }
         told.alive(second, second);
     }
     told.enter("db", State::Error, 1200.0);
@@ -561,7 +567,11 @@ fn old_runs_become_hourly_figures_and_those_go_with_time() {
     assert_eq!(ticks(&told), 1200);
     told.alive(4200, 4200);
     wait_for_ticks(&told, 600);
-    assert_eq!(told.service("db").metric.up_count, 1200);
+    let figures = |told: &Told| {
+        let metric = told.service("db").metric;
+        (metric.up_count, metric.down_count, metric.average_response_time_ms)
+    };
+    assert_eq!(figures(&told), (800, 400, Some(10.0)));
     told.close();
 
     let told = Told::start(Some(&folder.file()), keep, "pod-1", 4201.0);
@@ -569,7 +579,7 @@ fn old_runs_become_hourly_figures_and_those_go_with_time() {
     told.enter("db", State::Ok, 4202.0);
     // By 598 or 600, whenever it looked.
     assert!((598..=600).contains(&ticks(&told)), "{}", ticks(&told));
-    assert_eq!(told.service("db").metric.up_count, 1200);
+    assert_eq!(figures(&told), (800, 400, Some(10.0)));
     assert_eq!(told.story("db").len(), 7);
     told.alive(50_000, 50_000);
     wait_for_ticks(&told, 0);

@@ -114,7 +114,7 @@ pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Run
         "SELECT check_id, sum(pass), sum(fail), sum(skip), sum(passing) FROM (
             SELECT check_id, pass, fail, skip, passing FROM hours
             UNION ALL
-            SELECT check_id, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2), sum(iif(outcome < 2, ifnull(took, 0), 0))
+            SELECT check_id, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2), sum(iif(outcome = 0, ifnull(took, 0), 0))
             FROM ticks GROUP BY check_id
         ) GROUP BY check_id",
     )
@@ -125,7 +125,7 @@ pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Run
 
 /// Counts as they lie in the file.
 pub(super) fn counts(pass: i64, fail: i64, skip: i64, passing: i64) -> Result<Runs, FileFault> {
-    Ok(Runs { counts: [unsigned(pass)?, unsigned(fail)?, unsigned(skip)?], running: duration(passing)? })
+    Ok(Runs { counts: [unsigned(pass)?, unsigned(fail)?, unsigned(skip)?], passing: duration(passing)? })
 }
 
 /// An interval as it lies in the file.

@@ -7,7 +7,7 @@
 mod beats;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -85,8 +85,13 @@ fn read(fields: &Section) -> Option<Box<dyn Spec>> {
         fields.error(key, "invalid-value", message, Some("write one: `file: /run/app/alive` or `push: true`".into()));
         return None;
     }
+    let path = file.and_then(crate::base::value::Text::fixed);
+    if path.as_deref() == Some("") {
+        fields.error("file", "invalid-value", "the path is empty", Some("write it as `/run/app/alive`".into()));
+        return None;
+    }
     Some(Box::new(Heartbeat {
-        file: file.and_then(crate::base::value::Text::fixed).map(PathBuf::from),
+        file: path.map(PathBuf::from),
         target: file.map(|file| redact::target(&file.written)),
         max_age: fields.duration("max_age")?,
         token: token(fields, push)?,
@@ -127,7 +132,8 @@ impl Spec for Heartbeat {
                 path: path.clone(),
                 looked: Blocking::default(),
                 looked_at: None,
-                seen: None,
+                found: None,
+                modified: None,
             }),
             None => BeatSource::Push(context.beats.register(context.check.as_str(), self.max_age)),
         };
@@ -166,12 +172,36 @@ enum BeatSource {
 
 struct WatchedFile {
     path: PathBuf,
-    looked: Blocking<io::Result<SystemTime>>,
+    looked: Blocking<io::Result<FileLook>>,
     /// When the last look began.
     looked_at: Option<Moment>,
-    /// The modification time at the last look, and whether there was a file. Nothing before the first look: the time
-    /// that a file has then may be from another life of the app, and is no beat.
-    seen: Option<Option<SystemTime>>,
+    /// What the last look found. Nothing before the first: the time that a file has then may be from another life of the
+    /// app, and is no beat.
+    found: Option<FileLook>,
+    /// The modification time that was seen last. A file that goes and comes back with it has not changed.
+    modified: Option<SystemTime>,
+}
+
+/// What a look at the file finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileLook {
+    Modified(SystemTime),
+    NoFile,
+    NoFolder,
+}
+
+impl FileLook {
+    /// Looks at the file at `path`. It blocks.
+    fn at(path: &Path) -> io::Result<Self> {
+        match std::fs::metadata(path).and_then(|metadata| metadata.modified()) {
+            Ok(time) => Ok(Self::Modified(time)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let has_folder = path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.exists());
+                Ok(if has_folder { Self::NoFile } else { Self::NoFolder })
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Probe for HeartbeatProbe {
@@ -192,7 +222,8 @@ impl Probe for HeartbeatProbe {
                     }
                 }
             }
-            judge(self.last.as_ref(), self.started, self.clock.now(), self.max_age)
+            let obstacle = self.source.obstacle();
+            judge(self.last.as_ref(), self.started, self.clock.now(), self.max_age, obstacle)
                 .map(|pass| Pass { as_of: self.as_of, ..pass })
         })
     }
@@ -213,33 +244,49 @@ impl HeartbeatProbe {
 impl WatchedFile {
     async fn has_changed(&mut self) -> Result<bool, Failure> {
         let path = self.path.clone();
-        let modified = move || std::fs::metadata(path).and_then(|metadata| metadata.modified());
-        let now = match self.looked.call("heartbeat", modified).await? {
-            Ok(time) => Some(time),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        let found = match self.looked.call("heartbeat", move || FileLook::at(&path)).await? {
+            Ok(found) => found,
             Err(error) if let Some(used_up) = exhausted::of_io(&error) => return Err(used_up),
             Err(error) => {
                 let message = format!("the time of the file cannot be read: {}", error.kind());
                 return Err(Failure::new(FailureKind::Mismatch, message));
             }
         };
-        let before = self.seen.replace(now);
-        Ok(now.is_some() && before.is_some_and(|before| before != now))
+        let is_first_look = self.found.replace(found).is_none();
+        let FileLook::Modified(time) = found else { return Ok(false) };
+        Ok(self.modified.replace(time) != Some(time) && !is_first_look)
+    }
+}
+
+impl BeatSource {
+    /// What keeps a first beat from being seen, as the end of a message.
+    fn obstacle(&self) -> &'static str {
+        match self {
+            Self::File(WatchedFile { found: Some(FileLook::NoFile), .. }) => ": there is no such file",
+            Self::File(WatchedFile { found: Some(FileLook::NoFolder), .. }) => {
+                ": there is no such file, nor its folder"
+            }
+            _ => "",
+        }
     }
 }
 
 /// An old beat is none, whatever the app said with it.
-fn judge(last: Option<&TakenBeat>, started: Moment, now: Moment, max_age: Duration) -> ProbeResult {
+fn judge(last: Option<&TakenBeat>, started: Moment, now: Moment, max_age: Duration, obstacle: &str) -> ProbeResult {
     let age = now.since(last.map_or(started, |last| last.at));
     let shown = show_duration(age);
     match (last, age > max_age) {
         (Some(TakenBeat { beat, .. }), false) => said(beat, &shown),
-        (None, false) => Err(Failure::new(FailureKind::Void, format!("no beat yet, {shown} after the start"))),
+        (None, false) => {
+            Err(Failure::new(FailureKind::Void, format!("no beat yet, {shown} after the start{obstacle}")))
+        }
         (Some(_), true) => {
             let message = format!("no beat for {shown}, more than {}", show_duration(max_age));
             Err(Failure::new(FailureKind::Mismatch, message))
         }
-        (None, true) => Err(Failure::new(FailureKind::Mismatch, format!("no beat since the start {shown} ago"))),
+        (None, true) => {
+            Err(Failure::new(FailureKind::Mismatch, format!("no beat since the start {shown} ago{obstacle}")))
+        }
     }
 }
 
@@ -345,36 +392,76 @@ mod tests {
         assert_eq!(context.beats.last(), [("main_loop".to_owned(), Moment::at(Duration::from_secs(100)))]);
     }
 
-    #[tokio::test]
+    fn touch(path: &Path, seconds: u64) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_change_of_the_file_s_time_is_a_beat_and_its_first_sight_is_none() {
         let path = std::env::temp_dir().join(format!("probelet-heartbeat-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
-        let mut probe = spec(Some(path.clone())).build(&context(Clock::Machine));
-        assert!(says(probe.as_mut()).await.starts_with("void: no beat yet"));
-        let touch = |seconds| {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        };
-        touch(1_000);
-        assert!(says(probe.as_mut()).await.starts_with("last beat"), "also when the time goes back");
+        touch(&path, 2_000);
+        let mut probe = spec(Some(path.clone())).build(&context(Clock::tokio()));
+        assert_eq!(says(probe.as_mut()).await, "void: no beat yet, 0ms after the start");
+        touch(&path, 1_000);
+        assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago", "also when the time goes back");
         std::fs::remove_file(&path).unwrap();
-        assert!(says(probe.as_mut()).await.starts_with("last beat"), "the file is gone, the beat was");
-        std::fs::write(&path, "").unwrap();
-        assert!(says(probe.as_mut()).await.starts_with("last beat"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(says(probe.as_mut()).await, "last beat 1s ago", "the file is gone, the beat was");
+        touch(&path, 1_000);
+        assert_eq!(says(probe.as_mut()).await, "last beat 1s ago", "it is back, and nobody touched it");
+        std::fs::remove_file(&path).unwrap();
+        says(probe.as_mut()).await;
+        touch(&path, 3_000);
+        assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_whose_time_could_not_be_read_for_a_while_has_not_changed_by_that() {
+        let folder = std::env::temp_dir().join(format!("probelet-heartbeat-moved-{}", std::process::id()));
+        let moved = folder.with_extension("away");
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("alive");
+        touch(&path, 1_000);
+        let mut probe = spec(Some(path.clone())).build(&context(Clock::tokio()));
+        says(probe.as_mut()).await;
+        tokio::time::advance(Duration::from_secs(31)).await;
+        std::fs::rename(&folder, &moved).unwrap();
+        assert_eq!(
+            says(probe.as_mut()).await,
+            "mismatch: no beat since the start 31s ago: there is no such file, nor its folder"
+        );
+        std::fs::write(&folder, "").unwrap();
+        assert_eq!(says(probe.as_mut()).await, "mismatch: the time of the file cannot be read: not a directory");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&moved, &folder).unwrap();
+        assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_was_never_there_is_said_to_be_missing_until_it_beats() {
+        let path = std::env::temp_dir().join(format!("probelet-heartbeat-never-{}", std::process::id()));
+        let mut probe = spec(Some(path.clone())).build(&context(Clock::tokio()));
+        assert_eq!(says(probe.as_mut()).await, "void: no beat yet, 0ms after the start: there is no such file");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(says(probe.as_mut()).await, "mismatch: no beat since the start 31s ago: there is no such file");
+        touch(&path, 1_000);
+        assert_eq!(says(probe.as_mut()).await, "last beat 0ms ago", "it was made: that is a change");
         std::fs::remove_file(&path).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_the_app_slept_makes_neither_a_file_s_beat_nor_the_wait_for_a_first_one_older() {
         let path = std::env::temp_dir().join(format!("probelet-heartbeat-slept-{}", std::process::id()));
-        std::fs::write(&path, "").unwrap();
+        touch(&path, 1_000);
         let clock = Clock::tokio();
         let context = context(clock);
         let (mut file, mut push) = (spec(Some(path.clone())).build(&context), spec(None).build(&context));
         assert_eq!(says(file.as_mut()).await, "void: no beat yet, 0ms after the start");
-        std::fs::remove_file(&path).unwrap();
-        says(file.as_mut()).await;
-        std::fs::write(&path, "").unwrap();
+        touch(&path, 2_000);
         assert_eq!(says(file.as_mut()).await, "last beat 0ms ago");
         tokio::time::advance(Duration::from_secs(10)).await;
         tokio::time::advance(Duration::from_secs(3600)).await;

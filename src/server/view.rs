@@ -60,7 +60,8 @@ impl<'a> View<'a> {
         reading: Reading,
     ) -> Self {
         let closing = if part.closes { vec![part.check] } else { Vec::new() };
-        let root_causes = if part.closes { judged.causes_of(part.check) } else { Vec::new() };
+        let causes = if part.closes { judged.causes_of(part.check) } else { Vec::new() };
+        let root_causes = judged.without_which_open(endpoint, &closing, causes);
         let judgement = Judgement { endpoint, open: !part.closes, verdict, closing, root_causes, draining: false };
         Self { judged, judgement, reading, alone: Some(part), parts: OnceCell::new() }
     }
@@ -161,12 +162,9 @@ impl<'a> View<'a> {
     /// The failing checks from which the trouble of these checks follows, in the order of the file; for a closed
     /// endpoint those without which it would be open.
     pub(super) fn root_causes(&self) -> Vec<CheckIndex> {
-        let Judgement { endpoint, closing, root_causes, .. } = &self.judgement;
+        let Judgement { endpoint, root_causes, .. } = &self.judgement;
         if !root_causes.is_empty() {
-            let closes =
-                |check: CheckIndex| closing.binary_search(&check).is_ok() || self.judged.is_critical(check, *endpoint);
-            let closing: Vec<CheckIndex> = root_causes.iter().copied().filter(|check| closes(*check)).collect();
-            return if closing.is_empty() { root_causes.clone() } else { closing };
+            return root_causes.clone();
         }
         let causes_of = |check: CheckIndex| self.judged.causes_of(check);
         let mut causes: Vec<CheckIndex> = match self.alone {

@@ -54,8 +54,8 @@ impl Judged<'_> {
         locked(&self.of_parents().causes).find(index, trouble, parents).to_vec()
     }
 
-    /// The root causes of a closed endpoint, in the order of the file.
-    pub(super) fn causes_of_closure(&self, closure: &mut Closure) -> Vec<CheckIndex> {
+    /// The root causes of a closed `endpoint`, in the order of the file.
+    pub(super) fn causes_of_closure(&self, closure: &mut Closure, endpoint: Endpoint) -> Vec<CheckIndex> {
         if !closure.has_parents {
             let failing = std::mem::take(&mut closure.failing);
             return if failing.is_empty() { std::mem::take(&mut closure.pending) } else { failing };
@@ -68,7 +68,21 @@ impl Judged<'_> {
             });
         }
         causes.sort_unstable();
-        causes
+        self.without_which_open(endpoint, &closure.closing, causes)
+    }
+
+    /// Of the `causes` of a closed `endpoint`, for which those in `closing` close it, the ones without which it would be open:
+    /// a check behind a database and a cache that is not critical, both down, closes it for the database alone.
+    #[must_use]
+    pub fn without_which_open(
+        &self,
+        endpoint: Endpoint,
+        closing: &[CheckIndex],
+        causes: Vec<CheckIndex>,
+    ) -> Vec<CheckIndex> {
+        let closes = |check: &CheckIndex| closing.binary_search(check).is_ok() || self.is_critical(*check, endpoint);
+        let closers: Vec<CheckIndex> = causes.iter().copied().filter(closes).collect();
+        if closers.is_empty() { causes } else { closers }
     }
 
     /// Whether the check fails by itself.
@@ -114,7 +128,9 @@ mod tests {
 
     use super::super::inherited::Inherited;
     use super::*;
+    use crate::model::plan::Definition;
     use crate::model::plan::testing::{check, indices};
+    use crate::model::snapshot::Snapshot;
     use crate::model::state::State;
     use crate::model::verdict::JudgedState;
     use crate::model::verdict::testing::{NOW, after, behind, chain, gating, optional, snapshot, verdicts};
@@ -133,6 +149,19 @@ mod tests {
         let readyz = judged.endpoint(Endpoint::Readyz);
         assert_eq!(readyz.root_causes, [2]);
         assert_eq!(readyz.closing, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_cause_without_which_it_were_closed_all_the_same_is_none_of_the_endpoint() {
+        let parents = |cache: Definition, db: Definition| {
+            snapshot(vec![(cache, "f"), (db, "f"), (behind(gating("orders", "r"), &[0, 1]), "-")])
+        };
+        let root_causes = |snapshot: &Snapshot| Judged::new(snapshot, NOW).endpoint(Endpoint::Readyz).root_causes;
+        assert_eq!(root_causes(&parents(optional("cache", "r"), gating("db", "r"))), [1]);
+        assert_eq!(root_causes(&parents(optional("cache", "r"), gating("db", ""))), [1]);
+        assert_eq!(root_causes(&parents(gating("cache", ""), gating("db", "r"))), [0, 1]);
+        let of_the_check = parents(optional("cache", "r"), gating("db", "r"));
+        assert_eq!(Judged::new(&of_the_check, NOW).causes_of(CheckIndex::new(2)), [0, 1], "it waits for both");
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Judged<'_> {
             // What is closed is so whatever else there is.
             degraded = degraded || closure.closing.is_empty() && self.degrades(&standing, endpoint);
         }
-        let root_causes = self.causes_of_closure(&mut closure);
+        let root_causes = self.causes_of_closure(&mut closure, endpoint);
         let closing = closure.closing;
         let open = !self.is_closed_by_itself(endpoint) && closing.is_empty();
         let verdict = match (open, degraded) {

@@ -57,6 +57,7 @@ impl Machine {
             self.start_anew(start_up, now);
         }
         let tells_nothing_of_the_doubt = self.doubt.is_some_and(|doubt| observation.began < doubt);
+        let up = self.is_up_with_a_pass(index);
         let of_the_last_container = self.checks[index].unproven && observation.began < self.start_up.began;
         let schedule = self.schedules.touch(index);
         let expedited = schedule.running.take().is_some_and(|running| running.expedited);
@@ -71,7 +72,7 @@ impl Machine {
         if !void {
             schedule.last_run = Some(PastRun { began: observation.began, passed });
         }
-        let unconfirmed = if passed { schedule.passed() } else { None };
+        let unconfirmed = if passed { schedule.passed(up, now.moment) } else { None };
         // The failure of an expedited run counts for nothing, so it makes nothing quicker either.
         if !passed && !void && !expedited {
             schedule.back_off(observation.began);
@@ -112,6 +113,13 @@ impl Machine {
             (_, _) => self.apply(index, &observation),
         }
         self.propagate(now, &kept_closed);
+    }
+
+    /// Whether one pass more is all that it takes.
+    fn is_up_with_a_pass(&self, index: CheckIndex) -> bool {
+        let check = &self.checks[index];
+        let passes = if self.schedules[index].unconfirmed.is_some() { 0 } else { check.passes };
+        check.state.is_up() || passes.saturating_add(1) >= self.definition(index).thresholds.success.get()
     }
 
     /// What the run says of the app's present container: a pass that shows what the last one did is none.
@@ -201,7 +209,7 @@ fn skip(now: Reading) -> Observation {
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{START, at, child, machine, outages, played};
+    use super::super::testing::{START, at, child, machine, outages, played, thresholds};
     use crate::base::clock::Reading;
     use crate::model::outcome::{Observation, Outcome, Pass};
     use crate::model::plan::Definition;
@@ -248,9 +256,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_ends_the_first_runs_once_it_takes_no_more_of_them() {
+        let orders = |success| Definition {
+            interval: Duration::from_secs(60),
+            thresholds: thresholds(1, success),
+            ..check("orders")
+        };
+        for (success, runs, up) in [(1, 2, "0 orders ok"), (3, 4, "2 orders ok")] {
+            let mut playback = Playback::new(machine(vec![orders(success)]), outages(vec![vec![]]), START);
+            playback.play_until(at(59.9), |_| {});
+            assert_eq!(playback.runs(), runs, "and one on the beat");
+            assert_eq!(played(vec![orders(success)], vec![vec![]], 5.0), [up]);
+        }
+    }
+
+    #[test]
     fn runs_that_begin_together_are_throttled_until_they_are_on_their_beats() {
         let mut machine = machine(vec![check("db"), check("app")]);
-        for expected in [vec![true; 2], vec![true; 2], vec![false; 2]] {
+        for expected in [vec![true; 2], vec![false; 2]] {
             let now = reading(machine.next_wake().unwrap().max(START));
             let starts = machine.due(now);
             assert_eq!(starts.iter().map(|start| start.throttled).collect::<Vec<_>>(), expected, "{now:?}");

@@ -175,7 +175,7 @@ pub(super) enum RunPace {
     Regular,
     /// Quickly, between the beats: what watches the app has failed.
     AfterFailure(Backoff),
-    /// Quickly, until its first pass since the daemon's start or the reload that brought it.
+    /// Quickly, until it first passes since the daemon's start or the reload that brought it, as often as it has to.
     FirstRuns(Backoff),
     /// Quickly, until its first pass since the app's container started anew. It runs whatever its parents are doing.
     Proving(Backoff),
@@ -298,9 +298,16 @@ impl CheckSchedule {
         self.running.is_none() && (self.unconfirmed.is_none() || self.pace.awaits_a_pass() || self.watches_the_app)
     }
 
-    /// A run has passed: the beats are regular again. Returns a failure that still waited to be confirmed.
-    pub(super) fn passed(&mut self) -> Option<Box<Unconfirmed>> {
-        self.pace = RunPace::Regular;
+    /// A run has passed: the beats are regular again, unless it takes more passes than this one to be `up`. Returns a
+    /// failure that still waited to be confirmed.
+    pub(super) fn passed(&mut self, up: bool, now: Moment) -> Option<Box<Unconfirmed>> {
+        let is_quick = matches!(self.pace, RunPace::FirstRuns(_)) && !up;
+        if self.pace.awaits_a_pass() && !is_quick && !self.postponed {
+            self.beat = self.cadence.after(now);
+        }
+        if !is_quick {
+            self.pace = RunPace::Regular;
+        }
         self.unconfirmed.take()
     }
 
@@ -354,7 +361,7 @@ impl CheckSchedule {
             return None;
         }
         let overdue = regular && now.since(self.beat) >= OVERDUE;
-        // The run after the first pass comes a second after the first run, as it does for all that began together.
+        // The run after a pass that ended failures comes a second after the last of these, as it does for all that recover.
         let in_step = regular && matches!(self.pace, RunPace::Regular) && !self.cadence.has_beat_at(self.beat);
         if regular {
             self.postponed = false;

@@ -19,8 +19,8 @@ pub enum PointerValue {
     TooMuch,
 }
 
-/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts (a number, a text of up to 32 bytes,
-/// a list). Of members with the same name the last counts. Nothing where the text is not JSON.
+/// What is at each of `pointers` in the JSON `text`: values of at most `most` parts (a number or a text of up to 32
+/// bytes, a list). Of members with the same name the last counts. Nothing where the text is not JSON.
 #[must_use]
 pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<PointerValue>> {
     let mut found = vec![PointerValue::Nothing; pointers.len()];
@@ -42,16 +42,24 @@ pub fn look_up(text: &[u8], pointers: &[&str], most: usize) -> Option<Vec<Pointe
 pub fn parts_of(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(parts_of).sum::<usize>(),
-        Value::Object(members) => 1 + members.iter().map(|(key, value)| of_text(key) + parts_of(value)).sum::<usize>(),
-        Value::String(text) => of_text(text),
-        _ => 1,
+        Value::Object(members) => {
+            1 + members.iter().map(|(key, value)| parts_of_text(key) + parts_of(value)).sum::<usize>()
+        }
+        Value::String(text) => parts_of_text(text),
+        Value::Number(number) => parts_of_text(number.as_str()),
+        Value::Null | Value::Bool(_) => 1,
     }
 }
 
 /// More names of one object are not told apart where only their number is wanted.
 const MOST_NAMES: usize = 16 << 10;
 
-const fn of_text(text: &str) -> usize {
+/// The name under which serde_json hands over a number that is no integer of 64 bits: alone, and as a text.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// How many parts a text has, or a number.
+#[must_use]
+pub const fn parts_of_text(text: &str) -> usize {
     1 + text.len() / 32
 }
 
@@ -293,13 +301,9 @@ impl<'de> Visitor<'de> for PointerWalk<'_> {
         Ok(self.passed(1, None, || value.into()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Passed, E> {
-        Ok(self.passed(1, None, || Number::from_f64(value).map_or(Value::Null, Value::Number)))
-    }
-
     fn visit_str<E: Error>(self, text: &str) -> Result<Passed, E> {
         let length = (self.keeps || self.is_told).then(|| text.chars().count());
-        Ok(self.passed(of_text(text), length, || text.into()))
+        Ok(self.passed(parts_of_text(text), length, || text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Passed, A::Error> {
@@ -321,12 +325,19 @@ impl<'de> Visitor<'de> for PointerWalk<'_> {
         // Nothing else knows which names are there twice.
         let mut names = (self.is_told && kept.is_none()).then(BTreeSet::new);
         while let Some(key) = members.next_key::<String>()? {
+            if count == 0 && key == NUMBER {
+                let number: Number = members.next_value::<String>()?.parse().map_err(A::Error::custom)?;
+                // One part is taken for it already.
+                let more = parts_of_text(number.as_str()) - 1;
+                let value = kept.and_then(|_| self.passed(more, None, || Value::Number(number)).value);
+                return Ok(Passed { value, length: None });
+            }
             let value = members.next_value_seed(self.for_member(&key))?;
             let is_there_again = |names: &mut BTreeSet<String>| !names.insert(key.clone());
             if names.as_mut().filter(|names| names.len() < MOST_NAMES).is_some_and(is_there_again) {
                 continue;
             }
-            kept = kept.zip(value).filter(|_| self.walk.takes(of_text(&key))).map(|(mut kept, value)| {
+            kept = kept.zip(value).filter(|_| self.walk.takes(parts_of_text(&key))).map(|(mut kept, value)| {
                 kept.insert(key, value);
                 kept
             });
@@ -498,7 +509,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn serde_json_hands_over_a_number_under_the_name_that_is_known_here() {
+        let found = look_up(b"[1.50]", &["", "/0"], 10).unwrap();
+        let value = |text: &str| PointerValue::Value(serde_json::from_str(text).unwrap());
+        assert_eq!(found, [value("[1.50]"), value("1.50")]);
+        assert_eq!(look_up(b"[1.50,2.50]", &[""], 3), Some(vec![value("[1.50,2.50]")]));
+        assert_eq!(look_up(b"[1.50,2.50]", &[""], 2), Some(vec![PointerValue::TooMuch]));
+        let long = format!("1.{}", "0".repeat(62));
+        assert_eq!(look_up(long.as_bytes(), &[""], 3), Some(vec![value(&long)]));
+        assert_eq!(look_up(long.as_bytes(), &[""], 2), Some(vec![PointerValue::TooMuch]));
+    }
+
     proptest! {
+        #[test]
+        fn a_number_is_found_as_it_is_written(
+            bits in any::<u64>().prop_filter("is finite", |bits| f64::from_bits(*bits).is_finite()),
+            whole in "-?[1-9][0-9]{0,40}",
+            real in "-?(0|[1-9][0-9]{0,25})\\.[0-9]{1,25}(e[+-]?[0-9]{1,4})?",
+        ) {
+            let double = f64::from_bits(bits);
+            let texts = [format!("{double:?}"), format!("{double:e}"), format!("{double}"), whole, real];
+            // serde_json writes each exponent with its sign.
+            let signed = |text: String| text.replace('e', "e+").replace("e+-", "e-").replace("e++", "e+");
+            for text in texts.map(signed) {
+                let body = format!("{{\"a\":{text},\"b\":[{text}]}}");
+                let found = look_up(body.as_bytes(), &["/a", "/b"], 100).unwrap();
+                for (value, shown) in found.iter().zip([text.clone(), format!("[{text}]")]) {
+                    let PointerValue::Value(value) = value else { panic!("{value:?}") };
+                    prop_assert_eq!(value.to_string(), shown);
+                }
+            }
+        }
+
         #[test]
         fn any_text_gives_the_same(text in "[{}\\[\\]\",:0-9ab/~ -]{0,24}") {
             prop_assert_eq!(look_up(text.as_bytes(), POINTERS, 1000), expected(text.as_bytes(), POINTERS));

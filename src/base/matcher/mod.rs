@@ -142,8 +142,8 @@ impl Matcher {
     pub fn parts(&self) -> usize {
         let of = |operand: &Operand| match &operand.content {
             Content::Json(json) => super::pointer::parts_of(json),
-            Content::Text(text) | Content::Untyped { text, .. } => 1 + text.len() / 32,
-            Content::Number(_) => 1,
+            Content::Text(text) | Content::Untyped { text, .. } => super::pointer::parts_of_text(text),
+            Content::Number(number) => super::pointer::parts_of_text(number.as_str()),
         };
         let of_word = |word: &Word| match word {
             Word::Equals(operand) | Word::Not(operand) => of(operand),

@@ -118,6 +118,33 @@ fn a_json_value_is_judged_by_its_type() {
 }
 
 #[test]
+fn a_number_of_an_answer_is_the_one_that_it_wrote() {
+    let number = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+    for (written, fitting, unfitting) in [
+        ("52.520006599999996", vec!["52.520006599999996", "5.2520006599999996e1"], vec!["52.5200066"]),
+        (
+            "123456789012345678901234567890",
+            vec!["123456789012345678901234567890", "123456789012345678901234567890.0"],
+            vec!["123456789012345678901234567891"],
+        ),
+        ("18446744073709551616", vec!["18446744073709551616"], vec!["18446744073709551617", "18446744073709551615"]),
+        ("1", vec!["1", "1.0", "1e0", "10e-1", "1E0"], vec!["1.0000000000000000000000000001"]),
+        ("1e400", vec!["1e400", "10e399"], vec!["1e401"]),
+    ] {
+        for wanted in [json!({"equals": number(written)}), json!([number(written)])] {
+            let found = |text: &str| if wanted.is_array() { json!([number(text)]) } else { number(text) };
+            fitting.iter().for_each(|text| assert!(fits(&wanted, &found(text)), "{wanted} {text}"));
+            unfitting.iter().for_each(|text| assert!(!fits(&wanted, &found(text)), "{wanted} {text}"));
+            let is_not = json!({"not": if wanted.is_array() { wanted.clone() } else { number(written) }});
+            fitting.iter().for_each(|text| assert!(!fits(&is_not, &found(text)), "{is_not} {text}"));
+            unfitting.iter().for_each(|text| assert!(fits(&is_not, &found(text)), "{is_not} {text}"));
+        }
+    }
+    assert!(fits(&json!("$123456789012345678901234567890"), &number("123456789012345678901234567890")));
+    assert!(!fits(&json!("$123456789012345678901234567890"), &number("123456789012345678901234567891")));
+}
+
+#[test]
 fn texts_without_a_type_are_texts_and_numbers() {
     for (written, fitting, unfitting) in [
         (json!("ok"), vec![vec!["not ok"], vec!["no", "ok"]], vec![vec!["no"]]),
@@ -314,6 +341,18 @@ fn any_json() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
+    #[test]
+    fn doubles_are_told_apart_by_their_last_digit(
+        bits in any::<u64>().prop_filter("is finite", |bits| f64::from_bits(*bits).is_finite()),
+    ) {
+        let (one, next) = (f64::from_bits(bits), f64::from_bits(bits).next_up());
+        let number = |double: f64| serde_json::from_str::<Json>(&format!("{double:?}")).unwrap();
+        let wanted = number(one);
+        prop_assert!(fits(&wanted, &number(one)));
+        prop_assert_eq!(fits(&wanted, &number(next)), one == next);
+        prop_assert_eq!(fits(&json!({"not": wanted}), &number(next)), one != next);
+    }
+
     #[test]
     fn a_matcher_and_its_negation_never_agree(operand in any_json(), found in any_json(), text in "[a-c0-2.]{0,2}") {
         let fits = |written: Json, subject| of_json(&written).judge(subject).is_ok();

@@ -16,8 +16,8 @@ pub const WORDS: &[Field] = &[
     Field::optional(
         "equals",
         ValueType::Operand,
-        "It is this value. Numbers are compared as numbers: `12.50` is `12.5`; in JSON a text is no number. JSON has whole \
-         numbers of 64 bits exactly, others to about 17 digits, and none of 1e309 or beyond.",
+        "It is this value. Numbers are compared as numbers, of any length and exactly: `12.50` is `12.5`; in JSON a text is \
+         no number.",
     ),
     Field::optional("not", ValueType::Operand, "It is there, and is not this value."),
     Field::optional("above", ValueType::Decimal, "It is a number above this one."),

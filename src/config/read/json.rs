@@ -78,8 +78,12 @@ fn plain(text: &str) -> Option<Json> {
         return None;
     }
     let number = text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text);
-    let whole = number.parse::<i64>().map(Number::from).or_else(|_| number.parse::<u64>().map(Number::from));
-    whole.ok().or_else(|| Number::from_f64(number.parse().ok()?)).map(Json::Number)
+    // As it is written, but for the forms that JSON has not: `.5`, `007`.
+    let number = number.parse().ok().or_else(|| {
+        let whole = number.parse::<i64>().map(Number::from).or_else(|_| number.parse::<u64>().map(Number::from));
+        whole.ok().or_else(|| Number::from_f64(number.parse().ok()?))
+    });
+    number.map(Json::Number)
 }
 
 #[cfg(test)]
@@ -93,8 +97,13 @@ mod tests {
             ("0", "0"),
             ("-5", "-5"),
             ("+7", "7"),
-            ("1.50", "1.5"),
-            ("1e3", "1000.0"),
+            ("1.50", "1.50"),
+            ("1e3", "1e+3"),
+            ("1e999", "1e+999"),
+            (".5", "0.5"),
+            ("007", "7"),
+            ("52.520006599999996", "52.520006599999996"),
+            ("123456789012345678901234567890", "123456789012345678901234567890"),
             ("18446744073709551615", "18446744073709551615"),
         ];
         for (text, json) in cases {

@@ -22,6 +22,7 @@ mod frequent;
 mod install;
 mod misplaced_file;
 mod once;
+mod output;
 mod run;
 mod schema;
 mod selection;
@@ -184,12 +185,21 @@ fn print(text: &str) {
 /// Writes the answer of a command that is run for its output, and returns the `exit` that goes with it. A reader that
 /// has gone away (`| head`) is no error; an answer that cannot be written (a full disk) is never fine.
 fn answer(text: &str, exit: Exit) -> Exit {
-    match written(text) {
+    let (exit, complaint) = answered(written(text), exit);
+    if let Some(complaint) = complaint {
+        complain(&complaint);
+    }
+    exit
+}
+
+/// How a command ends whose answer was written like this, and what is to be said about that.
+fn answered(written: io::Result<()>, exit: Exit) -> (Exit, Option<String>) {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("error: cannot write to standard output: {error}\n"));
-            if exit == Exit::Fine { Exit::Usage } else { exit }
+            let complaint = format!("error: cannot write to standard output: {error}\n");
+            (if exit == Exit::Fine { Exit::Usage } else { exit }, Some(complaint))
         }
-        _ => exit,
+        _ => (exit, None),
     }
 }
 

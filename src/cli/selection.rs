@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::Output;
 use super::{ConfigFile, Exit, coloured, complain};
 use crate::base::clock::Clock;
 use crate::base::lane;
@@ -87,32 +88,36 @@ fn socket_of(listen: Listen) -> SocketAddr {
     }
 }
 
-/// Does `work` until it is done, or until the process is told to end: an interrupted command is no success.
-pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+/// Does `work`, which speaks through `output`, until it is done, or until the process is told to end: an interrupted
+/// command is no success.
+pub(super) fn until_interrupted(output: &Output, work: impl Future<Output = Exit>) -> Exit {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         complain(&format!("a panic at {place}: this is a defect of probelet, please report it\n"));
     }));
-    let system = |error: std::io::Error| {
-        complain(&format!("error: the system refuses {}\n", why_refused(&error)));
-        Exit::Unreachable
-    };
-    let runtime = lane::runtime().map_err(system)?;
-    let result = runtime.block_on(async {
+    let attended = async {
         // As the first process of a container the default action would be to ignore them.
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-        let result = tokio::select! {
-            done = work => Ok(done),
-            _ = interrupt.recv() => Err(Exit::Interrupted),
-            _ = terminate.recv() => Err(Exit::Terminated),
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let exit = tokio::select! {
+            biased;
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+            done = work => done,
         };
-        farewell::all_said().await;
+        tokio::join!(farewell::all_said(), output.last_words());
+        Ok(exit)
+    };
+    let result = lane::runtime().and_then(|runtime| {
+        let result = runtime.block_on(attended);
+        // A name resolution that hangs must not hold up the end.
+        runtime.shutdown_background();
         result
     });
-    // A name resolution that hangs must not hold up the end.
-    runtime.shutdown_background();
-    result
+    result.unwrap_or_else(|error| {
+        complain(&format!("error: the system refuses {}\n", why_refused(&error)));
+        Exit::Unreachable
+    })
 }
 
 #[cfg(test)]

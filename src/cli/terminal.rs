@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use super::{coloured, complain, is_able};
+use super::output::Output;
+use super::{coloured, is_able};
 use crate::config::source::Environment;
 
 /// Colours, where they are wanted.
@@ -40,6 +41,7 @@ pub(super) fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
 /// Progress on standard error: lines that stay, and on a terminal one more that is rewritten.
 #[derive(Debug)]
 pub(super) struct ProgressLine {
+    output: Output,
     live: bool,
     /// What the rewritten line says; empty while it is not there.
     shown: String,
@@ -47,9 +49,9 @@ pub(super) struct ProgressLine {
 
 impl ProgressLine {
     /// Progress on standard error. It is live on a terminal that can move its cursor.
-    pub(super) fn new(environment: &Environment) -> Self {
+    pub(super) fn new(output: Output, environment: &Environment) -> Self {
         let live = is_able(&io::stderr(), environment);
-        Self { live, shown: String::new() }
+        Self { output, live, shown: String::new() }
     }
 
     /// Whether there is a line that is rewritten.
@@ -60,14 +62,15 @@ impl ProgressLine {
     /// A line that stays.
     pub(super) fn line(&mut self, text: &str) {
         self.clear();
-        complain(&format!("{text}\n"));
+        self.output.progress(format!("{text}\n"));
     }
 
     /// What the rewritten line says from now on, cut to the width of the terminal.
     pub(super) fn status(&mut self, text: &str) {
-        if self.live && self.shown != text {
+        // It is rewritten once the last one can be seen.
+        if self.live && self.shown != text && self.output.is_written() {
             let room = columns(&io::stderr()).unwrap_or(80).saturating_sub(1);
-            complain(&format!("\r\x1b[2K{}", cut(text, room)));
+            self.output.progress(format!("\r\x1b[2K{}", cut(text, room)));
             text.clone_into(&mut self.shown);
         }
     }
@@ -75,7 +78,7 @@ impl ProgressLine {
     /// Takes the rewritten line away.
     fn clear(&mut self) {
         if !std::mem::take(&mut self.shown).is_empty() {
-            complain("\r\x1b[2K");
+            self.output.complain("\r\x1b[2K".into());
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::client::DaemonUrl;
 use super::duration::duration;
 use super::once::detail_now;
+use super::output::Output;
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine};
 use super::{Exit, complain, print, wait_daemon};
@@ -85,8 +86,10 @@ impl Wait {
             return Exit::Fine;
         }
         let wanted = wanted.iter().filter_map(|check| chosen.binary_search(check).ok().map(CheckIndex::new)).collect();
-        let waiter = Waiter::new(one_shot(&config, &chosen, false), wanted, self.timeout, environment);
-        until_interrupted(waiter.hold()).unwrap_or_else(|exit| exit)
+        let output = Output::start();
+        let progress = ProgressLine::new(output.clone(), environment);
+        let waiter = Waiter::new(one_shot(&config, &chosen, false), wanted, self.timeout, progress, environment);
+        until_interrupted(&output, waiter.hold(&output))
     }
 }
 
@@ -123,7 +126,13 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(one_shot: OneShot, wanted: Vec<CheckIndex>, timeout: Duration, environment: &Environment) -> Self {
+    fn new(
+        one_shot: OneShot,
+        wanted: Vec<CheckIndex>,
+        timeout: Duration,
+        progress: ProgressLine,
+        environment: &Environment,
+    ) -> Self {
         let (now, count) = (Clock::Machine.now(), one_shot.plan().checks.len());
         Self {
             one_shot,
@@ -133,12 +142,12 @@ impl Waiter {
             begun: now,
             timeout,
             reminded: now,
-            progress: ProgressLine::new(environment),
+            progress,
             paint: Colours::on(&io::stderr(), environment),
         }
     }
 
-    async fn hold(mut self) -> Exit {
+    async fn hold(mut self, output: &Output) -> Exit {
         let timeout = self.timeout;
         if !self.progress.is_live() {
             let names = self.names(&self.wanted);
@@ -148,12 +157,13 @@ impl Waiter {
             let names = self.names(&self.wanted);
             let took = show_duration(Clock::Machine.now().since(self.begun));
             drop(self.progress);
-            print(&format!("{names} {} after {took}\n", if self.wanted.len() == 1 { "passes" } else { "pass" }));
+            let pass = if self.wanted.len() == 1 { "passes" } else { "pass" };
+            output.print_until(format!("{names} {pass} after {took}\n"), self.begun + timeout).await;
             return Exit::Fine;
         }
         let missing: String = self.lacks().iter().map(|lack| format!("  {lack}\n")).collect();
         drop(self.progress);
-        complain(&format!("error: timed out after {}; still failing:\n{missing}", show_duration(timeout)));
+        output.complain(format!("error: timed out after {}; still failing:\n{missing}", show_duration(timeout)));
         Exit::TimedOut
     }
 

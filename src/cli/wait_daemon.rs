@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::Exit;
 use super::ask::{AskResult, about};
 use super::client::{ClientError, DaemonClient, DaemonUrl, Deadline};
+use super::output::Output;
 use super::selection::until_interrupted;
 use super::terminal::ProgressLine;
-use super::{Exit, complain, print};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::base::thread::{apart, why_refused};
@@ -37,9 +38,10 @@ pub(super) fn wait(
         Ok(daemon) => daemon.called_by("probelet-wait"),
         Err(exit) => return exit,
     };
-    let progress = ProgressLine::new(environment);
+    let output = Output::start();
+    let progress = ProgressLine::new(output.clone(), environment);
     let waiter = DaemonWaiter { daemon, subject, begun: Clock::Machine.now(), said: String::new(), progress };
-    until_interrupted(waiter.wait(timeout, hold)).unwrap_or_else(|exit| exit)
+    until_interrupted(&output, waiter.wait(timeout, hold, &output))
 }
 
 /// What one question came to.
@@ -64,25 +66,26 @@ struct DaemonWaiter {
 }
 
 impl DaemonWaiter {
-    async fn wait(mut self, timeout: Duration, hold: Duration) -> Exit {
+    async fn wait(mut self, timeout: Duration, hold: Duration, output: &Output) -> Exit {
         let name = one_line(&self.subject);
         self.progress.line(&format!("waiting for {name} of {} (at most {})", self.daemon, show_duration(timeout)));
         let opened = tokio::time::timeout(timeout, self.opens()).await;
         match opened {
             Ok(Ok(())) => {}
             Ok(Err((why, exit))) => {
-                complain(&format!("error: {why}\n"));
+                output.complain(format!("error: {why}\n"));
                 return exit;
             }
             Err(_) => {
                 let last = if self.said.is_empty() { "it has not answered".into() } else { self.said.clone() };
-                complain(&format!("error: timed out after {}; the last answer: {last}\n", show_duration(timeout)));
+                output
+                    .complain(format!("error: timed out after {}; the last answer: {last}\n", show_duration(timeout)));
                 return Exit::TimedOut;
             }
         }
         let took = show_duration(Clock::Machine.now().since(self.begun));
         if hold.is_zero() {
-            print(&format!("{name} is open after {took}\n"));
+            output.print_until(format!("{name} is open after {took}\n"), self.begun + timeout).await;
             return Exit::Fine;
         }
         self.progress.line(&format!("{name} is open after {took}; it must stay so for {}", show_duration(hold)));
@@ -91,11 +94,13 @@ impl DaemonWaiter {
             Err((why, exit)) => {
                 let after = show_duration(Clock::Machine.now().since(self.begun));
                 let (why, help) = why.split_at(why.find('\n').unwrap_or(why.len()));
-                complain(&format!("error: {why} (after {after} of {}){help}\n", show_duration(hold)));
+                output.complain(format!("error: {why} (after {after} of {}){help}\n", show_duration(hold)));
                 exit
             }
             Ok(()) => {
-                print(&format!("{name} has been open for {}\n", show_duration(hold)));
+                output
+                    .print_until(format!("{name} has been open for {}\n", show_duration(hold)), self.begun + hold)
+                    .await;
                 Exit::Fine
             }
         }

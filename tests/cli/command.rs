@@ -79,7 +79,13 @@ pub struct Started(Child);
 
 /// Starts `command`.
 pub fn start(mut command: Command) -> Started {
-    Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is built"))
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    start_with(command)
+}
+
+/// Starts `command` with the streams that it has.
+pub fn start_with(mut command: Command) -> Started {
+    Started(command.spawn().expect("the binary is built"))
 }
 
 impl Started {
@@ -99,11 +105,15 @@ impl Started {
         kill_process(pid, signal).expect("it runs");
     }
 
-    /// Waits for its end: how it ended, and what it wrote since it was last read.
+    /// Waits for its end: how it ended, and what it wrote since it was last read where that is piped.
     pub fn ends(mut self) -> Run {
         let mut rest = Run { code: 0, stdout: String::new(), stderr: String::new() };
-        self.0.stdout.take().expect("it is piped").read_to_string(&mut rest.stdout).expect("it writes text");
-        self.0.stderr.take().expect("it is piped").read_to_string(&mut rest.stderr).expect("it writes text");
+        if let Some(mut stdout) = self.0.stdout.take() {
+            stdout.read_to_string(&mut rest.stdout).expect("it writes text");
+        }
+        if let Some(mut stderr) = self.0.stderr.take() {
+            stderr.read_to_string(&mut rest.stderr).expect("it writes text");
+        }
         Run { code: code(self.0.wait().expect("it is our child")), ..rest }
     }
 }

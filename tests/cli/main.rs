@@ -3,6 +3,7 @@
 
 mod apps;
 mod ask;
+mod blocked;
 mod command;
 mod drain;
 mod fakes;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::Exit;
+use super::output::Output;
 use super::selection::{CheckSelection, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine, columns};
-use super::{Exit, answer, complain};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
@@ -74,16 +75,17 @@ impl Once {
             with_ancestors(&config.plan, &named)
         };
         let one_shot = one_shot(&config, &chosen, self.verbose);
-        let found = match until_interrupted(self.play(one_shot, ProgressLine::new(environment))) {
-            Ok(found) => found,
-            Err(exit) => return exit,
-        };
-        let judged = Judged::new(&found.snapshot, found.reading.moment);
-        let shown = self.shown(&found, &judged, environment);
-        match judged.endpoint(Endpoint::Healthz).verdict {
-            Verdict::Ok | Verdict::Degraded => answer(&shown, Exit::Fine),
-            Verdict::Error => answer(&shown, Exit::Unhealthy),
-        }
+        let output = Output::start();
+        until_interrupted(&output, async {
+            let found = self.play(one_shot, ProgressLine::new(output.clone(), environment)).await;
+            let judged = Judged::new(&found.snapshot, found.reading.moment);
+            let shown = self.shown(&found, &judged, &output, environment);
+            let exit = match judged.endpoint(Endpoint::Healthz).verdict {
+                Verdict::Ok | Verdict::Degraded => Exit::Fine,
+                Verdict::Error => Exit::Unhealthy,
+            };
+            output.answer(shown, exit).await
+        })
     }
 
     async fn play(&self, mut one_shot: OneShot, mut progress: ProgressLine) -> OnceResult {
@@ -117,12 +119,12 @@ impl Once {
         OnceResult { snapshot: one_shot.snapshot(), seen, reading, took: reading.moment.since(begun) }
     }
 
-    fn shown(&self, found: &OnceResult, judged: &Judged<'_>, environment: &Environment) -> String {
+    fn shown(&self, found: &OnceResult, judged: &Judged<'_>, output: &Output, environment: &Environment) -> String {
         let stdout = io::stdout();
         let table = |paint, width| table::table(found, judged, self.verbose, paint, width);
         if self.verbose && self.format == OnceFormat::Json {
             let stderr = io::stderr();
-            complain(&table(Colours::on(&stderr, environment), columns(&stderr)));
+            output.complain(table(Colours::on(&stderr, environment), columns(&stderr)));
         }
         match self.format {
             OnceFormat::Table => table(Colours::on(&stdout, environment), columns(&stdout)),

@@ -36,15 +36,18 @@ impl GateAsks {
         before
     }
 
-    /// How often kubelet asks `endpoint`; nothing before it has asked four times, or where it does not ask regularly.
+    /// How often kubelet asks `endpoint`; nothing before it has asked four times, where it does not ask regularly, or
+    /// where it has ended that: nobody asks about the start-up of a container that has started.
     #[must_use]
-    pub fn period(&self, endpoint: Endpoint) -> Option<Duration> {
+    pub fn period(&self, endpoint: Endpoint, now: Moment) -> Option<Duration> {
+        let last = self.last(endpoint)?;
         let gaps = self.0[endpoint as usize].gaps.load(Ordering::Relaxed);
         let gaps = [0, 1, 2].map(|place| (gaps >> (place * GAP_BITS)) & MOST_GAP);
         let (least, most) = (*gaps.iter().min()?, *gaps.iter().max()?);
         // Kubelet's own delays are far below a second; a second probe of the same endpoint comes in between.
         let is_regular = least > 0 && most < MOST_GAP && most - least <= (least / 5).max(200);
-        is_regular.then(|| Duration::from_millis(gaps.iter().sum::<u64>() / 3))
+        let period = Duration::from_millis(gaps.iter().sum::<u64>() / 3);
+        (is_regular && now.since(last) <= 3 * period).then_some(period)
     }
 
     /// When kubelet last asked `endpoint`, on the boot clock; nothing before the first time.
@@ -80,20 +83,24 @@ mod tests {
 
     #[test]
     fn how_often_an_endpoint_is_asked_is_known_once_that_is_regular() {
-        let period = |millis: &[u64]| {
+        let period_after = |rest: u64, millis: &[u64]| {
             let asks = GateAsks::default();
             for at in millis {
                 let moment = Moment::at(Duration::from_millis(*at));
                 let _ = asks.note(Endpoint::Readyz, Reading { moment, wall: Timestamp::default() });
             }
-            asks.period(Endpoint::Readyz).map(|period| period.as_millis())
+            let now = Moment::at(Duration::from_millis(millis.last().unwrap_or(&0) + rest));
+            asks.period(Endpoint::Readyz, now).map(|period| period.as_millis())
         };
+        let period = |millis: &[u64]| period_after(0, millis);
         assert_eq!(period(&[]), None);
         assert_eq!(period(&[1_000, 11_000, 21_000]), None);
         assert_eq!(period(&[1_000, 11_000, 21_000, 31_030]), Some(10_010));
         assert_eq!(period(&[1_000, 2_500, 11_000, 12_500, 21_000]), None);
         assert_eq!(period(&[1_000, 5_000, 15_000, 25_000, 35_000]), Some(10_000));
         assert_eq!(period(&[1_000, 100_000_000, 200_000_000, 300_000_000]), None);
+        assert_eq!(period_after(30_000, &[1_000, 11_000, 21_000, 31_000]), Some(10_000));
+        assert_eq!(period_after(30_001, &[1_000, 11_000, 21_000, 31_000]), None, "it asks no more");
     }
 
     #[test]

@@ -6,9 +6,11 @@ use serde::{Serialize, Serializer};
 
 use super::endpoints::{EndpointVerdict, judgements, standings};
 use super::{InOrder, millis, to_json};
+use crate::base::clock::Timestamp;
+use crate::model::index::CheckIndex;
 use crate::model::outcome::StepReport;
 use crate::model::plan::{Critical, Details};
-use crate::model::verdict::{Endpoint, EndpointPart};
+use crate::model::verdict::{Endpoint, EndpointPart, JudgedState};
 use crate::server::view::{View, WITHHELD};
 use crate::server::warnings::Warnings;
 
@@ -128,6 +130,14 @@ fn disabled<'a>(view: &View<'a>) -> Vec<JsonDisabled<'a>> {
         .collect()
 }
 
+/// When the state last changed. Nobody has written down when a result became too old.
+fn since(view: &View<'_>, index: CheckIndex) -> Timestamp {
+    let (state, definition) = (view.judged.check(index), view.judged.definition(index));
+    let fresh_at = state.fresh_at.filter(|_| view.judged.state(index) == JudgedState::Stale);
+    let too_old_at = fresh_at.map(|at| (at + definition.stale_after).min(view.judged.now));
+    too_old_at.map_or(state.since_wall, |at| view.reading.wall_at(at).max(state.since_wall))
+}
+
 fn check<'a>(view: &View<'a>, part: EndpointPart) -> JsonCheck<'a> {
     let index = part.check;
     let (definition, state) = (view.judged.definition(index), view.judged.check(index));
@@ -142,7 +152,7 @@ fn check<'a>(view: &View<'a>, part: EndpointPart) -> JsonCheck<'a> {
         latency_ms: last.and_then(|last| last.took).map(millis),
         age_ms: view.judged.age(index).map(millis),
         consecutive_failures: state.failures,
-        since: state.since_wall.rfc3339(),
+        since: since(view, index).rfc3339(),
         depends_on: view.names(&definition.depends_on),
         root_causes: view.names(&view.judged.causes_of(index)),
         steps: last.map(|last| steps(&last.facts.steps, view.details())).unwrap_or_default(),

@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{app, ask, body, check_answer, get};
 use crate::base::name::CheckName;
-use crate::metrics::testing::{answering, degraded, error, knowing, ok, pending, skipped, snapshot};
+use crate::metrics::testing::{answering, degraded, error, knowing, ok, pending, skipped, snapshot, stale};
 use crate::model::outcome::{Facts, StepReport};
 use crate::model::plan::testing::{check, indices};
 use crate::model::plan::{Critical, Definition, Details, DisabledCheck, Gates};
@@ -120,6 +120,19 @@ fn json_has_the_members_of_the_contract_in_their_order() {
             r#"{"name":"healthz","verdict":"error","draining":false,"root_causes":["path"],"since":"2026-11-21T10:30:00Z"}],"#,
             r#""timestamp":"2026-11-21T10:30:00Z"}"#
         ),
+    );
+}
+
+#[test]
+fn a_check_is_stale_since_its_result_became_too_old() {
+    let snapshot = snapshot(vec![(check("files"), stale()), (check("database"), ok("fine"))]);
+    let json: serde_json::Value = serde_json::from_str(&body(&get(&snapshot, "/healthz?format=json"))).unwrap();
+    let since = |place: usize| json["checks"][place]["since"].as_str().unwrap();
+    assert_eq!(json["checks"][0]["age_ms"], 47_000);
+    assert_eq!(
+        [since(0), since(1)],
+        ["2026-11-21T10:29:45Z", "2026-11-21T10:28:20Z"],
+        "three intervals and a timeout after it"
     );
 }
 

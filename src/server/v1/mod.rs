@@ -195,7 +195,8 @@ impl HistoryRequest {
         };
         let path = if self.with_history { "/v1/services?include=history" } else { "/v1/services" };
         let mut rows = Rows::new(part.iter().map(row).collect(), path, wanted.limit, next);
-        rows.kubelet = self.with_history.then(|| past::KubeletObject::all(&self.app.daemon_metrics.asks));
+        rows.kubelet =
+            self.with_history.then(|| past::KubeletObject::all(&self.app.daemon_metrics.asks, self.app.clock.now()));
         Ok(rows)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Moment, Timestamp};
 use crate::base::quantity::show_duration;
 use crate::history::answer::{self, Recent};
 use crate::history::figures::Times;
@@ -45,9 +45,9 @@ pub(super) struct KubeletObject {
 
 impl KubeletObject {
     /// What is known of each endpoint.
-    pub(super) fn all(asks: &GateAsks) -> Vec<Self> {
+    pub(super) fn all(asks: &GateAsks, now: Moment) -> Vec<Self> {
         let known = |endpoint: &Endpoint| {
-            let (last_asked, period) = (asks.last_wall(*endpoint)?, asks.period(*endpoint)?);
+            let (last_asked, period) = (asks.last_wall(*endpoint)?, asks.period(*endpoint, now)?);
             Some(Self { endpoint: endpoint.label(), last_asked: Seconds(last_asked), period_ms: millis(period) })
         };
         Endpoint::ALL.iter().filter_map(known).collect()

@@ -9,7 +9,6 @@ use super::hooks::OUTCOMES;
 use super::labels::{BucketCounts, Buckets, LabelTail};
 use super::process::{ProcessFigures, ProcessStat};
 use super::samples::{Encoder, Samples};
-use crate::base::clock::Reading;
 use crate::model::durations::DurationBuckets;
 use crate::model::index::CheckIndex;
 use crate::model::outcome::FailureKind;
@@ -290,7 +289,7 @@ pub(super) static FAMILIES: &[Family] = &[
     of_daemon(catalog::RESIDENT, |scene, out| out.count(scene.stat().map(|stat| stat.resident_bytes))),
     of_daemon(catalog::STARTED, |scene, out| {
         // As long as the wall clock is not set, this is the same in every snapshot, to the microsecond.
-        let published = Reading { moment: scene.judged.snapshot.at, wall: scene.judged.snapshot.wall };
+        let published = scene.judged.snapshot.reading();
         out.time(&[], scene.stat().map(|stat| published.wall_at(stat.started)));
     }),
     of_daemon(catalog::THREADS, |scene, out| out.count(scene.stat().map(|stat| stat.threads))),

@@ -34,6 +34,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// When it was published, on both clocks.
+    #[must_use]
+    pub const fn reading(&self) -> Reading {
+        Reading { moment: self.at, wall: self.wall }
+    }
+
     /// Whether this differs from `other` in nothing but the time and the count of publications.
     #[must_use]
     pub fn says_the_same_as(&self, other: &Self) -> bool {

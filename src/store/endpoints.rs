@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::base::clock::Reading;
 use crate::base::quantity::show_duration;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Endpoint, Judged, Judgement};
@@ -17,7 +16,7 @@ pub(super) fn count(before: [bool; 4], after: [bool; 4], next: &mut Snapshot) ->
         endpoints.filter(|((_, before), after)| before != after).map(|((at, _), _)| judged.endpoint(at)).collect()
     };
     for judgement in &changed {
-        let now = Reading { moment: next.at, wall: next.wall };
+        let now = next.reading();
         let count = &mut next.endpoint_transitions[judgement.endpoint as usize];
         if judgement.open {
             count.open += 1;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::base::clock::Reading;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judgement, OpenEndpoints};
 pub use past_changes::{PastChange, PastChanges};
@@ -35,7 +34,7 @@ pub struct Board {
 /// Publishes `first` and returns the writer and a reader of it.
 #[must_use]
 pub fn board(mut first: Snapshot) -> (Recorder, Board) {
-    let now = Reading { moment: first.at, wall: first.wall };
+    let now = first.reading();
     first.endpoint_transitions.iter_mut().for_each(|endpoint| endpoint.last = endpoint.last.or(Some(now)));
     let (sender, receiver) = watch::channel(first.generation);
     let mut endpoints = OpenEndpoints::default();
@@ -69,7 +68,8 @@ impl Recorder {
             return changed;
         }
         let mut past = PastChanges::clone(&self.past.load());
-        if past.add(&last, &next) {
+        let is_redated = past.redate(next.reading().stepped_since(&last.reading()));
+        if past.add(&last, &next) || is_redated {
             self.past.store(Arc::new(past));
         }
         let generation = next.generation;
@@ -110,7 +110,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::clock::{Moment, Timestamp};
+    use crate::base::clock::{Moment, Reading, Timestamp};
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::{Configuration, EndpointTransitions};
     use crate::model::start_up::StartUp;
@@ -167,5 +167,25 @@ mod tests {
         assert_eq!(published.generation, well.generation + 1);
         let last = Some(Reading { moment: NOW + Duration::from_secs(60), wall: Timestamp::default() });
         assert_eq!(published.endpoint_transitions[1], EndpointTransitions { open: 0, closed: 1, last });
+    }
+
+    #[test]
+    fn a_past_change_is_dated_anew_with_its_check_when_the_wall_clock_is_set() {
+        let at = |seconds: u64, set: i64, state| {
+            let moment = Moment::at(Duration::from_secs(seconds));
+            let wall = Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap() + set);
+            let check = CheckState { state, ..CheckState::new(Reading { moment, wall }) };
+            Snapshot { at: moment, wall, checks: [Arc::new(check)].into_iter().collect(), ..snapshot(state) }
+        };
+        let (well, ill) = (at(1000, 0, State::Ok), at(1010, 0, State::Error));
+        let (mut recorder, board) = board(Snapshot { plan: Arc::clone(&ill.plan), ..well });
+        recorder.publish(ill.clone());
+        let set = 20_000 * 86_400;
+        let redated = ill.checks.iter().map(|check| Arc::new(check.redated(set * 1_000_000))).collect();
+        let later = at(1020, set, State::Error);
+        recorder.publish(Snapshot { checks: redated, plan: Arc::clone(&ill.plan), ..later.clone() });
+        recorder.publish(Snapshot { plan: Arc::clone(&ill.plan), ..at(1030, set, State::Ok) });
+        let dates: Vec<Timestamp> = board.past_changes().of(&ill.plan.checks[0].name).map(|change| change.at).collect();
+        assert_eq!(dates, [1010, 1030].map(|seconds| Timestamp::from_unix_seconds(seconds + set)));
     }
 }

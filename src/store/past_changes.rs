@@ -70,6 +70,19 @@ impl PastChanges {
         is_news
     }
 
+    /// The wall clock was set by so many microseconds: they are dated as if it had always been right. Whether that changes
+    /// anything.
+    pub(super) fn redate(&mut self, by: i64) -> bool {
+        if by == 0 || self.0.is_empty() {
+            return false;
+        }
+        for change in Arc::make_mut(&mut self.0) {
+            let change = Arc::make_mut(change);
+            change.at = change.at.moved(by);
+        }
+        true
+    }
+
     /// Those of `check`, oldest first.
     pub fn of<'a>(&'a self, check: &'a CheckName) -> impl Iterator<Item = &'a PastChange> {
         self.0.iter().map(|change| &**change).filter(move |change| change.check == *check)

@@ -10,7 +10,7 @@ use super::schedule::CheckSchedules;
 use crate::base::clock::Reading;
 use crate::model::plan::{Definition, Origin, Plan};
 use crate::model::snapshot::Configuration;
-use crate::model::state::{CheckState, Closed, Counters};
+use crate::model::state::{CheckState, Closed, Counters, State};
 use crate::model::verdict::Judged;
 use crate::scheduler::beat_groups::BeatGroups;
 
@@ -51,7 +51,7 @@ impl Machine {
             let mut schedule = self.new_schedule(definition, now.moment);
             if let Origin::Changed(old) = origin {
                 check.probation = Some(judged.closed_by(*old));
-                check.counters = without_certificate(Arc::clone(&self.checks[*old].counters));
+                check.counters = counted_on(&self.checks[*old]);
                 schedule.resume_delay(definition, self.definition(*old), &self.schedules[*old], now.moment);
             }
             checks.push(counting_in_its_buckets(Arc::new(check), definition));
@@ -113,12 +113,15 @@ fn counting_in_its_buckets(mut check: Arc<CheckState>, definition: &Definition) 
     check
 }
 
-/// The changed check may ask another server, or none with TLS: its first run tells of a certificate where there is one.
-fn without_certificate(mut counters: Arc<Counters>) -> Arc<Counters> {
-    if counters.tls_not_after.is_some() {
-        Arc::make_mut(&mut counters).tls_not_after = None;
+/// What was counted of a check that has changed and is `pending` from now on. It may ask another server, or none with TLS: its
+/// first run tells of a certificate where there is one.
+fn counted_on(old: &CheckState) -> Arc<Counters> {
+    let mut pending = old.clone();
+    pending.enter(State::Pending, old.since, old.since_wall);
+    if pending.counters.tls_not_after.is_some() {
+        Arc::make_mut(&mut pending.counters).tls_not_after = None;
     }
-    counters
+    pending.counters
 }
 
 #[cfg(test)]
@@ -160,6 +163,8 @@ mod tests {
         let closed = Closed { readyz: true, healthz: true, ..Closed::default() };
         assert_eq!((after.checks[1].state, after.checks[1].probation), (State::Pending, Some(closed)));
         assert_eq!((after.checks[2].state, after.checks[2].probation), (State::Pending, Some(Closed::default())));
+        let entered = |index: usize| after.checks[index].counters.transitions;
+        assert_eq!((entered(1), entered(2)), ([0, 0, 1, 0, 1], [0; 5]), "what begins has been nothing else before");
         let judged = Judged::new(&after, after.at);
         assert_eq!(
             judged.endpoint(Endpoint::Readyz).closing,

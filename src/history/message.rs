@@ -1,5 +1,6 @@
 //! What the history's task is told and asked, and what everybody may see of it without asking.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -29,8 +30,8 @@ pub enum Message {
     Transition(CheckName, Availability, Timestamp),
     /// A run, with its place among those that are not taken yet.
     Run(QueuedRun, OwnedSemaphorePermit),
-    /// A sign of life.
-    Alive(Timestamp),
+    /// A sign of life; where it ends a gap, nothing is known of these checks until they are told.
+    Alive(Timestamp, BTreeSet<CheckName>),
     /// The wall clock says `wall` where `told` is told.
     Date {
         /// As it is told.

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod memory;
 pub mod message;
 pub mod pending;
+pub mod places;
 pub mod query;
 pub mod queued_run;
 pub mod registry;
@@ -26,12 +27,13 @@ pub mod storage;
 pub mod thread;
 pub mod writer;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::SendError;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::base::clock::Timestamp;
@@ -45,13 +47,12 @@ use calendar::{Boot, Calendar};
 use file::FileLocation;
 use ledger::{Availability, Event, Interval};
 use message::{Message, Published};
+use places::Places;
 use query::HistoryQuery;
 use state::HistoryState;
 use thread::HistoryThread;
 use writer::Writer;
 
-/// So many runs wait to be taken by the history's task; more are dropped.
-const RUNS: usize = 2048;
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,8 +74,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct History {
     messages: mpsc::UnboundedSender<Message>,
-    /// The places of runs that are not taken yet.
-    places: Arc<Semaphore>,
+    places: Places,
     published: Arc<Published>,
     restored: watch::Receiver<Option<SavedState>>,
 }
@@ -111,11 +111,12 @@ impl History {
         let (restoring, restored) = watch::channel(None);
         let published = Arc::new(Published::new(condition));
         let writer = Writer::new(inbox, Arc::clone(&published), restoring, state, location, now);
-        (Self { messages, places: Arc::new(Semaphore::new(RUNS)), published, restored }, writer)
+        (Self { messages, places: Places::new(), published, restored }, writer)
     }
 
     /// The checks of `plan` are watched from `at` on, and no others.
     pub fn declare(&self, plan: &Arc<Plan>, at: Timestamp) {
+        self.places.make_room_for(plan.checks.len());
         self.tell(Message::Declare(Arc::clone(plan), at));
     }
 
@@ -127,16 +128,22 @@ impl History {
 
     /// A check was run, or skipped.
     pub fn record(&self, run: &RecordedRun<'_>) {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => self.tell(Message::Run(run.into(), place)),
-            Err(_) => self.published.count_dropped(1),
+        match self.places.take() {
+            Some(place) => self.tell(Message::Run(run.into(), place)),
+            None => self.published.count_dropped(1),
         }
     }
 
     /// It is `at` now, and checks are watched. To be said every second: a silence of more than 10 s is a gap, of which
     /// nothing is known.
     pub fn alive(&self, at: Timestamp) {
-        self.tell(Message::Alive(at));
+        self.alive_but(at, BTreeSet::new());
+    }
+
+    /// The same, where the checks with these names may stand otherwise than before: after a gap nothing is known of them
+    /// until they are told.
+    pub fn alive_but(&self, at: Timestamp, unknown: BTreeSet<CheckName>) {
+        self.tell(Message::Alive(at, unknown));
     }
 
     /// The wall clock says `wall` where `told` is told: everything is dated by that, whenever it was.
@@ -157,7 +164,7 @@ impl History {
     fn tell(&self, message: Message) {
         // What is asked is answered after all that was told before.
         let can_wait = match message {
-            Message::Run(..) | Message::Alive(_) | Message::Date { .. } => true,
+            Message::Run(..) | Message::Alive(..) | Message::Date { .. } => true,
             Message::Transition(..) => !self.published.transition_fills_the_inbox(),
             _ => false,
         };
@@ -165,7 +172,7 @@ impl History {
         if let Err(SendError(Message::Run(..))) = self.messages.send(message) {
             self.published.count_dropped(1);
         }
-        if !can_wait || self.places.available_permits() < RUNS / 2 {
+        if !can_wait || self.places.are_filling() {
             self.published.nudge();
         }
     }
@@ -500,10 +507,11 @@ mod tests {
             });
             history.transition(&name, if second % 2 == 1 { Availability::Up } else { Availability::Down }, at(second));
         }
-        assert_eq!(history.dropped(), 3001 - RUNS as u64);
+        let places = places::room_for(1) as u64;
+        assert_eq!(history.dropped(), 3001 - places);
         tokio::spawn(writer.run());
         let service = patiently(async || history.service("db").await).await.unwrap();
-        assert_eq!(service.metric.tick_count, RUNS as u64);
+        assert_eq!(service.metric.tick_count, places);
         let page = Page { limit: 4000, before: None };
         let events = patiently(async || history.events(service.id, page).await).await.items;
         assert_eq!((events.len(), events[0].from), (3002, at(3001)));
@@ -511,6 +519,6 @@ mod tests {
         let outcome = OutcomeKind::Pass;
         history.record(&RecordedRun { check: &name, at: at(3002), outcome, reason: None, took: None, message: "" });
         let service = patiently(async || history.service("db").await).await.unwrap();
-        assert_eq!(service.metric.tick_count, RUNS as u64 + 1);
+        assert_eq!(service.metric.tick_count, places + 1);
     }
 }

@@ -6,15 +6,16 @@ use super::answer::{SavedState, Tick};
 use super::calendar::Reckoning;
 use super::ledger::{Availability, Interval};
 use super::memory::Memory;
+use super::places;
 use super::storage::{Entry, Storage};
 
-/// More ticks than this do not wait: the oldest are dropped.
-const TICKS: usize = 2048;
 /// Beyond this many intervals that wait, those of each check in the older half are merged into one.
 const INTERVALS: usize = 8192;
 /// What a tick and an interval that wait take, about.
 const TICK_BYTES: usize = 128;
 const INTERVAL_BYTES: usize = 96;
+/// So many of each wait however little memory they may take: until a disk that is well has them.
+const LEAST: usize = 256;
 
 /// Everything that is not in the file yet; also one batch of it on its way there.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +52,7 @@ struct Most {
 
 impl Default for Most {
     fn default() -> Self {
-        Self { ticks: TICKS, intervals: INTERVALS }
+        Self { ticks: places::room_for(0), intervals: INTERVALS }
     }
 }
 
@@ -85,10 +86,12 @@ impl Pending {
         Self { written, ..Self::default() }
     }
 
-    /// What waits takes about so many bytes at most, half of it for ticks; more than `TICKS` and `INTERVALS` never wait.
-    pub fn set_limit(&mut self, bytes: usize) {
+    /// What waits takes about so many bytes at most, half of it for ticks, but for `LEAST` of each; more ticks than the
+    /// runs of so many checks that may wait for the history's task, and more than `INTERVALS`, never wait.
+    pub fn set_limit(&mut self, bytes: usize, checks: usize) {
+        let within = |most: usize, each: usize| most.min(bytes / 2 / each).max(LEAST);
         self.most =
-            Most { ticks: TICKS.min(bytes / 2 / TICK_BYTES), intervals: INTERVALS.min(bytes / 2 / INTERVAL_BYTES) };
+            Most { ticks: within(places::room_for(checks), TICK_BYTES), intervals: within(INTERVALS, INTERVAL_BYTES) };
         self.drop_surplus();
         self.merge_surplus();
     }
@@ -97,6 +100,12 @@ impl Pending {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ticks.is_empty() && !self.is_urgent()
+    }
+
+    /// Whether as many ticks wait, and are not under way, that some will be dropped before long.
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        self.ticks.len() - self.ticks_under_way() > self.most.ticks / 2
     }
 
     /// Whether something waits that must not be lost.
@@ -218,6 +227,8 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::model::state::OutcomeKind;
 
+    const TICKS: usize = places::room_for(0);
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_seconds(seconds)
     }
@@ -247,6 +258,36 @@ mod tests {
         let dropped: Vec<u64> = pending.take_dropped().iter().map(|tick| tick.id).collect();
         assert_eq!((dropped, pending.ticks.len()), (vec![1, 2, 3], TICKS));
         assert!(pending.take_dropped().is_empty());
+    }
+
+    #[test]
+    fn a_skip_of_each_of_many_checks_waits_as_far_as_memory_allows() {
+        for (bytes, checks, kept) in [(8 << 20, 10_000, 10_000), (1 << 20, 10_000, 4096), (0, 10_000, LEAST)] {
+            let mut pending = Pending::default();
+            pending.set_limit(bytes, checks);
+            (1..=10_000).for_each(|id| pending.tick(tick(id)));
+            assert_eq!((pending.ticks.len(), pending.take_dropped().len()), (kept, 10_000 - kept));
+        }
+    }
+
+    #[test]
+    fn what_no_memory_is_meant_for_waits_for_a_disk_that_is_well() {
+        let mut pending = Pending::after(0);
+        pending.set_limit(0, 1);
+        let (mut numbers, half) = (Numbers::from(1), LEAST as u64 / 2);
+        let mut ledger = Ledger::begin(at(0), &mut numbers);
+        for second in 1..100 {
+            let to = if second % 2 == 0 { Availability::Up } else { Availability::Down };
+            pending.interval(1, ledger.enter(to, at(second), &mut numbers).unwrap());
+            pending.interval(1, ledger.open());
+        }
+        assert_eq!(pending.intervals.len(), 100, "none of them is merged");
+        (1..=half).for_each(|id| pending.tick(tick(id)));
+        assert!(!pending.is_filling());
+        pending.tick(tick(half + 1));
+        assert!(pending.is_filling() && pending.take_dropped().is_empty());
+        let _ = pending.batch();
+        assert!(!pending.is_filling(), "all of it is on its way");
     }
 
     #[test]

@@ -43,13 +43,19 @@ pub struct AnswerTime {
     seen: Timestamp,
     /// By how many microseconds dates are ahead of the time of the ledger.
     ahead: i64,
+    /// The event that lasts, of the check whose events are asked for: the intervals that it began with may be gone.
+    lasting: Option<Event>,
 }
 
 impl AnswerTime {
     /// As it is now.
     #[must_use]
-    pub const fn of(registry: &Registry, calendar: &Calendar) -> Self {
-        Self { seen: registry.marks().seen, ahead: calendar.ahead() }
+    pub fn of(query: &HistoryQuery, registry: &Registry, calendar: &Calendar) -> Self {
+        let lasting = match query {
+            HistoryQuery::Events(check, ..) => registry.record(*check).map(CheckRecord::current),
+            _ => None,
+        };
+        Self { seen: registry.marks().seen, ahead: calendar.ahead(), lasting }
     }
 }
 
@@ -71,8 +77,7 @@ impl HistoryQuery {
         let intervals = |check: u32| memory.intervals(check).chain(open(check)).collect::<Vec<_>>();
         match self {
             Self::Events(check, page, reply) => {
-                let events = events_in_memory(registry.record(check), intervals(check));
-                let _ = reply.send(time.date_events(page_of(events, page)));
+                let _ = reply.send(time.date_events(page_of(events(intervals(check)), page)));
             }
             Self::Ticks(check, page, reply) => {
                 let _ = reply.send(time.date_ticks(memory.ticks(check, page)));
@@ -191,7 +196,8 @@ impl AnswerTime {
     }
 
     fn date_events(self, part: Part<Event>) -> Part<Event> {
-        Part { items: part.items.into_iter().map(|event| event.moved(self.ahead)).collect(), ..part }
+        let whole = |event: Event| self.lasting.filter(|lasting| lasting.id == event.id).unwrap_or(event);
+        Part { items: part.items.into_iter().map(|event| whole(event).moved(self.ahead)).collect(), ..part }
     }
 
     fn date_ticks(self, part: Part<Tick>) -> Part<Tick> {
@@ -205,18 +211,6 @@ impl AnswerTime {
         }
         recent
     }
-}
-
-/// The events of a check that is kept in memory, oldest first.
-fn events_in_memory(record: Option<&CheckRecord>, intervals: Vec<Interval>) -> Vec<Event> {
-    let mut events = events(intervals);
-    // The intervals that the last one began with may have been dropped.
-    if let (Some(last), Some(current)) = (events.last_mut(), record.map(CheckRecord::current))
-        && last.id == current.id
-    {
-        *last = current;
-    }
-    events
 }
 
 /// Of `events`, oldest first, those of the page, newest first.

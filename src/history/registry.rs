@@ -15,7 +15,7 @@ use crate::base::name::CheckName;
 use crate::model::plan::Plan;
 
 /// Between two signs of life there is at most this much time: more is a gap, in which nothing is known.
-const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+pub const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// Checks that are gone and still have history; more are forgotten, the longest gone first.
 const MOST_GONE: usize = 1000;
 
@@ -141,12 +141,19 @@ impl Registry {
     /// It is `at` now, or was a while ago: a sign of life. After a long silence the time since the last one is a gap:
     /// nothing is known of it, and afterwards each check stands as before.
     pub fn see(&mut self, at: Timestamp, storage: &mut dyn Storage) {
+        self.see_but(at, &BTreeSet::new(), storage);
+    }
+
+    /// The same, where nothing is known of the checks with these names after a gap either, until they are told.
+    pub fn see_but(&mut self, at: Timestamp, unknown: &BTreeSet<CheckName>, storage: &mut dyn Storage) {
         let seen = self.seen;
         if at > seen.after(LONGEST_SILENCE) {
             for record in self.records.values_mut() {
                 let before = record.ledger.open().availability;
                 record.enter(Availability::Unknown, seen, &mut self.intervals, storage);
-                record.enter(before, at, &mut self.intervals, storage);
+                if !unknown.contains(&record.entry.name) {
+                    record.enter(before, at, &mut self.intervals, storage);
+                }
             }
         }
         self.seen = seen.max(at);
@@ -334,6 +341,21 @@ mod tests {
         let service = watched.registry.find("db").unwrap().service(at(605));
         assert_eq!(service.metric.uptime_percent, Some(100.0));
         assert_eq!(service.metric.coverage_percent.map(f64::round), Some(2.0));
+    }
+
+    #[test]
+    fn after_a_gap_nothing_is_known_of_a_check_whose_result_is_too_old_by_then() {
+        let mut watched = Watched::watching(&["db", "app"]);
+        watched.enter("db", Availability::Up, 1);
+        watched.enter("app", Availability::Up, 1);
+        watched.alive(2..=10);
+        watched.registry.see_but(at(600), &[name("db")].into(), &mut watched.memory);
+        watched.enter("db", Availability::Unknown, 600);
+        watched.enter("db", Availability::Up, 603);
+        let begun = [("unknown", 0, Some(1)), ("uptime", 1, Some(10))];
+        assert_eq!(watched.story("db")[..2], begun);
+        assert_eq!(watched.story("db")[2..], [("unknown", 10, Some(603)), ("uptime", 603, None)]);
+        assert_eq!(watched.story("app")[2..], [("unknown", 10, Some(600)), ("uptime", 600, None)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Everything that the history's task owns but the file: the registry of checks, what is kept in memory or waits for the
 //! file, and the calendar. Without I/O, and without a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +88,9 @@ impl HistoryState {
     pub fn declare(&mut self, plan: Arc<Plan>, at: Timestamp) {
         self.registry.declare(&plan, self.calendar.ledger(at), self.kept.storage());
         self.plan = Some(plan);
+        if let Kept::InFile(pending, _) = &mut self.kept {
+            pending.set_limit(self.keep.max_memory, checks_of(self.plan.as_ref()));
+        }
     }
 
     /// The check has this availability from `at` on.
@@ -101,10 +104,11 @@ impl HistoryState {
         self.registry.record_run(QueuedRun { at, ..run }, self.kept.storage());
     }
 
-    /// A sign of life. What is kept in memory is kept within its bounds.
-    pub fn alive(&mut self, at: Timestamp) {
+    /// A sign of life; where it ends a gap, nothing is known of the checks with these names until they are told. What is kept
+    /// in memory is kept within its bounds.
+    pub fn alive(&mut self, at: Timestamp, unknown: &BTreeSet<CheckName>) {
         let now = self.calendar.ledger(at);
-        self.registry.see(now, self.kept.storage());
+        self.registry.see_but(now, unknown, self.kept.storage());
         let Kept::InMemory(memory) = &mut self.kept else { return };
         memory.set_horizon(self.keep.ticks_since(now));
         if self.is_time_to_prune(now) {
@@ -120,7 +124,7 @@ impl HistoryState {
         self.keep = keep;
         match &mut self.kept {
             Kept::InMemory(memory) => memory.set_limit(keep.max_memory),
-            Kept::InFile(pending, _) => pending.set_limit(keep.max_memory),
+            Kept::InFile(pending, _) => pending.set_limit(keep.max_memory, checks_of(self.plan.as_ref())),
         }
     }
 
@@ -221,7 +225,7 @@ impl HistoryState {
     pub fn go_on_in_file(&mut self, contents: Contents, now: Timestamp) -> SavedState {
         let Contents { records, marks, saved, reckoning } = contents;
         let mut pending = Pending::after(marks.next_interval.saturating_sub(1));
-        pending.set_limit(self.keep.max_memory);
+        pending.set_limit(self.keep.max_memory, checks_of(self.plan.as_ref()));
         let mut registry = Registry::open(records, marks, &mut pending);
         let shift_before = self.calendar.shift();
         self.calendar.go_on(&reckoning, marks.seen, now);
@@ -309,6 +313,10 @@ impl HistoryState {
         calendar.go_on(reckoning, Marks::EMPTY.seen, began);
         saved.moved(calendar.shift().saturating_neg())
     }
+}
+
+fn checks_of(plan: Option<&Arc<Plan>>) -> usize {
+    plan.map_or(0, |plan| plan.checks.len())
 }
 
 /// What was kept in memory until there was a file; its times are to be moved by `shift` microseconds.

@@ -224,7 +224,7 @@ impl Writer {
             Message::Declare(plan, at) => self.state.declare(plan, at),
             Message::Transition(check, to, at) => self.state.transition(&check, to, at),
             Message::Run(run, _place) => self.state.run(run),
-            Message::Alive(at) => self.state.alive(at),
+            Message::Alive(at, unknown) => self.state.alive(at, &unknown),
             Message::Date { told, wall } => self.state.date(told, wall),
             Message::Keep(keep) => self.state.keep(keep),
             Message::Save(saved) => self.state.save(saved),
@@ -240,7 +240,7 @@ impl Writer {
             // Nobody knows what is in the file.
             Kept::InMemory(_) if !self.state.is_summed_up => {}
             Kept::InMemory(memory) => {
-                let time = AnswerTime::of(&self.state.registry, &self.state.calendar);
+                let time = AnswerTime::of(&query, &self.state.registry, &self.state.calendar);
                 query.answer_from_memory(&self.state.registry, memory, time);
             }
             Kept::InFile(..) => {
@@ -317,7 +317,7 @@ impl Writer {
 
     fn write(&mut self) -> Option<Job> {
         let Kept::InFile(pending, _) = &self.state.kept else { return None };
-        let is_urgent = self.is_well() && (pending.is_urgent() || !self.flushes.is_empty());
+        let is_urgent = self.is_well() && (pending.is_urgent() || pending.is_filling() || !self.flushes.is_empty());
         let is_time = Instant::now() >= self.next_write;
         if !(is_urgent || is_time) {
             return None;
@@ -336,7 +336,7 @@ impl Writer {
         self.queries.retain(HistoryQuery::is_wanted);
         let query = self.queries.pop_front()?;
         let Kept::InFile(pending, _) = &self.state.kept else { return None };
-        let time = AnswerTime::of(&self.state.registry, &self.state.calendar);
+        let time = AnswerTime::of(&query, &self.state.registry, &self.state.calendar);
         Some(Job::Answer(query, pending.clone(), time))
     }
 

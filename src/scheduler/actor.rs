@@ -256,8 +256,7 @@ impl Scheduler {
         let before = self.recorder.latest();
         let judged = Judged::new(&snapshot, snapshot.at);
         transition_log::log(&transitions, &before, &judged);
-        transitions.iter().for_each(|transition| self.reporter.changed(transition));
-        self.reporter.write(&mut self.machine, &snapshot);
+        self.reporter.write(&mut self.machine, &snapshot, &transitions);
         // Most wakes change something; the quiet ones (a rest of a second) publish nothing.
         let endpoints = self.recorder.publish(snapshot);
         if !(transitions.is_empty() && endpoints.is_empty()) {

@@ -11,7 +11,7 @@ use crate::base::name::CheckName;
 use crate::history::History;
 use crate::history::answer::{RecordedRun, SavedState};
 use crate::history::ledger::Availability;
-use crate::model::index::CheckIndex;
+use crate::history::registry::LONGEST_SILENCE;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judged, JudgedState};
 use crate::probe::heartbeat::Beats;
@@ -121,14 +121,18 @@ impl HistoryReporter {
         self.beats_have_news
     }
 
-    /// The check has changed its state.
-    pub fn changed(&self, transition: &Transition) {
-        self.history.transition(&transition.check, transition.to, self.origin.wall_at(transition.at));
-    }
-
-    /// Records what has been observed since this was last called, gives a sign of life at most every second, and saves what
-    /// has to be known after a restart when it has changed.
-    pub fn write(&mut self, machine: &mut Machine, snapshot: &Snapshot) {
+    /// Tells of these changes of state, records what has been observed since this was last called, gives a sign of life at
+    /// most every second, and saves what has to be known after a restart when it has changed.
+    pub fn write(&mut self, machine: &mut Machine, snapshot: &Snapshot, transitions: &[Transition]) {
+        let now = snapshot.reading();
+        let is_pulse = self.pulse.is_none_or(|last| now.moment.since(last) >= PULSE);
+        if is_pulse {
+            self.give_sign_of_life(snapshot, transitions);
+        }
+        for Transition { check, to, at, .. } in transitions {
+            self.history.transition(check, *to, self.origin.wall_at(*at));
+        }
+        let mut ran_again = Vec::new();
         for observed in machine.take_observations() {
             let run = &observed.run;
             self.history.record(&RecordedRun {
@@ -139,38 +143,52 @@ impl HistoryReporter {
                 took: run.took,
                 message: &run.message,
             });
+            ran_again.extend(self.stale.get(&observed.check).cloned());
         }
-        let now = Reading { moment: snapshot.at, wall: snapshot.wall };
-        if self.pulse.is_none_or(|last| now.moment.since(last) >= PULSE) {
-            self.pulse = Some(now.moment);
-            let told = self.origin.wall_at(now.moment);
-            self.history.date(told, now.wall);
-            self.history.alive(told);
+        if is_pulse {
             self.tell_stale(snapshot);
+        } else if !ran_again.is_empty() {
+            let judged = Judged::new(snapshot, snapshot.at);
+            ran_again.retain(|check| !is_stale(check, &judged));
+            ran_again.iter().for_each(|check| self.tell_fresh(check, &judged));
         }
         if self.is_restored {
             self.save(machine, now);
         }
     }
 
+    /// Comes before whatever else is told: after a silence each check stands as before, but for those that do not.
+    fn give_sign_of_life(&mut self, snapshot: &Snapshot, transitions: &[Transition]) {
+        let told = self.origin.wall_at(snapshot.at);
+        let last = self.pulse.replace(snapshot.at);
+        let mut unknown = BTreeSet::new();
+        if last.is_some_and(|last| snapshot.at.since(last) > LONGEST_SILENCE) {
+            unknown.extend(stale(&Judged::new(snapshot, snapshot.at)).cloned());
+            unknown.extend(transitions.iter().map(|transition| transition.check.clone()));
+        }
+        self.history.date(told, snapshot.wall);
+        self.history.alive_but(told, unknown);
+    }
+
     /// A result that is too old says nothing about the time since.
     fn tell_stale(&mut self, snapshot: &Snapshot) {
         let at = self.origin.wall_at(snapshot.at);
         let judged = Judged::new(snapshot, snapshot.at);
-        let is_stale = |index: CheckIndex| judged.state(index) == JudgedState::Stale;
-        for index in judged.unsettled().filter(|index| is_stale(*index)) {
-            let check = &judged.definition(index).name;
+        for check in stale(&judged) {
             if self.stale.insert(check.clone()) {
                 self.history.transition(check, Availability::Unknown, at);
             }
         }
-        self.stale.retain(|check| {
-            let index = snapshot.plan.position(check.as_str());
-            if let Some(fresh) = index.filter(|index| !is_stale(*index)) {
-                self.history.transition(check, judged.check(fresh).state, at);
-            }
-            index.is_some_and(is_stale)
-        });
+        let fresh: Vec<CheckName> = self.stale.iter().filter(|check| !is_stale(check, &judged)).cloned().collect();
+        fresh.iter().for_each(|check| self.tell_fresh(check, &judged));
+    }
+
+    /// The check, whose result was too old and is not any more, stands as it does.
+    fn tell_fresh(&mut self, check: &CheckName, judged: &Judged<'_>) {
+        self.stale.remove(check);
+        if let Some(index) = judged.snapshot.plan.position(check.as_str()) {
+            self.history.transition(check, judged.check(index).state, self.origin.wall_at(judged.snapshot.at));
+        }
     }
 
     fn save(&mut self, machine: &Machine, now: Reading) {
@@ -203,6 +221,17 @@ impl HistoryReporter {
     }
 }
 
+fn is_stale(check: &CheckName, judged: &Judged<'_>) -> bool {
+    let index = judged.snapshot.plan.position(check.as_str());
+    index.is_some_and(|index| judged.state(index) == JudgedState::Stale)
+}
+
+/// The checks whose result is too old.
+fn stale<'j>(judged: &'j Judged<'_>) -> impl Iterator<Item = &'j CheckName> {
+    let indices = judged.unsettled().filter(|index| judged.state(*index) == JudgedState::Stale);
+    indices.map(|index| &judged.definition(index).name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +240,7 @@ mod tests {
     use crate::history::ledger::EventKind;
     use crate::model::beat::{Beat, BeatStatus};
     use crate::model::index::CheckIndex;
-    use crate::model::outcome::{Observation, Outcome, Pass};
+    use crate::model::outcome::{Failure, FailureKind, Observation, Outcome, Pass};
     use crate::model::plan::testing::{check, plan};
     use crate::model::plan::{Definition, Origin};
     use crate::simulation::playback::reading;
@@ -249,11 +278,13 @@ mod tests {
     }
 
     fn look(machine: &mut Machine, reporter: &mut HistoryReporter, second: u64) {
-        for transition in machine.take_transitions() {
-            reporter.changed(&transition);
-        }
-        let snapshot = machine.snapshot(at(second));
-        reporter.write(machine, &snapshot);
+        look_at(machine, reporter, at(second));
+    }
+
+    fn look_at(machine: &mut Machine, reporter: &mut HistoryReporter, now: Reading) {
+        let transitions = machine.take_transitions();
+        let snapshot = machine.snapshot(now);
+        reporter.write(machine, &snapshot, &transitions);
     }
 
     /// The events, oldest first: what, and from which second.
@@ -284,6 +315,38 @@ mod tests {
         let start = machine.due(at(60))[0];
         machine.finished(start.key, passed(60), at(60));
         look(&mut machine, &mut reporter, 60);
+        assert_eq!(story(&reporter).await[3..], [(EventKind::Uptime, 60)]);
+    }
+
+    #[tokio::test]
+    async fn a_pause_leaves_no_event_without_length() {
+        // All that is known is too old after it, or a run has just ended and found something else.
+        for fails in [false, true] {
+            let (mut machine, mut reporter) = watching();
+            if fails {
+                for start in machine.due(at(20)) {
+                    let outcome = Outcome::Fail(Failure::new(FailureKind::Connect, "away"));
+                    machine.finished(start.key, Observation { outcome, ..passed(655) }, at(655));
+                }
+            }
+            look(&mut machine, &mut reporter, 655);
+            let unknown = [(EventKind::Unknown, 10), (EventKind::Uptime, 10), (EventKind::Unknown, 10)];
+            let after = if fails { &[(EventKind::Downtime, 655)][..] } else { &[] };
+            assert_eq!(story(&reporter).await, [&unknown, after].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stale_check_that_has_run_again_is_told_at_once() {
+        let (mut machine, mut reporter) = watching();
+        look(&mut machine, &mut reporter, 60);
+        let soon = at(60).moment + Duration::from_millis(100);
+        for start in machine.due(reading(soon)) {
+            let now = reading(soon);
+            let observation = Observation { began: soon, ended: soon, wall: now.wall, ..passed(60) };
+            machine.finished(start.key, observation, now);
+        }
+        look_at(&mut machine, &mut reporter, reading(soon));
         assert_eq!(story(&reporter).await[3..], [(EventKind::Uptime, 60)]);
     }
 

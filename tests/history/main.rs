@@ -589,6 +589,38 @@ fn old_runs_become_hourly_figures_and_those_go_with_time() {
 }
 
 #[test]
+fn an_event_that_lasts_began_when_it_did_whatever_is_kept_of_it() {
+    let folder = Folder::new("lasting");
+    let keep = Keep { retention: Duration::from_secs(10), ..KEEP };
+    let told = Told::start(Some(&folder.file()), keep, "pod-1", 0.0);
+    told.declare(&["db"], 0.0);
+    told.enter("db", State::Ok, 1.0);
+    told.alive(1, 50);
+    told.enter("db", State::Degraded, 50.0);
+    told.alive(50, 60);
+    told.enter("db", State::Ok, 60.0);
+    told.flush_patiently();
+    told.alive(60, 300);
+    told.wait_for("fewer intervals", || told.intervals("db").len() == 1);
+    assert_eq!(told.story("db"), [(Uptime, 1.0, None)]);
+    assert_eq!(told.service("db").current_status.from, at(1.0));
+}
+
+#[test]
+fn runs_are_stored_where_none_may_wait_in_memory() {
+    let folder = Folder::new("no-memory");
+    let told = Told::start(Some(&folder.file()), Keep { max_memory: 0, ..KEEP }, "pod-1", 0.0);
+    told.declare(&["db"], 0.0);
+    for second in 1..=200 {
+        told.enter("db", if second % 2 == 0 { State::Ok } else { State::Error }, second.into());
+        told.pass("db", 10, second.into(), "fine");
+    }
+    told.flush_patiently();
+    assert_eq!((told.service("db").metric.tick_count, told.history.dropped()), (200, 0));
+    assert_eq!(told.story("db").len(), 201);
+}
+
+#[test]
 fn the_file_stays_within_its_bound_and_the_oldest_goes_first() {
     let folder = Folder::new("bound");
     let keep = Keep { max_size: 1024 * 1024, ..KEEP };

@@ -176,7 +176,7 @@ const HISTORY: &[Field] = &[
         ValueType::Size,
         "8MiB",
         "Single runs and changes in memory take no more than this together: all of them without a file, with one those \
-         that wait for the disk. Each check has an equal share; one that has more lets go of its oldest when there is no \
+         that wait for the disk, for which there are 64 KiB whatever is written here. Each check has an equal share; one that has more lets go of its oldest when there is no \
          room left, which the log says and `kept_since` in `/v1` shows. Figures stay.",
     ),
 ];

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use probelet::base::clock::Clock;
+use probelet::base::trace::Trace;
 use probelet::config::source::Environment;
 use probelet::config::{self, Loaded};
 use probelet::model::outcome::{Facts, FailureKind, ProbeResult};
@@ -237,6 +238,69 @@ async fn each_step_can_fail_and_what_was_ordered_is_always_cleaned_up() {
         assert_eq!(steps(&failure.facts), reports);
         assert_eq!(asked(&shop).iter().filter(|line| line.starts_with("DELETE")).count(), deletions, "{message}");
     }
+}
+
+#[tokio::test]
+async fn what_was_ordered_is_cleaned_up_also_where_the_answer_is_not_as_expected() {
+    let shop = shop(Trouble::None).await;
+    let capture = "          capture: { id: \"json:/id\" }";
+    let text = WORKFLOW.replace(capture, &format!("            expect: {{ json: {{ /state: open }} }}\n{capture}"));
+    let run = RunContext { budget: BUDGET, ..RunContext::default() };
+    let failure = probe_from(&text, shop.port()).observe(&run).await.unwrap_err();
+    assert_eq!(
+        steps(&failure.facts),
+        [
+            "login ok: login",
+            "order error: `/state` is missing",
+            "done skipped: Skipped: order failed",
+            "audit skipped: Skipped: order failed",
+            "clean_up ok: clean_up"
+        ]
+    );
+    let delete = format!("DELETE /orders/{ID_IN_A_PATH} HTTP/1.1");
+    assert_eq!(asked(&shop), ["POST /login HTTP/1.1", "POST /orders HTTP/1.1", &delete]);
+}
+
+#[tokio::test]
+async fn no_step_shows_a_value_that_was_captured_whoever_sends_it() {
+    const TICKET: &str = "tk-4f9a8e7b";
+    let text = r#"
+checks:
+  - name: chat
+    workflow:
+      steps:
+        - name: login
+          http: { url: "http://127.0.0.1:${PORT}/login", message: "regex:(.*)" }
+          capture: { ticket: "json:/ticket", state: "json:/state", code: status }
+        - name: me
+          http:
+            url: "http://127.0.0.1:${PORT}/me"
+            message: "json:/t"
+            expect: { json: { /t: { contains: user } } }
+        - name: refused
+          http: { url: "http://127.0.0.1:${PORT}/no", message: "regex:(.*)" }
+"#;
+    let chat = Fake::start(Act::serve(|_, request| {
+        Some(match request.split(' ').nth(1).unwrap() {
+            "/login" => fake::http(200, &[], &format!(r#"{{"ticket":"{TICKET}","state":"ok"}}"#)),
+            "/me" => fake::http(200, &[], &format!(r#"{{"t":"user {TICKET} is ok, 200 times"}}"#)),
+            _ => fake::http(500, &[], &format!("no {TICKET} here")),
+        })
+    }))
+    .await;
+    let trace = Arc::new(Trace::noting());
+    let run = RunContext { budget: BUDGET, trace: Arc::clone(&trace), ..RunContext::default() };
+    let failure = probe_from(text, chat.port()).observe(&run).await.unwrap_err();
+    assert_eq!(
+        steps(&failure.facts),
+        [
+            r#"login ok: {"ticket":"***","state":"ok"}"#,
+            "me ok: user *** is ok, 200 times",
+            "refused error: returned status 500: no *** here"
+        ]
+    );
+    let shown = format!("{trace:?} {failure:?}");
+    assert!(shown.contains("user *** is ok") && shown.contains("status 500") && !shown.contains("4f9a"), "{shown}");
 }
 
 #[tokio::test]

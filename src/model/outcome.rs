@@ -43,13 +43,15 @@ pub struct Failure {
     pub detail: Option<String>,
     /// What else the run learned before it failed.
     pub facts: Facts,
+    /// The answer that is not as it should be, where values are to be captured from it.
+    pub answer: Option<Box<CapturedAnswer>>,
 }
 
 impl Failure {
     /// A failure with a message for everybody, which is brought to one line of at most 200 characters.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()), detail: None, facts: Facts::default() }
+        Self { kind, message: one_line(message.as_ref()), detail: None, facts: Facts::default(), answer: None }
     }
 
     /// Adds the error line for the log, brought to one line of at most 500 characters.

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use self::capture::Capture;
 use self::cookies::CookieJar;
 use crate::base::clock::Clock;
 use crate::base::field::{Field, is_same_key};
@@ -24,6 +25,7 @@ use crate::workflow::captures::Captures;
 
 pub mod amqp;
 mod blocking;
+pub mod capture;
 mod cell;
 pub mod cookies;
 pub mod disk;
@@ -157,10 +159,18 @@ pub struct RunContext {
     pub captured: Captures,
     /// The cookies that servers have set in the steps before this one, and then in this one too.
     pub cookies: Mutex<CookieJar>,
-    /// Whether the answer is to be kept in the pass, for captures.
-    pub keep_answer: bool,
+    /// What is captured from the answer.
+    pub captures: Arc<[Capture]>,
     /// Where the probe says which phase it is in.
     pub trace: Arc<Trace>,
+}
+
+impl RunContext {
+    /// Whether the answer is to be kept in the result, for captures.
+    #[must_use]
+    pub fn keeps_answer(&self) -> bool {
+        !self.captures.is_empty()
+    }
 }
 
 /// A run with all the time there is, for a check outside a workflow.
@@ -170,7 +180,7 @@ impl Default for RunContext {
             budget: Duration::MAX,
             captured: Captures::default(),
             cookies: Mutex::default(),
-            keep_answer: false,
+            captures: Arc::default(),
             trace: Arc::default(),
         }
     }

@@ -10,7 +10,14 @@ use crate::base::value::{Text, TextPart};
 
 /// Captured values by step and name. They may be secrets: nothing is shown of them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Captures(BTreeMap<(String, String), String>);
+pub struct Captures(BTreeMap<(String, String), CapturedValue>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct CapturedValue {
+    text: String,
+    /// It is no secret.
+    is_public: bool,
+}
 
 impl fmt::Debug for Captures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,13 +35,28 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 impl Captures {
     /// Remembers `value` as `${steps.<step>.<name>}`.
     pub fn insert(&mut self, step: &str, name: &str, value: String) {
+        self.put(step, name, CapturedValue { text: value, is_public: false });
+    }
+
+    /// The same of a value that is no secret, such as a status code.
+    pub fn insert_public(&mut self, step: &str, name: &str, value: String) {
+        self.put(step, name, CapturedValue { text: value, is_public: true });
+    }
+
+    fn put(&mut self, step: &str, name: &str, value: CapturedValue) {
         self.0.insert((step.to_owned(), name.to_owned()), value);
+    }
+
+    /// The names and values that nobody is to see.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
+        let secrets = self.0.iter().filter(|(_, value)| !value.is_public);
+        secrets.map(|((_, name), value)| (name.as_str(), value.text.as_str()))
     }
 
     /// The value of `${steps.<step>.<name>}`, if it was captured.
     #[must_use]
     pub fn get(&self, step: &str, name: &str) -> Option<&str> {
-        self.0.get(&(step.to_owned(), name.to_owned())).map(String::as_str)
+        self.0.get(&(step.to_owned(), name.to_owned())).map(|value| value.text.as_str())
     }
 
     fn need(&self, step: &str, name: &str) -> Result<&str, FillError> {

@@ -29,8 +29,8 @@ pub struct PlannedStep {
     pub name: String,
     /// The steps that must have passed before it.
     pub needs: Vec<usize>,
-    /// The steps whose captured values it uses, all of them needed directly or further up.
-    pub uses: Vec<usize>,
+    /// The captured values that it uses, as step and name; all of these steps are needed, directly or further up.
+    pub uses: Vec<(usize, String)>,
     /// It runs whatever happened before, if what it uses was captured.
     pub always: bool,
     /// How often it is tried.
@@ -234,7 +234,8 @@ impl PlanCheck<'_> {
 
     fn plan(&self) -> StepPlan {
         let steps = self.drafts.iter().zip(&self.needs).map(|(draft, needs)| {
-            let mut uses: Vec<usize> = draft.uses.iter().filter_map(|(of, _)| self.find(of)).collect();
+            let place = |(of, name): &(String, String)| self.find(of).map(|step| (step, name.clone()));
+            let mut uses: Vec<(usize, String)> = draft.uses.iter().filter_map(place).collect();
             uses.sort_unstable();
             uses.dedup();
             PlannedStep {
@@ -333,7 +334,7 @@ mod tests {
     #[test]
     fn a_captured_value_may_come_from_further_up() {
         let drafts = [draft("login").captures("token"), draft("order"), draft("done").uses("login", "token")];
-        assert_eq!(StepPlan::new(&drafts).unwrap().steps()[2].uses, [0]);
+        assert_eq!(StepPlan::new(&drafts).unwrap().steps()[2].uses, [(0, "token".to_owned())]);
     }
 
     #[test]

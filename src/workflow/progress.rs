@@ -3,6 +3,7 @@
 //! Steps run one after another: always the first of the file whose needs are decided. Times are counted from the
 //! start of the workflow.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::plan::{PlannedStep, StepPlan};
@@ -55,6 +56,8 @@ pub struct Progress<'a> {
     plan: &'a StepPlan,
     times: StepDeadlines,
     step_results: Vec<Option<StepResult>>,
+    /// What steps captured although they failed, as step and name: it is for `always` steps alone.
+    salvaged: BTreeSet<(usize, String)>,
     /// The first step that was out of time: what could not be run after it is skipped because of it.
     spent_by: Option<usize>,
 }
@@ -75,7 +78,7 @@ impl<'a> Progress<'a> {
     pub fn new(plan: &'a StepPlan, budget: Duration) -> Self {
         let end = budget.saturating_sub(margin(budget));
         let times = StepDeadlines { end, main: (budget / 5 * 4).min(end) };
-        Self { plan, times, step_results: vec![None; plan.steps().len()], spent_by: None }
+        Self { plan, times, step_results: vec![None; plan.steps().len()], salvaged: BTreeSet::new(), spent_by: None }
     }
 
     /// What to do when `elapsed` has passed. Each decision but [`Decision::Done`] asks for a call of
@@ -104,6 +107,11 @@ impl<'a> Progress<'a> {
         self.step_results[step] = Some(step_result);
     }
 
+    /// Records that `step`, which failed, has captured `name` all the same.
+    pub fn salvage(&mut self, step: usize, name: &str) {
+        self.salvaged.insert((step, name.to_owned()));
+    }
+
     /// What became of each step, as far as it is decided.
     #[must_use]
     pub fn step_results(&self) -> &[Option<StepResult>] {
@@ -122,7 +130,8 @@ impl<'a> Progress<'a> {
     fn missing(&self, step: usize) -> Option<usize> {
         let PlannedStep { needs, uses, always, .. } = &self.plan.steps()[step];
         let needs = if *always { &[] } else { needs.as_slice() };
-        uses.iter().chain(needs).filter_map(|lacked| self.lost(*lacked)).min()
+        let lacked = uses.iter().filter(|used| !(*always && self.salvaged.contains(used))).map(|(used, _)| used);
+        lacked.chain(needs).filter_map(|lacked| self.lost(*lacked)).min()
     }
 
     /// Why `step` has not passed, once that is certain: itself, or the root of its being skipped.
@@ -150,8 +159,7 @@ impl<'a> Progress<'a> {
     /// How many `always` steps may still run.
     fn waiting(&self) -> u32 {
         let may_run = |step: &usize| {
-            let PlannedStep { always, uses, .. } = &self.plan.steps()[*step];
-            *always && self.step_results[*step].is_none() && uses.iter().all(|used| self.lost(*used).is_none())
+            self.plan.steps()[*step].always && self.step_results[*step].is_none() && self.missing(*step).is_none()
         };
         u32::try_from((0..self.step_results.len()).filter(may_run).count()).unwrap_or(u32::MAX)
     }
@@ -166,8 +174,6 @@ pub fn margin(budget: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::super::plan::testing::draft;
@@ -201,6 +207,15 @@ mod tests {
 
     /// Plays a run in which each step has its fate after that many milliseconds, or is out of time.
     fn play_with(plan: &StepPlan, fate_of: impl Fn(&str) -> (StepResult, u64)) -> Vec<String> {
+        play_through(plan, fate_of, &[])
+    }
+
+    /// The same, in which these are captured although their steps fail.
+    fn play_through(
+        plan: &StepPlan,
+        fate_of: impl Fn(&str) -> (StepResult, u64),
+        salvaged: &[(usize, &str)],
+    ) -> Vec<String> {
         let name = |step: usize| plan.steps()[step].name.as_str();
         let mut progress = Progress::new(plan, BUDGET);
         let mut elapsed = Duration::ZERO;
@@ -223,6 +238,7 @@ mod tests {
                         (step_result, elapsed) = (StepResult::OutOfTime, until);
                     }
                     lines.push(format!("{} {step_result:?} at {}", name(step), elapsed.as_millis()));
+                    salvaged.iter().filter(|it| it.0 == step).for_each(|it| progress.salvage(step, it.1));
                     progress.settle(step, step_result);
                 }
             }
@@ -270,6 +286,12 @@ mod tests {
             ]
         );
         assert_eq!(play(&shop(), &["order"])[4], "clean_up skipped: order");
+        let order_fails = |name: &str| (if name == "order" { StepResult::Failed } else { StepResult::Passed }, 1_000);
+        assert_eq!(
+            play_through(&shop(), order_fails, &[(1, "id")])[2..],
+            ["done skipped: order", "row_is_there skipped: order", "clean_up Passed at 3000"]
+        );
+        assert_eq!(play_through(&shop(), order_fails, &[(1, "other"), (0, "id")])[4], "clean_up skipped: order");
         let nothing_used = plan(&[draft("login"), draft("order"), draft("bye").always()]);
         assert_eq!(play(&nothing_used, &["login"])[1..], ["order skipped: login", "bye Passed at 2000"]);
     }
@@ -428,10 +450,10 @@ mod tests {
                 let passed = |other: &usize| progress.step_results()[*other] == Some(StepResult::Passed);
                 let ran = !matches!(step_result, StepResult::Skipped { .. });
                 if ran {
-                    prop_assert!(uses.iter().all(passed), "ran without what it uses");
+                    prop_assert!(uses.iter().all(|(used, _)| passed(used)), "ran without what it uses");
                     prop_assert!(*always || needs.iter().all(passed), "ran without what it needs");
                 }
-                if *always && uses.iter().all(passed) {
+                if *always && uses.iter().all(|(used, _)| passed(used)) {
                     prop_assert!(ran, "an always step was skipped");
                     prop_assert!(before < progress.times.end, "an always step was starved");
                 }
@@ -463,7 +485,7 @@ mod tests {
                             prop_assert!(until - elapsed >= share - Duration::from_millis(1));
                         }
                         elapsed = until;
-                        let used = plan.steps().iter().any(|other| other.uses.contains(&step));
+                        let used = plan.steps().iter().any(|other| other.uses.iter().any(|(used, _)| *used == step));
                         progress.settle(step, if used { StepResult::Passed } else { StepResult::OutOfTime });
                     }
                 }

@@ -11,7 +11,7 @@ use probelet::probe::net::Network;
 use serde_json::json;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::{SectionBuilder, observe, status};
+use crate::section::{SectionBuilder, capturing, observe, status};
 use crate::{LONG, said, said_of, said_where};
 
 fn url(fake: &Fake, rest: &str) -> SectionBuilder {
@@ -305,8 +305,7 @@ async fn a_byte_order_mark_is_no_part_of_the_body() {
     assert_eq!(expecting(&answer, json).await, "pass");
     assert_eq!(expecting(&answer, SectionBuilder::new().text("body_matches", "^\\{")).await, "pass");
     let fake = Fake::answers(answer).await;
-    let pass =
-        url(&fake, "/").probe(&KIND).observe(&RunContext { keep_answer: true, ..RunContext::default() }).await.unwrap();
+    let pass = url(&fake, "/").probe(&KIND).observe(&capturing()).await.unwrap();
     assert_eq!(pass.answer.unwrap().body, br#"{"status":"ok"}"#);
 }
 

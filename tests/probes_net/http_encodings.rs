@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::fake::{self, Act, Fake};
 use crate::meter::{hostile, least_held, on_a_lane};
-use crate::section::{SectionBuilder, status};
+use crate::section::{SectionBuilder, capturing, status};
 use crate::webservers::WebServer;
 use crate::{LONG, said, said_of};
 
@@ -88,7 +88,7 @@ async fn compression_is_asked_for_only_where_somebody_looks_at_the_body() {
         request.lines().find_map(|line| Some(line.strip_prefix("accept-encoding: ")?.to_owned()))
     };
     let asked = Some("gzip, deflate".to_owned());
-    let (plain, keeping) = (RunContext::default(), RunContext { keep_answer: true, ..RunContext::default() });
+    let (plain, keeping) = (RunContext::default(), capturing());
     assert_eq!(ask(section(1), &plain).await, None);
     assert_eq!(ask(section(1).with("method", Value::Word("HEAD")), &keeping).await, None);
     assert_eq!(ask(section(1), &keeping).await, asked);

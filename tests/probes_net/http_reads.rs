@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::fake::{self, Act, Fake};
-use crate::section::{SectionBuilder, observe};
+use crate::section::{SectionBuilder, capturing, observe};
 use crate::{LONG, http_encodings, said, said_of};
 
 fn url(fake: &Fake, rest: &str) -> SectionBuilder {
@@ -122,7 +122,7 @@ async fn what_may_stand_beyond_the_limit_is_not_said_to_be_absent() {
 async fn the_answer_is_kept_for_captures_when_asked() {
     let fake = Fake::answers(fake::http(201, &[("X-Id", "7"), ("X-Id", "8")], "body")).await;
     let mut probe = url(&fake, "/").with("max_body", Value::Size(3)).probe(&KIND);
-    let pass = probe.observe(&RunContext { keep_answer: true, ..RunContext::default() }).await.unwrap();
+    let pass = probe.observe(&capturing()).await.unwrap();
     let answer = pass.answer.unwrap();
     assert_eq!(answer.status, Some(201));
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());

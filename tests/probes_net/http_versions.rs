@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::certs::{Authority, Folder, Identity};
 use crate::fake::{self, Act, Fake};
 use crate::meter::{MOST, least_held, on_a_lane};
-use crate::section::SectionBuilder;
+use crate::section::{SectionBuilder, capturing};
 use crate::webservers::WebServer;
 use crate::{LONG, said, said_of, said_where};
 
@@ -104,7 +104,7 @@ async fn a_connection_to_nginx_is_kept_until_it_takes_leave() {
                     location / { return 200 \"$connection_requests\"; } }";
     let nginx = WebServer::nginx(settings, &[]);
     let url = format!("http://127.0.0.1:{}/", nginx.ports[0]);
-    let run = RunContext { keep_answer: true, ..RunContext::default() };
+    let run = capturing();
     let mut probe = section(url, "2").probe(&KIND);
     let mut seen = String::new();
     for _ in 0..7 {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::support::certs::{Authority, Folder};
 use crate::support::postgres::{ADMIN, Pooler, Postgres};
-use crate::support::section::{SectionBuilder, observe};
+use crate::support::section::{SectionBuilder, capturing, observe};
 use crate::{LIMIT, failure, pass, until_no_task_is_left};
 
 /// The server that the tests share which leave it alone.
@@ -57,7 +57,7 @@ fn plain_url() -> String {
 }
 
 async fn answer(probe: &mut dyn Probe) -> String {
-    let run = RunContext { keep_answer: true, ..RunContext::default() };
+    let run = capturing();
     let pass = tokio::time::timeout(LIMIT, probe.observe(&run)).await.unwrap().unwrap();
     String::from_utf8(pass.answer.unwrap().body).unwrap()
 }

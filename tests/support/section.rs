@@ -13,8 +13,10 @@ use probelet::base::quantity::{parse_duration, parse_size};
 use probelet::base::secret::Secret;
 use probelet::base::value::{ParseSession, Section, SourceSpan, Spanned, Text, TextPart, Value};
 use probelet::model::outcome::ProbeResult;
+use probelet::probe::capture::Capture;
 use probelet::probe::net::Network;
 use probelet::probe::{BuildContext, Probe, ProbeKind, RunContext, Spec};
+use probelet::workflow::expression::Expression;
 
 /// The keys of a section as they are given, before defaults.
 #[derive(Default)]
@@ -179,4 +181,11 @@ pub fn status(text: &str) -> Value {
         (None, Some((from, to))) => Value::Status(from.parse().unwrap(), to.parse().unwrap()),
         (None, None) => Value::Status(text.parse().unwrap(), text.parse().unwrap()),
     }
+}
+
+/// A run whose answer is kept, to capture its status.
+#[must_use]
+pub fn capturing() -> RunContext {
+    let status = Capture { name: "status".into(), expression: Expression::Status };
+    RunContext { captures: Arc::new([status]), ..RunContext::default() }
 }

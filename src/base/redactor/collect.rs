@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
-use super::{Redactor, SentSecret, shared};
+use super::{Redactor, SentSecret};
 use crate::base::credentials::is_credential;
 use crate::base::secret::Secret;
 use crate::base::value::{Section, Text, TextPart, Value};
@@ -28,16 +28,13 @@ impl Redactor {
                 value => found.value(key, value),
             }
         }
-        let mut redactor = Self::hiding(found.secrets);
-        redactor.captures = shared(found.captures);
-        redactor
+        Self::hiding(found.secrets)
     }
 }
 
 #[derive(Default)]
 struct Found {
     secrets: Vec<SentSecret>,
-    captures: Vec<(String, String)>,
 }
 
 impl Found {
@@ -58,8 +55,7 @@ impl Found {
         let is_credential_by_name = text.is_expanded() && (is_credential(name) || is_credential(&text.written));
         for parts in text.parts.chunk_by(are_expanded) {
             match parts {
-                [TextPart::Plain(_)] => {}
-                [TextPart::Capture { step, name }] => self.captures.push((step.clone(), name.clone())),
+                [TextPart::Plain(_) | TextPart::Capture { .. }] => {}
                 expanded => {
                     for part in expanded {
                         let TextPart::Expanded(secret) = part else { continue };
@@ -152,7 +148,7 @@ impl Found {
                         }
                     }
                 }
-                TextPart::Capture { step, name } => self.captures.push((step.clone(), name.clone())),
+                TextPart::Capture { .. } => {}
             }
         }
         if let Some(user_end) = user_end {

@@ -31,8 +31,6 @@ use super::secret::Secret;
 #[derive(Clone, Default)]
 pub struct Redactor {
     secrets: Arc<[SentSecret]>,
-    /// Values that workflow steps capture, as step and name.
-    captures: Arc<[(String, String)]>,
 }
 
 /// These; none, as most checks have, take no room.
@@ -104,7 +102,7 @@ impl Redactor {
     fn hiding(secrets: impl IntoIterator<Item = SentSecret>) -> Self {
         let mut known = HashSet::new();
         let secrets = secrets.into_iter().filter(|secret| secret.is_hidden() && known.insert(secret.clone()));
-        Self { secrets: shared(secrets.collect()), captures: Arc::default() }
+        Self { secrets: shared(secrets.collect()) }
     }
 
     /// These secrets and the values in `more`, each behind its name.
@@ -116,12 +114,7 @@ impl Redactor {
             return self.clone();
         }
         let secrets = self.secrets.iter().chain(more.secrets.iter()).cloned();
-        Self { secrets: secrets.collect(), captures: Arc::clone(&self.captures) }
-    }
-
-    /// The values of earlier steps, as step and name, that are sent along.
-    pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.captures.iter().map(|(step, name)| (step.as_str(), name.as_str()))
+        Self { secrets: secrets.collect() }
     }
 
     /// What it costs at most to redact a text, in units of [`Pattern::cost`](super::pattern::Pattern::cost).

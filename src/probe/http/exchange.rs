@@ -184,7 +184,7 @@ async fn receive(
     let ends_with_connection =
         !connection.is_http2() && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
     let limit = declared.max_body;
-    let must_be_whole = run.keep_answer || declared.expect.needs_whole_body();
+    let must_be_whole = run.keeps_answer() || declared.expect.needs_whole_body();
     let decoder = is_looked_at(declared, run).then(|| Decoder::of(&headers, Pace::most(limit)));
     let mut body = BodyRead { bytes: Vec::new(), limit, came: 0, decoder: decoder.flatten() };
     let is_cut = loop {
@@ -225,7 +225,7 @@ async fn receive(
 
 /// Whether somebody looks at the body, so that it must not be compressed in a way that nobody here knows.
 fn is_looked_at(declared: &HttpSection, run: &RunContext) -> bool {
-    run.keep_answer || declared.expect.reads_body()
+    run.keeps_answer() || declared.expect.reads_body()
 }
 
 /// A body as far as it has come.

@@ -2,12 +2,13 @@
 //!
 //! `request` fills and checks what is sent, `spelling` keeps the case of its names, `connections` keeps them, `pace`
 //! bounds what comes over them, `way` and `proxy` lead to the server, `exchange` sends and reads, `encoding` decodes what was compressed, `redirect` says where
-//! it goes on, `expect` judges.
+//! it goes on, `expect` says what is wanted and `judging` holds an answer against it.
 
 mod connections;
 mod encoding;
 mod exchange;
 mod expect;
+mod judging;
 mod origin;
 pub(super) mod pace;
 mod proxy;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use self::connections::{ConnectionPool, HttpVersion};
 use self::exchange::Exchange;
 use self::expect::{AppAnswer, DEGRADED, MESSAGE, PassingAnswer};
+use self::judging::{JudgedAnswer, Judging};
 use self::pace::Excess;
 use self::proxy::HttpProxy;
 use self::request::{Prepared, RequestSpec};
@@ -308,7 +310,7 @@ struct HttpProbe {
 struct HttpServer {
     declared: Arc<HttpSection>,
     network: Arc<Network>,
-    judging: Searches<Result<PassingAnswer, Failure>>,
+    judging: Searches<JudgedAnswer>,
 }
 
 impl Probe for HttpProbe {
@@ -335,14 +337,18 @@ impl HttpSection {
     fn secrets_of(&self, run: &RunContext, cookies: &CookieJar) -> Redactor {
         /// What a shorter cookie holds is a word (`lang=en`).
         const SHORTEST: usize = 6;
-        if !self.expect.has_message() && !run.trace.is_noting() {
+        if !self.shows(&run.trace) {
             return Redactor::default();
         }
-        let captured = self.secrets.captures();
-        let captured = captured.filter_map(|(step, name)| Some((name, run.captured.get(step, name)?)));
         let mut cookies = cookies_of(cookies);
         cookies.retain(|(_, value)| value.len() >= SHORTEST);
-        self.secrets.and(captured.chain(cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
+        let cookies = cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.secrets.and(run.captured.secrets().chain(cookies))
+    }
+
+    /// Whether anything of an answer may be shown.
+    fn shows(&self, trace: &Trace) -> bool {
+        self.expect.has_message() || trace.is_noting()
     }
 }
 
@@ -389,25 +395,31 @@ impl Session for HttpSession {
         let Exchange { expiry, cookies, .. } = exchange;
         let secrets = declared.secrets_of(run, &cookies);
         run.trace.keep_secret(|| secrets.clone());
-        let kept = run.keep_answer.then(|| cookies_of(&cookies));
+        let kept_cookies = if run.keeps_answer() { cookies_of(&cookies) } else { Vec::new() };
         *locked(&query.left) = Some(cookies);
         let not_after = expiry.map(|expiry| expiry.at);
         // Whatever the answer is worth, the connections that are left are sound.
         self.pool.settle();
-        let judged = match received {
+        let (judged, answer) = match received {
             Ok(received) => {
-                let (declared, captured, trace) = (Arc::clone(declared), run.captured.clone(), Arc::clone(&run.trace));
                 // What a step captures may be a secret.
-                trace.note_body(&received.body, run.keep_answer);
-                let cost = declared.expect.cost(&received, &secrets);
-                let judge = move || declared.expect.judge(received, &captured, &secrets, &trace);
-                self.server.judging.run(cost, judge).await.flatten()
+                run.trace.note_body(&received.body, run.keeps_answer());
+                let judging = Judging {
+                    received,
+                    captured: run.captured.clone(),
+                    captures: Arc::clone(&run.captures),
+                    cookies: kept_cookies,
+                    secrets,
+                    trace: Arc::clone(&run.trace),
+                };
+                let (cost, declared) = (judging.cost(declared), Arc::clone(declared));
+                let judged = self.server.judging.run(cost, move || judging.judge(&declared)).await;
+                judged.unwrap_or_else(|failure| (Err(failure), None))
             }
-            Err(failure) => Err(failure),
+            Err(failure) => (Err(failure), None),
         };
         let result = match judged {
-            Ok(PassingAnswer { received, worry, said }) => {
-                let answer = kept.map(|cookies| Box::new(received.into_answer(cookies)));
+            Ok(PassingAnswer { worry, said }) => {
                 let worries: Vec<String> = worry.into_iter().chain(declared.tls.warning(expiry)).collect();
                 let (degraded, worries) = (!worries.is_empty(), worries.join("; "));
                 let message = match said {
@@ -420,6 +432,7 @@ impl Session for HttpSession {
             }
             Err(mut failure) => {
                 failure.facts.tls_not_after = not_after;
+                failure.answer = answer;
                 Err(failure)
             }
         };

@@ -207,13 +207,13 @@ impl Probe for PostgresProbe {
         Box::pin(async move {
             let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
             let spec = &self.server.spec;
-            run.trace.keep_secret(|| spec.secrets.clone());
+            run.trace.keep_secret(|| spec.secrets.and(run.captured.secrets()));
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
-            let is_secret = run.keep_answer || spec.query.is_expanded() || spec.query.captures().next().is_some();
+            let is_secret = run.keeps_answer() || spec.query.is_expanded() || spec.query.captures().next().is_some();
             let expect = spec.expect.as_ref().map(|cell| cell.fill(&run.captured, is_secret));
             let expect = expect.transpose().map_err(unfilled)?;
             let role = spec.target.role;
-            let query = PostgresQuery { role, sql, values, expect, keep_answer: run.keep_answer };
+            let query = PostgresQuery { role, sql, values, expect, keep_answer: run.keeps_answer() };
             self.reused.run(&self.server, &query, run).await
         })
     }
@@ -296,13 +296,12 @@ fn judge(answer: &QueryAnswer, query: &PostgresQuery, trace: &Trace) -> ProbeRes
         ColumnValue::Null => Cell::Null,
         ColumnValue::Text(text) => Cell::Text { text, is_boolean: answer.value_type == Some(BOOLEAN) },
     };
-    if let Some(expect) = &query.expect {
-        expect.judge(cell, trace)?;
+    let keep = || Box::new(CapturedAnswer { body: cell.shown().into_owned(), ..CapturedAnswer::default() });
+    let kept = query.keep_answer.then(keep);
+    match query.expect.as_ref().map_or(Ok(()), |expect| expect.judge(cell, trace)) {
+        Ok(()) => Ok(Pass { answer: kept, ..Pass::saying("Database is connected") }),
+        Err(failure) => Err(Failure { answer: kept, ..failure }),
     }
-    let mut pass = Pass::saying("Database is connected");
-    let body = cell.shown().into_owned();
-    pass.answer = query.keep_answer.then(|| Box::new(CapturedAnswer { body, ..CapturedAnswer::default() }));
-    Ok(pass)
 }
 
 /// The failure that an error is. `secretive` keeps the server's own words out of the log.

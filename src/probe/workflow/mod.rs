@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{KINDS, ProbeKind};
 use crate::base::field::{Field, ValueType};
 
-mod capture;
 mod reports;
 mod run;
 mod section;
@@ -51,8 +50,10 @@ const STEP_FIELDS: &[Field] = &[
         "always",
         ValueType::Bool,
         "false",
-        "Run it whatever happened before, if what it uses was captured. The last fifth of the workflow's time is kept \
-         for such steps.",
+        "Run it whatever happened before, if what it uses was captured; from an answer that failed its step, too. The last \
+         fifth of the workflow's time is kept for such steps. A run that is cut off does not come to them: once a reload \
+         changes the check, or the daemon ends, a run has one second, and `once` ends at once at a signal. Where what a run \
+         has begun must not stay, let it expire, too.",
     ),
     Field::optional(
         "retry",
@@ -64,7 +65,8 @@ const STEP_FIELDS: &[Field] = &[
         ValueType::Map(&ValueType::Text),
         "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `cookie:<name>`, \
          `regex:<one group>` or `status`. \
-         Later steps use them as `${steps.<step>.<name>}`.",
+         Later steps use them as `${steps.<step>.<name>}`. From then on no message shows one (but a status, and what is as \
+         ordinary as `ok` or `17`).",
     ),
 ];
 

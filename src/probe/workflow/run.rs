@@ -48,6 +48,10 @@ impl Probe for WorkflowProbe {
                         let span = StepRun { clock, began: clock.elapsed(), until, trace: &run.trace };
                         let (step_result, result) =
                             span.run(&steps[step], &mut self.step_probes[step], &mut carried).await;
+                        if step_result != StepResult::Passed {
+                            let kept = carried.kept_of(&steps[step], &self.step_probes[step]);
+                            kept.for_each(|name| progress.salvage(step, name));
+                        }
                         progress.settle(step, step_result);
                         reports.ended(step, span.took(), result);
                     }
@@ -70,7 +74,7 @@ mod tests {
     use crate::base::trace::Phase;
     use crate::model::outcome::{CapturedAnswer, Facts, Pass, StepReport};
     use crate::model::state::State;
-    use crate::probe::workflow::capture::Capture;
+    use crate::probe::capture::Capture;
     use crate::workflow::expression::Expression;
     use crate::workflow::plan::{Retry, StepDraft};
     use crate::workflow::progress::margin;
@@ -95,7 +99,7 @@ mod tests {
         fn observe<'a>(&'a mut self, run: &'a RunContext) -> BoxFuture<'a, ProbeResult> {
             Box::pin(async move {
                 let token = run.captured.get("login", "token").unwrap_or("-");
-                self.seen.lock().unwrap().push(format!("{token} {} {:?}", run.keep_answer, run.budget));
+                self.seen.lock().unwrap().push(format!("{token} {} {:?}", run.keeps_answer(), run.budget));
                 let act = if self.acts.len() > 1 { self.acts.remove(0) } else { self.acts[0].clone() };
                 if let ScriptedAct::Hang(phase) = act {
                     run.trace.enter(phase);
@@ -171,6 +175,12 @@ mod tests {
     fn answer(body: &str) -> ScriptedAct {
         let answer = CapturedAnswer { status: Some(200), body: body.into(), ..CapturedAnswer::default() };
         ScriptedAct::Pass(Pass { answer: Some(Box::new(answer)), ..Pass::default() })
+    }
+
+    /// An answer that is not as expected.
+    fn unwanted(body: &str) -> ScriptedAct {
+        let ScriptedAct::Pass(Pass { answer, .. }) = answer(body) else { unreachable!() };
+        ScriptedAct::Fail(Failure { answer, ..Failure::new(FailureKind::Mismatch, "unwanted") })
     }
 
     fn refused() -> ScriptedAct {
@@ -336,13 +346,40 @@ mod tests {
                 .step("bye", [ok()])
                 .uses("login", "code")
                 .always()
+                .step("revoke", [ok()])
+                .uses("login", "token")
+                .always()
         };
         let failure = script(answer("{}")).run().await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Mismatch);
         assert_eq!(failure.message, "login: capture token: the answer has nothing there");
-        assert_eq!(steps(&failure.facts)[1], "bye skipped -: Skipped: login failed");
+        let behind = ["bye ok 100ms: bye OK (100ms)", "revoke skipped -: Skipped: login failed"];
+        assert_eq!(steps(&failure.facts)[1..], behind);
         let failure = script(ok()).run().await.unwrap_err();
         assert_eq!(failure.message, "login: capture code: this kind of step gives no answer to capture from");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_failing_step_captured_is_for_always_steps_alone() {
+        for acts in [vec![unwanted(r#"{"token":"hunter2"}"#)], vec![unwanted(r#"{"token":"hunter2"}"#), refused()]] {
+            let script = ScriptedWorkflow::default()
+                .step("login", acts)
+                .captures(&[("token", "json:/token")])
+                .retry(2, 0)
+                .step("order", [ok()])
+                .uses("login", "token")
+                .step("bye", [ok()])
+                .uses("login", "token")
+                .always();
+            let seen = Arc::clone(&script.seen);
+            let failure = script.run().await.unwrap_err();
+            assert_eq!(
+                steps(&failure.facts)[1..],
+                ["order skipped -: Skipped: login failed", "bye ok 100ms: bye OK (100ms)"]
+            );
+            assert_eq!((failure.answer, seen.lock().unwrap().len()), (None, 3));
+            assert!(seen.lock().unwrap()[2].starts_with("hunter2 false"), "{seen:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::capture::Capture;
 use super::run::WorkflowProbe;
 use super::step::StepProbe;
 use crate::base::costly::{self, Haystack};
 use crate::base::name::CheckName;
 use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};
+use crate::probe::capture::Capture;
 use crate::probe::{BuildContext, KINDS, Probe, Spec};
 use crate::workflow::error::PlanError;
 use crate::workflow::expression::Expression;

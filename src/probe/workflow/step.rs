@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::capture::{Capture, values_in};
 use crate::base::quantity::show_duration;
+use crate::base::redactor::Redactor;
 use crate::base::trace::Trace;
 use crate::model::outcome::{Failure, FailureKind, ProbeResult};
+use crate::probe::capture::{Capture, found_in};
 use crate::probe::cookies::CookieJar;
 use crate::probe::search::Searches;
 use crate::probe::{Probe, RunContext};
@@ -20,7 +21,7 @@ use crate::workflow::progress::{StepResult, margin};
 pub(super) struct StepProbe {
     pub(super) probe: Box<dyn Probe>,
     pub(super) captures: Arc<[Capture]>,
-    searches: Searches<Result<Vec<String>, Failure>>,
+    searches: Searches<Vec<Result<String, Failure>>>,
 }
 
 impl StepProbe {
@@ -34,6 +35,39 @@ impl StepProbe {
 pub(super) struct Carried {
     captured: Captures,
     cookies: CookieJar,
+}
+
+impl Carried {
+    /// What `step` has captured, by name.
+    pub(super) fn kept_of<'a>(
+        &'a self,
+        step: &'a PlannedStep,
+        step_probe: &'a StepProbe,
+    ) -> impl Iterator<Item = &'a str> {
+        let names = step_probe.captures.iter().map(|capture| capture.name.as_str());
+        names.filter(|name| self.captured.get(&step.name, name).is_some())
+    }
+
+    /// Keeps what was found by the captures of `step`.
+    ///
+    /// # Errors
+    /// Why the first that found nothing did not.
+    fn keep(
+        &mut self,
+        step: &PlannedStep,
+        captures: &[Capture],
+        found: Vec<Result<String, Failure>>,
+    ) -> Result<(), Failure> {
+        let mut kept = Ok(());
+        for (capture, value) in captures.iter().zip(found) {
+            match value {
+                Ok(value) if capture.is_public() => self.captured.insert_public(&step.name, &capture.name, value),
+                Ok(value) => self.captured.insert(&step.name, &capture.name, value),
+                Err(failure) => kept = kept.and(Err(failure)),
+            }
+        }
+        kept
+    }
 }
 
 /// The time since the workflow began.
@@ -63,7 +97,8 @@ impl StepRun<'_> {
         self.clock.elapsed().saturating_sub(self.began)
     }
 
-    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `carried`.
+    /// Tries `step` until it passes, its attempts are used up, or its time is. What it captures goes to `carried`, also of
+    /// an answer that is not as expected: what it began may have to be cleaned up.
     pub(super) async fn run(
         self,
         step: &PlannedStep,
@@ -96,13 +131,17 @@ impl StepRun<'_> {
             budget,
             captured: std::mem::take(&mut carried.captured),
             cookies: Mutex::new(std::mem::take(&mut carried.cookies)),
-            keep_answer: !step_probe.captures.is_empty(),
+            captures: Arc::clone(&step_probe.captures),
             trace: Arc::clone(&trace),
         };
+        trace.keep_secret(|| Redactor::default().and(run.captured.secrets()));
         let ended = timeout(budget, async {
-            let mut pass = step_probe.probe.observe(&run).await?;
-            let values = values_in(&mut pass, &step_probe.captures, &step_probe.searches).await?;
-            Ok((pass, values))
+            let mut result = step_probe.probe.observe(&run).await;
+            let answer = match &mut result {
+                Ok(pass) => pass.answer.take(),
+                Err(failure) => failure.answer.take(),
+            };
+            (result, found_in(answer, &step_probe.captures, &step_probe.searches).await)
         });
         let ended = ended.await;
         trace.end();
@@ -110,15 +149,11 @@ impl StepRun<'_> {
             captured: run.captured,
             cookies: run.cookies.into_inner().unwrap_or_else(PoisonError::into_inner),
         };
-        match ended {
-            Err(_) => (StepResult::OutOfTime, Err(self.timed_out(&trace))),
-            Ok(Err(failure)) => (StepResult::Failed, Err(failure)),
-            Ok(Ok((pass, values))) => {
-                for (capture, value) in step_probe.captures.iter().zip(values) {
-                    carried.captured.insert(&step.name, &capture.name, value);
-                }
-                (StepResult::Passed, Ok(pass))
-            }
+        let Ok((result, found)) = ended else { return (StepResult::OutOfTime, Err(self.timed_out(&trace))) };
+        let kept = found.and_then(|found| carried.keep(step, &step_probe.captures, found));
+        match result.and_then(|pass| kept.map(|()| pass)) {
+            Ok(pass) => (StepResult::Passed, Ok(pass)),
+            Err(failure) => (StepResult::Failed, Err(failure)),
         }
     }
 

@@ -12,9 +12,11 @@ use probelet::base::trace::Trace;
 use probelet::config::source::Environment;
 use probelet::config::{Config, read};
 use probelet::model::outcome::{FailureKind, Pass, ProbeResult};
+use probelet::probe::capture::Capture;
 use probelet::probe::heartbeat::Beats;
 use probelet::probe::net::Network;
 use probelet::probe::{BuildContext, RunContext};
+use probelet::workflow::expression::Expression;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -186,9 +188,11 @@ impl World {
         };
         let mut probe = self.config.targets[check].spec.build(&context);
         let mut results = Vec::new();
-        for keep_answer in [false, true] {
+        let status = || Capture { name: "status".into(), expression: Expression::Status };
+        for captures in [Vec::new(), vec![status()]] {
             let trace = Arc::new(Trace::noting());
-            let run = RunContext { budget: PATIENCE, keep_answer, trace: Arc::clone(&trace), ..RunContext::default() };
+            let (captures, trace_of_run) = (Arc::from(captures), Arc::clone(&trace));
+            let run = RunContext { budget: PATIENCE, captures, trace: trace_of_run, ..RunContext::default() };
             results.push(probe.observe(&run).await);
             for note in trace.notes() {
                 assert!(!note.contains(SECRET), "{note}");

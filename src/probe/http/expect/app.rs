@@ -1,7 +1,7 @@
 //! An answer as an app gives it that knows how it is: well or not, well with a worry, and what it says of that itself.
 
 use super::json::Places;
-use super::{Expectations, Received, lossy};
+use super::{Expectations, Received};
 use crate::base::costly::{self, Haystack};
 use crate::base::credentials::{is_credential, masked};
 use crate::base::field::{Field, ValueType};
@@ -27,7 +27,7 @@ pub(in super::super) const MESSAGE: Field = Field::optional(
     ValueType::Text,
     "Where in the answer the app says how it is, `json:/message`, `header:X-Health` or `regex:status: (.*)`: what the check \
      says then, after its own reason where it fails or is degraded. One line of up to 200 characters; what looks like a \
-     credential is `***`, and so is what repeats an expansion, a captured value or a cookie that was sent.",
+     credential is `***`, and so is what repeats an expansion or a cookie that was sent, or a captured value.",
 );
 
 /// How an answer is judged.
@@ -37,9 +37,8 @@ pub(in super::super) struct AppAnswer {
     message: Option<Expression>,
 }
 
-/// An answer that passes.
+/// What is told of an answer that passes.
 pub(in super::super) struct PassingAnswer {
-    pub(in super::super) received: Received,
     /// Why the pass is degraded, if it is.
     pub(in super::super) worry: Option<String>,
     /// What the app says.
@@ -129,16 +128,16 @@ impl AppAnswer {
     /// of itself.
     pub(in super::super) fn judge(
         &self,
-        received: Received,
+        received: &Received,
         captured: &Captures,
         secrets: &Redactor,
         trace: &Trace,
     ) -> Result<PassingAnswer, Failure> {
-        let said = self.said(&received, secrets);
-        match (self.expect.judge(&received, captured, trace), said) {
+        let said = self.said(received, secrets);
+        match (self.expect.judge(received, captured, trace), said) {
             (Ok(()), said) => {
-                let worry = self.degraded.as_ref().and_then(|it| it.first_that_holds(&received, captured, trace));
-                Ok(PassingAnswer { received, worry, said })
+                let worry = self.degraded.as_ref().and_then(|it| it.first_that_holds(received, captured, trace));
+                Ok(PassingAnswer { worry, said })
             }
             (Err(failure), None) => Err(failure),
             (Err(failure), Some(said)) => {
@@ -154,11 +153,8 @@ impl AppAnswer {
         if received.is_cut && matches!(expression, Expression::Json(_)) {
             return None;
         }
-        let headers = received.headers.iter();
-        let headers: Vec<(String, String)> = match expression {
-            Expression::Header(_) => {
-                headers.map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes()))).collect()
-            }
+        let headers = match expression {
+            Expression::Header(_) => received.header_texts(),
             _ => Vec::new(),
         };
         let source = CaptureSource { status: None, headers: &headers, cookies: &[], body: &received.body };

@@ -78,9 +78,13 @@ pub(super) struct Received {
 impl Received {
     /// The answer as captures read it, with the cookies that the run has.
     pub(super) fn into_answer(self, cookies: Vec<(String, String)>) -> CapturedAnswer {
+        CapturedAnswer { status: Some(self.status), headers: self.header_texts(), cookies, body: self.body }
+    }
+
+    /// The headers as captures read them.
+    pub(super) fn header_texts(&self) -> Vec<(String, String)> {
         let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes())));
-        CapturedAnswer { status: Some(self.status), headers: headers.collect(), cookies, body: self.body }
+        headers.map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes()))).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use url::{Host, Url};
 
-use super::{ConfigFile, Exit, complain};
+use super::{ConfigFile, Exit, complain, variable, wrong_usage};
 use crate::base::clock::{Clock, Moment};
 use crate::base::quantity::show_duration;
 use crate::base::secret::Secret;
@@ -113,8 +113,11 @@ impl DaemonUrl {
     /// The daemon that is meant; what is wrong with its address has been said. Looking for it takes no longer than
     /// until `deadline`.
     pub(super) fn daemon(&self, environment: &Environment, deadline: Deadline) -> Result<DaemonClient, Exit> {
-        let variable = environment.get("PROBELET_URL").filter(|url| !url.is_empty());
-        let named = self.url.as_deref().or(variable).map(DaemonClient::at).transpose().map_err(|problem| {
+        let url = match &self.url {
+            Some(url) => Some(url.as_str()),
+            None => variable(environment, "PROBELET_URL").map_err(wrong_usage)?,
+        };
+        let named = url.map(DaemonClient::at).transpose().map_err(|problem| {
             let source = if self.url.is_some() { "--url" } else { "$PROBELET_URL" };
             complain(&format!("error: {source} {problem}\n  help: write it as {}\n", Self::EXAMPLE));
             Exit::Usage
@@ -122,7 +125,7 @@ impl DaemonUrl {
         let token = self.token(environment, deadline)?;
         // A token is for the daemon of its own configuration alone.
         let needs_file = named.as_ref().is_none_or(|daemon| token.is_none() && daemon.is_on_this_host());
-        let (path, environment) = (ConfigFile::unnamed(environment), environment.clone());
+        let (path, environment) = (ConfigFile::unnamed(environment).map_err(wrong_usage)?, environment.clone());
         // The file may lie on a mount that hangs.
         let declared =
             if needs_file { in_time(deadline, move || listen::declared(&path, &environment)).ok() } else { None };
@@ -146,7 +149,7 @@ impl DaemonUrl {
                 })?;
                 ("the file of --token-file", String::from_utf8_lossy(&content).into_owned())
             }
-            None => match environment.get("PROBELET_TOKEN").filter(|token| !token.is_empty()) {
+            None => match variable(environment, "PROBELET_TOKEN").map_err(wrong_usage)? {
                 Some(token) => ("$PROBELET_TOKEN", token.to_owned()),
                 None => return Ok(None),
             },

@@ -100,19 +100,33 @@ struct ConfigFile {
 impl ConfigFile {
     const DEFAULT: &str = "/etc/probelet/config.yaml";
 
-    fn path(&self, environment: &Environment) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| Self::unnamed(environment))
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The complaint about `$PROBELET_CONFIG`.
+    fn path(&self, environment: &Environment) -> Result<PathBuf, String> {
+        self.config.clone().map_or_else(|| Self::unnamed(environment), Ok)
     }
 
     /// The file where none is named.
-    fn unnamed(environment: &Environment) -> PathBuf {
-        environment.get("PROBELET_CONFIG").unwrap_or(Self::DEFAULT).into()
+    fn unnamed(environment: &Environment) -> Result<PathBuf, String> {
+        Ok(variable(environment, "PROBELET_CONFIG")?.unwrap_or(Self::DEFAULT).into())
     }
 
     /// The file, read.
-    fn input(&self, environment: &Environment) -> Input {
-        Input::read(&self.path(environment))
+    fn input(&self, environment: &Environment) -> Result<Input, String> {
+        Ok(Input::read(&self.path(environment)?))
     }
+}
+
+/// What the variable `name` is set to; to set it to nothing is not to set it.
+///
+/// # Errors
+/// The complaint about a value that is no text.
+fn variable<'e>(environment: &'e Environment, name: &str) -> Result<Option<&'e str>, String> {
+    environment
+        .text(name)
+        .map_err(|_| format!("error: ${name} is not UTF-8 text\n  help: set it to text, or unset it\n"))
 }
 
 /// The manifests of the pod: the file that is `named`, or what the configuration came in, where that is a manifest.
@@ -207,6 +221,12 @@ fn written(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Says what is wrong with how a command is used.
+fn wrong_usage(complaint: String) -> Exit {
+    complain(&complaint);
+    Exit::Usage
 }
 
 /// Writes `text` to standard error.

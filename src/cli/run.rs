@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigFile, Exit, coloured, complain};
+use super::{ConfigFile, Exit, coloured, complain, variable, wrong_usage};
 use crate::config::Listen;
 use crate::config::source::Environment;
 use crate::daemon::{self, ConfigSource, Options, StartError};
@@ -35,14 +35,23 @@ enum OnError {
 
 impl Run {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let variable = environment.get("PROBELET_STATE").filter(|directory| !directory.is_empty());
-        let options = Options {
-            source: ConfigSource::File(self.config.path(environment)),
+        match self.options(environment) {
+            Ok(options) => ended(daemon::run(&options, environment, |_| {}), environment),
+            Err(complaint) => wrong_usage(complaint),
+        }
+    }
+
+    fn options(self, environment: &Environment) -> Result<Options, String> {
+        let state = match self.state {
+            Some(directory) => Some(directory),
+            None => variable(environment, "PROBELET_STATE")?.map(PathBuf::from),
+        };
+        Ok(Options {
+            source: ConfigSource::File(self.config.path(environment)?),
             listen: (!self.listen.is_empty()).then_some(self.listen),
             serve_without: self.config_error == OnError::Serve,
-            state: self.state.or_else(|| variable.map(PathBuf::from)),
-        };
-        ended(daemon::run(&options, environment, |_| {}), environment)
+            state,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::Output;
-use super::{ConfigFile, Exit, coloured, complain};
+use super::{ConfigFile, Exit, coloured, complain, wrong_usage};
 use crate::base::clock::Clock;
 use crate::base::lane;
 use crate::base::thread::why_refused;
@@ -32,7 +32,7 @@ pub(super) struct CheckSelection {
 impl CheckSelection {
     /// The configuration and the positions of the checks named, each once; why there are none has been said.
     pub(super) fn load(&self, environment: &Environment) -> Result<(Config, Vec<CheckIndex>), Exit> {
-        let loaded = config::load(&self.config.path(environment), environment);
+        let loaded = config::load_input(&self.config.input(environment).map_err(wrong_usage)?, environment);
         let Some(config) = loaded.config else {
             complain(&loaded.report.text(coloured(&std::io::stderr(), environment)));
             return Err(Exit::Usage);

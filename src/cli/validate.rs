@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigFile, Exit, answer, coloured};
+use super::{ConfigFile, Exit, answer, coloured, wrong_usage};
 use crate::config::diagnostic::Report;
 use crate::config::manifest;
 use crate::config::source::Environment;
@@ -34,7 +34,10 @@ enum ValidateFormat {
 
 impl Validate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let input = self.config.input(environment);
+        let input = match self.config.input(environment) {
+            Ok(input) => input,
+            Err(complaint) => return wrong_usage(complaint),
+        };
         let reports = if self.offline {
             manifest::validate(&input, &environment.offline())
         } else {

@@ -77,6 +77,17 @@ impl Environment {
         self.offline
     }
 
+    /// The value of the variable `name`, if it is set to more than nothing.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, NotText> {
+        match self.variables.get(name) {
+            Some(value) => Ok(Some(value.as_deref().map_err(|error| *error)?).filter(|value| !value.is_empty())),
+            None => Ok(None),
+        }
+    }
+
     /// The value of the variable `name`, if it is set to text.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -1,9 +1,11 @@
 //! Configurations from standard input, and inside of manifests.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::command::{Config, Run, probelet, run};
+use crate::command::{Config, Run, probelet, run, runs};
 
 const SHOP: &str = "apiVersion: v1
 kind: ConfigMap
@@ -70,4 +72,50 @@ fn a_configuration_alone_has_no_pod_beside_it() {
     assert_eq!(explained, alone.runs("explain", &[]));
     let refused = fed(&PathBuf::from(alone.path()), &["explain", "--config", "-", "--pod", "-"]);
     assert_eq!((refused.code, refused.stderr.lines().next()), (2, Some("error: standard input holds no pod")));
+}
+
+#[test]
+fn a_variable_that_is_empty_is_as_one_that_is_not_set() {
+    for arguments in [&["validate"][..], &["explain"], &["once"], &["run"], &["ask", "--url=http://127.0.0.1:1"]] {
+        let mut with = probelet(arguments);
+        for name in ["PROBELET_CONFIG", "PROBELET_URL", "PROBELET_STATE", "PROBELET_TOKEN"] {
+            with.env(name, "");
+        }
+        assert_eq!(run(with), runs(arguments), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_an_error_that_names_it() {
+    let config = Config::of("checks: []\n");
+    let (file, scenario) = (["-c", config.path()], ["-s", config.path()]);
+    let cases: [(&str, &[&[&str]]); 4] = [
+        (
+            "PROBELET_CONFIG",
+            &[
+                &["validate"],
+                &["once"],
+                &["wait"],
+                &["explain"],
+                &["run"],
+                &["ask"],
+                &["simulate", scenario[0], scenario[1]],
+            ],
+        ),
+        ("PROBELET_STATE", &[&["run", file[0], file[1]]]),
+        ("PROBELET_URL", &[&["ask"], &["drain"]]),
+        ("PROBELET_TOKEN", &[&["ask"], &["drain"], &["wait", "--url=http://127.0.0.1:1"]]),
+    ];
+    for (name, commands) in cases {
+        for arguments in commands {
+            let mut command = probelet(arguments);
+            command.env(name, OsStr::from_bytes(b"\xff"));
+            let stderr = format!("error: ${name} is not UTF-8 text\n  help: set it to text, or unset it\n");
+            assert_eq!(run(command), Run { code: 2, stdout: String::new(), stderr }, "{arguments:?}");
+        }
+    }
+    // What is not asked for is not looked at.
+    let mut named = config.command("validate", &[]);
+    named.env("PROBELET_CONFIG", OsStr::from_bytes(b"\xff"));
+    assert_eq!(run(named).code, 0);
 }

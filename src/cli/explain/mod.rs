@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
+use super::{ConfigFile, Exit, answer, coloured, pod_manifest, variable, wrong_usage};
 use crate::config::source::{Environment, Input};
 use crate::config::{self, Config};
 use crate::simulation::kubelet::ProbedContainer;
@@ -45,22 +45,19 @@ impl Explain {
         };
         match explained {
             Ok(text) => answer(&text, Exit::Fine),
-            Err(complaint) => {
-                complain(&complaint);
-                Exit::Usage
-            }
+            Err(complaint) => wrong_usage(complaint),
         }
     }
 
     /// Nothing is named, and there is no configuration where one is looked for.
     fn is_alone(&self, environment: &Environment) -> bool {
-        let is_named = self.config.config.is_some() || environment.get("PROBELET_CONFIG").is_some();
+        let is_named = self.config.config.is_some() || variable(environment, "PROBELET_CONFIG") != Ok(None);
         !is_named && self.pod.is_none() && !Path::new(ConfigFile::DEFAULT).exists()
     }
 
     fn configuration(&self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
-        let input = self.config.input(environment);
+        let input = self.config.input(environment)?;
         // Nothing is dialled: what only the pod has may be missing.
         let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;

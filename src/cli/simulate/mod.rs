@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ConfigFile, Exit, answer, coloured, complain, pod_manifest};
+use super::{ConfigFile, Exit, answer, coloured, pod_manifest, wrong_usage};
 use crate::config::source::{Environment, Input};
 use crate::config::{self, Config};
 use crate::simulation::kubelet::{ContainerRole, ProbedContainer};
@@ -66,17 +66,14 @@ impl Simulate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         match self.play(environment) {
             Ok(shown) => answer(&shown, Exit::Fine),
-            Err(complaint) => {
-                complain(&complaint);
-                Exit::Usage
-            }
+            Err(complaint) => wrong_usage(complaint),
         }
     }
 
     /// What happens, in the form that is wanted, or why it cannot be played.
     fn play(self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
-        let input = self.config.input(environment);
+        let input = self.config.input(environment)?;
         // Nothing is dialled: what only the pod has may be missing.
         let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;

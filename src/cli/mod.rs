@@ -115,7 +115,7 @@ impl ConfigFile {
 
     /// The file, read.
     fn input(&self, environment: &Environment) -> Result<Input, String> {
-        Ok(Input::read(&self.path(environment)?))
+        Ok(Input::read_manifests(&self.path(environment)?))
     }
 }
 
@@ -134,7 +134,7 @@ fn pod_manifest(named: Option<&Path>, configuration: Input) -> Option<Input> {
     match named {
         // Standard input can be read once.
         Some(path) if path == configuration.path => Some(configuration),
-        Some(path) => Some(Input::read(path)),
+        Some(path) => Some(Input::read_manifests(path)),
         None => configuration.content.as_ref().is_ok_and(|text| is_manifest(text)).then_some(configuration),
     }
 }

@@ -56,7 +56,8 @@ pub static CODES: &[Code] = &[
         "too-large",
         "The configuration is larger than any can be.",
         "A configuration may have 1 MiB and 100,000 values. One that has more is most likely not a configuration, or repeats \
-         with thousands of checks what `defaults` says once. What its expansions bring in may have 4 MiB, counted at each place \
+         with thousands of checks what `defaults` says once. Of the manifests that one may stand in, `run` reads 1 MiB and \
+         the other commands 64 MiB. What its expansions bring in may have 4 MiB, counted at each place \
          that they bring it to.",
         "# a file of 2 MiB\n",
         "# a few kilobytes\n",

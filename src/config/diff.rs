@@ -109,8 +109,8 @@ fn is_declared_alike(one: &Arc<Definition>, other: &Arc<Definition>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::read_after;
     use crate::config::source::Environment;
+    use crate::config::{MAX_BYTES, read_after};
     use crate::model::plan::testing::indices;
 
     fn config(text: &str) -> Config {
@@ -235,7 +235,7 @@ checks:
         let (old, plain) = (config(OLD), config(new));
         let environment = Environment::of([("MESSAGE", "fine")]);
         let unread = Box::new(|_: &std::path::Path| Ok(b"secret".to_vec()));
-        let shared = read_after("test", new.as_bytes(), &environment, unread, Some(&old)).config.unwrap();
+        let shared = read_after(("test", new.as_bytes(), MAX_BYTES), &environment, unread, Some(&old)).config.unwrap();
         assert_eq!(
             (&*shared.plan, ConfigDiff::between(&old, &shared)),
             (&*plain.plan, ConfigDiff::between(&old, &plain))

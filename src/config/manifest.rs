@@ -8,6 +8,7 @@ use super::diagnostic::Report;
 use super::nodes::{child, documents, items, written};
 use super::read::Reader;
 use super::source::{self, Environment, Input};
+use super::text::{HELP_TOO_LARGE, MAX_BYTES, MAX_MANIFESTS};
 use super::tree::{MappingEntry, Node, NodeContent};
 use super::{Loaded, load_input, path, quote, rules, text, tree};
 use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan};
@@ -16,7 +17,7 @@ use crate::base::value::{ParseSession, Problem, ReadFile, Severity, SourceSpan};
 #[must_use]
 pub fn validate(input: &Input, environment: &Environment) -> Vec<Report> {
     match &input.content {
-        Ok(bytes) => judge(&input.name(), bytes, environment, || Box::new(source::read_file)),
+        Ok(bytes) => judge_within(input.most, &input.name(), bytes, environment, || Box::new(source::read_file)),
         Err(_) => vec![load_input(input, environment).report],
     }
 }
@@ -24,12 +25,18 @@ pub fn validate(input: &Input, environment: &Environment) -> Vec<Report> {
 /// Whether `bytes` are manifests and no configuration.
 #[must_use]
 pub fn is_manifest(bytes: &[u8]) -> bool {
-    text::decode(bytes).is_ok_and(|text| entries(text).is_some())
+    text::decode_manifests(bytes, MAX_MANIFESTS).is_ok_and(|text| entries(text).is_some())
 }
 
-/// The one configuration in the ConfigMaps of a manifest; nothing where `bytes` are no manifest.
-pub(super) fn load(file: &str, bytes: &[u8], environment: &Environment, session: &Rc<ParseSession>) -> Option<Loaded> {
-    let text = text::decode(bytes).ok()?;
+/// The one configuration in the ConfigMaps of a manifest; nothing where `bytes` are no manifest, or more than `most`.
+pub(super) fn load(
+    file: &str,
+    bytes: &[u8],
+    most: usize,
+    environment: &Environment,
+    session: &Rc<ParseSession>,
+) -> Option<Loaded> {
+    let text = text::decode_manifests(bytes, most).ok()?;
     let entries = entries(text)?;
     let refused = |problem| Loaded {
         config: None,
@@ -53,7 +60,17 @@ pub fn judge(
     environment: &Environment,
     read_file: impl Fn() -> Box<ReadFile>,
 ) -> Vec<Report> {
-    let found = text::decode(bytes).ok().and_then(|text| Some((text, entries(text)?)));
+    judge_within(MAX_MANIFESTS, file_name, bytes, environment, read_file)
+}
+
+fn judge_within(
+    most: usize,
+    file_name: &str,
+    bytes: &[u8],
+    environment: &Environment,
+    read_file: impl Fn() -> Box<ReadFile>,
+) -> Vec<Report> {
+    let found = text::decode_manifests(bytes, most).ok().and_then(|text| Some((text, entries(text)?)));
     let Some((text, entries)) = found else {
         return vec![super::read(file_name, bytes, environment, read_file()).report];
     };
@@ -72,9 +89,6 @@ struct EmbeddedConfig {
     key: String,
     /// The key's own place.
     span: SourceSpan,
-    /// The configuration with everything around it blank, so that each character stands where it does in the manifest;
-    /// nothing when it is not written as a block of lines.
-    lines: Option<String>,
 }
 
 /// The configurations in the ConfigMaps of `text`; nothing when it is no manifest.
@@ -83,7 +97,6 @@ fn entries(text: &str) -> Option<Vec<EmbeddedConfig>> {
     if !text.contains("apiVersion") {
         return None;
     }
-    let lines: Vec<&str> = text::lines(text).collect();
     let mut is_manifest = false;
     let mut likely = Vec::new();
     let mut named = Vec::new();
@@ -96,7 +109,7 @@ fn entries(text: &str) -> Option<Vec<EmbeddedConfig>> {
         for (at, map) in config_maps(&root) {
             let Some(NodeContent::Map(entries)) = child(map, "data").map(|node| &node.content) else { continue };
             for entry in entries {
-                let held = || held(entry, map, &at, before, &lines);
+                let held = || held(entry, map, &at, before);
                 if has_checks(&entry.value) {
                     likely.push(held());
                 } else if matches!(&*entry.key, "config.yaml" | "config.yml" | "probelet.yaml" | "probelet.yml") {
@@ -122,42 +135,50 @@ fn has_checks(node: &Node) -> bool {
     written(node).is_some_and(|text| text::lines(text).any(|line| line.starts_with("checks:")))
 }
 
-fn held(entry: &MappingEntry, map: &Node, at: &str, before: u32, lines: &[&str]) -> EmbeddedConfig {
+fn held(entry: &MappingEntry, map: &Node, at: &str, before: u32) -> EmbeddedConfig {
     let mut span = entry.key_mark.span(path::child(&path::child(at, "data"), &entry.key));
     let map = child(map, "metadata").and_then(|metadata| child(metadata, "name")).and_then(written);
     let name = map.map(|map| format!("ConfigMap {map}, ")).unwrap_or_default() + "data." + &entry.key;
     span.line = span.line.saturating_add(before);
-    let lines = block(lines, span.line as usize, &span);
-    EmbeddedConfig { name, key: entry.key.to_string(), span, lines }
+    EmbeddedConfig { name, key: entry.key.to_string(), span }
 }
 
-/// The lines of a literal block (`key: |`) whose key stands on `line`; all others are blank.
-fn block(lines: &[&str], line: usize, key: &SourceSpan) -> Option<String> {
-    let behind: String = lines.get(line - 1)?.chars().skip((key.column - 1 + key.width) as usize).collect();
+/// The lines of a literal block (`key: |`) in `text` whose key stands at `key`, with everything around it blank, so that
+/// each character stands where it does in the manifest; nothing when it is not written as a block of lines.
+fn block(text: &str, key: &SourceSpan) -> Option<String> {
+    let line = key.line as usize;
+    let mut lines = text::lines(text).skip(line - 1);
+    let behind: String = lines.next()?.chars().skip((key.column - 1 + key.width) as usize).collect();
     behind.trim_start_matches(['"', '\'', ' ']).strip_prefix(':')?.trim_start().strip_prefix('|')?;
-    let indented = |line: &&&str| {
+    let indented = |line: &&str| {
         let content = line.trim_start_matches(' ');
         content.is_empty() || line.len() - content.len() >= key.column as usize
     };
-    let inside = lines[line..].iter().take_while(indented);
     // A marker is one at the start of a line only, which it is not in here.
-    let shown = inside.map(|line| if matches!(line.trim(), "---" | "...") { "" } else { line });
+    let shown = lines.take_while(indented).map(|line| if matches!(line.trim(), "---" | "...") { "" } else { line });
     Some("\n".repeat(line) + &shown.collect::<Vec<_>>().join("\n") + "\n")
 }
 
 impl EmbeddedConfig {
     fn load(&self, file: &str, text: &str, environment: &Environment, session: &Rc<ParseSession>) -> Loaded {
-        let Some(lines) = &self.lines else {
+        let refused = |code, message: &str, help| {
             let problem = Problem {
                 severity: Severity::Error,
-                code: "wrong-type",
-                message: "the configuration is not written as a block of lines".into(),
-                help: Some(format!("write `{}: |` and the configuration below it, indented", self.key)),
+                code,
+                message: message.into(),
+                help: Some(help),
                 span: self.span.clone(),
             };
             let report = Report::new(file, vec![problem], Some(text), None).within(&self.name);
-            return Loaded { config: None, report, files: BTreeMap::new(), written: String::new() };
+            Loaded { config: None, report, files: BTreeMap::new(), written: String::new() }
         };
+        let Some(lines) = &block(text, &self.span) else {
+            let help = format!("write `{}: |` and the configuration below it, indented", self.key);
+            return refused("wrong-type", "the configuration is not written as a block of lines", help);
+        };
+        if lines.len() - self.span.line as usize > MAX_BYTES {
+            return refused("too-large", "the configuration is larger than 1 MiB", HELP_TOO_LARGE.into());
+        }
         let root = tree::parse(lines, &mut |problem| session.report(problem));
         let reader = Reader::new(environment, Rc::clone(session));
         let config = root.and_then(|root| rules::apply(root, &reader));
@@ -289,5 +310,31 @@ m.yaml (ConfigMap till, data.config.yaml) is not valid: 1 error
         assert_eq!(first(&format!("{HEAD}  a: \"checks: []\"\n")), folded);
         let empty = "error[empty-document]: the file holds no configuration";
         assert_eq!(first(&format!("{HEAD}  config.yaml: |\n    # nothing\n")), empty);
+    }
+
+    #[test]
+    fn what_stands_beside_a_configuration_may_be_larger_than_one() {
+        let beside = format!("kind: Secret\napiVersion: v1\ndata: {{ a: {} }}\n---\n", "x".repeat(MAX_BYTES));
+        let map = |checks: &str| format!("{beside}{HEAD}  config.yaml: |\n    {checks}\n");
+        assert_eq!(text(&map("checks: []")), "m.yaml (data.config.yaml) is valid\n");
+        let shown = text(&map("checks: [{ nam: a }]"));
+        assert!(shown.contains("--> m.yaml:9:16\n"), "{shown}");
+        let long = text(&map(&format!("checks: [] # {}", "x".repeat(MAX_BYTES))));
+        assert_eq!(long.lines().next(), Some("error[too-large]: the configuration is larger than 1 MiB"));
+        assert!(long.contains("--> m.yaml:8:3\n"), "{long}");
+    }
+
+    #[test]
+    fn manifests_that_were_cut_off_are_not_read_as_far_as_they_go() {
+        let environment = Environment::of::<String, String>([]);
+        let found = |bytes: &[u8], most| {
+            let session = ParseSession::new(Box::new(|_| Err(std::io::ErrorKind::NotFound.into())));
+            load("m.yaml", bytes, most, &environment, &session).is_some()
+        };
+        let map = format!("{HEAD}  config.yaml: |\n    checks: []\n");
+        assert!(found(map.as_bytes(), map.len()) && !found(map.as_bytes(), map.len() - 1));
+        let vast = map.clone() + &"#".repeat(MAX_MANIFESTS);
+        let report = text(&vast);
+        assert_eq!(report.lines().next(), Some("error[too-large]: the manifests are larger than 64 MiB"));
     }
 }

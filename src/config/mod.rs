@@ -85,7 +85,7 @@ pub fn load_after(input: &Input, environment: &Environment, before: Option<&Conf
     let name = input.name();
     match &input.content {
         Ok(text) => {
-            let mut loaded = read_after(&name, text, environment, Box::new(source::read_file), before);
+            let mut loaded = read_after((&name, text, input.most), environment, Box::new(source::read_file), before);
             let known = before.and_then(|before| before.files.get(&input.path)).filter(|known| known[..] == text[..]);
             let content: Arc<[u8]> = known.map_or_else(|| text.as_slice().into(), Arc::clone);
             if let Some(config) = &mut loaded.config {
@@ -117,18 +117,18 @@ pub fn load_after(input: &Input, environment: &Environment, before: Option<&Conf
 /// that it names are read by `read_file`.
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8], environment: &Environment, read_file: Box<ReadFile>) -> Loaded {
-    read_after(file_name, bytes, environment, read_file, None)
+    read_after((file_name, bytes, text::MAX_MANIFESTS), environment, read_file, None)
 }
 
+/// Reads what is called so, and was cut off behind so many bytes.
 fn read_after(
-    file_name: &str,
-    bytes: &[u8],
+    (file_name, bytes, most): (&str, &[u8], usize),
     environment: &Environment,
     read_file: Box<ReadFile>,
     before: Option<&Config>,
 ) -> Loaded {
     let session = ParseSession::with(read_file, environment.is_offline());
-    manifest::load(file_name, bytes, environment, &session).unwrap_or_else(|| {
+    manifest::load(file_name, bytes, most, environment, &session).unwrap_or_else(|| {
         let reader = read::Reader::new(environment, session).after(before);
         read_alone(file_name, bytes, &reader)
     })

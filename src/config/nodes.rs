@@ -6,19 +6,19 @@ use super::text;
 use super::tree::{Node, NodeContent};
 
 /// The documents of `text`, each with the number of lines before it. A line that starts with `---` always begins one.
-pub(crate) fn documents(text: &str) -> Vec<(u32, String)> {
-    let mut documents = vec![(0, String::new())];
-    for (number, line) in (0u32..).zip(text::lines(text)) {
-        let begins = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
-        if begins && number > 0 {
-            documents.push((number, String::new()));
-        }
-        if let Some((_, document)) = documents.last_mut() {
-            document.push_str(line);
+pub(crate) fn documents(text: &str) -> impl Iterator<Item = (u32, String)> {
+    let begins =
+        |line: &str| line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+    let mut lines = (0u32..).zip(text::lines(text)).peekable();
+    std::iter::from_fn(move || {
+        let (first, line) = lines.next()?;
+        let mut document = format!("{line}\n");
+        while let Some((_, line)) = lines.next_if(|(_, line)| !begins(line)) {
+            document += line;
             document.push('\n');
         }
-    }
-    documents
+        Some((first, document))
+    })
 }
 
 /// The value of `key`, where `node` is a mapping that has it.

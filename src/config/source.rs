@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::expansion::{ExpansionPiece, Malformed, pieces};
+use super::text::MAX_MANIFESTS;
 use crate::base::secret::Secret;
 use crate::base::thread::in_time;
 use crate::base::value::{ParseSession, TextPart, TooMuch, help_with_unreadable, is_absent, why_unreadable};
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const STACK: usize = 128 * 1024;
 
 /// The largest file that a configuration may name, in bytes.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// The environment variables, read once. Its `Debug` shows none of them.
 #[derive(Clone, Default)]
@@ -149,7 +150,7 @@ pub fn expand(
 /// neither waited for nor touched.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let content = content_of(open_file(path)?)?;
-    if content.len() as u64 > MAX_FILE {
+    if content.len() > MAX_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(content)
@@ -162,6 +163,8 @@ pub struct Input {
     pub path: PathBuf,
     /// What it held. A larger file is cut off behind its first excess byte: the size is judged by the reader.
     pub content: io::Result<Vec<u8>>,
+    /// So many bytes are not too many.
+    pub most: usize,
 }
 
 impl Input {
@@ -171,13 +174,19 @@ impl Input {
     /// Reads the file at `path`, which may be a pipe (`--config <(helm template …)`) or `-` for standard input.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        Self { path: path.to_owned(), content: read_input(path) }
+        Self { path: path.to_owned(), content: read_input(path, MAX_FILE), most: MAX_FILE }
+    }
+
+    /// The same where manifests may stand as well, which are larger.
+    #[must_use]
+    pub fn read_manifests(path: &Path) -> Self {
+        Self { path: path.to_owned(), content: read_input(path, MAX_MANIFESTS), most: MAX_MANIFESTS }
     }
 
     /// Reads the file at `path`. A pipe, a socket or a device is refused, because reading one may never end.
     #[must_use]
     pub fn read_file(path: &Path) -> Self {
-        Self { path: path.to_owned(), content: open_file(path).and_then(content_of) }
+        Self { path: path.to_owned(), content: open_file(path).and_then(content_of), most: MAX_FILE }
     }
 
     /// What reports call it.
@@ -200,21 +209,21 @@ pub fn is_stream(path: &Path) -> bool {
     is_stdin(path) || rustix::fs::statfs(path).is_ok_and(is_pipe)
 }
 
-fn read_input(path: &Path) -> io::Result<Vec<u8>> {
+fn read_input(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     if !is_stdin(path) && std::fs::metadata(path)?.is_file() {
-        return read_stream(path);
+        return read_stream(path, most);
     }
     let path = path.to_owned();
     // The other end of a pipe may never write, nor end.
-    in_time("input", STACK, PATIENCE, move || read_stream(&path))?
+    in_time("input", STACK, PATIENCE, move || read_stream(&path, most))?
 }
 
-fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
+fn read_stream(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let (mut content, one_more) = (Vec::new(), most as u64 + 1);
     if is_stdin(path) {
-        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut content)?
+        io::stdin().lock().take(one_more).read_to_end(&mut content)?
     } else {
-        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?
+        File::open(path)?.take(one_more).read_to_end(&mut content)?
     };
     Ok(content)
 }
@@ -222,9 +231,9 @@ fn read_stream(path: &Path) -> io::Result<Vec<u8>> {
 /// What the file holds, cut off behind its first excess byte. It is read in one go where its size says how much there is.
 fn content_of(file: File) -> io::Result<Vec<u8>> {
     let size = file.metadata().map_or(0, |found| found.len());
-    let room = usize::try_from(size.min(MAX_FILE)).unwrap_or_default() + 1;
+    let room = usize::try_from(size).unwrap_or(MAX_FILE).min(MAX_FILE) + 1;
     let mut content = Vec::with_capacity(room);
-    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -436,7 +445,7 @@ mod tests {
         let read = read_file(&pipe);
         let input = Input::read_file(&pipe).content;
         let path = pipe.clone();
-        let waited = in_time("input", STACK, Duration::from_millis(10), move || read_stream(&path)).flatten();
+        let waited = in_time("input", STACK, Duration::from_millis(10), move || read_stream(&path, MAX_FILE)).flatten();
         assert_eq!(waited.unwrap_err().kind(), io::ErrorKind::TimedOut);
         // Whoever waits for the other end goes on once it is there.
         drop(OpenOptions::new().write(true).open(&pipe));

@@ -4,19 +4,43 @@ use std::borrow::Cow;
 
 use crate::base::value::{Problem, Severity, SourceSpan};
 
-/// The largest file, in bytes.
+/// The largest configuration, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// `bytes` as text, without a byte order mark.
+/// The most that manifests may have together, in bytes: a rendered chart has some megabytes with its CRDs.
+pub const MAX_MANIFESTS: usize = 64 << 20;
+
+/// What helps where a configuration is too large.
+pub(super) const HELP_TOO_LARGE: &str =
+    "is this the right file? A configuration has a few kilobytes, and says once, in `defaults`, what checks share";
+
+/// `bytes` of a configuration as text, without a byte order mark.
 ///
 /// # Errors
 /// Why it cannot be YAML: too large, not UTF-8, or with a control character in it.
 pub fn decode(bytes: &[u8]) -> Result<&str, Box<Problem>> {
-    if bytes.len() > MAX_BYTES {
-        let message = "the file is larger than 1 MiB";
-        let help = "is this the right file? A configuration has a few kilobytes, and says once, in `defaults`, what checks share";
+    match bytes.len() {
+        // Whatever it is.
+        len if len > MAX_MANIFESTS => decode_manifests(bytes, MAX_MANIFESTS),
+        len if len > MAX_BYTES => Err(problem("too-large", "the file is larger than 1 MiB", HELP_TOO_LARGE, (1, 1))),
+        _ => decode_text(bytes),
+    }
+}
+
+/// The same for manifests, of which there are `most` bytes at most.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_manifests(bytes: &[u8], most: usize) -> Result<&str, Box<Problem>> {
+    if bytes.len() > most {
+        let message = format!("the manifests are larger than {} MiB", most >> 20);
+        let help = "give only those of the pod and of the ConfigMap that holds its configuration";
         return Err(problem("too-large", message, help, (1, 1)));
     }
+    decode_text(bytes)
+}
+
+fn decode_text(bytes: &[u8]) -> Result<&str, Box<Problem>> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {

@@ -45,8 +45,9 @@ pub fn load(input: &Input) -> (Vec<Pod>, Report) {
 #[must_use]
 pub fn read(file_name: &str, bytes: &[u8]) -> (Vec<Pod>, Report) {
     let mut manifests = ManifestReader::default();
-    let text = text::decode(bytes).map_err(|problem| manifests.problems.push(*problem)).ok();
-    for (first_line, document) in text.map(documents).unwrap_or_default() {
+    let text =
+        text::decode_manifests(bytes, text::MAX_MANIFESTS).map_err(|problem| manifests.problems.push(*problem)).ok();
+    for (first_line, document) in text.into_iter().flat_map(documents) {
         manifests.first_line = first_line;
         manifests.document(&document);
     }

@@ -119,3 +119,24 @@ fn a_variable_that_is_no_text_is_an_error_that_names_it() {
     named.env("PROBELET_CONFIG", OsStr::from_bytes(b"\xff"));
     assert_eq!(run(named).code, 0);
 }
+
+#[test]
+fn a_rendered_chart_may_be_larger_than_a_configuration() {
+    let definitions = format!("apiVersion: v1\nkind: Secret\ndata: {{ a: {} }}\n---\n", "x".repeat(2 << 20));
+    let (shop, chart) = (Config::of(SHOP), Config::of(&(definitions + SHOP)));
+    let path = Path::new(chart.path());
+    let scenario = Config::of("for: 1m\nfaults: [{ check: cache, from: 10s, to: 50s, outcome: fail }]\n");
+    let commands =
+        [&["validate"][..], &["explain"], &["simulate", "--scenario", scenario.path()], &["once", "--format=junit"]];
+    for arguments in commands {
+        let arguments = [arguments, &["--config", "-"]].concat();
+        let (alone, all) = (fed(Path::new(shop.path()), &arguments), fed(path, &arguments));
+        if arguments[0] == "once" {
+            assert_eq!((all.code, alone.code), (0, 0), "{}", all.stderr);
+        } else {
+            assert_eq!(all, alone);
+        }
+    }
+    let explained = shop.runs("explain", &["--pod", chart.path()]);
+    assert_eq!(explained, shop.runs("explain", &["--pod", shop.path()]));
+}

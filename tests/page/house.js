@@ -169,6 +169,41 @@ export async function open(url, { clock = false, ...options } = {}) {
   return { page, context, trouble, quiet, close: () => context.close() };
 }
 
+/**
+ * Opens the page of `daemon` with its stream in the hand of the test: it begins with what the daemon knows, and goes on with
+ * what is given to `say(event, data)`, or `say([[event, data], …])` for what comes at once. `snapshot` is how it began;
+ * `route` is what is done with other requests.
+ */
+export async function scripted(daemon, path = "", { route, ...options } = {}) {
+  const { page, context, ...rest } = await open("about:blank", options);
+  if (route) await page.route(...route);
+  const snapshot = await ask(daemon, "healthz?format=json");
+  await context.addInitScript((snapshot) => {
+    const really = window.fetch;
+    const encoder = new TextEncoder();
+    window.fetch = async (address, options) => {
+      if (!String(address).endsWith("v1/stream")) return really(address, options);
+      const body = new ReadableStream({
+        start(stream) {
+          const tell = (text) => stream.enqueue(encoder.encode(text));
+          window.say = (events) => tell(events.map(([event, data]) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`).join(""));
+          setInterval(() => tell(": \n\n"), 3000);
+          window.say([["snapshot", snapshot]]);
+        },
+      });
+      return new Response(body);
+    };
+  }, snapshot);
+  await page.goto(daemon.url + path);
+  await page.waitForSelector('body[data-connection="live"]');
+  const say = (events, data) => page.evaluate((events) => window.say(events), typeof events === "string" ? [[events, data]] : events);
+  return { page, context, say, snapshot, ...rest };
+}
+
+/** What the stream tells when a check goes to another state now, and how the endpoints stand from then on. */
+export const transition = (name, from, to, message, endpoints) =>
+  ["transition", { name, created_at: Math.floor(Date.now() / 1000), from, to, status: "error", message, endpoints }];
+
 /** Waits until the page is live and shows the past of its checks. */
 export async function settled(page) {
   await page.waitForSelector('body[data-connection="live"]');

@@ -6,3 +6,5 @@ import "./tests/looks.js";
 import "./tests/hostile.js";
 import "./tests/many.js";
 import "./tests/night.js";
+import "./tests/causes.js";
+import "./tests/past.js";

@@ -14,12 +14,12 @@ const BAR_HEIGHTS = { up: 11, degraded: 17, down: 24, unknown: 11 };
 const LEAST_CAP = 4;
 const STANDINGS = Object.keys(BAR_HEIGHTS);
 
-/** The time in each of the slots before `end` that a check stood like this or that: `{ up, degraded, down, unknown }`. */
+/** The time up to now, in each of the slots before `end`, that a check stood like this or that: `{ up, degraded, down, unknown }`. */
 function slotsOf(intervals, end, slot) {
   const begin = end - SLOTS * slot;
   const slots = Array.from({ length: SLOTS }, () => ({ up: 0, degraded: 0, down: 0, unknown: 0 }));
   for (const { standing, from, to } of intervals) {
-    const [first, last] = [Math.max(from, begin), Math.min(to ?? end, end)];
+    const [first, last] = [Math.max(from, begin), Math.min(to ?? now(), now(), end)];
     for (let at = first; at < last; ) {
       const place = Math.min(SLOTS - 1, Math.floor((at - begin) / slot));
       const until = Math.min(last, begin + (place + 1) * slot);

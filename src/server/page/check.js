@@ -40,6 +40,7 @@ function buildCheck() {
   const parts = {
     head: element("div", { class: "about" }),
     steps: element("div"),
+    rest: element("div", { class: "columns" }),
     relations: element("dl", { class: "panel facts" }),
     bars: strip(),
     barsNote: element("p", { class: "note" }),
@@ -57,7 +58,7 @@ function buildCheck() {
     element("p", { class: "back" }, element("a", { href: "#/" }, "← All checks")),
     parts.head,
     parts.steps,
-    element("div", { class: "columns" },
+    fill(parts.rest, null, [
       element("div", null,
         part("Last 90 intervals", "h-bars", element("div", { class: "panel" }, parts.bars, parts.barsNote)),
         part("Uptime and latency", "h-windows", element("div", { class: "panel scroll", tabindex: 0, role: "group", "aria-labelledby": "h-windows" },
@@ -69,13 +70,14 @@ function buildCheck() {
       element("div", null,
         part("Dependencies", "h-relations", parts.relations),
         part("Ups and downs", "h-intervals", parts.intervals),
-        part("Configuration", "h-facts", parts.facts))));
+        part("Configuration", "h-facts", parts.facts))]));
 }
 
 function drawCheck() {
   const { name, parts, service } = detail;
   if (name === null) return;
   const check = store.checks.get(name);
+  for (const part of [parts.steps, parts.rest]) part.hidden = !check && store.outline !== undefined;
   if (!check) {
     const off = store.disabled.find((check) => check.name === name);
     const text = off ? `“${name}” is switched off${off.reason === WITHHELD ? "" : `: ${off.reason}`}` : store.outline ? `There is no check called “${name}”.` : "Connecting…";
@@ -105,7 +107,8 @@ function drawKept(since) {
 
 function drawAbout(check) {
   const { head } = detail.parts;
-  const key = JSON.stringify([check.name, check.state, reasonOf(check), check.since, check.definition?.runbook, check.definition?.description]);
+  const waiting = behind(check);
+  const key = JSON.stringify([check.name, check.state, check.state === "stale" ? check.message : reasonOf(check), check.since, waiting, check.definition?.runbook, check.definition?.description]);
   if (head.key === key) return;
   head.key = key;
   const hadFocus = head.contains(document.activeElement);
@@ -113,21 +116,24 @@ function drawAbout(check) {
   since.since = check.since;
   const runbook = check.definition?.runbook && outward(check.definition.runbook, "Runbook");
   if (runbook) runbook.className = "runbook";
-  const waiting = behind(check);
   head.replaceChildren(
     element("h1", { tabindex: -1 }, check.name),
     check.definition?.description ? element("p", { class: "description" }, check.definition.description) : "",
     element("p", { class: "now" }, badge(check.state), element("span", null, " for ", since), runbook ?? ""),
-    element("p", { class: "message" }, reasonOf(check) || MEANINGS[check.state]),
-    isCause(check) && waiting.length > 0 ? element("p", { class: "behind" }, "Behind it: ", ...linked(waiting), waiting.length === 1 ? " is skipped." : " are skipped.") : "");
+    element("p", { class: "message" }, saidIn(check)),
+    isFailing(check) && waiting.length > 0 ? element("p", { class: "behind" }, "Behind it: ", ...linked(waiting), waiting.length === 1 ? " is skipped." : " are skipped.") : "");
   if (hadFocus) head.querySelector("h1").focus({ preventScroll: true });
 }
+
+const saidIn = (check) => reasonOf(check) || MEANINGS[check.state];
 
 /** What goes on while nothing happens. */
 function drawCheckAges() {
   const check = store.checks.get(detail.name);
   if (!check) return;
   for (const time of detail.parts.head.querySelectorAll("time")) setText(time, showDuration(now() - time.since));
+  const message = detail.parts.head.querySelector(".message");
+  if (message) setText(message, saidIn(check));
   drawCheckBars(check);
   if (Date.now() - detail.asked > REFRESH || detail.service === null) refreshCheck();
 }
@@ -141,7 +147,7 @@ function drawRelations(check) {
   if (relations.key === key) return;
   relations.key = key;
   const links = (names) => names.map((name) => element("span", { class: "relation" }, icon(stateOf(name)), linkTo(name), element("span", { class: "unseen" }, ` ${stateOf(name)} `)));
-  relations.replaceChildren(
+  redraw(relations,
     fact("Depends on", ...(check.parents.length > 0 ? links(check.parents) : ["nothing"])),
     fact("Needed by", ...(check.children.length > 0 ? links(check.children) : ["nothing"])));
 }
@@ -169,7 +175,7 @@ function drawWindows(windows) {
 
 function drawRuns() {
   const { runs: body, latency } = detail.parts;
-  const key = JSON.stringify(detail.runs.map((run) => [run.created_at, run.outcome, run.response_time_ms, run.message]));
+  const key = JSON.stringify([dayOf(now()), detail.runs.map((run) => [run.created_at, run.outcome, run.response_time_ms, run.message])]);
   if (body.key === key) return;
   body.key = key;
   const signs = { pass: "ok", fail: "error", skip: "skipped" };
@@ -205,7 +211,7 @@ function drawLatency(place, runs) {
 
 function drawIntervals(check) {
   const { intervals } = detail.parts;
-  const key = JSON.stringify(check.intervals.map((interval) => [interval.standing, interval.from, interval.to]));
+  const key = JSON.stringify([dayOf(now()), check.intervals.map((interval) => [interval.standing, interval.from, interval.to])]);
   if (intervals.key === key) return;
   intervals.key = key;
   intervals.replaceChildren(...[...check.intervals].reverse().map(({ standing, from, to }) => {

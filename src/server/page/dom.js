@@ -30,6 +30,13 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Draws anew what stands in `place`; a link that has the focus keeps it, where it is still there. */
+function redraw(place, ...children) {
+  const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  place.replaceChildren(...children);
+  if (focused !== null) [...place.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
 /** The sign of a state; the word beside it says the same. */
 function icon(state) {
   const use = drawing("use", { href: `#i-${state}` });

@@ -11,7 +11,7 @@ function drawGraph() {
   if (picture.shape !== store.shape) buildGraph();
   for (const [name, node] of picture.nodes) {
     const check = store.checks.get(name);
-    const state = check && `${check.state}${isCause(check) && check.isMild ? " mild" : ""}`;
+    const state = check && `${check.state}${isFailing(check) && check.isMild ? " mild" : ""}`;
     if (!check || node.state === state) continue;
     node.state = state;
     setAttribute(node.group, "class", `node ${state}`);
@@ -21,7 +21,7 @@ function drawGraph() {
   }
   for (const edge of picture.edges) {
     const [parent, child] = [store.checks.get(edge.parent), store.checks.get(edge.child)];
-    const spreads = child.state === "skipped" && (isCause(parent) || parent.state === "skipped");
+    const spreads = child.state === "skipped" && (isFailing(parent) || parent.state === "skipped");
     setAttribute(edge.path, "class", `edge${spreads ? " spreads" : ""}`);
   }
 }

@@ -39,8 +39,9 @@ function drawList(all, endpoints) {
   }
   layOut();
   for (const check of store.checks.values()) {
-    const hangs = endpoints && (isCause(check) || check.state === "skipped");
-    if (all || hangs || store.dirty.has(check.name)) drawRow(view.rows.get(check.name), check);
+    const row = view.rows.get(check.name);
+    const hangs = endpoints && (isFailing(check) || check.state === "skipped" || row.closes !== store.closers.has(check.name));
+    if (all || hangs || store.dirty.has(check.name)) drawRow(row, check);
   }
   drawStates();
   drawGroups();
@@ -68,9 +69,14 @@ function buildRows() {
   if (!view.rows.has(view.current)) view.current = null;
 }
 
-/** What fails stands above all groups, worst first; what fails no more goes back to its place. */
+/**
+ * What fails stands above all groups, worst first; what fails no more goes back to its place. So does what has no result yet
+ * and closes an endpoint for that, unless it is a start, where that is nearly everything.
+ */
 function layOut() {
-  const failing = rootCauses().map((cause) => cause.name);
+  const causes = rootCauses();
+  const isStart = causes.filter(isPending).length > MOST_CARDS;
+  const failing = causes.filter((cause) => !(isStart && isPending(cause))).map((cause) => cause.name);
   if (view.failing?.join() === failing.join()) return;
   const focused = document.activeElement;
   view.failing = failing;
@@ -149,8 +155,9 @@ function makeRow(name) {
 
 function drawRow(row, check) {
   setBadge(row.badge, check.state);
-  const isMild = isCause(check) && check.isMild;
-  setAttribute(row.line, "class", `check ${check.state}${isMild ? " mild" : ""}`);
+  const isMild = isFailing(check) && check.isMild;
+  row.closes = store.closers.has(check.name);
+  setAttribute(row.line, "class", `check ${check.state}${isMild ? " mild" : ""}${row.closes ? " closes" : ""}`);
   const critical = check.critical === true ? "" : check.critical === false ? " · not critical" : " · critical at start-up";
   setText(row.kind, `${check.kind}${critical}${isMild && check.critical !== false ? " · closes nothing" : ""}`);
   drawSince(row, check);
@@ -180,6 +187,7 @@ function drawCharts(row, check) {
 
 function drawSince(row, check) {
   setMoment(row.since, check.since, showDuration(now() - check.since));
+  if (check.state === "stale") setText(row.message, reasonOf(check));
 }
 
 function drawBars(row, check) {
@@ -305,8 +313,13 @@ byId("filter").addEventListener("input", (event) => {
 
 byId("fold-all").addEventListener("click", foldAll);
 
-byId("span").addEventListener("change", (event) => {
-  view.slot = Number(event.target.value);
-  setText(byId("bars-title"), `Last ${event.target.selectedOptions[0].textContent}`);
-  for (const check of store.checks.values()) drawCharts(view.rows.get(check.name), check);
-});
+/** The bars are as long as is chosen; a browser that comes back to the page chooses as before. */
+function chooseSpan() {
+  const { value, selectedOptions } = byId("span");
+  view.slot = Number(value);
+  setText(byId("bars-title"), `Last ${selectedOptions[0].textContent}`);
+  for (const check of store.checks.values()) if (view.rows.has(check.name)) drawCharts(view.rows.get(check.name), check);
+}
+
+byId("span").addEventListener("change", chooseSpan);
+addEventListener("pageshow", chooseSpan);

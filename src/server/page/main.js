@@ -18,7 +18,7 @@ function draw() {
     if (detail.name === null) {
       drawList(all, dirty.has("verdict"));
       if (all || dirty.has("graph") || dirty.has("verdict")) drawGraph();
-      if (all || dirty.has("timeline")) drawTimeline(all);
+      if (all || dirty.has("timeline")) drawTimeline();
     } else if (all || dirty.has("verdict") || dirty.has(detail.name)) {
       drawCheck();
     }
@@ -33,28 +33,36 @@ function draw() {
 const UPTIME_REFRESH = 60_000;
 let historyIsAskedFor = false;
 let historyWasAsked = 0;
+/** Something has come in between of which the history that is under way may not tell. */
+let historyIsOld = false;
 async function refreshHistory() {
   if (historyIsAskedFor) return;
   historyIsAskedFor = true;
-  historyWasAsked = Date.now();
-  let history = await askForHistory();
-  // A history that is still being opened is there soon.
-  for (let tries = 0; history === null && tries < 20 && link.state === "live"; tries += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 500 + 250 * tries));
-    history = await askForHistory();
-  }
+  do {
+    historyIsOld = false;
+    historyWasAsked = Date.now();
+    const { instance } = store;
+    let history = await askForHistory();
+    // A history that is still being opened is there soon.
+    for (let tries = 0; history === null && tries < 20 && link.state === "live"; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 500 + 250 * tries));
+      history = await askForHistory();
+    }
+    if (history === null || store.instance !== instance) continue;
+    takeHistory(history.services, history.kubelet);
+    schedule();
+    if (detail.name !== null) refreshCheck();
+  } while (historyIsOld);
   historyIsAskedFor = false;
-  if (history === null) return;
-  takeHistory(history.services, history.kubelet);
-  schedule();
-  if (detail.name !== null) refreshCheck();
 }
 
 function told(event, data) {
   if (event === "snapshot") {
-    takeSnapshot(data);
+    const isAnother = takeSnapshot(data);
+    if (isAnother && detail.name !== null) openCheck(detail.name);
     const isWithheld = data.checks.some((check) => check.message === WITHHELD);
     setText(byId("footnote"), `probelet · ${counted(data.checks.length, "check", "checks")}${isWithheld ? " · messages are withheld (server.details: names)" : ""}`);
+    historyIsOld = true;
     refreshHistory();
   } else if (event === "tick") {
     addRun(data);
@@ -187,17 +195,18 @@ addEventListener("scroll", () => { byId("tip").hidden = true; }, true);
 addEventListener("hashchange", route);
 addEventListener("online", reconnect);
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
+  if (document.hidden) {
+    // A frame that was asked for does not come any more.
+    if (drawingIsDue) setTimeout(draw, 200);
+    return;
+  }
   reconnect();
   schedule();
 });
 
 setInterval(() => {
-  if (link.state !== "live") {
-    drawLink();
-    return;
-  }
-  if (document.hidden || !store.outline) return;
+  drawLink();
+  if (link.state !== "live" || document.hidden || !store.outline) return;
   drawCauseAges();
   if (Date.now() - historyWasAsked > UPTIME_REFRESH) refreshHistory();
   if (detail.name === null) drawAges();

@@ -5,6 +5,10 @@
 const SILENCE = 20_000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
+/** Whatever else is asked is answered within this time, or not at all. */
+const LONGEST_ANSWER = 10_000;
+/** What may be wrong where a daemon that runs does not answer. */
+const FEW_CONNECTIONS = "a browser has six connections to one address, and each page keeps one: close others of this daemon";
 
 /** Where the page is, with a slash at its end: all addresses are below it, whatever prefix a proxy puts before it. */
 const HERE = `${location.pathname.replace(/\/+$/, "")}/`;
@@ -18,6 +22,8 @@ const link = {
   deadline: 0,
   /** Why it was lost, where that is known. */
   reason: "",
+  /** Whatever else was asked last had no answer in time. */
+  isSlow: false,
   pause: FIRST_PAUSE,
   retry: null,
 };
@@ -29,7 +35,9 @@ async function follow(told, changed) {
     link.reason = "";
     link.deadline = Date.now() + SILENCE;
     const watchdog = setInterval(() => {
-      if (Date.now() > link.deadline) abort.abort();
+      if (Date.now() <= link.deadline) return;
+      if (link.state !== "live") link.reason = `no answer; ${FEW_CONNECTIONS}`;
+      abort.abort();
     }, 1000);
     try {
       await listen(abort.signal, told, changed);
@@ -108,11 +116,18 @@ function reconnect() {
 
 /** Whatever else is asked: the JSON below the page, or nothing. */
 async function ask(path) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), LONGEST_ANSWER);
   try {
-    const response = await fetch(`${HERE}${path}`, { headers: { Accept: "application/json" }, cache: "no-store" });
-    return response.ok ? (await response.json()).data : null;
+    const response = await fetch(`${HERE}${path}`, { signal: abort.signal, headers: { Accept: "application/json" }, cache: "no-store" });
+    const data = response.ok ? (await response.json()).data : null;
+    link.isSlow = false;
+    return data;
   } catch {
+    link.isSlow = abort.signal.aborted;
     return null;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -20,8 +20,11 @@ const ENDPOINTS = {
   livez: { open: "nothing asks for a restart", closed: "asks for a restart of the app" },
   readyz: { open: "ready for traffic", closed: "not ready for traffic" },
   startupz: { open: "counts as started", closed: "does not count as started" },
-  healthz: { open: "nothing critical fails", closed: "something critical fails" },
+  healthz: { open: "nothing critical fails", closed: "something critical fails", waiting: "something critical has no verdict yet" },
 };
+
+/** How the whole stands while `/healthz` is open, and another endpoint is not. */
+const CLOSED_BESIDES = { readyz: "not ready", livez: "not alive", startupz: "not started" };
 
 /** What kubelet does at the last of so many failures in a row, where nobody has told it another number. */
 const KUBELET_ACTS = { livez: "restarts the app", readyz: "takes the pod out of traffic", startupz: "restarts the app" };
@@ -65,9 +68,11 @@ const DATE_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", 
 
 /** The time of day; with the date where that is not today. */
 function showTime(ms, now) {
-  const same = new Date(ms).toDateString() === new Date(now).toDateString();
-  return (same ? TIME : DATE_AND_TIME).format(ms);
+  return (dayOf(ms) === dayOf(now) ? TIME : DATE_AND_TIME).format(ms);
 }
+
+/** Which day it is: with it changes how a time is shown. */
+const dayOf = (ms) => new Date(ms).toDateString();
 
 /** `a`, `a and b`, `a, b and 3 more`. */
 function listed(names, most = 4) {

@@ -79,6 +79,9 @@ struct TickEvent<'a> {
     response_time_ms: Option<Number>,
     reason: Option<&'static str>,
     message: Cow<'a, str>,
+    /// What is said of the check after it, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check_message: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "is_zero")]
     consecutive_failures: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -140,16 +143,19 @@ pub(super) fn between(before: &JudgedSnapshot, after: &JudgedSnapshot, reading: 
         let (check, old, from) = (judged.check(index), judged_before.check(place), judged_before.state(place));
         let name = after.snapshot.plan.checks[index].name.as_str();
         if let Some(last) = news(old, check) {
+            let message = shown(match last.outcome {
+                OutcomeKind::Skip => "Skipped due to upstream failure".into(),
+                OutcomeKind::Pass | OutcomeKind::Fail => last.message.as_str().into(),
+            });
+            let check_message = Some(shown(judged.message(index))).filter(|said| *said != message);
             events.push(CheckEvent::Tick(TickEvent {
                 name,
                 created_at: last.wall.whole_seconds(),
                 outcome: last.outcome.label(),
                 response_time_ms: last.took.map(millis_of),
                 reason: last.reason.map(FailureKind::label),
-                message: shown(match last.outcome {
-                    OutcomeKind::Skip => "Skipped due to upstream failure".into(),
-                    OutcomeKind::Pass | OutcomeKind::Fail => last.message.as_str().into(),
-                }),
+                message,
+                check_message,
                 consecutive_failures: check.failures,
                 steps: steps(&last.facts.steps, after.details()),
                 endpoints: None,

@@ -17,7 +17,7 @@ use crate::metrics::testing::{answering, error, now, ok, snapshot};
 use crate::model::plan::Details;
 use crate::model::plan::testing::check;
 use crate::model::snapshot::Snapshot;
-use crate::model::state::CheckState;
+use crate::model::state::{CheckState, State};
 use crate::server::App;
 use crate::server::answer::Answer;
 use crate::server::answer_memory::AnswerMemory;
@@ -159,6 +159,19 @@ async fn a_stream_begins_with_the_whole_and_goes_on_with_what_happens() {
     assert_eq!(told(&mut stream), [tick, transition]);
     stage.happens(later(&first, [run_again(error("connection refused"), 1), ok("fine")]));
     assert_eq!(told(&mut stream), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_changes_no_state_says_what_is_said_of_the_check_from_then_on() {
+    let first = of([ok("fine"), ok("fine")]);
+    let stage = StreamServer::of(&first);
+    let mut stream = stage.stream(None);
+    while next(&mut stream).is_some() {}
+    let faltering = CheckState { state: State::Ok, ..run_again(error("connection refused"), 1) };
+    stage.happens(later(&first, [faltering, ok("fine")]));
+    let [tick] = told(&mut stream).try_into().unwrap();
+    let said = "\"message\":\"connection refused\",\"check_message\":\"connection refused (failure 1 of 1)\"";
+    assert!(tick.contains(said), "{tick}");
 }
 
 /// The verdicts that the last piece tells, if it tells any.

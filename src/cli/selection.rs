@@ -16,7 +16,8 @@ use crate::config::document::nearest;
 use crate::config::source::Environment;
 use crate::config::{self, Config, Listen};
 use crate::model::index::CheckIndex;
-use crate::probe::{Spec, farewell};
+use crate::model::plan::DisabledCheck;
+use crate::probe::{Evidence, Spec, farewell};
 use crate::scheduler::one_shot::OneShot;
 
 /// Which checks of which configuration.
@@ -30,8 +31,9 @@ pub(super) struct CheckSelection {
 }
 
 impl CheckSelection {
-    /// The configuration and the positions of the checks named, each once; why there are none has been said.
-    pub(super) fn load(&self, environment: &Environment) -> Result<(Config, Vec<CheckIndex>), Exit> {
+    /// The configuration and the positions of the checks named, each once, which can be judged by what the command `has`;
+    /// why there are none has been said.
+    pub(super) fn load(&self, has: Evidence, environment: &Environment) -> Result<(Config, Vec<CheckIndex>), Exit> {
         let loaded = config::load_input(&self.config.input(environment).map_err(wrong_usage)?, environment);
         let Some(config) = loaded.config else {
             complain(&loaded.report.text(coloured(&std::io::stderr(), environment)));
@@ -42,7 +44,10 @@ impl CheckSelection {
         let mut unknown = String::new();
         for name in &self.names {
             match config.plan.position(name) {
-                Some(position) => positions.push(position),
+                Some(position) => match why_unjudged(&config, position, has) {
+                    None => positions.push(position),
+                    Some(why) => unknown += &format!("error: the check `{name}` cannot be judged like this: {why}\n"),
+                },
                 None => {
                     unknown += &match config.plan.disabled(name) {
                         Some(off) => format!("error: the check `{name}` is switched off: {}\n", off.reason),
@@ -58,6 +63,35 @@ impl CheckSelection {
         positions.sort_unstable();
         positions.dedup();
         Ok((config, positions))
+    }
+}
+
+/// Of the checks of `config` at the positions `chosen` those that can be judged by what the command `has`, and the others,
+/// each with the reason.
+pub(super) fn judgeable(
+    config: &Config,
+    chosen: Vec<CheckIndex>,
+    has: Evidence,
+) -> (Vec<CheckIndex>, Vec<DisabledCheck>) {
+    let mut unjudged = Vec::new();
+    let is_judged = |position: &CheckIndex| {
+        let Some(why) = why_unjudged(config, *position, has) else { return true };
+        let check = &config.plan.checks[*position];
+        unjudged.push(DisabledCheck { name: check.name.clone(), kind: check.kind, reason: why.into() });
+        false
+    };
+    let judged = chosen.into_iter().filter(is_judged).collect();
+    (judged, unjudged)
+}
+
+/// Why a check cannot be judged by what a command `has`, if it cannot.
+fn why_unjudged(config: &Config, position: CheckIndex, has: Evidence) -> Option<&'static str> {
+    match config.targets[position].spec.verdict_takes() {
+        takes if takes <= has => None,
+        Evidence::Daemon => Some("its beats are pushed to a running daemon, which `ask` and `wait --url` ask"),
+        Evidence::OneRun | Evidence::SeveralRuns => {
+            Some("its beat is a change of its file, which one look cannot see: `wait --check` looks again")
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::client::DaemonUrl;
 use super::duration::duration;
 use super::once::detail_now;
 use super::output::Output;
-use super::selection::{CheckSelection, one_shot, until_interrupted};
+use super::selection::{CheckSelection, judgeable, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine};
 use super::{Exit, complain, print, wait_daemon};
 use crate::base::clock::{Clock, Moment};
@@ -20,6 +20,7 @@ use crate::config::{Config, is_external, is_own_host};
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
 use crate::model::verdict::Endpoint;
+use crate::probe::Evidence;
 use crate::scheduler::one_shot::{OneShot, with_ancestors};
 
 /// Wait until checks pass
@@ -57,6 +58,9 @@ pub struct Wait {
     timeout: Duration,
 }
 
+/// It looks again and again, and nobody can push anything to it.
+const HAS: Evidence = Evidence::SeveralRuns;
+
 /// From the start of one round to that of the next, as for the daemon's first runs.
 const PACE: Duration = Duration::from_secs(1);
 /// Where nothing can be rewritten, what is missing is said anew this often.
@@ -70,7 +74,7 @@ impl Wait {
             let (timeout, hold) = (self.timeout, self.hold.unwrap_or_default());
             return wait_daemon::wait(&url, subject, timeout, hold, environment);
         }
-        let (config, named) = match self.chosen.load(environment) {
+        let (config, named) = match self.chosen.load(HAS, environment) {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
@@ -79,7 +83,8 @@ impl Wait {
             let external = external(&config, environment);
             (external.clone(), external)
         } else {
-            (named.clone(), with_ancestors(&config.plan, &named))
+            // Nobody brings a parent its beats here.
+            (named.clone(), judgeable(&config, with_ancestors(&config.plan, &named), HAS).0)
         };
         if wanted.is_empty() {
             print("nothing to wait for: no check is of an external dependency\n");

@@ -113,6 +113,11 @@ pub trait Spec: fmt::Debug + Send + Sync {
         Duration::ZERO
     }
 
+    /// What it takes to come to a verdict.
+    fn verdict_takes(&self) -> Evidence {
+        Evidence::OneRun
+    }
+
     /// With what a beat for it is taken from anywhere.
     fn beat_token(&self) -> Option<Token> {
         None
@@ -124,6 +129,17 @@ pub trait Spec: fmt::Debug + Send + Sync {
 
     /// A probe of this target. Nothing is dialled before its first run.
     fn build(&self, context: &BuildContext) -> Box<dyn Probe>;
+}
+
+/// What it takes to come to a verdict, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// Each run has one.
+    OneRun,
+    /// It is a change that one run sees and the run before did not.
+    SeveralRuns,
+    /// It is brought to the daemon.
+    Daemon,
 }
 
 /// What a probe is built with.

@@ -58,6 +58,56 @@ fn a_check_that_is_switched_off_is_shown_with_its_reason() {
     );
 }
 
+/// A pushed heartbeat, one by file, and what depends on one.
+const BEATS: &str = "service: { name: shop }
+checks:
+  - { name: loop, heartbeat: { push: true, max_age: 30s }, gates: [live] }
+  - { name: batch, heartbeat: { file: /run/app/alive, max_age: 30s } }
+  - { name: orders, depends_on: [loop], simulated: { ok_message: All is well } }
+";
+
+#[test]
+fn a_heartbeat_is_not_judged_by_one_look_and_what_depends_on_it_is() {
+    let config = Config::of(BEATS);
+    let table = config.runs("once", &[]);
+    assert_eq!((table.code, timeless(&table.stderr).as_str()), (0, "orders: ok: All is well\n"));
+    assert_golden("once-unjudged.txt", &timeless(&table.stdout));
+    let junit = config.runs("once", &["--format", "junit"]);
+    assert_eq!(junit.code, 0);
+    assert_golden("once-unjudged.xml", &without_seconds(&timeless(&junit.stdout)));
+    let json = config.runs("once", &["--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!((json.code, &found["status"]), (0, &"ok".into()));
+    let names = |list: &str| -> Vec<String> {
+        let of = |check: &serde_json::Value| check["name"].as_str().map(str::to_owned);
+        found[list].as_array().expect("a list").iter().filter_map(of).collect()
+    };
+    assert_eq!((names("checks"), names("disabled")), (vec!["orders".into()], vec!["loop".into(), "batch".into()]));
+    let failing = Config::of(&BEATS.replace("ok_message: All is well", "error_rate: 1")).runs("once", &[]);
+    assert_eq!((failing.code, failing.stdout.lines().last()), (1, Some("unhealthy: root cause orders; 2 not judged")));
+    let alone = Config::of("checks: [{ name: loop, heartbeat: { push: true, max_age: 30s } }]\n").runs("once", &[]);
+    assert_eq!(
+        (alone.code, alone.stdout.lines().last()),
+        (0, Some("healthy: there is no check that one look can judge"))
+    );
+}
+
+#[test]
+fn a_heartbeat_that_is_named_is_refused_where_it_cannot_be_judged() {
+    let config = Config::of(BEATS);
+    let file = "its beat is a change of its file, which one look cannot see: `wait --check` looks again";
+    let push = "its beats are pushed to a running daemon, which `ask` and `wait --url` ask";
+    for (command, name, why) in [("once", "batch", file), ("once", "loop", push), ("wait", "loop", push)] {
+        let run = config.runs(command, &["--check", name]);
+        let complaint = format!("error: the check `{name}` cannot be judged like this: {why}\n");
+        assert_eq!((run.code, run.stderr), (2, complaint));
+    }
+    let wait = config.runs("wait", &["--check", "orders"]);
+    assert!(wait.code == 0 && wait.stdout.starts_with("orders passes after "), "{wait:?}");
+    let wait = config.runs("wait", &["--check", "batch", "--timeout", "10ms"]);
+    assert!(wait.code == 124 && wait.stderr.contains("batch: no beat yet"), "{wait:?}");
+}
+
 #[test]
 fn healthy_is_0_and_so_is_degraded() {
     let run = Config::of(WELL).runs("once", &[]);

@@ -10,25 +10,25 @@ use crate::model::state::State;
 use crate::model::verdict::{Judged, JudgedState};
 
 /// The report: one suite, a test case for each check in the order of the file. A defect of probelet is an `error`, what
-/// waits for another check is `skipped`.
+/// waits for another check, is switched off or cannot be judged is `skipped`.
 pub(super) fn report(found: &OnceResult, judged: &Judged<'_>, verbose: bool) -> String {
     let all = || judged.indices();
     let count = |wanted: fn(&Case<'_>) -> bool| all().filter(|check| wanted(&case(judged, *check))).count();
     let totals = format!(
         r#"tests="{}" failures="{}" errors="{}" skipped="{}" time="{}""#,
-        judged.len() + found.snapshot.plan.disabled.len(),
+        judged.len() + found.not_run().count(),
         count(|case| matches!(case, Case::Failed(_))),
         count(|case| matches!(case, Case::Broken)),
-        count(|case| matches!(case, Case::Skipped)) + found.snapshot.plan.disabled.len(),
+        count(|case| matches!(case, Case::Skipped)) + found.not_run().count(),
         seconds(found.took)
     );
     let service = escaped(&found.snapshot.plan.service.name);
     let timestamp = found.reading.wall.before(found.took).rfc3339();
     let mut cases: String = all().map(|check| test_case(found, judged, check, verbose)).collect();
-    for off in &found.snapshot.plan.disabled {
+    for (word, off) in found.not_run() {
         let (name, kind, reason) = (escaped(off.name.as_str()), off.kind, escaped(&off.reason));
         cases += &format!(
-            "    <testcase classname=\"{kind}\" name=\"{name}\" time=\"0.000\">\n      <skipped message=\"disabled: {reason}\"/>\n    </testcase>\n"
+            "    <testcase classname=\"{kind}\" name=\"{name}\" time=\"0.000\">\n      <skipped message=\"{word}: {reason}\"/>\n    </testcase>\n"
         );
     }
     format!(

@@ -1,22 +1,25 @@
 //! `probelet once`: every check once, and what they found.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::output::Output;
-use super::selection::{CheckSelection, one_shot, until_interrupted};
+use super::selection::{CheckSelection, judgeable, one_shot, until_interrupted};
 use super::terminal::{Colours, ProgressLine, columns};
 use crate::base::clock::{Clock, Moment, Reading};
 use crate::base::quantity::show_duration;
 use crate::config::source::Environment;
 use crate::model::causes::Causes;
 use crate::model::index::CheckIndex;
+use crate::model::plan::DisabledCheck;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
 use crate::model::verdict::{Endpoint, Judged, Verdict, said_of};
+use crate::probe::Evidence;
 use crate::scheduler::one_shot::{CheckRun, OneShot, RunStatus, with_ancestors};
 use crate::server::healthz_json;
 
@@ -27,7 +30,8 @@ mod table;
 /// Run the checks once, and show what they found
 ///
 /// Each check runs once, parents first, the others side by side. The first outcome counts: no thresholds, no
-/// initial delay. Ends with 1 when something critical fails; degraded is healthy.
+/// initial delay. Ends with 1 when something critical fails; degraded is healthy. One look comes to no verdict on a
+/// heartbeat: it is shown as not judged.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   probelet once --config config.yaml
@@ -59,13 +63,37 @@ struct OnceResult {
     snapshot: Snapshot,
     /// The run of each check, in the order of the plan.
     seen: Vec<Option<CheckRun>>,
+    /// The checks on which one round comes to no verdict, and why.
+    unjudged: Vec<DisabledCheck>,
     reading: Reading,
     took: Duration,
 }
 
+impl OnceResult {
+    /// The checks that were not run: with what they are called instead of a state, and why.
+    fn not_run(&self) -> impl Iterator<Item = (&'static str, &DisabledCheck)> {
+        let disabled = self.snapshot.plan.disabled.iter().map(|check| ("disabled", check));
+        disabled.chain(self.unjudged.iter().map(|check| (NOT_JUDGED, check)))
+    }
+
+    /// What is there, as `/healthz` would say it: there is no other place for what was not judged than among the disabled.
+    fn json(&self) -> Vec<u8> {
+        let mut snapshot = self.snapshot.clone();
+        let unjudged = self.unjudged.iter().map(|check| {
+            let reason = format!("{NOT_JUDGED}: {}", check.reason);
+            DisabledCheck { reason, ..check.clone() }
+        });
+        Arc::make_mut(&mut snapshot.plan).disabled.extend(unjudged);
+        healthz_json(&snapshot, self.reading)
+    }
+}
+
+/// What a check is called that was not judged.
+const NOT_JUDGED: &str = "not judged";
+
 impl Once {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
-        let (config, named) = match self.chosen.load(environment) {
+        let (config, named) = match self.chosen.load(Evidence::OneRun, environment) {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
@@ -74,10 +102,12 @@ impl Once {
         } else {
             with_ancestors(&config.plan, &named)
         };
+        let (chosen, unjudged) = judgeable(&config, chosen, Evidence::OneRun);
         let one_shot = one_shot(&config, &chosen, self.verbose);
         let output = Output::start();
         until_interrupted(&output, async {
-            let found = self.play(one_shot, ProgressLine::new(output.clone(), environment)).await;
+            let found =
+                OnceResult { unjudged, ..self.play(one_shot, ProgressLine::new(output.clone(), environment)).await };
             let judged = Judged::new(&found.snapshot, found.reading.moment);
             let shown = self.shown(&found, &judged, &output, environment);
             let exit = match judged.endpoint(Endpoint::Healthz).verdict {
@@ -116,7 +146,8 @@ impl Once {
             seen[check] = Some(next);
         }
         let reading = Clock::Machine.read();
-        OnceResult { snapshot: one_shot.snapshot(), seen, reading, took: reading.moment.since(begun) }
+        let took = reading.moment.since(begun);
+        OnceResult { snapshot: one_shot.snapshot(), seen, unjudged: Vec::new(), reading, took }
     }
 
     fn shown(&self, found: &OnceResult, judged: &Judged<'_>, output: &Output, environment: &Environment) -> String {
@@ -129,8 +160,7 @@ impl Once {
         match self.format {
             OnceFormat::Table => table(Colours::on(&stdout, environment), columns(&stdout)),
             OnceFormat::Json => {
-                let json = healthz_json(&found.snapshot, found.reading);
-                format!("{}\n", String::from_utf8_lossy(&json))
+                format!("{}\n", String::from_utf8_lossy(&found.json()))
             }
             OnceFormat::Junit => junit::report(found, judged, self.verbose),
         }

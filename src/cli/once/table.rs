@@ -19,10 +19,7 @@ pub(super) fn table(
     let mut order: Vec<CheckIndex> = judged.indices().collect();
     order.sort_by_key(|check| rank(judged.state(*check)));
     let mut rows: Vec<[String; 4]> = order.iter().map(|check| row(judged, *check)).collect();
-    let switched_off = &found.snapshot.plan.disabled;
-    rows.extend(
-        switched_off.iter().map(|off| [off.name.to_string(), "disabled".into(), "-".into(), off.reason.clone()]),
-    );
+    rows.extend(found.not_run().map(|(word, off)| [off.name.to_string(), word.into(), "-".into(), off.reason.clone()]));
     let head = ["CHECK", "STATE", "TOOK", "DETAIL"].map(str::to_owned);
     let column = |at: usize| {
         let cells = std::iter::once(&head).chain(&rows).map(|row| row[at].chars().count());
@@ -44,7 +41,7 @@ pub(super) fn table(
     if !rows.is_empty() {
         table.push('\n');
     }
-    table + &verdict(judged, paint)
+    table + &verdict(judged, found.unjudged.len(), paint)
 }
 
 /// What fails comes first, then what follows from it, then what is worth a look.
@@ -79,8 +76,8 @@ fn line(cells: &[String; 4], columns: [usize; 3], width: Option<usize>, state: i
     first + &lines.join(&format!("\n{:indent$}", "")) + "\n"
 }
 
-/// The verdict on the whole, and why.
-fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
+/// The verdict on the whole, and why, where so many checks were not judged.
+fn verdict(judged: &Judged<'_>, unjudged: usize, paint: Colours) -> String {
     let names = |checks: &[CheckIndex]| -> String {
         checks.iter().map(|check| judged.definition(*check).name.as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -89,6 +86,9 @@ fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
     let worries: Vec<CheckIndex> = judged.indices().filter(|check| judged.status(*check) != Verdict::Ok).collect();
     let s = |checks: &[CheckIndex]| if checks.len() == 1 { "" } else { "s" };
     let (word, why) = match judgement.verdict {
+        Verdict::Ok if judged.is_empty() && unjudged > 0 => {
+            ("healthy", "there is no check that one look can judge".to_owned())
+        }
         Verdict::Ok if judged.is_empty() && !judged.snapshot.plan.disabled.is_empty() => {
             ("healthy", "every check is switched off".to_owned())
         }
@@ -99,5 +99,6 @@ fn verdict(judged: &Judged<'_>, paint: Colours) -> String {
         Verdict::Degraded => ("degraded", format!("root cause{} {}, not critical", s(&causes), names(&causes))),
         Verdict::Error => ("unhealthy", format!("root cause{} {}", s(&causes), names(&causes))),
     };
-    format!("{}: {why}\n", paint.state(judgement.verdict.label(), word))
+    let rest = if unjudged > 0 && !judged.is_empty() { format!("; {unjudged} not judged") } else { String::new() };
+    format!("{}: {why}{rest}\n", paint.state(judgement.verdict.label(), word))
 }

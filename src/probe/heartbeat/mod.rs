@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 pub use self::beats::Beats;
 use self::beats::{Sleep, Slot, TakenBeat};
 use super::blocking::Blocking;
-use super::{BoxFuture, BuildContext, Probe, ProbeKind, RunContext, Spec};
+use super::{BoxFuture, BuildContext, Evidence, Probe, ProbeKind, RunContext, Spec};
 use crate::base::clock::{Clock, Moment};
 use crate::base::field::{Field, ValueType};
 use crate::base::quantity::show_duration;
@@ -120,6 +120,10 @@ impl Spec for Heartbeat {
 
     fn max_age(&self) -> Duration {
         self.max_age
+    }
+
+    fn verdict_takes(&self) -> Evidence {
+        if self.file.is_some() { Evidence::SeveralRuns } else { Evidence::Daemon }
     }
 
     fn beat_token(&self) -> Option<Token> {

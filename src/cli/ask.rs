@@ -31,7 +31,7 @@ pub struct Ask {
     #[command(flatten)]
     url: DaemonUrl,
     /// How long all of it may take
-    #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "800ms", value_parser = duration, allow_hyphen_values = true)]
     timeout: Duration,
     /// What it means when the daemon does not answer
     #[arg(long, value_name = "WORD", value_enum, default_value_t = Unreachable::Fail)]

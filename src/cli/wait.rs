@@ -51,10 +51,10 @@ pub struct Wait {
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
     /// With --url: how long it must stay open, once it is
-    #[arg(long, value_name = "DURATION", requires = "url", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", requires = "url", value_parser = duration, allow_hyphen_values = true)]
     hold: Option<Duration>,
     /// How long to wait
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration, allow_hyphen_values = true)]
     timeout: Duration,
 }
 

@@ -140,3 +140,43 @@ fn a_rendered_chart_may_be_larger_than_a_configuration() {
     let explained = shop.runs("explain", &["--pod", chart.path()]);
     assert_eq!(explained, shop.runs("explain", &["--pod", shop.path()]));
 }
+
+#[test]
+fn the_scenario_cannot_come_from_the_stream_of_the_configuration_or_the_pod() {
+    let config = Config::of("checks: [{ name: cache, simulated: {} }]\n");
+    let path = Path::new(config.path());
+    let refused = |option: &str, stream: &str| {
+        format!(
+            "error: {stream} is named by --scenario and by {option}, and can be read once\n  help: give the scenario as a file of its own\n"
+        )
+    };
+    let simulated = |arguments: &[&str]| {
+        let run = fed(path, &[&["simulate"], arguments].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+        run.stderr
+    };
+    assert_eq!(simulated(&["-c", "-", "-s", "-"]), refused("--config", "standard input"));
+    assert_eq!(simulated(&["-c", config.path(), "-s", "-", "--pod", "-"]), refused("--pod", "standard input"));
+    // A file can be read again.
+    assert!(simulated(&["-c", config.path(), "-s", config.path()]).contains("unknown key `checks`"));
+}
+
+#[test]
+fn a_negative_duration_is_told_as_one() {
+    for (arguments, option) in [
+        (&["wait", "--timeout", "-5s"][..], "timeout"),
+        (&["wait", "--url=http://127.0.0.1:1", "--hold", "-5s"], "hold"),
+        (&["ask", "--timeout", "-5s"], "timeout"),
+        (&["ask", "--timeout=-5s"], "timeout"),
+    ] {
+        let run = runs(arguments);
+        let first = format!(
+            "error: invalid value '-5s' for '--{option} <DURATION>': a duration is never negative: did you mean `5s`?"
+        );
+        assert_eq!((run.code, run.stderr.lines().next()), (2, Some(first.as_str())), "{arguments:?}");
+    }
+    let missing = runs(&["wait", "--timeout", "--check", "db"]);
+    let first =
+        "error: invalid value '--check' for '--timeout <DURATION>': not a duration: write it as `800ms`, `30s` or `2m`";
+    assert_eq!((missing.code, missing.stderr.lines().next()), (2, Some(first)));
+}

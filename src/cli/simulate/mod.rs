@@ -1,11 +1,11 @@
 //! `probelet simulate`: an outage script, played in virtual time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::{ConfigFile, Exit, answer, coloured, pod_manifest, wrong_usage};
-use crate::config::source::{Environment, Input};
+use crate::config::source::{Environment, Input, is_stream};
 use crate::config::{self, Config};
 use crate::simulation::kubelet::{ContainerRole, ProbedContainer};
 use crate::simulation::pod::Pod;
@@ -73,7 +73,14 @@ impl Simulate {
     /// What happens, in the form that is wanted, or why it cannot be played.
     fn play(self, environment: &Environment) -> Result<String, String> {
         let colour = coloured(&std::io::stderr(), environment);
-        let input = self.config.input(environment)?;
+        let configuration = self.config.path(environment)?;
+        let others = [("--config", Some(&configuration)), ("--pod", self.pod.as_ref())];
+        if let Some((option, _)) = others.into_iter().find(|(_, other)| *other == Some(&self.scenario))
+            && is_stream(&self.scenario)
+        {
+            return Err(read_once(option, &self.scenario));
+        }
+        let input = Input::read_manifests(&configuration);
         // Nothing is dialled: what only the pod has may be missing.
         let loaded = config::load_input(&input, &environment.offline());
         let config = loaded.config.ok_or_else(|| loaded.report.text(colour))?;
@@ -102,6 +109,15 @@ impl Simulate {
             SimulationFormat::Svg => svg::svg(&timeline),
         })
     }
+}
+
+/// That the scenario is to come from the stream that `option` names too.
+fn read_once(option: &str, scenario: &Path) -> String {
+    let stream =
+        if scenario.as_os_str() == Input::STDIN { "standard input".into() } else { scenario.display().to_string() };
+    format!(
+        "error: {stream} is named by --scenario and by {option}, and can be read once\n  help: give the scenario as a file of its own\n"
+    )
 }
 
 /// The containers, with those that something happens to where the manifest has none.

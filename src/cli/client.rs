@@ -115,7 +115,7 @@ impl DaemonUrl {
     pub(super) fn daemon(&self, environment: &Environment, deadline: Deadline) -> Result<DaemonClient, Exit> {
         let url = match &self.url {
             Some(url) => Some(url.as_str()),
-            None => variable(environment, "PROBELET_URL").map_err(wrong_usage)?,
+            None => variable(environment, "PROBELET_URL").map_err(|complaint| wrong_usage(&complaint))?,
         };
         let named = url.map(DaemonClient::at).transpose().map_err(|problem| {
             let source = if self.url.is_some() { "--url" } else { "$PROBELET_URL" };
@@ -125,7 +125,8 @@ impl DaemonUrl {
         let token = self.token(environment, deadline)?;
         // A token is for the daemon of its own configuration alone.
         let needs_file = named.as_ref().is_none_or(|daemon| token.is_none() && daemon.is_on_this_host());
-        let (path, environment) = (ConfigFile::unnamed(environment).map_err(wrong_usage)?, environment.clone());
+        let (path, environment) =
+            (ConfigFile::unnamed(environment).map_err(|complaint| wrong_usage(&complaint))?, environment.clone());
         // The file may lie on a mount that hangs.
         let declared =
             if needs_file { in_time(deadline, move || listen::declared(&path, &environment)).ok() } else { None };
@@ -149,7 +150,7 @@ impl DaemonUrl {
                 })?;
                 ("the file of --token-file", String::from_utf8_lossy(&content).into_owned())
             }
-            None => match variable(environment, "PROBELET_TOKEN").map_err(wrong_usage)? {
+            None => match variable(environment, "PROBELET_TOKEN").map_err(|complaint| wrong_usage(&complaint))? {
                 Some(token) => ("$PROBELET_TOKEN", token.to_owned()),
                 None => return Ok(None),
             },

@@ -224,8 +224,8 @@ fn written(text: &str) -> io::Result<()> {
 }
 
 /// Says what is wrong with how a command is used.
-fn wrong_usage(complaint: String) -> Exit {
-    complain(&complaint);
+fn wrong_usage(complaint: &str) -> Exit {
+    complain(complaint);
     Exit::Usage
 }
 

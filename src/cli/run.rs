@@ -37,7 +37,7 @@ impl Run {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         match self.options(environment) {
             Ok(options) => ended(daemon::run(&options, environment, |_| {}), environment),
-            Err(complaint) => wrong_usage(complaint),
+            Err(complaint) => wrong_usage(&complaint),
         }
     }
 

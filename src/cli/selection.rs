@@ -34,7 +34,10 @@ impl CheckSelection {
     /// The configuration and the positions of the checks named, each once, which can be judged by what the command `has`;
     /// why there are none has been said.
     pub(super) fn load(&self, has: Evidence, environment: &Environment) -> Result<(Config, Vec<CheckIndex>), Exit> {
-        let loaded = config::load_input(&self.config.input(environment).map_err(wrong_usage)?, environment);
+        let loaded = config::load_input(
+            &self.config.input(environment).map_err(|complaint| wrong_usage(&complaint))?,
+            environment,
+        );
         let Some(config) = loaded.config else {
             complain(&loaded.report.text(coloured(&std::io::stderr(), environment)));
             return Err(Exit::Usage);

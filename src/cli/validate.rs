@@ -36,7 +36,7 @@ impl Validate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         let input = match self.config.input(environment) {
             Ok(input) => input,
-            Err(complaint) => return wrong_usage(complaint),
+            Err(complaint) => return wrong_usage(&complaint),
         };
         let reports = if self.offline {
             manifest::validate(&input, &environment.offline())

@@ -45,7 +45,7 @@ impl Explain {
         };
         match explained {
             Ok(text) => answer(&text, Exit::Fine),
-            Err(complaint) => wrong_usage(complaint),
+            Err(complaint) => wrong_usage(&complaint),
         }
     }
 

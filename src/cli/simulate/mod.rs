@@ -66,7 +66,7 @@ impl Simulate {
     pub(super) fn execute(self, environment: &Environment) -> Exit {
         match self.play(environment) {
             Ok(shown) => answer(&shown, Exit::Fine),
-            Err(complaint) => wrong_usage(complaint),
+            Err(complaint) => wrong_usage(&complaint),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::model::snapshot::Snapshot;
 use crate::model::state::State;
 use crate::model::verdict::Judged;
 
-/// So many are kept, of all checks together.
+/// So many are kept, of all checks together: of failures and their ends, and of what else follows from them, each.
 const MOST: usize = 200;
 
 /// A check went from one state to another.
@@ -29,6 +29,31 @@ pub struct PastChange {
     pub to: State,
     /// Why, in one line for everybody.
     pub reason: Arc<str>,
+}
+
+impl PastChange {
+    /// Whether the check began or ceased to fail by itself. Hundreds may wait behind it and push out none of these.
+    fn is_of_a_failure(&self) -> bool {
+        [self.from, self.to].contains(&State::Error)
+    }
+
+    /// Whether both are told as one.
+    fn is_told_with(&self, other: &Self) -> bool {
+        let told = |change: &Self| (change.at.whole_seconds(), change.from, change.to);
+        told(self) == told(other)
+    }
+}
+
+/// Lets go of the oldest changes of the kind of `next` where there is no room for one more. What is told as one goes as a
+/// whole, so that whoever counts it counts right; what goes on with `next` goes one by one.
+fn make_room(changes: &mut VecDeque<Arc<PastChange>>, next: &PastChange) {
+    let mut alike = changes.iter().filter(|change| change.is_of_a_failure() == next.is_of_a_failure());
+    let Some(oldest) = alike.next().map(Arc::clone) else { return };
+    if alike.count() + 1 < MOST {
+        return;
+    }
+    let is_alone = oldest.is_told_with(next);
+    changes.retain(|change| if is_alone { !Arc::ptr_eq(change, &oldest) } else { !change.is_told_with(&oldest) });
 }
 
 /// The last changes, oldest first. Each is shared with the list before: while thousands of checks begin, every publication
@@ -61,9 +86,7 @@ impl PastChanges {
                 reason: judged.reason(index).into(),
             };
             let changes = Arc::make_mut(&mut self.0);
-            if changes.len() == MOST {
-                changes.pop_front();
-            }
+            make_room(changes, &change);
             changes.push_back(Arc::new(change));
             is_news = true;
         }
@@ -134,6 +157,27 @@ mod tests {
         for _ in 0..MOST {
             assert!(changes.add(&well, &ill));
         }
-        assert_eq!(changes.0.len(), MOST);
+        assert_eq!(changes.0.len(), 2 * MOST, "of failures, and of what waits for them");
+    }
+
+    #[test]
+    fn what_waits_behind_a_failure_pushes_it_out_never_and_leaves_as_a_whole() {
+        let plan = plan(vec![check("db"), Definition { depends_on: indices(&[0]), ..check("app") }]);
+        let mut changes = PastChanges::default();
+        let at = |seconds, states| snapshot(&plan, seconds, states);
+        changes.add(&at(10, [State::Ok; 2]), &at(20, [State::Error, State::Skipped]));
+        for _ in 0..MOST / 2 {
+            changes.add(&at(20, [State::Error, State::Skipped]), &at(30, [State::Error, State::Pending]));
+        }
+        for _ in 0..MOST / 2 {
+            changes.add(&at(30, [State::Error, State::Pending]), &at(31, [State::Error, State::Ok]));
+        }
+        let told = |to: State| changes.0.iter().filter(|change| change.to == to).count();
+        let counts = [State::Error, State::Skipped, State::Pending, State::Ok].map(told);
+        assert_eq!(counts, [1, 0, MOST / 2, MOST / 2]);
+        // One more, and none of those that began to wait with the first is left.
+        changes.add(&at(31, [State::Error, State::Ok]), &at(40, [State::Error, State::Skipped]));
+        let told = |to: State| changes.0.iter().filter(|change| change.to == to).count();
+        assert_eq!([State::Error, State::Skipped, State::Pending].map(told), [1, 1, 0]);
     }
 }

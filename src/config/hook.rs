@@ -37,6 +37,12 @@ impl HookEvent {
     pub const ALL: [Self; 5] = [Self::Error, Self::Ok, Self::Degraded, Self::Readyz, Self::Livez];
     /// Their words in the file, in the same order.
     pub const WORDS: [&'static str; 5] = ["error", "ok", "degraded", "readyz", "livez"];
+
+    /// Whether it is of an endpoint, not of a check.
+    #[must_use]
+    pub const fn is_of_an_endpoint(self) -> bool {
+        matches!(self, Self::Readyz | Self::Livez)
+    }
 }
 
 /// A set of them.

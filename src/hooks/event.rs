@@ -27,7 +27,7 @@ pub struct CheckChange<'a> {
     pub observation: Option<&'a Observation>,
 }
 
-/// An endpoint that has opened or closed.
+/// An endpoint that has opened or closed, or has stayed closed since the start.
 #[derive(Debug)]
 pub struct EndpointChange<'a> {
     /// How it stands now.
@@ -61,6 +61,8 @@ impl EndpointChange<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct HookMessage {
     pub(super) event: HookEvent,
+    /// The check or the endpoint.
+    pub(super) subject: Arc<str>,
     pub(super) body: Arc<[u8]>,
 }
 
@@ -167,7 +169,7 @@ impl EventWriter {
         let time = if is_still { check.since_wall } else { snapshot.wall };
         let body = self.write(kind, name, time, &snapshot.plan.service, &data);
         self.written += 1;
-        Some(HookMessage { event, body })
+        Some(HookMessage { event, subject: name.into(), body })
     }
 
     /// What is told of an endpoint; nothing of those that no hook is told of.
@@ -184,9 +186,10 @@ impl EventWriter {
             root_causes: names.take(crate::model::causes::MAX_CAUSES).collect(),
             about: self.about(&snapshot.plan.service),
         };
-        let body = self.write(kind, judgement.endpoint.label(), snapshot.wall, &snapshot.plan.service, &data);
+        let subject = judgement.endpoint.label();
+        let body = self.write(kind, subject, snapshot.wall, &snapshot.plan.service, &data);
         self.written += 1;
-        Some(HookMessage { event, body })
+        Some(HookMessage { event, subject: subject.into(), body })
     }
 
     fn about<'a>(&'a self, service: &'a Service) -> About<'a> {

@@ -29,8 +29,8 @@ use crate::metrics::DaemonMetrics;
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::Judged;
 use crate::probe::net::Network;
+use event::EventWriter;
 pub use event::{CheckChange, EndpointChange};
-use event::{EventWriter, HookMessage};
 use outbox::Outbox;
 
 /// The stack of the lane's thread.
@@ -164,9 +164,9 @@ impl Hooks {
             .iter()
             .filter(|change| is_wanted(change.event()))
             .filter_map(|change| writer.endpoint(snapshot, change));
-        for HookMessage { event, body } in of_checks.into_iter().chain(of_endpoints) {
+        for message in of_checks.into_iter().chain(of_endpoints) {
             for worker in &workers.current {
-                worker.outbox.push(event, &body);
+                worker.outbox.push(&message);
             }
         }
     }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use url::Url;
 
+use super::event::HookMessage;
 use super::lock;
 use crate::base::quantity::show_duration;
 use crate::config::hook::{HookConfig, HookEvent};
 use crate::metrics::hooks::HookDeliveries;
 use crate::probe::BoxFuture;
 
-/// More events than these do not wait for one hook; the oldest gives way, so that the last word gets through.
+/// More events than these do not wait for one hook. There are fewer endpoints, so the last word of each has room.
 const MOST_WAITING: usize = 64;
 /// Backoff: the pause before each try of an event.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
@@ -45,7 +46,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct OutboxState {
-    waiting: VecDeque<(HookEvent, Arc<[u8]>)>,
+    waiting: VecDeque<WaitingEvent>,
     /// Its place in the file, as diagnostics name it.
     name: String,
     hook: Arc<HookConfig>,
@@ -53,8 +54,25 @@ struct OutboxState {
     stage: OutboxStage,
     /// An event has been taken from what waits, and what comes of it is not known yet.
     is_sending: bool,
-    /// The last event was lost, and the log knows.
-    loses: bool,
+    losses: OutboxLosses,
+}
+
+#[derive(Debug)]
+struct WaitingEvent {
+    event: HookEvent,
+    subject: Arc<str>,
+    body: Arc<[u8]>,
+    /// Another of the same subject has come since.
+    is_superseded: bool,
+}
+
+/// The events that were lost since one was delivered and none waited any more.
+#[derive(Debug, Default)]
+struct OutboxLosses {
+    /// For want of room.
+    dropped: u64,
+    /// After all tries.
+    failed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +93,7 @@ impl Outbox {
             deliveries,
             stage: OutboxStage::Open,
             is_sending: false,
-            loses: false,
+            losses: OutboxLosses::default(),
         };
         Self { state: Mutex::new(state), news: Notify::new() }
     }
@@ -96,7 +114,7 @@ impl Outbox {
         (state.name, state.deliveries) = (name(place), deliveries);
         if *state.hook != *hook {
             state.hook = Arc::new(hook.clone());
-            state.waiting.retain(|(event, _)| hook.on.has(*event));
+            state.waiting.retain(|waiting| hook.on.has(waiting.event));
         }
     }
 
@@ -105,18 +123,23 @@ impl Outbox {
         lock(&self.state).hook.on.has(event)
     }
 
-    /// Puts `body` into the queue, if the hook is told of such events.
-    pub(super) fn push(&self, event: HookEvent, body: &Arc<[u8]>) {
+    /// Puts `message` into the queue, if the hook is told of such events.
+    pub(super) fn push(&self, message: &HookMessage) {
+        let HookMessage { event, subject, body } = message.clone();
         let mut state = lock(&self.state);
         if !state.hook.on.has(event) {
             return;
         }
-        if state.waiting.len() >= MOST_WAITING {
-            state.waiting.pop_front();
-            state.deliveries.dropped();
-            state.lost("too many events wait");
+        // A check may have the name of an endpoint.
+        let kind = event.is_of_an_endpoint();
+        let is_same = |other: &&mut WaitingEvent| other.event.is_of_an_endpoint() == kind && other.subject == subject;
+        if let Some(before) = state.waiting.iter_mut().rfind(is_same) {
+            before.is_superseded = true;
         }
-        state.waiting.push_back((event, Arc::clone(body)));
+        state.waiting.push_back(WaitingEvent { event, subject, body, is_superseded: false });
+        if state.waiting.len() > MOST_WAITING {
+            state.drop_one();
+        }
         self.news.notify_one();
     }
 
@@ -145,9 +168,9 @@ impl Outbox {
         loop {
             {
                 let mut state = lock(&self.state);
-                if let Some((_, body)) = state.waiting.pop_front() {
+                if let Some(next) = state.waiting.pop_front() {
                     state.is_sending = true;
-                    return Some(body);
+                    return Some(next.body);
                 }
                 if state.stage != OutboxStage::Open {
                     return None;
@@ -173,17 +196,39 @@ impl Outbox {
 }
 
 impl OutboxState {
-    /// One log line until an event gets through again: a receiver that is away is not news with each event.
-    fn lost(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.loses, true) {
-            tracing::warn!(hook = self.name, reason, "a hook was not told of an event");
+    /// Drops what is missed least: the oldest event that a later one supersedes, else the oldest of a check.
+    fn drop_one(&mut self) {
+        let superseded = self.waiting.iter().position(|waiting| waiting.is_superseded);
+        let of_a_check = || self.waiting.iter().position(|waiting| !waiting.event.is_of_an_endpoint());
+        self.waiting.remove(superseded.or_else(of_a_check).unwrap_or_default());
+        self.deliveries.dropped();
+        self.losses.dropped += 1;
+        if self.losses.dropped == 1 {
+            self.log_loss("too many events wait");
         }
+    }
+
+    fn failed(&mut self, reason: &str) {
+        self.deliveries.failed();
+        self.losses.failed += 1;
+        if self.losses.failed == 1 {
+            self.log_loss(reason);
+        }
+    }
+
+    /// One line, and one that says when it is over: a receiver that is away or slow is not news with each event.
+    fn log_loss(&self, reason: &str) {
+        tracing::warn!(hook = self.name, reason, "a hook was not told of an event");
     }
 
     fn delivered(&mut self) {
         self.deliveries.delivered();
-        if std::mem::take(&mut self.loses) {
-            tracing::info!(hook = self.name, "a hook is told of events again");
+        if !self.waiting.is_empty() {
+            return;
+        }
+        let OutboxLosses { dropped, failed } = std::mem::take(&mut self.losses);
+        if dropped + failed > 0 {
+            tracing::info!(hook = self.name, dropped, failed, "a hook is told of events again");
         }
     }
 }
@@ -236,8 +281,7 @@ pub(super) async fn serve<C: Deliver>(
         if is_delivered {
             state.delivered();
         } else {
-            state.deliveries.failed();
-            state.lost(&reason);
+            state.failed(&reason);
         }
     }
 }
@@ -265,7 +309,11 @@ mod tests {
     }
 
     fn push(outbox: &Outbox, text: &str) {
-        outbox.push(HookEvent::Error, &text.as_bytes().into());
+        tell(outbox, HookEvent::Error, text, text);
+    }
+
+    fn tell(outbox: &Outbox, event: HookEvent, subject: &str, text: &str) {
+        outbox.push(&HookMessage { event, subject: subject.into(), body: text.as_bytes().into() });
     }
 
     /// Writes down when it is sent what and to whom, and finds what a function says of the number of the try.
@@ -337,6 +385,67 @@ mod tests {
         let told = served(&outbox, |_| Some(Delivery::Delivered)).await;
         assert_eq!((told.len(), told[0].as_str()), (64, "0 http://a/ 6"));
         assert_eq!(deliveries.read(), [64, 0, 6]);
+    }
+
+    /// What is told, of all that the queue has kept.
+    async fn kept(outbox: &Arc<Outbox>) -> Vec<String> {
+        let told = served(outbox, |_| Some(Delivery::Delivered)).await;
+        told.iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_word_of_an_endpoint_is_kept_however_many_checks_fail_after_it() {
+        let (outbox, deliveries) = outbox();
+        push(&outbox, "first");
+        // Nor does a check of that name take its place.
+        for (event, subject, text) in [
+            (HookEvent::Readyz, "readyz", "ready"),
+            (HookEvent::Livez, "livez", "dead"),
+            (HookEvent::Readyz, "readyz", "unready"),
+            (HookEvent::Error, "readyz", "check"),
+        ] {
+            tell(&outbox, event, subject, text);
+        }
+        (0..200).for_each(|number| push(&outbox, &number.to_string()));
+        let told = kept(&outbox).await;
+        assert_eq!(told[..3], ["dead", "unready", "138"]);
+        assert_eq!((told.len(), told[63].as_str(), deliveries.read()), (64, "199", [64, 0, 141]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_later_event_supersedes_gives_way_first_and_the_order_stays() {
+        let (outbox, _) = outbox();
+        (0..62).for_each(|number| push(&outbox, &number.to_string()));
+        for text in ["fails", "passes"] {
+            tell(&outbox, HookEvent::Error, "flaps", text);
+        }
+        push(&outbox, "more");
+        tell(&outbox, HookEvent::Error, "3", "again");
+        let told = kept(&outbox).await;
+        let others = (0..62).filter(|number| *number != 3).map(|number| number.to_string());
+        let expected: Vec<String> = others.chain(["passes", "more", "again"].map(str::to_owned)).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overflow_is_over_once_nothing_waits_and_no_sooner() {
+        let (outbox, _) = outbox();
+        let losses = || {
+            let state = lock(&outbox.state);
+            (state.losses.dropped, state.losses.failed)
+        };
+        (0..70).for_each(|number| push(&outbox, &number.to_string()));
+        for number in 70..90 {
+            outbox.next().await.unwrap();
+            lock(&outbox.state).delivered();
+            push(&outbox, &number.to_string());
+            push(&outbox, &(1000 + number).to_string());
+        }
+        assert_eq!(losses(), (6 + 20, 0), "the receiver is slow, and each event that it takes is no news");
+        let refused_once =
+            |number| Some(if number == 1 { Delivery::Final("answered 404".into()) } else { Delivery::Delivered });
+        served(&outbox, refused_once).await;
+        assert_eq!(losses(), (0, 0));
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub struct Program {
     pub origins: Vec<Origin>,
 }
 
-/// Told of a snapshot, of the checks whose state it changed, and of the endpoints that opened or closed with it.
+/// Told of a snapshot, of the checks whose state it changed, and of the endpoints that opened or closed with it, or have
+/// stayed closed since the start.
 pub type OnChange = dyn Fn(&Snapshot, &[Transition], &[Judgement]) + Send;
 
 /// Told how far the scheduler is.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::model::snapshot::Snapshot;
 use crate::model::verdict::{Judgement, OpenEndpoints};
+use endpoints::ClosedSinceTheStart;
 pub use past_changes::{PastChange, PastChanges};
 
 /// The one writer. It cannot be cloned.
@@ -21,6 +22,7 @@ pub struct Recorder {
     endpoints: OpenEndpoints,
     /// Which endpoints were open when they were last looked at.
     open: [bool; 4],
+    untold: ClosedSinceTheStart,
 }
 
 /// A reader: the latest snapshot at once, and word of each new one.
@@ -41,8 +43,14 @@ pub fn board(mut first: Snapshot) -> (Recorder, Board) {
     let open = endpoints.judge(&first);
     let published = Arc::new(ArcSwap::from_pointee(first));
     let past = Arc::<ArcSwap<PastChanges>>::default();
-    let recorder =
-        Recorder { published: Arc::clone(&published), past: Arc::clone(&past), generation: sender, endpoints, open };
+    let recorder = Recorder {
+        published: Arc::clone(&published),
+        past: Arc::clone(&past),
+        generation: sender,
+        endpoints,
+        open,
+        untold: ClosedSinceTheStart::new(open),
+    };
     (recorder, Board { published, past, generation: receiver })
 }
 
@@ -56,16 +64,17 @@ impl Recorder {
     /// Replaces the snapshot whole, unless `next` says the same; its generation becomes one more than that of the last.
     ///
     /// An endpoint that opens or closes is counted and logged, once: also where only the age of a result does it.
-    /// Returns how those that did stand now.
+    /// Returns how those that did stand now, and those that failing checks have kept closed since the start, each once.
     pub fn publish(&mut self, mut next: Snapshot) -> Vec<Judgement> {
         let last = self.published.load();
         next.generation = last.generation + 1;
         next.endpoint_transitions = last.endpoint_transitions;
         let open = self.endpoints.judge(&next);
-        let changed = endpoints::count(self.open, open, &mut next);
+        let mut told = endpoints::count(self.open, open, &mut next);
+        told.extend(self.untold.settled(open, &next));
         self.open = open;
-        if next.says_the_same_as(&last) {
-            return changed;
+        if told.is_empty() && next.says_the_same_as(&last) {
+            return told;
         }
         let mut past = PastChanges::clone(&self.past.load());
         let is_redated = past.redate(next.reading().stepped_since(&last.reading()));
@@ -75,7 +84,7 @@ impl Recorder {
         let generation = next.generation;
         self.published.store(Arc::new(next));
         self.generation.send_replace(generation);
-        changed
+        told
     }
 }
 
@@ -111,10 +120,13 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{Moment, Reading, Timestamp};
+    use crate::model::index::CheckIndex;
     use crate::model::plan::testing::{check, plan};
     use crate::model::snapshot::{Configuration, EndpointTransitions};
     use crate::model::start_up::StartUp;
     use crate::model::state::{CheckState, State};
+    use crate::model::verdict::Endpoint;
+    use crate::model::verdict::testing::looks_of;
 
     const NOW: Moment = Moment::at(Duration::from_secs(1000));
 
@@ -153,6 +165,48 @@ mod tests {
         assert_eq!(counts(), [(0, 0), (0, 1), (0, 0), (0, 1)]);
         recorder.publish(well);
         assert_eq!(counts(), [(0, 0), (1, 1), (0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn an_endpoint_that_was_never_open_is_told_of_once_where_checks_fail_after_the_start() {
+        let (pending, ill) = (snapshot(State::Pending), snapshot(State::Error));
+        let (mut recorder, board) = board(pending.clone());
+        let mut second = 0;
+        let mut told = |snapshot: &Snapshot, ready_once| {
+            second += 1;
+            let at = NOW + Duration::from_secs(second);
+            let start_up = StartUp { began: NOW, opened: false };
+            let told = recorder.publish(Snapshot { at, ready_once, start_up, ..snapshot.clone() });
+            told.iter().map(|judgement| (judgement.endpoint, judgement.open)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&ill, false), [], "it is starting");
+        assert_eq!(told(&pending, true), [], "nobody knows yet");
+        let closed = [(Endpoint::Readyz, false), (Endpoint::Healthz, false)];
+        assert_eq!(told(&ill, true), closed);
+        assert_eq!(board.latest().endpoint_transitions.map(|count| count.closed), [0; 4], "it was not open before");
+        assert_eq!(told(&ill, true), []);
+        assert_eq!(told(&snapshot(State::Ok), true), closed.map(|(endpoint, _)| (endpoint, true)));
+        assert_eq!(told(&ill, true), closed);
+    }
+
+    #[test]
+    fn what_is_closed_since_the_start_is_looked_at_once_a_second_however_much_is_published() {
+        let count = 100;
+        let pending = snapshot(State::Pending);
+        let checks = (0..count).map(|index| check(&format!("c{index}"))).collect();
+        let states = (0..count).map(|_| Arc::clone(&pending.checks[CheckIndex::new(0)])).collect();
+        let start_up = StartUp { began: NOW, opened: false };
+        let all = Snapshot { plan: plan(checks), checks: states, start_up, ..pending };
+        // At the first publication, and at ten more.
+        let looks = |ready_once| {
+            let all = Snapshot { ready_once, ..all.clone() };
+            let (mut recorder, _board) = board(all.clone());
+            let mut publish = |times| looks_of(|| (0..times).for_each(|_| drop(recorder.publish(all.clone())))).0;
+            (publish(1), publish(10))
+        };
+        let ((starting, later), (past_the_start, as_late)) = (looks(false), looks(true));
+        assert!(past_the_start >= starting + count, "{past_the_start} {starting}");
+        assert_eq!(as_late, later);
     }
 
     #[test]

@@ -169,6 +169,86 @@ async fn a_receiver_that_comes_back_is_told_what_waits_in_order() {
 }
 
 #[tokio::test]
+async fn whoever_was_away_is_told_that_an_endpoint_has_closed_however_many_checks_failed_meanwhile() {
+    let target = Fake::answers(http(200, &[], "ok")).await;
+    let receiver = Fake::answers(http(200, &[], "")).await;
+    let check = |number| {
+        let address = target.address();
+        format!("  - {{ name: c{number}, interval: 100ms, tcp: {{ address: \"{address}\" }} }}\n")
+    };
+    let checks: String = (0..120).map(check).collect();
+    let hooks =
+        format!("hooks:\n  - {{ url: \"http://{}/\", timeout: 1m, on: [error, readyz] }}\n", receiver.address());
+    let mut daemon = Daemon::start(&format!("server: {{ drain: 0s }}\n{hooks}checks:\n{checks}")).await;
+    until_told(&receiver, "probelet.endpoint.open").await;
+    // What it has before it stays there, until it is reset.
+    receiver.act(Act::Silent).await;
+    target.act(Act::Refuse).await;
+    daemon.until("/metrics", |reply| reply.body.matches("\",state=\"error\"} 1\n").count() == 120).await;
+    receiver.mend(http(200, &[], "")).await;
+    let log = daemon.logs("a hook is told of events again").await;
+    let closed = until_told(&receiver, "probelet.endpoint.closed").await;
+    assert_eq!(event_of(&closed)["subject"], "readyz");
+    let dropped = count(&daemon.get("/metrics").await.body, 0, "dropped");
+    assert!(dropped > 0 && log.contains(&format!(r#""dropped":{dropped},"#)), "{dropped} in {log}");
+    let lines = daemon.log().concat();
+    assert_eq!(lines.matches("too many events wait").count(), 1, "{lines}");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_comes_back_tells_that_the_app_is_not_ready_any_more() {
+    let target = Fake::answers(http(200, &[], "ok")).await;
+    let receiver = Fake::answers(http(200, &[], "")).await;
+    let folder = Folder::new();
+    let hook = format!("  - {{ url: \"http://{}/\", on: [readyz, livez] }}\n", receiver.address());
+    let path = folder.write("config.yaml", config(&hook, &target)).into();
+    let state = folder.path().join("state");
+    let sidecar = async |path: &std::path::PathBuf| {
+        Daemon::start_in(Folder::new(), path.clone(), &["--state", state.to_str().unwrap()], &[]).await
+    };
+    let mut daemon = sidecar(&path).await;
+    until_told(&receiver, "probelet.endpoint.open").await;
+    let is_kept = |name: &str| {
+        std::fs::read(state.join(name)).unwrap_or_default().windows(10).any(|window| window == b"ready_once")
+    };
+    daemon.until("/-/ready", |_| is_kept("history.db") || is_kept("history.db-wal")).await;
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.ends().await;
+    target.act(Act::Refuse).await;
+    let daemon = sidecar(&path).await;
+    let closed = until_told(&receiver, "probelet.endpoint.closed").await;
+    assert_eq!(event_of(&closed)["data"]["root_causes"], serde_json::json!(["app"]));
+    target.mend(http(200, &[], "ok")).await;
+    daemon.until_status("/readyz", 200).await;
+    receiver.until(|seen| seen.requests.len() >= 3).await;
+    assert_eq!(told(&receiver), ["endpoint.open readyz", "endpoint.closed readyz", "endpoint.open readyz"]);
+}
+
+#[tokio::test]
+async fn while_the_app_starts_nobody_is_told_that_it_is_not_ready_and_afterwards_what_is_missing() {
+    let (app, db) = (Fake::refuses().await, Fake::refuses().await);
+    let receiver = Fake::answers(http(200, &[], "")).await;
+    let config = format!(
+        "server: {{ drain: 0s }}\nhooks:\n  - {{ url: \"http://{}/\" }}\nchecks:\n  - name: app\n    interval: 100ms\n    \
+         gates: [live, ready]\n    http: {{ url: \"http://{}/\" }}\n  - name: db\n    interval: 100ms\n    tcp: {{ address: \
+         \"{}\" }}\n",
+        receiver.address(),
+        app.address(),
+        db.address()
+    );
+    let daemon = Daemon::start(&config).await;
+    daemon.until_state("app", "error").await;
+    daemon.until_state("db", "error").await;
+    app.mend(http(200, &[], "ok")).await;
+    receiver.until(|seen| seen.requests.len() >= 4).await;
+    let told = told(&receiver);
+    // Which of the two failed first is chance.
+    assert!(told[..2].iter().all(|event| event.starts_with("check.error ")), "{told:?}");
+    assert_eq!(told[2..], ["check.ok app", "endpoint.closed readyz"]);
+    assert_eq!(event_of(&receiver.seen().requests[3])["data"]["root_causes"], serde_json::json!(["db"]));
+}
+
+#[tokio::test]
 async fn a_reload_sends_what_waits_to_the_new_address() {
     let target = Fake::answers(http(200, &[], "ok")).await;
     let (before, after) = (Fake::silent().await, Fake::answers(http(200, &[], "")).await);

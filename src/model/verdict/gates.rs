@@ -6,6 +6,7 @@ use super::causes::Closure;
 use super::judged::Standing;
 use super::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 use crate::model::index::CheckIndex;
+use crate::model::snapshot::Snapshot;
 use crate::model::state::{Closed, State};
 
 impl Judged<'_> {
@@ -218,6 +219,14 @@ impl Judged<'_> {
         }
     }
 
+    /// Whether what is closed is so for another reason than that the app is starting: it has started, was ready before a
+    /// restart of the sidecar, or has had the time. Where no check tells of its start, first runs say nothing of it.
+    #[must_use]
+    pub fn is_past_the_start(&self) -> bool {
+        let Snapshot { ready_once, start_up, .. } = self.snapshot;
+        *ready_once || (start_up.opened && !self.starts_by_first_runs()) || self.should_have_started()
+    }
+
     /// Where no check gates `live` or `startup`, the start-up is over once every `ready` check has been seen.
     fn starts_by_first_runs(&self) -> bool {
         self.snapshot.plan.checks.gating_the_app().is_empty()
@@ -301,6 +310,20 @@ mod tests {
         };
         assert_eq!(livez(LONGEST_START), "d");
         assert_eq!(livez(LONGEST_START + Duration::from_secs(1)), "-");
+    }
+
+    #[test]
+    fn the_start_is_over_once_the_app_has_started_or_had_been_ready_or_the_time_is_up() {
+        let past = |gates, ready_once, opened, ago| {
+            let start_up = StartUp { began: NOW - ago, opened };
+            let snapshot = Snapshot { ready_once, start_up, ..snapshot(vec![(gating("app", gates), "f")]) };
+            Judged::new(&snapshot, NOW).is_past_the_start()
+        };
+        assert!(!past("r", false, true, LONGEST_START), "a first run is no start");
+        assert!(!past("lr", false, false, LONGEST_START));
+        assert!(past("lr", false, true, Duration::ZERO));
+        assert!(past("r", true, false, Duration::ZERO));
+        assert!(past("r", false, false, LONGEST_START + Duration::from_secs(1)));
     }
 
     #[test]

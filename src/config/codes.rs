@@ -487,6 +487,16 @@ pub static CODES: &[Code] = &[
          \"http://localhost:8080/orders\" }\n          capture: { id: \"json:/id\" }\n        - name: row\n          postgres:\n            \
          url: postgres://probe@db/orders\n            query: \"SELECT 'order-' || ${steps.order.id}\"\n",
     ),
+    error(
+        "push-in-step",
+        "A step of a workflow waits for a heartbeat that is pushed.",
+        "Beats are pushed to checks, by their names: nobody can push one to a step. Give the heartbeat a check of its own; the \
+         check with the workflow names it in `depends_on` where it makes no sense without. A step may look at a `file`.",
+        "checks:\n  - name: path\n    workflow:\n      steps:\n        - name: loop\n          heartbeat: { push: true, max_age: 30s }\n        \
+         - name: order\n          http: { url: \"http://localhost:8080/orders\" }\n",
+        "checks:\n  - name: loop\n    heartbeat: { push: true, max_age: 30s }\n  - name: path\n    depends_on: [loop]\n    \
+         workflow:\n      steps:\n        - name: order\n          http: { url: \"http://localhost:8080/orders\" }\n",
+    ),
     // Silenced warnings
     error(
         "unknown-code",

@@ -131,6 +131,12 @@ impl FailureKind {
     pub const ALL: [Self; 8] =
         [Self::Timeout, Self::Resolve, Self::Connect, Self::Tls, Self::Auth, Self::Protocol, Self::Mismatch, Self::Bug];
 
+    /// Whether it says nothing of the target.
+    #[must_use]
+    pub const fn is_void(self) -> bool {
+        matches!(self, Self::Void | Self::Exhausted)
+    }
+
     /// The word for it in metrics and JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -230,7 +236,7 @@ impl From<ProbeResult> for Outcome {
     fn from(result: ProbeResult) -> Self {
         match result {
             Ok(pass) => Self::Pass(pass),
-            Err(failure) if matches!(failure.kind, FailureKind::Void | FailureKind::Exhausted) => Self::Void(failure),
+            Err(failure) if failure.kind.is_void() => Self::Void(failure),
             Err(failure) => Self::Fail(failure),
         }
     }

@@ -43,7 +43,8 @@ const FIELDS: &[Field] = &[
         "push",
         ValueType::Bool,
         "false",
-        "The beat is `PUT /v1/heartbeats/<check>` from the same pod. A body is optional, at most 1 KiB: \
+        "The beat is `PUT /v1/heartbeats/<check>` from the same pod, for a check: no step of a workflow can have it. A body \
+         is optional, at most 1 KiB: \
          `{\"status\": \"ok\"|\"degraded\"|\"error\", \"message\": \"…\"}`. `degraded` is a degraded pass, `error` a failure. \
          The first beat, `degraded`, `error`, and `ok` after one of these or after `max_age` count at once, not at the \
          next run, at most once a second; of what is said within one second the last word counts. A restart of the \

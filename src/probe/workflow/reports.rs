@@ -1,6 +1,6 @@
 //! What is told of a run: a report of each step, and the outcome of the whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::quantity::show_duration;
@@ -46,13 +46,33 @@ impl<'a> StepReports<'a> {
         }
     }
 
-    /// The outcome of the whole: that of the first step of the file that failed; else a pass, with the message of the
-    /// first that is degraded.
+    /// The outcome of the whole: that of the first step of the file that failed, one with a verdict before one without; else
+    /// a pass, with the message of the first that is degraded.
     pub(super) fn conclude(mut self) -> ProbeResult {
-        match self.failures.pop_first() {
+        let rank = |(step, failure): (&usize, &Failure)| {
+            let (is_void, is_behind) = (failure.kind.is_void(), self.is_behind_a_void(*step));
+            (!is_void && is_behind, is_void, *step)
+        };
+        let first = self.failures.iter().map(rank).min();
+        match first.and_then(|(.., step)| self.failures.remove_entry(&step)) {
             Some((step, failure)) => Err(self.fail(step, failure)),
             None => Ok(self.pass()),
         }
+    }
+
+    /// Whether a step that `step` needs has no verdict. One that is `always` runs all the same, and may fail by that alone.
+    fn is_behind_a_void(&self, step: usize) -> bool {
+        let steps = self.plan.steps();
+        let (mut above, mut seen) = (steps[step].needs.clone(), BTreeSet::new());
+        while let Some(need) = above.pop() {
+            if self.failures.get(&need).is_some_and(|failure| failure.kind.is_void()) {
+                return true;
+            }
+            if seen.insert(need) {
+                above.extend(&steps[need].needs);
+            }
+        }
+        false
     }
 
     fn fail(self, step: usize, failure: Failure) -> Failure {

@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_failure_with_a_verdict_is_told_before_one_without() {
+        let void = || ScriptedAct::Fail(Failure::new(FailureKind::Void, "no beat yet"));
+        let alone = |draft: &mut StepDraft| draft.needs = Some(vec![]);
+        let script = ScriptedWorkflow::default().step("loop", [void()]).step("dead", [refused()]).last(alone);
+        let failure = script.run().await.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Connect, "dead: connection refused"));
+        // What needs it may have failed by its absence.
+        let script =
+            ScriptedWorkflow::default().step("loop", [void()]).step("order", [ok()]).step("bye", [refused()]).always();
+        let failure = script.run().await.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Void, "loop: no beat yet"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_hanging_step_is_named_and_leaves_time_to_clean_up() {
         let script =
             ScriptedWorkflow::default().step("login", [hang()]).step("order", [ok()]).step("bye", [ok()]).always();

@@ -10,7 +10,7 @@ use crate::base::costly::{self, Haystack};
 use crate::base::name::CheckName;
 use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};
 use crate::probe::capture::Capture;
-use crate::probe::{BuildContext, KINDS, Probe, Spec};
+use crate::probe::{BuildContext, KINDS, Probe, Spec, heartbeat};
 use crate::workflow::error::PlanError;
 use crate::workflow::expression::Expression;
 use crate::workflow::plan::{Retry, StepDraft, StepPlan};
@@ -131,8 +131,20 @@ impl<'a> StepSection<'a> {
     fn spec(&self) -> Option<StepSpec> {
         let name = self.valid_name();
         let captures = self.captures();
+        if self.waits_for_a_push() {
+            return None;
+        }
         let spec = KINDS.iter().find_map(|kind| self.fields.section(kind.name).map(|section| (kind.read)(section)));
         Some(StepSpec { name: name?, spec: spec??, captures: captures? })
+    }
+
+    /// Reports a heartbeat that is pushed: beats are for checks, and a step has no name among these.
+    fn waits_for_a_push(&self) -> bool {
+        let heartbeat = self.fields.section(heartbeat::KIND.name);
+        let Some(heartbeat) = heartbeat.filter(|section| section.flag("push") == Some(true)) else { return false };
+        let help = "give it a check of its own, and name that in `depends_on` of the workflow's check".to_owned();
+        heartbeat.error("push", "push-in-step", "no beat can be pushed to a step", Some(help));
+        true
     }
 
     fn valid_name(&self) -> Option<CheckName> {

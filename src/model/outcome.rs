@@ -40,7 +40,7 @@ pub struct Failure {
     /// For everybody: one line with no credential, host, address, query text or body. See [`Failure::new`].
     pub message: String,
     /// For the log only: the system's or the server's own error line, with no body, header or secret.
-    pub detail: Option<String>,
+    pub detail: Option<Box<str>>,
     /// What else the run learned before it failed.
     pub facts: Facts,
     /// The answer that is not as it should be, where values are to be captured from it.
@@ -57,7 +57,7 @@ impl Failure {
     /// Adds the error line for the log, brought to one line of at most 500 characters.
     #[must_use]
     pub fn with_detail(mut self, detail: impl AsRef<str>) -> Self {
-        self.detail = Some(clip(detail.as_ref(), 500));
+        self.detail = Some(clip(detail.as_ref(), 500).into());
         self
     }
 }

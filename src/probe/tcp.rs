@@ -21,6 +21,7 @@ use crate::base::redact;
 use crate::base::trace::Phase;
 use crate::base::value::{Section, Text};
 use crate::model::outcome::{Failure, FailureKind, Pass, ProbeResult};
+use crate::workflow::captures::FillError;
 
 /// The kind.
 pub static KIND: ProbeKind = ProbeKind {
@@ -38,7 +39,8 @@ const FIELDS: &[Field] = &[
     Field::optional(
         "send",
         ValueType::Template,
-        "What is sent once the connection stands; `\\r\\n` and the like in double quotes.",
+        "What is sent once the connection stands; `\\r\\n` and the like in double quotes. A captured value with a line break \
+         or another control character is a failure.",
     ),
     Field::optional(
         "expect",
@@ -172,10 +174,8 @@ impl Probe for TcpProbe {
 impl TcpProbe {
     async fn converse(&self, mut stream: impl DialedStreamLike, run: &RunContext) -> Result<(), Failure> {
         stream.meter().allow("the answer", MOST_CARRIED);
-        let fill = |text: &Text| {
-            let filled = run.captured.fill(text);
-            filled.map_err(|error| Failure::new(FailureKind::Mismatch, error.0))
-        };
+        let unfilled = |FillError(why)| Failure::new(FailureKind::Mismatch, why);
+        let fill = |text: &Text| run.captured.fill(text).map_err(unfilled);
         // An expansion or a captured value may be empty: then there is nothing to wait for.
         let expected = self.declared.expect.as_ref().map(fill).transpose()?.filter(|expected| !expected.is_empty());
         if expected.is_none() && stream.may_be_refused() {
@@ -185,7 +185,8 @@ impl TcpProbe {
         }
         if let Some(text) = &self.declared.send {
             run.trace.enter(Phase::Answer);
-            let text = fill(text)?;
+            // It may be a command of its own.
+            let text = run.captured.fill_lines(text).map_err(unfilled)?;
             stream.write_all(text.as_bytes()).await.map_err(|error| failure::of_io(&error))?;
             stream.flush().await.map_err(|error| failure::of_io(&error))?;
         }

@@ -104,13 +104,44 @@ impl Captures {
     /// # Errors
     /// When a value was not captured, or holds a line break or another control character.
     pub fn fill_header(&self, text: &Text) -> Result<String, FillError> {
+        text.render(|step, name| self.need_without(step, name, |c| c.is_control() && c != '\t').map(str::to_owned))
+    }
+
+    /// Fills a text whose lines and fields mean something to its reader, in a way that is not known here.
+    ///
+    /// # Errors
+    /// When a value was not captured, or holds a line break or another control character.
+    pub fn fill_lines(&self, text: &Text) -> Result<String, FillError> {
+        text.render(|step, name| self.need_without(step, name, char::is_control).map(str::to_owned))
+    }
+
+    /// Fills an XML body: each value as text that is content, or the value of an attribute.
+    ///
+    /// # Errors
+    /// When a value was not captured, or holds a character that XML 1.0 has not.
+    pub fn fill_xml(&self, text: &Text) -> Result<String, FillError> {
+        let is_missing_in_xml = |c: char| (c < ' ' && !"\t\n\r".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
         text.render(|step, name| {
-            let value = self.need(step, name)?;
-            if value.chars().any(|c| c.is_control() && c != '\t') {
-                return Err(FillError(format!("{name} of step {step} holds a line break or control character")));
+            let mut escaped = String::new();
+            for character in self.need_without(step, name, is_missing_in_xml)?.chars() {
+                match character {
+                    '&' | '<' | '>' | '"' | '\'' | '\t' | '\n' | '\r' => {
+                        escaped.push_str(&format!("&#{};", u32::from(character)));
+                    }
+                    other => escaped.push(other),
+                }
             }
-            Ok(value.to_owned())
+            Ok(escaped)
         })
+    }
+
+    /// The value, unless it holds a character that is refused.
+    fn need_without(&self, step: &str, name: &str, is_refused: impl Fn(char) -> bool) -> Result<&str, FillError> {
+        let value = self.need(step, name)?;
+        if value.chars().any(is_refused) {
+            return Err(FillError(format!("{name} of step {step} holds a line break or control character")));
+        }
+        Ok(value)
     }
 
     /// Fills a JSON body: each value as the inside of a JSON string. Outside of one a value can still add to a list:
@@ -293,6 +324,26 @@ mod tests {
         assert_eq!(captured("a b\tc").fill_header(&text("Bearer ", "")).unwrap(), "Bearer a b\tc");
         assert!(captured("a\r\nX: y").fill_header(&text("Bearer ", "")).is_err());
         assert!(captured("a\n").fill_header(&text("Bearer ", "")).is_err());
+    }
+
+    #[test]
+    fn a_value_in_xml_adds_no_element_and_no_attribute() {
+        let body = text("<order id=\"", "\"/>");
+        assert_eq!(
+            captured("7\"/><x a='&é\n").fill_xml(&body).unwrap(),
+            "<order id=\"7&#34;/&#62;&#60;x a=&#39;&#38;é&#10;\"/>"
+        );
+        assert!(captured("a\0").fill_xml(&body).is_err());
+    }
+
+    #[test]
+    fn a_value_adds_no_line_and_no_field_to_a_text() {
+        let line = text("SET order ", "\r\n");
+        assert_eq!(captured("a b é").fill_lines(&line).unwrap(), "SET order a b é\r\n");
+        for value in ["7\r\nFLUSHALL", "7\t8", "7\n", "\u{85}"] {
+            let refused = "id of step order holds a line break or control character";
+            assert_eq!(captured(value).fill_lines(&line).unwrap_err().0, refused, "{value:?}");
+        }
     }
 
     #[test]

@@ -81,7 +81,9 @@ const FIELDS: &[Field] = &[
     Field::optional(
         "body",
         ValueType::Template,
-        "The body of the request. One that is JSON is sent as `application/json` unless `headers` says otherwise.",
+        "The body of the request. One that is JSON is sent as `application/json` unless `headers` says otherwise. A captured \
+         value is escaped in JSON, XML and forms, by the content type or what the body is; in the midst of any other text one \
+         with a line break or another control character is a failure.",
     ),
     Field::with_default(
         "max_redirects",

@@ -20,7 +20,7 @@ use url::{Position, Url};
 use super::origin::{HttpOrigin, bare, credentials_of};
 use super::proxy::HttpProxy;
 use super::spelling;
-use crate::base::value::{Section, SourceSpan, Text, Value};
+use crate::base::value::{Section, SourceSpan, Text, TextPart, Value};
 use crate::model::outcome::{Failure, FailureKind};
 use crate::workflow::captures::{Captures, FillError};
 
@@ -57,7 +57,10 @@ struct RequestBody {
 enum BodyFormat {
     Json,
     Form,
-    Plain,
+    Xml,
+    /// Nothing but one captured value, which has whatever shape it has.
+    Whole,
+    Lines,
 }
 
 /// The request of one run, ready to be sent.
@@ -260,7 +263,9 @@ impl RequestBody {
         let filled = match self.format {
             BodyFormat::Json => captured.fill_json(&self.text),
             BodyFormat::Form => fill_form(&self.text, captured),
-            BodyFormat::Plain => captured.fill(&self.text),
+            BodyFormat::Xml => captured.fill_xml(&self.text),
+            BodyFormat::Whole => captured.fill(&self.text),
+            BodyFormat::Lines => captured.fill_lines(&self.text),
         };
         let filled = filled.map_err(unfilled)?;
         if self.format == BodyFormat::Json && self.text.captures().next().is_some() && !self.has_kept_its_shape(&filled)
@@ -362,8 +367,12 @@ fn format_of(body: &Text, content_type: Option<&Text>) -> BodyFormat {
         BodyFormat::Json
     } else if content_type.contains("x-www-form-urlencoded") {
         BodyFormat::Form
+    } else if matches!(body.parts.as_slice(), [TextPart::Capture { .. }]) {
+        BodyFormat::Whole
+    } else if ["xml", "html"].iter().any(|kind| content_type.contains(kind)) || (content_type.is_empty() && stand_in(body).trim_start().starts_with('<')) {
+        BodyFormat::Xml
     } else {
-        BodyFormat::Plain
+        BodyFormat::Lines
     }
 }
 
@@ -381,7 +390,6 @@ fn stand_in(text: &Text) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::value::TextPart;
 
     /// A text in which `<>` stands for `${steps.order.id}`.
     fn template(text: &str) -> Text {
@@ -390,7 +398,7 @@ mod tests {
             if index > 0 {
                 parts.push(TextPart::Capture { step: "order".into(), name: "id".into() });
             }
-            parts.push(TextPart::Plain(plain.into()));
+            parts.extend((!plain.is_empty()).then(|| TextPart::Plain(plain.into())));
         }
         Text { parts, written: text.into() }
     }
@@ -414,6 +422,12 @@ mod tests {
         assert_eq!(fill("[<>]", None, "[1]"), reshaped());
         assert_eq!(fill("a=<>&b=1", Some("application/x-www-form-urlencoded"), "x&c=2"), Ok("a=x%26c%3D2&b=1".into()));
         assert_eq!(fill("id <>", None, "a\"b"), Ok("id a\"b".into()));
+        let broken = || Err("id of step order holds a line break or control character".to_owned());
+        assert_eq!(fill("id <>", Some("text/plain"), "a\nid b"), broken());
+        assert_eq!(fill("<>", None, "a\nb"), Ok("a\nb".into()));
+        assert_eq!(fill("<o><></o>", None, "</o>"), Ok("<o>&#60;/o&#62;</o>".into()));
+        assert_eq!(fill("\n<o><></o>", Some("application/soap+xml"), "&"), Ok("\n<o>&#38;</o>".into()));
+        assert_eq!(fill("<o><></o>", Some("text/plain"), "&"), Ok("<o>&</o>".into()));
         assert_eq!(fill("id <>", Some("application/json"), "a\"b"), Ok("id a\\\"b".into()));
     }
 

@@ -171,7 +171,7 @@ mod tests {
         for (code, logged_in, kind, message) in cases {
             let failure = failure(&error(code, "no such thing as \"secret\""), logged_in, true);
             assert_eq!((failure.kind, failure.message.as_str()), (kind, message));
-            assert_eq!(failure.detail, Some(format!("ERROR: SQLSTATE {code}")));
+            assert_eq!(failure.detail.as_deref(), Some(format!("ERROR: SQLSTATE {code}").as_str()));
         }
     }
 

@@ -369,7 +369,9 @@ fn format_of(body: &Text, content_type: Option<&Text>) -> BodyFormat {
         BodyFormat::Form
     } else if matches!(body.parts.as_slice(), [TextPart::Capture { .. }]) {
         BodyFormat::Whole
-    } else if ["xml", "html"].iter().any(|kind| content_type.contains(kind)) || (content_type.is_empty() && stand_in(body).trim_start().starts_with('<')) {
+    } else if ["xml", "html"].iter().any(|kind| content_type.contains(kind))
+        || (content_type.is_empty() && stand_in(body).trim_start().starts_with('<'))
+    {
         BodyFormat::Xml
     } else {
         BodyFormat::Lines

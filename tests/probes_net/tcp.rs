@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use probelet::base::value::{Text, TextPart, Value};
 use probelet::probe::net::Network;
 use probelet::probe::tcp::KIND;
-use probelet::probe::{Probe, http};
+use probelet::probe::{Probe, RunContext, http};
 
 use crate::fake::{Act, Fake};
 use crate::section::SectionBuilder;
-use crate::{LONG, said, said_where};
+use crate::{LONG, said, said_of, said_where};
 
 fn bare(fake: &Fake) -> Box<dyn Probe> {
     SectionBuilder::new().text("address", fake.address().to_string()).probe(&KIND)
@@ -39,6 +40,24 @@ async fn what_is_expected_is_waited_for() {
     let fake = Fake::drips("+PO", "NG\r\n", Duration::from_millis(5)).await;
     assert_eq!(said(&mut *ping(&fake), LONG).await, "pass");
     assert_eq!(fake.seen().requests, ["PING\r\n"]);
+}
+
+#[tokio::test]
+async fn a_captured_value_adds_no_line_to_what_is_sent() {
+    let fake = Fake::drips("+PO", "NG\r\n", Duration::from_millis(5)).await;
+    let capture = TextPart::Capture { step: "order".into(), name: "id".into() };
+    let parts = vec![TextPart::Plain("GET ".into()), capture, TextPart::Plain("\r\n".into())];
+    let send = Value::Text(Text { parts, written: String::new() });
+    let section = SectionBuilder::new().text("address", fake.address().to_string()).text("expect", "PONG");
+    let mut probe = section.with("send", send).probe(&KIND);
+    for (value, expected) in
+        [("7\r\nFLUSHALL", "mismatch: id of step order holds a line break or control character"), ("7 8", "pass")]
+    {
+        let mut run = RunContext::default();
+        run.captured.insert("order", "id", value.into());
+        assert_eq!(said_of(&mut *probe, &run, LONG).await, expected, "{value:?}");
+    }
+    assert_eq!(fake.seen().requests, ["GET 7 8\r\n"]);
 }
 
 #[tokio::test]

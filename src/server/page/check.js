@@ -108,7 +108,7 @@ function drawKept(since) {
 function drawAbout(check) {
   const { head } = detail.parts;
   const waiting = behind(check);
-  const key = JSON.stringify([check.name, check.state, check.state === "stale" ? check.message : reasonOf(check), check.since, waiting, check.definition?.runbook, check.definition?.description]);
+  const key = JSON.stringify([check.name, check.state, check.state === "stale" ? check.message : whyOf(check), check.since, waiting, check.definition?.runbook, check.definition?.description]);
   if (head.key === key) return;
   head.key = key;
   const hadFocus = head.contains(document.activeElement);
@@ -125,7 +125,7 @@ function drawAbout(check) {
   if (hadFocus) head.querySelector("h1").focus({ preventScroll: true });
 }
 
-const saidIn = (check) => reasonOf(check) || MEANINGS[check.state];
+const saidIn = (check) => whyOf(check) || MEANINGS[check.state];
 
 /** What goes on while nothing happens. */
 function drawCheckAges() {

@@ -14,6 +14,7 @@ function draw() {
   const { dirty } = store;
   const all = dirty.has("all");
   if (dirty.size > 0 && store.outline) {
+    explainSkips();
     if (all || dirty.has("verdict")) drawVerdict();
     if (detail.name === null) {
       drawList(all, dirty.has("verdict"));

@@ -5,8 +5,9 @@
 const SILENCE = 20_000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
-/** Whatever else is asked is answered within this time, or not at all. */
-const LONGEST_ANSWER = 10_000;
+/** Whatever else is asked: an answer begins within this time, or does not come; a slow line may take longer to its end. */
+const LONGEST_WAIT = 10_000;
+const LONGEST_ANSWER = 60_000;
 /** What may be wrong where a daemon that runs does not answer. */
 const FEW_CONNECTIONS = "a browser has six connections to one address, and each page keeps one: close others of this daemon";
 
@@ -117,9 +118,11 @@ function reconnect() {
 /** Whatever else is asked: the JSON below the page, or nothing. */
 async function ask(path) {
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), LONGEST_ANSWER);
+  let timer = setTimeout(() => abort.abort(), LONGEST_WAIT);
   try {
     const response = await fetch(`${HERE}${path}`, { signal: abort.signal, headers: { Accept: "application/json" }, cache: "no-store" });
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(), LONGEST_ANSWER);
     const data = response.ok ? (await response.json()).data : null;
     link.isSlow = false;
     return data;

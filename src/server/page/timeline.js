@@ -10,7 +10,6 @@ const signAndWord = (to) => STANDING_WORDS[to] ?? [to, to];
 
 function drawTimeline() {
   const place = byId("timeline");
-  explainSkips();
   const entries = entriesOf(store.moments);
   const key = JSON.stringify([dayOf(now()), entries.map((entry) => [entry.at, entry.to, [...entry.names], entry.message])]);
   if (place.key === key) return;

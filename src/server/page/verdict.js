@@ -139,11 +139,11 @@ function drawCauses(causes) {
 
 const hasEffect = (cause) => !cause.isMild || cause.waiting.length > 0;
 
-/** Why a cause is one; nothing where the daemon does not tell. */
-function whyOf(cause) {
-  const reason = reasonOf(cause);
+/** Why a check stands as it does, also where its last run says otherwise; nothing where the daemon does not tell. */
+function whyOf(check) {
+  const reason = reasonOf(check);
   // It passes again, and has not done so often enough.
-  return reason && cause.state === "error" && cause.failures === 0 ? `passes again, which does not count yet: ${reason}` : reason;
+  return reason && check.state === "error" && check.failures === 0 ? `passes again, which does not count yet: ${reason}` : reason;
 }
 
 /** What goes on in it changes while it is shown. */

@@ -58,6 +58,8 @@ checks:
   await reads(page, "#causes .cause", /^Root cause: db: returned status 404 failing for/);
   database.status = 200;
   await reads(page, "#causes .cause", /^Root cause: db: passes again, which does not count yet: db OK \(.*\) \(pass \d+ of 100000\) failing for/);
+  await page.click('a.name[href="#/check/db"]');
+  await reads(page, "#check .about .message", /^passes again, which does not count yet: db OK/);
   quiet();
   await close();
 });

@@ -545,6 +545,24 @@ pub static CODES: &[Code] = &[
         "checks:\n  - name: app\n    critical: true\n    gates: [live]\n    simulated: {}\n",
     ),
     warning(
+        "former-name-taken",
+        "`formerly` names a check that is still there, or from which another one goes on.",
+        "A check that has another name than before goes on with the history of the former one, its counts, and what it kept \
+         closed. While a check has that name, switched off or not, all of that stays with it; of two checks with the same former \
+         name the first goes on. The other begins anew, as if it had no `formerly`.",
+        "checks:\n  - name: orders_db\n    formerly: db\n    simulated: {}\n  - name: db\n    simulated: {}\n",
+        "checks:\n  - name: orders_db\n    formerly: db\n    simulated: {}\n  - name: users_db\n    simulated: {}\n",
+    ),
+    warning(
+        "small-history",
+        "`history.max_size` leaves hardly any room for a past.",
+        "Of a file that is too large the oldest goes first, and its tables and what lasts are in it whatever happens. Where they \
+         take most of what is allowed, a change is gone as soon as it is over, and figures tell of the last moments alone: a \
+         check that flaps then shows 100 %.",
+        "history: { path: /var/lib/probelet/history.db, max_size: 64KiB }\nchecks: []\n",
+        "history: { path: /var/lib/probelet/history.db, max_size: 1MiB }\nchecks: []\n",
+    ),
+    warning(
         "plain-secret",
         "A password stands in the file in plain text.",
         "Configurations end up in repositories, ConfigMaps and tickets. Take the secret from the environment or from a \

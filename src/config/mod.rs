@@ -302,6 +302,17 @@ pub struct HistoryConfig {
     pub max_memory: usize,
 }
 
+impl HistoryConfig {
+    /// A file of fewer bytes has hardly any room for the past of so many checks: its tables are in it, a log beside it, and
+    /// of each check what lasts.
+    #[must_use]
+    pub const fn least_max_size(checks: usize) -> u64 {
+        const STEP: u64 = 64 * 1024;
+        const OF_A_CHECK: u64 = 1024;
+        (2 * STEP + checks as u64 * OF_A_CHECK).next_multiple_of(STEP)
+    }
+}
+
 /// The section `log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {

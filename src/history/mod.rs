@@ -111,7 +111,7 @@ impl History {
         let (restoring, restored) = watch::channel(None);
         let published = Arc::new(Published::new(condition));
         let writer = Writer::new(inbox, Arc::clone(&published), restoring, state, location, now);
-        (Self { messages, places: Places::new(), published, restored }, writer)
+        (Self { messages, places: Places::default(), published, restored }, writer)
     }
 
     /// The checks of `plan` are watched from `at` on, and no others.

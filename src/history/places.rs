@@ -24,13 +24,13 @@ pub struct Places {
     all: Arc<AtomicUsize>,
 }
 
-impl Places {
-    /// Those of a plan without checks.
-    #[must_use]
-    pub fn new() -> Self {
+impl Default for Places {
+    fn default() -> Self {
         Self { free: Arc::new(Semaphore::new(RUNS)), all: Arc::new(AtomicUsize::new(RUNS)) }
     }
+}
 
+impl Places {
     /// There are at least as many as so many checks need.
     pub fn make_room_for(&self, checks: usize) {
         let wanted = room_for(checks);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_more_as_there_are_checks_and_never_fewer_than_before() {
-        let places = Places::new();
+        let places = Places::default();
         let mut taken: Vec<_> = std::iter::from_fn(|| places.take()).collect();
         assert_eq!((taken.len(), places.are_filling()), (RUNS, true));
         for (checks, expected) in [(5000, RUNS + 5000), (7, RUNS + 5000), (1_000_000, MOST_RUNS)] {

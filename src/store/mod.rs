@@ -239,7 +239,8 @@ mod tests {
         let later = at(1020, set, State::Error);
         recorder.publish(Snapshot { checks: redated, plan: Arc::clone(&ill.plan), ..later.clone() });
         recorder.publish(Snapshot { plan: Arc::clone(&ill.plan), ..at(1030, set, State::Ok) });
-        let dates: Vec<Timestamp> = board.past_changes().of(&ill.plan.checks[0].name).map(|change| change.at).collect();
+        let dates: Vec<Timestamp> =
+            board.past_changes().of(&ill.plan.checks[0].name, None).map(|change| change.at).collect();
         assert_eq!(dates, [1010, 1030].map(|seconds| Timestamp::from_unix_seconds(seconds + set)));
     }
 }

@@ -106,9 +106,14 @@ impl PastChanges {
         true
     }
 
-    /// Those of `check`, oldest first.
-    pub fn of<'a>(&'a self, check: &'a CheckName) -> impl Iterator<Item = &'a PastChange> {
-        self.0.iter().map(|change| &**change).filter(move |change| change.check == *check)
+    /// Those of `check`, and of its `former` name, oldest first.
+    pub fn of<'a>(
+        &'a self,
+        check: &'a CheckName,
+        former: Option<&'a CheckName>,
+    ) -> impl Iterator<Item = &'a PastChange> {
+        let is_of = move |change: &&PastChange| change.check == *check || Some(&change.check) == former;
+        self.0.iter().map(|change| &**change).filter(is_of)
     }
 }
 
@@ -152,8 +157,10 @@ mod tests {
         assert!(changes.add(&well, &ill));
         let app = CheckName::new("app").unwrap();
         let told: Vec<_> =
-            changes.of(&app).map(|change| (change.from, change.to, &*change.reason, change.lasted)).collect();
+            changes.of(&app, None).map(|change| (change.from, change.to, &*change.reason, change.lasted)).collect();
         assert_eq!(told, [(State::Ok, State::Skipped, "waits for db", Duration::from_secs(30))]);
+        let renamed = CheckName::new("shop").unwrap();
+        assert_eq!(changes.of(&renamed, Some(&app)).count(), 1);
         for _ in 0..MOST {
             assert!(changes.add(&well, &ill));
         }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use probelet::base::clock::Timestamp;
 use probelet::base::name::CheckName;
+use probelet::config::HistoryConfig;
 use probelet::history::answer::{Condition, HistoryUnavailable, Keep, Page, RecordedRun, SavedState, ServiceRecord};
 use probelet::history::calendar::Boot;
 use probelet::history::ledger::{Availability, EventKind, Interval};
@@ -646,6 +647,28 @@ fn the_file_stays_within_its_bound_and_the_oldest_goes_first() {
     let page = Page { limit: 1, before: None };
     let newest = told.runtime.block_on(told.history.ticks(1, page)).unwrap();
     assert_eq!(newest.items[0].at, at(1999.9));
+}
+
+#[test]
+fn the_least_bound_that_is_not_warned_of_has_room_for_a_past() {
+    for checks in [1, 50] {
+        let folder = Folder::new("least");
+        let keep = Keep { max_size: HistoryConfig::least_max_size(checks), ..KEEP };
+        let told = Told::start(Some(&folder.file()), keep, "pod-1", 0.0);
+        let names: Vec<String> = (0..checks).map(|check| format!("a-name-of-some-length/{check}")).collect();
+        told.declare(&names.iter().map(String::as_str).collect::<Vec<_>>(), 0.0);
+        // The first one flaps, and fails for a tenth of the time.
+        for second in (0..1000u32).step_by(10) {
+            told.enter(&names[0], State::Error, second.into());
+            told.enter(&names[0], State::Ok, f64::from(second + 1));
+            names.iter().for_each(|name| told.pass(name, 10, f64::from(second + 9), "fine"));
+            told.alive(second, second + 9);
+            told.flush_patiently();
+        }
+        let uptime = told.service(&names[0]).metric.uptime_percent.unwrap();
+        assert!((89.0..=91.0).contains(&uptime), "{checks} checks: {uptime} %");
+        assert!(told.story(&names[0]).len() > 100, "{checks} checks");
+    }
 }
 
 #[test]

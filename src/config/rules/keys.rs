@@ -175,7 +175,12 @@ const HISTORY: &[Field] = &[
          change needs a restart.",
     ),
     Field::with_default("retention", ANY_DURATION, "7d", "How long single runs are kept."),
-    Field::with_default("max_size", ValueType::Size, "64MiB", "The file grows no larger than this."),
+    Field::with_default(
+        "max_size",
+        ValueType::Size,
+        "64MiB",
+        "The file grows no larger than this. 128 KiB and 1 KiB for each check is the least that leaves room for a past.",
+    ),
     Field::with_default(
         "max_memory",
         ValueType::Size,
@@ -317,7 +322,8 @@ const CHECK_FIELDS: &[Field] = &[
     Field::optional(
         "formerly",
         ValueType::Text,
-        "An earlier name, whose history this check continues; the reload that renames it keeps closed what it kept closed.",
+        "An earlier name, whose history this check continues; the reload that renames it keeps closed what it kept closed. No \
+         check may have that name any more, and of two that had it the first goes on.",
     ),
     Field::optional(
         "disabled",

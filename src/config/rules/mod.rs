@@ -25,6 +25,7 @@ mod allow;
 pub mod check;
 mod cycles;
 mod fingerprint;
+mod former_names;
 mod hooks;
 pub mod hosts;
 pub mod keys;
@@ -63,8 +64,12 @@ pub fn apply(root: Rc<Node>, reader: &Reader<'_>) -> Option<Config> {
 /// The configuration whose top level, `checks` apart, is in `fields`.
 fn configuration(root: Rc<Node>, fields: &Section, reader: &Reader<'_>) -> Option<Config> {
     let top = top::read(fields, reader.environment());
-    let outlines = outlines(root, reader, &top);
-    let parents = parents(&outlines, &positions(&outlines, reader), reader);
+    let mut outlines = outlines(root, reader, &top);
+    let positions = positions(&outlines, reader);
+    let parents = parents(&outlines, &positions, reader);
+    let taken = former_names::report_taken(&outlines, &positions, reader);
+    taken.into_iter().for_each(|position| outlines[position].forget_former_name());
+    warnings::small_history(fields, outlines.len());
     refuse_cycles(&outlines, &parents, reader);
     outlines.iter().for_each(|outline| warn_of_plain_token(outline, reader));
     if let Some(why) = why_no_beat_arrives(&top) {

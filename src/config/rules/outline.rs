@@ -38,17 +38,19 @@ struct RareOutline {
     disabled: Option<String>,
     plain_token: Option<SourceSpan>,
     pushed: Option<SourceSpan>,
+    formerly: Option<(CheckName, SourceSpan)>,
 }
 
 impl RareOutline {
     /// What is kept of it.
     fn kept(self) -> Option<Box<Self>> {
-        let Self { refused_name, depends_on, disabled, plain_token, pushed } = &self;
+        let Self { refused_name, depends_on, disabled, plain_token, pushed, formerly } = &self;
         let is_some = refused_name.is_some()
             || !depends_on.is_empty()
             || disabled.is_some()
             || plain_token.is_some()
-            || pushed.is_some();
+            || pushed.is_some()
+            || formerly.is_some();
         is_some.then(|| Box::new(self))
     }
 }
@@ -76,6 +78,7 @@ impl CheckOutline {
             pushed: push.filter(|push| push.value == Value::Bool(true)).map(|push| push.span.clone()),
             depends_on: mem::take(&mut draft.depends_on),
             disabled: draft.disabled.take(),
+            formerly: draft.formerly.clone().zip(fields.get("formerly").map(|name| name.span.clone())),
         };
         let mut outline = Self {
             place: fields.span().clone(),
@@ -107,6 +110,19 @@ impl CheckOutline {
     #[must_use]
     pub fn depends_on(&self) -> &[DependsOnItem] {
         self.rare.as_ref().map_or(&[], |rare| &rare.depends_on)
+    }
+
+    /// Its former name, and where that stands.
+    #[must_use]
+    pub fn formerly(&self) -> Option<&(CheckName, SourceSpan)> {
+        self.rare.as_ref()?.formerly.as_ref()
+    }
+
+    /// It goes on from nothing.
+    pub fn forget_former_name(&mut self) {
+        if let Some((definition, _)) = &mut self.declared {
+            Arc::make_mut(definition).formerly = None;
+        }
     }
 
     /// Why it is switched off, where it is.

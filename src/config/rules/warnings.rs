@@ -3,7 +3,9 @@
 use super::check::{CheckDraft, GENERAL_INTERVAL, KindSection};
 use super::hosts::{is_external, is_own_host};
 use super::top::Defaults;
-use crate::base::quantity::show_duration;
+use crate::base::quantity::{show_duration, show_size};
+use crate::base::value::Section;
+use crate::config::HistoryConfig;
 use crate::config::source::Environment;
 use crate::model::plan::Critical;
 use crate::probe::KINDS;
@@ -81,6 +83,17 @@ fn password_in_clear(CheckDraft { fields, observed, .. }: &CheckDraft, environme
     section.warning(key, "password-in-clear", message, Some(help.into()));
 }
 
+/// A file that comes to its bound with next to nothing of the past of so many checks in it.
+pub fn small_history(top: &Section, checks: usize) {
+    let Some(history) = top.section("history") else { return };
+    let least = HistoryConfig::least_max_size(checks);
+    if let Some(size) = history.size("max_size").filter(|size| *size < least) {
+        let message = format!("`max_size` ({}) leaves hardly any room for a past", show_size(size));
+        let help = format!("write `{}KiB` or more: each check wants some of it", least / 1024);
+        history.warning("max_size", "small-history", message, Some(help));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::read;
@@ -122,6 +135,13 @@ mod tests {
         assert_eq!(found, [own("interval") + ": `timeout` (20s) is above `interval` (15s)"]);
         let found = defaults("interval: 1s, timeout: 1s", &[", timeout: 3s", ""]);
         assert_eq!(found, ["3:39 checks[0].timeout: `timeout` (3s) is above `interval` (1s)"]);
+    }
+
+    #[test]
+    fn a_history_without_room_is_told_what_to_write() {
+        let with = |size: &str| warnings(&format!("history: {{ max_size: {size} }}\nchecks: []\n"));
+        assert_eq!(with("127KiB"), ["1:22 history.max_size: `max_size` (127.0 KiB) leaves hardly any room for a past"]);
+        assert_eq!((with("128KiB"), warnings("checks: []\n")), (vec![], vec![]));
     }
 
     #[test]

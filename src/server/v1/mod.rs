@@ -202,8 +202,12 @@ impl HistoryRequest {
 
     /// The last changes of the state of `check`.
     fn transitions(&self, check: &Definition) -> Vec<past::TransitionObject> {
-        let (changes, details) = (self.app.board.past_changes(), self.snapshot.plan.answers.details);
-        changes.of(&check.name).map(|change| past::TransitionObject::of(change, details)).collect()
+        let (changes, plan) = (self.app.board.past_changes(), &self.snapshot.plan);
+        let details = plan.answers.details;
+        changes
+            .of(&check.name, plan.former_name(check))
+            .map(|change| past::TransitionObject::of(change, details))
+            .collect()
     }
 
     /// `/v1/services/{id}`.

@@ -195,9 +195,10 @@ mod tests {
         let found = move |_: CheckIndex, now: Moment| -> (ProbeResult, Duration) {
             let tls_not_after = (now < at(45.0)).then_some(ends);
             let facts = Facts { tls_not_after, ..Facts::default() };
-            let result = match now < at(15.0) {
-                true => Ok(Pass { facts, ..Pass::default() }),
-                false => Err(Failure { facts, ..Failure::new(FailureKind::Mismatch, "500") }),
+            let result = if now < at(15.0) {
+                Ok(Pass { facts, ..Pass::default() })
+            } else {
+                Err(Failure { facts, ..Failure::new(FailureKind::Mismatch, "500") })
             };
             (result, Duration::from_millis(20))
         };

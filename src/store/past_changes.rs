@@ -68,8 +68,10 @@ impl PastChanges {
         let same_plan = Arc::ptr_eq(&before.plan, &after.plan);
         let judged = Judged::new(after, after.at);
         let old = |index: CheckIndex| {
-            let name = after.plan.checks[index].name.as_str();
-            let place = if same_plan { Some(index) } else { before.plan.checks.position_near(name, index) };
+            let check = &after.plan.checks[index];
+            let of_name = |name: &CheckName| before.plan.checks.position_near(name.as_str(), index);
+            let before_reload = || of_name(&check.name).or_else(|| of_name(after.plan.former_name(check)?));
+            let place = if same_plan { Some(index) } else { before_reload() };
             place.map(|place| &before.checks[place])
         };
         let changed: Vec<CheckIndex> =
@@ -121,7 +123,7 @@ impl PastChanges {
 mod tests {
     use super::*;
     use crate::base::clock::{Moment, Reading};
-    use crate::model::plan::testing::{check, indices, plan};
+    use crate::model::plan::testing::{self, check, indices, plan};
     use crate::model::plan::{Definition, Plan};
     use crate::model::snapshot::Configuration;
     use crate::model::start_up::StartUp;
@@ -159,8 +161,12 @@ mod tests {
         let told: Vec<_> =
             changes.of(&app, None).map(|change| (change.from, change.to, &*change.reason, change.lasted)).collect();
         assert_eq!(told, [(State::Ok, State::Skipped, "waits for db", Duration::from_secs(30))]);
-        let renamed = CheckName::new("shop").unwrap();
-        assert_eq!(changes.of(&renamed, Some(&app)).count(), 1);
+        let renamed = Definition { formerly: Some(app.clone()), ..check("shop") };
+        let next = testing::plan(vec![check("db"), renamed.clone()]);
+        let mut with_the_rename = changes.clone();
+        assert!(with_the_rename.add(&ill, &snapshot(&next, 50, [State::Error, State::Pending])));
+        let told = with_the_rename.of(&renamed.name, next.former_name(&renamed));
+        assert_eq!(told.map(|change| change.to).collect::<Vec<_>>(), [State::Skipped, State::Pending]);
         for _ in 0..MOST {
             assert!(changes.add(&well, &ill));
         }

@@ -110,7 +110,7 @@ impl ServiceRecord {
 /// The figures of one check, over all of its history that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CheckMetrics {
-    /// The mean of the runs that passed; nothing before the first.
+    /// The mean of the runs that passed or failed; nothing before the first.
     pub average_response_time_ms: Option<f64>,
     /// Runs that failed.
     pub down_count: u64,

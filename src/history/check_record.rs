@@ -14,8 +14,8 @@ use crate::model::state::OutcomeKind;
 pub struct Runs {
     /// By outcome, in the order of [`OutcomeKind::ALL`].
     pub counts: [u64; 3],
-    /// How long those that passed took together.
-    pub passing: Duration,
+    /// How long those that passed or failed took together.
+    pub running: Duration,
 }
 
 /// A check with its figures.
@@ -88,8 +88,8 @@ impl Runs {
     /// One more run.
     pub fn count(&mut self, tick: &Tick) {
         self.counts[place(tick.outcome)] += 1;
-        if let (OutcomeKind::Pass, Some(took)) = (tick.outcome, tick.response_time) {
-            self.passing = self.passing.saturating_add(took);
+        if let (OutcomeKind::Pass | OutcomeKind::Fail, Some(took)) = (tick.outcome, tick.response_time) {
+            self.running = self.running.saturating_add(took);
         }
     }
 
@@ -105,13 +105,13 @@ impl Runs {
         for (count, less) in self.counts.iter_mut().zip(less.counts) {
             *count = count.saturating_sub(less);
         }
-        self.passing = self.passing.saturating_sub(less.passing);
+        self.running = self.running.saturating_sub(less.running);
     }
 
     #[allow(clippy::cast_precision_loss)] // 53 bits of runs or microseconds are more than there will be
     fn average_ms(&self) -> Option<f64> {
-        let passes = self.counts[0];
-        (passes > 0).then(|| self.passing.as_micros() as f64 / 1e3 / passes as f64)
+        let runs = self.counts[0] + self.counts[1];
+        (runs > 0).then(|| self.running.as_micros() as f64 / 1e3 / runs as f64)
     }
 }
 

@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_count_runs_and_average_those_that_passed() {
+    fn figures_count_runs_and_average_those_that_passed_or_failed() {
         let mut watched = Watched::watching(&["db"]);
         let outcomes = [(OutcomeKind::Pass, Some(50)), (OutcomeKind::Fail, Some(2000)), (OutcomeKind::Pass, Some(59))];
         for (outcome, took) in outcomes.into_iter().chain([(OutcomeKind::Skip, None)]) {
@@ -452,7 +452,7 @@ mod tests {
         }
         let metric = watched.registry.find("db").unwrap().service(at(1)).metric;
         assert_eq!((metric.up_count, metric.down_count, metric.tick_count), (2, 1, 4));
-        assert_eq!(metric.average_response_time_ms, Some(54.5));
+        assert_eq!(metric.average_response_time_ms, Some(703.0));
         assert_eq!(metric.uptime_percent, None);
     }
 

@@ -114,18 +114,18 @@ pub async fn runs(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, Run
         "SELECT check_id, sum(pass), sum(fail), sum(skip), sum(passing) FROM (
             SELECT check_id, pass, fail, skip, passing FROM hours
             UNION ALL
-            SELECT check_id, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2), sum(iif(outcome = 0, ifnull(took, 0), 0))
+            SELECT check_id, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2), sum(iif(outcome < 2, ifnull(took, 0), 0))
             FROM ticks GROUP BY check_id
         ) GROUP BY check_id",
     )
     .fetch_all(connection)
     .await?;
-    sums.into_iter().map(|(check, pass, fail, skip, passing)| Ok((check, counts(pass, fail, skip, passing)?))).collect()
+    sums.into_iter().map(|(check, pass, fail, skip, running)| Ok((check, counts(pass, fail, skip, running)?))).collect()
 }
 
 /// Counts as they lie in the file.
-pub(super) fn counts(pass: i64, fail: i64, skip: i64, passing: i64) -> Result<Runs, FileFault> {
-    Ok(Runs { counts: [unsigned(pass)?, unsigned(fail)?, unsigned(skip)?], passing: duration(passing)? })
+pub(super) fn counts(pass: i64, fail: i64, skip: i64, running: i64) -> Result<Runs, FileFault> {
+    Ok(Runs { counts: [unsigned(pass)?, unsigned(fail)?, unsigned(skip)?], running: duration(running)? })
 }
 
 /// An interval as it lies in the file.

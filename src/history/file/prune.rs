@@ -70,11 +70,12 @@ impl File {
         Ok(count == TICKS_OF_A_CHECK)
     }
 
-    /// Folds the ticks of a check up to the number `last` into hourly figures.
+    /// Folds the ticks of a check up to the number `last` into hourly figures. `passing` has its name from files in which it was
+    /// the time of those that passed alone.
     async fn fold(&mut self, check: u32, last: i64) -> Result<(), FileFault> {
         let fold = "INSERT INTO hours (check_id, hour, pass, fail, skip, passing)
             SELECT check_id, at / ?3, sum(outcome = 0), sum(outcome = 1), sum(outcome = 2),
-                sum(iif(outcome = 0, ifnull(took, 0), 0))
+                sum(iif(outcome < 2, ifnull(took, 0), 0))
             FROM ticks WHERE check_id = ?1 AND id <= ?2 GROUP BY check_id, at / ?3
             ON CONFLICT DO UPDATE SET pass = pass + excluded.pass, fail = fail + excluded.fail,
                 skip = skip + excluded.skip, passing = passing + excluded.passing";
@@ -97,8 +98,8 @@ impl File {
         let query = "DELETE FROM hours WHERE check_id = ? AND hour < ? RETURNING pass, fail, skip, passing";
         let removed: Vec<(i64, i64, i64, i64)> =
             sqlx::query_as(query).bind(check).bind(before).fetch_all(&mut self.connection).await?;
-        for (pass, fail, skip, passing) in removed {
-            pruned.runs_gone.push((check, counts(pass, fail, skip, passing)?));
+        for (pass, fail, skip, running) in removed {
+            pruned.runs_gone.push((check, counts(pass, fail, skip, running)?));
         }
         Ok(())
     }

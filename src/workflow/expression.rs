@@ -196,12 +196,14 @@ mod tests {
 
     #[test]
     fn a_json_string_is_captured_as_its_content_and_the_rest_as_json() {
-        let body = r#"{"s":"a\n\"b\"","n":1.50,"big":123456789012345678901234567890,"exact":52.520006599999996,"t":true,"o":{"b": [1, 2],"a":null},"x/y~z":"deep"}"#;
+        let body = r#"{"s":"a\n\"b\"","n":1.50,"big":123456789012345678901234567890,"exact":52.520006599999996,"e":[1e3,1E-3],"t":true,"o":{"b": [1, 2],"a":null},"x/y~z":"deep"}"#;
         let cases = [
             ("json:/s", "a\n\"b\""),
             ("json:/n", "1.50"),
             ("json:/big", "123456789012345678901234567890"),
             ("json:/exact", "52.520006599999996"),
+            ("json:/e/0", "1e+3"),
+            ("json:/e/1", "1e-3"),
             ("json:/t", "true"),
             ("json:/o", r#"{"b":[1,2],"a":null}"#),
             ("json:/o/b/1", "2"),

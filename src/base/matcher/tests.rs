@@ -140,6 +140,9 @@ fn a_number_of_an_answer_is_the_one_that_it_wrote() {
             unfitting.iter().for_each(|text| assert!(fits(&is_not, &found(text)), "{is_not} {text}"));
         }
     }
+    for (pattern, written) in [("^1[.]50$", "1.50"), ("^1e[+]3$", "1e3"), ("^1e-3$", "1E-3")] {
+        assert!(fits(&json!({"matches": pattern}), &number(written)), "{written}");
+    }
     assert!(fits(&json!("$123456789012345678901234567890"), &number("123456789012345678901234567890")));
     assert!(!fits(&json!("$123456789012345678901234567890"), &number("123456789012345678901234567891")));
 }

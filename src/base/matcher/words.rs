@@ -17,7 +17,7 @@ pub const WORDS: &[Field] = &[
         "equals",
         ValueType::Operand,
         "It is this value. Numbers are compared as numbers, of any length and exactly: `12.50` is `12.5`; in JSON a text is \
-         no number.",
+         no number. Written here, one of 1e309 or beyond is a text, as a commit such as `1234e567` is.",
     ),
     Field::optional("not", ValueType::Operand, "It is there, and is not this value."),
     Field::optional("above", ValueType::Decimal, "It is a number above this one."),
@@ -31,7 +31,12 @@ pub const WORDS: &[Field] = &[
         "It is a text with this in it, a list with such an item, or a mapping with such a key.",
     ),
     Field::optional("lacks", ValueType::Template, "It is there, and does not contain this."),
-    Field::optional("matches", ValueType::Pattern, "It is a text in which this regular expression matches somewhere."),
+    Field::optional(
+        "matches",
+        ValueType::Pattern,
+        "It is a text in which this regular expression matches somewhere. A number in JSON is the text that the answer has, \
+         `1.50`, an exponent with its sign: `1e+3` where it has `1e3`.",
+    ),
     Field::optional("exists", ValueType::Bool, "Whether it is there; `null` is. `false` stands alone."),
     Field::optional(
         "length",

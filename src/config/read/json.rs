@@ -78,10 +78,12 @@ fn plain(text: &str) -> Option<Json> {
         return None;
     }
     let number = text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text);
+    // Beyond that it is rather a text: an abbreviated commit may be `1234e567`.
+    let double = number.parse().ok().filter(|double: &f64| double.is_finite())?;
     // As it is written, but for the forms that JSON has not: `.5`, `007`.
     let number = number.parse().ok().or_else(|| {
         let whole = number.parse::<i64>().map(Number::from).or_else(|_| number.parse::<u64>().map(Number::from));
-        whole.ok().or_else(|| Number::from_f64(number.parse().ok()?))
+        whole.ok().or_else(|| Number::from_f64(double))
     });
     number.map(Json::Number)
 }
@@ -99,7 +101,7 @@ mod tests {
             ("+7", "7"),
             ("1.50", "1.50"),
             ("1e3", "1e+3"),
-            ("1e999", "1e+999"),
+            ("1e308", "1e+308"),
             (".5", "0.5"),
             ("007", "7"),
             ("52.520006599999996", "52.520006599999996"),
@@ -109,7 +111,9 @@ mod tests {
         for (text, json) in cases {
             assert_eq!(plain(text).unwrap().to_string(), json);
         }
-        for text in ["yes", "nan", "inf", "-inf", "1.2.3", "-", "+-5", "0x10", "1_000"] {
+        for text in
+            ["yes", "nan", "inf", "-inf", "1.2.3", "-", "+-5", "0x10", "1_000", "1234e567", "1e999", "-1e999", ".5e999"]
+        {
             assert_eq!(plain(text), None, "{text}");
         }
     }

@@ -64,7 +64,8 @@ const STEP_FIELDS: &[Field] = &[
         "capture",
         ValueType::Map(&ValueType::Text),
         "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `cookie:<name>`, \
-         `regex:<one group>` or `status`. \
+         `regex:<one group>` or `status`. A number in JSON is kept as the answer has it, an exponent with its sign: `1.50`, \
+         and `1e+3` where it has `1e3`. \
          Later steps use them as `${steps.<step>.<name>}`. From then on no message shows one (but a status, and what is as \
          ordinary as `ok` or `17`).",
     ),

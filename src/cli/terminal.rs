@@ -59,7 +59,13 @@ impl ProgressLine {
         self.live
     }
 
-    /// A line that stays.
+    /// A line that stays, and is there however slowly it is read: for what is said once of each check.
+    pub(super) fn finding(&mut self, text: &str) {
+        self.clear();
+        self.output.complain(format!("{text}\n"));
+    }
+
+    /// A line that stays, unless too much waits to be written already.
     pub(super) fn line(&mut self, text: &str) {
         self.clear();
         self.output.progress(format!("{text}\n"));

@@ -59,6 +59,29 @@ fn the_checks_are_run_while_their_progress_cannot_be_written() {
 }
 
 #[test]
+fn once_has_a_line_of_each_check_however_late_it_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    let names: Vec<String> = (0..2000).map(|number| format!("c{number}")).collect();
+    let check = |name| format!("  - {{ name: {name}, simulated: {{ latency: 0s, ok_message: '${{SAID}}' }} }}\n");
+    let config = Config::of(&format!(
+        "checks:\n{}  - {{ name: last, tcp: {{ address: '{address}' }}, depends_on: [{}] }}\n",
+        names.iter().map(check).collect::<String>(),
+        names.join(", ")
+    ));
+    let (mut reader, writer) = full_pipe();
+    let mut command = config.command("once", &[]);
+    // More than a MiB in all.
+    command.env("SAID", "語".repeat(200)).stdout(Stdio::null()).stderr(writer);
+    let run = start_with(command);
+    listener.accept().expect("the last one is run");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut said).expect("it is text");
+    assert!(said.len() > 1 << 20 && said.lines().count() == names.len() + 1, "{}", said.lines().count());
+    assert_eq!(run.ends().code, 0);
+}
+
+#[test]
 fn wait_ends_in_time_while_nothing_can_be_written() {
     let timeout = "--timeout=300ms";
     let nowhere = format!("--url=http://127.0.0.1:{}", free_port());

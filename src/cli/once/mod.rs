@@ -140,7 +140,7 @@ impl Once {
             let Ok(next) = next.await else { continue };
             let Some(next) = next else { break };
             if lines {
-                progress.line(&line(&one_shot, next.check, &mut causes));
+                progress.finding(&line(&one_shot, next.check, &mut causes));
             }
             let check = next.check;
             seen[check] = Some(next);

@@ -125,11 +125,17 @@ impl DaemonUrl {
         let token = self.token(environment, deadline)?;
         // A token is for the daemon of its own configuration alone.
         let needs_file = named.as_ref().is_none_or(|daemon| token.is_none() && daemon.is_on_this_host());
-        let (path, environment) =
-            (ConfigFile::unnamed(environment).map_err(|complaint| wrong_usage(&complaint))?, environment.clone());
-        // The file may lie on a mount that hangs.
-        let declared =
-            if needs_file { in_time(deadline, move || listen::declared(&path, &environment)).ok() } else { None };
+        let declared = match ConfigFile::unnamed(environment) {
+            _ if !needs_file => None,
+            Ok(path) => {
+                let environment = environment.clone();
+                // The file may lie on a mount that hangs.
+                in_time(deadline, move || listen::declared(&path, &environment)).ok()
+            }
+            // Nothing but a token would come from it, which a daemon that wants it asks for.
+            Err(_) if named.is_some() => None,
+            Err(complaint) => return Err(wrong_usage(&complaint)),
+        };
         let declared = declared.unwrap_or_default();
         let listen = declared.listen.first().copied().unwrap_or(Listen::All(10240));
         let daemon = named.unwrap_or_else(|| DaemonClient::listening(listen));

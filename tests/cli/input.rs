@@ -118,6 +118,13 @@ fn a_variable_that_is_no_text_is_an_error_that_names_it() {
     let mut named = config.command("validate", &[]);
     named.env("PROBELET_CONFIG", OsStr::from_bytes(b"\xff"));
     assert_eq!(run(named).code, 0);
+    let url = "--url=http://127.0.0.1:1";
+    for arguments in [&["ask", url][..], &["drain", url], &["wait", url, "--timeout=10ms"]] {
+        let mut named = probelet(arguments);
+        named.env("PROBELET_CONFIG", OsStr::from_bytes(b"\xff"));
+        let timeless = |run: Run| (run.code, run.stdout, run.stderr.lines().next().map(str::to_owned));
+        assert_eq!(timeless(run(named)), timeless(runs(arguments)), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn why_unjudged(config: &Config, position: CheckIndex, has: Evidence) -> Option<
         takes if takes <= has => None,
         Evidence::Daemon => Some("its beats are pushed to a running daemon, which `ask` and `wait --url` ask"),
         Evidence::OneRun | Evidence::SeveralRuns => {
-            Some("its beat is a change of its file, which one look cannot see: `wait --check` looks again")
+            Some("it waits for a change of a file, which one look cannot see: `wait --check` looks again")
         }
     }
 }

@@ -85,17 +85,23 @@ fn a_heartbeat_is_not_judged_by_one_look_and_what_depends_on_it_is() {
     assert_eq!((names("checks"), names("disabled")), (vec!["orders".into()], vec!["loop".into(), "batch".into()]));
     let failing = Config::of(&BEATS.replace("ok_message: All is well", "error_rate: 1")).runs("once", &[]);
     assert_eq!((failing.code, failing.stdout.lines().last()), (1, Some("unhealthy: root cause orders; 2 not judged")));
-    let alone = Config::of("checks: [{ name: loop, heartbeat: { push: true, max_age: 30s } }]\n").runs("once", &[]);
-    assert_eq!(
-        (alone.code, alone.stdout.lines().last()),
-        (0, Some("healthy: there is no check that one look can judge"))
-    );
+    let step = "{ name: beat, heartbeat: { file: /run/app/alive, max_age: 30s } }";
+    for alone in [
+        "checks: [{ name: loop, heartbeat: { push: true, max_age: 30s } }]\n",
+        &format!("checks: [{{ name: path, workflow: {{ steps: [{step}, {{ name: buy, simulated: {{}} }}] }} }}]\n"),
+    ] {
+        let alone = Config::of(alone).runs("once", &[]);
+        assert_eq!(
+            (alone.code, alone.stdout.lines().last()),
+            (0, Some("healthy: there is no check that one look can judge"))
+        );
+    }
 }
 
 #[test]
 fn a_heartbeat_that_is_named_is_refused_where_it_cannot_be_judged() {
     let config = Config::of(BEATS);
-    let file = "its beat is a change of its file, which one look cannot see: `wait --check` looks again";
+    let file = "it waits for a change of a file, which one look cannot see: `wait --check` looks again";
     let push = "its beats are pushed to a running daemon, which `ask` and `wait --url` ask";
     for (command, name, why) in [("once", "batch", file), ("once", "loop", push), ("wait", "loop", push)] {
         let run = config.runs(command, &["--check", name]);

@@ -10,7 +10,7 @@ use crate::base::costly::{self, Haystack};
 use crate::base::name::CheckName;
 use crate::base::value::{Section, SourceSpan, Spanned, Text, Value};
 use crate::probe::capture::Capture;
-use crate::probe::{BuildContext, KINDS, Probe, Spec, heartbeat};
+use crate::probe::{BuildContext, Evidence, KINDS, Probe, Spec, heartbeat};
 use crate::workflow::error::PlanError;
 use crate::workflow::expression::Expression;
 use crate::workflow::plan::{Retry, StepDraft, StepPlan};
@@ -41,6 +41,10 @@ impl Spec for Workflow {
 
     fn max_connection_age(&self) -> Duration {
         self.steps.iter().map(|step| step.spec.max_connection_age()).max().unwrap_or_default()
+    }
+
+    fn verdict_takes(&self) -> Evidence {
+        self.steps.iter().map(|step| step.spec.verdict_takes()).max().unwrap_or(Evidence::OneRun)
     }
 
     fn prefer_fresh_connections(&mut self, where_to: &dyn Fn(&[&str]) -> bool) {

@@ -262,6 +262,41 @@ async fn what_was_ordered_is_cleaned_up_also_where_the_answer_is_not_as_expected
 }
 
 #[tokio::test]
+async fn nothing_is_cleaned_up_by_a_value_of_which_only_the_beginning_was_read() {
+    const ORDER: &str = "x order=12345678 failed";
+    let text = r#"
+checks:
+  - name: orders
+    workflow:
+      steps:
+        - name: order
+          http: { url: "http://127.0.0.1:${PORT}/order", method: POST, max_body: 15B }
+          capture: { id: 'regex:order=(\\d+)' }
+        - name: clean_up
+          always: true
+          http: { url: "http://127.0.0.1:${PORT}/orders/${steps.order.id}", method: DELETE }
+"#;
+    // A stored block of 22 bytes (RFC 1951, section 3.2.4) that ends after 14 of them.
+    let block = [b"\x1f\x8b\x08\0\0\0\0\0\0\x03\0\x16\0\xe9\xff".as_slice(), &ORDER.as_bytes()[2..16]].concat();
+    let head = format!("HTTP/1.1 500 x\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", block.len());
+    let cut = "order: capture id: the answer is longer than `max_body`, and what was read has no whole value";
+    for (max_body, answer, message) in [
+        ("15B", fake::http(200, &[], ORDER), cut),
+        ("15B", fake::http(409, &[], ORDER), "order: returned status 409"),
+        ("1KiB", [head.as_bytes(), &block].concat(), "order: returned status 500"),
+    ] {
+        let app = Fake::start(Act::serve(move |_, _| Some(answer.clone()))).await;
+        let run = RunContext { budget: BUDGET, ..RunContext::default() };
+        let text = text.replace("15B", max_body);
+        let failure = probe_from(&text, app.port()).observe(&run).await.unwrap_err();
+        assert_eq!(
+            (failure.message.as_str(), asked(&app).as_slice()),
+            (message, ["POST /order HTTP/1.1".into()].as_slice())
+        );
+    }
+}
+
+#[tokio::test]
 async fn no_step_shows_a_value_that_was_captured_whoever_sends_it() {
     const TICKET: &str = "tk-4f9a8e7b";
     let text = r#"

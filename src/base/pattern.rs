@@ -88,6 +88,26 @@ impl Pattern {
         let text = String::from_utf8_lossy(text);
         Some(self.regex.captures(&text)?.get(1)?.as_str().to_owned())
     }
+
+    /// The same in the beginning of a text: nothing where the match reaches the end of it, beyond which it may go on.
+    #[must_use]
+    pub fn first_group_of_cut(&self, text: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(whole_characters(text));
+        let found = self.regex.captures(&text)?;
+        let goes_on = found.get(0)?.end() == text.len();
+        if goes_on { None } else { Some(found.get(1)?.as_str().to_owned()) }
+    }
+}
+
+/// The text without a character at its end that was cut.
+fn whole_characters(text: &[u8]) -> &[u8] {
+    /// A character has four bytes at most.
+    const MOST: usize = 3;
+    let is_begun = |start: &usize| {
+        str::from_utf8(&text[*start..]).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    let begun = (text.len().saturating_sub(MOST)..text.len()).find(is_begun);
+    &text[..begun.unwrap_or(text.len())]
 }
 
 /// Shows nothing of the pattern: an expansion may be part of it.

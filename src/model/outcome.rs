@@ -210,6 +210,8 @@ pub struct CapturedAnswer {
     pub cookies: Vec<(String, String)>,
     /// The body, or the text of the first column of the first row.
     pub body: Vec<u8>,
+    /// There is more of the body than was read.
+    pub is_cut: bool,
 }
 
 impl std::fmt::Debug for CapturedAnswer {

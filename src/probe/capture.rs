@@ -31,8 +31,8 @@ pub(super) async fn found_in(
     let captures = Arc::clone(captures);
     let cost = cost(&captures, answer.body.len());
     let search = move || {
-        let CapturedAnswer { status, headers, cookies, body } = answer.as_ref();
-        let source = CaptureSource { status: *status, headers, cookies, body };
+        let CapturedAnswer { status, headers, cookies, body, is_cut } = answer.as_ref();
+        let source = CaptureSource { status: *status, headers, cookies, body, is_cut: *is_cut };
         captures.iter().map(|capture| capture.value_in(source)).collect()
     };
     searches.run(cost, search).await

@@ -115,24 +115,58 @@ impl Captures {
         text.render(|step, name| self.need_without(step, name, char::is_control).map(str::to_owned))
     }
 
-    /// Fills an XML body: each value as text that is content, or the value of an attribute.
+    /// Fills an HTML body: each value as text that is content, or the value of an attribute.
+    ///
+    /// # Errors
+    /// When a value was not captured, or holds a character that XML 1.0 has not.
+    pub fn fill_html(&self, text: &Text) -> Result<String, FillError> {
+        text.render(|step, name| {
+            let mut escaped = String::new();
+            self.need_in_xml(step, name)?.chars().for_each(|character| push_escaped(&mut escaped, character));
+            Ok(escaped)
+        })
+    }
+
+    /// Fills an XML body: the same, and a value in a CDATA section as it is, which cannot end the section.
     ///
     /// # Errors
     /// When a value was not captured, or holds a character that XML 1.0 has not.
     pub fn fill_xml(&self, text: &Text) -> Result<String, FillError> {
-        let is_missing_in_xml = |c: char| (c < ' ' && !"\t\n\r".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
-        text.render(|step, name| {
-            let mut escaped = String::new();
-            for character in self.need_without(step, name, is_missing_in_xml)?.chars() {
-                match character {
-                    '&' | '<' | '>' | '"' | '\'' | '\t' | '\n' | '\r' => {
-                        escaped.push_str(&format!("&#{};", u32::from(character)));
+        let mut body = String::new();
+        let mut follows_value_in_cdata = false;
+        for part in &text.parts {
+            let written = match part {
+                TextPart::Plain(text) => text,
+                TextPart::Expanded(secret) => secret.expose(),
+                TextPart::Capture { step, name } => {
+                    let value = self.need_in_xml(step, name)?;
+                    follows_value_in_cdata = is_in_cdata(&body);
+                    for character in value.chars() {
+                        if !follows_value_in_cdata {
+                            push_escaped(&mut body, character);
+                            continue;
+                        }
+                        if character == '>' && body.ends_with("]]") {
+                            body.push_str(BETWEEN_CDATA);
+                        }
+                        body.push(character);
                     }
-                    other => escaped.push(other),
+                    continue;
                 }
+            };
+            let ends_with_value = |end: &str, rest: &str| body.ends_with(end) && written.starts_with(rest);
+            if follows_value_in_cdata && (ends_with_value("]]", ">") || ends_with_value("]", "]>")) {
+                body.push_str(BETWEEN_CDATA);
             }
-            Ok(escaped)
-        })
+            follows_value_in_cdata = false;
+            body.push_str(written);
+        }
+        Ok(body)
+    }
+
+    fn need_in_xml(&self, step: &str, name: &str) -> Result<&str, FillError> {
+        let is_missing = |c: char| (c < ' ' && !"\t\n\r".contains(c)) || matches!(c, '\u{fffe}' | '\u{ffff}');
+        self.need_without(step, name, is_missing)
     }
 
     /// The value, unless it holds a character that is refused.
@@ -193,6 +227,36 @@ impl Captures {
             sql.push_str(&written);
         }
         Ok((sql, values))
+    }
+}
+
+/// Ends a CDATA section and begins the next.
+const BETWEEN_CDATA: &str = "]]><![CDATA[";
+
+/// Whether what follows this beginning of an XML document stands in a CDATA section (XML 1.0, section 2.7).
+fn is_in_cdata(xml: &str) -> bool {
+    const CDATA: (&str, &str) = ("<![CDATA[", "]]>");
+    let mut rest = xml;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at..];
+        let section = [CDATA, ("<!--", "-->"), ("<?", "?>")].into_iter().find(|(begin, _)| rest.starts_with(begin));
+        let Some((begin, end)) = section else {
+            rest = &rest[1..];
+            continue;
+        };
+        rest = &rest[begin.len()..];
+        match rest.find(end) {
+            Some(at) => rest = &rest[at + end.len()..],
+            None => return begin == CDATA.0,
+        }
+    }
+    false
+}
+
+fn push_escaped(xml: &mut String, character: char) {
+    match character {
+        '&' | '<' | '>' | '"' | '\'' | '\t' | '\n' | '\r' => xml.push_str(&format!("&#{};", u32::from(character))),
+        other => xml.push(other),
     }
 }
 
@@ -334,6 +398,25 @@ mod tests {
             "<order id=\"7&#34;/&#62;&#60;x a=&#39;&#38;é&#10;\"/>"
         );
         assert!(captured("a\0").fill_xml(&body).is_err());
+    }
+
+    #[test]
+    fn a_value_in_a_cdata_section_is_sent_as_it_is_and_stays_in_it() {
+        for (before, value, after, filled) in [
+            ("<o><![CDATA[", "a&b <x>", "]]></o>", "<o><![CDATA[a&b <x>]]></o>"),
+            ("<o><![CDATA[", "a]]>b", "]]></o>", "<o><![CDATA[a]]]]><![CDATA[>b]]></o>"),
+            ("<![CDATA[]]", ">", "]]>", "<![CDATA[]]]]><![CDATA[>]]>"),
+            ("<![CDATA[", "]]", ">]]>", "<![CDATA[]]]]><![CDATA[>]]>"),
+            ("<![CDATA[", "]", "]>]]>", "<![CDATA[]]]><![CDATA[]>]]>"),
+            ("<![CDATA[", "[1]", "]]>", "<![CDATA[[1]]]>"),
+            ("<![CDATA[x]]><o>", "&", "]]></o>", "<![CDATA[x]]><o>&#38;]]></o>"),
+            ("<o><!--<![CDATA[-->", "&", "</o>", "<o><!--<![CDATA[-->&#38;</o>"),
+            ("<!--<![CDATA[", "-->", "-->", "<!--<![CDATA[--&#62;-->"),
+            ("<?x <![CDATA[ ?>", "&", "", "<?x <![CDATA[ ?>&#38;"),
+        ] {
+            assert_eq!(captured(value).fill_xml(&text(before, after)).as_deref(), Ok(filled), "{before}{value}{after}");
+        }
+        assert!(captured("a\0").fill_xml(&text("<![CDATA[", "]]>")).is_err());
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct CaptureSource<'a> {
     pub cookies: &'a [(String, String)],
     /// The body.
     pub body: &'a [u8],
+    /// There is more of the body than this.
+    pub is_cut: bool,
 }
 
 /// Why a text is no expression.
@@ -53,6 +55,8 @@ impl ExpressionError {
 }
 
 const TOO_LONG: &str = "the value is longer than 8 KiB";
+
+const CUT: &str = "the answer is longer than `max_body`, and what was read has no whole value";
 
 const FORMS: &str = "write `json:/pointer`, `header:Name`, `cookie:name`, `regex:pattern with one (group)` or `status`";
 
@@ -87,6 +91,7 @@ impl Expression {
     /// Why there is none, as a phrase that shows nothing of the answer.
     pub fn find(&self, source: CaptureSource<'_>) -> Result<String, &'static str> {
         let value = match self {
+            Self::Json(_) if source.is_cut => return Err(CUT),
             Self::Json(pointer) => json_at(source.body, pointer)?,
             Self::Header(name) => {
                 let header = source.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -98,6 +103,7 @@ impl Expression {
                 let heard = || if source.cookies.is_empty() { cookie_in(source.headers, name) } else { None };
                 kept.or_else(heard).ok_or("the server has set no such cookie")?
             }
+            Self::Pattern(pattern) if source.is_cut => pattern.first_group_of_cut(source.body).ok_or(CUT)?,
             Self::Pattern(pattern) => pattern.first_group(source.body).ok_or("the pattern matches nothing")?,
             Self::Status => source.status.ok_or("the answer has no status code")?.to_string(),
         };
@@ -185,7 +191,13 @@ mod tests {
         let headers = [("location".to_owned(), "/a".to_owned()), ("location".to_owned(), "/b".to_owned())];
         let cookies = [("sid", "old"), ("SID", "other"), ("sid", "new"), ("gone", "")];
         let cookies = cookies.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let source = CaptureSource { status: Some(201), headers: &headers, cookies: &cookies, body: body.as_bytes() };
+        let source = CaptureSource {
+            status: Some(201),
+            headers: &headers,
+            cookies: &cookies,
+            body: body.as_bytes(),
+            is_cut: false,
+        };
         Expression::parse(expression).unwrap().find(source)
     }
 
@@ -226,7 +238,7 @@ mod tests {
         assert_eq!(find("cookie:Sid", ""), Err("the server has set no such cookie"));
         let set = |cookie: &str| ("set-cookie".to_owned(), cookie.to_owned());
         let headers = [set("sid=a; Path=/"), set("sid=b"), set("gone=x; Max-Age=0"), set("empty=")];
-        let heard = CaptureSource { status: None, headers: &headers, cookies: &[], body: b"" };
+        let heard = CaptureSource { status: None, headers: &headers, cookies: &[], body: b"", is_cut: false };
         let cookie = |name: &str| Expression::Cookie(name.to_owned()).find(heard).ok();
         assert_eq!((cookie("sid").as_deref(), cookie("gone"), cookie("empty")), (Some("b"), None, None));
         assert_eq!(find("status", "").as_deref(), Ok("201"));
@@ -246,8 +258,24 @@ mod tests {
         for (expression, body, expected) in cases {
             assert_eq!(find(expression, body), Err(expected), "{expression} {body}");
         }
-        let bare = CaptureSource { status: None, headers: &[], cookies: &[], body: b"" };
+        let bare = CaptureSource { status: None, headers: &[], cookies: &[], body: b"", is_cut: false };
         assert_eq!(Expression::Status.find(bare), Err("the answer has no status code"));
+    }
+
+    #[test]
+    fn of_a_body_that_was_cut_no_value_is_found_that_may_go_on() {
+        let find = |expression: &str, body: &[u8]| {
+            let source = CaptureSource { status: None, headers: &[], cookies: &[], body, is_cut: true };
+            Expression::parse(expression).unwrap().find(source)
+        };
+        assert_eq!(find("regex:id=([0-9]+)", b"id=123"), Err(CUT));
+        assert_eq!(find("regex:id=([0-9]+)$", b"id=123"), Err(CUT));
+        assert_eq!(find("regex:id=([0-9]+)", b"id=123 ").as_deref(), Ok("123"));
+        assert_eq!(find("regex:id=([^ ]+)", "id=caf\u{e9}".as_bytes()), Err(CUT));
+        assert_eq!(find("regex:id=([a-z]+)", b"id=caf\xc3"), Err(CUT));
+        assert_eq!(find("regex:id=([a-z]+)", b"id=caf\xff").as_deref(), Ok("caf"));
+        assert_eq!(find("regex:none=(.)", b"id=123 "), Err(CUT));
+        assert_eq!(find("json:/id", br#"{"id":123}"#), Err(CUT));
     }
 
     #[test]

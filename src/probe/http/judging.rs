@@ -48,7 +48,9 @@ impl Judging {
         }
         let Received { status, body, .. } = &self.received;
         let headers = self.received.header_texts();
-        let source = CaptureSource { status: Some(*status), headers: &headers, cookies: &self.cookies, body };
+        // Of a value that was cut nobody is to see the beginning either.
+        let source =
+            CaptureSource { status: Some(*status), headers: &headers, cookies: &self.cookies, body, is_cut: false };
         let own: Vec<_> = self.captures.iter().filter_map(|capture| capture.secret_in(source)).collect();
         self.secrets = self.secrets.and(own.iter().map(|(name, value)| (*name, value.as_str())));
         self.trace.keep_secret(|| self.secrets.clone());

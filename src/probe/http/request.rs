@@ -58,7 +58,9 @@ enum BodyFormat {
     Json,
     Form,
     Xml,
-    /// Nothing but one captured value, which has whatever shape it has.
+    /// Without CDATA sections.
+    Html,
+    /// Nothing but one captured value and white space around it: it has whatever shape it has.
     Whole,
     Lines,
 }
@@ -264,6 +266,7 @@ impl RequestBody {
             BodyFormat::Json => captured.fill_json(&self.text),
             BodyFormat::Form => fill_form(&self.text, captured),
             BodyFormat::Xml => captured.fill_xml(&self.text),
+            BodyFormat::Html => captured.fill_html(&self.text),
             BodyFormat::Whole => captured.fill(&self.text),
             BodyFormat::Lines => captured.fill_lines(&self.text),
         };
@@ -367,15 +370,23 @@ fn format_of(body: &Text, content_type: Option<&Text>) -> BodyFormat {
         BodyFormat::Json
     } else if content_type.contains("x-www-form-urlencoded") {
         BodyFormat::Form
-    } else if matches!(body.parts.as_slice(), [TextPart::Capture { .. }]) {
+    } else if is_one_capture(body) {
         BodyFormat::Whole
-    } else if ["xml", "html"].iter().any(|kind| content_type.contains(kind))
-        || (content_type.is_empty() && stand_in(body).trim_start().starts_with('<'))
+    } else if content_type.contains("xml") || (content_type.is_empty() && stand_in(body).trim_start().starts_with('<'))
     {
         BodyFormat::Xml
+    } else if content_type.contains("html") {
+        BodyFormat::Html
     } else {
         BodyFormat::Lines
     }
+}
+
+/// Whether it is a captured value with nothing but white space around it.
+fn is_one_capture(text: &Text) -> bool {
+    let is_blank = |part: &&TextPart| matches!(part, TextPart::Plain(text) if text.trim().is_empty());
+    let mut parts = text.parts.iter().filter(|part| !is_blank(part));
+    matches!((parts.next(), parts.next()), (Some(TextPart::Capture { .. }), None))
 }
 
 /// The text with a harmless value in each place of a captured one.
@@ -427,9 +438,12 @@ mod tests {
         let broken = || Err("id of step order holds a line break or control character".to_owned());
         assert_eq!(fill("id <>", Some("text/plain"), "a\nid b"), broken());
         assert_eq!(fill("<>", None, "a\nb"), Ok("a\nb".into()));
+        assert_eq!(fill("\n <>\n", None, "a\nb"), Ok("\n a\nb\n".into()));
+        assert_eq!(fill("<>\n<>", None, "a\nb"), broken());
         assert_eq!(fill("<o><></o>", None, "</o>"), Ok("<o>&#60;/o&#62;</o>".into()));
         assert_eq!(fill("\n<o><></o>", Some("application/soap+xml"), "&"), Ok("\n<o>&#38;</o>".into()));
         assert_eq!(fill("<o><></o>", Some("text/plain"), "&"), Ok("<o>&</o>".into()));
+        assert_eq!(fill("<p><![CDATA[<>", Some("text/html"), "&"), Ok("<p><![CDATA[&#38;".into()));
         assert_eq!(fill("id <>", Some("application/json"), "a\"b"), Ok("id a\\\"b".into()));
     }
 

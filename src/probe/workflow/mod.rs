@@ -50,8 +50,9 @@ const STEP_FIELDS: &[Field] = &[
         "always",
         ValueType::Bool,
         "false",
-        "Run it whatever happened before, if what it uses was captured; from an answer that failed its step, too. The last \
-         fifth of the workflow's time is kept for such steps. A run that is cut off does not come to them: once a reload \
+        "Run it whatever happened before, if what it uses was captured; from an answer that failed its step, too. One that \
+         was refused (409 …) may name what somebody else owns: capture for a clean-up what only the answer to its own \
+         request has. The last fifth of the workflow's time is kept for such steps. A run that is cut off does not come to them: once a reload \
          changes the check, or the daemon ends, a run has one second, and `once` ends at once at a signal. Where what a run \
          has begun must not stay, let it expire, too.",
     ),
@@ -65,7 +66,8 @@ const STEP_FIELDS: &[Field] = &[
         ValueType::Map(&ValueType::Text),
         "Values to keep from the answer, by name: `json:<pointer>`, `header:<name>`, `cookie:<name>`, \
          `regex:<one group>` or `status`. A number in JSON is kept as the answer has it, an exponent with its sign: `1.50`, \
-         and `1e+3` where it has `1e3`. \
+         and `1e+3` where it has `1e3`. Of an answer longer than `max_body`, `json:` finds nothing, and neither does a \
+         pattern whose match reaches the end of what was read. \
          Later steps use them as `${steps.<step>.<name>}`. From then on no message shows one (but a status, and what is as \
          ordinary as `ok` or `17`).",
     ),

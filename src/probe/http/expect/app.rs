@@ -157,7 +157,8 @@ impl AppAnswer {
             Expression::Header(_) => received.header_texts(),
             _ => Vec::new(),
         };
-        let source = CaptureSource { status: None, headers: &headers, cookies: &[], body: &received.body };
+        let source =
+            CaptureSource { status: None, headers: &headers, cookies: &[], body: &received.body, is_cut: false };
         let said = expression.find(source).ok()?;
         let is_named_so = match expression {
             Expression::Json(pointer) => is_credential(pointer.rsplit('/').next().unwrap_or_default()),

@@ -78,7 +78,8 @@ pub(super) struct Received {
 impl Received {
     /// The answer as captures read it, with the cookies that the run has.
     pub(super) fn into_answer(self, cookies: Vec<(String, String)>) -> CapturedAnswer {
-        CapturedAnswer { status: Some(self.status), headers: self.header_texts(), cookies, body: self.body }
+        let (status, headers) = (Some(self.status), self.header_texts());
+        CapturedAnswer { status, headers, cookies, body: self.body, is_cut: self.is_cut }
     }
 
     /// The headers as captures read them.

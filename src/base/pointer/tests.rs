@@ -1,3 +1,5 @@
+//! What is found at pointers, held against the whole of a text that was read.
+
 use proptest::prelude::*;
 use serde::de::value::{Error as Refusal, MapDeserializer};
 

@@ -306,7 +306,7 @@ checks:
       steps:
         - name: login
           http: { url: "http://127.0.0.1:${PORT}/login", message: "regex:(.*)" }
-          capture: { ticket: "json:/ticket", state: "json:/state", code: status }
+          capture: { ticket: "json:/ticket", state: "json:/state", word: "json:/word", code: status }
         - name: me
           http:
             url: "http://127.0.0.1:${PORT}/me"
@@ -317,7 +317,7 @@ checks:
 "#;
     let chat = Fake::start(Act::serve(|_, request| {
         Some(match request.split(' ').nth(1).unwrap() {
-            "/login" => fake::http(200, &[], &format!(r#"{{"ticket":"{TICKET}","state":"ok"}}"#)),
+            "/login" => fake::http(200, &[], &format!(r#"{{"ticket":"{TICKET}","state":"ok","word":"header"}}"#)),
             "/me" => fake::http(200, &[], &format!(r#"{{"t":"user {TICKET} is ok, 200 times"}}"#)),
             _ => fake::http(500, &[], &format!("no {TICKET} here")),
         })
@@ -329,13 +329,16 @@ checks:
     assert_eq!(
         steps(&failure.facts),
         [
-            r#"login ok: {"ticket":"***","state":"ok"}"#,
+            r#"login ok: {"ticket":"***","state":"ok","word":"***"}"#,
             "me ok: user *** is ok, 200 times",
             "refused error: returned status 500: no *** here"
         ]
     );
     let shown = format!("{trace:?} {failure:?}");
-    assert!(shown.contains("user *** is ok") && shown.contains("status 500") && !shown.contains("4f9a"), "{shown}");
+    assert!(
+        shown.contains("user *** is ok") && shown.contains("status 500, 1 header") && !shown.contains("4f9a"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -132,6 +132,8 @@ pub enum Found {
     HeldBack,
     /// So many bytes that are no text.
     Binary(usize),
+    /// What words of ours say of it.
+    InOurWords(String),
 }
 
 #[derive(Debug, Default)]
@@ -185,7 +187,7 @@ impl Trace {
         if let Some(notes) = &self.notes {
             let mut notes = locked(notes);
             if notes.seen.len() < Self::MAX {
-                let shown = plain(&notes.secrets.redact(&what())).into_owned();
+                let shown = plain(&notes.secrets.redact_own(&what())).into_owned();
                 notes.seen.push(shown);
             }
         }

@@ -189,7 +189,7 @@ impl Found {
     }
 
     fn sent(&mut self, text: Secret, is_credential: bool) {
-        self.secrets.push(SentSecret { text, is_credential });
+        self.secrets.push(SentSecret::sent(text, is_credential));
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! What an expansion brings in is not always a credential: a host, an environment, the template of a body. All of it is
 //! hidden, too; but of its ordinary words none by itself, since an app says `service` without having been sent
-//! `orders-service`.
+//! `orders-service`. What a workflow captures is less of a secret yet: mostly it is an id or a state.
 
 mod collect;
 mod normal;
@@ -23,7 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use self::normal::{NormalByte, normal_bytes, normal_form};
-use self::ordinary::unusual;
+use self::ordinary::{LONGEST_WORD, is_ordinary, is_small, unusual};
 use super::credentials::{MASK, is_credential};
 use super::secret::Secret;
 
@@ -50,16 +50,37 @@ struct SentSecret {
     text: Secret,
     /// Something says that it is a credential, so that no part of it is an ordinary word.
     is_credential: bool,
+    /// It is hidden where it stands by itself, and nothing beside it.
+    is_word: bool,
 }
 
 impl SentSecret {
+    fn sent(text: Secret, is_credential: bool) -> Self {
+        Self { text, is_credential, is_word: false }
+    }
+
+    /// A value that was captured. A short one is ordinary or not whatever its name.
+    fn captured(name: &str, text: &str) -> Self {
+        let is_word = is_ordinary(text) && (text.len() <= LONGEST_WORD || !is_credential(name));
+        let is_credential = !is_word && !is_short(text) && is_credential(name);
+        Self { text: Secret::new(text), is_credential, is_word }
+    }
+
     /// Of a value that is no credential, so few characters or such a word are nobody's secret, and everybody's words.
     fn is_hidden(&self) -> bool {
-        const SHORTEST: usize = 3;
+        if self.is_word && is_small(self.text.expose()) {
+            return false;
+        }
         let text = self.text.expose().trim();
         let is_flag = || ["true", "false", "yes", "off", "null", "none"].contains(&text.to_ascii_lowercase().as_str());
-        !text.is_empty() && (self.is_credential || (text.chars().count() >= SHORTEST && !is_flag()))
+        !text.is_empty() && (self.is_credential || !(is_short(text) || is_flag()))
     }
+}
+
+/// Whether a text is so short that it is a word of many.
+fn is_short(text: &str) -> bool {
+    const SHORTEST: usize = 3;
+    text.trim().chars().count() < SHORTEST
 }
 
 /// A form in which a server may repeat a secret.
@@ -94,7 +115,7 @@ impl Redactor {
     /// These credentials.
     #[must_use]
     pub fn of<'a>(credentials: impl IntoIterator<Item = &'a str>) -> Self {
-        let sent = |text: &str| SentSecret { text: Secret::new(text), is_credential: true };
+        let sent = |text: &str| SentSecret::sent(Secret::new(text), true);
         Self::hiding(credentials.into_iter().map(sent))
     }
 
@@ -108,8 +129,18 @@ impl Redactor {
     /// These secrets and the values in `more`, each behind its name.
     #[must_use]
     pub fn and<'a>(&self, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let sent = |(name, text)| SentSecret { text: Secret::new(text), is_credential: is_credential(name) };
-        let more = Self::hiding(more.into_iter().map(sent));
+        let sent = |(name, text)| SentSecret::sent(Secret::new(text), is_credential(name));
+        self.and_all(Self::hiding(more.into_iter().map(sent)))
+    }
+
+    /// These secrets and the values that a workflow has captured, each behind its name. Of those an ordinary word is hidden
+    /// only where it stands by itself, and flags and numbers of a few digits are not, whatever their names.
+    #[must_use]
+    pub fn and_captured<'a>(&self, captured: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.and_all(Self::hiding(captured.into_iter().map(|(name, text)| SentSecret::captured(name, text))))
+    }
+
+    fn and_all(&self, more: Self) -> Self {
         if more.is_empty() {
             return self.clone();
         }
@@ -136,6 +167,16 @@ impl Redactor {
     /// is no credential may hold, no part is hidden: it is hidden with the whole value.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redacted(text, true)
+    }
+
+    /// The same of a text in words of ours, in which an ordinary word that was captured is no secret.
+    #[must_use]
+    pub fn redact_own<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redacted(text, false)
+    }
+
+    fn redacted<'t>(&self, text: &'t str, hides_words: bool) -> Cow<'t, str> {
         if self.is_empty() || text.is_empty() {
             return text.into();
         }
@@ -143,10 +184,13 @@ impl Redactor {
         let normal = normal_bytes(text.as_bytes());
         let mut hidden = self.found_in(&normal);
         hidden.extend(self.raw_in(text));
+        let mut hidden: Vec<Range<usize>> = hidden.into_iter().map(|range| word_around(text, range)).collect();
+        if hides_words {
+            hidden.extend(self.words_in(&normal));
+        }
         if hidden.is_empty() {
             return text.into();
         }
-        let mut hidden: Vec<Range<usize>> = hidden.into_iter().map(|range| word_around(text, range)).collect();
         hidden.sort_by_key(|range| range.start);
         let mut shown = String::with_capacity(text.len());
         let mut position = 0;
@@ -179,13 +223,34 @@ impl Redactor {
                     found.extend(telling.filter_map(|window| wanted.get(window).copied()));
                 }
             }
-            ranges.extend(whole_in(text, &bytes, secret));
+            if !secret.is_word {
+                ranges.extend(whole_in(text, &bytes, secret));
+            }
         }
         for (form, found) in Form::ALL.into_iter().zip(&found) {
             let at = bytes.windows(form.telling()).enumerate().filter(|(_, window)| found.contains(window));
             ranges.extend(at.map(|(at, window)| at..at + window.len()));
         }
         ranges.into_iter().map(|range| text[range.start].start..text[range.end - 1].end).collect()
+    }
+
+    /// Where in the text, of which these are the bytes in normal form, ordinary words that were captured stand by themselves.
+    fn words_in(&self, text: &[NormalByte]) -> Vec<Range<usize>> {
+        let words = self.secrets.iter().filter(|secret| secret.is_word && secret.text.expose().len() <= PIECE);
+        let words = words.map(|word| normal_bytes(word.text.expose().as_bytes())).filter(|word| !word.is_empty());
+        let mut ranges = Vec::new();
+        for word in words {
+            let is_same = |(index, (one, other)): (usize, (&NormalByte, &NormalByte))| {
+                one.byte == other.byte && (index == 0 || one.follows_a_gap == other.follows_a_gap)
+            };
+            for (at, window) in text.windows(word.len()).enumerate() {
+                let range = at..at + word.len();
+                if window.iter().zip(&word).enumerate().all(is_same) && stands_alone(text, &range, is_of_longer_word) {
+                    ranges.push(window[0].start..window[word.len() - 1].end);
+                }
+            }
+        }
+        ranges
     }
 
     /// Where secrets stand of which normal form leaves nothing.
@@ -233,7 +298,7 @@ fn whole_in(text: &[NormalByte], bytes: &[u8], secret: &SentSecret) -> Vec<Range
     }
     let at = bytes.windows(normal.len()).enumerate().filter(|(_, window)| *window == normal);
     let ranges = at.map(|(at, window)| at..at + window.len());
-    ranges.filter(|range| !is_short || is_whole(text, range.clone())).collect()
+    ranges.filter(|range| !is_short || stands_alone(text, range, |byte| byte.is_ascii_alphanumeric())).collect()
 }
 
 /// The encoded forms in which a piece of a secret may come back.
@@ -254,14 +319,17 @@ fn encoded_forms_of(piece: &[u8]) -> Vec<(Form, Vec<u8>)> {
     forms
 }
 
-/// Whether what stands there is a word by itself.
-fn is_whole(text: &[NormalByte], range: Range<usize>) -> bool {
-    let joins = |one: &NormalByte, other: &NormalByte| {
-        !other.follows_a_gap && one.byte.is_ascii_alphanumeric() && other.byte.is_ascii_alphanumeric()
-    };
+/// Whether what stands there is a word by itself, where words are made of such bytes.
+fn stands_alone(text: &[NormalByte], range: &Range<usize>, is_of_word: impl Fn(u8) -> bool) -> bool {
+    let joins =
+        |one: &NormalByte, other: &NormalByte| !other.follows_a_gap && is_of_word(one.byte) && is_of_word(other.byte);
     let before = range.start > 0 && joins(&text[range.start - 1], &text[range.start]);
     let after = text.get(range.end).is_some_and(|next| joins(&text[range.end - 1], next));
     !before && !after
+}
+
+fn is_of_longer_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
 fn is_of_word(character: char) -> bool {

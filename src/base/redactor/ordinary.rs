@@ -1,7 +1,7 @@
 //! Words that anybody says, in a value that is no credential by its name.
 
 /// No word of a language is longer. What is, is made by a machine.
-const LONGEST_WORD: usize = 15;
+pub(super) const LONGEST_WORD: usize = 15;
 /// The digits of a port or a year.
 const LONGEST_NUMBER: usize = 5;
 
@@ -14,6 +14,17 @@ pub(super) fn unusual(value: &[u8]) -> Vec<bool> {
         unusual.resize(unusual.len() + run.len(), is_unusual);
     }
     unusual
+}
+
+/// Whether there is nothing unusual in a value.
+pub(super) fn is_ordinary(value: &str) -> bool {
+    !unusual(value.as_bytes()).contains(&true)
+}
+
+/// Whether a value is nobody's secret, whatever its name: a number of as few digits as a port, or signs alone.
+pub(super) fn is_small(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    digits <= LONGEST_NUMBER && !value.chars().any(char::is_alphabetic)
 }
 
 fn is_of_run(byte: u8) -> bool {

@@ -44,6 +44,38 @@ fn what_is_shorter_than_what_tells_is_hidden_as_a_word_alone() {
 }
 
 #[test]
+fn of_what_was_captured_an_ordinary_word_is_hidden_as_a_whole_word_and_nothing_beside_it() {
+    const ID: &str = "7d9f8b1c-aaaa-4bbb-8ccc-0123456789ab";
+    for (name, value, said, shown) in [
+        ("state", "healthy", "database is unhealthy, cache is Healthy.", "database is unhealthy, cache is ***."),
+        (
+            "state",
+            "pending",
+            r#"pending-2, spending 3, pending_4, "pending""#,
+            r#"***-2, spending 3, pending_4, "***""#,
+        ),
+        ("state", "online", "it depends on line 5", "it depends on line 5"),
+        ("state", "not there", "it is not%20there, not thereafter", "it is ***, not thereafter"),
+        ("id", "12345", "order 12345 of 123456", "order 12345 of 123456"),
+        ("id", "123456", "order 123456 of 2", "order *** of 2"),
+        ("version", "1.2.3", "version 1.2.3", "version 1.2.3"),
+        ("token_count", "1", "1 of 10 workers", "1 of 10 workers"),
+        ("token_valid", "true", "true it is", "true it is"),
+        ("token", "-----", "----- BEGIN -----", "----- BEGIN -----"),
+        ("token", "x1", "x1 and x1", "x1 and x1"),
+        ("token", "secret", "a secret of secretaries", "a *** of secretaries"),
+        ("token", "correct-horse-battery", "bad correct-ho", "bad ***"),
+        ("token", "s3cr3t.pass", "bad s3cr3t.p", "bad ***"),
+        ("id", ID, "order 7d9f8b1c of aaaa", "order *** of aaaa"),
+    ] {
+        let redactor = Redactor::default().and_captured([(name, value)]);
+        assert_eq!(redactor.redact(said), shown, "{name}: {value}");
+    }
+    let redactor = Redactor::default().and_captured([("kind", "headers"), ("id", ID)]);
+    assert_eq!(redactor.redact_own(&format!("status 200, 3 headers of {ID}")), "status 200, 3 headers of ***");
+}
+
+#[test]
 fn what_goes_on_beyond_what_is_looked_at_is_not_shown() {
     let said = format!("{} s3cr", "x ".repeat(498));
     assert!(!Redactor::of(["s3cretive"]).redact(&(said + "etive")).contains("s3c"));

@@ -44,7 +44,7 @@ fn of_trace(trace: &Trace, indent: &str) -> String {
 
 fn shown(found: &Found) -> String {
     match found {
-        Found::This(found) => one_line(found),
+        Found::This(found) | Found::InOurWords(found) => one_line(found),
         Found::HeldBack => "held back: it may be a secret".into(),
         Found::Binary(bytes) => format!("{} that are no text", show_size(*bytes as u64)),
     }

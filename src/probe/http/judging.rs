@@ -52,7 +52,7 @@ impl Judging {
         let source =
             CaptureSource { status: Some(*status), headers: &headers, cookies: &self.cookies, body, is_cut: false };
         let own: Vec<_> = self.captures.iter().filter_map(|capture| capture.secret_in(source)).collect();
-        self.secrets = self.secrets.and(own.iter().map(|(name, value)| (*name, value.as_str())));
+        self.secrets = self.secrets.and_captured(own.iter().map(|(name, value)| (*name, value.as_str())));
         self.trace.keep_secret(|| self.secrets.clone());
     }
 }

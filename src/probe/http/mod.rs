@@ -345,7 +345,7 @@ impl HttpSection {
         let mut cookies = cookies_of(cookies);
         cookies.retain(|(_, value)| value.len() >= SHORTEST);
         let cookies = cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        self.secrets.and(run.captured.secrets().chain(cookies))
+        self.secrets.and(cookies).and_captured(run.captured.secrets())
     }
 
     /// Whether anything of an answer may be shown.

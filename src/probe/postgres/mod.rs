@@ -207,7 +207,7 @@ impl Probe for PostgresProbe {
         Box::pin(async move {
             let unfilled = |FillError(message): FillError| Failure::new(FailureKind::Mismatch, message);
             let spec = &self.server.spec;
-            run.trace.keep_secret(|| spec.secrets.and(run.captured.secrets()));
+            run.trace.keep_secret(|| spec.secrets.and_captured(run.captured.secrets()));
             let (sql, values) = run.captured.bind_sql(&spec.query).map_err(unfilled)?;
             let is_secret = run.keeps_answer() || spec.query.is_expanded() || spec.query.captures().next().is_some();
             let expect = spec.expect.as_ref().map(|cell| cell.fill(&run.captured, is_secret));

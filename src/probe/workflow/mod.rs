@@ -68,8 +68,9 @@ const STEP_FIELDS: &[Field] = &[
          `regex:<one group>` or `status`. A number in JSON is kept as the answer has it, an exponent with its sign: `1.50`, \
          and `1e+3` where it has `1e3`. Of an answer longer than `max_body`, `json:` finds nothing, and neither does a \
          pattern whose match reaches the end of what was read. \
-         Later steps use them as `${steps.<step>.<name>}`. From then on no message shows one (but a status, and what is as \
-         ordinary as `ok` or `17`).",
+         Later steps use them as `${steps.<step>.<name>}`. From then on no message shows one, or a word such as \
+         `pending` where it stands by itself; a status, `ok`, `true` and the like, and numbers of up to five digits are no \
+         secret.",
     ),
 ];
 

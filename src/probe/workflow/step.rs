@@ -134,7 +134,7 @@ impl StepRun<'_> {
             captures: Arc::clone(&step_probe.captures),
             trace: Arc::clone(&trace),
         };
-        trace.keep_secret(|| Redactor::default().and(run.captured.secrets()));
+        trace.keep_secret(|| Redactor::default().and_captured(run.captured.secrets()));
         let ended = timeout(budget, async {
             let mut result = step_probe.probe.observe(&run).await;
             let answer = match &mut result {

@@ -133,7 +133,7 @@ impl JudgedPlaces {
             Places::Every => misfit.or(self.fit.as_ref()),
             Places::Any => self.fit.as_ref().or(misfit),
         };
-        let Some(ShownPlace { at, value }) = deciding else { return Found::This("nothing".into()) };
+        let Some(ShownPlace { at, value }) = deciding else { return Found::InOurWords("nothing".into()) };
         let Found::This(value) = value else { return value.clone() };
         match (self.count, at) {
             _ if is_secret => Found::HeldBack,

@@ -144,7 +144,7 @@ impl Expectations {
             statement: &|| format!("returned status {}", received.status),
             row: &|| {
                 let wanted: Vec<String> = self.status.iter().map(|(from, to)| span(*from, *to)).collect();
-                ("status".into(), wanted.join(", "), Found::This(received.status.to_string()))
+                ("status".into(), wanted.join(", "), Found::InOurWords(received.status.to_string()))
             },
         })
     }
@@ -178,8 +178,8 @@ impl Expectations {
             };
             let row = || {
                 let found = match places {
-                    _ if received.is_cut => Found::This("not whole".into()),
-                    None => Found::This("no JSON".into()),
+                    _ if received.is_cut => Found::InOurWords("not whole".into()),
+                    None => Found::InOurWords("no JSON".into()),
                     Some(places) => places.found(wanted, is_credential(pointer) || matcher.is_secret()),
                 };
                 (format!("json {}", if pointer.is_empty() { "(whole)" } else { pointer }), matcher.wanted(), found)
@@ -249,7 +249,7 @@ fn examine_header(
     let complaint = || judged.err().map(|shortfall| matcher.complaint(&what(), shortfall)).unwrap_or_default();
     let row = || {
         let found = match lines.as_slice() {
-            [] => Found::This("nothing".into()),
+            [] => Found::InOurWords("nothing".into()),
             _ if is_credential(name.as_str()) || matcher.is_secret() => Found::HeldBack,
             lines => Found::This(lines.join(" | ")),
         };
@@ -293,7 +293,7 @@ fn examine_text(
 
 /// A captured value is missing.
 fn tell_unfilled(what: &str, why: &str, tell: &mut FindingVisitor<'_>) -> ControlFlow<()> {
-    let row = || (what.to_owned(), why.to_owned(), Found::This("not looked at".into()));
+    let row = || (what.to_owned(), why.to_owned(), Found::InOurWords("not looked at".into()));
     let why = || why.to_owned();
     tell(&Finding { holds: false, complaint: &why, statement: &why, row: &row })
 }
@@ -333,7 +333,7 @@ fn extent(received: &Received) -> String {
 
 fn size(received: &Received) -> Found {
     let more = if received.is_cut { " and more" } else { "" };
-    Found::This(format!("{}{more}", limit(received)))
+    Found::InOurWords(format!("{}{more}", limit(received)))
 }
 
 fn shown(pointer: &str) -> String {

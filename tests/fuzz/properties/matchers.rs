@@ -22,6 +22,10 @@ pub fn any_match(bytes: &[u8]) {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return;
     }
+    // Who reads the whole takes a member of this name for a number.
+    if String::from_utf8_lossy(body).contains("$serde_json::private::Number") {
+        return;
+    }
     let found = visited(body, &pointer, Wildcard::Every);
     // As one who has read the whole finds it.
     let whole: Option<Json> = serde_json::from_slice(body).ok();

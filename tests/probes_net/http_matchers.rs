@@ -153,7 +153,7 @@ async fn each_expectation_is_told_to_somebody_who_debugs() {
         .into_iter()
         .map(|row| {
             let found = match row.found {
-                Found::This(found) => found,
+                Found::This(found) | Found::InOurWords(found) => found,
                 Found::HeldBack => "(held back)".into(),
                 Found::Binary(bytes) => format!("({bytes} bytes)"),
             };

@@ -130,17 +130,17 @@ impl Redactor {
     #[must_use]
     pub fn and<'a>(&self, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let sent = |(name, text)| SentSecret::sent(Secret::new(text), is_credential(name));
-        self.and_all(Self::hiding(more.into_iter().map(sent)))
+        self.and_all(&Self::hiding(more.into_iter().map(sent)))
     }
 
     /// These secrets and the values that a workflow has captured, each behind its name. Of those an ordinary word is hidden
     /// only where it stands by itself, and flags and numbers of a few digits are not, whatever their names.
     #[must_use]
     pub fn and_captured<'a>(&self, captured: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        self.and_all(Self::hiding(captured.into_iter().map(|(name, text)| SentSecret::captured(name, text))))
+        self.and_all(&Self::hiding(captured.into_iter().map(|(name, text)| SentSecret::captured(name, text))))
     }
 
-    fn and_all(&self, more: Self) -> Self {
+    fn and_all(&self, more: &Self) -> Self {
         if more.is_empty() {
             return self.clone();
         }

@@ -197,12 +197,12 @@ async fn serve(
     daemon.hooks.change(daemon.config.as_ref().map_or(&[], |config| config.hooks.as_slice()));
     let mut scheduler = tokio::spawn(scheduler.run(specs, orders));
 
-    let end = tokio::select! {
-        end = daemon.attend(&mut arrivals, &mut routes, signals) => end,
+    let mut end = tokio::select! {
+        end = daemon.attend(&mut arrivals, &mut routes, &mut signals) => end,
         why = gates.ended() => return Err(StartError::System(why)),
     };
     gates.close().await;
-    daemon.stop(&mut scheduler, &end).await;
+    daemon.stop(&mut scheduler, &mut end, &mut signals).await;
     let hooks_patience = daemon.hooks_patience(&end);
     tokio::join!(daemon.history.close(PATIENCE_AT_END), daemon.hooks.close(hooks_patience), farewell::all_said());
     tracing::info!(reason = end.signal, "probelet has stopped");
@@ -228,7 +228,7 @@ impl Daemon {
         &mut self,
         arrivals: &mut mpsc::Receiver<ConfigUpdate>,
         routes: &mut AnsweredRoutes,
-        mut signals: Signals,
+        signals: &mut Signals,
     ) -> DaemonEnd {
         let signal = loop {
             tokio::select! {
@@ -256,13 +256,20 @@ impl Daemon {
     }
 
     /// Stops the scheduler: with the runs that are under way, unless somebody is in a hurry.
-    async fn stop(&self, scheduler: &mut JoinHandle<()>, end: &DaemonEnd) {
+    async fn stop(&self, scheduler: &mut JoinHandle<()>, end: &mut DaemonEnd, signals: &mut Signals) {
         let stopped = async {
             let _ = self.commands.send(SchedulerCommand::Stop).await;
             let _ = (&mut *scheduler).await;
         };
         let patience = if end.is_hurried { Duration::ZERO } else { PATIENCE_AT_END };
-        if timeout(patience, stopped).await.is_err() {
+        let is_stopped = tokio::select! {
+            stopped = timeout(patience, stopped) => stopped.is_ok(),
+            _ = any(&mut signals.terminate) => {
+                end.is_hurried = true;
+                false
+            }
+        };
+        if !is_stopped {
             scheduler.abort();
             let _ = scheduler.await;
         }

@@ -212,7 +212,8 @@ impl OneShot {
                 trace = Arc::new(if noting { Trace::noting() } else { Trace::default() });
                 RunContext { budget: timeout, trace: Arc::clone(&trace), ..RunContext::default() }
             };
-            let (observation, ending) = observe_throttled(probe.as_mut(), run, timeout, clock, &permits).await;
+            let observed = observe_throttled(probe.as_mut(), run, timeout, clock, &permits).await;
+            let (observation, ending) = observed.expect("the permits of a round are there until its end");
             trace.end();
             FinishedRun { check_run: CheckRun { check, observation, trace }, probe, ending }
         });

@@ -53,7 +53,7 @@ impl Worker {
     pub async fn serve(self, mut requests: RunReceiver, reports: mpsc::Sender<RunReport>) {
         let mut probe = self.spec.build(&self.context);
         while let Some(request) = requests.next().await {
-            let (observation, ending, phases) = Box::pin(self.run(probe.as_mut(), request)).await;
+            let Some((observation, ending, phases)) = Box::pin(self.run(probe.as_mut(), request)).await else { return };
             if ending == Ending::Panicked {
                 probe = self.spec.build(&self.context);
             }
@@ -63,7 +63,11 @@ impl Worker {
         }
     }
 
-    async fn run(&self, probe: &mut dyn Probe, request: RunRequest) -> (Observation, Ending, Vec<(Phase, Duration)>) {
+    async fn run(
+        &self,
+        probe: &mut dyn Probe,
+        request: RunRequest,
+    ) -> Option<(Observation, Ending, Vec<(Phase, Duration)>)> {
         let mut trace = None;
         let run = || {
             let run = RunContext { budget: self.timeout, ..RunContext::default() };
@@ -71,34 +75,35 @@ impl Worker {
             run
         };
         let (observation, ending) = if request.throttled {
-            observe_throttled(probe, run, self.timeout, self.clock, &self.permits).await
+            observe_throttled(probe, run, self.timeout, self.clock, &self.permits).await?
         } else {
             let run = { run }();
             runner::observe(probe, &run, self.timeout, self.clock).await
         };
         let is_logged = tracing::enabled!(tracing::Level::DEBUG);
-        (observation, ending, trace.filter(|_| is_logged).map(|trace| trace.spans()).unwrap_or_default())
+        Some((observation, ending, trace.filter(|_| is_logged).map(|trace| trace.spans()).unwrap_or_default()))
     }
 }
 
-/// Runs `probe` once, in one of the `permits`, which it leaves when it takes long. `run` is made when it begins.
+/// Runs `probe` once, in one of the `permits`, which it leaves when it takes long; not at all once there are none to come.
+/// `run` is made when it begins.
 pub async fn observe_throttled(
     probe: &mut dyn Probe,
     run: impl FnOnce() -> RunContext,
     timeout: Duration,
     clock: Clock,
     permits: &Semaphore,
-) -> (Observation, Ending) {
-    let permit = permits.acquire().await.ok();
+) -> Option<(Observation, Ending)> {
+    let permit = permits.acquire().await.ok()?;
     let run = run();
     let mut observing = pin!(runner::observe(probe, &run, timeout, clock));
     let finished = tokio::select! {
         finished = &mut observing => Some(finished),
-        () = tokio::time::sleep(PERMIT_LIMIT), if permit.is_some() => None,
+        () = tokio::time::sleep(PERMIT_LIMIT) => None,
     };
     drop(permit);
-    match finished {
+    Some(match finished {
         Some(finished) => finished,
         None => observing.await,
-    }
+    })
 }

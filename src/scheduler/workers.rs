@@ -74,7 +74,8 @@ impl Workers {
 
     /// Ends all of them, each with the run that is under way, unless that takes long.
     pub(super) async fn finish(mut self) {
-        // Without their requests they end by themselves.
+        // Without their requests they end by themselves, and with those that wait for a permit still.
+        self.permits.close();
         let workers = std::mem::take(&mut self.handles).len();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_RUN, all_ended).await;

@@ -60,8 +60,7 @@ impl<'a> View<'a> {
         reading: Reading,
     ) -> Self {
         let closing = if part.closes { vec![part.check] } else { Vec::new() };
-        let causes = if part.closes { judged.causes_of(part.check) } else { Vec::new() };
-        let root_causes = judged.without_which_open(endpoint, &closing, causes);
+        let root_causes = if part.closes { judged.causes_of_closing(part.check, endpoint) } else { Vec::new() };
         let judgement = Judgement { endpoint, open: !part.closes, verdict, closing, root_causes, draining: false };
         Self { judged, judgement, reading, alone: Some(part), parts: OnceCell::new() }
     }

@@ -326,6 +326,20 @@ fn an_app_that_hangs_is_restarted_in_the_end_whatever_the_sidecar_has_not_seen()
 }
 
 #[test]
+fn an_app_that_has_to_pass_several_times_is_back_soon_after_its_restart_however_long_the_interval() {
+    let thresholds = Thresholds { failure: NonZeroU32::MIN, success: NonZeroU32::MIN.saturating_add(2) };
+    let (interval, stale_after) = (Duration::from_secs(60), Duration::from_secs(200));
+    let rare = Definition { interval, stale_after, thresholds, ..app("app") };
+    let machine = Machine::new(plan(vec![rare]), "pod", reading(START));
+    let mut playback = Playback::new(machine, failing(vec![(100.0, 230.0)]), START);
+    playback.play_until(at(220.0), |_| {});
+    assert!(!is_open(&mut playback, Endpoint::Livez), "it has failed");
+    playback.machine.begin_start_up(at(220.0), reading(at(220.0)));
+    playback.play_until(at(245.0), |_| {});
+    assert!(is_open(&mut playback, Endpoint::Livez) && is_open(&mut playback, Endpoint::Readyz));
+}
+
+#[test]
 fn a_reload_keeps_livez_closed_until_the_new_definition_passes() {
     let machine = Machine::new(plan(vec![app("app")]), "pod", reading(START));
     let mut playback = Playback::new(machine, failing(vec![(100.0, 200.0)]), START);

@@ -44,24 +44,41 @@ impl PastChange {
     }
 }
 
-/// Lets go of the oldest changes of the kind of `next` where there is no room for one more. What is told as one goes as a
-/// whole, so that whoever counts it counts right; what goes on with `next` goes one by one.
-fn make_room(changes: &mut VecDeque<Arc<PastChange>>, next: &PastChange) {
-    let mut alike = changes.iter().filter(|change| change.is_of_a_failure() == next.is_of_a_failure());
-    let Some(oldest) = alike.next().map(Arc::clone) else { return };
-    if alike.count() + 1 < MOST {
-        return;
-    }
-    let is_alone = oldest.is_told_with(next);
-    changes.retain(|change| if is_alone { !Arc::ptr_eq(change, &oldest) } else { !change.is_told_with(&oldest) });
-}
-
 /// The last changes, oldest first. Each is shared with the list before: while thousands of checks begin, every publication
 /// has one more.
 #[derive(Clone, Debug, Default)]
-pub struct PastChanges(Arc<VecDeque<Arc<PastChange>>>);
+pub struct PastChanges {
+    all: Arc<VecDeque<Arc<PastChange>>>,
+    /// So many of them are of a failure.
+    of_failures: usize,
+}
 
 impl PastChanges {
+    fn push(&mut self, next: PastChange) {
+        self.make_room(&next);
+        self.of_failures += usize::from(next.is_of_a_failure());
+        Arc::make_mut(&mut self.all).push_back(Arc::new(next));
+    }
+
+    /// Lets go of the oldest changes of the kind of `next` where there is no room for one more. What is told as one goes as a
+    /// whole, so that whoever counts it counts right; what goes on with `next` goes one by one.
+    fn make_room(&mut self, next: &PastChange) {
+        let is_of_a_failure = next.is_of_a_failure();
+        let alike = if is_of_a_failure { self.of_failures } else { self.all.len() - self.of_failures };
+        let place = self.all.iter().position(|change| change.is_of_a_failure() == is_of_a_failure);
+        let Some(place) = place.filter(|_| alike >= MOST) else { return };
+        let all = Arc::make_mut(&mut self.all);
+        let (before, oldest) = (all.len(), Arc::clone(&all[place]));
+        if oldest.is_told_with(next) {
+            all.remove(place);
+        } else {
+            all.retain(|change| !change.is_told_with(&oldest));
+        }
+        if is_of_a_failure {
+            self.of_failures -= before - all.len();
+        }
+    }
+
     /// Adds what has changed from `before` to `after`; whether anything has.
     pub(super) fn add(&mut self, before: &Snapshot, after: &Snapshot) -> bool {
         let mut is_news = false;
@@ -87,9 +104,7 @@ impl PastChanges {
                 to: now.state,
                 reason: judged.reason(index).into(),
             };
-            let changes = Arc::make_mut(&mut self.0);
-            make_room(changes, &change);
-            changes.push_back(Arc::new(change));
+            self.push(change);
             is_news = true;
         }
         is_news
@@ -98,10 +113,10 @@ impl PastChanges {
     /// The wall clock was set by so many microseconds: they are dated as if it had always been right. Whether that changes
     /// anything.
     pub(super) fn redate(&mut self, by: i64) -> bool {
-        if by == 0 || self.0.is_empty() {
+        if by == 0 || self.all.is_empty() {
             return false;
         }
-        for change in Arc::make_mut(&mut self.0) {
+        for change in Arc::make_mut(&mut self.all) {
             let change = Arc::make_mut(change);
             change.at = change.at.moved(by);
         }
@@ -115,7 +130,7 @@ impl PastChanges {
         former: Option<&'a CheckName>,
     ) -> impl Iterator<Item = &'a PastChange> {
         let is_of = move |change: &&PastChange| change.check == *check || Some(&change.check) == former;
-        self.0.iter().map(|change| &**change).filter(is_of)
+        self.all.iter().map(|change| &**change).filter(is_of)
     }
 }
 
@@ -170,7 +185,7 @@ mod tests {
         for _ in 0..MOST {
             assert!(changes.add(&well, &ill));
         }
-        assert_eq!(changes.0.len(), 2 * MOST, "of failures, and of what waits for them");
+        assert_eq!(changes.all.len(), 2 * MOST, "of failures, and of what waits for them");
     }
 
     #[test]
@@ -185,12 +200,12 @@ mod tests {
         for _ in 0..MOST / 2 {
             changes.add(&at(30, [State::Error, State::Pending]), &at(31, [State::Error, State::Ok]));
         }
-        let told = |to: State| changes.0.iter().filter(|change| change.to == to).count();
+        let told = |to: State| changes.all.iter().filter(|change| change.to == to).count();
         let counts = [State::Error, State::Skipped, State::Pending, State::Ok].map(told);
         assert_eq!(counts, [1, 0, MOST / 2, MOST / 2]);
         // One more, and none of those that began to wait with the first is left.
         changes.add(&at(31, [State::Error, State::Ok]), &at(40, [State::Error, State::Skipped]));
-        let told = |to: State| changes.0.iter().filter(|change| change.to == to).count();
+        let told = |to: State| changes.all.iter().filter(|change| change.to == to).count();
         assert_eq!([State::Error, State::Skipped, State::Pending].map(told), [1, 1, 0]);
     }
 }

@@ -34,9 +34,9 @@ pub static SECTIONS: &[Field] = &[
          ten seconds later; a 4xx but 408, 425 and 429 is final. Events come in order, and up to 64 wait for a hook. \
          Then one gives way that a later one of the same check or endpoint supersedes, or else the oldest of a check, \
          never the last word on an endpoint; `probelet_hook_deliveries_total` counts. That `/readyz` is closed while \
-         the app starts is not told. Where failing checks keep it closed after that, it is told once: as soon as \
-         checks that gate `live` or `startup` show that the app has started, or `run --state` remembers that the pod \
-         was ready, else after five minutes. So who was told that it is closed may be told again after a restart of \
+         the app starts is not told. Where failing checks keep it closed after that, it is told once: \
+         half a minute after checks that gate `live` or `startup` have shown that the app has started, at once where \
+         `run --state` remembers that the pod was ready, else after five minutes. So who was told that it is closed may be told again after a restart of \
          the sidecar. `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are honoured. Redirects are followed where they keep \
          the event (307 and 308), to another origin only without `headers` and never from https to http. At the end \
          of the daemon what waits is sent without pauses until the drain is over, and for two seconds at least; the \

@@ -60,7 +60,12 @@ impl Judged<'_> {
             let failing = std::mem::take(&mut closure.failing);
             return if failing.is_empty() { std::mem::take(&mut closure.pending) } else { failing };
         }
-        let mut causes = self.walk_up(&closure.closing, |standing| self.is_a_cause(standing));
+        let (behind_critical, others): (Vec<_>, Vec<_>) =
+            closure.closing.iter().partition(|check| self.is_behind_critical(**check, endpoint));
+        let is_a_cause = |standing: &Standing<'_>| self.is_a_cause(standing);
+        let mut causes = self.walk_up(&behind_critical, is_a_cause);
+        causes.retain(|cause| self.closes_for(endpoint, &closure.closing, *cause));
+        causes.extend(self.walk_up(&others, is_a_cause));
         if causes.is_empty() {
             causes = self.walk_up(&closure.closing, |standing| {
                 let mut parents = standing.definition.depends_on.iter();
@@ -68,21 +73,24 @@ impl Judged<'_> {
             });
         }
         causes.sort_unstable();
-        self.without_which_open(endpoint, &closure.closing, causes)
+        causes.dedup();
+        causes
     }
 
-    /// Of the `causes` of a closed `endpoint`, for which those in `closing` close it, the ones without which it would be open:
-    /// a check behind a database and a cache that is not critical, both down, closes it for the database alone.
+    /// Those of [`causes_of`](Self::causes_of) without which `endpoint`, which the check closes, would be open: behind a
+    /// database and a cache that is not critical, both down, the check closes it for the database alone.
     #[must_use]
-    pub fn without_which_open(
-        &self,
-        endpoint: Endpoint,
-        closing: &[CheckIndex],
-        causes: Vec<CheckIndex>,
-    ) -> Vec<CheckIndex> {
-        let closes = |check: &CheckIndex| closing.binary_search(check).is_ok() || self.is_critical(*check, endpoint);
-        let closers: Vec<CheckIndex> = causes.iter().copied().filter(closes).collect();
-        if closers.is_empty() { causes } else { closers }
+    pub fn causes_of_closing(&self, check: CheckIndex, endpoint: Endpoint) -> Vec<CheckIndex> {
+        let mut causes = self.causes_of(check);
+        if self.is_behind_critical(check, endpoint) {
+            causes.retain(|cause| self.closes_for(endpoint, &[check], *cause));
+        }
+        causes
+    }
+
+    /// Whether `cause` keeps `endpoint`, which those in `closing` close, closed where one that is critical does as well.
+    fn closes_for(&self, endpoint: Endpoint, closing: &[CheckIndex], cause: CheckIndex) -> bool {
+        closing.binary_search(&cause).is_ok() || self.is_critical(cause, endpoint)
     }
 
     /// Whether the check fails by itself.
@@ -160,6 +168,13 @@ mod tests {
         assert_eq!(root_causes(&parents(optional("cache", "r"), gating("db", "r"))), [1]);
         assert_eq!(root_causes(&parents(optional("cache", "r"), gating("db", ""))), [1]);
         assert_eq!(root_causes(&parents(gating("cache", ""), gating("db", "r"))), [0, 1]);
+        // Each keeps one closed that has to start yet.
+        let starting = |parent: usize| (behind(gating("app", "s"), &[parent]), "-");
+        let mut checks = vec![(optional("cache", "r"), "f"), (gating("db", "r"), "f"), starting(0), starting(1)];
+        let of_the_start = |checks| Judged::new(&snapshot(checks), NOW).endpoint(Endpoint::Startupz).root_causes;
+        assert_eq!(of_the_start(checks.clone()), [0, 1]);
+        checks[3].0.depends_on = indices(&[0, 1]);
+        assert_eq!(of_the_start(checks), [0, 1]);
         let of_the_check = parents(optional("cache", "r"), gating("db", "r"));
         assert_eq!(Judged::new(&of_the_check, NOW).causes_of(CheckIndex::new(2)), [0, 1], "it waits for both");
     }

@@ -1,6 +1,7 @@
 //! Which endpoints are open: what each check closes, by what it gates, how critical it is and how it stands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::causes::Closure;
 use super::judged::Standing;
@@ -8,6 +9,9 @@ use super::{Endpoint, EndpointPart, Judged, JudgedState, Judgement, Verdict};
 use crate::model::index::CheckIndex;
 use crate::model::snapshot::Snapshot;
 use crate::model::state::{Closed, State};
+
+/// An app that has started may take so long until it is ready.
+const WARM_UP: Duration = Duration::from_secs(30);
 
 impl Judged<'_> {
     /// Judges one endpoint.
@@ -219,12 +223,15 @@ impl Judged<'_> {
         }
     }
 
-    /// Whether what is closed is so for another reason than that the app is starting: it has started, was ready before a
-    /// restart of the sidecar, or has had the time. Where no check tells of its start, first runs say nothing of it.
+    /// Whether what is closed is so for another reason than that the app is starting: it was ready before a restart of the
+    /// sidecar, has started half a minute ago, or has had the time. Where no check tells of its start, first runs say
+    /// nothing of it.
     #[must_use]
     pub fn is_past_the_start(&self) -> bool {
-        let Snapshot { ready_once, start_up, .. } = self.snapshot;
-        *ready_once || (start_up.opened && !self.starts_by_first_runs()) || self.should_have_started()
+        let Snapshot { ready_once, start_up, endpoint_transitions, .. } = self.snapshot;
+        let opened = endpoint_transitions[Endpoint::Startupz as usize].last.filter(|_| start_up.opened);
+        let has_warmed_up = opened.is_some_and(|opened| self.now.since(opened.moment) >= WARM_UP);
+        *ready_once || (has_warmed_up && !self.starts_by_first_runs()) || self.should_have_started()
     }
 
     /// Where no check gates `live` or `startup`, the start-up is over once every `ready` check has been seen.
@@ -252,11 +259,11 @@ impl Standing<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
+    use crate::base::clock::{Reading, Timestamp};
     use crate::model::plan::testing::check;
-    use crate::model::snapshot::{Configuration, Snapshot};
+    use crate::model::snapshot::Configuration;
     use crate::model::start_up::{LONGEST_START, StartUp};
     use crate::model::state::CheckState;
     use crate::model::verdict::testing::{NOW, after, at_startup, behind, gating, optional, snapshot, verdicts};
@@ -314,16 +321,20 @@ mod tests {
 
     #[test]
     fn the_start_is_over_once_the_app_has_started_or_had_been_ready_or_the_time_is_up() {
-        let past = |gates, ready_once, opened, ago| {
-            let start_up = StartUp { began: NOW - ago, opened };
-            let snapshot = Snapshot { ready_once, start_up, ..snapshot(vec![(gating("app", gates), "f")]) };
+        let past = |gates, ready_once, opened: Option<Duration>, ago| {
+            let start_up = StartUp { began: NOW - ago, opened: opened.is_some() };
+            let mut snapshot = Snapshot { ready_once, start_up, ..snapshot(vec![(gating("app", gates), "f")]) };
+            let at = |opened| Reading { moment: NOW - opened, wall: Timestamp::default() };
+            snapshot.endpoint_transitions[Endpoint::Startupz as usize].last = Some(at(opened.unwrap_or(ago)));
             Judged::new(&snapshot, NOW).is_past_the_start()
         };
-        assert!(!past("r", false, true, LONGEST_START), "a first run is no start");
-        assert!(!past("lr", false, false, LONGEST_START));
-        assert!(past("lr", false, true, Duration::ZERO));
-        assert!(past("r", true, false, Duration::ZERO));
-        assert!(past("r", false, false, LONGEST_START + Duration::from_secs(1)));
+        let warm = Some(WARM_UP);
+        assert!(!past("r", false, warm, LONGEST_START), "a first run is no start");
+        assert!(!past("lr", false, None, LONGEST_START));
+        assert!(!past("lr", false, Some(WARM_UP - Duration::from_millis(1)), LONGEST_START), "it is about to be ready");
+        assert!(past("lr", false, warm, WARM_UP));
+        assert!(past("r", true, None, Duration::ZERO));
+        assert!(past("r", false, None, LONGEST_START + Duration::from_secs(1)));
     }
 
     #[test]

@@ -234,6 +234,13 @@ pub(super) struct PastRun {
     pub(super) passed: bool,
 }
 
+impl Backoff {
+    /// Whose first run is still to come.
+    fn new(cadence: &Cadence) -> Self {
+        Self { begun: None, gap: cadence.first_gap(), steady: false }
+    }
+}
+
 impl RunPace {
     /// Its first pass, in this start-up of the app where that counts, is still to come.
     pub(super) const fn awaits_a_pass(self) -> bool {
@@ -301,13 +308,21 @@ impl CheckSchedule {
     /// A run has passed: the beats are regular again, unless it takes more passes than this one to be `up`. Returns a
     /// failure that still waited to be confirmed.
     pub(super) fn passed(&mut self, up: bool, now: Moment) -> Option<Box<Unconfirmed>> {
-        let is_quick = matches!(self.pace, RunPace::FirstRuns(_)) && !up;
-        if self.pace.awaits_a_pass() && !is_quick && !self.postponed {
-            self.beat = self.cadence.after(now);
-        }
-        if !is_quick {
-            self.pace = RunPace::Regular;
-        }
+        self.pace = match self.pace {
+            RunPace::FirstRuns(quick) if !up => RunPace::FirstRuns(quick),
+            // It has shown its new container, and waits for its parents as before.
+            RunPace::Proving(_) if !up => {
+                let quick = Backoff::new(&self.cadence);
+                self.beat = self.beat.min(now + quick.gap);
+                RunPace::FirstRuns(quick)
+            }
+            pace => {
+                if pace.awaits_a_pass() && !self.postponed {
+                    self.beat = self.cadence.after(now);
+                }
+                RunPace::Regular
+            }
+        };
         self.unconfirmed.take()
     }
 
@@ -445,7 +460,7 @@ impl Machine {
             cadence,
             beat: now + definition.initial_delay,
             not_before: now + definition.initial_delay,
-            pace: RunPace::FirstRuns(Backoff { begun: None, gap: cadence.first_gap(), steady: false }),
+            pace: RunPace::FirstRuns(Backoff::new(&cadence)),
             watches_the_app: definition.watches_the_app(),
             running: None,
             expedited: None,

@@ -451,6 +451,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_is_told_to_stop_begins_no_run_that_waits_for_others() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        fn hangs_counted() -> BoxFuture<'static, ProbeResult> {
+            BEGUN.fetch_add(1, Ordering::Relaxed);
+            hangs()
+        }
+        let checks: Vec<_> = (0..40).map(|index| check(&format!("hung-{index}"))).collect();
+        let (commands, _board) = running_scheduler(checks, &[hangs_counted as FakeRun; 40]);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = BEGUN.load(Ordering::Relaxed);
+        assert_eq!(begun, crate::scheduler::worker::MAX_CONCURRENT_THROTTLED);
+        commands.send(SchedulerCommand::Stop).await.unwrap();
+        commands.closed().await;
+        assert_eq!(BEGUN.load(Ordering::Relaxed), begun);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn how_late_it_begins_what_is_due_is_told_but_for_what_it_slept_through() {
         let (clock, (sender, mut told)) = (Clock::tokio(), mpsc::unbounded_channel::<SchedulerProgress>());
         let progress = Box::new(move |progress| sender.send(progress).unwrap_or_default());

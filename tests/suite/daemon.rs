@@ -66,6 +66,27 @@ async fn sigterm_drains_and_ends_with_0_and_a_second_one_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_also_the_second_that_a_run_has_to_come_to_its_end() {
+    const ROUNDS: usize = 20;
+    let hung = "  - { name: hung, simulated: { latency: 1h }, timeout: 1h, stale_after: 3h }\n";
+    for round in 1..=ROUNDS {
+        let mut daemon =
+            Daemon::start(&format!("server: {{ drain: 0s }}\nlog: {{ level: debug }}\n{WELL}{hung}")).await;
+        daemon.until_state("well", "ok").await;
+        daemon.signal(Signal::TERM);
+        daemon.logs("a second signal ends it at once").await;
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.ends().await, Some(0));
+        daemon.logs("probelet has stopped").await;
+        // On a busy machine the second may be over before the signal comes.
+        if !daemon.log().iter().any(|line| line.contains("the workers have ended")) {
+            return;
+        }
+        assert!(round < ROUNDS, "{:#?}", daemon.log());
+    }
+}
+
+#[tokio::test]
 async fn a_drain_by_request_closes_readiness_can_be_undone_and_counts_towards_the_end() {
     let mut daemon = Daemon::start(&format!("server: {{ drain: 700ms }}\n{WELL}")).await;
     daemon.until_status("/readyz", 200).await;

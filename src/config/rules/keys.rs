@@ -34,13 +34,13 @@ pub static SECTIONS: &[Field] = &[
          ten seconds later; a 4xx but 408, 425 and 429 is final. Events come in order, and up to 64 wait for a hook. \
          Then one gives way that a later one of the same check or endpoint supersedes, or else the oldest of a check, \
          never the last word on an endpoint; `probelet_hook_deliveries_total` counts. That `/readyz` is closed while \
-         the app starts is not told. Where failing checks keep it closed after that, it is told once: \
-         half a minute after checks that gate `live` or `startup` have shown that the app has started, at once where \
-         `run --state` remembers that the pod was ready, else after five minutes. So who was told that it is closed may be told again after a restart of \
-         the sidecar. `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are honoured. Redirects are followed where they keep \
-         the event (307 and 308), to another origin only without `headers` and never from https to http. At the end \
-         of the daemon what waits is sent without pauses until the drain is over, and for two seconds at least; the \
-         rest is dropped, counted and logged.",
+         the app starts is not told. Where failing checks keep it closed after that, it is told once: half a minute \
+         after checks that gate `live` or `startup` have shown that the app has started, at once where `run --state` \
+         remembers that the pod was ready, else after five minutes. So who was told that it is closed may be told again \
+         after a restart of the sidecar. `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are honoured. Redirects are followed \
+         where they keep the event (307 and 308), to another origin only without `headers` and never from https to http. \
+         At the end of the daemon what waits is sent without pauses until the drain is over, and for two seconds at \
+         least; the rest is dropped, counted and logged.",
     ),
     Field::optional(
         "allow",
@@ -186,8 +186,9 @@ const HISTORY: &[Field] = &[
         ValueType::Size,
         "8MiB",
         "Single runs and changes in memory take no more than this together: all of them without a file, with one those \
-         that wait for the disk, for which there are 64 KiB whatever is written here. Each check has an equal share; one that has more lets go of its oldest when there is no \
-         room left, which the log says and `kept_since` in `/v1` shows. Figures stay.",
+         that wait for the disk, for which there are 64 KiB whatever is written here. Each check has an equal share; one \
+         that has more lets go of its oldest when there is no room left, which the log says and `kept_since` in `/v1` \
+         shows. Figures stay.",
     ),
 ];
 

@@ -82,8 +82,8 @@ const FIELDS: &[Field] = &[
         "body",
         ValueType::Template,
         "The body of the request. One that is JSON is sent as `application/json` unless `headers` says otherwise. A captured \
-         value is escaped in JSON, XML (but in a CDATA section, which it cannot end) and forms, by the content type or what the body is; in the midst of any other text one \
-         with a line break or another control character is a failure.",
+         value is escaped in JSON, XML (but in a CDATA section, which it cannot end) and forms, by the content type or what \
+         the body is; in the midst of any other text one with a line break or another control character is a failure.",
     ),
     Field::with_default(
         "max_redirects",

@@ -52,9 +52,9 @@ const STEP_FIELDS: &[Field] = &[
         "false",
         "Run it whatever happened before, if what it uses was captured; from an answer that failed its step, too. One that \
          was refused (409 …) may name what somebody else owns: capture for a clean-up what only the answer to its own \
-         request has. The last fifth of the workflow's time is kept for such steps. A run that is cut off does not come to them: once a reload \
-         changes the check, or the daemon ends, a run has one second, and `once` ends at once at a signal. Where what a run \
-         has begun must not stay, let it expire, too.",
+         request has. The last fifth of the workflow's time is kept for such steps. A run that is cut off does not come to \
+         them: once a reload changes the check, or the daemon ends, a run has one second, and `once` ends at once at a \
+         signal. Where what a run has begun must not stay, let it expire, too.",
     ),
     Field::optional(
         "retry",
